@@ -1,0 +1,59 @@
+//! What one step's next-token distribution tells.
+
+use crate::TokenId;
+use serde::{Deserialize, Serialize};
+
+/// One token of a distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenStats {
+    /// The token.
+    pub id: TokenId,
+    /// Natural log of its probability under the model's own (temperature 1) distribution.
+    pub logprob: f64,
+    /// `1 +` the number of tokens with a larger logit, ties by smaller id.
+    pub rank: u32,
+}
+
+impl TokenStats {
+    /// Probability in `[0, 1]`.
+    pub fn prob(&self) -> f64 {
+        self.logprob.exp()
+    }
+}
+
+/// Whether the numbers come from the full vocabulary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exactness {
+    /// Every token of the vocabulary was counted.
+    #[default]
+    Exact,
+    /// Only the listed tokens were seen (an engine that returns top-k): entropy is a lower bound.
+    LowerBound,
+}
+
+/// Statistics of the full next-token distribution at one position.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Distribution {
+    /// The most likely tokens, most likely first, ties by smaller id.
+    pub top: Vec<TokenStats>,
+    /// The tokens asked for by [`crate::Query::tokens`], in that order.
+    pub tokens: Vec<TokenStats>,
+    /// Natural log of the sum of the exponentials of all logits.
+    pub logsumexp: f64,
+    /// Mean surprisal in nats, over the full vocabulary.
+    pub entropy: f64,
+    /// Variance of surprisal in nats², over the full vocabulary.
+    pub varentropy: f64,
+    /// Whether the statistics cover the full vocabulary.
+    pub exactness: Exactness,
+    /// All logits `[vocab]`, when [`crate::Query::logits`] asked for them.
+    pub logits: Option<Vec<f32>>,
+}
+
+impl Distribution {
+    /// Probability of everything that is not in `top`.
+    pub fn rest(&self) -> f64 {
+        (1.0 - self.top.iter().map(TokenStats::prob).sum::<f64>()).max(0.0)
+    }
+}

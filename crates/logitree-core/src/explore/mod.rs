@@ -1,0 +1,1 @@
+//! Exploration: which nodes to evaluate, and what becomes of them.

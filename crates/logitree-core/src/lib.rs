@@ -1,0 +1,28 @@
+//! The vocabulary of logitree as types: tokens, next-token distributions, the token tree, the
+//! policies that grow it, and the run file that records it.
+//!
+//! This crate reads no file and no clock. Anything that can produce exact next-token
+//! distributions implements [`LanguageModel`]; everything above works with any such model,
+//! including the tables used in tests.
+//!
+//! Words used throughout:
+//!
+//! * **logprob**: natural-log probability. **prob**: probability in `[0, 1]`.
+//! * **surprisal**: `-logprob`. **entropy**, **varentropy**: mean and variance of surprisal under
+//!   the full distribution, in nats and nats².
+//! * **rank**: `1 +` the number of tokens with a larger logit; ties go to the smaller id.
+//! * **node**: one token in context, at the end of one path from the root; the root is the prompt.
+//! * **mass**: a path's probability. `finished + frontier + pruned = 1` for every tree.
+
+pub mod distribution;
+pub mod explore;
+pub mod metrics;
+pub mod model;
+pub mod run;
+pub mod token;
+pub mod tree;
+
+pub use distribution::{Distribution, Exactness, TokenStats};
+pub use model::{LanguageModel, ModelError, NodeHandle, Query, Session};
+pub use token::TokenId;
+pub use tree::{Mass, NodeId, Stop, Tree};

@@ -1,0 +1,109 @@
+//! The one architectural trait: anything that yields exact next-token distributions.
+
+use crate::{Distribution, TokenId};
+use std::borrow::Cow;
+
+/// A language model with its tokenizer.
+pub trait LanguageModel: Send + Sync {
+    /// Number of tokens in the vocabulary.
+    fn vocab_size(&self) -> usize;
+    /// Longest sequence, in tokens, that the model was made for.
+    fn context_length(&self) -> usize;
+    /// Every id that ends a generation.
+    fn end_tokens(&self) -> &[TokenId];
+    /// The token put before every text, if the model wants one.
+    fn bos(&self) -> Option<TokenId>;
+    /// Raw bytes of a token; a special token gives the bytes of its name, such as `<eos>`.
+    /// An id outside the vocabulary gives nothing.
+    fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]>;
+    /// Whether the token is a control token rather than text.
+    fn is_special(&self, id: TokenId) -> bool;
+    /// Splits text into tokens, without BOS. With `parse_special`, the names of special tokens in the text become those tokens (chat templates need this).
+    fn tokenize(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, ModelError>;
+    /// Opens an empty store of evaluated paths.
+    fn session(&self) -> Result<Box<dyn Session + '_>, ModelError>;
+}
+
+/// A node of a [`Session`]: one token after one path of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeHandle(pub u32);
+
+/// A request for the distribution that follows a node.
+#[derive(Clone, Debug)]
+pub struct Query<'a> {
+    /// The node after which the next token is asked for.
+    pub node: NodeHandle,
+    /// Length of [`Distribution::top`] (less if the vocabulary is smaller).
+    pub top: usize,
+    /// Tokens whose logprob and rank are wanted, whatever their rank.
+    pub tokens: &'a [TokenId],
+    /// Whether all logits are wanted. They cost `4 × vocab` bytes.
+    pub logits: bool,
+}
+
+impl Query<'_> {
+    /// The `top` most likely tokens after `node`.
+    pub fn top(node: NodeHandle, top: usize) -> Self {
+        Query { node, top, tokens: &[], logits: false }
+    }
+}
+
+/// A tree of token paths and the means to evaluate it.
+///
+/// Naming a node costs nothing; its keys and values are computed, together with those of any
+/// ancestor that has none, when a distribution is asked for. What is kept is a cache: after
+/// [`Session::release`], asking again gives the same bits and only costs more.
+///
+/// **Batch invariance.** A node's distribution is bit-identical whatever else is in the batch.
+pub trait Session {
+    /// Adds a node: `token` after `parent`, or at the start of a sequence.
+    fn push(&mut self, parent: Option<NodeHandle>, token: TokenId) -> Result<NodeHandle, ModelError>;
+
+    /// Adds a chain of nodes and returns their handles; on error none is added.
+    fn push_all(&mut self, parent: Option<NodeHandle>, tokens: &[TokenId]) -> Result<Vec<NodeHandle>, ModelError> {
+        let mut parent = parent;
+        tokens
+            .iter()
+            .map(|&token| {
+                let node = self.push(parent, token)?;
+                parent = Some(node);
+                Ok(node)
+            })
+            .collect()
+    }
+
+    /// The distributions after the queried nodes, in the order of the queries.
+    fn evaluate(&mut self, queries: &[Query<'_>]) -> Result<Vec<Distribution>, ModelError>;
+
+    /// Says that nothing will soon be asked below this node; its cached rows may go once no
+    /// unreleased node needs them.
+    fn release(&mut self, node: NodeHandle);
+}
+
+/// Why a model could not answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The path is longer than the model's context.
+    #[error("{needed} tokens do not fit the model's context of {limit}: shorten the prompt or lower the depth")]
+    ContextExceeded {
+        /// Tokens asked for.
+        needed: usize,
+        /// Tokens the model can take.
+        limit: usize,
+    },
+    /// A token id outside the vocabulary.
+    #[error("token id {id} is not in the vocabulary of {vocab} tokens")]
+    UnknownToken {
+        /// The id.
+        id: TokenId,
+        /// The vocabulary's size.
+        vocab: usize,
+    },
+    /// The tokenizer refused the text.
+    #[error("tokenizer: {0}")]
+    Tokenizer(String),
+    /// The engine failed.
+    #[error("{0}")]
+    Engine(String),
+}

@@ -1,0 +1,266 @@
+//! The token tree: columns, parent before child.
+
+use crate::{Distribution, Exactness, TokenId, TokenStats};
+use serde::{Deserialize, Serialize};
+
+/// A node's index in its [`Tree`]. A parent's id is always smaller than its children's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeId(pub u32);
+
+impl NodeId {
+    /// The root: the whole prompt.
+    pub const ROOT: NodeId = NodeId(0);
+
+    /// The id as an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Why a leaf is a leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// Its token ends the generation: the path is complete.
+    EndToken,
+    /// It lies at the depth limit and was not expanded.
+    MaxDepth,
+    /// It was not expanded when the run ended.
+    Frontier,
+    /// It was set aside by the user or a policy.
+    Pruned,
+}
+
+impl Stop {
+    /// The name used in files and output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stop::EndToken => "end_token",
+            Stop::MaxDepth => "max_depth",
+            Stop::Frontier => "frontier",
+            Stop::Pruned => "pruned",
+        }
+    }
+}
+
+/// What was learned when a node was expanded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expansion {
+    /// The most likely next tokens, most likely first; at least the children.
+    pub top: Vec<TokenStats>,
+    /// Entropy in nats over the full vocabulary.
+    pub entropy: f64,
+    /// Variance of surprisal in nats².
+    pub varentropy: f64,
+    /// Whether the numbers cover the full vocabulary.
+    pub exactness: Exactness,
+    /// The branch threshold in force; absent for policies without one.
+    pub threshold: Option<f64>,
+    /// Open paths at that moment, counting this node.
+    pub queue: u32,
+    /// The children, most likely first.
+    pub children: Vec<NodeId>,
+}
+
+/// Where a node stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    /// Not expanded yet.
+    Open,
+    /// A leaf, with the reason.
+    Stopped(Stop),
+    /// It has children.
+    Expanded(Box<Expansion>),
+}
+
+/// A tree of tokens with the probability of each path.
+///
+/// Stored as columns; `parent[i] < i` for every node but the root.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tree {
+    token: Vec<Option<TokenId>>,
+    parent: Vec<NodeId>,
+    depth: Vec<u32>,
+    logprob: Vec<f64>,
+    path_logprob: Vec<f64>,
+    state: Vec<State>,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Tree {
+            token: vec![None],
+            parent: vec![NodeId::ROOT],
+            depth: vec![0],
+            logprob: vec![0.0],
+            path_logprob: vec![0.0],
+            state: vec![State::Open],
+        }
+    }
+}
+
+/// How a run's probability is accounted for; the three add up to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mass {
+    /// Paths that reached an end token.
+    pub finished: f64,
+    /// Nodes that exist but were not expanded, the depth limit's included.
+    pub frontier: f64,
+    /// Tokens that were never made nodes, and nodes set aside.
+    pub pruned: f64,
+}
+
+impl Mass {
+    /// `finished + frontier + pruned`, which is 1 up to rounding.
+    pub fn total(&self) -> f64 {
+        self.finished + self.frontier + self.pruned
+    }
+}
+
+impl Tree {
+    /// Number of nodes, the root included.
+    #[allow(clippy::len_without_is_empty)] // a tree always has its root
+    pub fn len(&self) -> usize {
+        self.parent.len()
+    }
+
+    /// All nodes, parents before children.
+    pub fn nodes(&self) -> impl DoubleEndedIterator<Item = NodeId> + use<> {
+        (0..self.len() as u32).map(NodeId)
+    }
+
+    /// The node's token; `None` for the root.
+    pub fn token(&self, n: NodeId) -> Option<TokenId> {
+        self.token[n.index()]
+    }
+
+    /// The node's parent; `None` for the root.
+    pub fn parent(&self, n: NodeId) -> Option<NodeId> {
+        (n != NodeId::ROOT).then(|| self.parent[n.index()])
+    }
+
+    /// Tokens between the root and this node.
+    pub fn depth(&self, n: NodeId) -> usize {
+        self.depth[n.index()] as usize
+    }
+
+    /// Log probability of the node's token given its path; 0 for the root.
+    pub fn logprob(&self, n: NodeId) -> f64 {
+        self.logprob[n.index()]
+    }
+
+    /// Log probability of the whole path from the root.
+    pub fn path_logprob(&self, n: NodeId) -> f64 {
+        self.path_logprob[n.index()]
+    }
+
+    /// Probability of the whole path from the root.
+    pub fn mass(&self, n: NodeId) -> f64 {
+        self.path_logprob(n).exp()
+    }
+
+    /// Where the node stands.
+    pub fn state(&self, n: NodeId) -> &State {
+        &self.state[n.index()]
+    }
+
+    /// What was learned at the node, if it was expanded.
+    pub fn expansion(&self, n: NodeId) -> Option<&Expansion> {
+        match self.state(n) {
+            State::Expanded(e) => Some(e),
+            _ => None,
+        }
+    }
+
+    /// Why the node is a leaf; an open node is on the frontier. `None` if it was expanded.
+    pub fn stop(&self, n: NodeId) -> Option<Stop> {
+        match self.state(n) {
+            State::Open => Some(Stop::Frontier),
+            State::Stopped(s) => Some(*s),
+            State::Expanded(_) => None,
+        }
+    }
+
+    /// The children of a node, most likely first; none for a leaf.
+    pub fn children(&self, n: NodeId) -> &[NodeId] {
+        self.expansion(n).map_or(&[], |e| &e.children)
+    }
+
+    /// Tokens from the root (excluded) to the node (included).
+    pub fn path(&self, n: NodeId) -> Vec<TokenId> {
+        let mut tokens: Vec<TokenId> =
+            std::iter::successors(Some(n), |&n| self.parent(n)).filter_map(|n| self.token(n)).collect();
+        tokens.reverse();
+        tokens
+    }
+
+    /// Marks an open node as a leaf.
+    ///
+    /// # Panics
+    /// If the node is not open: policies visit each node once.
+    pub fn stop_node(&mut self, n: NodeId, stop: Stop) {
+        assert!(matches!(self.state(n), State::Open), "node {} was already visited", n.0);
+        self.state[n.index()] = State::Stopped(stop);
+    }
+
+    /// Expands an open node: `children` becomes its children, most likely first.
+    ///
+    /// # Panics
+    /// If the node is not open.
+    pub fn expand(
+        &mut self,
+        n: NodeId,
+        distribution: Distribution,
+        children: &[TokenStats],
+        threshold: Option<f64>,
+        queue: u32,
+    ) -> &Expansion {
+        assert!(matches!(self.state(n), State::Open), "node {} was already visited", n.0);
+        let children = children.iter().map(|c| self.add(n, c.id, c.logprob)).collect();
+        let Distribution { top, entropy, varentropy, exactness, .. } = distribution;
+        self.state[n.index()] =
+            State::Expanded(Box::new(Expansion { top, entropy, varentropy, exactness, threshold, queue, children }));
+        match &self.state[n.index()] {
+            State::Expanded(e) => e,
+            _ => unreachable!("set on the line above"),
+        }
+    }
+
+    fn add(&mut self, parent: NodeId, token: TokenId, logprob: f64) -> NodeId {
+        let id = NodeId(self.len() as u32);
+        self.token.push(Some(token));
+        self.parent.push(parent);
+        self.depth.push(self.depth[parent.index()] + 1);
+        self.logprob.push(logprob);
+        self.path_logprob.push(self.path_logprob[parent.index()] + logprob);
+        self.state.push(State::Open);
+        id
+    }
+
+    /// Where the probability went. Exact up to f64 rounding, since every expansion knows the
+    /// probability of each of its children.
+    pub fn accounting(&self) -> Mass {
+        let mut mass = Mass { finished: 0.0, frontier: 0.0, pruned: 0.0 };
+        for n in self.nodes() {
+            let m = self.mass(n);
+            match self.state(n) {
+                State::Open | State::Stopped(Stop::MaxDepth | Stop::Frontier) => mass.frontier += m,
+                State::Stopped(Stop::EndToken) => mass.finished += m,
+                State::Stopped(Stop::Pruned) => mass.pruned += m,
+                State::Expanded(e) => {
+                    let kept: f64 = e.children.iter().map(|&c| self.logprob(c).exp()).sum();
+                    mass.pruned += m * (1.0 - kept);
+                }
+            }
+        }
+        mass
+    }
+
+    /// Leaves in order of falling path probability, ties by node id.
+    pub fn ranked_leaves(&self) -> Vec<NodeId> {
+        let mut leaves: Vec<NodeId> = self.nodes().filter(|&n| self.stop(n).is_some()).collect();
+        leaves.sort_by(|&a, &b| self.path_logprob(b).total_cmp(&self.path_logprob(a)).then(a.cmp(&b)));
+        leaves
+    }
+}

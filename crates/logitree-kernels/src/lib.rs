@@ -1,0 +1,5 @@
+//! Exact f32 kernels over quantised weights.
+
+mod dtype;
+
+pub use dtype::DType;

@@ -1,0 +1,3 @@
+//! See what a language model could have said.
+
+fn main() {}
