@@ -1,5 +1,36 @@
 //! Exact f32 kernels over quantised weights.
+//!
+//! The only crate of the workspace with unsafe code. One algorithm for every kernel, over thin SIMD
+//! backends chosen at run time.
+//!
+//! **Order.** Every reduction runs in an order that depends on the sequence alone, and all backends
+//! perform the same correctly rounded operations: results are bit-identical whatever the batch,
+//! the number of threads and the instruction set.
+//!
+//! * [`PackedMatrix`]: weights repacked so that lanes are rows; [`matmul()`]: products with a batch.
+//! * [`attention()`]: each node over its own path of [`KvPages`] rows.
+//! * [`head()`]: the output matrix fused with softmax statistics, top-k and ranks.
+//! * [`Residual`], [`gated`]: what lies between.
 
+mod attention;
 mod dtype;
+mod head;
+mod kv;
+mod math;
+mod matmul;
+mod ops;
+mod pack;
+mod quant;
+mod simd;
+mod team;
 
+pub use attention::{AttentionShape, Projections, Visible, attention};
 pub use dtype::DType;
+pub use head::{Summary, Wanted, head};
+pub use kv::{KvPages, PAGE_ROWS};
+pub use matmul::{Compute, Panels, Product, matmul};
+pub use ops::{Gate, Residual, RmsNorm, RopePairs, gated};
+pub use pack::{PackError, PackedMatrix};
+pub use quant::dequantise_row;
+pub use simd::Backend;
+pub use team::Team;

@@ -1,0 +1,423 @@
+//! Attention of a batch of tree nodes, each over its own path.
+//!
+//! ```text
+//! for chunk of up to 8 neighbouring queries, for KV head:      handed out to threads
+//!   for block of 16 positions:
+//!     transpose the 16 key rows once for all queries that share them
+//!     scores[query][head][16] = q · keys                       d in order
+//!   softmax of each query and head
+//!   for block of 16 positions:
+//!     out[query][head][d] += p · values                        positions in order
+//! ```
+//!
+//! Blocks are aligned to positions of the sequence and every sum runs in order of `d` or of positions, so
+//! it does not matter which queries share a block, how the path is laid out in memory, or
+//! when its rows were written.
+
+use crate::kv::{KvKind, KvPages};
+use crate::math::{exp, sum, tanh};
+use crate::matmul::{Compute, Panels, at_least};
+use crate::ops::{RmsNorm, RopePairs, rope};
+use crate::simd::{LANES, Lanes, Simd, Task};
+use crate::team::Parts;
+
+/// Queries that a thread takes together.
+const CHUNK: usize = 8;
+
+/// Shape and constants of a layer's attention.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionShape {
+    /// Index of the layer in the store.
+    pub layer: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key/value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Elements of a head, a multiple of 16.
+    pub head_dim: usize,
+    /// Multiplier of queries.
+    pub scale: f32,
+    /// `cap · tanh(score / cap)`.
+    pub softcap: Option<f32>,
+}
+
+/// One query's view of the store.
+#[derive(Clone, Copy, Debug)]
+pub struct Visible<'a> {
+    /// Slots of the path, from the sequence's first position to the query's own.
+    pub path: &'a [u32],
+    /// First visible position (later than 0 in a sliding window).
+    pub start: usize,
+}
+
+/// Finishes queries and keys and stores the batch's keys and values.
+pub struct Projections<'a> {
+    /// `[columns][heads · head_dim]`.
+    pub q: &'a mut [f32],
+    /// `[columns][kv_heads · head_dim]`.
+    pub k: &'a mut [f32],
+    /// `[columns][kv_heads · head_dim]`.
+    pub v: &'a mut [f32],
+    /// Added to q, k, v.
+    pub bias: Option<[&'a [f32]; 3]>,
+    /// Norms of each query and key head.
+    pub norms: Option<[RmsNorm<'a>; 2]>,
+    /// Cosines and sines of each column's position, `[columns]` of `[pairs]`.
+    pub angles: &'a [(&'a [f32], &'a [f32])],
+    /// How elements pair up.
+    pub pairs: RopePairs,
+    /// Slot of each column.
+    pub slots: &'a [u32],
+}
+
+impl Projections<'_> {
+    /// Adds biases, norms heads, rotates, scales queries, and writes key and value rows.
+    ///
+    /// # Panics
+    /// If two columns have the same slot, or shapes do not match.
+    pub fn run(self, compute: &mut Compute, shape: &AttentionShape, kv: &mut KvPages) {
+        let columns = self.slots.len();
+        let (q_len, kv_len) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+        let mut sorted = self.slots.to_vec();
+        sorted.sort_unstable();
+        assert!(sorted.windows(2).all(|w| w[0] != w[1]), "two columns share a slot");
+        let (q, k, v) = (Parts::new(self.q), Parts::new(self.k), Parts::new(self.v));
+        let (backend, kv) = (compute.backend, &*kv);
+        let (bias, norms, angles, pairs, slots) = (self.bias, self.norms, self.angles, self.pairs, self.slots);
+        compute.team.each(columns, |_, column| {
+            // SAFETY: each column is handed out once and slots differ, so no row is shared.
+            unsafe {
+                backend.dispatch(Project {
+                    qkv: [
+                        q.part(column * q_len, q_len),
+                        k.part(column * kv_len, kv_len),
+                        v.part(column * kv_len, kv_len),
+                    ],
+                    bias,
+                    norms,
+                    angles: angles[column],
+                    pairs,
+                    shape,
+                    rows: [
+                        kv.row_mut(shape.layer, KvKind::Key, slots[column]),
+                        kv.row_mut(shape.layer, KvKind::Value, slots[column]),
+                    ],
+                });
+            }
+        });
+    }
+}
+
+struct Project<'a> {
+    qkv: [&'a mut [f32]; 3],
+    bias: Option<[&'a [f32]; 3]>,
+    norms: Option<[RmsNorm<'a>; 2]>,
+    angles: (&'a [f32], &'a [f32]),
+    pairs: RopePairs,
+    shape: &'a AttentionShape,
+    rows: [&'a mut [f32]; 2],
+}
+
+impl Task for Project<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let [q, k, v] = self.qkv;
+        if let Some(bias) = self.bias {
+            for (x, b) in [&mut *q, &mut *k, &mut *v].into_iter().zip(bias) {
+                x.iter_mut().zip(b).for_each(|(x, b)| *x += b);
+            }
+        }
+        for (i, x) in [&mut *q, &mut *k].into_iter().enumerate() {
+            for head in x.chunks_exact_mut(self.shape.head_dim) {
+                if let Some(norms) = &self.norms {
+                    norms[i].apply(s, head);
+                }
+                rope(head, self.angles.0, self.angles.1, self.pairs);
+            }
+        }
+        q.iter_mut().for_each(|q| *q *= self.shape.scale);
+        let [key, value] = self.rows;
+        key.copy_from_slice(k);
+        value.copy_from_slice(v);
+    }
+}
+
+/// Attention of all columns: `q` is `[columns][heads · head_dim]`, already scaled; `visible` has
+/// one entry per column; the result goes to `out`, `[columns][heads · head_dim]`.
+///
+/// # Panics
+/// If shapes do not match or the head size is not a multiple of 16.
+pub fn attention(
+    compute: &mut Compute,
+    shape: &AttentionShape,
+    kv: &KvPages,
+    q: &[f32],
+    visible: &[Visible<'_>],
+    out: &mut Panels,
+) {
+    let width = shape.heads * shape.head_dim;
+    assert!(q.len() == visible.len() * width && out.columns() == visible.len());
+    assert!(shape.head_dim.is_multiple_of(LANES) && shape.heads.is_multiple_of(shape.kv_heads));
+    let chunk = CHUNK.min(visible.len().div_ceil(compute.team.threads())).max(1);
+    let tasks = visible.len().div_ceil(chunk) * shape.kv_heads;
+    let (backend, scratch, writer) = (compute.backend, &compute.scratch, out.writer());
+    // Later positions see more: take the longest first so that no thread ends with the biggest piece.
+    compute.team.each(tasks, |thread, i| {
+        let i = tasks - 1 - i;
+        let (first, kv_head) = (i / shape.kv_heads * chunk, i % shape.kv_heads);
+        let visible = &visible[first..(first + chunk).min(visible.len())];
+        let group = shape.heads / shape.kv_heads;
+        // SAFETY: `thread` is this thread's own index.
+        let scratch = unsafe { scratch.get(thread) };
+        backend.dispatch(Chunk {
+            shape,
+            kv,
+            kv_head,
+            q: &q[first * width..],
+            visible,
+            tile: &mut scratch.weights,
+            scores: &mut scratch.work,
+            acc: &mut scratch.more,
+        });
+        for (n, acc) in scratch.more.chunks_exact(group * shape.head_dim).take(visible.len()).enumerate() {
+            // SAFETY: each chunk and KV head is handed out once; they cover disjoint elements.
+            unsafe { writer.set(first + n, kv_head * group * shape.head_dim, acc) };
+        }
+    });
+}
+
+struct Chunk<'a> {
+    shape: &'a AttentionShape,
+    kv: &'a KvPages,
+    kv_head: usize,
+    /// `[queries][heads · head_dim]`, starting with the chunk's first.
+    q: &'a [f32],
+    visible: &'a [Visible<'a>],
+    tile: &'a mut Vec<Lanes<f32>>,
+    scores: &'a mut Vec<f32>,
+    acc: &'a mut Vec<f32>,
+}
+
+impl Task for Chunk<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Chunk { shape, kv, kv_head, q, visible, tile, scores, acc } = self;
+        let dim = shape.head_dim;
+        let group = shape.heads / shape.kv_heads;
+        let tile = at_least(tile, dim);
+        // Scores are indexed by position, from the first block that any query sees.
+        let base = visible.iter().map(|v| v.start).min().unwrap_or(0) / LANES * LANES;
+        let longest = visible.iter().map(|v| v.path.len()).max().unwrap_or(0);
+        let stride = (longest - base).div_ceil(LANES) * LANES;
+        let scores = at_least(scores, visible.len() * group * stride);
+        let acc = at_least(acc, visible.len() * group * dim);
+        acc.fill(0.0);
+
+        let row = |kind, slot| &kv.row(shape.layer, kind, slot)[kv_head * dim..][..dim];
+        let zero = [0.0; LANES];
+        for at in (base..longest).step_by(LANES) {
+            each_sharing(visible, at, false, |members, path, _| {
+                for d in (0..dim).step_by(LANES) {
+                    let rows = std::array::from_fn(|i| match path.get(at + i) {
+                        Some(&slot) => lanes(&row(KvKind::Key, slot)[d..]),
+                        None => &zero,
+                    });
+                    s.transpose(rows, tile[d..d + LANES].as_flattened_mut());
+                }
+                let queries = (members.start * group)..(members.end * group);
+                columns(queries, |first, n| {
+                    let x = |c: usize| {
+                        let c = first + c;
+                        &q[(c / group * shape.heads + kv_head * group + c % group) * dim..][..dim]
+                    };
+                    let out = |c: usize| (first + c) * stride + at - base;
+                    s.vectorize(Dots { tile, x: std::array::from_fn(|c| x(c.min(n - 1))), out, n, scores });
+                });
+            });
+        }
+        for (c, scores) in scores.chunks_exact_mut(stride).take(visible.len() * group).enumerate() {
+            let v = &visible[c / group];
+            softmax(s, shape.softcap, &mut scores[..], v.start - base, v.path.len() - base);
+        }
+        for at in (base..longest).step_by(LANES) {
+            each_sharing(visible, at, true, |members, path, (from, to)| {
+                let values: [&[f32]; LANES] =
+                    std::array::from_fn(|i| row(KvKind::Value, path[(at + i).clamp(from, to - 1)]));
+                columns((members.start * group)..(members.end * group), |first, n| {
+                    let p = std::array::from_fn(|c| {
+                        let c = first + c.min(n - 1);
+                        lanes(&scores[c * stride + at - base..])
+                    });
+                    s.vectorize(Weigh {
+                        values,
+                        from: from - at,
+                        to: to - at,
+                        p,
+                        n,
+                        dim,
+                        acc: &mut acc[first * dim..],
+                    });
+                });
+            });
+        }
+    }
+}
+
+fn lanes(x: &[f32]) -> &Lanes<f32> {
+    x.first_chunk().expect("rows and score buffers are whole vectors long")
+}
+
+/// Columns of one call of an inner kernel.
+const WIDE: usize = 4;
+
+/// Cuts a range into pieces of at most [`WIDE`]: `f(first, count)`.
+#[inline(always)]
+fn columns(range: std::ops::Range<usize>, mut f: impl FnMut(usize, usize)) {
+    let end = range.end;
+    for first in range.step_by(WIDE) {
+        f(first, WIDE.min(end - first));
+    }
+}
+
+/// Calls `f(members, path, (from, to))` for maximal runs of neighbouring queries that see the same
+/// rows in the block of positions at `at`; with `exact`, also the same range `from..to` of them.
+/// `path` is the longest of the members' paths.
+#[inline(always)]
+fn each_sharing<'a>(
+    visible: &[Visible<'a>],
+    at: usize,
+    exact: bool,
+    mut f: impl FnMut(std::ops::Range<usize>, &'a [u32], (usize, usize)),
+) {
+    let range = |v: &Visible<'_>| (v.start.max(at), v.path.len().min(at + LANES));
+    let mut first = 0;
+    while first < visible.len() {
+        let (from, to) = range(&visible[first]);
+        if from >= to {
+            first += 1;
+            continue;
+        }
+        let mut path = visible[first].path;
+        let mut end = first + 1;
+        while end < visible.len() {
+            let v = &visible[end];
+            let (f2, t2) = range(v);
+            // Up to where both go: a longer member extends the block for those after it.
+            let common = path.len().min(at + LANES).min(t2);
+            let same_rows = f2 < t2 && path[at..common] == v.path[at..common];
+            if !same_rows || (exact && (f2, t2) != (from, to)) {
+                break;
+            }
+            if v.path.len() > path.len() {
+                path = v.path;
+            }
+            end += 1;
+        }
+        f(first..end, path, (from, to));
+        first = end;
+    }
+}
+
+/// `scores[out(c)..][..16] = Σ_d tile[d] · x[c][d]`.
+struct Dots<'a, F> {
+    tile: &'a [Lanes<f32>],
+    x: [&'a [f32]; WIDE],
+    out: F,
+    n: usize,
+    scores: &'a mut [f32],
+}
+
+impl<F: Fn(usize) -> usize> Task for Dots<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let mut acc = [s.splat(0.0); WIDE];
+        for (d, keys) in self.tile.iter().enumerate() {
+            let keys = s.load(keys);
+            for c in 0..WIDE {
+                acc[c] = s.fma(keys, s.splat(self.x[c][d]), acc[c]);
+            }
+        }
+        for c in 0..self.n {
+            if let Some(out) = self.scores[(self.out)(c)..].first_chunk_mut() {
+                s.store(out, acc[c]);
+            }
+        }
+    }
+}
+
+/// `acc[c][d] += Σ_i p[c][i] · values[i][d]` for `i` in `from..to`, in order.
+struct Weigh<'a> {
+    values: [&'a [f32]; LANES],
+    from: usize,
+    to: usize,
+    p: [&'a Lanes<f32>; WIDE],
+    n: usize,
+    dim: usize,
+    acc: &'a mut [f32],
+}
+
+impl Task for Weigh<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for d in (0..self.dim).step_by(LANES) {
+            let mut acc = [s.splat(0.0); WIDE];
+            for c in 0..self.n {
+                acc[c] = s.load(lanes(&self.acc[c * self.dim + d..]));
+            }
+            for i in self.from..self.to {
+                let v = s.load(lanes(&self.values[i][d..]));
+                for c in 0..WIDE {
+                    acc[c] = s.fma(v, s.splat(self.p[c][i]), acc[c]);
+                }
+            }
+            for c in 0..self.n {
+                if let Some(out) = self.acc[c * self.dim + d..].first_chunk_mut() {
+                    s.store(out, acc[c]);
+                }
+            }
+        }
+    }
+}
+
+/// Turns scores at `from..to` into probabilities.
+#[inline(always)]
+fn softmax<S: Simd>(s: S, softcap: Option<f32>, scores: &mut [f32], from: usize, to: usize) {
+    let blocks = scores.as_chunks_mut::<LANES>().0;
+    let (first, last) = (from / LANES, (to - 1) / LANES);
+    // Scores outside the window are of other queries' keys: out of the maximum, and zero in the sum.
+    let hide = |b: usize, block: &mut Lanes<f32>, with: f32| {
+        if b == first || b == last {
+            for (i, x) in block.iter_mut().enumerate() {
+                if b * LANES + i < from || b * LANES + i >= to {
+                    *x = with;
+                }
+            }
+        }
+    };
+    let mut top = s.splat(f32::MIN);
+    for b in first..=last {
+        if let Some(cap) = softcap {
+            let x = tanh(s, s.div(s.load(&blocks[b]), s.splat(cap)));
+            s.store(&mut blocks[b], s.mul(x, s.splat(cap)));
+        }
+        hide(b, &mut blocks[b], f32::MIN);
+        top = s.max(top, s.load(&blocks[b]));
+    }
+    let top = s.splat(s.array(top).into_iter().fold(f32::MIN, f32::max));
+    let mut total = s.splat(0.0);
+    for b in first..=last {
+        let e = exp(s, s.sub(s.load(&blocks[b]), top));
+        s.store(&mut blocks[b], e);
+        hide(b, &mut blocks[b], 0.0);
+        total = s.add(total, s.load(&blocks[b]));
+    }
+    let scale = s.splat((1.0 / sum(s, total)) as f32);
+    for block in &mut blocks[first..=last] {
+        let p = s.mul(s.load(block), scale);
+        s.store(block, p);
+    }
+}

@@ -1,0 +1,379 @@
+//! The output matrix, fused with the statistics of the distribution.
+//!
+//! Logits are made in chunks of 1024 rows and reduced at once to maximum, sums, top-k and counts;
+//! the logits themselves are dropped unless asked for. Memory is O(batch · (chunk + k)).
+//!
+//! With `l` the logits and `M` a maximum, the sums `Σ e^{l-M}`, `Σ e^{l-M}(l-M)`, `Σ e^{l-M}(l-M)²` give
+//! log-sum-exp, entropy and varentropy. Chunks are fixed and combined in order, in f64.
+
+use crate::PackedMatrix;
+use crate::math::{exp, sum, tanh};
+use crate::matmul::{Compute, Panels, Strip, StripTiles, at_least};
+use crate::simd::{LANES, Simd, Task};
+use crate::team::{Parts, PerThread};
+
+/// Rows of the output matrix reduced together.
+const CHUNK: usize = 1024;
+/// Columns whose logits are held at once.
+const COLUMNS: usize = 128;
+
+/// What is wanted of one column's distribution.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// Number of most likely tokens.
+    pub top: usize,
+    /// Tokens whose logit and rank are wanted.
+    pub tokens: &'a [u32],
+    /// Whether all logits are wanted.
+    pub logits: bool,
+}
+
+/// One column's distribution, as logits.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// Natural log of the sum of exponentials of all logits.
+    pub logsumexp: f64,
+    /// Entropy in nats.
+    pub entropy: f64,
+    /// Variance of surprisal in nats².
+    pub varentropy: f64,
+    /// Ids and logits of the most likely tokens, ties by smaller id.
+    pub top: Vec<(u32, f32)>,
+    /// Logit and rank of each wanted token.
+    pub tokens: Vec<(f32, u32)>,
+    /// All logits, if wanted.
+    pub logits: Option<Vec<f32>>,
+}
+
+/// Logits of every token after each column of `x` and their statistics.
+///
+/// # Panics
+/// If a wanted token is outside the matrix or shapes do not match.
+pub fn head(
+    compute: &mut Compute,
+    matrix: &PackedMatrix,
+    softcap: Option<f32>,
+    x: &[&[f32]],
+    wanted: &[Wanted<'_>],
+) -> Vec<Summary> {
+    assert_eq!(x.len(), wanted.len());
+    let mut panels = Panels::default();
+    let mut out = Vec::with_capacity(x.len());
+    for (x, wanted) in x.chunks(COLUMNS).zip(wanted.chunks(COLUMNS)) {
+        panels.reset(compute, x.len(), matrix.cols());
+        for (column, x) in x.iter().enumerate() {
+            panels.set(column, x);
+        }
+        out.extend(batch(compute, matrix, softcap, &panels, wanted));
+    }
+    out
+}
+
+/// Maximum and sums of one chunk of one column.
+#[derive(Clone, Copy)]
+struct Sums {
+    max: f32,
+    zeroth: f64,
+    first: f64,
+    second: f64,
+}
+
+fn batch(
+    compute: &mut Compute,
+    matrix: &PackedMatrix,
+    softcap: Option<f32>,
+    x: &Panels,
+    wanted: &[Wanted<'_>],
+) -> Vec<Summary> {
+    let (vocab, columns) = (matrix.rows(), x.columns());
+    let chunks = vocab.div_ceil(CHUNK);
+    // Ranks are counted while the chunks stream by, so the wanted logits must be known before.
+    let targets = wanted_logits(compute, matrix, softcap, x, wanted);
+    let mut sums = vec![Sums { max: 0.0, zeroth: 0.0, first: 0.0, second: 0.0 }; chunks * columns];
+    let mut logits: Vec<f32> = Vec::new();
+    let mut next = 0..;
+    let kept: Vec<Option<usize>> = wanted.iter().map(|w| if w.logits { next.next() } else { None }).collect();
+    logits.resize(kept.iter().flatten().count() * vocab, 0.0);
+
+    let mut found = PerThread::new(compute.threads(), |_| {
+        wanted
+            .iter()
+            .zip(&targets)
+            .map(|(w, t)| Found { top: Top::new(w.top.min(vocab)), above: vec![0; t.len()] })
+            .collect::<Vec<_>>()
+    });
+    {
+        let (sums, logits) = (Parts::new(&mut sums), Parts::new(&mut logits));
+        let (backend, scratch, found) = (compute.backend, &compute.scratch, &found);
+        let (targets, kept) = (&targets, &kept);
+        compute.team.each(chunks, |thread, chunk| {
+            // SAFETY: `thread` is this thread's own index; each chunk is handed out once.
+            let (scratch, found, sums) =
+                unsafe { (scratch.get(thread), found.get(thread), sums.part(chunk * columns, columns)) };
+            let rows = chunk_logits(backend, matrix, x, chunk, scratch);
+            for column in 0..columns {
+                let row = &mut scratch.work[column * CHUNK..][..CHUNK];
+                let first = (chunk * CHUNK) as u32;
+                sums[column] = backend.dispatch(Reduce {
+                    logits: row,
+                    rows,
+                    first,
+                    softcap,
+                    targets: &targets[column],
+                    found: &mut found[column],
+                });
+                if let Some(i) = kept[column] {
+                    // SAFETY: each chunk is handed out once.
+                    unsafe { logits.part(i * vocab + first as usize, rows) }.copy_from_slice(&row[..rows]);
+                }
+            }
+        });
+    }
+    (0..columns)
+        .map(|column| {
+            let mut top = Top::new(wanted[column].top.min(vocab));
+            let mut above = vec![0; targets[column].len()];
+            for found in found.all() {
+                top.merge(&found[column].top);
+                above.iter_mut().zip(&found[column].above).for_each(|(a, b)| *a += b);
+            }
+            let (logsumexp, entropy, varentropy) = combine((0..chunks).map(|c| sums[c * columns + column]));
+            Summary {
+                logsumexp,
+                entropy,
+                varentropy,
+                top: top.sorted(),
+                tokens: targets[column].iter().zip(above).map(|(t, above)| (t.1, 1 + above)).collect(),
+                logits: kept[column].map(|i| logits[i * vocab..][..vocab].to_vec()),
+            }
+        })
+        .collect()
+}
+
+/// Logits of one chunk for all columns into `scratch.work`, `[column][CHUNK]`; returns how many.
+fn chunk_logits(
+    backend: crate::Backend,
+    matrix: &PackedMatrix,
+    x: &Panels,
+    chunk: usize,
+    scratch: &mut crate::matmul::Scratch,
+) -> usize {
+    let first = chunk * CHUNK / LANES;
+    let tiles = (CHUNK / LANES).min(matrix.tiles() - first);
+    let step = backend.dispatch(StripTiles { columns: x.columns() });
+    at_least(&mut scratch.work, x.columns() * CHUNK);
+    for t in (0..tiles).step_by(step) {
+        let n = step.min(tiles - t);
+        backend.dispatch(Strip {
+            matrix,
+            x,
+            tile: first + t,
+            tiles: n,
+            weights: &mut scratch.weights,
+            acc: &mut scratch.acc,
+        });
+        for (column, acc) in scratch.acc.chunks_exact(n * LANES).take(x.columns()).enumerate() {
+            scratch.work[column * CHUNK + t * LANES..][..n * LANES].copy_from_slice(acc);
+        }
+    }
+    CHUNK.min(matrix.rows() - chunk * CHUNK)
+}
+
+/// Ids and logits of the wanted tokens, from their own tiles: the same chains, so the same bits.
+fn wanted_logits(
+    compute: &mut Compute,
+    matrix: &PackedMatrix,
+    softcap: Option<f32>,
+    x: &Panels,
+    wanted: &[Wanted<'_>],
+) -> Vec<Vec<(u32, f32)>> {
+    let mut targets: Vec<Vec<(u32, f32)>> =
+        wanted.iter().map(|w| w.tokens.iter().map(|&id| (id, 0.0)).collect()).collect();
+    let mut tiles: Vec<usize> = wanted.iter().flat_map(|w| w.tokens).map(|&id| id as usize / LANES).collect();
+    tiles.sort_unstable();
+    tiles.dedup();
+    // The accumulators of all tiles: [tile][column][16].
+    let mut logits = vec![0.0; tiles.len() * x.columns() * LANES];
+    let size = x.columns() * LANES;
+    let parts = Parts::new(&mut logits);
+    let (backend, scratch) = (compute.backend, &compute.scratch);
+    compute.team.each(tiles.len(), |thread, i| {
+        assert!(tiles[i] < matrix.tiles(), "wanted token outside the vocabulary");
+        // SAFETY: `thread` is this thread's own index; each tile is handed out once.
+        let (scratch, out) = unsafe { (scratch.get(thread), parts.part(i * size, size)) };
+        let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
+        backend.dispatch(Strip { matrix, x, tile: tiles[i], tiles: 1, weights, acc });
+        backend.dispatch(Softcap { logits: &mut acc[..size], cap: softcap });
+        out.copy_from_slice(&acc[..size]);
+    });
+    for (column, targets) in targets.iter_mut().enumerate() {
+        for (id, logit) in targets {
+            assert!((*id as usize) < matrix.rows(), "wanted token outside the vocabulary");
+            let i = tiles.binary_search(&(*id as usize / LANES)).expect("its tile was computed above");
+            *logit = logits[i * size + column * LANES + *id as usize % LANES];
+        }
+    }
+    targets
+}
+
+/// `cap · tanh(l / cap)`, in place.
+struct Softcap<'a> {
+    logits: &'a mut [f32],
+    cap: Option<f32>,
+}
+
+impl Task for Softcap<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Some(cap) = self.cap else { return };
+        for v in self.logits.as_chunks_mut::<LANES>().0 {
+            let x = s.mul(tanh(s, s.div(s.load(v), s.splat(cap))), s.splat(cap));
+            s.store(v, x);
+        }
+    }
+}
+
+/// What a thread has gathered of one column.
+struct Found {
+    top: Top,
+    /// Per target: tokens seen that rank above it.
+    above: Vec<u32>,
+}
+
+/// Reduces one chunk of one column.
+struct Reduce<'a> {
+    /// `[CHUNK]`, the first `rows` of them real.
+    logits: &'a mut [f32],
+    rows: usize,
+    first: u32,
+    softcap: Option<f32>,
+    targets: &'a [(u32, f32)],
+    found: &'a mut Found,
+}
+
+impl Task for Reduce<'_> {
+    type Output = Sums;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Sums {
+        let Reduce { logits, rows, first, softcap, targets, found } = self;
+        Softcap { logits: &mut *logits, cap: softcap }.run(s);
+        // Padding never wins and adds nothing.
+        let padded = rows.div_ceil(LANES) * LANES;
+        logits[rows..padded].fill(f32::MIN);
+        let blocks = logits[..padded].as_chunks::<LANES>().0;
+
+        let mut max = s.splat(f32::MIN);
+        for b in blocks {
+            max = s.max(max, s.load(b));
+        }
+        let max = s.array(max).into_iter().fold(f32::MIN, f32::max);
+        let mut sums = [s.splat(0.0); 3];
+        for b in blocks {
+            // Clamped where e^x is 0 for the sums anyway, so that x² stays finite.
+            let x = s.max(s.sub(s.load(b), s.splat(max)), s.splat(-200.0));
+            let e = if S::gt(s, s.splat(-87.0), x) == 0 { exp(s, x) } else { exp_or_zero(s, x) };
+            let ex = s.mul(e, x);
+            sums = [s.add(sums[0], e), s.add(sums[1], ex), s.fma(ex, x, sums[2])];
+        }
+        for (i, b) in blocks.iter().enumerate() {
+            let bits = s.ge(s.load(b), s.splat(found.top.bar));
+            if bits != 0 {
+                found.top.offer(bits, b, first + (i * LANES) as u32);
+            }
+        }
+        for (t, &(id, logit)) in targets.iter().enumerate() {
+            let bar = s.splat(logit);
+            for (i, b) in blocks.iter().enumerate() {
+                // Equal logits rank by id: those before the target are above it.
+                let earlier = (i64::from(id) - i64::from(first) - (i * LANES) as i64).clamp(0, LANES as i64);
+                let ties = s.ge(s.load(b), bar) & ((1u32 << earlier) - 1);
+                found.above[t] += (s.gt(s.load(b), bar) | ties).count_ones();
+            }
+        }
+        Sums { max, zeroth: sum(s, sums[0]), first: sum(s, sums[1]), second: sum(s, sums[2]) }
+    }
+}
+
+/// [`exp`], exactly zero below -87.
+#[inline(always)]
+fn exp_or_zero<S: Simd>(s: S, x: S::F) -> S::F {
+    let dead = s.gt(s.splat(-87.0), x);
+    let mut e = s.array(exp(s, x));
+    for (i, e) in e.iter_mut().enumerate() {
+        if dead >> i & 1 == 1 {
+            *e = 0.0;
+        }
+    }
+    s.load(&e)
+}
+
+/// Log-sum-exp, entropy and varentropy from the chunks' sums.
+fn combine(chunks: impl Iterator<Item = Sums> + Clone) -> (f64, f64, f64) {
+    let max = f64::from(chunks.clone().map(|c| c.max).fold(f32::MIN, f32::max));
+    let (mut zeroth, mut first, mut second) = (0.0, 0.0, 0.0);
+    for c in chunks {
+        // Shift from the chunk's maximum to the overall one: l - M = (l - m) + d.
+        let d = f64::from(c.max) - max;
+        let scale = d.exp();
+        zeroth += scale * c.zeroth;
+        first += scale * (c.first + d * c.zeroth);
+        second += scale * (c.second + 2.0 * d * c.first + d * d * c.zeroth);
+    }
+    let (log_sum, mean) = (zeroth.ln(), first / zeroth);
+    // Surprisal is log_sum - (l - M).
+    ((max + log_sum), (log_sum - mean).max(0.0), (second / zeroth - mean * mean).max(0.0))
+}
+
+/// The `k` largest logits seen, ties by smaller id.
+struct Top {
+    k: usize,
+    /// Nothing below this can enter.
+    bar: f32,
+    seen: Vec<(u32, f32)>,
+}
+
+fn larger(a: &(u32, f32), b: &(u32, f32)) -> std::cmp::Ordering {
+    b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
+}
+
+impl Top {
+    fn new(k: usize) -> Top {
+        Top { k, bar: if k == 0 { f32::INFINITY } else { f32::NEG_INFINITY }, seen: Vec::new() }
+    }
+
+    /// Takes the marked lanes.
+    #[inline(never)]
+    fn offer(&mut self, mut bits: u32, logits: &[f32; LANES], first: u32) {
+        while bits != 0 {
+            let i = bits.trailing_zeros();
+            bits &= bits - 1;
+            // Not a candidate: a padding lane.
+            if logits[i as usize] > f32::MIN {
+                self.seen.push((first + i, logits[i as usize]));
+            }
+        }
+        if self.seen.len() >= 2 * self.k + 64 {
+            self.shrink();
+        }
+    }
+
+    /// Keeps the best `k` and raises the bar.
+    fn shrink(&mut self) {
+        if self.seen.len() > self.k && self.k > 0 {
+            self.seen.select_nth_unstable_by(self.k - 1, larger);
+            self.seen.truncate(self.k);
+            self.bar = self.seen[self.k - 1].1;
+        }
+    }
+
+    fn merge(&mut self, other: &Top) {
+        self.seen.extend_from_slice(&other.seen);
+    }
+
+    fn sorted(mut self) -> Vec<(u32, f32)> {
+        self.seen.sort_unstable_by(larger);
+        self.seen.truncate(self.k);
+        self.seen
+    }
+}

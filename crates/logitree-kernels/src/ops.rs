@@ -1,0 +1,169 @@
+//! Norms, activations and rotary embeddings: everything between the matrix products.
+
+use crate::math::{exp, map2, sum, tanh, vectors};
+use crate::matmul::{Compute, Panels, at_least};
+use crate::simd::{Simd, Task};
+use crate::team::Parts;
+
+/// Root-mean-square norm: `x · w / sqrt(mean(x²) + eps)`.
+#[derive(Clone, Copy)]
+pub struct RmsNorm<'a> {
+    /// Multiplier, `[k]`.
+    pub weight: &'a [f32],
+    /// Added to the mean square.
+    pub eps: f32,
+}
+
+impl RmsNorm<'_> {
+    #[inline(always)]
+    pub(crate) fn apply<S: Simd>(&self, s: S, x: &mut [f32]) {
+        let mut squares = s.splat(0.0);
+        let (whole, rest) = vectors(x);
+        for v in whole.iter().chain(&rest) {
+            let v = s.load(v);
+            squares = s.fma(v, v, squares);
+        }
+        let mean = sum(s, squares) / x.len() as f64;
+        let scale = s.splat((1.0 / (mean + f64::from(self.eps)).sqrt()) as f32);
+        map2(s, x, self.weight, |x, w| s.mul(s.mul(x, scale), w));
+    }
+}
+
+/// Residual step: `x += norm(y)` (or `x += y`), then `panels = norm(x)`.
+///
+/// With `y = None`, only the second half.
+pub struct Residual<'a> {
+    /// Residual stream, `[columns][k]`.
+    pub x: &'a mut [f32],
+    /// Output of the layer's last product, `[columns][k]`.
+    pub y: Option<&'a mut [f32]>,
+    /// Norm of `y` before the sum (Gemma 2 and 3).
+    pub post: Option<RmsNorm<'a>>,
+    /// Norm of the sum.
+    pub next: RmsNorm<'a>,
+}
+
+impl Residual<'_> {
+    /// Runs the step for all columns of `panels`.
+    pub fn run(self, compute: &mut Compute, panels: &mut Panels) {
+        let columns = panels.columns();
+        let k = self.next.weight.len();
+        assert_eq!(self.x.len(), columns * k);
+        let (x, y) = (Parts::new(self.x), self.y.map(Parts::new));
+        let writer = panels.writer();
+        let (backend, scratch) = (compute.backend, &compute.scratch);
+        let (post, next) = (self.post, self.next);
+        compute.team.each(columns, |thread, column| {
+            // SAFETY: each column is handed out once; `thread` is this thread's own index.
+            let (x, y, scratch) =
+                unsafe { (x.part(column * k, k), y.as_ref().map(|y| y.part(column * k, k)), scratch.get(thread)) };
+            let out = at_least(&mut scratch.work, k);
+            backend.dispatch(ResidualColumn { x, y, post, next, out });
+            // SAFETY: as above.
+            unsafe { writer.set(column, 0, out) };
+        });
+    }
+}
+
+struct ResidualColumn<'a> {
+    x: &'a mut [f32],
+    y: Option<&'a mut [f32]>,
+    post: Option<RmsNorm<'a>>,
+    next: RmsNorm<'a>,
+    out: &'a mut [f32],
+}
+
+impl Task for ResidualColumn<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        if let Some(y) = self.y {
+            if let Some(post) = self.post {
+                post.apply(s, y);
+            }
+            map2(s, self.x, y, |x, y| s.add(x, y));
+        }
+        self.out.copy_from_slice(self.x);
+        self.next.apply(s, self.out);
+    }
+}
+
+/// Activation function of a gated feed-forward layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// `x / (1 + e^-x)`.
+    Silu,
+    /// `x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³)))`.
+    GeluTanh,
+}
+
+/// `panels = activation(gate) · up`, all `[columns][k]`; `gate` is overwritten.
+pub fn gated(compute: &mut Compute, activation: Gate, gate: &mut [f32], up: &[f32], panels: &mut Panels) {
+    let columns = panels.columns();
+    assert_eq!(gate.len(), up.len());
+    let k = gate.len() / columns.max(1);
+    // Pieces rather than whole columns, so that one column still feeds all threads.
+    const PIECE: usize = 512;
+    let pieces = k.div_ceil(PIECE);
+    let gate = Parts::new(gate);
+    let writer = panels.writer();
+    let backend = compute.backend;
+    compute.team.each(columns * pieces, |_, i| {
+        let (column, k0) = (i / pieces, i % pieces * PIECE);
+        let n = PIECE.min(k - k0);
+        // SAFETY: each piece is handed out once.
+        let gate = unsafe { gate.part(column * k + k0, n) };
+        backend.dispatch(GatePiece { activation, gate, up: &up[column * k + k0..][..n] });
+        // SAFETY: as above.
+        unsafe { writer.set(column, k0, gate) };
+    });
+}
+
+struct GatePiece<'a> {
+    activation: Gate,
+    gate: &'a mut [f32],
+    up: &'a [f32],
+}
+
+impl Task for GatePiece<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let one = s.splat(1.0);
+        match self.activation {
+            Gate::Silu => map2(s, self.gate, self.up, |x, up| {
+                let e = exp(s, s.sub(s.splat(0.0), x));
+                s.mul(s.div(x, s.add(one, e)), up)
+            }),
+            Gate::GeluTanh => map2(s, self.gate, self.up, |x, up| {
+                let cubic = s.mul(s.mul(s.splat(0.044_715), s.mul(x, x)), x);
+                let t = tanh(s, s.mul(s.splat(0.797_884_6), s.add(x, cubic)));
+                s.mul(s.mul(s.mul(s.splat(0.5), x), s.add(one, t)), up)
+            }),
+        }
+    }
+}
+
+/// How the elements of a head pair up for rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RopePairs {
+    /// `(i, i + n)`: Hugging Face's layout.
+    Halves,
+    /// `(2i, 2i + 1)`: GGUF's layout for Llama and Mistral.
+    Neighbours,
+}
+
+/// Rotates the first `2 · n` elements of a head by `n` angles, given as cosines and sines.
+pub(crate) fn rope(head: &mut [f32], cos: &[f32], sin: &[f32], pairs: RopePairs) {
+    let n = cos.len();
+    for i in 0..n {
+        let (a, b) = match pairs {
+            RopePairs::Halves => (i, i + n),
+            RopePairs::Neighbours => (2 * i, 2 * i + 1),
+        };
+        let (x, y) = (head[a], head[b]);
+        // Separate roundings, as the reference: a fused form would differ between compilers.
+        head[a] = x * cos[i] - y * sin[i];
+        head[b] = y * cos[i] + x * sin[i];
+    }
+}

@@ -1,0 +1,333 @@
+//! Weight matrices, repacked so that one vector holds the same column of 16 rows.
+//!
+//! With rows in lanes, a matrix product needs no horizontal sums: each output element is one chain
+//! of fused multiply-adds over `k`, in order, whatever the width of the batch. That is what
+//! makes results independent of the batch, the thread count and the instruction set.
+//!
+//! Layout: tiles of 16 rows; within a tile blocks along `k`; within a block
+//!
+//! ```text
+//! unquantised   [k][16] elements
+//! quantised     d [16] f16, (m [16] f16), then per 32 columns:
+//!               sub-scales [1 or 2][16] i8, (sub-minima [1 or 2][16] u8)      K formats only
+//!               low bits  [4·low ][16] bytes: column k is at byte k mod 4·low, bits low·(k div 4·low)
+//!               high bits [4·high][16] bytes, likewise
+//! ```
+//!
+//! It holds the same bits as the file, so it is as large (K formats: 3 % larger).
+
+use crate::quant::{Block, Layout, unpack};
+use crate::simd::{LANES, Lanes, Simd, Task};
+use crate::team::Parts;
+use crate::{Compute, DType};
+
+/// A matrix `[rows, cols]` ready for products with activations.
+pub struct PackedMatrix {
+    dtype: DType,
+    rows: usize,
+    cols: usize,
+    tile_bytes: usize,
+    data: Vec<Line>,
+}
+
+/// A cache line, for alignment.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+/// Why a matrix cannot be packed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PackError {
+    /// The bytes do not match the shape.
+    #[error("{rows} x {cols} elements of {dtype} do not match {bytes} bytes")]
+    Size {
+        /// Rows of the matrix.
+        rows: usize,
+        /// Columns of the matrix.
+        cols: usize,
+        /// Storage type.
+        dtype: DType,
+        /// Bytes given.
+        bytes: usize,
+    },
+}
+
+fn block_bytes(dtype: DType) -> usize {
+    match Layout::of(dtype) {
+        None => dtype.block_bytes() * LANES,
+        Some(l) => header_bytes(&l) + dtype.block_len() / 32 * group_bytes(&l),
+    }
+}
+
+fn header_bytes(l: &Layout) -> usize {
+    if l.has_min { 4 * LANES } else { 2 * LANES }
+}
+
+fn scale_bytes(l: &Layout) -> usize {
+    let sub = if l.sub_scales { 32 / l.scale_len * LANES } else { 0 };
+    if l.has_min { 2 * sub } else { sub }
+}
+
+fn group_bytes(l: &Layout) -> usize {
+    scale_bytes(l) + 4 * (l.low + l.high) * LANES
+}
+
+impl PackedMatrix {
+    /// Packs `[rows, cols]` elements of a row-major matrix, rows padded with zeros to whole tiles.
+    pub fn pack(
+        compute: &mut Compute,
+        dtype: DType,
+        rows: usize,
+        cols: usize,
+        bytes: &[u8],
+    ) -> Result<PackedMatrix, PackError> {
+        let size_error = || PackError::Size { rows, cols, dtype, bytes: bytes.len() };
+        let row_bytes = dtype.row_bytes(cols).ok_or_else(size_error)?;
+        if row_bytes.checked_mul(rows) != Some(bytes.len()) || rows == 0 || cols == 0 {
+            return Err(size_error());
+        }
+        let tiles = rows.div_ceil(LANES);
+        let tile_bytes = cols / dtype.block_len() * block_bytes(dtype);
+        let mut data = vec![Line([0; 64]); (tiles * tile_bytes).div_ceil(64)];
+        let parts = Parts::new(bytes_of_mut(&mut data));
+        compute.team.each(tiles, |_, tile| {
+            // SAFETY: each tile is handed out once, and tiles do not overlap.
+            let out = unsafe { parts.part(tile * tile_bytes, tile_bytes) };
+            let first = tile * LANES;
+            let last = (first + LANES).min(rows);
+            pack_tile(dtype, &bytes[first * row_bytes..last * row_bytes], row_bytes, out);
+        });
+        Ok(PackedMatrix { dtype, rows, cols, tile_bytes, data })
+    }
+
+    /// Output features.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Input features.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.data.len() * 64
+    }
+
+    pub(crate) fn tiles(&self) -> usize {
+        self.rows.div_ceil(LANES)
+    }
+
+    /// De-quantises columns `k0 .. k0 + out.len()` of a tile; both must be multiples of 32 for
+    /// quantised formats.
+    #[inline(always)]
+    pub(crate) fn decode<S: Simd>(&self, s: S, tile: usize, k0: usize, out: &mut [Lanes<f32>]) {
+        let bytes = &bytes_of(&self.data)[tile * self.tile_bytes..][..self.tile_bytes];
+        macro_rules! groups {
+            ($low:literal, $high:literal) => {
+                s.vectorize(DecodeGroups::<$low, $high> { dtype: self.dtype, bytes, k0, out })
+            };
+        }
+        match self.dtype {
+            DType::F32 | DType::F16 | DType::BF16 => s.vectorize(DecodeFloats { dtype: self.dtype, bytes, k0, out }),
+            DType::Q4_0 | DType::Q4_1 | DType::Q4_K => groups!(4, 0),
+            DType::Q5_0 | DType::Q5_1 | DType::Q5_K => groups!(4, 1),
+            DType::Q8_0 => groups!(8, 0),
+            DType::Q2_K => groups!(2, 0),
+            DType::Q3_K => groups!(2, 1),
+            DType::Q6_K => groups!(4, 2),
+        }
+    }
+}
+
+fn bytes_of(lines: &[Line]) -> &[u8] {
+    // SAFETY: `Line` is 64 plain bytes without padding.
+    unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * 64) }
+}
+
+fn bytes_of_mut(lines: &mut [Line]) -> &mut [u8] {
+    // SAFETY: `Line` is 64 plain bytes without padding, and any bytes are valid.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * 64) }
+}
+
+/// Packs up to 16 rows into one tile.
+fn pack_tile(dtype: DType, rows: &[u8], row_bytes: usize, out: &mut [u8]) {
+    let Some(layout) = Layout::of(dtype) else {
+        let size = dtype.block_bytes();
+        for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
+            for (k, element) in row.chunks_exact(size).enumerate() {
+                out[(k * LANES + lane) * size..][..size].copy_from_slice(element);
+            }
+        }
+        return;
+    };
+    let mut blocks: [Block; LANES] = Default::default();
+    for (b, out) in out.chunks_exact_mut(block_bytes(dtype)).enumerate() {
+        for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
+            unpack(dtype, &row[b * dtype.block_bytes()..][..dtype.block_bytes()], &mut blocks[lane]);
+        }
+        let (header, groups) = out.split_at_mut(header_bytes(&layout));
+        for (lane, block) in blocks.iter().enumerate() {
+            header[2 * lane..][..2].copy_from_slice(&block.d.to_le_bytes());
+            if layout.has_min {
+                header[2 * (LANES + lane)..][..2].copy_from_slice(&block.m.to_le_bytes());
+            }
+        }
+        for (g, out) in groups.chunks_exact_mut(group_bytes(&layout)).enumerate() {
+            pack_group(&layout, &blocks, g, out);
+        }
+    }
+}
+
+/// Packs columns `32 g .. 32 g + 32` of a block.
+fn pack_group(layout: &Layout, blocks: &[Block; LANES], g: usize, out: &mut [u8]) {
+    let (scales, codes) = out.split_at_mut(scale_bytes(layout));
+    let sub = if layout.sub_scales { 32 / layout.scale_len } else { 0 };
+    for j in 0..sub {
+        for (lane, block) in blocks.iter().enumerate() {
+            scales[j * LANES + lane] = block.scales[g * sub + j] as u8;
+            if layout.has_min {
+                scales[(sub + j) * LANES + lane] = block.mins[g * sub + j];
+            }
+        }
+    }
+    let (low, high) = codes.split_at_mut(4 * layout.low * LANES);
+    for (bits, skip, plane) in [(layout.low, 0, low), (layout.high, layout.low, high)] {
+        let mask = ((1u32 << bits) - 1) as u8;
+        for (j, bytes) in plane.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            for (lane, byte) in bytes.iter_mut().enumerate() {
+                let codes = &blocks[lane].codes[32 * g..32 * g + 32];
+                *byte = (0..8 / bits).fold(0, |b, i| b | (codes[j + i * 4 * bits] >> skip & mask) << (bits * i));
+            }
+        }
+    }
+}
+
+struct DecodeFloats<'a> {
+    dtype: DType,
+    bytes: &'a [u8],
+    k0: usize,
+    out: &'a mut [Lanes<f32>],
+}
+
+impl Task for DecodeFloats<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let size = self.dtype.block_bytes() * LANES;
+        let bytes = &self.bytes[self.k0 * size..][..self.out.len() * size];
+        for (out, b) in self.out.iter_mut().zip(bytes.chunks_exact(size)) {
+            let v = match self.dtype {
+                DType::F32 => s.load(cast(b)),
+                DType::F16 => s.load_f16(cast(b)),
+                _ => s.load_bf16(cast(b)),
+            };
+            s.store(out, v);
+        }
+    }
+}
+
+/// Plain numbers that may be read from packed bytes.
+trait Plain {}
+impl Plain for f32 {}
+impl Plain for u16 {}
+impl Plain for u8 {}
+impl Plain for i8 {}
+
+/// Views the first `16 · size` bytes as 16 numbers. Packed data starts on a cache line and all
+/// parts of it are multiples of 16 bytes long.
+#[inline(always)]
+fn cast<T: Plain>(bytes: &[u8]) -> &Lanes<T> {
+    assert!(bytes.len() >= size_of::<Lanes<T>>() && bytes.as_ptr().cast::<T>().is_aligned());
+    // SAFETY: long enough and aligned (checked above); any bytes are valid numbers. The data is
+    // little-endian, as are all targets with a SIMD backend.
+    unsafe { &*bytes.as_ptr().cast() }
+}
+
+struct DecodeGroups<'a, const LOW: usize, const HIGH: usize> {
+    dtype: DType,
+    bytes: &'a [u8],
+    k0: usize,
+    out: &'a mut [Lanes<f32>],
+}
+
+impl<const LOW: usize, const HIGH: usize> Task for DecodeGroups<'_, LOW, HIGH> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Some(layout) = Layout::of(self.dtype) else { return };
+        let groups = self.dtype.block_len() / 32;
+        let (block_bytes, group_bytes) = (block_bytes(self.dtype), group_bytes(&layout));
+        let (header_bytes, scale_bytes) = (header_bytes(&layout), scale_bytes(&layout));
+        for (i, out) in self.out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+            let group = self.k0 / 32 + i;
+            let block = &self.bytes[group / groups * block_bytes..][..block_bytes];
+            let (scales, codes) =
+                block[header_bytes + group % groups * group_bytes..][..group_bytes].split_at(scale_bytes);
+            let (scale, offset) = scales_of(s, &layout, &block[..header_bytes], scales);
+            decode_group::<S, LOW, HIGH>(s, codes, scale, offset, out);
+        }
+    }
+}
+
+/// Scale and offset of both halves of a group: `weight = scale · code + offset`.
+#[inline(always)]
+fn scales_of<S: Simd>(s: S, l: &Layout, header: &[u8], scales: &[u8]) -> ([S::F; 2], [S::F; 2]) {
+    let d = s.load_f16(cast(header));
+    let mut scale = [d; 2];
+    let mut offset = [s.splat(0.0); 2];
+    if l.sub_scales {
+        let halves = 32 / l.scale_len;
+        for h in 0..2 {
+            scale[h] = s.mul(d, s.to_f32(s.load_i8(cast(&scales[h % halves * LANES..]))));
+        }
+        if l.has_min {
+            let m = s.sub(s.splat(0.0), s.load_f16(cast(&header[2 * LANES..])));
+            for h in 0..2 {
+                offset[h] = s.mul(m, s.to_f32(s.load_u8(cast(&scales[(halves + h % halves) * LANES..]))));
+            }
+        }
+    } else if l.has_min {
+        offset = [s.load_f16(cast(&header[2 * LANES..])); 2];
+    }
+    if l.bias != 0.0 {
+        // scale · (code - bias) = scale · code - scale · bias: both products are exact.
+        for h in 0..2 {
+            offset[h] = s.mul(scale[h], s.splat(-l.bias));
+        }
+    }
+    (scale, offset)
+}
+
+#[inline(always)]
+fn decode_group<S: Simd, const LOW: usize, const HIGH: usize>(
+    s: S,
+    codes: &[u8],
+    scale: [S::F; 2],
+    offset: [S::F; 2],
+    out: &mut [Lanes<f32>; 32],
+) {
+    let (low, high) = codes.split_at(4 * LOW * LANES);
+    if LOW == 8 {
+        for k in 0..32 {
+            s.store(&mut out[k], s.mul(scale[0], s.to_f32(s.load_i8(cast(&low[k * LANES..])))));
+        }
+        return;
+    }
+    let n = 4 * LOW; // bytes of the low plane, 4 · HIGH of the high one
+    for j in 0..n {
+        let byte = s.load_u8(cast(&low[j * LANES..]));
+        let top = if HIGH > 0 { s.load_u8(cast(&high[j % (4 * HIGH) * LANES..])) } else { byte };
+        for i in 0..8 / LOW {
+            let k = j + i * n;
+            let mut code = s.bits(byte, (i * LOW) as u32, (1 << LOW) - 1);
+            if HIGH > 0 {
+                let bits = s.bits(top, (k / (4 * HIGH) * HIGH) as u32, (1 << HIGH) - 1);
+                code = s.or(code, s.shl(bits, LOW as u32));
+            }
+            s.store(&mut out[k], s.fma(s.to_f32(code), scale[k / 16], offset[k / 16]));
+        }
+    }
+}

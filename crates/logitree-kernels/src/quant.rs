@@ -1,0 +1,199 @@
+//! Block formats of quantised weights, as the GGUF specification defines them.
+//!
+//! A block is unpacked into integer codes and scales, `weight = scale · code + offset`. Products of
+//! the stored half-precision scale, the integer sub-scale and the code need at most 25 bits and
+//! are followed by at most one rounding, so a fused multiply-add gives the format's exact value.
+
+use crate::DType;
+use half::{bf16, f16};
+
+/// Elements of a row that share one unpacked [`Block`].
+pub(crate) const MAX_BLOCK: usize = 256;
+
+/// How a format spreads its code bits and scales.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Layout {
+    /// Low bits of a code: 8 (signed), 4 or 2.
+    pub low: usize,
+    /// High bits stored apart: 0, 1 or 2.
+    pub high: usize,
+    /// Subtracted from an unsigned code.
+    pub bias: f32,
+    /// Elements per sub-scale: 16 or 32.
+    pub scale_len: usize,
+    /// Whether there is a second half-precision number: an offset (legacy formats) or the scale of the minima (K formats).
+    pub has_min: bool,
+    /// Whether sub-blocks have integer scales (K formats).
+    pub sub_scales: bool,
+}
+
+impl Layout {
+    /// `None` for the unquantised formats.
+    pub(crate) fn of(dtype: DType) -> Option<Layout> {
+        let l = |low, high, bias, scale_len, has_min, sub_scales| {
+            Some(Layout { low, high, bias, scale_len, has_min, sub_scales })
+        };
+        match dtype {
+            DType::F32 | DType::F16 | DType::BF16 => None,
+            DType::Q4_0 => l(4, 0, 8.0, 32, false, false),
+            DType::Q4_1 => l(4, 0, 0.0, 32, true, false),
+            DType::Q5_0 => l(4, 1, 16.0, 32, false, false),
+            DType::Q5_1 => l(4, 1, 0.0, 32, true, false),
+            DType::Q8_0 => l(8, 0, 0.0, 32, false, false),
+            DType::Q2_K => l(2, 0, 0.0, 16, true, true),
+            DType::Q3_K => l(2, 1, 4.0, 16, false, true),
+            DType::Q4_K => l(4, 0, 0.0, 32, true, true),
+            DType::Q5_K => l(4, 1, 0.0, 32, true, true),
+            DType::Q6_K => l(4, 2, 32.0, 16, false, true),
+        }
+    }
+}
+
+/// One unpacked block of a row.
+pub(crate) struct Block {
+    /// Codes, unsigned (signed for 8-bit formats).
+    pub codes: [u8; MAX_BLOCK],
+    /// Half-precision scale, as bits.
+    pub d: u16,
+    /// Half-precision offset or scale of the minima, as bits.
+    pub m: u16,
+    /// Integer scales of sub-blocks.
+    pub scales: [i8; 16],
+    /// Integer minima of sub-blocks.
+    pub mins: [u8; 16],
+}
+
+impl Default for Block {
+    fn default() -> Self {
+        Block { codes: [0; MAX_BLOCK], d: 0, m: 0, scales: [0; 16], mins: [0; 16] }
+    }
+}
+
+fn half_bits(b: &[u8]) -> u16 {
+    u16::from_le_bytes([b[0], b[1]])
+}
+
+/// The 6-bit scales and minima of Q4_K and Q5_K: eight of each in twelve bytes.
+fn scales_and_mins(packed: &[u8], block: &mut Block) {
+    for j in 0..4 {
+        block.scales[j] = (packed[j] & 63) as i8;
+        block.mins[j] = packed[j + 4] & 63;
+        block.scales[j + 4] = ((packed[j + 8] & 15) | (packed[j] >> 6) << 4) as i8;
+        block.mins[j + 4] = packed[j + 8] >> 4 | (packed[j + 4] >> 6) << 4;
+    }
+}
+
+/// Unpacks one block of `dtype` from its [`DType::block_bytes`] bytes.
+pub(crate) fn unpack(dtype: DType, b: &[u8], block: &mut Block) {
+    match dtype {
+        DType::F32 | DType::F16 | DType::BF16 => unreachable!("unquantised formats have no blocks"),
+        DType::Q4_0 | DType::Q4_1 | DType::Q5_0 | DType::Q5_1 => unpack_legacy(dtype, b, block),
+        DType::Q8_0 => {
+            block.d = half_bits(b);
+            block.codes[..32].copy_from_slice(&b[2..34]);
+        }
+        DType::Q2_K => {
+            let (scales, codes) = (&b[..16], &b[16..80]);
+            (block.d, block.m) = (half_bits(&b[80..]), half_bits(&b[82..]));
+            for j in 0..16 {
+                (block.scales[j], block.mins[j]) = ((scales[j] & 15) as i8, scales[j] >> 4);
+            }
+            for i in 0..256 {
+                // Each half of the block spreads four planes of 2 bits over 32 bytes.
+                block.codes[i] = codes[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3;
+            }
+        }
+        DType::Q3_K => {
+            let (high, codes, packed) = (&b[..32], &b[32..96], &b[96..108]);
+            block.d = half_bits(&b[108..]);
+            for j in 0..16 {
+                let low = packed[j % 8] >> (j / 8 * 4) & 15;
+                let top = packed[8 + j % 4] >> (j / 4 * 2) & 3;
+                block.scales[j] = (low | top << 4) as i8 - 32;
+            }
+            for i in 0..256 {
+                let low = codes[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3;
+                block.codes[i] = low | (high[i % 32] >> (i / 32) & 1) << 2;
+            }
+        }
+        DType::Q4_K | DType::Q5_K => {
+            (block.d, block.m) = (half_bits(b), half_bits(&b[2..]));
+            scales_and_mins(&b[4..16], block);
+            let (high, codes) = if dtype == DType::Q4_K { (&b[..0], &b[16..144]) } else { (&b[16..48], &b[48..176]) };
+            for i in 0..256 {
+                let nibble = codes[i / 64 * 32 + i % 32] >> (i % 64 / 32 * 4) & 15;
+                let top = if high.is_empty() { 0 } else { high[i % 32] >> (i / 32) & 1 };
+                block.codes[i] = nibble | top << 4;
+            }
+        }
+        DType::Q6_K => {
+            let (low, high, scales) = (&b[..128], &b[128..192], &b[192..208]);
+            block.d = half_bits(&b[208..]);
+            for j in 0..16 {
+                block.scales[j] = scales[j] as i8;
+            }
+            for i in 0..256 {
+                let nibble = low[i / 128 * 64 + i % 64] >> (i % 128 / 64 * 4) & 15;
+                let top = high[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3;
+                block.codes[i] = nibble | top << 4;
+            }
+        }
+    }
+}
+
+/// The 32-element formats: scale, optional offset, optional fifth bits, nibbles.
+fn unpack_legacy(dtype: DType, b: &[u8], block: &mut Block) {
+    block.d = half_bits(b);
+    let mut at = 2;
+    if matches!(dtype, DType::Q4_1 | DType::Q5_1) {
+        block.m = half_bits(&b[2..]);
+        at = 4;
+    }
+    let mut fifth = 0u32;
+    if matches!(dtype, DType::Q5_0 | DType::Q5_1) {
+        fifth = u32::from_le_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]]);
+        at += 4;
+    }
+    for i in 0..32 {
+        let nibble = b[at + i % 16] >> (i / 16 * 4) & 15;
+        block.codes[i] = nibble | ((fifth >> i & 1) as u8) << 4;
+    }
+}
+
+/// De-quantises one row, exactly as its format defines.
+///
+/// # Panics
+/// If `bytes` is not [`DType::row_bytes`]`(out.len())` long.
+pub fn dequantise_row(dtype: DType, bytes: &[u8], out: &mut [f32]) {
+    assert_eq!(Some(bytes.len()), dtype.row_bytes(out.len()), "row of {} {dtype} elements", out.len());
+    let Some(layout) = Layout::of(dtype) else {
+        let widen = |b: &[u8]| match dtype {
+            DType::F32 => f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
+            DType::F16 => f16::from_bits(half_bits(b)).to_f32(),
+            _ => bf16::from_bits(half_bits(b)).to_f32(),
+        };
+        for (x, b) in out.iter_mut().zip(bytes.chunks_exact(dtype.block_bytes())) {
+            *x = widen(b);
+        }
+        return;
+    };
+    let mut block = Block::default();
+    let blocks = bytes.chunks_exact(dtype.block_bytes());
+    for (out, bytes) in out.chunks_exact_mut(dtype.block_len()).zip(blocks) {
+        unpack(dtype, bytes, &mut block);
+        let (d, m) = (f16::from_bits(block.d).to_f32(), f16::from_bits(block.m).to_f32());
+        for (i, x) in out.iter_mut().enumerate() {
+            let (scale, offset) = if layout.sub_scales {
+                let j = i / layout.scale_len;
+                (d * f32::from(block.scales[j]), -(m * f32::from(block.mins[j])))
+            } else {
+                (d, m)
+            };
+            let code = if layout.low == 8 { f32::from(block.codes[i] as i8) } else { f32::from(block.codes[i]) };
+            *x = scale * (code - layout.bias);
+            if layout.has_min {
+                *x += offset;
+            }
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! AVX2 backend: two registers per vector.
+
+use super::{LANES, Lanes, Simd, Task};
+use std::arch::x86_64::*;
+
+/// Proof that the CPU has AVX2, FMA and F16C.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    /// # Safety
+    /// The CPU must have the features named on the type.
+    pub(super) unsafe fn assume() -> Self {
+        Avx2(())
+    }
+}
+
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn enter<T: Task>(simd: Avx2, task: T) -> T::Output {
+    task.run(simd)
+}
+
+/// Lanes 0–7 and 8–15.
+#[derive(Clone, Copy)]
+pub(crate) struct F(__m256, __m256);
+/// Lanes 0–7 and 8–15.
+#[derive(Clone, Copy)]
+pub(crate) struct I(__m256i, __m256i);
+
+/// 8 × 8 transpose of two-row unpacks, pair unpacks and lane exchanges.
+///
+/// # Safety
+/// Needs AVX2.
+#[inline(always)]
+unsafe fn transpose8(r: [__m256; 8]) -> [__m256; 8] {
+    unsafe {
+        let a: [__m256; 8] = std::array::from_fn(|i| {
+            let (x, y) = (r[i & !1], r[i | 1]);
+            if i & 1 == 0 { _mm256_unpacklo_ps(x, y) } else { _mm256_unpackhi_ps(x, y) }
+        });
+        let b: [__m256; 8] = std::array::from_fn(|i| {
+            let base = i & !3;
+            let j = (i >> 1) & 1;
+            let (x, y) = (_mm256_castps_pd(a[base + j]), _mm256_castps_pd(a[base + 2 + j]));
+            _mm256_castpd_ps(if i & 1 == 0 { _mm256_unpacklo_pd(x, y) } else { _mm256_unpackhi_pd(x, y) })
+        });
+        std::array::from_fn(|i| {
+            let c = i & 3;
+            if i < 4 {
+                _mm256_permute2f128_ps::<0x20>(b[c], b[4 + c])
+            } else {
+                _mm256_permute2f128_ps::<0x31>(b[c], b[4 + c])
+            }
+        })
+    }
+}
+
+// SAFETY of every block below: `self` proves that the CPU has the instructions, and references to
+// 16-element arrays are valid for the unaligned loads and stores made through them.
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Simd for Avx2 {
+    type F = F;
+    type I = I;
+    const COLS: usize = 6;
+    const TILES: usize = 1;
+
+    fn vectorize<T: Task>(self, task: T) -> T::Output {
+        unsafe { enter(self, task) }
+    }
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::F {
+        unsafe { F(_mm256_set1_ps(x), _mm256_set1_ps(x)) }
+    }
+    #[inline(always)]
+    fn load(self, p: &Lanes<f32>) -> Self::F {
+        unsafe { F(_mm256_loadu_ps(p.as_ptr()), _mm256_loadu_ps(p.as_ptr().add(8))) }
+    }
+    #[inline(always)]
+    fn store(self, p: &mut Lanes<f32>, v: Self::F) {
+        unsafe {
+            _mm256_storeu_ps(p.as_mut_ptr(), v.0);
+            _mm256_storeu_ps(p.as_mut_ptr().add(8), v.1);
+        }
+    }
+    #[inline(always)]
+    fn load_f16(self, p: &Lanes<u16>) -> Self::F {
+        unsafe {
+            F(
+                _mm256_cvtph_ps(_mm_loadu_si128(p.as_ptr().cast())),
+                _mm256_cvtph_ps(_mm_loadu_si128(p.as_ptr().add(8).cast())),
+            )
+        }
+    }
+    #[inline(always)]
+    fn load_bf16(self, p: &Lanes<u16>) -> Self::F {
+        unsafe {
+            F(
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(
+                    p.as_ptr().add(0).cast(),
+                )))),
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(
+                    p.as_ptr().add(8).cast(),
+                )))),
+            )
+        }
+    }
+    #[inline(always)]
+    fn load_u8(self, p: &Lanes<u8>) -> Self::I {
+        unsafe {
+            I(
+                _mm256_cvtepu8_epi32(_mm_loadl_epi64(p.as_ptr().cast())),
+                _mm256_cvtepu8_epi32(_mm_loadl_epi64(p.as_ptr().add(8).cast())),
+            )
+        }
+    }
+    #[inline(always)]
+    fn load_i8(self, p: &Lanes<i8>) -> Self::I {
+        unsafe {
+            I(
+                _mm256_cvtepi8_epi32(_mm_loadl_epi64(p.as_ptr().cast())),
+                _mm256_cvtepi8_epi32(_mm_loadl_epi64(p.as_ptr().add(8).cast())),
+            )
+        }
+    }
+    #[inline(always)]
+    fn add(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { F(_mm256_add_ps(a.0, b.0), _mm256_add_ps(a.1, b.1)) }
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { F(_mm256_sub_ps(a.0, b.0), _mm256_sub_ps(a.1, b.1)) }
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { F(_mm256_mul_ps(a.0, b.0), _mm256_mul_ps(a.1, b.1)) }
+    }
+    #[inline(always)]
+    fn div(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { F(_mm256_div_ps(a.0, b.0), _mm256_div_ps(a.1, b.1)) }
+    }
+    #[inline(always)]
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        unsafe { F(_mm256_fmadd_ps(a.0, b.0, c.0), _mm256_fmadd_ps(a.1, b.1, c.1)) }
+    }
+    #[inline(always)]
+    fn max(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { F(_mm256_max_ps(a.0, b.0), _mm256_max_ps(a.1, b.1)) }
+    }
+    #[inline(always)]
+    fn min(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { F(_mm256_min_ps(a.0, b.0), _mm256_min_ps(a.1, b.1)) }
+    }
+    #[inline(always)]
+    fn round(self, a: Self::F) -> Self::F {
+        unsafe {
+            F(
+                _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a.0),
+                _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a.1),
+            )
+        }
+    }
+    #[inline(always)]
+    fn exp2i(self, n: Self::F) -> Self::F {
+        unsafe {
+            F(
+                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(
+                    _mm256_cvtps_epi32(n.0),
+                    _mm256_set1_epi32(127),
+                ))),
+                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(
+                    _mm256_cvtps_epi32(n.1),
+                    _mm256_set1_epi32(127),
+                ))),
+            )
+        }
+    }
+    #[inline(always)]
+    fn gt(self, a: Self::F, b: Self::F) -> u32 {
+        unsafe {
+            (_mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a.0, b.0))
+                | _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a.1, b.1)) << 8) as u32
+        }
+    }
+    #[inline(always)]
+    fn ge(self, a: Self::F, b: Self::F) -> u32 {
+        unsafe {
+            (_mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(a.0, b.0))
+                | _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(a.1, b.1)) << 8) as u32
+        }
+    }
+    #[inline(always)]
+    fn to_f32(self, a: Self::I) -> Self::F {
+        unsafe { F(_mm256_cvtepi32_ps(a.0), _mm256_cvtepi32_ps(a.1)) }
+    }
+    #[inline(always)]
+    fn bits(self, a: Self::I, shift: u32, mask: i32) -> Self::I {
+        unsafe {
+            I(
+                _mm256_and_si256(_mm256_srlv_epi32(a.0, _mm256_set1_epi32(shift as i32)), _mm256_set1_epi32(mask)),
+                _mm256_and_si256(_mm256_srlv_epi32(a.1, _mm256_set1_epi32(shift as i32)), _mm256_set1_epi32(mask)),
+            )
+        }
+    }
+    #[inline(always)]
+    fn shl(self, a: Self::I, shift: u32) -> Self::I {
+        unsafe {
+            I(
+                _mm256_sllv_epi32(a.0, _mm256_set1_epi32(shift as i32)),
+                _mm256_sllv_epi32(a.1, _mm256_set1_epi32(shift as i32)),
+            )
+        }
+    }
+    #[inline(always)]
+    fn or(self, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { I(_mm256_or_si256(a.0, b.0), _mm256_or_si256(a.1, b.1)) }
+    }
+    #[inline(always)]
+    fn transpose(self, rows: [&Lanes<f32>; LANES], out: &mut [f32]) {
+        let out = &mut out[..LANES * LANES];
+        unsafe {
+            for (i, j) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
+                let block = transpose8(std::array::from_fn(|r| _mm256_loadu_ps(rows[i + r][j..].as_ptr())));
+                for (c, column) in block.into_iter().enumerate() {
+                    _mm256_storeu_ps(out[(j + c) * LANES + i..][..8].as_mut_ptr(), column);
+                }
+            }
+        }
+    }
+}

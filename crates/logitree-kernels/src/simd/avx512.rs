@@ -1,0 +1,166 @@
+//! AVX-512 backend: one register per vector.
+
+use super::{LANES, Lanes, Simd, Task};
+use std::arch::x86_64::*;
+
+/// Proof that the CPU has AVX-512 F, BW, VL, DQ, and AVX2, FMA, F16C.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+impl Avx512 {
+    /// # Safety
+    /// The CPU must have the features named on the type.
+    pub(super) unsafe fn assume() -> Self {
+        Avx512(())
+    }
+}
+
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
+fn enter<T: Task>(simd: Avx512, task: T) -> T::Output {
+    task.run(simd)
+}
+
+// SAFETY of every block below: `self` proves that the CPU has the instructions, and references to
+// 16-element arrays are valid for the unaligned loads and stores made through them.
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl Simd for Avx512 {
+    type F = __m512;
+    type I = __m512i;
+    const COLS: usize = 12;
+    const TILES: usize = 2;
+
+    fn vectorize<T: Task>(self, task: T) -> T::Output {
+        unsafe { enter(self, task) }
+    }
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::F {
+        unsafe { _mm512_set1_ps(x) }
+    }
+    #[inline(always)]
+    fn load(self, p: &Lanes<f32>) -> Self::F {
+        unsafe { _mm512_loadu_ps(p.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store(self, p: &mut Lanes<f32>, v: Self::F) {
+        unsafe { _mm512_storeu_ps(p.as_mut_ptr(), v) }
+    }
+    #[inline(always)]
+    fn load_f16(self, p: &Lanes<u16>) -> Self::F {
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p.as_ptr().cast())) }
+    }
+    #[inline(always)]
+    fn load_bf16(self, p: &Lanes<u16>) -> Self::F {
+        unsafe {
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p.as_ptr().cast()))))
+        }
+    }
+    #[inline(always)]
+    fn load_u8(self, p: &Lanes<u8>) -> Self::I {
+        unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(p.as_ptr().cast())) }
+    }
+    #[inline(always)]
+    fn load_i8(self, p: &Lanes<i8>) -> Self::I {
+        unsafe { _mm512_cvtepi8_epi32(_mm_loadu_si128(p.as_ptr().cast())) }
+    }
+    #[inline(always)]
+    fn add(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    fn div(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { _mm512_div_ps(a, b) }
+    }
+    #[inline(always)]
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    fn max(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { _mm512_max_ps(a, b) }
+    }
+    #[inline(always)]
+    fn min(self, a: Self::F, b: Self::F) -> Self::F {
+        unsafe { _mm512_min_ps(a, b) }
+    }
+    #[inline(always)]
+    fn round(self, a: Self::F) -> Self::F {
+        unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+    }
+    #[inline(always)]
+    fn exp2i(self, n: Self::F) -> Self::F {
+        unsafe {
+            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(
+                _mm512_cvtps_epi32(n),
+                _mm512_set1_epi32(127),
+            )))
+        }
+    }
+    #[inline(always)]
+    fn gt(self, a: Self::F, b: Self::F) -> u32 {
+        unsafe { u32::from(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b)) }
+    }
+    #[inline(always)]
+    fn ge(self, a: Self::F, b: Self::F) -> u32 {
+        unsafe { u32::from(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b)) }
+    }
+    #[inline(always)]
+    fn to_f32(self, a: Self::I) -> Self::F {
+        unsafe { _mm512_cvtepi32_ps(a) }
+    }
+    #[inline(always)]
+    fn bits(self, a: Self::I, shift: u32, mask: i32) -> Self::I {
+        unsafe { _mm512_and_si512(_mm512_srlv_epi32(a, _mm512_set1_epi32(shift as i32)), _mm512_set1_epi32(mask)) }
+    }
+    #[inline(always)]
+    fn shl(self, a: Self::I, shift: u32) -> Self::I {
+        unsafe { _mm512_sllv_epi32(a, _mm512_set1_epi32(shift as i32)) }
+    }
+    #[inline(always)]
+    fn or(self, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { _mm512_or_si512(a, b) }
+    }
+    #[inline(always)]
+    fn transpose(self, rows: [&Lanes<f32>; LANES], out: &mut [f32]) {
+        let out = &mut out[..LANES * LANES];
+        unsafe {
+            // Four stages of 2 x 2 block swaps: of elements, pairs, 128-bit lanes, 256-bit halves.
+            let r: [__m512; 16] = std::array::from_fn(|i| self.load(rows[i]));
+            let a: [__m512; 16] = std::array::from_fn(|i| {
+                let (x, y) = (r[i & !1], r[i | 1]);
+                if i & 1 == 0 { _mm512_unpacklo_ps(x, y) } else { _mm512_unpackhi_ps(x, y) }
+            });
+            let b: [__m512; 16] = std::array::from_fn(|i| {
+                let base = i & !3;
+                let j = (i >> 1) & 1;
+                let (x, y) = (_mm512_castps_pd(a[base + j]), _mm512_castps_pd(a[base + 2 + j]));
+                _mm512_castpd_ps(if i & 1 == 0 { _mm512_unpacklo_pd(x, y) } else { _mm512_unpackhi_pd(x, y) })
+            });
+            // b[4g + c] holds, in 128-bit lane l, column 4l + c of rows 4g..4g+4.
+            for c in 0..4 {
+                let (g0, g1, g2, g3) = (b[c], b[4 + c], b[8 + c], b[12 + c]);
+                let lo = _mm512_shuffle_f32x4::<0x44>(g0, g1);
+                let hi = _mm512_shuffle_f32x4::<0xee>(g0, g1);
+                let lo2 = _mm512_shuffle_f32x4::<0x44>(g2, g3);
+                let hi2 = _mm512_shuffle_f32x4::<0xee>(g2, g3);
+                let columns = [
+                    _mm512_shuffle_f32x4::<0x88>(lo, lo2),
+                    _mm512_shuffle_f32x4::<0xdd>(lo, lo2),
+                    _mm512_shuffle_f32x4::<0x88>(hi, hi2),
+                    _mm512_shuffle_f32x4::<0xdd>(hi, hi2),
+                ];
+                for (l, column) in columns.into_iter().enumerate() {
+                    _mm512_storeu_ps(out[(4 * l + c) * LANES..][..LANES].as_mut_ptr(), column);
+                }
+            }
+        }
+    }
+}

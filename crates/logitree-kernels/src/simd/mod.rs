@@ -1,0 +1,239 @@
+//! Thin SIMD shims: one algorithm, several instruction sets.
+//!
+//! Every kernel is written once, generic over [`Simd`], whose vectors always have 16 f32 lanes
+//! (one AVX-512 register, two AVX2 registers, four NEON registers, or an array). All operations
+//! are lane-wise and correctly rounded, multiply-add is always fused, and horizontal sums are
+//! taken in lane order. **So every backend computes the same bits.**
+//!
+//! A backend value can only be obtained from [`Backend::available`]'s checks: holding one proves
+//! that the CPU has the instructions.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod scalar;
+
+/// Lanes of a vector, rows of a weight tile, keys of an attention block.
+pub(crate) const LANES: usize = 16;
+
+/// One f32 or integer per lane, in memory.
+pub(crate) type Lanes<T> = [T; LANES];
+
+/// The operations kernels are made of.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// 16 f32 lanes.
+    type F: Copy;
+    /// 16 i32 lanes.
+    type I: Copy;
+    /// Most activation columns the micro-kernel keeps in registers beside [`Simd::TILES`] tiles.
+    const COLS: usize;
+    /// Weight tiles the micro-kernel takes at once when the batch is wide.
+    const TILES: usize;
+
+    /// Runs a task in a function compiled for this instruction set.
+    fn vectorize<T: Task>(self, task: T) -> T::Output;
+
+    fn splat(self, x: f32) -> Self::F;
+    fn load(self, p: &Lanes<f32>) -> Self::F;
+    fn store(self, p: &mut Lanes<f32>, v: Self::F);
+    fn load_f16(self, p: &Lanes<u16>) -> Self::F;
+    fn load_bf16(self, p: &Lanes<u16>) -> Self::F;
+    fn load_u8(self, p: &Lanes<u8>) -> Self::I;
+    fn load_i8(self, p: &Lanes<i8>) -> Self::I;
+
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a · b + c`, rounded once.
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// Nearest integer, ties to even.
+    fn round(self, a: Self::F) -> Self::F;
+    /// `2^n` for whole `n` in `[-126, 127]`.
+    fn exp2i(self, n: Self::F) -> Self::F;
+    /// Bit `i` is set iff `a[i] > b[i]`.
+    fn gt(self, a: Self::F, b: Self::F) -> u32;
+    /// Bit `i` is set iff `a[i] >= b[i]`.
+    fn ge(self, a: Self::F, b: Self::F) -> u32;
+
+    fn to_f32(self, a: Self::I) -> Self::F;
+    /// `(a >> shift) & mask`, logical.
+    fn bits(self, a: Self::I, shift: u32, mask: i32) -> Self::I;
+    fn shl(self, a: Self::I, shift: u32) -> Self::I;
+    fn or(self, a: Self::I, b: Self::I) -> Self::I;
+
+    /// Transposes a 16 × 16 block: row `i` is read from `rows[i]`, lane `j` of output `i` is element `i` of row `j`.
+    #[inline(always)]
+    fn transpose(self, rows: [&Lanes<f32>; LANES], out: &mut [f32]) {
+        for (i, out) in out[..LANES * LANES].as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            for j in 0..LANES {
+                out[j] = rows[j][i];
+            }
+        }
+    }
+
+    fn array(self, v: Self::F) -> Lanes<f32> {
+        let mut a = [0.0; LANES];
+        self.store(&mut a, v);
+        a
+    }
+}
+
+/// Work to be compiled once per instruction set; `run` must be `#[inline(always)]`.
+pub(crate) trait Task {
+    type Output;
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// An instruction set that this CPU has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backend(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    Scalar,
+}
+
+impl Backend {
+    /// What this CPU can run, fastest first; never empty.
+    pub fn available() -> Vec<Backend> {
+        let mut found = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 =
+                is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+            if avx2
+                && is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512dq")
+            {
+                found.push(Backend(Kind::Avx512));
+            }
+            if avx2 {
+                found.push(Backend(Kind::Avx2));
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            found.push(Backend(Kind::Neon));
+        }
+        found.push(Backend(Kind::Scalar));
+        found
+    }
+
+    /// The fastest available backend.
+    pub fn detect() -> Backend {
+        Backend::available()[0]
+    }
+
+    /// Name for output and files: `avx512`, `avx2`, `neon` or `scalar`.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => "neon",
+            Kind::Scalar => "scalar",
+        }
+    }
+
+    /// Widest column group of activations that this backend's micro-kernel takes.
+    pub(crate) fn cols(self) -> usize {
+        struct Cols;
+        impl Task for Cols {
+            type Output = usize;
+            #[inline(always)]
+            fn run<S: Simd>(self, _: S) -> usize {
+                S::COLS
+            }
+        }
+        self.dispatch(Cols)
+    }
+
+    pub(crate) fn dispatch<T: Task>(self, task: T) -> T::Output {
+        match self.0 {
+            // SAFETY: `available` is the only maker of these values and checked the CPU.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => unsafe { avx512::Avx512::assume() }.vectorize(task),
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => unsafe { avx2::Avx2::assume() }.vectorize(task),
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => unsafe { neon::Neon::assume() }.vectorize(task),
+            Kind::Scalar => scalar::Scalar.vectorize(task),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every operation on a grid of awkward values.
+    struct Everything<'a>(&'a [f32]);
+    impl Task for Everything<'_> {
+        type Output = Vec<u32>;
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Vec<u32> {
+            let mut out = Vec::new();
+            let bytes: Lanes<u8> = std::array::from_fn(|i| (i * 37 + 5) as u8);
+            let halves: Lanes<u16> = std::array::from_fn(|i| (i * 4099 + 1) as u16 & 0xfbff);
+            for a in self.0.as_chunks::<LANES>().0 {
+                for b in self.0.as_chunks::<LANES>().0 {
+                    let (x, y) = (s.load(a), s.load(b));
+                    let small = s.max(s.min(s.round(x), s.splat(127.0)), s.splat(-126.0));
+                    let vectors = [
+                        s.add(x, y),
+                        s.sub(x, y),
+                        s.mul(x, y),
+                        s.div(x, y),
+                        s.fma(x, y, x),
+                        s.max(x, y),
+                        s.min(x, y),
+                        s.round(x),
+                        s.exp2i(small),
+                        s.load_f16(&halves),
+                        s.load_bf16(&halves),
+                        s.to_f32(s.load_i8(&bytes.map(|b| b as i8))),
+                        s.to_f32(s.or(s.bits(s.load_u8(&bytes), 3, 7), s.shl(s.load_u8(&bytes), 4))),
+                    ];
+                    out.extend(vectors.iter().flat_map(|&v| s.array(v)).map(f32::to_bits));
+                    out.extend([s.gt(x, y), s.ge(x, y)]);
+                }
+            }
+            let block: Vec<Lanes<f32>> = (0..16).map(|i| std::array::from_fn(|j| (i * 16 + j) as f32)).collect();
+            let mut transposed = vec![0.0; 256];
+            s.transpose(std::array::from_fn(|i| &block[i]), &mut transposed);
+            out.extend(transposed.iter().map(|x| x.to_bits()));
+            out
+        }
+    }
+
+    #[test]
+    fn all_backends_compute_the_same_bits() {
+        let values: Vec<f32> =
+            [0.0, 1.0, -1.5, 0.5, 2.5, -2.5, 3e-39, 1e30, -7.25, 1e-20, 126.5, -126.5, 8.0, 1.1, 0.3, -0.0]
+                .into_iter()
+                .chain((0..48).map(|i| (i as f32 - 20.3) * 1.37))
+                .collect();
+        let want = scalar::Scalar.vectorize(Everything(&values));
+        for backend in Backend::available() {
+            assert_eq!(backend.dispatch(Everything(&values)), want, "{}", backend.name());
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! A small team of threads that stays hot.
+//!
+//! A forward pass is a chain of some hundred short parallel steps; waking a sleeping thread for each
+//! would cost more than the smaller ones take. The members spin for a moment after each step
+//! and park only when the model rests.
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle, Thread};
+
+/// Spins before a waiting member parks: some tens of microseconds.
+const SPINS: usize = 20_000;
+
+/// The step that is being run: called once by every member with its index.
+type Job = *const (dyn Fn(usize) + Sync);
+
+struct Shared {
+    /// Counts steps; a change tells the members that `job` is new.
+    step: AtomicUsize,
+    job: UnsafeCell<Option<Job>>,
+    /// Members still at work on the current step.
+    busy: AtomicUsize,
+    quit: AtomicBool,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    asleep: Vec<AtomicBool>,
+}
+
+// SAFETY: `job` is written only by the leader while no member is busy, and read by members only
+// after the release/acquire pair on `step`; the pointee is Sync and outlives the step (see `run`).
+unsafe impl Sync for Shared {}
+// SAFETY: as above; the pointer is only a loan to the members for the length of a step.
+unsafe impl Send for Shared {}
+
+/// Threads that run one closure together, the caller among them.
+pub struct Team {
+    shared: Arc<Shared>,
+    members: Vec<(Thread, Option<JoinHandle<()>>)>,
+}
+
+impl Team {
+    /// A team of `threads` (at least one), the calling thread included.
+    pub fn new(threads: usize) -> Team {
+        let extra = threads.max(1) - 1;
+        let shared = Arc::new(Shared {
+            step: AtomicUsize::new(0),
+            job: UnsafeCell::new(None),
+            busy: AtomicUsize::new(0),
+            quit: AtomicBool::new(false),
+            panic: Mutex::new(None),
+            asleep: (0..extra).map(|_| AtomicBool::new(false)).collect(),
+        });
+        let members = (0..extra)
+            .map_while(|i| {
+                let shared = shared.clone();
+                // A system that refuses more threads leaves us with fewer: slower, never wrong.
+                let handle =
+                    thread::Builder::new().name(format!("team-{}", i + 1)).spawn(move || member(&shared, i)).ok()?;
+                Some((handle.thread().clone(), Some(handle)))
+            })
+            .collect();
+        Team { shared, members }
+    }
+
+    /// A team with a thread for every core that this process may use.
+    pub fn all_cores() -> Team {
+        Team::new(thread::available_parallelism().map_or(1, |n| n.get()))
+    }
+
+    /// Number of threads, the caller included.
+    pub fn threads(&self) -> usize {
+        self.members.len() + 1
+    }
+
+    /// Calls `f(0) … f(threads - 1)`, each on its own thread, and returns when all have ended.
+    /// A panic of any is passed on.
+    pub fn run(&mut self, f: &(dyn Fn(usize) + Sync)) {
+        if self.members.is_empty() {
+            return f(0);
+        }
+        let shared = &*self.shared;
+        // SAFETY: the lifetime is erased, but this function returns only after every member has
+        // left the closure (`busy` reached 0), also when `f(0)` panics.
+        let job: Job = unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), Job>(f) };
+        // SAFETY: no member is busy between steps, so nobody reads `job` now.
+        unsafe { *shared.job.get() = Some(job) };
+        shared.busy.store(self.members.len(), Ordering::Relaxed);
+        shared.step.fetch_add(1, Ordering::SeqCst);
+        for (i, (thread, _)) in self.members.iter().enumerate() {
+            if shared.asleep[i].load(Ordering::SeqCst) {
+                thread.unpark();
+            }
+        }
+        let mine = catch_unwind(AssertUnwindSafe(|| f(0)));
+        let mut spins = 0;
+        while shared.busy.load(Ordering::Acquire) != 0 {
+            spins += 1;
+            if spins < SPINS {
+                std::hint::spin_loop();
+            } else {
+                thread::yield_now();
+            }
+        }
+        if let Err(panic) = mine {
+            resume_unwind(panic);
+        }
+        let theirs = shared.panic.lock().unwrap_or_else(|e| e.into_inner()).take();
+        if let Some(panic) = theirs {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Hands out the indices `0..count` in order to whichever thread is free;
+    /// `f(thread, index)` is called once for each.
+    pub fn each(&mut self, count: usize, f: impl Fn(usize, usize) + Sync) {
+        let next = AtomicUsize::new(0);
+        self.run(&|thread| {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= count {
+                    break;
+                }
+                f(thread, index);
+            }
+        });
+    }
+}
+
+fn member(shared: &Shared, index: usize) {
+    let mut seen = 0;
+    loop {
+        let mut spins = 0;
+        while shared.step.load(Ordering::Acquire) == seen {
+            if shared.quit.load(Ordering::Relaxed) {
+                return;
+            }
+            spins += 1;
+            if spins < SPINS {
+                std::hint::spin_loop();
+                continue;
+            }
+            // Say so before the last look: a leader that steps afterwards sees the flag and unparks.
+            shared.asleep[index].store(true, Ordering::SeqCst);
+            while shared.step.load(Ordering::SeqCst) == seen && !shared.quit.load(Ordering::SeqCst) {
+                thread::park();
+            }
+            shared.asleep[index].store(false, Ordering::SeqCst);
+        }
+        seen = shared.step.load(Ordering::Acquire);
+        // SAFETY: the leader wrote `job` before the step changed and waits for us before it writes again.
+        let job = unsafe { *shared.job.get() };
+        if let Some(job) = job {
+            // SAFETY: `Team::run` keeps the closure alive until `busy` is 0.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| unsafe { (*job)(index + 1) })) {
+                *shared.panic.lock().unwrap_or_else(|e| e.into_inner()) = Some(panic);
+            }
+        }
+        shared.busy.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl Drop for Team {
+    fn drop(&mut self) {
+        self.shared.quit.store(true, Ordering::SeqCst);
+        for (thread, handle) in &mut self.members {
+            thread.unpark();
+            if let Some(handle) = handle.take() {
+                let _ = handle.join();
+            }
+        }
+    }
+}
+
+/// One value per thread of a [`Team`].
+pub(crate) struct PerThread<T>(Vec<UnsafeCell<T>>);
+
+// SAFETY: `get` demands that each index is used by one thread at a time.
+unsafe impl<T: Send> Sync for PerThread<T> {}
+
+impl<T> PerThread<T> {
+    pub(crate) fn new(threads: usize, make: impl FnMut(usize) -> T) -> Self {
+        PerThread((0..threads).map(make).map(UnsafeCell::new).collect())
+    }
+
+    /// # Safety
+    /// During a step, only thread `index` may ask for its value, and holds one reference at a time.
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) unsafe fn get(&self, index: usize) -> &mut T {
+        // SAFETY: the caller keeps references to one element from overlapping.
+        unsafe { &mut *self.0[index].get() }
+    }
+
+    pub(crate) fn all(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut().map(UnsafeCell::get_mut)
+    }
+}
+
+/// A slice whose disjoint parts are written by several threads.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts<'a, T> {
+    start: *mut T,
+    len: usize,
+    life: std::marker::PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: `part` demands disjointness, so sharing it is sharing disjoint `&mut [T]`.
+unsafe impl<T: Send> Sync for Parts<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Send for Parts<'_, T> {}
+
+impl<'a, T> Parts<'a, T> {
+    pub(crate) fn new(slice: &'a mut [T]) -> Self {
+        Parts { start: slice.as_mut_ptr(), len: slice.len(), life: std::marker::PhantomData }
+    }
+
+    /// # Safety
+    /// No two live parts may overlap.
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) unsafe fn part(&self, start: usize, len: usize) -> &mut [T] {
+        assert!(start <= self.len && len <= self.len - start, "part {start}+{len} of {}", self.len);
+        // SAFETY: within the slice (checked above); the caller keeps parts disjoint.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_index_is_handed_out_once_over_many_steps() {
+        for threads in [1, 2, 5] {
+            let mut team = Team::new(threads);
+            for count in [0, 1, 7, 100] {
+                for _ in 0..50 {
+                    let hits: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
+                    team.each(count, |_, i| {
+                        hits[i].fetch_add(1, Ordering::Relaxed);
+                    });
+                    assert!(hits.iter().all(|h| h.load(Ordering::Relaxed) == 1));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_sleeping_team_wakes() {
+        let mut team = Team::new(3);
+        for _ in 0..3 {
+            thread::sleep(std::time::Duration::from_millis(30));
+            let sum = AtomicUsize::new(0);
+            team.run(&|i| {
+                sum.fetch_add(i + 1, Ordering::Relaxed);
+            });
+            assert_eq!(sum.into_inner(), 6);
+        }
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_team_survives() {
+        let mut team = Team::new(2);
+        for culprit in 0..2 {
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                team.run(&|i| assert!(i != culprit, "member {i} fails"));
+            }));
+            assert!(result.is_err());
+            team.run(&|_| {});
+        }
+    }
+}

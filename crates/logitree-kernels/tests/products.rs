@@ -1,0 +1,278 @@
+//! Matrix products, the output head and attention against naive f64 oracles, and bit for bit
+//! against themselves in other widths, thread counts and instruction sets.
+
+use logitree_kernels::*;
+
+/// A small deterministic generator (xorshift), so that failures repeat.
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+    fn float(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+    fn floats(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| self.float()).collect()
+    }
+}
+
+/// Random weights: any codes, half-precision scales of moderate size.
+fn random_weights(rng: &mut Rng, dtype: DType, rows: usize, cols: usize) -> Vec<u8> {
+    let blocks = rows * cols / dtype.block_len();
+    let scale = |rng: &mut Rng| half::f16::from_f32(rng.float() * 0.02).to_le_bytes();
+    (0..blocks)
+        .flat_map(|_| match dtype {
+            DType::F32 => rng.float().to_le_bytes().to_vec(),
+            DType::F16 => half::f16::from_f32(rng.float()).to_le_bytes().to_vec(),
+            DType::BF16 => half::bf16::from_f32(rng.float()).to_le_bytes().to_vec(),
+            _ => {
+                let mut block: Vec<u8> = (0..dtype.block_bytes()).map(|_| rng.next() as u8).collect();
+                let at: &[usize] = match dtype {
+                    DType::Q4_0 | DType::Q5_0 | DType::Q8_0 => &[0],
+                    DType::Q4_1 | DType::Q5_1 | DType::Q4_K | DType::Q5_K => &[0, 2],
+                    DType::Q2_K => &[80, 82],
+                    DType::Q3_K => &[108],
+                    _ => &[208],
+                };
+                for &at in at {
+                    block[at..at + 2].copy_from_slice(&scale(rng));
+                }
+                block
+            }
+        })
+        .collect()
+}
+
+fn computes() -> Vec<Compute> {
+    Backend::available().into_iter().flat_map(|b| [1, 2, 3].map(|t| Compute::new(b, t))).collect()
+}
+
+fn product(compute: &mut Compute, matrix: &PackedMatrix, x: &[Vec<f32>]) -> Vec<f32> {
+    let mut panels = Panels::default();
+    panels.reset(compute, x.len(), matrix.cols());
+    for (i, x) in x.iter().enumerate() {
+        panels.set(i, x);
+    }
+    let mut out = vec![0.0; x.len() * matrix.rows()];
+    matmul(compute, &panels, &mut [Product { matrix, out: &mut out }]);
+    out
+}
+
+#[test]
+fn every_format_multiplies_like_f64_and_the_same_bits_everywhere() {
+    let mut rng = Rng(7);
+    for dtype in DType::ALL {
+        let (rows, cols) = (16 * 11 + 5, 512);
+        let bytes = random_weights(&mut rng, dtype, rows, cols);
+        let mut dense = vec![0.0f32; rows * cols];
+        for (row, bytes) in dense.chunks_mut(cols).zip(bytes.chunks(dtype.row_bytes(cols).unwrap())) {
+            dequantise_row(dtype, bytes, row);
+        }
+        let x: Vec<Vec<f32>> = (0..27).map(|_| rng.floats(cols)).collect();
+        // The specified sum: one chain of fused multiply-adds per element, k in order.
+        let chain = |row: usize, x: &[f32]| {
+            dense[row * cols..][..cols].iter().zip(x).fold(0.0f32, |acc, (w, x)| w.mul_add(*x, acc))
+        };
+        for mut compute in computes() {
+            let matrix = PackedMatrix::pack(&mut compute, dtype, rows, cols, &bytes).unwrap();
+            for width in [1, 2, 3, 5, 6, 7, 12, 13, 27] {
+                let out = product(&mut compute, &matrix, &x[..width]);
+                for (column, x) in x[..width].iter().enumerate() {
+                    for row in (0..rows).step_by(1 + rows / 40) {
+                        let got = out[column * rows + row];
+                        let want = chain(row, x);
+                        let what = || format!("{dtype} {} width {width} row {row}", compute.backend().name());
+                        assert_eq!(got.to_bits(), want.to_bits(), "{}: {got} {want}", what());
+                        let exact: f64 =
+                            dense[row * cols..][..cols].iter().zip(x).map(|(&w, &x)| f64::from(w) * f64::from(x)).sum();
+                        let size: f64 =
+                            dense[row * cols..][..cols].iter().zip(x).map(|(&w, &x)| f64::from(w * x).abs()).sum();
+                        assert!((f64::from(got) - exact).abs() <= 1e-5 * size, "{}: {got} {exact}", what());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn sizes_that_do_not_match_are_refused() {
+    let mut compute = Compute::new(Backend::detect(), 1);
+    for (rows, cols, bytes) in [(2, 32, 67), (2, 31, 68), (0, 32, 0), (usize::MAX, 64, 64), (3, 0, 0)] {
+        assert!(PackedMatrix::pack(&mut compute, DType::Q8_0, rows, cols, &vec![0; bytes]).is_err());
+    }
+}
+
+#[test]
+fn head_statistics_equal_brute_force() {
+    let mut rng = Rng(21);
+    for (vocab, softcap) in [(5, None), (1024, Some(3.0)), (3000, None)] {
+        let cols = 64;
+        let mut bytes: Vec<u8> = rng.floats(vocab * cols).iter().flat_map(|x| x.to_le_bytes()).collect();
+        // Ties: some rows twice.
+        if vocab > 100 {
+            for (a, b) in [(3, 90), (50, 2), (17, vocab - 1)] {
+                bytes.copy_within(a * cols * 4..(a + 1) * cols * 4, b * cols * 4);
+            }
+        }
+        let x: Vec<Vec<f32>> = (0..9).map(|_| rng.floats(cols)).collect();
+        let tokens: Vec<u32> =
+            (0..4).map(|_| rng.below(vocab) as u32).chain([0, vocab as u32 - 1, 2.min(vocab as u32 - 1)]).collect();
+        let mut reference: Option<Vec<Summary>> = None;
+        for mut compute in computes() {
+            let matrix = PackedMatrix::pack(&mut compute, DType::F32, vocab, cols, &bytes).unwrap();
+            let wanted: Vec<Wanted<'_>> = (0..9)
+                .map(|i| Wanted { top: [0, 1, 7, vocab][i % 4], tokens: &tokens[..i % 8], logits: true })
+                .collect();
+            let refs: Vec<&[f32]> = x.iter().map(|x| &x[..]).collect();
+            let found = head(&mut compute, &matrix, softcap, &refs, &wanted);
+            // One at a time: the same bits.
+            for i in 0..9 {
+                assert_eq!(head(&mut compute, &matrix, softcap, &refs[i..=i], &wanted[i..=i])[0], found[i]);
+            }
+            for (s, w) in found.iter().zip(&wanted) {
+                let logits = s.logits.as_ref().unwrap();
+                let max = logits.iter().fold(f32::MIN, |a, &b| a.max(b));
+                let z: f64 = logits.iter().map(|&l| f64::from(l - max).exp()).sum();
+                let lse = f64::from(max) + z.ln();
+                let p = |l: f32| (f64::from(l) - lse).exp();
+                let entropy: f64 = logits.iter().map(|&l| p(l) * (lse - f64::from(l))).sum();
+                let second: f64 = logits.iter().map(|&l| p(l) * (lse - f64::from(l)).powi(2)).sum();
+                assert!((s.logsumexp - lse).abs() < 1e-5, "{} {lse}", s.logsumexp);
+                assert!((s.entropy - entropy).abs() < 1e-5, "{} {entropy}", s.entropy);
+                assert!((s.varentropy - (second - entropy * entropy)).abs() < 1e-4);
+                let mut order: Vec<u32> = (0..vocab as u32).collect();
+                order.sort_by(|&a, &b| logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b)));
+                let want: Vec<(u32, f32)> =
+                    order[..w.top.min(vocab)].iter().map(|&i| (i, logits[i as usize])).collect();
+                assert_eq!(s.top, want);
+                for (&id, &(logit, rank)) in w.tokens.iter().zip(&s.tokens) {
+                    assert_eq!(logit, logits[id as usize]);
+                    assert_eq!(rank as usize, 1 + order.iter().position(|&i| i == id).unwrap());
+                }
+            }
+            match &reference {
+                None => reference = Some(found),
+                Some(r) => assert_eq!(r, &found, "{}", compute.backend().name()),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_certain_and_a_huge_distribution_stay_finite() {
+    let mut compute = Compute::new(Backend::detect(), 1);
+    // Logits 0, 1e4, -1e4, ...: all but one token vanish.
+    let bytes: Vec<u8> = [0.0f32, 1e4, -1e4, 9.9e3].iter().flat_map(|x| x.to_le_bytes()).collect();
+    let matrix = PackedMatrix::pack(&mut compute, DType::F32, 4, 1, &bytes).unwrap();
+    let s = &head(&mut compute, &matrix, None, &[&[1.0]], &[Wanted { top: 4, tokens: &[2], logits: false }])[0];
+    assert_eq!((s.logsumexp, s.entropy, s.varentropy), (1e4, 0.0, 0.0));
+    assert_eq!(s.top.iter().map(|t| t.0).collect::<Vec<_>>(), [1, 3, 0, 2]);
+    assert_eq!(s.tokens[0], (-1e4, 4));
+}
+
+/// Softmax attention of one query and head in f64.
+fn naive_attention(q: &[f32], keys: &[Vec<f32>], values: &[Vec<f32>], softcap: Option<f32>) -> Vec<f64> {
+    let dot = |k: &[f32]| q.iter().zip(k).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
+    let scores: Vec<f64> =
+        keys.iter().map(|k| softcap.map_or(dot(k), |c| f64::from(c) * (dot(k) / f64::from(c)).tanh())).collect();
+    let max = scores.iter().fold(f64::MIN, |a, &b| a.max(b));
+    let z: f64 = scores.iter().map(|s| (s - max).exp()).sum();
+    let mut out = vec![0.0; q.len()];
+    for (s, v) in scores.iter().zip(values) {
+        out.iter_mut().zip(v).for_each(|(o, &v)| *o += (s - max).exp() / z * f64::from(v));
+    }
+    out
+}
+
+#[test]
+fn attention_over_random_trees_equals_f64_and_does_not_depend_on_the_batch() {
+    let mut rng = Rng(99);
+    let (heads, kv_heads, dim) = (4, 2, 32);
+    let (q_len, kv_len) = (heads * dim, kv_heads * dim);
+    for (window, softcap) in [(None, None), (Some(7), None), (Some(20), Some(2.0)), (Some(1), None)] {
+        let shape = AttentionShape { layer: 1, heads, kv_heads, head_dim: dim, scale: 1.0, softcap };
+        // A random tree: 90 nodes, parents drawn so that there are long chains and forks.
+        let n = 90;
+        let parents: Vec<Option<usize>> =
+            (0..n).map(|i| (i > 0).then(|| if rng.below(4) > 0 { i - 1 } else { rng.below(i) })).collect();
+        let mut slots: Vec<u32> = (0..2 * PAGE_ROWS as u32).collect();
+        for i in (1..slots.len()).rev() {
+            slots.swap(i, rng.below(i + 1));
+        }
+        let path_of = |node: usize| {
+            let mut path: Vec<usize> = std::iter::successors(Some(node), |&i| parents[i]).collect();
+            path.reverse();
+            path
+        };
+        let (q, k, v) = (rng.floats(n * q_len), rng.floats(n * kv_len), rng.floats(n * kv_len));
+        let paths: Vec<Vec<u32>> = (0..n).map(|i| path_of(i).iter().map(|&j| slots[j]).collect()).collect();
+        let start = |len: usize| window.map_or(0, |w| len.saturating_sub(w));
+        let visible: Vec<Visible<'_>> = paths.iter().map(|p| Visible { path: p, start: start(p.len()) }).collect();
+        let mut first_bits: Option<Vec<u32>> = None;
+        for mut compute in computes() {
+            let mut kv = KvPages::new(2, kv_len);
+            kv.grow();
+            kv.grow();
+            let none: (&[f32], &[f32]) = (&[], &[]);
+            Projections {
+                q: &mut q.clone(),
+                k: &mut k.clone(),
+                v: &mut v.clone(),
+                bias: None,
+                norms: None,
+                angles: &vec![none; n],
+                pairs: RopePairs::Halves,
+                slots: &slots[..n],
+            }
+            .run(&mut compute, &shape, &mut kv);
+            let mut eye = vec![0u8; q_len * q_len * 4];
+            for i in 0..q_len {
+                eye[(i * q_len + i) * 4..][..4].copy_from_slice(&1f32.to_le_bytes());
+            }
+            let eye = PackedMatrix::pack(&mut compute, DType::F32, q_len, q_len, &eye).unwrap();
+            let mut run = |columns: &[usize]| {
+                let mut panels = Panels::default();
+                panels.reset(&compute, columns.len(), q_len);
+                let q: Vec<f32> = columns.iter().flat_map(|&c| q[c * q_len..][..q_len].to_vec()).collect();
+                let visible: Vec<Visible<'_>> = columns.iter().map(|&c| visible[c]).collect();
+                attention(&mut compute, &shape, &kv, &q, &visible, &mut panels);
+                let mut out = vec![0.0; columns.len() * q_len];
+                matmul(&mut compute, &panels, &mut [Product { matrix: &eye, out: &mut out }]);
+                out
+            };
+            let all = run(&(0..n).collect::<Vec<_>>());
+            for node in 0..n {
+                let path = path_of(node);
+                for head in 0..heads {
+                    let at = head / (heads / kv_heads) * dim;
+                    let rows = |x: &[f32]| -> Vec<Vec<f32>> {
+                        path[start(path.len())..].iter().map(|&j| x[j * kv_len + at..][..dim].to_vec()).collect()
+                    };
+                    let want = naive_attention(&q[node * q_len + head * dim..][..dim], &rows(&k), &rows(&v), softcap);
+                    for (d, want) in want.iter().enumerate() {
+                        let got = all[node * q_len + head * dim + d];
+                        assert!((f64::from(got) - want).abs() < 3e-6, "node {node} head {head} d {d}: {got} {want}");
+                    }
+                }
+            }
+            for _ in 0..20 {
+                let columns: Vec<usize> = (0..1 + rng.below(20)).map(|_| rng.below(n)).collect();
+                let some = run(&columns);
+                for (i, &c) in columns.iter().enumerate() {
+                    assert_eq!(some[i * q_len..][..q_len], all[c * q_len..][..q_len], "column {c}");
+                }
+            }
+            let bits: Vec<u32> = all.iter().map(|x| x.to_bits()).collect();
+            assert!(first_bits.get_or_insert(bits.clone()) == &bits, "{}", compute.backend().name());
+        }
+    }
+}
