@@ -1,1 +1,166 @@
 //! Exploration: which nodes to evaluate, and what becomes of them.
+//!
+//! A [`Policy`] decides; [`Explorer`] drives it over a model's [`Session`]: it evaluates all nodes the
+//! policy can already name in one batch, hands the distributions over, and releases what
+//! is no longer needed. Since a node's distribution does not depend on its batch, the tree is the
+//! same as one grown node by node.
+
+mod dynamic;
+
+pub use dynamic::{Dynamic, DynamicParameters, ParameterError};
+
+use crate::{Distribution, ModelError, NodeHandle, NodeId, Query, Session, Stop, TokenId, Tree};
+use std::collections::HashMap;
+
+/// Distributions that were evaluated but not used yet.
+pub type Known = HashMap<NodeId, Distribution>;
+
+/// What happened to a node; everything about it is in the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The node was expanded; its children exist.
+    Expanded(NodeId),
+    /// The node became a leaf.
+    Stopped(NodeId, Stop),
+}
+
+/// Decides how a tree grows. It must depend on nothing but the tree and the distributions.
+pub trait Policy {
+    /// Nodes whose distribution will be needed and is not in `known`, oldest first. Empty when the
+    /// exploration is over.
+    fn wanted(&self, tree: &Tree, known: &Known) -> Vec<NodeId>;
+
+    /// How many of the most likely tokens an expansion needs in a vocabulary of this size.
+    fn top(&self, vocab: usize) -> usize;
+
+    /// Visits the next node if its distribution is known (or not needed). `None` when it must wait for
+    /// [`Policy::wanted`] or the exploration is over.
+    fn visit(&mut self, tree: &mut Tree, known: &mut Known) -> Option<Change>;
+
+    /// Open paths.
+    fn queue(&self, tree: &Tree) -> usize;
+
+    /// Paths that reached an end token.
+    fn completed(&self) -> usize;
+
+    /// The branch threshold now in force, for policies that have one.
+    fn threshold(&self, tree: &Tree) -> Option<f64>;
+}
+
+/// Grows a tree over a session.
+pub struct Explorer<'s, P> {
+    /// The policy in charge.
+    pub policy: P,
+    /// The tree so far.
+    pub tree: Tree,
+    session: &'s mut dyn Session,
+    /// Session node of each evaluated tree node.
+    handles: HashMap<NodeId, NodeHandle>,
+    /// Evaluated nodes: children that were neither evaluated nor stopped yet.
+    waiting: HashMap<NodeId, usize>,
+    root: NodeHandle,
+    known: Known,
+    top: usize,
+}
+
+impl<'s, P: Policy> Explorer<'s, P> {
+    /// Explores after `prompt`, which must not be empty. `tree` is empty for a new run, or what a stopped
+    /// run had; `policy` must have been told of it. `at_least` more tokens than the policy needs may be kept per step.
+    pub fn new(
+        session: &'s mut dyn Session,
+        vocab: usize,
+        prompt: &[TokenId],
+        policy: P,
+        tree: Tree,
+        at_least: usize,
+    ) -> Result<Self, ModelError> {
+        let nodes = session.push_all(None, prompt)?;
+        let root = *nodes.last().ok_or_else(|| ModelError::Engine("the prompt has no tokens".into()))?;
+        let top = policy.top(vocab).max(at_least).min(vocab);
+        Ok(Explorer {
+            policy,
+            tree,
+            session,
+            handles: HashMap::new(),
+            waiting: HashMap::new(),
+            root,
+            known: Known::new(),
+            top,
+        })
+    }
+
+    /// Evaluates the policy's wanted nodes in one batch. Returns how many there were; 0 when the exploration is over.
+    pub fn evaluate(&mut self) -> Result<usize, ModelError> {
+        let wanted = self.policy.wanted(&self.tree, &self.known);
+        let mut handles = Vec::with_capacity(wanted.len());
+        for &n in &wanted {
+            handles.push(self.handle(n)?);
+        }
+        let queries: Vec<Query<'_>> = handles.iter().map(|&h| Query::top(h, self.top)).collect();
+        let found = self.session.evaluate(&queries)?;
+        for (&n, distribution) in wanted.iter().zip(found) {
+            self.known.insert(n, distribution);
+            self.settle_child_of(n);
+        }
+        Ok(wanted.len())
+    }
+
+    /// Lets the policy visit one node. `None` when it waits for [`Explorer::evaluate`] or is done.
+    pub fn visit(&mut self) -> Option<Change> {
+        let change = self.policy.visit(&mut self.tree, &mut self.known)?;
+        match change {
+            Change::Expanded(n) => {
+                self.waiting.insert(n, self.tree.children(n).len());
+            }
+            Change::Stopped(n, _) => {
+                if self.handles.contains_key(&n) {
+                    self.release(n);
+                } else {
+                    self.settle_child_of(n);
+                }
+            }
+        }
+        Some(change)
+    }
+
+    /// The session's node for a tree node, pushed (with any missing ancestors) when first asked for.
+    fn handle(&mut self, n: NodeId) -> Result<NodeHandle, ModelError> {
+        let mut missing = Vec::new();
+        let mut at = n;
+        let mut handle = loop {
+            if at == NodeId::ROOT {
+                break self.root;
+            }
+            if let Some(&h) = self.handles.get(&at) {
+                break h;
+            }
+            missing.push(at);
+            at = self.tree.parent(at).unwrap_or(NodeId::ROOT);
+        };
+        for n in missing.into_iter().rev() {
+            let token = self.tree.token(n).ok_or_else(|| ModelError::Engine("only the root has no token".into()))?;
+            handle = self.session.push(Some(handle), token)?;
+            self.handles.insert(n, handle);
+        }
+        Ok(handle)
+    }
+
+    /// A child of `n`'s parent needs the parent's row no more.
+    fn settle_child_of(&mut self, n: NodeId) {
+        let Some(parent) = self.tree.parent(n) else { return };
+        if let Some(left) = self.waiting.get_mut(&parent) {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.waiting.remove(&parent);
+                self.release(parent);
+            }
+        }
+    }
+
+    fn release(&mut self, n: NodeId) {
+        let handle = if n == NodeId::ROOT { Some(self.root) } else { self.handles.remove(&n) };
+        if let Some(handle) = handle {
+            self.session.release(handle);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The dynamic-threshold policy: breadth first, pickier the more paths are open.
+//!
+//! ```text
+//! queue Q of nodes, first in first out, starting with the root
+//! while Q is not empty and completed < max_completed_paths:
+//!     T = min + min(1, |Q| / soft_queue_limit) · (max - min)      |Q| counts the node to be popped
+//!     pop n
+//!     depth(n) ≥ max_depth  → stop n (not completed)
+//!     n is an end token     → stop n, completed += 1
+//!     otherwise             → children = all tokens with prob > T, or the single most likely
+//!                             append them to Q, most likely first
+//! ```
+//!
+//! Nodes are created in the order in which they are queued, so the queue is simply the tree's nodes from
+//! the first unvisited one on, and a stopped run needs no other state to go on.
+
+use super::{Change, Known, Policy};
+use crate::tree::State;
+use crate::{NodeId, Stop, TokenId, TokenStats, Tree};
+use serde::{Deserialize, Serialize};
+
+/// Tokens listed as candidates of a step at most.
+pub const MAX_CANDIDATES: usize = 10;
+
+/// Parameters of [`Dynamic`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DynamicParameters {
+    /// Branch threshold (a prob) when no other path is open.
+    pub min_branch_threshold: f64,
+    /// Branch threshold when `soft_queue_limit` or more paths are open.
+    pub max_branch_threshold: f64,
+    /// Open paths at which the threshold reaches its maximum.
+    pub soft_queue_limit: usize,
+    /// Tokens above this prob are listed as candidates; no effect on the tree.
+    pub candidate_threshold: f64,
+    /// Nodes at this depth are not expanded.
+    pub max_depth: usize,
+    /// The exploration ends when this many paths have reached an end token.
+    pub max_completed_paths: usize,
+}
+
+impl Default for DynamicParameters {
+    fn default() -> Self {
+        DynamicParameters {
+            min_branch_threshold: 0.1,
+            max_branch_threshold: 0.5,
+            soft_queue_limit: 30,
+            candidate_threshold: 0.01,
+            max_depth: 1000,
+            max_completed_paths: 5,
+        }
+    }
+}
+
+/// A parameter outside its range.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ParameterError {
+    /// A threshold that is not a probability.
+    #[error("{name} must be a probability between 0 and 1, not {value}")]
+    NotAProbability {
+        /// Name of the parameter.
+        name: &'static str,
+        /// Its value.
+        value: f64,
+    },
+    /// The minimum lies above the maximum.
+    #[error("min_branch_threshold ({min}) must not be above max_branch_threshold ({max})")]
+    MinAboveMax {
+        /// `min_branch_threshold`.
+        min: f64,
+        /// `max_branch_threshold`.
+        max: f64,
+    },
+    /// A limit of zero.
+    #[error("{name} must be at least 1")]
+    Zero {
+        /// Name of the parameter.
+        name: &'static str,
+    },
+}
+
+impl DynamicParameters {
+    /// Checks every parameter's range.
+    pub fn check(&self) -> Result<(), ParameterError> {
+        for (name, value) in [
+            ("min_branch_threshold", self.min_branch_threshold),
+            ("max_branch_threshold", self.max_branch_threshold),
+            ("candidate_threshold", self.candidate_threshold),
+        ] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(ParameterError::NotAProbability { name, value });
+            }
+        }
+        let (min, max) = (self.min_branch_threshold, self.max_branch_threshold);
+        if min > max {
+            return Err(ParameterError::MinAboveMax { min, max });
+        }
+        for (name, value) in [
+            ("soft_queue_limit", self.soft_queue_limit),
+            ("max_depth", self.max_depth),
+            ("max_completed_paths", self.max_completed_paths),
+        ] {
+            if value == 0 {
+                return Err(ParameterError::Zero { name });
+            }
+        }
+        Ok(())
+    }
+
+    /// Branch threshold with `queue` open paths.
+    pub fn threshold(&self, queue: usize) -> f64 {
+        let fill = (queue as f64 / self.soft_queue_limit as f64).min(1.0);
+        self.min_branch_threshold + fill * (self.max_branch_threshold - self.min_branch_threshold)
+    }
+}
+
+/// The policy; see the module's description.
+pub struct Dynamic {
+    parameters: DynamicParameters,
+    end_tokens: Vec<TokenId>,
+    /// First unvisited node.
+    next: usize,
+    completed: usize,
+}
+
+impl Dynamic {
+    /// Starts with an empty tree.
+    pub fn new(parameters: DynamicParameters, end_tokens: &[TokenId]) -> Result<Dynamic, ParameterError> {
+        parameters.check()?;
+        Ok(Dynamic { parameters, end_tokens: end_tokens.to_vec(), next: 0, completed: 0 })
+    }
+
+    /// Goes on with the tree of a stopped run.
+    pub fn resume(
+        parameters: DynamicParameters,
+        end_tokens: &[TokenId],
+        tree: &Tree,
+    ) -> Result<Dynamic, ParameterError> {
+        let mut policy = Dynamic::new(parameters, end_tokens)?;
+        policy.next = tree.nodes().take_while(|&n| *tree.state(n) != State::Open).count();
+        policy.completed = tree.nodes().filter(|&n| *tree.state(n) == State::Stopped(Stop::EndToken)).count();
+        Ok(policy)
+    }
+
+    /// The parameters in force.
+    pub fn parameters(&self) -> &DynamicParameters {
+        &self.parameters
+    }
+
+    fn is_over(&self, tree: &Tree) -> bool {
+        self.next >= tree.len() || self.completed >= self.parameters.max_completed_paths
+    }
+
+    /// The reason to stop at this node without looking further, if there is one.
+    fn stop(&self, tree: &Tree, n: NodeId) -> Option<Stop> {
+        if tree.depth(n) >= self.parameters.max_depth {
+            Some(Stop::MaxDepth)
+        } else if tree.token(n).is_some_and(|t| self.end_tokens.contains(&t)) {
+            Some(Stop::EndToken)
+        } else {
+            None
+        }
+    }
+}
+
+impl Policy for Dynamic {
+    fn wanted(&self, tree: &Tree, known: &Known) -> Vec<NodeId> {
+        if self.is_over(tree) {
+            return Vec::new();
+        }
+        (self.next..tree.len())
+            .map(|i| NodeId(i as u32))
+            .filter(|n| self.stop(tree, *n).is_none() && !known.contains_key(n))
+            .collect()
+    }
+
+    fn top(&self, vocab: usize) -> usize {
+        // Fewer than 1/T tokens have a prob above T, and T is lowest with one path open.
+        let lowest = self.parameters.threshold(1);
+        let branches = if lowest > 0.0 { (1.0 / lowest).ceil() } else { f64::INFINITY };
+        (branches.min(vocab as f64) as usize).max(MAX_CANDIDATES).min(vocab)
+    }
+
+    fn visit(&mut self, tree: &mut Tree, known: &mut Known) -> Option<Change> {
+        if self.is_over(tree) {
+            return None;
+        }
+        let n = NodeId(self.next as u32);
+        if let Some(stop) = self.stop(tree, n) {
+            self.next += 1;
+            self.completed += usize::from(stop == Stop::EndToken);
+            tree.stop_node(n, stop);
+            return Some(Change::Stopped(n, stop));
+        }
+        let distribution = known.remove(&n)?;
+        let queue = self.queue(tree);
+        let threshold = self.parameters.threshold(queue);
+        let above = distribution.top.iter().take_while(|t| t.prob() > threshold).count();
+        let children: Vec<TokenStats> = distribution.top[..above.max(1).min(distribution.top.len())].to_vec();
+        tree.expand(n, distribution, &children, Some(threshold), queue as u32);
+        self.next += 1;
+        Some(Change::Expanded(n))
+    }
+
+    fn queue(&self, tree: &Tree) -> usize {
+        tree.len() - self.next
+    }
+
+    fn completed(&self) -> usize {
+        self.completed
+    }
+
+    fn threshold(&self, tree: &Tree) -> Option<f64> {
+        Some(self.parameters.threshold(self.queue(tree)))
+    }
+}

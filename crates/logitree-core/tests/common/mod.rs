@@ -1,0 +1,105 @@
+//! A model that is a function from paths to probabilities.
+
+use logitree_core::*;
+use std::borrow::Cow;
+
+/// Probabilities of the next token after a path (the prompt included), `[vocab]`.
+pub type Table = Box<dyn Fn(&[TokenId]) -> Vec<f64> + Send + Sync>;
+
+/// A table-driven model that checks how it is used.
+pub struct TableModel {
+    pub vocab: usize,
+    pub end_tokens: Vec<TokenId>,
+    pub table: Table,
+}
+
+/// Its session; `live` counts unreleased nodes, `evaluated` the distributions made.
+pub struct TableSession<'m> {
+    model: &'m TableModel,
+    nodes: Vec<(Option<NodeHandle>, TokenId)>,
+    pub released: Vec<bool>,
+    pub evaluated: usize,
+    pub batches: Vec<usize>,
+}
+
+impl TableModel {
+    pub fn open(&self) -> TableSession<'_> {
+        TableSession { model: self, nodes: Vec::new(), released: Vec::new(), evaluated: 0, batches: Vec::new() }
+    }
+}
+
+impl LanguageModel for TableModel {
+    fn vocab_size(&self) -> usize {
+        self.vocab
+    }
+    fn context_length(&self) -> usize {
+        usize::MAX
+    }
+    fn end_tokens(&self) -> &[TokenId] {
+        &self.end_tokens
+    }
+    fn bos(&self) -> Option<TokenId> {
+        None
+    }
+    fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]> {
+        Cow::Owned(vec![b'a' + id.0 as u8])
+    }
+    fn is_special(&self, _: TokenId) -> bool {
+        false
+    }
+    fn tokenize(&self, text: &str, _: bool) -> Result<Vec<TokenId>, ModelError> {
+        Ok(text.bytes().map(|b| TokenId(u32::from(b - b'a'))).collect())
+    }
+    fn session(&self) -> Result<Box<dyn Session + '_>, ModelError> {
+        Ok(Box::new(self.open()))
+    }
+}
+
+impl Session for TableSession<'_> {
+    fn push(&mut self, parent: Option<NodeHandle>, token: TokenId) -> Result<NodeHandle, ModelError> {
+        self.nodes.push((parent, token));
+        self.released.push(false);
+        Ok(NodeHandle(self.nodes.len() as u32 - 1))
+    }
+
+    fn evaluate(&mut self, queries: &[Query<'_>]) -> Result<Vec<Distribution>, ModelError> {
+        if !queries.is_empty() {
+            self.batches.push(queries.len());
+        }
+        self.evaluated += queries.len();
+        Ok(queries
+            .iter()
+            .map(|q| {
+                let mut path: Vec<TokenId> = Vec::new();
+                let mut at = Some(q.node);
+                while let Some(n) = at {
+                    path.push(self.nodes[n.0 as usize].1);
+                    at = self.nodes[n.0 as usize].0;
+                }
+                path.reverse();
+                let probs = (self.model.table)(&path);
+                assert_eq!(probs.len(), self.model.vocab);
+                let mut order: Vec<usize> = (0..probs.len()).collect();
+                order.sort_by(|&a, &b| probs[b].total_cmp(&probs[a]).then(a.cmp(&b)));
+                let stats = |rank: usize| TokenStats {
+                    id: TokenId(order[rank] as u32),
+                    logprob: probs[order[rank]].ln(),
+                    rank: rank as u32 + 1,
+                };
+                Distribution {
+                    top: (0..q.top.min(probs.len())).map(stats).collect(),
+                    tokens: Vec::new(),
+                    logsumexp: 0.0,
+                    entropy: 0.0,
+                    varentropy: 0.0,
+                    exactness: Exactness::Exact,
+                    logits: None,
+                }
+            })
+            .collect())
+    }
+
+    fn release(&mut self, node: NodeHandle) {
+        assert!(!std::mem::replace(&mut self.released[node.0 as usize], true), "released twice");
+    }
+}
