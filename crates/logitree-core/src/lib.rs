@@ -19,6 +19,7 @@ pub mod explore;
 pub mod metrics;
 pub mod model;
 pub mod run;
+pub mod sampling;
 pub mod token;
 pub mod tree;
 

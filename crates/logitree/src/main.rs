@@ -1,3 +1,44 @@
 //! See what a language model could have said.
 
-fn main() {}
+mod cli;
+mod command;
+mod export;
+mod import;
+mod models;
+mod progress;
+mod setup;
+mod terminal;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::process::ExitCode;
+
+/// Ended by Ctrl-C, with everything so far saved.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    // Usage errors end in clap, with code 2.
+    let outcome = match Cli::parse().command {
+        Command::Tree(args) => command::tree::run(args),
+        Command::Logprobs(args) => command::generate::run(args),
+        Command::Guide(args) => command::guide::run(args),
+        Command::Score(args) => command::score::run(args),
+        Command::Show(args) => command::show::run(args),
+        Command::Export(args) => command::export::run(args),
+        Command::Model(args) => command::model::run(args),
+    };
+    match outcome {
+        Ok(()) if terminal::interrupted() => ExitCode::from(INTERRUPTED),
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader had enough: `logitree … | head` did what it should.
+        Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(e: &anyhow::Error) -> bool {
+    e.chain().any(|c| c.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe))
+}

@@ -1,0 +1,108 @@
+//! The command line, as it is typed.
+
+use crate::command::{export, generate, guide, model, score, show, tree};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const ABOUT: &str = "See what a language model could have said.
+
+logitree runs a language model on this machine, reads the full next-token distribution at every step, and
+shows the alternatives: as a tree of all likely continuations, or token by token.";
+
+const EXAMPLES: &str = "Examples:
+  logitree tree \"The capital of India is\" --max-depth 12
+  logitree logprobs \"Roses are red, violets are\" -n 20
+  logitree guide \"Python code for prime number?\" --prefix \"def is_prime\"
+  echo \"To be or not to be\" | logitree score -
+  logitree show the-capital-of-india-is.run.jsonl
+
+Environment:
+  LOGITREE_CACHE    where models are kept
+  LOGITREE_OFFLINE  never download
+  NO_COLOR          no colours";
+
+#[derive(Parser)]
+#[command(name = "logitree", version, about = "See what a language model could have said", long_about = ABOUT, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Grow the tree of likely continuations of a prompt
+    Tree(tree::TreeArgs),
+    /// Generate, and show each token's probability, rank and alternatives
+    Logprobs(generate::LogprobsArgs),
+    /// Force how the answer begins: how likely was that, and what follows?
+    Guide(guide::GuideArgs),
+    /// Score every token of a given text
+    Score(score::ScoreArgs),
+    /// Show what is in a file: a run, or the notebook's tree or logprobs
+    Show(show::ShowArgs),
+    /// Write a run in another format
+    Export(export::ExportArgs),
+    /// Known models and the cache
+    Model(model::ModelArgs),
+}
+
+/// Which model, and how to run it.
+#[derive(Args)]
+pub struct ModelOptions {
+    /// A known name (`logitree model list`), a .gguf file, or a folder with safetensors
+    #[arg(short, long, default_value = crate::models::DEFAULT, value_name = "MODEL")]
+    pub model: String,
+    /// Threads to use [default: all cores]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Instruction set to use; results are the same bits with any [default: the fastest]
+    #[arg(long, value_name = "NAME")]
+    pub backend: Option<String>,
+}
+
+/// What the model is given.
+#[derive(Args)]
+pub struct PromptOptions {
+    /// The prompt; `-` reads it from standard input
+    #[arg(value_name = "PROMPT")]
+    pub prompt: String,
+    /// Put the prompt into the model's chat template, as what a user says
+    #[arg(long)]
+    pub chat: bool,
+    /// System message (with --chat)
+    #[arg(long, requires = "chat", value_name = "TEXT")]
+    pub system: Option<String>,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object on standard output
+    Json,
+}
+
+/// A probability.
+pub fn probability(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(p) if (0.0..=1.0).contains(&p) => Ok(p),
+        _ => Err("must be a probability between 0 and 1".into()),
+    }
+}
+
+/// A finite number, not negative.
+pub fn non_negative(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x.is_finite() && x >= 0.0 => Ok(x),
+        _ => Err("must be a number, 0 or more".into()),
+    }
+}
+
+/// A whole number of at least 1.
+pub fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(n) if n >= 1 => Ok(n),
+        _ => Err("must be a whole number, 1 or more".into()),
+    }
+}

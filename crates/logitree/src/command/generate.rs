@@ -1,0 +1,234 @@
+//! `logitree logprobs`, and generation for `guide`.
+
+use super::steps::{Scored, record_steps, step_json, table, text_of, top_bytes, totals_line, totals_of};
+use crate::cli::{self, Format, ModelOptions, PromptOptions};
+use crate::export::jsonl;
+use crate::setup::{self, Loaded};
+use crate::{progress, terminal};
+use anyhow::{Context, Result};
+use clap::Args;
+use logitree_core::sampling::Sampler;
+use logitree_core::{Distribution, LanguageModel, Query, TokenId, TokenStats};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde_json::{Value, json};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "Examples:
+  logitree logprobs \"Roses are red, violets are\" -n 20
+  logitree logprobs --chat -m smollm2-135m \"Who are you?\" -o logprobs.jsonl
+  logitree logprobs \"Once upon a time\" --temperature 0.8 --top-p 0.95 --seed 7
+
+Whatever the sampler, the logprobs shown are the model's own (temperature 1, all tokens).";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct LogprobsArgs {
+    #[command(flatten)]
+    pub prompt: PromptOptions,
+    #[command(flatten)]
+    pub model: ModelOptions,
+    #[command(flatten)]
+    pub generation: GenerationOptions,
+}
+
+/// How to generate and what to show.
+#[derive(Args)]
+pub struct GenerationOptions {
+    /// Generate at most this many tokens
+    #[arg(short = 'n', long, default_value_t = 128, value_name = "N")]
+    pub max_new_tokens: usize,
+    /// Most likely tokens to list per step
+    #[arg(long, default_value_t = 5, value_parser = cli::at_least_one, value_name = "K")]
+    pub top: usize,
+    /// Sampling temperature; 0 always takes the most likely token
+    #[arg(long, default_value_t = 0.0, value_parser = cli::non_negative, value_name = "T")]
+    pub temperature: f64,
+    /// Sample from this many of the most likely tokens; 0 is all
+    #[arg(long, default_value_t = 0, value_name = "K")]
+    pub top_k: usize,
+    /// Sample from the most likely tokens that make up this probability
+    #[arg(long, default_value_t = 1.0, value_parser = cli::probability, value_name = "P")]
+    pub top_p: f64,
+    /// Sample from tokens with at least this share of the most likely one's probability
+    #[arg(long, default_value_t = 0.0, value_parser = cli::probability, value_name = "P")]
+    pub min_p: f64,
+    /// Seed of the sampler: the same seed gives the same text
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// File to append the record to, in the notebook's JSONL; `-` prints it instead of the table
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+pub fn run(args: LogprobsArgs) -> Result<()> {
+    let output = Output::open(args.generation.output.as_deref())?;
+    terminal::catch_interrupts();
+    let text = setup::text_argument(&args.prompt.prompt, "PROMPT")?;
+    let options = PromptOptions { prompt: text, ..args.prompt };
+    let loaded = setup::load(&args.model)?;
+    let prepared = setup::prepare(&loaded, &options, "")?;
+    let generated = generate(&loaded, &prepared.tokens, prepared.tokens.len(), &args.generation)?;
+    report(&loaded, &prepared.text, &generated, &args.generation, output, json!({ "bos": prepared.bos }))
+}
+
+/// Scored tokens of a generation and why it ended.
+pub struct Generated {
+    pub steps: Vec<Scored>,
+    pub stop: &'static str,
+}
+
+/// Scores `tokens[scored_from..]` as forced, then generates.
+pub fn generate(
+    loaded: &Loaded,
+    tokens: &[TokenId],
+    scored_from: usize,
+    options: &GenerationOptions,
+) -> Result<Generated> {
+    let model = &loaded.model;
+    let sampler =
+        Sampler { temperature: options.temperature, top_k: options.top_k, top_p: options.top_p, min_p: options.min_p };
+    let mut rng = StdRng::seed_from_u64(options.seed);
+    let mut session = model.session()?;
+    let nodes = session.push_all(None, tokens)?;
+    let mut node = *nodes.last().context("the prompt has no tokens")?;
+    let wants_logits = !sampler.is_greedy();
+    let top = options.top.max(1);
+
+    // All forced tokens and the first free step in one go.
+    let first = scored_from.max(1) - 1;
+    let queries: Vec<Query<'_>> = (first..nodes.len())
+        .map(|i| {
+            let next = tokens.get(i + 1).map_or(&[][..], std::slice::from_ref);
+            Query { node: nodes[i], top, tokens: next, logits: wants_logits && i + 1 == nodes.len() }
+        })
+        .collect();
+    let mut found = session.evaluate(&queries)?;
+    let mut next = found.pop().context("internal error: no distribution")?;
+    let mut steps: Vec<Scored> = found.into_iter().filter_map(|d| Scored::new(d, true)).collect();
+
+    let bar = progress::spinner();
+    let mut made: Vec<TokenId> = Vec::new();
+    let stop = loop {
+        if made.len() >= options.max_new_tokens {
+            break "max_new_tokens";
+        }
+        if terminal::interrupted() {
+            break "interrupted";
+        }
+        let Some(token) = choose(&next, &sampler, &mut rng) else { break "no_token" };
+        made.push(token.id);
+        bar.message(|| format!("{} tokens  {}", made.len(), tail(&text_of(loaded, made.iter().copied()))));
+        let Distribution { entropy, top: listed, .. } = next;
+        steps.push(Scored { token, entropy, top: listed, forced: false });
+        if model.end_tokens().contains(&token.id) {
+            break "end_token";
+        }
+        if made.len() == options.max_new_tokens {
+            break "max_new_tokens";
+        }
+        if tokens.len() + made.len() >= model.context_length() {
+            break "context";
+        }
+        node = session.push(Some(node), token.id)?;
+        let query = Query { node, top, tokens: &[], logits: wants_logits };
+        next = session.evaluate(&[query])?.pop().context("internal error: no distribution")?;
+    };
+    Ok(Generated { steps, stop })
+}
+
+/// The chosen token with its own logprob and rank under the model's distribution.
+fn choose(d: &Distribution, sampler: &Sampler, rng: &mut StdRng) -> Option<TokenStats> {
+    let Some(logits) = &d.logits else { return d.top.first().copied() };
+    let id = sampler.choose(logits, rng.random::<f64>())?;
+    let logit = logits[id.index()];
+    let above = logits.iter().enumerate().filter(|&(i, &l)| l > logit || (l == logit && i < id.index())).count();
+    let logprob = (f64::from(logit) - d.logsumexp).min(0.0);
+    Some(TokenStats { id, logprob, rank: above as u32 + 1 })
+}
+
+fn tail(text: &str) -> String {
+    let skip = text.chars().count().saturating_sub(60);
+    crate::export::text::visible(&text.chars().skip(skip).collect::<String>())
+}
+
+/// Where the record goes; opened before any work.
+pub enum Output {
+    None,
+    Stdout,
+    File(File, PathBuf),
+}
+
+impl Output {
+    pub fn open(path: Option<&Path>) -> Result<Output> {
+        Ok(match path {
+            None => Output::None,
+            Some(p) if p == Path::new("-") => Output::Stdout,
+            Some(p) => {
+                let file = OpenOptions::new().create(true).append(true).open(p);
+                Output::File(file.with_context(|| format!("cannot write {}", p.display()))?, p.into())
+            }
+        })
+    }
+}
+
+/// Prints the result and appends the record.
+pub fn report(
+    loaded: &Loaded,
+    prompt: &str,
+    generated: &Generated,
+    options: &GenerationOptions,
+    output: Output,
+    extra: Value,
+) -> Result<()> {
+    let steps = &generated.steps;
+    let response = text_of(loaded, steps.iter().map(|s| s.token.id));
+    let texts = top_bytes(loaded, steps);
+    let record = jsonl::record(prompt, &response, &record_steps(loaded, steps, options.top, &texts));
+    let to_stdout = matches!(output, Output::Stdout);
+    match output {
+        Output::None => {}
+        Output::Stdout => terminal::print(&record)?,
+        // One write, so that two writers appending at once do not mix their lines.
+        Output::File(mut file, path) => {
+            file.write_all(record.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+    }
+    let forced: Vec<f64> = steps.iter().filter(|s| s.forced).map(|s| s.token.logprob).collect();
+    let all = totals_of(steps);
+    match options.format {
+        _ if to_stdout => Ok(()),
+        Format::Json => {
+            let mut object = json!({
+                "prompt": prompt,
+                "response": response,
+                "stop": generated.stop,
+                "total_logprob": all.logprob,
+                "total_bits": all.bits,
+                "perplexity": all.perplexity,
+                "model": loaded.name,
+                "engine": loaded.model.engine(),
+                "tokens": steps.iter().map(|s| step_json(loaded, s, options.top)).collect::<Vec<_>>(),
+            });
+            if let (Some(object), Value::Object(extra)) = (object.as_object_mut(), extra) {
+                object.extend(extra);
+            }
+            terminal::print(&format!("{object:#}\n"))
+        }
+        Format::Text => {
+            let mut out = table(loaded, steps, options.top);
+            out.push('\n');
+            if !forced.is_empty() {
+                let forced = logitree_core::metrics::totals(forced);
+                out.push_str(&totals_line("forced (>)", forced));
+            }
+            out.push_str(&totals_line("all", all));
+            out.push_str(&format!("ended by {}\n\n{}\n", generated.stop, response));
+            terminal::print(&out)
+        }
+    }
+}

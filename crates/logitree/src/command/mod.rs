@@ -1,0 +1,10 @@
+//! One file per command.
+
+pub mod export;
+pub mod generate;
+pub mod guide;
+pub mod model;
+pub mod score;
+pub mod show;
+pub mod steps;
+pub mod tree;

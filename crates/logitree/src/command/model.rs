@@ -1,0 +1,167 @@
+//! `logitree model`
+
+use crate::cli::Format;
+use crate::models::{self, KNOWN, megabytes};
+use crate::terminal;
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use logitree_core::TokenId;
+use logitree_engine::tokenizer::Tokenizer;
+use logitree_engine::weights::Weights;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+const EXAMPLES: &str = "Examples:
+  logitree model list
+  logitree model pull gemma-3-270m
+  logitree model info ./my-model.gguf
+  ls -l \"$(logitree model path gemma-3-270m)\"";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ModelArgs {
+    #[command(subcommand)]
+    pub command: ModelCommand,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, global = true)]
+    pub format: Format,
+}
+
+#[derive(Subcommand)]
+pub enum ModelCommand {
+    /// Known models and whether they are here
+    List,
+    /// What a model is: architecture, sizes, quantisation, tokenizer, context, end ids
+    Info {
+        /// A known name, a .gguf file or a folder
+        #[arg(default_value = models::DEFAULT)]
+        model: String,
+    },
+    /// Fetch a known model into the cache
+    Pull {
+        /// Its name
+        #[arg(default_value = models::DEFAULT)]
+        model: String,
+    },
+    /// Where a model's file is, or would be
+    Path {
+        /// Its name
+        #[arg(default_value = models::DEFAULT)]
+        model: String,
+    },
+}
+
+pub fn run(args: ModelArgs) -> Result<()> {
+    let json = args.format == Format::Json;
+    let known = |name: &str| {
+        let names: Vec<&str> = KNOWN.iter().map(|k| k.name).collect();
+        models::known(name).with_context(|| format!("no known model {name:?}; known are {}", names.join(", ")))
+    };
+    match &args.command {
+        ModelCommand::List => list(json),
+        ModelCommand::Info { model } => info(model, json),
+        ModelCommand::Pull { model } => {
+            let path = models::pull(known(model)?)?;
+            let text = path.display().to_string();
+            terminal::print(&if json { format!("{:#}\n", json!({ "path": text })) } else { text + "\n" })
+        }
+        ModelCommand::Path { model } => {
+            let path = models::path_of(known(model)?)?;
+            let text = path.display().to_string();
+            let object = json!({ "path": text, "exists": path.exists() });
+            terminal::print(&if json { format!("{object:#}\n") } else { text + "\n" })
+        }
+    }
+}
+
+fn list(json: bool) -> Result<()> {
+    let mut rows = Vec::new();
+    let mut text = String::new();
+    for k in KNOWN {
+        let path = models::path_of(k)?;
+        let here = path.exists();
+        let default = if k.name == models::DEFAULT { " (default)" } else { "" };
+        let _ = writeln!(
+            text,
+            "{:<14} {:>7}  {}  {}{default}",
+            k.name,
+            megabytes(k.bytes),
+            if here { "here   " } else { "missing" },
+            k.about
+        );
+        let _ = writeln!(text, "{:<14} {:>7}  licence: {}", "", "", k.licence);
+        rows.push(json!({
+            "name": k.name, "about": k.about, "licence": k.licence, "bytes": k.bytes, "sha256": k.sha256,
+            "path": path, "here": here, "default": k.name == models::DEFAULT,
+        }));
+    }
+    let _ = writeln!(text, "\n{}", models::cache_dir()?.display());
+    terminal::print(&if json { format!("{:#}\n", Value::Array(rows)) } else { text })
+}
+
+fn info(spec: &str, json: bool) -> Result<()> {
+    let path = models::resolve(spec)?;
+    let weights = Weights::open(&path).with_context(|| format!("cannot load {spec}"))?;
+    let c = weights.config()?;
+    let tokenizer = Tokenizer::open(&weights).context("tokenizer");
+    let mut ends: Vec<TokenId> = weights.end_tokens()?;
+    if let Ok(t) = &tokenizer {
+        ends.extend(t.end_tokens_by_name());
+    }
+    ends.sort_unstable();
+    ends.dedup();
+    let name =
+        |id: TokenId| tokenizer.as_ref().map_or(String::new(), |t| String::from_utf8_lossy(&t.token_bytes(id)).into());
+    let windows = c.layers.iter().filter_map(|l| l.window).collect::<Vec<_>>();
+    let (tokenizer_kind, bos) = match &tokenizer {
+        Ok(t) => (t.kind().to_string(), t.bos()),
+        Err(e) => (format!("none ({e:#})"), None),
+    };
+    let dtypes = weights.dtypes();
+    let object = json!({
+        "path": path,
+        "architecture": c.architecture,
+        "parameters": weights.parameters(),
+        "bytes": weights.bytes(),
+        "dtypes": dtypes.iter().map(|(d, b)| (d.name().to_string(), json!(b))).collect::<serde_json::Map<_, _>>(),
+        "layers": c.layers.len(),
+        "sliding_window": windows.first(),
+        "sliding_layers": windows.len(),
+        "hidden": c.hidden,
+        "intermediate": c.intermediate,
+        "heads": c.heads,
+        "kv_heads": c.kv_heads,
+        "head_dim": c.head_dim,
+        "context": c.context,
+        "vocab": c.vocab,
+        "tied_embeddings": c.tied,
+        "tokenizer": tokenizer_kind,
+        "bos": bos.map(|id| json!({ "id": id, "text": name(id) })),
+        "end_tokens": ends.iter().map(|&id| json!({ "id": id, "text": name(id) })).collect::<Vec<_>>(),
+        "sha256": models::sha256(&weights.files())?,
+    });
+    if json {
+        return terminal::print(&format!("{object:#}\n"));
+    }
+    let mut text = String::new();
+    let mut row = |name: &str, value: String| writeln!(text, "{name:<14} {value}").unwrap_or(());
+    row("file", path.display().to_string());
+    row("architecture", c.architecture.clone());
+    row("parameters", format!("{:.0} M in {}", weights.parameters() as f64 / 1e6, megabytes(weights.bytes())));
+    let parts: Vec<String> = dtypes.iter().map(|(d, b)| format!("{d} {}", megabytes(*b))).collect();
+    row("weights", parts.join(", "));
+    let sliding = match windows.first() {
+        Some(w) => format!(" ({} of them look at the last {w} positions)", windows.len()),
+        None => String::new(),
+    };
+    row("layers", format!("{}{sliding}", c.layers.len()));
+    row("sizes", format!("hidden {}, feed-forward {}", c.hidden, c.intermediate));
+    row("attention", format!("{} heads, {} KV heads, size {}", c.heads, c.kv_heads, c.head_dim));
+    row("context", format!("{} tokens", c.context));
+    row("tokenizer", format!("{tokenizer_kind}, {} tokens", c.vocab));
+    row("BOS", bos.map_or("none is added".into(), |id| format!("{id} {}", name(id))));
+    let ends: Vec<String> = ends.iter().map(|&id| format!("{id} {}", name(id))).collect();
+    row("end tokens", ends.join(", "));
+    row("sha256", object["sha256"].as_str().unwrap_or_default().into());
+    terminal::print(&text)
+}

@@ -1,0 +1,108 @@
+//! `logitree score`
+
+use super::steps::{Scored, step_json, table, totals_line, totals_of};
+use crate::cli::{self, Format, ModelOptions};
+use crate::{progress, setup, terminal};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use logitree_core::{LanguageModel, NodeHandle, Query, TokenId};
+use serde_json::json;
+use std::path::Path;
+
+/// Positions evaluated between looks at the clock and at Ctrl-C.
+const PIECE: usize = 128;
+
+const EXAMPLES: &str = "Examples:
+  logitree score \"To be, or not to be, that is the question.\"
+  logitree score essay.txt --format json > essay.json
+  cat essay.txt | logitree score -";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ScoreArgs {
+    /// The text, or a file with it, or `-` for standard input
+    #[arg(value_name = "TEXT|FILE|-", default_value = "-")]
+    pub text: String,
+    #[command(flatten)]
+    pub model: ModelOptions,
+    /// Most likely tokens to list per step
+    #[arg(long, default_value_t = 5, value_parser = cli::at_least_one, value_name = "K")]
+    pub top: usize,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+pub fn run(args: ScoreArgs) -> Result<()> {
+    let text = read(&args.text)?;
+    terminal::catch_interrupts();
+    let loaded = setup::load(&args.model)?;
+    let model = &loaded.model;
+    let bos = model.bos();
+    let tokens: Vec<TokenId> = bos.into_iter().chain(model.tokenize(&text, false)?).collect();
+    // Without BOS the first token has nothing before it to be predicted from.
+    if tokens.len() < 2 {
+        bail!("the text is a single token and this model has no BOS: there is nothing to score");
+    }
+    let mut session = model.session()?;
+    let nodes = session.push_all(None, &tokens)?;
+    let mut steps = Vec::with_capacity(tokens.len());
+    let bar = progress::spinner();
+    let last = tokens.len() - 1;
+    for start in (0..last).step_by(PIECE) {
+        if terminal::interrupted() {
+            eprintln!("interrupted: {} of {last} tokens are scored", steps.len());
+            break;
+        }
+        let end = (start + PIECE).min(last);
+        let query = |i: usize| Query { node: nodes[i], top: args.top, tokens: &tokens[i + 1..i + 2], logits: false };
+        let queries: Vec<Query<'_>> = (start..end).map(query).collect();
+        steps.extend(session.evaluate(&queries)?.into_iter().filter_map(|d| Scored::new(d, false)));
+        bar.message(|| format!("{end} of {last} tokens"));
+    }
+    drop(bar);
+    nodes.iter().for_each(|&n: &NodeHandle| session.release(n));
+    let totals = totals_of(&steps);
+    let entropy = steps.iter().map(|s| s.entropy).sum::<f64>() / steps.len().max(1) as f64;
+    match args.format {
+        Format::Json => {
+            let object = json!({
+                "tokens": steps.iter().map(|s| step_json(&loaded, s, args.top)).collect::<Vec<_>>(),
+                "bos": bos.is_some(),
+                // Not scored: nothing comes before it.
+                "first": if bos.is_none() { Some(loaded.token(tokens[0])) } else { None },
+                "total_logprob": totals.logprob,
+                "total_bits": totals.bits,
+                "perplexity": totals.perplexity,
+                "mean_entropy": entropy,
+                "model": loaded.name,
+                "engine": model.engine(),
+            });
+            terminal::print(&format!("{object:#}\n"))
+        }
+        Format::Text => {
+            let mut out = table(&loaded, &steps, args.top);
+            out.push('\n');
+            out.push_str(&totals_line("total", totals));
+            out.push_str(&format!("mean entropy {entropy:.4} nats\n"));
+            if bos.is_none() {
+                let first = crate::export::text::visible(&loaded.text(tokens[0]));
+                out.push_str(&format!("not scored: the first token {first:?}, which has nothing before it (no BOS)\n"));
+            }
+            terminal::print(&out)
+        }
+    }
+}
+
+/// The text of the argument: a file if there is one of that name.
+fn read(argument: &str) -> Result<String> {
+    let path = Path::new(argument);
+    if argument == "-" || !path.is_file() {
+        return setup::text_argument(argument, "the text");
+    }
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let text = String::from_utf8(bytes)
+        .map_err(|e| anyhow::anyhow!("{} is not UTF-8 (byte {})", path.display(), e.utf8_error().valid_up_to()))?;
+    setup::check_text(&text, &path.display().to_string())?;
+    Ok(text)
+}

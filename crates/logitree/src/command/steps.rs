@@ -1,0 +1,124 @@
+//! Tokens with their statistics: what `logprobs`, `guide` and `score` have in common.
+
+use crate::export::jsonl::Step;
+use crate::export::text::{percent, visible};
+use crate::setup::Loaded;
+use crate::terminal;
+use logitree_core::metrics::{Totals, totals};
+use logitree_core::{Distribution, LanguageModel, TokenId, TokenStats};
+use serde_json::{Map, Value, json};
+use std::fmt::Write;
+
+/// A token that is there, and the distribution it was drawn from.
+pub struct Scored {
+    pub token: TokenStats,
+    pub entropy: f64,
+    pub top: Vec<TokenStats>,
+    /// Given rather than generated.
+    pub forced: bool,
+}
+
+impl Scored {
+    /// From a distribution whose first asked-for token is the one that is there.
+    pub fn new(d: Distribution, forced: bool) -> Option<Scored> {
+        Some(Scored { token: *d.tokens.first()?, entropy: d.entropy, top: d.top, forced })
+    }
+}
+
+pub fn totals_of(steps: &[Scored]) -> Totals {
+    totals(steps.iter().map(|s| s.token.logprob))
+}
+
+/// Text of tokens, without special ones.
+pub fn text_of(loaded: &Loaded, ids: impl IntoIterator<Item = TokenId>) -> String {
+    let words = ids.into_iter().filter(|&id| !loaded.model.is_special(id));
+    let bytes: Vec<u8> = words.flat_map(|id| loaded.model.token_bytes(id).into_owned()).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A token as JSON: `{id, text, bytes?, logprob, rank, entropy, top: [{id, text, logprob}]}`.
+pub fn step_json(loaded: &Loaded, s: &Scored, top: usize) -> Value {
+    let mut map = Map::new();
+    let token = loaded.token(s.token.id);
+    map.insert("id".into(), json!(token.id));
+    map.insert("text".into(), json!(token.text));
+    if let Some(bytes) = token.bytes {
+        map.insert("bytes".into(), json!(bytes));
+    }
+    map.insert("logprob".into(), json!(s.token.logprob));
+    map.insert("rank".into(), json!(s.token.rank));
+    map.insert("entropy".into(), json!(s.entropy));
+    if s.forced {
+        map.insert("forced".into(), json!(true));
+    }
+    let top = s.top.iter().take(top).map(|t| json!({ "id": t.id, "text": loaded.text(t.id), "logprob": t.logprob }));
+    map.insert("top".into(), top.collect());
+    Value::Object(map)
+}
+
+/// The notebook's steps.
+pub fn record_steps<'a>(loaded: &Loaded, steps: &[Scored], top: usize, texts: &'a [Vec<Vec<u8>>]) -> Vec<Step<'a>> {
+    steps
+        .iter()
+        .zip(texts)
+        .map(|(s, texts)| Step {
+            text: loaded.text(s.token.id),
+            logprob: s.token.logprob,
+            top: texts.iter().zip(&s.top).take(top).map(|(b, t)| (&b[..], t.logprob)).collect(),
+        })
+        .collect()
+}
+
+/// Bytes of every step's top tokens, for [`record_steps`] to borrow.
+pub fn top_bytes(loaded: &Loaded, steps: &[Scored]) -> Vec<Vec<Vec<u8>>> {
+    let bytes = |t: &TokenStats| loaded.model.token_bytes(t.id).into_owned();
+    steps.iter().map(|s| s.top.iter().map(bytes).collect()).collect()
+}
+
+/// A table, one token per row, coloured by probability.
+pub fn table(loaded: &Loaded, steps: &[Scored], top: usize) -> String {
+    let style = terminal::style();
+    let mut out = String::new();
+    let head = format!(
+        "{:>4}  {:<18}  {:>9}  {:>9}  {:>6}  {:>7}  alternatives",
+        "#", "token", "prob", "logprob", "rank", "entropy"
+    );
+    let _ = writeln!(out, "{}", style.paint("1", &head));
+    for (i, s) in steps.iter().enumerate() {
+        let text = visible(&loaded.text(s.token.id)).replace(' ', "·");
+        let padding = " ".repeat(18usize.saturating_sub(unicode_width::UnicodeWidthStr::width(&text[..])));
+        let prob = s.token.logprob.exp();
+        let mut others = String::new();
+        let mut room = style.width.saturating_sub(68);
+        for t in s.top.iter().take(top).filter(|t| t.id != s.token.id) {
+            let other = format!("{} {}  ", visible(&loaded.text(t.id)).replace(' ', "·"), percent(t.prob()));
+            let Some(left) = room.checked_sub(unicode_width::UnicodeWidthStr::width(&other[..])) else { break };
+            room = left;
+            others.push_str(&other);
+        }
+        let mark = if s.forced { ">" } else { " " };
+        let _ = writeln!(
+            out,
+            "{:>4}{mark} {}{padding}  {:>9}  {:>9.4}  {:>6}  {:>7.3}  {}",
+            i + 1,
+            style.paint(terminal::colour_of(prob), &text),
+            percent(prob),
+            s.token.logprob,
+            s.token.rank,
+            s.entropy,
+            style.paint("2", others.trim_end()),
+        );
+    }
+    out
+}
+
+/// Totals on one line.
+pub fn totals_line(name: &str, t: Totals) -> String {
+    format!(
+        "{name}: {} tokens, {:.2} bits, perplexity {:.4}, probability {:.3e}\n",
+        t.tokens,
+        t.bits,
+        t.perplexity,
+        t.logprob.exp()
+    )
+}

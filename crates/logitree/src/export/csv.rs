@@ -1,0 +1,59 @@
+//! One row per node as CSV.
+
+use super::{Row, rows};
+use logitree_core::run::Run;
+use std::io::Write;
+
+/// Column names, in order.
+pub const COLUMNS: [&str; 16] = [
+    "node",
+    "parent",
+    "depth",
+    "token_id",
+    "text",
+    "bytes",
+    "logprob",
+    "prob",
+    "path_logprob",
+    "path_prob",
+    "entropy",
+    "varentropy",
+    "threshold",
+    "queue",
+    "state",
+    "children",
+];
+
+pub fn write(run: &Run, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut csv = csv::Writer::from_writer(out);
+    csv.write_record(COLUMNS)?;
+    for r in rows(run) {
+        csv.write_record(fields(r))?;
+    }
+    csv.flush()?;
+    Ok(())
+}
+
+fn fields(r: Row) -> [String; 16] {
+    fn optional<T: ToString>(x: Option<T>) -> String {
+        x.map(|x| x.to_string()).unwrap_or_default()
+    }
+    [
+        r.node.to_string(),
+        optional(r.parent),
+        r.depth.to_string(),
+        optional(r.token_id),
+        r.text,
+        r.bytes.unwrap_or_default(),
+        r.logprob.to_string(),
+        r.logprob.exp().to_string(),
+        r.path_logprob.to_string(),
+        r.path_logprob.exp().to_string(),
+        optional(r.entropy),
+        optional(r.varentropy),
+        optional(r.threshold),
+        optional(r.queue),
+        r.state.to_string(),
+        r.children.to_string(),
+    ]
+}

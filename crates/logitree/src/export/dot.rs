@@ -1,0 +1,59 @@
+//! Graphviz: chains of single children are one node, edges carry the probability of their first token.
+
+use logitree_core::run::Run;
+use logitree_core::{NodeId, token};
+use std::io::{self, Write};
+
+/// A chain of nodes without branches: first and last.
+struct Chain {
+    first: NodeId,
+    last: NodeId,
+}
+
+fn chain_from(run: &Run, first: NodeId) -> Chain {
+    let mut last = first;
+    while let [only] = run.tree.children(last) {
+        // The root stands for itself: its text is the prompt.
+        if last == NodeId::ROOT {
+            break;
+        }
+        last = *only;
+    }
+    Chain { first, last }
+}
+
+pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "digraph tree {{\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];")?;
+    let mut chains = vec![chain_from(run, NodeId::ROOT)];
+    while let Some(Chain { first, last }) = chains.pop() {
+        let text = if first == NodeId::ROOT {
+            run.header.prompt.text.clone()
+        } else {
+            let skip = run.tree.depth(first) - 1;
+            let path = run.tree.path(last);
+            token::decode(path[skip..].iter().map(|&t| run.bytes(t)))
+        };
+        let stop = run.tree.stop(last).map_or(String::new(), |s| format!("\\n[{}]", s.name()));
+        writeln!(out, "  n{} [label=\"{}{stop}\"];", first.0, escape(&text))?;
+        for &child in run.tree.children(last).iter().rev() {
+            writeln!(out, "  n{} -> n{} [label=\"{:.4}\"];", first.0, child.0, run.tree.logprob(child).exp())?;
+            chains.push(chain_from(run, child));
+        }
+    }
+    writeln!(out, "}}")
+}
+
+fn escape(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push('↵'),
+            '\t' => out.push('⇥'),
+            c if c.is_control() => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}

@@ -1,0 +1,76 @@
+//! The notebook's logprobs records: one line per response.
+
+use super::python::{float, string};
+use logitree_core::run::Run;
+use logitree_core::{NodeId, Stop, TokenStats};
+use std::io::{self, Write};
+
+/// Alternatives listed per token.
+const OTHERS: usize = 5;
+
+/// One token of a response with its step's most likely tokens, texts included.
+pub struct Step<'a> {
+    pub text: String,
+    pub logprob: f64,
+    pub top: Vec<(&'a [u8], f64)>,
+}
+
+/// One line, with its line feed.
+pub fn record(prompt: &str, response: &str, steps: &[Step<'_>]) -> String {
+    let mut out = String::from("{\"prompt\": ");
+    string(prompt, false, &mut out);
+    out.push_str(", \"response\": ");
+    string(response, false, &mut out);
+    out.push_str(", \"data\": [");
+    for (i, step) in steps.iter().enumerate() {
+        out.push_str(if i > 0 { ", " } else { "" });
+        token(&step.text, step.logprob, &mut out);
+        out.push_str(", \"other_tokens\": [");
+        for (j, (bytes, logprob)) in step.top.iter().enumerate() {
+            out.push_str(if j > 0 { ", " } else { "" });
+            token(&String::from_utf8_lossy(bytes), *logprob, &mut out);
+            out.push('}');
+        }
+        out.push_str("]}");
+    }
+    out.push_str("]}\n");
+    out
+}
+
+fn token(text: &str, logprob: f64, out: &mut String) {
+    out.push_str("{\"token\": ");
+    string(text, false, out);
+    out.push_str(", \"logprob\": ");
+    float(logprob, out);
+    out.push_str(", \"prob\": ");
+    float(logprob.exp() * 100.0, out);
+}
+
+/// One record per completed path, most likely first.
+pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
+    let tree = &run.tree;
+    for leaf in tree.ranked_leaves() {
+        if tree.stop(leaf) != Some(Stop::EndToken) {
+            continue;
+        }
+        let mut path: Vec<NodeId> =
+            std::iter::successors(Some(leaf), |&n| tree.parent(n)).take_while(|&n| n != NodeId::ROOT).collect();
+        path.reverse();
+        let steps: Vec<Step<'_>> = path
+            .iter()
+            .map(|&n| {
+                let top = tree.parent(n).and_then(|p| tree.expansion(p)).map_or(&[][..], |e| &e.top);
+                let text = tree.token(n).map(|t| String::from_utf8_lossy(run.bytes(t)).into_owned());
+                Step {
+                    text: text.unwrap_or_default(),
+                    logprob: tree.logprob(n),
+                    top: top.iter().take(OTHERS).map(|t: &TokenStats| (run.bytes(t.id), t.logprob)).collect(),
+                }
+            })
+            .collect();
+        // The response is the text; the end token is in the data alone.
+        let response = tree.parent(leaf).map(|n| run.text(n)).unwrap_or_default();
+        out.write_all(record(&run.header.prompt.text, &response, &steps).as_bytes())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Writing runs in other formats, one file each.
+
+pub mod atomic;
+pub mod csv;
+pub mod dot;
+pub mod jsonl;
+pub mod parquet;
+pub mod python;
+pub mod text;
+pub mod tree_json;
+
+use logitree_core::NodeId;
+use logitree_core::run::Run;
+use std::io::Write;
+
+/// Formats that a run can be exported to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// The notebook's nested tree.
+    TreeJson,
+    /// The notebook's logprobs records, one per completed path.
+    Jsonl,
+    /// One row per node.
+    Csv,
+    /// The same rows as Parquet.
+    Parquet,
+    /// Graphviz.
+    Dot,
+    /// The summary.
+    Text,
+}
+
+/// Writes a run in a format.
+pub fn export(run: &Run, format: Format, full_text: bool, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+    match format {
+        Format::TreeJson => tree_json::write(run, full_text, out)?,
+        Format::Jsonl => jsonl::write(run, out)?,
+        Format::Csv => csv::write(run, out)?,
+        Format::Parquet => parquet::write(run, out)?,
+        Format::Dot => dot::write(run, out)?,
+        Format::Text => {
+            let style = text::Style { width: 100, colour: false };
+            out.write_all(text::summary(run, usize::MAX, style).as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// A node's columns, as the tables have them.
+pub struct Row {
+    pub node: u32,
+    pub parent: Option<u32>,
+    pub depth: u32,
+    pub token_id: Option<u32>,
+    pub text: String,
+    /// Hexadecimal, where the bytes are not UTF-8.
+    pub bytes: Option<String>,
+    pub logprob: f64,
+    pub path_logprob: f64,
+    pub entropy: Option<f64>,
+    pub varentropy: Option<f64>,
+    pub threshold: Option<f64>,
+    pub queue: Option<u32>,
+    pub state: &'static str,
+    pub children: u32,
+}
+
+/// All rows of a run, parents first; the root's text is the prompt.
+pub fn rows(run: &Run) -> impl Iterator<Item = Row> {
+    run.tree.nodes().map(|n| {
+        let tree = &run.tree;
+        let e = tree.expansion(n);
+        let raw = tree.token(n).map(|t| run.bytes(t));
+        let text = raw.map_or_else(|| run.header.prompt.text.clone(), |b| String::from_utf8_lossy(b).into_owned());
+        let broken = raw.filter(|b| std::str::from_utf8(b).is_err());
+        Row {
+            node: n.0,
+            parent: tree.parent(n).map(|p: NodeId| p.0),
+            depth: tree.depth(n) as u32,
+            token_id: tree.token(n).map(|t| t.0),
+            text,
+            bytes: broken.map(|b| b.iter().map(|b| format!("{b:02x}")).collect()),
+            logprob: tree.logprob(n),
+            path_logprob: tree.path_logprob(n),
+            entropy: e.map(|e| e.entropy),
+            varentropy: e.map(|e| e.varentropy),
+            threshold: e.and_then(|e| e.threshold),
+            queue: e.map(|e| e.queue),
+            state: tree.stop(n).map_or("expanded", |s| s.name()),
+            children: tree.children(n).len() as u32,
+        }
+    })
+}

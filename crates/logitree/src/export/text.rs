@@ -1,0 +1,141 @@
+//! The summary: paths ranked by probability, and where the mass went.
+
+use logitree_core::Stop;
+use logitree_core::run::{EndReason, Run};
+use std::fmt::Write;
+use unicode_width::UnicodeWidthChar;
+
+/// How to lay text out.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// Columns.
+    pub width: usize,
+    /// Whether to use ANSI colours.
+    pub colour: bool,
+}
+
+impl Style {
+    /// `text` in an ANSI colour.
+    pub fn paint(&self, code: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
+    }
+}
+
+/// Text on one line: line breaks and tabs made visible, other control characters gone.
+pub fn visible(text: &str) -> String {
+    let show = |c: char| match c {
+        '\n' => '↵',
+        '\t' => '⇥',
+        '\r' => '␍',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(show).collect()
+}
+
+/// The text's end is what tells paths apart, so a long text loses its middle.
+pub fn shorten(text: &str, width: usize) -> String {
+    let columns = |s: &str| s.chars().map(|c| c.width().unwrap_or(0)).sum::<usize>();
+    if columns(text) <= width {
+        return text.into();
+    }
+    let room = width.saturating_sub(1);
+    let take = |chars: &mut dyn Iterator<Item = char>, room: usize| {
+        let mut used = 0;
+        let fits = chars.take_while(|c| {
+            used += c.width().unwrap_or(0);
+            used <= room
+        });
+        fits.collect::<String>()
+    };
+    let head = take(&mut text.chars(), room / 2);
+    let tail: String = take(&mut text.chars().rev(), room - room / 2).chars().rev().collect();
+    format!("{head}…{tail}")
+}
+
+/// A probability as a percentage with three or more significant digits.
+pub fn percent(p: f64) -> String {
+    match p * 100.0 {
+        x if x >= 1.0 || x == 0.0 => format!("{x:.2} %"),
+        x if x >= 0.001 => format!("{x:.4} %"),
+        x => format!("{x:.1e} %"),
+    }
+}
+
+/// The `most` most likely paths and the mass table.
+pub fn summary(run: &Run, most: usize, style: Style) -> String {
+    let mut out = String::new();
+    let tree = &run.tree;
+    let h = &run.header;
+    let _ = writeln!(out, "{} {}", style.paint("1", "prompt"), shorten(&visible(&h.prompt.text), style.width - 8));
+    let _ =
+        writeln!(out, "{} {}   {} {}", style.paint("1", "model"), h.model.name, style.paint("1", "engine"), h.engine);
+    let leaves = tree.ranked_leaves();
+    let room = style.width.saturating_sub(38).max(20);
+    let _ = writeln!(out);
+    let _ = writeln!(out, "{}", style.paint("1", "   #  probability  depth  stop       text"));
+    for (i, &leaf) in leaves.iter().take(most).enumerate() {
+        let stop = tree.stop(leaf).unwrap_or(Stop::Frontier);
+        let text = shorten(&visible(&run.text(leaf)), room);
+        let row = format!(
+            "{:>4}  {:>11}  {:>5}  {:<9}  {text}",
+            i + 1,
+            percent(tree.mass(leaf)),
+            tree.depth(leaf),
+            stop.name()
+        );
+        let _ = writeln!(out, "{}", if stop == Stop::EndToken { style.paint("32", &row) } else { row });
+    }
+    if leaves.len() > most {
+        let rest: f64 = leaves[most..].iter().map(|&n| tree.mass(n)).sum();
+        let _ = writeln!(out, "      {:>11}  in {} more paths", percent(rest), leaves.len() - most);
+    }
+    let mass = tree.accounting();
+    let completed = leaves.iter().filter(|&&n| tree.stop(n) == Some(Stop::EndToken)).count();
+    let deep = leaves.iter().filter(|&&n| tree.stop(n) == Some(Stop::MaxDepth)).count();
+    let open = leaves.iter().filter(|&&n| matches!(tree.stop(n), Some(Stop::Frontier | Stop::MaxDepth))).count();
+    let _ = writeln!(out);
+    let _ = writeln!(out, "{}", style.paint("1", "where the probability went"));
+    let deep = if deep > 0 { format!(", {deep} of them at the depth limit") } else { String::new() };
+    for (name, p, what) in [
+        ("finished", mass.finished, format!("{completed} completed paths")),
+        ("frontier", mass.frontier, format!("{open} open paths{deep}")),
+        ("pruned", mass.pruned, "tokens below the threshold".into()),
+    ] {
+        let _ = writeln!(out, "  {name:<9} {:>11}  {what}", percent(p));
+    }
+    let _ = writeln!(out, "  {:<9} {:>11}  {} nodes", "total", percent(mass.total()), tree.len());
+    let note = match run.end.as_ref().map(|e| e.reason) {
+        Some(EndReason::Finished) => None,
+        Some(EndReason::MaxNodes) => Some("stopped at --max-nodes"),
+        Some(EndReason::MaxSeconds) => Some("stopped at --max-seconds"),
+        Some(EndReason::Interrupted) => Some("interrupted; --resume goes on"),
+        Some(EndReason::Failed) => Some("the model failed; --resume goes on"),
+        None => Some("the run did not end; --resume goes on"),
+    };
+    if let Some(note) = note {
+        let _ = writeln!(out, "  {}", style.paint("33", note));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_lose_their_middle_and_wide_characters_count_twice() {
+        assert_eq!(shorten("short", 10), "short");
+        assert_eq!(shorten("abcdefghijkl", 7), "abc…jkl");
+        assert_eq!(shorten("東京東京東京", 7), "東…東");
+        assert_eq!(visible("a\n\tb\u{1b}[31m"), "a↵⇥b\u{fffd}[31m");
+    }
+
+    #[test]
+    fn percentages_keep_their_digits() {
+        assert_eq!(
+            [0.5, 0.01234, 0.00012345, 1.5e-9, 0.0].map(percent),
+            ["50.00 %", "1.23 %", "0.0123 %", "1.5e-7 %", "0.00 %"]
+        );
+    }
+}

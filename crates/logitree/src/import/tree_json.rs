@@ -1,0 +1,224 @@
+//! The notebook's nested tree as a run.
+//!
+//! Read as a stream with a stack of our own: files nest thousands of levels deep, and hostile ones more.
+
+use anyhow::{Context, Result, anyhow, bail};
+use logitree_core::run::{FORMAT, Header, Model, Prompt, Run, VERSION};
+use logitree_core::{Distribution, Exactness, NodeId, Stop, TokenId, TokenStats, Tree};
+use serde_json::{Map, Value};
+use std::collections::{HashMap, VecDeque};
+use std::io::Read;
+use struson::reader::{JsonReader, JsonStreamReader, ReaderSettings, ValueType};
+
+/// A node as it stands in the file.
+#[derive(Default)]
+struct Raw {
+    text: String,
+    prob: Option<f64>,
+    token_id: Option<u32>,
+    finished: bool,
+    candidates: Vec<(String, f64, u32)>,
+    children: Vec<usize>,
+}
+
+type Json<R> = JsonStreamReader<R>;
+
+/// Smallest probability that rounding to six digits leaves: what reads 0 was below half of it.
+const LEAST: f64 = 5e-7;
+
+pub fn read(file: impl Read) -> Result<Run> {
+    let settings = ReaderSettings { max_nesting_depth: None, ..Default::default() };
+    let mut json = JsonStreamReader::new_custom(file, settings);
+    let (mut prompt, mut parameters, mut nodes) = (None, Map::new(), None);
+    json.begin_object()?;
+    while json.has_next()? {
+        match json.next_name_owned()?.as_str() {
+            "metadata" => {
+                json.begin_object().context("`metadata`")?;
+                while json.has_next()? {
+                    match json.next_name_owned()?.as_str() {
+                        "prompt" => prompt = Some(json.next_string().context("`metadata.prompt`")?),
+                        "parameters" => parameters = flat_object(&mut json).context("`metadata.parameters`")?,
+                        _ => json.skip_value()?,
+                    }
+                }
+                json.end_object()?;
+            }
+            "tree" => nodes = Some(read_nodes(&mut json)?),
+            _ => json.skip_value()?,
+        }
+    }
+    json.end_object()?;
+    json.consume_trailing_whitespace()?;
+    let nodes = nodes.context("`tree` is missing")?;
+    let prompt = prompt.unwrap_or_else(|| nodes[0].text.clone());
+    build(prompt, parameters, nodes)
+}
+
+/// An object of plain values.
+fn flat_object<R: Read>(json: &mut Json<R>) -> Result<Map<String, Value>> {
+    let mut map = Map::new();
+    json.begin_object()?;
+    while json.has_next()? {
+        let name = json.next_name_owned()?;
+        let value = match json.peek()? {
+            ValueType::Number => serde_json::from_str(json.next_number_as_str()?)?,
+            ValueType::String => Value::String(json.next_string()?),
+            ValueType::Boolean => Value::Bool(json.next_bool()?),
+            ValueType::Null => {
+                json.next_null()?;
+                Value::Null
+            }
+            _ => bail!("`{name}` is not a plain value"),
+        };
+        map.insert(name, value);
+    }
+    json.end_object()?;
+    Ok(map)
+}
+
+fn number<R: Read>(json: &mut Json<R>) -> Result<f64> {
+    let text = json.next_number_as_str()?;
+    text.parse().map_err(|_| anyhow!("{text} is not a number"))
+}
+
+fn id<R: Read>(json: &mut Json<R>) -> Result<u32> {
+    let text = json.next_number_as_str()?;
+    text.parse().map_err(|_| anyhow!("{text} is not a token id"))
+}
+
+/// All nodes, parents first; the first is the root.
+fn read_nodes<R: Read>(json: &mut Json<R>) -> Result<Vec<Raw>> {
+    let mut nodes = vec![Raw::default()];
+    // Nodes whose object is open, outermost first, and whether we are inside their `children`.
+    let mut open: Vec<(usize, bool)> = vec![(0, false)];
+    json.begin_object().context("`tree`")?;
+    while let Some(&mut (n, ref mut in_children)) = open.last_mut() {
+        if *in_children {
+            if json.has_next()? {
+                let child = nodes.len();
+                nodes[n].children.push(child);
+                nodes.push(Raw::default());
+                open.push((child, false));
+                json.begin_object().with_context(|| format!("child of node {n}"))?;
+            } else {
+                json.end_array()?;
+                *in_children = false;
+            }
+            continue;
+        }
+        if !json.has_next()? {
+            json.end_object()?;
+            if nodes[n].prob.is_none() {
+                bail!("node {n}: `prob` is missing");
+            }
+            open.pop();
+            continue;
+        }
+        let name = json.next_name_owned()?;
+        let mut field = || -> Result<()> {
+            match name.as_str() {
+                "text" => nodes[n].text = json.next_string()?,
+                "prob" => nodes[n].prob = Some(number(json)?),
+                "token_id" if json.peek()? == ValueType::Null => json.next_null()?,
+                "token_id" => nodes[n].token_id = Some(id(json)?),
+                "is_finished" => nodes[n].finished = json.next_bool()?,
+                "candidates" => nodes[n].candidates = candidates(json)?,
+                "children" => {
+                    json.begin_array()?;
+                    *in_children = true;
+                }
+                _ => json.skip_value()?,
+            }
+            Ok(())
+        };
+        field().with_context(|| format!("node {n}: `{name}`"))?;
+    }
+    Ok(nodes)
+}
+
+fn candidates<R: Read>(json: &mut Json<R>) -> Result<Vec<(String, f64, u32)>> {
+    let mut list = Vec::new();
+    json.begin_array()?;
+    while json.has_next()? {
+        let (mut text, mut prob, mut token) = (String::new(), None, None);
+        json.begin_object()?;
+        while json.has_next()? {
+            match json.next_name_owned()?.as_str() {
+                "text" => text = json.next_string()?,
+                "prob" => prob = Some(number(json)?),
+                "token_id" => token = Some(id(json)?),
+                _ => json.skip_value()?,
+            }
+        }
+        json.end_object()?;
+        list.push((text, prob.context("`prob` is missing")?, token.context("`token_id` is missing")?));
+    }
+    json.end_array()?;
+    Ok(list)
+}
+
+fn logprob(prob: f64, what: &str) -> Result<f64> {
+    if !(0.0..=1.0 + 1e-6).contains(&prob) {
+        bail!("{what}: `prob` is {prob}, not a probability");
+    }
+    Ok(prob.clamp(LEAST, 1.0).ln())
+}
+
+fn build(prompt: String, parameters: Map<String, Value>, nodes: Vec<Raw>) -> Result<Run> {
+    let max_depth = parameters.get("max_depth").and_then(Value::as_u64).unwrap_or(u64::MAX);
+    let mut tree = Tree::default();
+    let mut texts: HashMap<TokenId, Box<[u8]>> = HashMap::new();
+    // Level by level, the order in which the notebook made them.
+    let mut queue: VecDeque<(usize, NodeId)> = VecDeque::from([(0, NodeId::ROOT)]);
+    while let Some((raw, n)) = queue.pop_front() {
+        let node = &nodes[raw];
+        if let Some(id) = node.token_id {
+            texts.entry(TokenId(id)).or_insert_with(|| node.text.as_bytes().into());
+        }
+        if node.finished {
+            tree.stop_node(n, Stop::EndToken);
+        } else if !node.children.is_empty() {
+            let mut top = Vec::with_capacity(node.candidates.len());
+            for (rank, (text, prob, id)) in (1..).zip(&node.candidates) {
+                texts.entry(TokenId(*id)).or_insert_with(|| text.as_bytes().into());
+                top.push(TokenStats { id: TokenId(*id), logprob: logprob(*prob, "a candidate")?, rank });
+            }
+            let mut children = Vec::with_capacity(node.children.len());
+            for &child in &node.children {
+                let c = &nodes[child];
+                let id = c.token_id.with_context(|| format!("node {child}: `token_id` is missing"))?;
+                let logprob = logprob(c.prob.unwrap_or(0.0), &format!("node {child}"))?;
+                children.push(TokenStats { id: TokenId(id), logprob, rank: 0 });
+            }
+            // The notebook kept no entropy: what its list allows to say is nothing.
+            let distribution = Distribution {
+                top,
+                tokens: Vec::new(),
+                logsumexp: f64::NAN,
+                entropy: 0.0,
+                varentropy: 0.0,
+                exactness: Exactness::LowerBound,
+                logits: None,
+            };
+            let made = tree.expand(n, distribution, &children, None, 0).children.clone();
+            queue.extend(node.children.iter().copied().zip(made));
+        } else if tree.depth(n) as u64 >= max_depth {
+            tree.stop_node(n, Stop::MaxDepth);
+        }
+    }
+    let header = Header {
+        format: FORMAT.into(),
+        version: VERSION,
+        logitree: env!("CARGO_PKG_VERSION").into(),
+        created: String::new(),
+        model: Model { name: "(not recorded)".into(), ..Default::default() },
+        engine: "imported from tree JSON, rounded".into(),
+        prompt: Prompt { text: prompt, ..Default::default() },
+        strategy: "dynamic".into(),
+        parameters,
+        limits: Map::new(),
+    };
+    let end = logitree_core::run::end_event(&tree, logitree_core::run::EndReason::Finished, 0.0);
+    Ok(Run { header, tree, end: Some(end), texts, valid_bytes: 0, torn: false })
+}

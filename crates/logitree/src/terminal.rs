@@ -1,0 +1,50 @@
+//! Standard output, colours, width and Ctrl-C.
+
+use crate::export::text::Style;
+use anyhow::Result;
+use std::io::{IsTerminal, Write, stdout};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on Ctrl-C only asks for an orderly end; a second one ends at once.
+pub fn catch_interrupts() {
+    // Fails only if a handler is there already, which then does the same.
+    let _ = ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    });
+}
+
+/// Whether the user pressed Ctrl-C.
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// Colours if standard output is a terminal and nobody objects.
+pub fn style() -> Style {
+    let terminal = stdout().is_terminal();
+    let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    let colour =
+        !set("NO_COLOR") && (terminal || set("CLICOLOR_FORCE")) && std::env::var("TERM").as_deref() != Ok("dumb");
+    let width = terminal_size::terminal_size().map_or(100, |(w, _)| usize::from(w.0)).clamp(60, 200);
+    Style { width, colour }
+}
+
+/// Prints to standard output; a closed pipe is an error that ends the program quietly.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// ANSI colour of a probability: green, yellow, red.
+pub fn colour_of(prob: f64) -> &'static str {
+    match prob {
+        p if p > 0.8 => "32",
+        p if p > 0.45 => "33",
+        _ => "31",
+    }
+}
