@@ -1,1 +1,190 @@
-//! Weight files.
+//! Weight files: GGUF and safetensors behind one interface.
+//!
+//! Tensors are asked for by [`Role`], and come as [`TensorView`]s straight from memory maps.
+
+mod check;
+mod error;
+mod gguf;
+mod map;
+mod role;
+mod safetensors;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use error::WeightsError;
+pub use gguf::{Array, Gguf, Strings, Value, ValueType};
+pub use role::Role;
+pub(crate) use safetensors::Folder;
+pub use view::TensorView;
+
+use crate::config::{self, Config};
+use gguf::Split;
+use logitree_core::TokenId;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Open weight files.
+pub struct Weights {
+    path: PathBuf,
+    source: Source,
+}
+
+enum Source {
+    Gguf(Box<Gguf>),
+    Folder(Box<Folder>),
+}
+
+impl Weights {
+    /// Opens a `.gguf` file (any part of a split one), a folder with `config.json` and safetensors, or a folder
+    /// with a single GGUF model. Where a folder has both, the safetensors are taken.
+    pub fn open(path: &Path) -> Result<Weights, WeightsError> {
+        let is_folder = std::fs::metadata(path).map_err(WeightsError::io(path))?.is_dir();
+        let source = if !is_folder {
+            Source::Gguf(Box::new(Gguf::open(path)?))
+        } else if Folder::is_one(path) {
+            Source::Folder(Box::new(Folder::open(path)?))
+        } else {
+            Source::Gguf(Box::new(Gguf::open(&only_gguf(path)?)?))
+        };
+        Ok(Weights { path: path.into(), source })
+    }
+
+    /// The path it was opened from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The files that are mapped.
+    pub fn files(&self) -> &[PathBuf] {
+        match &self.source {
+            Source::Gguf(g) => g.files(),
+            Source::Folder(f) => f.files(),
+        }
+    }
+
+    /// The GGUF file with its metadata, if it is one.
+    pub fn gguf(&self) -> Option<&Gguf> {
+        match &self.source {
+            Source::Gguf(g) => Some(g),
+            Source::Folder(_) => None,
+        }
+    }
+
+    /// The folder of `config.json` and its companions, if it is one.
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.source {
+            Source::Gguf(_) => None,
+            Source::Folder(f) => Some(f.path()),
+        }
+    }
+
+    /// The model's configuration, after checking that the engine can run it and that every tensor it asks for is
+    /// there in the right shape.
+    pub fn config(&self) -> Result<Config, WeightsError> {
+        let (config, file) = match &self.source {
+            Source::Gguf(g) => (config::gguf::read(g)?, g.path()),
+            Source::Folder(f) => (config::hf::read(&f.config())?, f.config().file),
+        };
+        config.validate(file)?;
+        check::tensors(self, &config)?;
+        Ok(config)
+    }
+
+    /// Ids that the file names as end of generation, sorted; empty if it names none.
+    pub fn end_tokens(&self) -> Result<Vec<TokenId>, WeightsError> {
+        match &self.source {
+            Source::Gguf(g) => config::gguf::end_tokens(g),
+            Source::Folder(f) => config::hf::end_tokens(&f.config(), f.path()),
+        }
+    }
+
+    /// Name in the file of a role's tensor.
+    fn name(&self, role: Role, layer: Option<usize>) -> String {
+        match &self.source {
+            Source::Gguf(_) => role::gguf_name(role, layer),
+            Source::Folder(f) => f.naming.name(role, layer),
+        }
+    }
+
+    /// Whether there is a tensor for a role, of a layer if [`Role::is_per_layer`].
+    pub fn has(&self, role: Role, layer: Option<usize>) -> bool {
+        let name = self.name(role, layer);
+        match &self.source {
+            Source::Gguf(g) => g.has(&name),
+            Source::Folder(f) => f.has(&name),
+        }
+    }
+
+    /// The tensor of a role, of a layer if [`Role::is_per_layer`].
+    pub fn tensor(&self, role: Role, layer: Option<usize>) -> Result<TensorView<'_>, WeightsError> {
+        let name = self.name(role, layer);
+        let found = match &self.source {
+            Source::Gguf(g) => g.tensor(&name)?,
+            Source::Folder(f) => f.tensor(&name)?,
+        };
+        found.ok_or_else(|| WeightsError::MissingTensor { path: self.path.clone(), name })
+    }
+
+    /// Element types with their bytes, most bytes first.
+    pub fn dtypes(&self) -> Vec<(String, u64)> {
+        let mut bytes: BTreeMap<String, u64> = BTreeMap::new();
+        self.each(|dtype, size, _| *bytes.entry(dtype.to_string()).or_default() += size);
+        let mut list: Vec<_> = bytes.into_iter().collect();
+        list.sort_by_key(|&(_, size)| std::cmp::Reverse(size));
+        list
+    }
+
+    /// Summary of the element types, most bytes first, such as `Q8_0 + Q5_0 + F32`.
+    pub fn quantisation(&self) -> String {
+        self.dtypes().into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" + ")
+    }
+
+    /// Bytes of all tensors.
+    pub fn bytes(&self) -> u64 {
+        let mut total = 0;
+        self.each(|_, size, _| total += size);
+        total
+    }
+
+    /// Elements of all tensors.
+    pub fn parameters(&self) -> u64 {
+        let mut total = 0;
+        self.each(|_, _, elements| total += elements);
+        total
+    }
+
+    fn each(&self, mut f: impl FnMut(&str, u64, u64)) {
+        match &self.source {
+            Source::Gguf(g) => g.each(&mut f),
+            Source::Folder(s) => s.each(&mut f),
+        }
+    }
+
+    /// Tells the system that a tensor's pages are not needed for now (Unix; elsewhere nothing happens). The view
+    /// stays valid.
+    pub fn release_pages(&self, view: &TensorView<'_>) {
+        match &self.source {
+            Source::Gguf(g) => g.release_pages(view.data),
+            Source::Folder(f) => f.release_pages(view.data),
+        }
+    }
+}
+
+/// The GGUF model of a folder that holds exactly one; the parts of a split model count as one.
+fn only_gguf(folder: &Path) -> Result<PathBuf, WeightsError> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(WeightsError::io(folder))? {
+        let path = entry.map_err(WeightsError::io(folder))?.path();
+        let later_part = Split::of(&path).is_some_and(|s| s.index > 0);
+        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf")) && !later_part {
+            found.push(path);
+        }
+    }
+    let problem = match found.len() {
+        0 => "holds neither model.safetensors (or its index) nor a .gguf file".to_string(),
+        1 => return Ok(found.swap_remove(0)),
+        n => format!("holds {n} .gguf files"),
+    };
+    Err(WeightsError::field(folder, "folder", problem, "give the path of a .gguf file or of a model's own folder"))
+}

@@ -1,5 +1,15 @@
 //! What the forward pass needs to know about a model, whatever family it is of.
 
+mod family;
+pub(crate) mod gguf;
+pub(crate) mod hf;
+mod hf_rope;
+pub(crate) mod json;
+mod validate;
+
+pub(crate) use family::Family;
+pub(crate) use validate::{MAX_LAYERS, head_size};
+
 /// Activation of the gated feed-forward layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
@@ -49,6 +59,13 @@ pub struct LayerKind {
     pub window: Option<usize>,
     /// Index into [`Config::ropes`].
     pub rope: usize,
+}
+
+impl LayerKind {
+    /// A layer with or without the model's window; `local` is the rotary embedding of those with it.
+    pub(crate) fn new(sliding: bool, window: Option<usize>, local: usize) -> LayerKind {
+        LayerKind { window: window.filter(|_| sliding), rope: if sliding { local } else { 0 } }
+    }
 }
 
 /// A decoder-only transformer.

@@ -1,0 +1,181 @@
+//! Configuration from `config.json`, as Hugging Face transformers (4 and 5) writes it.
+
+use super::family::{Family, model_type};
+use super::hf_rope::ropes;
+use super::json::{Fields, read_object};
+use super::{Config, LayerKind, MAX_LAYERS, head_size};
+use crate::weights::WeightsError;
+use logitree_core::TokenId;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+pub(super) const UNSUPPORTED: &str = "this variant of the architecture is not supported; use another model";
+const CORRECT: &str = "download config.json again, or correct it";
+
+/// The configuration that a config.json describes; [`Config::validate`] has yet to check it.
+pub(crate) fn read(outer: &Fields<'_>) -> Result<Config, WeightsError> {
+    let (family, text) = Family::of_config(outer)?;
+    refuse_variants(outer, &text, family)?;
+    let default = family.defaults();
+    let size = |key: &str, default: usize| Ok::<_, WeightsError>(text.size(key)?.unwrap_or(default));
+    let hidden = size("hidden_size", default.hidden)?;
+    let heads = size("num_attention_heads", default.heads)?;
+    let head_dim = match text.size("head_dim")?.or(default.head_dim) {
+        Some(n) => n,
+        None => head_size(hidden, heads).map_err(|problem| text.error("num_attention_heads", problem, CORRECT))?,
+    };
+    // Gemma 2 and 3 scale queries by a number of their own.
+    let scale_dim = match family.post_norms() {
+        true => text.float("query_pre_attn_scalar")?.unwrap_or(256.0),
+        false => head_dim as f64,
+    };
+    let kv_heads = match text.value("num_key_value_heads") {
+        // Absent and null differ: null means as many as query heads.
+        None if !text.has("num_key_value_heads") => default.kv_heads.unwrap_or(heads),
+        _ => size("num_key_value_heads", heads)?,
+    };
+    // Multimodal models say it outside, if they do.
+    let tied = text.bool("tie_word_embeddings")?.map_or_else(|| outer.bool("tie_word_embeddings"), |t| Ok(Some(t)))?;
+    let cap = |key: &str, default: f64| -> Result<Option<f32>, WeightsError> {
+        let default = (family == Family::Gemma2 && !text.has(key)).then_some(default);
+        Ok(text.float(key)?.or(default).filter(|_| family.post_norms()).map(|x| x as f32))
+    };
+    Ok(Config {
+        architecture: model_type(outer, &text)?.into(),
+        vocab: size("vocab_size", default.vocab)?,
+        hidden,
+        intermediate: size("intermediate_size", default.intermediate)?,
+        heads,
+        kv_heads,
+        head_dim,
+        layers: layers(&text, family, size("num_hidden_layers", default.layers)?)?,
+        ropes: ropes(&text, family, head_dim)?,
+        context: size("max_position_embeddings", default.context)?,
+        norm_eps: text.float("rms_norm_eps")?.unwrap_or(1e-6) as f32,
+        attention_scale: (1.0 / scale_dim.sqrt()) as f32,
+        attention_softcap: cap("attn_logit_softcapping", 50.0)?,
+        final_softcap: cap("final_logit_softcapping", 30.0)?,
+        embedding_scale: family.embedding_scale(hidden),
+        norm_offset: family.is_gemma(),
+        activation: family.activation(),
+        qk_norm: family.qk_norm(),
+        qkv_bias: family == Family::Qwen2,
+        post_norms: family.post_norms(),
+        tied: tied.unwrap_or(family.is_gemma()),
+        rope_interleaved: false,
+    })
+}
+
+/// Switches that change the computation in ways that this engine does not follow.
+fn refuse_variants(outer: &Fields<'_>, text: &Fields<'_>, family: Family) -> Result<(), WeightsError> {
+    for key in ["attention_bias", "mlp_bias", "use_bidirectional_attention"] {
+        if text.value(key).is_some_and(|v| *v != Value::Bool(false)) {
+            return Err(text.error(key, "is set", UNSUPPORTED));
+        }
+    }
+    if outer.value("quantization_config").is_some() {
+        let fix = "use the original model in F32, F16 or BF16, or a GGUF file";
+        return Err(outer.error("quantization_config", "quantised safetensors are not supported", fix));
+    }
+    // The first is Gemma's own name; where both are given it wins.
+    let key = if text.value("hidden_activation").is_some() { "hidden_activation" } else { "hidden_act" };
+    let known: &[&str] = match family.is_gemma() {
+        // Early Gemma files say `gelu` but mean the tanh approximation, as the reference takes it.
+        true => &["gelu_pytorch_tanh", "gelu"],
+        false => &["silu"],
+    };
+    match text.str(key)? {
+        Some(name) if !known.contains(&name) => {
+            Err(text.error(key, format!("is `{name}`, but the architecture is known with {}", known[0]), UNSUPPORTED))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn layers(text: &Fields<'_>, family: Family, count: usize) -> Result<Vec<LayerKind>, WeightsError> {
+    if count > MAX_LAYERS {
+        return Err(text.error("num_hidden_layers", format!("is {count}, more than {MAX_LAYERS}"), CORRECT));
+    }
+    // Absent and null differ: null means that there is no window.
+    let window = match text.has("sliding_window") {
+        true => text.size("sliding_window")?,
+        false => Some(4096),
+    };
+    let every = |period: usize| (0..count).map(|i| (i + 1) % period != 0).collect();
+    let listed = match family {
+        Family::Gemma2 | Family::Gemma3 | Family::Qwen2 | Family::Qwen3 => layer_types(text, count)?,
+        _ => None,
+    };
+    let sliding: Vec<bool> = match (listed, family) {
+        (Some(list), _) => list,
+        (None, Family::Gemma2) => every(2),
+        (None, Family::Gemma3) => every(period(text)?),
+        (None, Family::Mistral) => vec![window.is_some(); count],
+        (None, Family::Qwen2 | Family::Qwen3) if text.bool("use_sliding_window")? == Some(true) => {
+            let first = text.size("max_window_layers")?.unwrap_or(28);
+            (0..count).map(|i| window.is_some() && i >= first).collect()
+        }
+        _ => vec![false; count],
+    };
+    if window.is_none() && sliding.contains(&true) {
+        return Err(text.error("sliding_window", "is null, but some layers slide", CORRECT));
+    }
+    let local = usize::from(family == Family::Gemma3);
+    Ok(sliding.into_iter().map(|sliding| LayerKind::new(sliding, window, local)).collect())
+}
+
+/// `layer_types`: whether each layer has a window.
+fn layer_types(text: &Fields<'_>, count: usize) -> Result<Option<Vec<bool>>, WeightsError> {
+    let Some(list) = text.array("layer_types")? else { return Ok(None) };
+    if list.len() != count {
+        return Err(text.error("layer_types", format!("has {} entries for {count} layers", list.len()), CORRECT));
+    }
+    let kind = |v: &Value| match v.as_str() {
+        Some("sliding_attention") => Ok(true),
+        Some("full_attention") => Ok(false),
+        _ => Err(text.error("layer_types", format!("layer type {v} is unknown"), UNSUPPORTED)),
+    };
+    list.iter().map(kind).collect::<Result<_, _>>().map(Some)
+}
+
+/// Every how many layers one of Gemma 3 sees everything. transformers 5 writes the key with an underscore.
+fn period(text: &Fields<'_>) -> Result<usize, WeightsError> {
+    for key in ["sliding_window_pattern", "_sliding_window_pattern"] {
+        match text.size(key)? {
+            Some(0) => return Err(text.error(key, "is 0", CORRECT)),
+            Some(period) => return Ok(period),
+            None => {}
+        }
+    }
+    Ok(6)
+}
+
+/// Ids that `config.json` and `generation_config.json` name as end of generation, sorted.
+pub(crate) fn end_tokens(outer: &Fields<'_>, folder: &Path) -> Result<Vec<TokenId>, WeightsError> {
+    let mut ids = BTreeSet::new();
+    collect_ids(outer, &mut ids)?;
+    if let Some(text) = outer.object("text_config")? {
+        collect_ids(&text, &mut ids)?;
+    }
+    let path = folder.join("generation_config.json");
+    if path.exists() {
+        collect_ids(&Fields::new(&path, &read_object(&path)?), &mut ids)?;
+    }
+    Ok(ids.into_iter().map(TokenId).collect())
+}
+
+/// `eos_token_id`: one id or a list.
+fn collect_ids(fields: &Fields<'_>, ids: &mut BTreeSet<u32>) -> Result<(), WeightsError> {
+    let key = "eos_token_id";
+    let list = match fields.value(key) {
+        None => return Ok(()),
+        Some(Value::Array(list)) => list.as_slice(),
+        Some(one) => std::slice::from_ref(one),
+    };
+    for id in list {
+        let number = id.as_u64().and_then(|n| u32::try_from(n).ok());
+        ids.insert(number.ok_or_else(|| fields.error(key, format!("{id} is not a token id"), CORRECT))?);
+    }
+    Ok(())
+}

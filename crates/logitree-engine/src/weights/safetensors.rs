@@ -1,0 +1,167 @@
+//! Folders with `config.json` and safetensors files, as Hugging Face transformers saves models.
+
+use super::error::{DAMAGED, WeightsError};
+use super::map::Map;
+use super::role::HfNaming;
+use super::view::TensorView;
+use crate::config::Family;
+use crate::config::json::{Fields, read_object};
+use logitree_kernels::DType;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::{Map as JsonMap, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// An open model folder.
+pub(crate) struct Folder {
+    path: PathBuf,
+    config_path: PathBuf,
+    config: JsonMap<String, Value>,
+    shards: Vec<Map>,
+    files: Vec<PathBuf>,
+    tensors: BTreeMap<String, Tensor>,
+    pub(super) naming: HfNaming,
+}
+
+struct Tensor {
+    shard: usize,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Range<usize>,
+}
+
+const WHOLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+impl Folder {
+    /// Whether a folder looks like one.
+    pub(super) fn is_one(path: &Path) -> bool {
+        path.join(WHOLE).exists() || path.join(INDEX).exists()
+    }
+
+    /// Opens `config.json` and `model.safetensors`, or the shards that `model.safetensors.index.json` names.
+    pub(super) fn open(path: &Path) -> Result<Folder, WeightsError> {
+        let config_path = path.join("config.json");
+        let config = read_object(&config_path)?;
+        // An unknown family is reported when the configuration is asked for.
+        let sandwich = Family::of_config(&Fields::new(&config_path, &config)).is_ok_and(|(f, _)| f.post_norms());
+        let naming = HfNaming::detect(sandwich, |_| false);
+        let mut folder = Folder {
+            path: path.into(),
+            config_path,
+            config,
+            shards: Vec::new(),
+            files: Vec::new(),
+            tensors: BTreeMap::new(),
+            naming,
+        };
+        let index = path.join(INDEX);
+        if index.exists() {
+            folder.add_indexed(&index)?;
+        } else {
+            folder.add(&path.join(WHOLE))?;
+        }
+        folder.naming = HfNaming::detect(sandwich, |name| folder.tensors.contains_key(name));
+        Ok(folder)
+    }
+
+    fn add_indexed(&mut self, index: &Path) -> Result<(), WeightsError> {
+        let object = read_object(index)?;
+        let fields = Fields::new(index, &object);
+        let map = fields.require("weight_map", fields.object("weight_map")?)?;
+        let mut shards = BTreeSet::new();
+        for (tensor, file) in map.iter() {
+            // A name, not a path: an index must not reach outside its folder.
+            match file.as_str() {
+                Some(name) if Path::new(name).file_name() == Some(name.as_ref()) => shards.insert(name),
+                _ => return Err(map.error(tensor, format!("{file} is not a file name"), DAMAGED)),
+            };
+        }
+        for shard in shards {
+            self.add(&self.path.join(shard))?;
+        }
+        for (tensor, file) in map.iter() {
+            let place = self.tensors.get(tensor).map(|t| &self.files[t.shard]);
+            if place.and_then(|p| p.file_name()) != file.as_str().map(AsRef::as_ref) {
+                return Err(map.error(tensor, format!("the tensor is not in {file}"), DAMAGED));
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, file: &Path) -> Result<(), WeightsError> {
+        let map = Map::open(file)?;
+        // Checks the header's length, that offsets agree with shapes, and that tensors fill the file without
+        // gaps or overlaps.
+        let (header, metadata) = SafeTensors::read_metadata(map.bytes())
+            .map_err(|e| WeightsError::field(file, "safetensors header", e.to_string(), DAMAGED))?;
+        let data = 8 + header;
+        for (name, info) in metadata.tensors() {
+            let (start, end) = info.data_offsets;
+            let (shard, bytes) = (self.shards.len(), data + start..data + end);
+            if map.bytes().get(bytes.clone()).is_none() {
+                return Err(WeightsError::field(file, format!("tensor `{name}`"), "lies past the file's end", DAMAGED));
+            }
+            let tensor = Tensor { shard, dtype: info.dtype, shape: info.shape.clone(), bytes };
+            if self.tensors.insert(name.clone(), tensor).is_some() {
+                let problem = "is in another shard too";
+                return Err(WeightsError::field(file, format!("tensor `{name}`"), problem, DAMAGED));
+            }
+        }
+        self.shards.push(map);
+        self.files.push(file.into());
+        Ok(())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// `config.json`.
+    pub(crate) fn config(&self) -> Fields<'_> {
+        Fields::new(&self.config_path, &self.config)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// Names of the language model's tensors.
+    pub(super) fn tensor_names(&self) -> impl Iterator<Item = &str> {
+        let (decoder, head) = (self.naming.decoder, format!("{}lm_head.", self.naming.head));
+        self.tensors.keys().map(String::as_str).filter(move |name| name.starts_with(decoder) || name.starts_with(&head))
+    }
+
+    pub(super) fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, WeightsError> {
+        let Some((name, t)) = self.tensors.get_key_value(name) else { return Ok(None) };
+        let shard = &self.shards[t.shard];
+        let dtype = match t.dtype {
+            Dtype::F32 => DType::F32,
+            Dtype::F16 => DType::F16,
+            Dtype::BF16 => DType::BF16,
+            other => {
+                let problem =
+                    format!("element type {other:?} is not supported; use a model in F32, F16 or BF16, or a GGUF file");
+                return Err(WeightsError::Tensor { path: shard.path().into(), name: name.clone(), problem });
+            }
+        };
+        TensorView::new(shard.path(), name, dtype, &t.shape, &shard.bytes()[t.bytes.clone()]).map(Some)
+    }
+
+    /// Calls `f` with the element type, bytes and number of elements of every tensor.
+    pub(super) fn each(&self, f: &mut dyn FnMut(&str, u64, u64)) {
+        for t in self.tensors.values() {
+            // The header was checked: products of shapes don't overflow.
+            f(&format!("{:?}", t.dtype), t.bytes.len() as u64, t.shape.iter().product::<usize>() as u64);
+        }
+    }
+
+    pub(super) fn release_pages(&self, data: &[u8]) {
+        self.shards.iter().for_each(|s| s.release(data));
+    }
+}
