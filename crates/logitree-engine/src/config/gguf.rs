@@ -84,9 +84,9 @@ pub(crate) fn read(g: &Gguf) -> Result<Config, WeightsError> {
         activation: family.activation(),
         qk_norm: family.qk_norm(),
         // Some Llama-like models have them too: their files are recognised by the tensors.
-        qkv_bias: family == Family::Qwen2 || g.tensor_names().any(|name| name == "blk.0.attn_q.bias"),
+        qkv_bias: family == Family::Qwen2 || g.has("blk.0.attn_q.bias"),
         post_norms: family.post_norms(),
-        tied: g.tensor("output.weight")?.is_none(),
+        tied: !g.has("output.weight"),
         // Converters permute the rows of Llama's (and Mistral's) q and k so that pairs are neighbours.
         rope_interleaved: family == Family::Llama,
     })

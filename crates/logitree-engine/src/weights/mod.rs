@@ -93,9 +93,18 @@ impl Weights {
 
     /// Ids that the file names as end of generation, sorted; empty if it names none.
     pub fn end_tokens(&self) -> Result<Vec<TokenId>, WeightsError> {
-        match &self.source {
-            Source::Gguf(g) => config::gguf::end_tokens(g),
-            Source::Folder(f) => config::hf::end_tokens(&f.config(), f.path()),
+        let ids = match &self.source {
+            Source::Gguf(g) => config::gguf::end_tokens(g)?,
+            Source::Folder(f) => config::hf::end_tokens(&f.config(), f.path())?,
+        };
+        let vocab = self.tensor(Role::TokenEmbedding, None)?.rows;
+        match ids.iter().find(|id| id.index() >= vocab) {
+            None => Ok(ids),
+            Some(id) => {
+                let problem = format!("{} is not one of the vocabulary's {vocab}", id.0);
+                let fix = "correct the eos_token_id, or use the files of one model";
+                Err(WeightsError::field(&self.path, "end tokens", problem, fix))
+            }
         }
     }
 

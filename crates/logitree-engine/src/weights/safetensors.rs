@@ -46,6 +46,7 @@ impl Folder {
         let config = read_object(&config_path)?;
         // An unknown family is reported when the configuration is asked for.
         let sandwich = Family::of_config(&Fields::new(&config_path, &config)).is_ok_and(|(f, _)| f.post_norms());
+        // Until the tensors are known.
         let naming = HfNaming::detect(sandwich, |_| false);
         let mut folder = Folder {
             path: path.into(),

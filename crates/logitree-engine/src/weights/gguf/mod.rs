@@ -91,7 +91,8 @@ impl Gguf {
         &self.files
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
+    /// Whether there is a tensor of that name in the file.
+    pub fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
