@@ -3,8 +3,17 @@
 //! * [`weights`]: GGUF and safetensors files behind one interface, and the model's [`config`].
 //! * [`tokenizer`]: text to token ids and back to bytes.
 //! * [`chat`]: the model's own chat template.
+//! * [`LocalModel`] and [`LocalSession`]: a model in this process, over a tree-shaped KV store.
 
 pub mod chat;
 pub mod config;
+mod forward;
+mod kv;
+mod model;
+mod session;
 pub mod tokenizer;
 pub mod weights;
+
+pub use logitree_kernels::{Backend, Compute};
+pub use model::{LoadError, LocalModel};
+pub use session::LocalSession;

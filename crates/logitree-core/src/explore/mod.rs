@@ -7,7 +7,7 @@
 
 mod dynamic;
 
-pub use dynamic::{Dynamic, DynamicParameters, ParameterError};
+pub use dynamic::{Dynamic, DynamicParameters, MAX_CANDIDATES, ParameterError};
 
 use crate::{Distribution, ModelError, NodeHandle, NodeId, Query, Session, Stop, TokenId, Tree};
 use std::collections::HashMap;

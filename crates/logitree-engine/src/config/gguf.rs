@@ -25,7 +25,7 @@ impl Keys<'_> {
 
     fn optional(&self, name: &str) -> Result<Option<usize>, WeightsError> {
         // 32 bits hold any size; larger numbers are reported by the getter.
-        Ok(self.gguf.u32(&self.key(name))?.map(|n| n as usize))
+        Ok(self.gguf.read::<u32>(&self.key(name))?.map(|n| n as usize))
     }
 
     fn size(&self, name: &str) -> Result<usize, WeightsError> {
@@ -33,13 +33,13 @@ impl Keys<'_> {
     }
 
     fn float(&self, name: &str) -> Result<Option<f32>, WeightsError> {
-        self.gguf.f32(&self.key(name))
+        self.gguf.read(&self.key(name))
     }
 }
 
 /// The configuration that a file's metadata describes; [`Config::validate`] has yet to check it.
 pub(crate) fn read(g: &Gguf) -> Result<Config, WeightsError> {
-    let arch = g.str("general.architecture")?;
+    let arch = g.read::<&str>("general.architecture")?;
     let arch = arch.ok_or_else(|| g.error("general.architecture", "is missing", RECONVERT))?;
     let family = Family::of_gguf(arch, g.path())?;
     let keys = Keys { gguf: g, arch };
@@ -141,7 +141,7 @@ fn sliding(keys: &Keys<'_>, count: usize, period: usize) -> Result<Vec<bool>, We
     let name = "attention.sliding_window_pattern";
     let period = match keys.gguf.get(&keys.key(name)) {
         Some(Value::Array(_)) => {
-            let list = keys.gguf.bools(&keys.key(name))?.unwrap_or_default();
+            let list = keys.gguf.read::<Vec<bool>>(&keys.key(name))?.unwrap_or_default();
             if list.len() != count {
                 return Err(keys.error(name, format!("has {} entries for {count} layers", list.len())));
             }
@@ -171,7 +171,7 @@ fn ropes(keys: &Keys<'_>, family: Family, head_dim: usize) -> Result<Vec<Rope>, 
 }
 
 fn scaling(keys: &Keys<'_>) -> Result<RopeScaling, WeightsError> {
-    let kind = keys.gguf.str(&keys.key("rope.scaling.type"))?.filter(|&kind| kind != "none");
+    let kind = keys.gguf.read::<&str>(&keys.key("rope.scaling.type"))?.filter(|&kind| kind != "none");
     // The second is the first's former name.
     let factor = keys.float("rope.scaling.factor")?.map_or_else(|| keys.float("rope.scale_linear"), |f| Ok(Some(f)))?;
     // Llama 3.1 and later carry their smooth scaling as a table of divisors.
@@ -215,10 +215,10 @@ pub(crate) fn end_tokens(g: &Gguf) -> Result<Vec<TokenId>, WeightsError> {
     let mut ids = Vec::new();
     for name in ["eos_token_id", "eot_token_id", "eom_token_id"] {
         // All ones is how some converters write "none".
-        ids.extend(g.u32(&format!("tokenizer.ggml.{name}"))?.filter(|&id| id != u32::MAX));
+        ids.extend(g.read::<u32>(&format!("tokenizer.ggml.{name}"))?.filter(|&id| id != u32::MAX));
     }
     let key = "tokenizer.ggml.eos_token_ids";
-    for id in g.i32s(key)?.unwrap_or_default() {
+    for id in g.read::<Vec<i64>>(key)?.unwrap_or_default() {
         let id = u32::try_from(id).map_err(|_| g.error(key, format!("{id} is not a token id"), RECONVERT))?;
         ids.push(id);
     }

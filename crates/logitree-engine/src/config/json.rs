@@ -18,10 +18,11 @@ pub(crate) fn read_object(path: &Path) -> Result<Map<String, Value>, WeightsErro
         return Err(WeightsError::field(path, "length", format!("more than {MAX_BYTES} bytes of JSON"), EDIT));
     }
     // The parser limits nesting by itself.
-    let value = serde_json::from_slice(&text).map_err(|e| WeightsError::field(path, "JSON", e.to_string(), EDIT))?;
+    let value = serde_json::from_slice(&text)
+        .map_err(|e| WeightsError::field(path, format!("line {}", e.line()), format!("not valid JSON: {e}"), EDIT))?;
     match value {
         Value::Object(map) => Ok(map),
-        other => Err(WeightsError::field(path, "JSON", format!("{} instead of an object", describe(&other)), EDIT)),
+        other => Err(WeightsError::field(path, "line 1", format!("{} instead of an object", describe(&other)), EDIT)),
     }
 }
 

@@ -31,7 +31,9 @@ pub enum WeightsError {
         fix: String,
     },
     /// The model is of a family that the engine does not know.
-    #[error("{path}: {field}: architecture `{name}` is not supported; use a model of one of {known}")]
+    #[error(
+        "{path}: {field}: architecture `{name}` is not supported; supported are {known}: use a model of one of these"
+    )]
     UnknownArchitecture {
         /// File or folder.
         path: PathBuf,

@@ -13,7 +13,7 @@ mod tests;
 mod view;
 
 pub use error::WeightsError;
-pub use gguf::{Array, Gguf, Strings, Value, ValueType};
+pub use gguf::{Array, FromValue, Gguf, Strings, Value, ValueType};
 pub use role::Role;
 pub(crate) use safetensors::Folder;
 pub use view::TensorView;

@@ -8,10 +8,12 @@
 //! allocated for it, nothing recurses, and tensors must lie within the file without overlapping.
 
 mod cursor;
+mod getters;
 mod split;
 mod tensors;
 mod value;
 
+pub use getters::FromValue;
 pub(crate) use split::Split;
 pub use value::{Array, Strings, Value, ValueType};
 
@@ -20,6 +22,7 @@ use super::map::Map;
 use super::view::TensorView;
 use cursor::Cursor;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tensors::{Info, Tensor};
 
@@ -54,8 +57,9 @@ impl Gguf {
             None => gguf.add(path, None)?,
             Some(split) => (0..split.count).try_for_each(|i| gguf.add(&split.part(i), Some((i, split.count))))?,
         }
+        gguf.check_known_keys()?;
         if split.is_some()
-            && let Some(expected) = gguf.u64("split.tensors.count")?
+            && let Some(expected) = gguf.u64("split.tensors.count")
             && expected != gguf.tensors.len() as u64
         {
             let problem = format!("is {expected}, but the parts hold {} tensors", gguf.tensors.len());
@@ -126,100 +130,14 @@ impl Gguf {
         self.metadata.iter().map(|(k, v)| (k.as_str(), v))
     }
 
-    /// A metadata value; the typed getters below are usually what is wanted.
+    /// A metadata value as it is; [`Gguf::read`] and the short getters are usually what is wanted.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.metadata.get(key)
     }
 
-    /// A non-negative integer of any width. `None` if the key is absent; an error if it holds something else, as
-    /// for all getters.
-    pub fn u64(&self, key: &str) -> Result<Option<u64>, WeightsError> {
-        self.typed(key, "a non-negative integer", |v| match *v {
-            Value::Unsigned(n) => Some(n),
-            _ => None,
-        })
-    }
-
-    /// A non-negative integer of at most 32 bits.
-    pub fn u32(&self, key: &str) -> Result<Option<u32>, WeightsError> {
-        self.typed(key, "a non-negative 32-bit integer", |v| match *v {
-            Value::Unsigned(n) => u32::try_from(n).ok(),
-            _ => None,
-        })
-    }
-
-    /// A float, rounded to f32.
-    pub fn f32(&self, key: &str) -> Result<Option<f32>, WeightsError> {
-        self.typed(key, "a float", |v| match *v {
-            Value::Float(x) => Some(x as f32),
-            _ => None,
-        })
-    }
-
-    /// A boolean.
-    pub fn bool(&self, key: &str) -> Result<Option<bool>, WeightsError> {
-        self.typed(key, "a boolean", |v| match *v {
-            Value::Bool(b) => Some(b),
-            _ => None,
-        })
-    }
-
-    /// A string, which must be UTF-8.
-    pub fn str(&self, key: &str) -> Result<Option<&str>, WeightsError> {
-        self.typed(key, "a UTF-8 string", |v| match v {
-            Value::String(range) => std::str::from_utf8(&self.parts[0].bytes()[range.clone()]).ok(),
-            _ => None,
-        })
-    }
-
-    /// An array of strings, as raw bytes, straight from the file.
-    pub fn strings(&self, key: &str) -> Result<Option<Strings<'_>>, WeightsError> {
-        self.typed(key, "an array of strings", |v| match v {
-            Value::Array(a) if a.of == ValueType::String => Some(Strings::new(self.array(a), a.len)),
-            _ => None,
-        })
-    }
-
-    /// An array of floats.
-    pub fn f32s(&self, key: &str) -> Result<Option<Vec<f32>>, WeightsError> {
-        self.numbers(key, "an array of floats", |of, b| value::float(of, b).map(|x| x as f32))
-    }
-
-    /// An array of integers of any width that fit 32 bits.
-    pub fn i32s(&self, key: &str) -> Result<Option<Vec<i32>>, WeightsError> {
-        self.numbers(key, "an array of 32-bit integers", |of, b| i32::try_from(value::integer(of, b)?).ok())
-    }
-
-    /// An array of booleans.
-    pub fn bools(&self, key: &str) -> Result<Option<Vec<bool>>, WeightsError> {
-        self.numbers(key, "an array of booleans", |of, b| (of == ValueType::Bool).then(|| b == [1]))
-    }
-
-    fn array(&self, a: &Array) -> &[u8] {
-        &self.parts[0].bytes()[a.bytes.clone()]
-    }
-
-    fn numbers<T>(
-        &self,
-        key: &str,
-        wanted: &str,
-        decode: impl Fn(ValueType, &[u8]) -> Option<T>,
-    ) -> Result<Option<Vec<T>>, WeightsError> {
-        self.typed(key, wanted, |v| match v {
-            Value::Array(a) => self.array(a).chunks_exact(a.of.size()?).map(|b| decode(a.of, b)).collect(),
-            _ => None,
-        })
-    }
-
-    fn typed<'a, T>(
-        &'a self,
-        key: &str,
-        wanted: &str,
-        decode: impl FnOnce(&'a Value) -> Option<T>,
-    ) -> Result<Option<T>, WeightsError> {
-        let Some(value) = self.metadata.get(key) else { return Ok(None) };
-        let problem = || self.error(key, format!("is {}, expected {wanted}", value.describe()), CONVERT);
-        decode(value).map(Some).ok_or_else(problem)
+    /// Bytes of a string or array of the metadata.
+    fn metadata_bytes(&self, range: &Range<usize>) -> &[u8] {
+        &self.parts[0].bytes()[range.clone()]
     }
 
     /// An error about a metadata key.

@@ -15,7 +15,7 @@ fn copy(name: &str) -> tempfile::TempDir {
 }
 
 fn open_error(dir: &Path) -> String {
-    Weights::open(dir).and_then(|w| w.config()).err().expect("this folder is wrong").to_string()
+    Weights::open(dir).and_then(|w| w.config()).expect_err("this folder is wrong").to_string()
 }
 
 /// Rewrites a folder's model.safetensors with renamed tensors, in two shards with an index.
@@ -126,13 +126,17 @@ fn config_json_is_checked() {
     let path = dir.path().join("config.json");
     let good = std::fs::read_to_string(&path).unwrap();
     for (text, expected) in [
-        ("", "config.json: JSON: "),
+        ("", "not valid JSON: "),
         ("[1]", "an array instead of an object"),
-        (&good[..good.len() / 2], "config.json: JSON: "),
-        (&"[".repeat(100_000), "config.json: JSON: "),
+        (&good[..good.len() / 2], "not valid JSON: "),
+        (&"[".repeat(100_000), "not valid JSON: "),
         (&good.replace("\"hidden_size\": 64", "\"hidden_size\": 128"), "embed_tokens.weight`: shape is [320, 64]"),
         (&good.replace("\"qwen3\"", "\"llama\""), "k_norm.weight`: is not part of a llama model"),
-        (&good.replace("\"qwen3\"", "\"gemma3_text\""), "is missing"),
+        (&good.replace("\"qwen3\"", "\"gemma2\""), "hidden_act: is `silu`, but the architecture is known with gelu"),
+        (
+            &good.replace("\"qwen3\"", "\"gemma2\"").replace("silu", "gelu").replace("\"sliding_window\": null,", ""),
+            "layernorm.weight` is missing",
+        ),
         (&good.replace("\"num_hidden_layers\": 4", "\"num_hidden_layers\": 3"), "layer_types: has 4 entries for 3"),
     ] {
         std::fs::write(&path, text).unwrap();

@@ -41,26 +41,25 @@ fn every_value_type_is_read() {
     for version in [2, 3] {
         b.version = version;
         let (_dir, g) = open(&b);
-        assert_eq!(g.u32("u8").unwrap(), Some(200));
+        assert_eq!(g.read::<u32>("u8").unwrap(), Some(200));
         assert_eq!(g.get("i8"), Some(&crate::weights::Value::Signed(-128)));
-        assert_eq!(g.u32("u16").unwrap(), Some(60_000));
+        assert_eq!(g.read::<u32>("u16").unwrap(), Some(60_000));
         assert_eq!(g.get("i16"), Some(&crate::weights::Value::Signed(-3)));
-        assert_eq!(g.u32("u32").unwrap(), Some(4_000_000_000));
-        assert_eq!(g.u32("i32").unwrap(), Some(7));
-        assert_eq!(g.f32("f32").unwrap(), Some(0.1));
-        assert_eq!(g.bool("bool").unwrap(), Some(true));
-        assert_eq!(g.str("str").unwrap(), Some("héllo"));
-        assert_eq!(g.u64("u64").unwrap(), Some(1 << 40));
+        assert_eq!(g.read::<u32>("u32").unwrap(), Some(4_000_000_000));
+        assert_eq!(g.read::<u32>("i32").unwrap(), Some(7));
+        assert_eq!(g.f32("f32"), Some(0.1));
+        assert_eq!(g.bool("bool"), Some(true));
+        assert_eq!(g.str("str"), Some("héllo"));
+        assert_eq!(g.u64("u64"), Some(1 << 40));
         assert_eq!(g.get("i64"), Some(&crate::weights::Value::Signed(-(1 << 40))));
-        assert_eq!(g.f32("f64").unwrap(), Some(0.5));
-        let list = g.strings("strs").unwrap().unwrap();
-        assert_eq!(list.len(), 3);
-        assert_eq!(list.collect::<Vec<_>>(), [&b"a"[..], b"", b"\xff"]);
-        assert_eq!(g.bools("bools").unwrap(), Some(vec![true, false]));
-        assert_eq!(g.i32s("i16s").unwrap(), Some(vec![-1, 5]));
-        assert_eq!(g.f32s("f64s").unwrap(), Some(vec![2.5]));
-        assert_eq!(g.u32("after").unwrap(), Some(9), "the nested array was skipped exactly");
-        assert_eq!(g.u32("absent").unwrap(), None);
+        assert_eq!(g.f32("f64"), Some(0.5));
+        assert_eq!(g.read::<crate::weights::Strings<'_>>("strs").unwrap().unwrap().len(), 3);
+        assert_eq!(g.strings("strs"), Some(vec![&b"a"[..], b"", b"\xff"]));
+        assert_eq!(g.read::<Vec<bool>>("bools").unwrap(), Some(vec![true, false]));
+        assert_eq!(g.i64s("i16s"), Some(vec![-1, 5]));
+        assert_eq!(g.f32s("f64s"), Some(vec![2.5]));
+        assert_eq!(g.read::<u32>("after").unwrap(), Some(9), "the nested array was skipped exactly");
+        assert_eq!(g.read::<u32>("absent").unwrap(), None);
         assert_eq!(g.metadata().count(), b.metadata.len());
     }
 }
@@ -70,13 +69,34 @@ fn a_value_of_another_type_is_an_error_not_an_absence() {
     let (_dir, g) = open(&Builder::new().with("s", str_("x")).with("n", u32_(1)).with("big", array(10, 1, &[255; 8])));
     let message = |e: WeightsError| e.to_string();
     assert!(
-        message(g.u32("s").unwrap_err()).contains("m.gguf: s: is a string, expected a non-negative 32-bit integer")
+        message(g.read::<u32>("s").unwrap_err()).contains("m.gguf: s: is a string, expected a non-negative 32-bit")
     );
-    assert!(message(g.str("n").unwrap_err()).contains("n: is an integer, expected a UTF-8 string"));
-    assert!(message(g.f32("n").unwrap_err()).contains("expected a float"));
-    assert!(message(g.strings("n").err().unwrap()).contains("expected an array of strings"));
-    assert!(message(g.i32s("big").unwrap_err()).contains("expected an array of 32-bit integers"));
-    assert!(message(g.f32s("s").unwrap_err()).contains("expected an array of floats"));
+    assert!(message(g.read::<&str>("n").unwrap_err()).contains("n: is an integer, expected a UTF-8 string"));
+    assert!(message(g.read::<f32>("n").unwrap_err()).contains("expected a float"));
+    assert!(
+        message(g.read::<crate::weights::Strings<'_>>("n").err().unwrap()).contains("expected an array of strings")
+    );
+    assert!(message(g.read::<Vec<i64>>("big").unwrap_err()).contains("expected an array of integers"));
+    assert!(message(g.read::<Vec<f32>>("s").unwrap_err()).contains("expected an array of floats"));
+    assert!(g.read::<Vec<f32>>("absent").unwrap().is_none());
+}
+
+#[test]
+fn keys_of_the_tokenizer_are_checked_when_the_file_is_opened() {
+    for (key, value, expected) in [
+        ("tokens", u32_(1), "is an integer, expected an array of strings"),
+        ("tokens", array(4, 1, &[0; 4]), "is an array, expected an array of strings"),
+        ("scores", strings(&[b"1"]), "expected an array of floats"),
+        ("token_type", array(6, 1, &[0; 4]), "expected an array of 32-bit integers"),
+        ("bos_token_id", f32_(1.0), "is a float, expected a non-negative 32-bit integer"),
+        ("add_bos_token", u32_(1), "expected a boolean"),
+        ("model", [&8u32.to_le_bytes()[..], &string(b"\xff")].concat(), "expected a UTF-8 string"),
+    ] {
+        let key = format!("tokenizer.ggml.{key}");
+        let (_dir, path) = file("m.gguf", &Builder::new().with(&key, value).build());
+        let message = Gguf::open(&path).err().unwrap().to_string();
+        assert!(message.contains(&format!("m.gguf: {key}: ")) && message.contains(expected), "{message}");
+    }
 }
 
 #[test]

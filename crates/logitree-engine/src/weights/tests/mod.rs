@@ -30,11 +30,10 @@ fn use_all(path: &Path) -> Result<usize, WeightsError> {
     let mut total = weights.bytes() as usize + weights.parameters() as usize + weights.quantisation().len();
     if let Some(gguf) = weights.gguf() {
         for (key, _) in gguf.metadata() {
-            // Wrong types are errors; what is right must be readable to its end.
-            total += gguf.strings(key).map_or(0, |s| s.into_iter().flatten().map(<[u8]>::len).sum());
-            total += gguf.i32s(key).map_or(0, |n| n.map_or(0, |n| n.len()));
-            total += gguf.f32s(key).map_or(0, |n| n.map_or(0, |n| n.len()));
-            total += gguf.str(key).map_or(0, |s| s.map_or(0, str::len));
+            total += gguf.strings(key).map_or(0, |s| s.iter().map(|s| s.len()).sum());
+            total += gguf.i64s(key).map_or(0, |n| n.len());
+            total += gguf.f32s(key).map_or(0, |n| n.len());
+            total += gguf.str(key).map_or(0, str::len);
         }
         for name in gguf.tensor_names() {
             total += gguf.tensor(name)?.map_or(0, |t| t.data.iter().map(|&b| usize::from(b & 1)).sum());

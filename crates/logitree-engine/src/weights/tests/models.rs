@@ -113,9 +113,9 @@ fn real_gemma_3_270m() {
     assert_eq!(w.end_tokens().unwrap().iter().map(|t| t.0).collect::<Vec<_>>(), [1]);
     let g = w.gguf().unwrap();
     let start = Instant::now();
-    let tokens: Vec<&[u8]> = g.strings("tokenizer.ggml.tokens").unwrap().unwrap().collect();
-    let scores = g.f32s("tokenizer.ggml.scores").unwrap().unwrap();
-    let types = g.i32s("tokenizer.ggml.token_type").unwrap().unwrap();
+    let tokens = g.strings("tokenizer.ggml.tokens").unwrap();
+    let scores = g.f32s("tokenizer.ggml.scores").unwrap();
+    let types = g.i64s("tokenizer.ggml.token_type").unwrap();
     eprintln!("vocabulary read in {:?}", start.elapsed());
     assert_eq!((tokens.len(), scores.len(), types.len()), (262_144, 262_144, 262_144));
     assert_eq!((tokens[1], tokens[106], tokens[2]), (&b"<eos>"[..], &b"<end_of_turn>"[..], &b"<bos>"[..]));

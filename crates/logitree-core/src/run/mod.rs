@@ -1,0 +1,223 @@
+//! The run file: JSON Lines, appended as things happen.
+//!
+//! One line per event, tagged by `type`: a [`Header`], then for every visited node an
+//! [`Expand`] followed by one [`Node`] line per child, or a [`StopEvent`]; an [`End`] when the run ends.
+//! A run that is resumed goes on after its `end`; the last one counts. The format is
+//! documented in docs/run-format.md.
+
+mod read;
+mod write;
+
+pub use read::{ReadError, Run, RunReader};
+pub use write::{change_events, end_event};
+
+use crate::{Exactness, Mass, NodeId, Stop, TokenId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// `format` of every header.
+pub const FORMAT: &str = "logitree-run";
+/// Version of the format that is written, and the newest that is read.
+pub const VERSION: u32 = 1;
+
+/// One line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// First line.
+    Header(Box<Header>),
+    /// A node was expanded; its children follow.
+    Expand(Expand),
+    /// A child of the last `expand`.
+    Node(Node),
+    /// A node became a leaf.
+    Stop(StopEvent),
+    /// The run ended.
+    End(End),
+}
+
+/// What was run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// Always [`FORMAT`].
+    pub format: String,
+    /// Version of the format.
+    pub version: u32,
+    /// Version of the program that wrote it.
+    pub logitree: String,
+    /// When the run began, RFC 3339.
+    pub created: String,
+    /// The model.
+    pub model: Model,
+    /// The engine and its arithmetic.
+    pub engine: String,
+    /// What the model was given.
+    pub prompt: Prompt,
+    /// Name of the exploration policy.
+    pub strategy: String,
+    /// Its parameters by name.
+    pub parameters: Map<String, Value>,
+    /// Budgets; absent ones did not apply.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub limits: Map<String, Value>,
+}
+
+/// The model of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Name or path as it was given.
+    pub name: String,
+    /// Of the weight file; of all files' hashes for several.
+    pub sha256: String,
+    /// Architecture, such as `gemma3`.
+    pub architecture: String,
+    /// Element types of the weights.
+    pub dtype: String,
+    /// Kind of tokenizer.
+    pub tokenizer: String,
+    /// Tokens in the vocabulary.
+    pub vocab: usize,
+    /// Context length in tokens.
+    pub context: usize,
+    /// Ids that end a generation.
+    pub end_tokens: Vec<TokenId>,
+}
+
+/// The prompt of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Prompt {
+    /// As it was given.
+    pub text: String,
+    /// Exactly what the model saw.
+    pub tokens: Vec<Token>,
+    /// Whether the first token is a BOS that was added.
+    pub bos: bool,
+    /// Whether the text was put into the model's chat template.
+    pub chat: bool,
+}
+
+/// A token with its text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Token {
+    /// The token.
+    pub id: TokenId,
+    /// Its bytes as UTF-8; what is invalid reads U+FFFD.
+    pub text: String,
+    /// Its bytes, where they are not valid UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<Vec<u8>>,
+}
+
+impl Token {
+    /// A token from its bytes.
+    pub fn new(id: TokenId, bytes: &[u8]) -> Token {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Token { id, text: text.into(), bytes: None },
+            Err(_) => Token { id, text: String::from_utf8_lossy(bytes).into(), bytes: Some(bytes.into()) },
+        }
+    }
+
+    /// Its raw bytes.
+    pub fn raw(&self) -> &[u8] {
+        self.bytes.as_deref().unwrap_or(self.text.as_bytes())
+    }
+}
+
+/// A token of a top list; ranks are the places in the list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TopToken {
+    /// The token.
+    pub id: TokenId,
+    /// Its text.
+    pub text: String,
+    /// Its bytes, where they are not valid UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<Vec<u8>>,
+    /// Natural log probability.
+    pub logprob: f64,
+}
+
+/// A node was expanded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Expand {
+    /// The node.
+    pub node: NodeId,
+    /// Branch threshold in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+    /// Open paths, this one included.
+    pub queue: u32,
+    /// In nats.
+    pub entropy: f64,
+    /// In nats².
+    pub varentropy: f64,
+    /// Whether the numbers cover the full vocabulary.
+    #[serde(default, skip_serializing_if = "is_exact")]
+    pub exactness: Exactness,
+    /// The most likely next tokens, most likely first.
+    pub top: Vec<TopToken>,
+    /// How many `node` lines follow.
+    pub children: usize,
+}
+
+fn is_exact(e: &Exactness) -> bool {
+    *e == Exactness::Exact
+}
+
+/// A new node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its id: nodes are numbered from 1 in the order of their lines; 0 is the root.
+    pub node: NodeId,
+    /// Its parent.
+    pub parent: NodeId,
+    /// Its token.
+    pub id: TokenId,
+    /// The token's text.
+    pub text: String,
+    /// Its bytes, where they are not valid UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<Vec<u8>>,
+    /// Natural log probability given its path.
+    pub logprob: f64,
+}
+
+/// A node became a leaf.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StopEvent {
+    /// The node.
+    pub node: NodeId,
+    /// Why.
+    pub reason: Stop,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// The policy had nothing more to do.
+    Finished,
+    /// `max_nodes` was reached.
+    MaxNodes,
+    /// `max_seconds` passed.
+    MaxSeconds,
+    /// The user stopped it.
+    Interrupted,
+    /// The model failed.
+    Failed,
+}
+
+/// The run ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct End {
+    /// Why.
+    pub reason: EndReason,
+    /// Where the probability went; adds up to 1.
+    pub mass: Mass,
+    /// Nodes, the root included.
+    pub nodes: usize,
+    /// Paths that reached an end token.
+    pub completed: usize,
+    /// Wall-clock time of exploring, model loading excluded.
+    pub seconds: f64,
+}

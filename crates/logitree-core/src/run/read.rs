@@ -1,0 +1,240 @@
+//! Reading a run file line by line, trusting nothing.
+
+use super::{End, Event, Expand, FORMAT, Header, Node, Token, VERSION};
+use crate::tree::State;
+use crate::{Distribution, NodeId, TokenId, TokenStats, Tree};
+use std::collections::HashMap;
+
+/// Longest line that is read: a full distribution of a million tokens.
+const MAX_LINE: usize = 1 << 28;
+
+/// What is wrong with a run file, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line}: {what}")]
+pub struct ReadError {
+    /// Counted from 1.
+    pub line: usize,
+    /// What is wrong, and the fix.
+    pub what: String,
+}
+
+/// A run file's content.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// What was run.
+    pub header: Header,
+    /// The tree it gave.
+    pub tree: Tree,
+    /// The last `end` line, if nothing came after it.
+    pub end: Option<End>,
+    /// Raw bytes of every token that the file names.
+    pub texts: HashMap<TokenId, Box<[u8]>>,
+    /// Bytes up to the last complete event; a resumed run goes on there.
+    pub valid_bytes: u64,
+    /// Whether something incomplete follows: the program was killed while writing.
+    pub torn: bool,
+}
+
+impl Run {
+    /// Raw bytes of a token; nothing for one that the file does not name.
+    pub fn bytes(&self, id: TokenId) -> &[u8] {
+        self.texts.get(&id).map_or(&[], |b| b)
+    }
+
+    /// Text from below the root to the node; characters split over tokens are whole.
+    pub fn text(&self, n: NodeId) -> String {
+        crate::token::decode(self.tree.path(n).iter().map(|&t| self.bytes(t)))
+    }
+}
+
+/// An `expand` whose `node` lines are not all read yet.
+struct Pending {
+    expand: Expand,
+    children: Vec<TokenStats>,
+}
+
+/// Reads lines one by one.
+#[derive(Default)]
+pub struct RunReader {
+    header: Option<Header>,
+    tree: Tree,
+    end: Option<End>,
+    texts: HashMap<TokenId, Box<[u8]>>,
+    pending: Option<Pending>,
+    line: usize,
+    bytes: u64,
+    valid_bytes: u64,
+}
+
+impl RunReader {
+    /// Takes one line with its line feed. A last line without one is torn: do not feed it,
+    /// tell [`RunReader::finish`].
+    pub fn feed(&mut self, line: &[u8]) -> Result<(), ReadError> {
+        self.line += 1;
+        self.bytes += line.len() as u64;
+        if line.len() > MAX_LINE {
+            return Err(self.error("the line is too long"));
+        }
+        let event: Event = serde_json::from_slice(line).map_err(|e| self.json_error(line, &e))?;
+        match (self.header.is_some(), event) {
+            (false, Event::Header(h)) => self.header(*h)?,
+            (false, _) => return Err(self.error("the file does not begin with a header")),
+            (true, Event::Header(_)) => return Err(self.error("a second header")),
+            (true, event) => self.event(event)?,
+        }
+        if self.pending.is_none() {
+            self.valid_bytes = self.bytes;
+        }
+        Ok(())
+    }
+
+    /// The run so far; `torn` says whether an incomplete line followed.
+    pub fn finish(self, torn: bool) -> Result<Run, ReadError> {
+        let Some(header) = self.header else {
+            return Err(ReadError {
+                line: 1,
+                what: "no header: the file is empty or was cut before its first line".into(),
+            });
+        };
+        let torn = torn || self.pending.is_some();
+        let RunReader { tree, end, texts, valid_bytes, .. } = self;
+        Ok(Run { header, tree, end, texts, valid_bytes, torn })
+    }
+
+    fn error(&self, what: impl Into<String>) -> ReadError {
+        ReadError { line: self.line, what: what.into() }
+    }
+
+    fn json_error(&self, line: &[u8], e: &serde_json::Error) -> ReadError {
+        // A newer program may write what this one does not know: say so rather than "unknown variant".
+        let version = serde_json::from_slice::<serde_json::Value>(line).ok().and_then(|v| v.get("version")?.as_u64());
+        match version {
+            Some(v) if self.header.is_none() && v > u64::from(VERSION) => self.newer(v),
+            _ => self.error(format!("not an event of a run file: {e}")),
+        }
+    }
+
+    fn newer(&self, version: u64) -> ReadError {
+        self.error(format!(
+            "format version {version} was made by a newer logitree; this one reads up to {VERSION}: update it"
+        ))
+    }
+
+    fn header(&mut self, h: Header) -> Result<(), ReadError> {
+        if h.format != FORMAT {
+            return Err(self.error(format!("`format` is {:?}, not {FORMAT:?}", h.format)));
+        }
+        if h.version > VERSION {
+            return Err(self.newer(h.version.into()));
+        }
+        for token in &h.prompt.tokens {
+            self.check_id(&h, token.id)?;
+            self.name(token.clone());
+        }
+        self.header = Some(h);
+        Ok(())
+    }
+
+    fn check_id(&self, h: &Header, id: TokenId) -> Result<(), ReadError> {
+        // An imported run knows no vocabulary.
+        if h.model.vocab > 0 && id.index() >= h.model.vocab {
+            return Err(self.error(format!("token id {id} is outside the vocabulary of {}", h.model.vocab)));
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, token: Token) {
+        self.texts.entry(token.id).or_insert_with(|| token.bytes.unwrap_or_else(|| token.text.into_bytes()).into());
+    }
+
+    fn token(&mut self, id: TokenId, text: String, bytes: Option<Vec<u8>>, logprob: f64) -> Result<(), ReadError> {
+        if let Some(h) = &self.header {
+            self.check_id(h, id)?;
+        }
+        // Exact arithmetic gives at most 0; other writers may round.
+        if !(logprob.is_finite() && logprob <= 1e-6) {
+            return Err(self.error(format!("`logprob` of token {id} is {logprob}, not a log probability")));
+        }
+        self.name(Token { id, text, bytes });
+        Ok(())
+    }
+
+    fn open(&self, n: NodeId) -> Result<(), ReadError> {
+        if n.index() >= self.tree.len() {
+            return Err(self.error(format!("node {} does not exist yet", n.0)));
+        }
+        if *self.tree.state(n) != State::Open {
+            return Err(self.error(format!("node {} was already visited", n.0)));
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), ReadError> {
+        if let Some(pending) = self.pending.take() {
+            let Event::Node(node) = event else {
+                let missing = pending.expand.children - pending.children.len();
+                return Err(self.error(format!("{missing} `node` lines of the last `expand` are missing")));
+            };
+            return self.child(pending, node);
+        }
+        match event {
+            Event::Header(_) => Err(self.error("a second header")),
+            Event::Node(n) => Err(self.error(format!("node {} belongs to no `expand`", n.node.0))),
+            Event::Stop(s) => {
+                self.open(s.node)?;
+                self.end = None;
+                self.tree.stop_node(s.node, s.reason);
+                Ok(())
+            }
+            Event::End(end) => {
+                self.end = Some(end);
+                Ok(())
+            }
+            Event::Expand(mut e) => {
+                self.open(e.node)?;
+                self.end = None;
+                if !e.entropy.is_finite() || !e.varentropy.is_finite() {
+                    return Err(self.error("`entropy` and `varentropy` must be finite"));
+                }
+                for t in &mut e.top {
+                    self.token(t.id, std::mem::take(&mut t.text), t.bytes.take(), t.logprob)?;
+                }
+                if e.children == 0 {
+                    return Err(self.error("an `expand` has at least one child"));
+                }
+                self.pending = Some(Pending { expand: e, children: Vec::new() });
+                Ok(())
+            }
+        }
+    }
+
+    fn child(&mut self, mut pending: Pending, n: Node) -> Result<(), ReadError> {
+        let expected = self.tree.len() + pending.children.len();
+        if n.node.index() != expected {
+            return Err(self.error(format!("node {} where node {expected} should be", n.node.0)));
+        }
+        if n.parent != pending.expand.node {
+            let parent = pending.expand.node.0;
+            return Err(self.error(format!("the parent of node {expected} is {}, not {parent}", n.parent.0)));
+        }
+        self.token(n.id, n.text, n.bytes, n.logprob)?;
+        pending.children.push(TokenStats { id: n.id, logprob: n.logprob, rank: 0 });
+        if pending.children.len() < pending.expand.children {
+            self.pending = Some(pending);
+            return Ok(());
+        }
+        let Expand { node, threshold, queue, entropy, varentropy, exactness, top, .. } = pending.expand;
+        let stats = (1..).zip(top).map(|(rank, t)| TokenStats { id: t.id, logprob: t.logprob, rank });
+        let distribution = Distribution {
+            top: stats.collect(),
+            tokens: Vec::new(),
+            logsumexp: f64::NAN,
+            entropy,
+            varentropy,
+            exactness,
+            logits: None,
+        };
+        self.tree.expand(node, distribution, &pending.children, threshold, queue);
+        Ok(())
+    }
+}

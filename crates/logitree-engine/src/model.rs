@@ -1,0 +1,181 @@
+//! A model loaded from files: weights, tokenizer and chat template.
+
+use crate::chat::ChatTemplate;
+use crate::config::Config;
+use crate::forward::{Transformer, row};
+use crate::session::LocalSession;
+use crate::tokenizer::Tokenizer;
+use crate::weights::{Role, Weights, WeightsError};
+use logitree_core::{LanguageModel, ModelError, Session, TokenId};
+use logitree_kernels::Compute;
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
+
+/// Why a model could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// Its weights or configuration.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// Its tokenizer.
+    #[error("tokenizer: {0}")]
+    Tokenizer(#[from] crate::tokenizer::TokenizerError),
+    /// Its chat template.
+    #[error(transparent)]
+    Chat(#[from] crate::chat::ChatError),
+    /// Weights and tokenizer do not belong together.
+    #[error(
+        "the tokenizer has {tokenizer} tokens but the output matrix has only {weights} rows: files of different models?"
+    )]
+    Vocabulary {
+        /// Tokens of the tokenizer.
+        tokenizer: usize,
+        /// Rows of the output matrix.
+        weights: usize,
+    },
+}
+
+/// A model that runs in this process.
+pub struct LocalModel {
+    pub(crate) transformer: Transformer,
+    weights: Weights,
+    tokenizer: Option<Tokenizer>,
+    chat: Option<ChatTemplate>,
+    end_tokens: Vec<TokenId>,
+    compute: Mutex<Compute>,
+}
+
+impl LocalModel {
+    /// Loads a GGUF file or a safetensors folder, with its tokenizer.
+    pub fn load(path: &Path, compute: Compute) -> Result<LocalModel, LoadError> {
+        let weights = Weights::open(path)?;
+        // The tokenizer's tables and the weights are independent work.
+        let (transformer, tokenizer) = std::thread::scope(|scope| {
+            let tokenizer = scope.spawn(|| Tokenizer::open(&weights));
+            let mut compute = compute;
+            let transformer = weights
+                .config()
+                .and_then(|config| Transformer::load(&mut compute, &weights, config))
+                .map(|t| (t, compute));
+            (transformer, tokenizer.join())
+        });
+        let (transformer, compute) = transformer?;
+        let tokenizer = tokenizer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let vocab = transformer.config.vocab;
+        if tokenizer.vocab_size() > vocab {
+            return Err(LoadError::Vocabulary { tokenizer: tokenizer.vocab_size(), weights: vocab });
+        }
+        let chat = ChatTemplate::open(&weights, &tokenizer)?;
+        let mut end_tokens: Vec<TokenId> = weights.end_tokens()?;
+        end_tokens.extend(tokenizer.end_tokens_by_name());
+        end_tokens.retain(|t| t.index() < vocab);
+        end_tokens.sort_unstable();
+        end_tokens.dedup();
+        Ok(LocalModel {
+            transformer,
+            weights,
+            tokenizer: Some(tokenizer),
+            chat,
+            end_tokens,
+            compute: Mutex::new(compute),
+        })
+    }
+
+    /// Loads weights alone: [`LanguageModel::tokenize`] fails and tokens have no text.
+    pub fn load_without_tokenizer(path: &Path, mut compute: Compute) -> Result<LocalModel, LoadError> {
+        let weights = Weights::open(path)?;
+        let transformer = Transformer::load(&mut compute, &weights, weights.config()?)?;
+        let end_tokens = weights.end_tokens()?;
+        Ok(LocalModel { transformer, weights, tokenizer: None, chat: None, end_tokens, compute: Mutex::new(compute) })
+    }
+
+    /// What the model is.
+    pub fn config(&self) -> &Config {
+        &self.transformer.config
+    }
+
+    /// Its files.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// Its tokenizer.
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.tokenizer.as_ref()
+    }
+
+    /// Its chat template, if it has one.
+    pub fn chat_template(&self) -> Option<&ChatTemplate> {
+        self.chat.as_ref()
+    }
+
+    /// Bytes of weights in memory.
+    pub fn resident_bytes(&self) -> usize {
+        self.transformer.bytes()
+    }
+
+    /// Instruction set and threads, for reports: `avx2, 2 threads`.
+    pub fn engine(&self) -> String {
+        let compute = self.compute();
+        let threads = compute.threads();
+        format!("exact f32, {}, {threads} thread{}", compute.backend().name(), if threads == 1 { "" } else { "s" })
+    }
+
+    /// A new session with its concrete type.
+    pub fn local_session(&self) -> LocalSession<'_> {
+        LocalSession::new(self)
+    }
+
+    pub(crate) fn compute(&self) -> MutexGuard<'_, Compute> {
+        // A panic while computing leaves only scratch behind.
+        self.compute.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Scaled embedding of a token, `[hidden]`, read from the mapped file.
+    pub(crate) fn embedding(&self, token: TokenId) -> Result<Vec<f32>, ModelError> {
+        let failed = |e: WeightsError| ModelError::Engine(e.to_string());
+        let view = self.weights.tensor(Role::TokenEmbedding, None).map_err(failed)?;
+        let c = &self.transformer.config;
+        view.expect_shape(c.vocab, c.hidden).map_err(failed)?;
+        let mut x = row(&view, token.index()).map_err(failed)?;
+        x.iter_mut().for_each(|x| *x *= c.embedding_scale);
+        Ok(x)
+    }
+}
+
+impl LanguageModel for LocalModel {
+    fn vocab_size(&self) -> usize {
+        self.transformer.config.vocab
+    }
+
+    fn context_length(&self) -> usize {
+        self.transformer.config.context
+    }
+
+    fn end_tokens(&self) -> &[TokenId] {
+        &self.end_tokens
+    }
+
+    fn bos(&self) -> Option<TokenId> {
+        self.tokenizer.as_ref().and_then(Tokenizer::bos)
+    }
+
+    fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]> {
+        self.tokenizer.as_ref().map_or(Cow::Borrowed(&[]), |t| t.token_bytes(id))
+    }
+
+    fn is_special(&self, id: TokenId) -> bool {
+        self.tokenizer.as_ref().is_some_and(|t| t.is_special(id))
+    }
+
+    fn tokenize(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, ModelError> {
+        let tokenizer = self.tokenizer.as_ref().ok_or_else(|| ModelError::Tokenizer("the model has none".into()))?;
+        tokenizer.encode(text, parse_special).map_err(|e| ModelError::Tokenizer(e.to_string()))
+    }
+
+    fn session(&self) -> Result<Box<dyn Session + '_>, ModelError> {
+        Ok(Box::new(self.local_session()))
+    }
+}

@@ -1,0 +1,205 @@
+//! A session: the tree of paths that a model is asked about.
+
+use crate::forward::{Buffers, Input};
+use crate::kv::KvTree;
+use crate::model::LocalModel;
+use logitree_core::{Distribution, Exactness, ModelError, NodeHandle, Query, Session, TokenId, TokenStats};
+use logitree_kernels::{KvPages, Summary, Wanted, head};
+use std::collections::BTreeSet;
+
+/// Tokens run in one pass; wider batches are cut. Bounds scratch memory.
+const BATCH: usize = 256;
+
+/// Exact evaluation of tree paths by the local engine.
+pub struct LocalSession<'m> {
+    model: &'m LocalModel,
+    kv: KvTree,
+    buffers: Buffers,
+}
+
+impl<'m> LocalSession<'m> {
+    pub(crate) fn new(model: &'m LocalModel) -> LocalSession<'m> {
+        let t = &model.transformer;
+        let kv = KvTree::new(KvPages::new(t.config.layers.len(), t.kv_width()));
+        LocalSession { model, kv, buffers: Buffers::default() }
+    }
+
+    /// Key/value rows held now.
+    pub fn cached_rows(&self) -> usize {
+        self.kv.rows()
+    }
+
+    /// Residual stream after every layer for one chain of tokens: `[layers + 1][tokens][hidden]`, the
+    /// last after the final norm. For tests against a reference.
+    pub fn hidden_states(&mut self, tokens: &[TokenId]) -> Result<Vec<Vec<f32>>, ModelError> {
+        let nodes = self.push_all(None, tokens)?;
+        let mut states = Vec::new();
+        self.pass(&nodes, Some(&mut |x| states.push(x.to_vec())))?;
+        Ok(states)
+    }
+
+    /// Runs nodes whose ancestors have rows or come earlier in the list; returns final states.
+    fn pass(&mut self, nodes: &[NodeHandle], observe: Option<&mut dyn FnMut(&[f32])>) -> Result<&[f32], ModelError> {
+        for &n in nodes {
+            self.kv.reserve(n);
+        }
+        // A chain shares the path of its last node: the paths of a batch take no quadratic space.
+        let mut paths: Vec<Vec<u32>> = Vec::new();
+        let mut place: Vec<(usize, usize)> = Vec::with_capacity(nodes.len());
+        for (i, &node) in nodes.iter().enumerate() {
+            let slot = self.kv.reserve(node);
+            let follows = i > 0 && self.kv.ancestors(node).nth(1) == Some(nodes[i - 1]);
+            match paths.last_mut() {
+                Some(path) if follows => path.push(slot),
+                _ => {
+                    let mut path = Vec::with_capacity(self.kv.position(node) + 1);
+                    for n in self.kv.ancestors(node) {
+                        path.push(self.kv.slot(n).ok_or_else(|| broken("an ancestor has no row"))?);
+                    }
+                    path.reverse();
+                    paths.push(path);
+                }
+            }
+            place.push((paths.len() - 1, self.kv.position(node) + 1));
+        }
+        let mut inputs = Vec::with_capacity(nodes.len());
+        for (&node, &(path, len)) in nodes.iter().zip(&place) {
+            let embedding = self.model.embedding(self.kv.token(node))?;
+            inputs.push(Input { embedding, path: &paths[path][..len] });
+        }
+        let mut compute = self.model.compute();
+        Ok(self.model.transformer.run(&mut compute, &mut self.kv.pages, &mut self.buffers, &inputs, observe))
+    }
+
+    /// Nodes to run for these queries: the queried ones and their ancestors without rows, in the
+    /// order of their handles (so parents first).
+    fn plan(&self, queries: &[Query<'_>]) -> Vec<NodeHandle> {
+        let mut nodes = BTreeSet::new();
+        for q in queries {
+            nodes.insert(q.node);
+            for n in self.kv.ancestors(q.node).skip(1) {
+                if self.kv.slot(n).is_some() || !nodes.insert(n) {
+                    break;
+                }
+            }
+        }
+        nodes.into_iter().collect()
+    }
+}
+
+fn broken(what: &str) -> ModelError {
+    ModelError::Engine(format!("internal error: {what}"))
+}
+
+impl Session for LocalSession<'_> {
+    fn push(&mut self, parent: Option<NodeHandle>, token: TokenId) -> Result<NodeHandle, ModelError> {
+        let config = &self.model.transformer.config;
+        if token.index() >= config.vocab {
+            return Err(ModelError::UnknownToken { id: token, vocab: config.vocab });
+        }
+        if let Some(parent) = parent {
+            if !self.kv.contains(parent) {
+                return Err(broken("unknown parent node"));
+            }
+            let needed = self.kv.position(parent) + 2;
+            if needed > config.context {
+                return Err(ModelError::ContextExceeded { needed, limit: config.context });
+            }
+        }
+        Ok(self.kv.push(parent, token))
+    }
+
+    fn push_all(&mut self, parent: Option<NodeHandle>, tokens: &[TokenId]) -> Result<Vec<NodeHandle>, ModelError> {
+        let config = &self.model.transformer.config;
+        let needed = tokens.len() + parent.filter(|&p| self.kv.contains(p)).map_or(0, |p| self.kv.position(p) + 1);
+        if needed > config.context {
+            return Err(ModelError::ContextExceeded { needed, limit: config.context });
+        }
+        if let Some(&id) = tokens.iter().find(|t| t.index() >= config.vocab) {
+            return Err(ModelError::UnknownToken { id, vocab: config.vocab });
+        }
+        let mut parent = parent;
+        tokens
+            .iter()
+            .map(|&token| {
+                let node = self.push(parent, token)?;
+                parent = Some(node);
+                Ok(node)
+            })
+            .collect()
+    }
+
+    fn evaluate(&mut self, queries: &[Query<'_>]) -> Result<Vec<Distribution>, ModelError> {
+        if queries.iter().any(|q| !self.kv.contains(q.node)) {
+            return Err(broken("unknown node"));
+        }
+        let vocab = self.model.transformer.config.vocab;
+        if let Some(&id) = queries.iter().flat_map(|q| q.tokens).find(|t| t.index() >= vocab) {
+            return Err(ModelError::UnknownToken { id, vocab });
+        }
+        let plan = self.plan(queries);
+        for &n in &plan {
+            self.kv.revive(n);
+        }
+        let hidden = self.model.transformer.config.hidden;
+        let mut answers: Vec<Option<Distribution>> = vec![None; queries.len()];
+        for nodes in plan.chunks(BATCH) {
+            // Several queries may name one node (and each gets its own answer).
+            let mut asked: Vec<(usize, usize)> = Vec::new();
+            for (i, q) in queries.iter().enumerate() {
+                if let Ok(column) = nodes.binary_search(&q.node) {
+                    asked.push((i, column));
+                }
+            }
+            let model = self.model;
+            let states = self.pass(nodes, None)?;
+            let x: Vec<&[f32]> = asked.iter().map(|&(_, c)| &states[c * hidden..][..hidden]).collect();
+            let tokens: Vec<Vec<u32>> =
+                asked.iter().map(|&(i, _)| queries[i].tokens.iter().map(|t| t.0).collect()).collect();
+            let wanted: Vec<Wanted<'_>> = asked
+                .iter()
+                .zip(&tokens)
+                .map(|(&(i, _), tokens)| Wanted { top: queries[i].top, tokens, logits: queries[i].logits })
+                .collect();
+            let t = &model.transformer;
+            let mut compute = model.compute();
+            let summaries = head(&mut compute, &t.output, t.config.final_softcap, &x, &wanted);
+            for (&(i, _), summary) in asked.iter().zip(summaries) {
+                answers[i] = Some(distribution(queries[i].tokens, summary)?);
+            }
+        }
+        answers.into_iter().map(|a| a.ok_or_else(|| broken("a query was not answered"))).collect()
+    }
+
+    fn release(&mut self, node: NodeHandle) {
+        if self.kv.contains(node) {
+            self.kv.release(node);
+        }
+    }
+}
+
+fn distribution(tokens: &[TokenId], s: Summary) -> Result<Distribution, ModelError> {
+    if !s.logsumexp.is_finite() {
+        return Err(ModelError::Engine(
+            "the model produced logits that are not finite: its weights are damaged or overflow".into(),
+        ));
+    }
+    // ln of a probability is never above 0; rounding may say otherwise when one token has it all.
+    let logprob = |logit: f32| (f64::from(logit) - s.logsumexp).min(0.0);
+    Ok(Distribution {
+        top: (1..)
+            .zip(&s.top)
+            .map(|(rank, &(id, logit))| TokenStats { id: TokenId(id), logprob: logprob(logit), rank })
+            .collect(),
+        tokens: tokens
+            .iter()
+            .zip(&s.tokens)
+            .map(|(&id, &(logit, rank))| TokenStats { id, logprob: logprob(logit), rank })
+            .collect(),
+        logsumexp: s.logsumexp,
+        entropy: s.entropy,
+        varentropy: s.varentropy,
+        exactness: Exactness::Exact,
+        logits: s.logits,
+    })
+}

@@ -1,0 +1,84 @@
+//! Helpers of the engine's tests.
+#![allow(dead_code, unreachable_pub)] // each test file uses some of them
+
+use logitree_core::*;
+use logitree_engine::{Backend, Compute, LocalModel};
+use std::path::{Path, PathBuf};
+
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+pub const TINY: [&str; 8] = ["gemma1", "gemma2", "gemma3", "llama", "llama-untied", "mistral", "qwen2", "qwen3"];
+
+pub fn tiny(name: &str, backend: Backend, threads: usize) -> LocalModel {
+    LocalModel::load_without_tokenizer(&fixtures().join("tiny").join(name), Compute::new(backend, threads)).unwrap()
+}
+
+/// A real model's file, if the environment says where they are.
+pub fn real(file: &str) -> Option<PathBuf> {
+    let Some(folder) = std::env::var_os("LOGITREE_TEST_MODELS") else {
+        eprintln!("skipped: LOGITREE_TEST_MODELS does not name a folder with {file}");
+        return None;
+    };
+    Some(Path::new(&folder).join(file))
+}
+
+pub const GEMMA: &str = "gemma-3-270m-q4_k_m.gguf";
+pub const SMOLLM: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
+
+/// A deterministic generator (xorshift).
+pub struct Rng(pub u64);
+
+impl Rng {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+}
+
+/// Distributions with all logits after every token of a chain, evaluated in one go.
+pub fn linear(model: &LocalModel, tokens: &[TokenId], top: usize, logits: bool) -> Vec<Distribution> {
+    let mut session = model.session().unwrap();
+    let nodes = session.push_all(None, tokens).unwrap();
+    let queries: Vec<Query<'_>> = nodes.iter().map(|&node| Query { node, top, tokens: &[], logits }).collect();
+    session.evaluate(&queries).unwrap()
+}
+
+/// Grows a random tree of `steps` batches and checks every distribution against a fresh linear run, bit for bit.
+pub fn random_walk(model: &LocalModel, rng: &mut Rng, vocab: usize, prompt: &[TokenId], steps: usize, width: usize) {
+    let mut session = model.session().unwrap();
+    let prompt_nodes = session.push_all(None, prompt).unwrap();
+    let mut nodes: Vec<(NodeHandle, Vec<TokenId>)> = vec![(*prompt_nodes.last().unwrap(), prompt.to_vec())];
+    let mut seen: Vec<(Vec<TokenId>, Distribution)> = Vec::new();
+    for _ in 0..steps {
+        // Fork and extend anywhere, by one token or a few; some parents were never evaluated.
+        let mut batch = Vec::new();
+        for _ in 0..1 + rng.below(width) {
+            let (mut at, mut path) = nodes[rng.below(nodes.len())].clone();
+            for _ in 0..1 + rng.below(3) {
+                let token = TokenId(rng.below(vocab) as u32);
+                at = session.push(Some(at), token).unwrap();
+                path.push(token);
+                nodes.push((at, path.clone()));
+            }
+            batch.push((at, path));
+        }
+        // Ask again for something old; drop something, perhaps what the next batch needs.
+        batch.push(nodes[rng.below(nodes.len())].clone());
+        session.release(nodes[rng.below(nodes.len())].0);
+        let queries: Vec<Query<'_>> = batch.iter().map(|(n, _)| Query::top(*n, 5)).collect();
+        let found = session.evaluate(&queries).unwrap();
+        seen.extend(batch.into_iter().map(|(_, path)| path).zip(found));
+        session.release(nodes[rng.below(nodes.len())].0);
+    }
+    for (path, found) in seen {
+        let fresh = linear(model, &path, 5, false).pop().unwrap();
+        assert_eq!(found, fresh, "path {path:?}");
+    }
+}

@@ -1,0 +1,121 @@
+//! Real quantised models against the float32 reference.
+
+mod common;
+
+use common::*;
+use logitree_core::*;
+use logitree_engine::{Backend, Compute, LocalModel};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Golden {
+    prompts: Vec<Prompt>,
+}
+
+#[derive(Deserialize)]
+struct Prompt {
+    prompt: String,
+    input_ids: Vec<u32>,
+    positions: Vec<Position>,
+}
+
+#[derive(Deserialize)]
+struct Position {
+    logsumexp: f64,
+    entropy_nats: f64,
+    top_ids: Vec<u32>,
+    top_logprobs: Vec<f64>,
+    next_logprob: Option<f64>,
+    next_rank: Option<u32>,
+}
+
+fn check(file: &str, golden: &str) {
+    let Some(path) = real(file) else { return };
+    let model = LocalModel::load(&path, Compute::detect()).unwrap();
+    let golden: Golden = serde_json::from_slice(&std::fs::read(fixtures().join("gguf").join(golden)).unwrap()).unwrap();
+    let (mut worst, mut compared) = (0.0f64, 0);
+    for p in &golden.prompts {
+        let mut ids: Vec<TokenId> = model.bos().into_iter().collect();
+        ids.extend(model.tokenize(&p.prompt, false).unwrap());
+        assert_eq!(ids.iter().map(|t| t.0).collect::<Vec<_>>(), p.input_ids, "{:?}", p.prompt);
+        let text = ids.iter().filter(|&&t| !model.is_special(t)).flat_map(|&t| model.token_bytes(t).into_owned());
+        assert_eq!(text.collect::<Vec<u8>>(), p.prompt.as_bytes());
+
+        let mut session = model.session().unwrap();
+        let nodes = session.push_all(None, &ids).unwrap();
+        let wanted: Vec<Vec<TokenId>> = p
+            .positions
+            .iter()
+            .enumerate()
+            .map(|(i, r)| r.top_ids.iter().map(|&t| TokenId(t)).chain(ids.get(i + 1).copied()).collect())
+            .collect();
+        let queries: Vec<Query<'_>> =
+            nodes.iter().zip(&wanted).map(|(&node, tokens)| Query { node, top: 20, tokens, logits: false }).collect();
+        for (d, r) in session.evaluate(&queries).unwrap().iter().zip(&p.positions) {
+            assert_eq!(d.top[0].id.0, r.top_ids[0], "argmax");
+            assert!((d.logsumexp - r.logsumexp).abs() <= 1e-3, "{} {}", d.logsumexp, r.logsumexp);
+            assert!((d.entropy - r.entropy_nats).abs() <= 1e-3, "{} {}", d.entropy, r.entropy_nats);
+            for (got, &want) in d.tokens.iter().zip(&r.top_logprobs) {
+                if want >= 1e-4f64.ln() {
+                    worst = worst.max((got.logprob - want).abs());
+                    compared += 1;
+                }
+            }
+            if let (Some(want), Some(rank)) = (r.next_logprob, r.next_rank) {
+                let got = d.tokens.last().unwrap();
+                assert!((got.logprob - want).abs() <= 1e-3 || want < 1e-4f64.ln(), "{} {want}", got.logprob);
+                // Logits that differ by rounding may swap neighbours: far down the list ranks are dense.
+                let slack = if rank <= 50 { 0 } else { rank / 500 + 2 };
+                assert!(got.rank.abs_diff(rank) <= slack, "rank {} instead of {rank}", got.rank);
+            }
+        }
+    }
+    println!("{file}: {compared} logprobs compared, worst difference {worst:.2e}");
+    assert!(compared > 500 && worst <= 1e-3, "{compared} compared, off by {worst}");
+}
+
+#[test]
+fn gemma_3_equals_the_float32_reference() {
+    check(GEMMA, "gemma-3-270m-q4_k_m.json");
+}
+
+#[test]
+fn smollm2_equals_the_float32_reference() {
+    check(SMOLLM, "SmolLM2-135M-Instruct.Q4_1.json");
+}
+
+#[test]
+fn random_trees_of_gemma_3_give_the_bits_of_linear_runs() {
+    let Some(path) = real(GEMMA) else { return };
+    let mut rng = Rng(5);
+    for backend in Backend::available() {
+        if backend.name() == "scalar" {
+            continue;
+        }
+        for (threads, width) in [(1, 3), (2, 30)] {
+            let model = LocalModel::load(&path, Compute::new(backend, threads)).unwrap();
+            let ids = model.tokenize("The capital of India is", false).unwrap();
+            random_walk(&model, &mut rng, model.vocab_size(), &ids, 2, width);
+        }
+    }
+}
+
+#[test]
+fn a_prompt_beyond_the_sliding_window_is_the_same_whole_and_in_pieces() {
+    let Some(path) = real(GEMMA) else { return };
+    let model = LocalModel::load(&path, Compute::detect()).unwrap();
+    let text = "It was the best of times, it was the worst of times. ".repeat(48);
+    let mut ids: Vec<TokenId> = model.bos().into_iter().collect();
+    ids.extend(model.tokenize(&text, false).unwrap());
+    assert!(ids.len() > 600, "{}", ids.len());
+    let whole = linear(&model, &ids, 5, false);
+    let mut session = model.session().unwrap();
+    let nodes = session.push_all(None, &ids).unwrap();
+    let mut at = 0usize;
+    for size in [1, 511, 3, 60, usize::MAX] {
+        let end = at.saturating_add(size).min(ids.len());
+        let queries: Vec<Query<'_>> = nodes[at..end].iter().map(|&n| Query::top(n, 5)).collect();
+        assert_eq!(session.evaluate(&queries).unwrap(), whole[at..end], "pieces to {end}");
+        at = end;
+    }
+}

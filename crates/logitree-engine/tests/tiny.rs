@@ -1,0 +1,152 @@
+//! The eight families against the reference implementation, on tiny random models.
+
+mod common;
+
+use common::*;
+use logitree_core::*;
+use logitree_engine::{Backend, LocalModel};
+
+struct Golden {
+    ids: Vec<TokenId>,
+    logits: Vec<f32>,
+    hidden: Vec<f32>,
+}
+
+fn golden(name: &str) -> Golden {
+    let bytes = std::fs::read(fixtures().join("tiny").join(name).join("golden.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let floats = |name: &str| -> Vec<f32> {
+        let data = tensors.tensor(name).unwrap().data();
+        data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+    };
+    let ids = tensors.tensor("input_ids").unwrap().data().as_chunks::<8>().0.iter();
+    Golden {
+        ids: ids.map(|b| TokenId(i64::from_le_bytes(*b) as u32)).collect(),
+        logits: floats("logits"),
+        hidden: floats("hidden_states"),
+    }
+}
+
+fn assert_close(got: &[f32], want: &[f32], what: &str) {
+    assert_eq!(got.len(), want.len(), "{what}");
+    let worst = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst <= 1e-4, "{what}: off by {worst}");
+}
+
+#[test]
+fn logits_equal_the_reference_prefilled_whole_and_token_by_token() {
+    for name in TINY {
+        let golden = golden(name);
+        for backend in Backend::available() {
+            let model = tiny(name, backend, 2);
+            let vocab = model.vocab_size();
+            let whole = linear(&model, &golden.ids, 3, true);
+            for (i, d) in whole.iter().enumerate() {
+                let want = &golden.logits[i * vocab..][..vocab];
+                assert_close(d.logits.as_ref().unwrap(), want, &format!("{name} {} position {i}", backend.name()));
+            }
+            let mut session = model.session().unwrap();
+            let mut parent = None;
+            for (i, &token) in golden.ids.iter().enumerate() {
+                let node = session.push(parent, token).unwrap();
+                let query = Query { node, top: 3, tokens: &[], logits: true };
+                assert_eq!(session.evaluate(&[query]).unwrap()[0], whole[i], "{name} position {i}: other bits alone");
+                parent = Some(node);
+            }
+        }
+    }
+}
+
+#[test]
+fn hidden_states_equal_the_reference_after_every_layer() {
+    for name in TINY {
+        let golden = golden(name);
+        let model = tiny(name, Backend::detect(), 2);
+        let states = model.local_session().hidden_states(&golden.ids).unwrap();
+        let size = golden.ids.len() * model.config().hidden;
+        assert_eq!(golden.hidden.len(), states.len() * size);
+        for (layer, state) in states.iter().enumerate() {
+            assert_close(state, &golden.hidden[layer * size..][..size], &format!("{name} layer {layer}"));
+        }
+    }
+}
+
+#[test]
+fn random_trees_give_the_bits_of_linear_runs() {
+    let mut rng = Rng(2024);
+    for name in TINY {
+        for (backend, threads, width) in
+            Backend::available().into_iter().flat_map(|b| [(b, 1, 1), (b, 2, 9), (b, 3, 40)])
+        {
+            let slow = backend.name() == "scalar";
+            let model = tiny(name, backend, threads);
+            let prompt: Vec<TokenId> = (0..1 + rng.below(30)).map(|_| TokenId(rng.below(320) as u32)).collect();
+            random_walk(&model, &mut rng, 320, &prompt, if slow { 2 } else { 6 }, width);
+        }
+    }
+}
+
+#[test]
+fn all_backends_and_thread_counts_give_the_same_bits() {
+    for name in ["gemma3", "gemma2", "qwen2"] {
+        let ids = golden(name).ids;
+        let want = linear(&tiny(name, Backend::detect(), 1), &ids, 5, true);
+        for backend in Backend::available() {
+            for threads in [1, 2, 5] {
+                assert_eq!(linear(&tiny(name, backend, threads), &ids, 5, true), want, "{name} {}", backend.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_context_limit_and_foreign_tokens_are_errors_before_any_work() {
+    let model = tiny("llama", Backend::detect(), 1);
+    let mut session = model.session().unwrap();
+    let long = vec![TokenId(5); model.context_length() + 1];
+    let error = session.push_all(None, &long).unwrap_err().to_string();
+    assert!(error.contains("257 tokens do not fit the model's context of 256"), "{error}");
+    let nodes = session.push_all(None, &long[1..]).unwrap();
+    assert!(session.push(nodes.last().copied(), TokenId(5)).is_err());
+    assert!(matches!(session.push(None, TokenId(320)), Err(ModelError::UnknownToken { .. })));
+    let query = Query { node: nodes[0], top: 1, tokens: &[TokenId(9999)], logits: false };
+    assert!(matches!(session.evaluate(&[query]), Err(ModelError::UnknownToken { .. })));
+}
+
+#[test]
+fn rows_that_nobody_needs_are_reused() {
+    let model = tiny("llama", Backend::detect(), 1);
+    let mut session = model.local_session();
+    let prompt = session.push_all(None, &[TokenId(2), TokenId(7), TokenId(9)]).unwrap();
+    for i in 0..200 {
+        let node = session.push(prompt.last().copied(), TokenId(i)).unwrap();
+        session.evaluate(&[Query::top(node, 1)]).unwrap();
+        session.release(node);
+    }
+    assert_eq!(session.cached_rows(), 3);
+}
+
+#[test]
+fn a_missing_or_misshapen_tensor_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = fixtures().join("tiny/llama");
+    std::fs::copy(from.join("model.safetensors"), folder.path().join("model.safetensors")).unwrap();
+    let config = std::fs::read_to_string(from.join("config.json")).unwrap();
+    let load = |config: &str| {
+        std::fs::write(folder.path().join("config.json"), config).unwrap();
+        match LocalModel::load_without_tokenizer(folder.path(), logitree_engine::Compute::new(Backend::detect(), 1)) {
+            Ok(_) => panic!("loaded"),
+            Err(e) => e.to_string(),
+        }
+    };
+    let error = load(&config.replace("\"num_hidden_layers\": 4", "\"num_hidden_layers\": 5"));
+    assert!(error.contains("`model.layers.4.input_layernorm.weight` is missing"), "{error}");
+    let error = load(&config.replace("\"intermediate_size\": 128", "\"intermediate_size\": 96"));
+    assert!(error.contains("`model.layers.0.mlp.gate_proj.weight`: shape is [128, 64]"), "{error}");
+    assert!(error.contains("asks for [96, 64]"), "{error}");
+    let error = load(&config.replace("\"model_type\": \"llama\"", "\"model_type\": \"mamba\""));
+    assert!(error.contains("`mamba` is not supported; supported are gemma"), "{error}");
+    let error = load(&config.replace("\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3"));
+    assert!(error.contains("cannot share"), "{error}");
+    assert!(load("{").contains("not valid JSON"));
+}
