@@ -6,6 +6,7 @@ mod folder;
 mod gguf;
 mod hostile;
 mod models;
+mod quant;
 
 use super::{Weights, WeightsError};
 use std::path::{Path, PathBuf};
