@@ -1,112 +1,228 @@
-//! Configuration from GGUF metadata.
+//! Configuration from GGUF metadata, by the keys of the GGUF specification.
 
-use super::{Config, LayerKind, Rope, RopeScaling, embedding_scale, family_of, pattern};
-use crate::weights::{Gguf, WeightsError};
+use super::family::Family;
+use super::{Config, LayerKind, MAX_LAYERS, Rope, RopeScaling, head_size};
+use crate::weights::{Gguf, Value, WeightsError};
 use logitree_core::TokenId;
+use logitree_kernels::dequantise_row;
 
-/// Base of local layers' rotary embedding in Gemma 3, where the file does not say.
-const GEMMA3_LOCAL_BASE: f32 = 10_000.0;
+const RECONVERT: &str = "use a file made by a current converter";
 
+/// Metadata of one architecture: keys are prefixed with its name.
+struct Keys<'a> {
+    gguf: &'a Gguf,
+    arch: &'a str,
+}
+
+impl Keys<'_> {
+    fn key(&self, name: &str) -> String {
+        format!("{}.{name}", self.arch)
+    }
+
+    fn error(&self, name: &str, problem: impl Into<String>) -> WeightsError {
+        self.gguf.error(&self.key(name), problem, RECONVERT)
+    }
+
+    fn optional(&self, name: &str) -> Result<Option<usize>, WeightsError> {
+        // 32 bits hold any size; larger numbers are reported by the getter.
+        Ok(self.gguf.read::<u32>(&self.key(name))?.map(|n| n as usize))
+    }
+
+    fn size(&self, name: &str) -> Result<usize, WeightsError> {
+        self.optional(name)?.ok_or_else(|| self.error(name, "is missing"))
+    }
+
+    fn float(&self, name: &str) -> Result<Option<f32>, WeightsError> {
+        self.gguf.read(&self.key(name))
+    }
+}
+
+/// The configuration that a file's metadata describes; [`Config::validate`] has yet to check it.
 pub(crate) fn read(g: &Gguf) -> Result<Config, WeightsError> {
-    let arch = g.str("general.architecture");
-    let arch = arch.ok_or_else(|| WeightsError::format(g.path(), "no `general.architecture` in the metadata"))?;
-    let family = family_of(arch, g.path())?;
-    let key = |name: &str| format!("{arch}.{name}");
-    let number = |name: &str| -> Result<usize, WeightsError> {
-        let n = g.u64(&key(name)).and_then(|n| usize::try_from(n).ok());
-        n.ok_or_else(|| WeightsError::format(g.path(), format!("`{}` is missing from the metadata", key(name))))
+    let arch = g.read::<&str>("general.architecture")?;
+    let arch = arch.ok_or_else(|| g.error("general.architecture", "is missing", RECONVERT))?;
+    let family = Family::of_gguf(arch, g.path())?;
+    let keys = Keys { gguf: g, arch };
+    let (hidden, heads) = (keys.size("embedding_length")?, keys.size("attention.head_count")?);
+    let head_dim = match keys.optional("attention.key_length")? {
+        Some(n) => n,
+        None => head_size(hidden, heads).map_err(|problem| keys.error("attention.head_count", problem))?,
     };
-    let float = |name: &str| g.f32(&key(name));
-    let hidden = number("embedding_length")?;
-    let layers = number("block_count")?;
-    let heads = number("attention.head_count")?;
-    if heads == 0 || layers > 1 << 12 {
-        return Err(WeightsError::format(g.path(), format!("{heads} heads, {layers} layers: the metadata is damaged")));
+    if let Some(n) = keys.optional("attention.value_length")?.filter(|&n| n != head_dim) {
+        return Err(
+            keys.error("attention.value_length", format!("is {n}, but keys are of size {head_dim}; unsupported"))
+        );
     }
-    let head_dim = number("attention.key_length").unwrap_or(hidden / heads);
-    if g.u64(&key("attention.value_length")).is_some_and(|n| n != head_dim as u64) {
-        return Err(WeightsError::format(g.path(), "keys and values of different sizes are not supported"));
-    }
-    let embedding = g.tensor("token_embd.weight");
+    let layers = layers(&keys, family)?;
+    let ropes = ropes(&keys, family, head_dim)?;
+    let (attention_softcap, final_softcap) = softcaps(&keys, family)?;
+    let embedding = g.tensor("token_embd.weight")?;
     let embedding = embedding
         .ok_or_else(|| WeightsError::MissingTensor { path: g.path().into(), name: "token_embd.weight".into() })?;
-    let dims = number("rope.dimension_count").unwrap_or(head_dim);
-    let base = float("rope.freq_base").unwrap_or(10_000.0);
-    let ropes = match arch {
-        "gemma3" => vec![
-            Rope { base: float("rope.freq_base").unwrap_or(1e6), dims, scaling: scaling(g, arch)? },
-            Rope {
-                base: float("rope.freq_base_swa").unwrap_or(GEMMA3_LOCAL_BASE),
-                dims,
-                scaling: RopeScaling::Default,
-            },
-        ],
-        _ => vec![Rope { base, dims, scaling: scaling(g, arch)? }],
-    };
-    let window = number("attention.sliding_window").ok().filter(|&w| w > 0);
-    let layers = match (arch, window) {
-        ("gemma2", Some(w)) => pattern(layers, 2, w, 0),
-        ("gemma3", Some(w)) => pattern(layers, number("attention.sliding_window_pattern").unwrap_or(6).max(1), w, 1),
-        // Qwen files carry the number although the models do not slide; Mistral's first version does.
-        ("llama", window) => vec![LayerKind { window, rope: 0 }; layers],
-        _ => vec![LayerKind { window: None, rope: 0 }; layers],
-    };
-    // Files of the 27B models scale by the width per head, which is not their head size.
-    let scale_dim = match (arch, layers.len()) {
-        ("gemma2", 46) | ("gemma3", 62) => hidden / heads,
-        _ => head_dim,
-    };
-    let cap = |name: &str, default: f32| (arch == "gemma2").then(|| float(name).unwrap_or(default));
     Ok(Config {
         architecture: arch.into(),
+        // The key `vocab_size` is optional, and files with padded matrices exist.
         vocab: embedding.rows,
         hidden,
-        intermediate: number("feed_forward_length")?,
+        intermediate: keys.size("feed_forward_length")?,
         heads,
-        kv_heads: number("attention.head_count_kv").unwrap_or(heads),
+        kv_heads: keys.optional("attention.head_count_kv")?.unwrap_or(heads),
         head_dim,
+        attention_scale: attention_scale(&keys, family, layers.len(), hidden, heads, head_dim)?,
         layers,
         ropes,
-        context: number("context_length")?,
-        norm_eps: float("attention.layer_norm_rms_epsilon").unwrap_or(1e-6),
-        attention_scale: (scale_dim as f32).sqrt().recip(),
-        attention_softcap: cap("attn_logit_softcapping", 50.0),
-        final_softcap: cap("final_logit_softcapping", 30.0),
-        embedding_scale: embedding_scale(family, hidden),
+        context: keys.size("context_length")?,
+        norm_eps: {
+            let name = "attention.layer_norm_rms_epsilon";
+            keys.float(name)?.ok_or_else(|| keys.error(name, "is missing"))?
+        },
+        attention_softcap,
+        final_softcap,
+        embedding_scale: family.embedding_scale(hidden),
         // Converters add the 1 that Gemma's norms leave out.
         norm_offset: false,
-        activation: family.activation,
-        qk_norm: family.qk_norm,
-        qkv_bias: family.qkv_bias,
-        post_norms: family.post_norms,
-        tied: g.tensor("output.weight").is_none(),
-        // Converters permute the rows of Llama's (and Mistral's) q and k for neighbouring pairs.
-        rope_interleaved: arch == "llama",
+        activation: family.activation(),
+        qk_norm: family.qk_norm(),
+        // Some Llama-like models have them too: their files are recognised by the tensors.
+        qkv_bias: family == Family::Qwen2 || g.has("blk.0.attn_q.bias"),
+        post_norms: family.post_norms(),
+        tied: !g.has("output.weight"),
+        // Converters permute the rows of Llama's (and Mistral's) q and k so that pairs are neighbours.
+        rope_interleaved: family == Family::Llama,
     })
 }
 
-fn scaling(g: &Gguf, arch: &str) -> Result<RopeScaling, WeightsError> {
-    // Llama 3.1's factors come as a tensor.
-    if let Some(view) = g.tensor("rope_freqs.weight") {
-        return crate::forward::row(&view, 0).map(RopeScaling::Factors);
+/// Multiplier of query-key products. Hugging Face configurations have it as `query_pre_attn_scalar`; GGUF files
+/// leave it to the reader, which recognises the two models that don't scale by their head size: both Gemma 27B
+/// scale by hidden / heads (144 and 168).
+fn attention_scale(
+    keys: &Keys<'_>,
+    family: Family,
+    layers: usize,
+    hidden: usize,
+    heads: usize,
+    head_dim: usize,
+) -> Result<f32, WeightsError> {
+    if let Some(scale) = keys.float("attention.scale")?.filter(|&s| s != 0.0) {
+        return Ok(scale);
     }
-    let factor = g.f32(&format!("{arch}.rope.scaling.factor"));
-    match (g.str(&format!("{arch}.rope.scaling.type")), factor) {
-        (None | Some("none"), _) => Ok(RopeScaling::Default),
-        (Some("linear"), Some(factor)) if factor > 0.0 => Ok(RopeScaling::Linear(factor)),
+    let size = match (family, layers) {
+        (Family::Gemma2, 46) | (Family::Gemma3, 62) if heads > 0 => hidden as f64 / heads as f64,
+        _ => head_dim as f64,
+    };
+    Ok((1.0 / size.sqrt()) as f32)
+}
+
+fn layers(keys: &Keys<'_>, family: Family) -> Result<Vec<LayerKind>, WeightsError> {
+    let count = keys.size("block_count")?;
+    if count > MAX_LAYERS {
+        return Err(keys.error("block_count", format!("is {count}, more than {MAX_LAYERS}")));
+    }
+    let window = keys.optional("attention.sliding_window")?.filter(|&n| n > 0);
+    let (sliding, window): (Vec<bool>, _) = match family {
+        // Early converters left the window out; Gemma 2 has only ever had this one.
+        Family::Gemma2 => (sliding(keys, count, 2)?, Some(window.unwrap_or(4096))),
+        Family::Gemma3 => {
+            let name = "attention.sliding_window";
+            (sliding(keys, count, 6)?, Some(window.ok_or_else(|| keys.error(name, "is missing"))?))
+        }
+        // Mistral's first version: a window on every layer.
+        Family::Llama => (vec![true; count], window),
+        // Qwen's configurations name a window that the models don't use.
+        _ => (vec![false; count], None),
+    };
+    let local = usize::from(family == Family::Gemma3);
+    Ok(sliding.into_iter().map(|sliding| LayerKind::new(sliding, window, local)).collect())
+}
+
+/// Which layers look through the window: all but every `period`th, unless the file says otherwise (by a period,
+/// or layer by layer).
+fn sliding(keys: &Keys<'_>, count: usize, period: usize) -> Result<Vec<bool>, WeightsError> {
+    let name = "attention.sliding_window_pattern";
+    let period = match keys.gguf.get(&keys.key(name)) {
+        Some(Value::Array(_)) => {
+            let list = keys.gguf.read::<Vec<bool>>(&keys.key(name))?.unwrap_or_default();
+            if list.len() != count {
+                return Err(keys.error(name, format!("has {} entries for {count} layers", list.len())));
+            }
+            return Ok(list);
+        }
+        _ => keys.optional(name)?.unwrap_or(period),
+    };
+    if period == 0 {
+        return Err(keys.error(name, "is 0"));
+    }
+    Ok((0..count).map(|i| (i + 1) % period != 0).collect())
+}
+
+/// Rotary embeddings: the first for layers that see everything, Gemma 3's second for those with a window.
+fn ropes(keys: &Keys<'_>, family: Family, head_dim: usize) -> Result<Vec<Rope>, WeightsError> {
+    let dims = keys.optional("rope.dimension_count")?.unwrap_or(head_dim);
+    let base = keys.float("rope.freq_base")?;
+    let scaling = scaling(keys)?;
+    if family != Family::Gemma3 {
+        // The original base; files of models that keep it leave it out.
+        return Ok(vec![Rope { base: base.unwrap_or(10_000.0), dims, scaling }]);
+    }
+    let base = base.ok_or_else(|| keys.error("rope.freq_base", "is missing"))?;
+    // All of Gemma 3 has this local base; only newer files say so.
+    let local = keys.float("rope.freq_base_swa")?.unwrap_or(10_000.0);
+    Ok(vec![Rope { base, dims, scaling }, Rope { base: local, dims, scaling: RopeScaling::Default }])
+}
+
+fn scaling(keys: &Keys<'_>) -> Result<RopeScaling, WeightsError> {
+    let kind = keys.gguf.read::<&str>(&keys.key("rope.scaling.type"))?.filter(|&kind| kind != "none");
+    // The second is the first's former name.
+    let factor = keys.float("rope.scaling.factor")?.map_or_else(|| keys.float("rope.scale_linear"), |f| Ok(Some(f)))?;
+    // Llama 3.1 and later carry their smooth scaling as a table of divisors.
+    let factors = keys.gguf.tensor("rope_freqs.weight")?;
+    match (kind, factors) {
+        (None, Some(view)) => {
+            view.expect_shape(1, view.cols)?;
+            let mut divisors = vec![0.0; view.cols];
+            dequantise_row(view.dtype, view.data, &mut divisors);
+            Ok(RopeScaling::Factors(divisors))
+        }
+        (None, None) => Ok(RopeScaling::Default),
+        (Some("linear"), None) => factor
+            .map(RopeScaling::Linear)
+            .ok_or_else(|| keys.error("rope.scaling.factor", "is missing though the scaling is linear")),
         (Some(kind), _) => {
-            let what =
-                format!("rope scaling `{kind}` with factor {factor:?} is not supported; supported: linear, llama3");
-            Err(WeightsError::format(g.path(), what))
+            let problem =
+                format!("scaling `{kind}` is not supported; supported are none, linear, and a table of factors");
+            Err(keys.gguf.error(&keys.key("rope.scaling.type"), problem, "use another model"))
         }
     }
 }
 
-/// Ids that the metadata names as end of text, turn or message.
-pub(crate) fn end_tokens(g: &Gguf) -> Vec<TokenId> {
-    let single = ["eos_token_id", "eot_token_id", "eom_token_id"];
-    let mut ids: Vec<u64> = single.iter().filter_map(|k| g.u64(&format!("tokenizer.ggml.{k}"))).collect();
-    let list = g.i64s("tokenizer.ggml.eos_token_ids").unwrap_or_default();
-    ids.extend(list.into_iter().filter_map(|id| u64::try_from(id).ok()));
-    ids.into_iter().filter_map(|id| u32::try_from(id).ok()).map(TokenId).collect()
+/// Soft-caps of attention scores and final logits; 0 means none.
+fn softcaps(keys: &Keys<'_>, family: Family) -> Result<(Option<f32>, Option<f32>), WeightsError> {
+    let cap = |name: &str, default: f32| -> Result<Option<f32>, WeightsError> {
+        // Gemma 2 always has them, though early converters did not write them.
+        let default = (family == Family::Gemma2).then_some(default);
+        Ok(keys.float(name)?.or(default).filter(|&cap| cap != 0.0))
+    };
+    match family {
+        Family::Gemma2 | Family::Gemma3 => {
+            Ok((cap("attn_logit_softcapping", 50.0)?, cap("final_logit_softcapping", 30.0)?))
+        }
+        _ => Ok((None, None)),
+    }
+}
+
+/// Ids that the metadata names as end of text, turn or message, sorted.
+pub(crate) fn end_tokens(g: &Gguf) -> Result<Vec<TokenId>, WeightsError> {
+    let mut ids = Vec::new();
+    for name in ["eos_token_id", "eot_token_id", "eom_token_id"] {
+        // All ones is how some converters write "none".
+        ids.extend(g.read::<u32>(&format!("tokenizer.ggml.{name}"))?.filter(|&id| id != u32::MAX));
+    }
+    let key = "tokenizer.ggml.eos_token_ids";
+    for id in g.read::<Vec<i64>>(key)?.unwrap_or_default() {
+        let id = u32::try_from(id).map_err(|_| g.error(key, format!("{id} is not a token id"), RECONVERT))?;
+        ids.push(id);
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(ids.into_iter().map(TokenId).collect())
 }

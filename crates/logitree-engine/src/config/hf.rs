@@ -1,142 +1,181 @@
-//! Configuration from `config.json`.
+//! Configuration from `config.json`, as Hugging Face transformers (4 and 5) writes it.
 
-use super::{Config, LayerKind, Rope, RopeScaling, embedding_scale, family_of, pattern};
-use crate::weights::{Folder, Role, WeightsError};
+use super::family::{Family, model_type};
+use super::hf_rope::ropes;
+use super::json::{Fields, read_object};
+use super::{Config, LayerKind, MAX_LAYERS, head_size};
+use crate::weights::WeightsError;
 use logitree_core::TokenId;
 use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
 
-pub(crate) fn read(f: &Folder) -> Result<Config, WeightsError> {
-    let outer = f.config();
-    // Multimodal models keep the language model's configuration inside.
-    let json = outer.get("text_config").unwrap_or(outer);
-    let kind = json.get("model_type").or(outer.get("model_type")).and_then(Value::as_str).unwrap_or("(none)");
-    let arch = kind.strip_suffix("_text").unwrap_or(kind);
-    let family = family_of(arch, f.path())?;
-    let optional = |name: &str| json.get(name).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
-    let number = |name: &str| -> Result<usize, WeightsError> {
-        optional(name).ok_or_else(|| WeightsError::format(f.path(), format!("config.json has no number `{name}`")))
+pub(super) const UNSUPPORTED: &str = "this variant of the architecture is not supported; use another model";
+const CORRECT: &str = "download config.json again, or correct it";
+
+/// The configuration that a config.json describes; [`Config::validate`] has yet to check it.
+pub(crate) fn read(outer: &Fields<'_>) -> Result<Config, WeightsError> {
+    let (family, text) = Family::of_config(outer)?;
+    refuse_variants(outer, &text, family)?;
+    let default = family.defaults();
+    let size = |key: &str, default: usize| Ok::<_, WeightsError>(text.size(key)?.unwrap_or(default));
+    let hidden = size("hidden_size", default.hidden)?;
+    let heads = size("num_attention_heads", default.heads)?;
+    let head_dim = match text.size("head_dim")?.or(default.head_dim) {
+        Some(n) => n,
+        None => head_size(hidden, heads).map_err(|problem| text.error("num_attention_heads", problem, CORRECT))?,
     };
-    let float = |name: &str| json.get(name).and_then(Value::as_f64).map(|x| x as f32);
-    let hidden = number("hidden_size")?;
-    let layers = number("num_hidden_layers")?;
-    let heads = number("num_attention_heads")?;
-    if heads == 0 || layers > 1 << 12 {
-        return Err(WeightsError::format(f.path(), format!("{heads} heads, {layers} layers: config.json is damaged")));
-    }
-    let head_dim = optional("head_dim").unwrap_or(hidden / heads);
-    let scale_dim = float("query_pre_attn_scalar").unwrap_or(head_dim as f32);
-    let tied = json.get("tie_word_embeddings").or(outer.get("tie_word_embeddings")).and_then(Value::as_bool);
-    // Gemma's configurations leave the default out; the weights tell.
-    let tied = tied.unwrap_or_else(|| !f.has(&f.name_of(Role::Output, None)));
-    let activation = json.get("hidden_activation").or(json.get("hidden_act")).and_then(Value::as_str);
-    if !family.gemma && activation.is_some_and(|a| a != "silu") {
-        let what = format!("activation {activation:?} is not supported for {arch}");
-        return Err(WeightsError::format(f.path(), what));
-    }
+    // Gemma 2 and 3 scale queries by a number of their own.
+    let scale_dim = match family.post_norms() {
+        true => text.float("query_pre_attn_scalar")?.unwrap_or(256.0),
+        false => head_dim as f64,
+    };
+    let kv_heads = match text.value("num_key_value_heads") {
+        // Absent and null differ: null means as many as query heads.
+        None if !text.has("num_key_value_heads") => default.kv_heads.unwrap_or(heads),
+        _ => size("num_key_value_heads", heads)?,
+    };
+    // Multimodal models say it outside, if they do.
+    let tied = text.bool("tie_word_embeddings")?.map_or_else(|| outer.bool("tie_word_embeddings"), |t| Ok(Some(t)))?;
+    let cap = |key: &str, default: f64| -> Result<Option<f32>, WeightsError> {
+        let default = (family == Family::Gemma2 && !text.has(key)).then_some(default);
+        Ok(text.float(key)?.or(default).filter(|_| family.post_norms()).map(|x| x as f32))
+    };
     Ok(Config {
-        architecture: arch.into(),
-        vocab: number("vocab_size")?,
+        architecture: model_type(outer, &text)?.into(),
+        vocab: size("vocab_size", default.vocab)?,
         hidden,
-        intermediate: number("intermediate_size")?,
+        intermediate: size("intermediate_size", default.intermediate)?,
         heads,
-        kv_heads: optional("num_key_value_heads").unwrap_or(heads),
+        kv_heads,
         head_dim,
-        layers: layer_kinds(f, json, arch, layers)?,
-        ropes: ropes(f, json, arch, head_dim)?,
-        context: number("max_position_embeddings")?,
-        norm_eps: float("rms_norm_eps").unwrap_or(1e-6),
-        attention_scale: scale_dim.sqrt().recip(),
-        attention_softcap: float("attn_logit_softcapping"),
-        final_softcap: float("final_logit_softcapping"),
-        embedding_scale: embedding_scale(family, hidden),
-        norm_offset: family.gemma,
-        activation: family.activation,
-        qk_norm: family.qk_norm,
-        qkv_bias: family.qkv_bias,
-        post_norms: family.post_norms,
-        tied,
+        layers: layers(&text, family, size("num_hidden_layers", default.layers)?)?,
+        ropes: ropes(&text, family, head_dim)?,
+        context: size("max_position_embeddings", default.context)?,
+        norm_eps: text.float("rms_norm_eps")?.unwrap_or(1e-6) as f32,
+        attention_scale: (1.0 / scale_dim.sqrt()) as f32,
+        attention_softcap: cap("attn_logit_softcapping", 50.0)?,
+        final_softcap: cap("final_logit_softcapping", 30.0)?,
+        embedding_scale: family.embedding_scale(hidden),
+        norm_offset: family.is_gemma(),
+        activation: family.activation(),
+        qk_norm: family.qk_norm(),
+        qkv_bias: family == Family::Qwen2,
+        post_norms: family.post_norms(),
+        tied: tied.unwrap_or(family.is_gemma()),
         rope_interleaved: false,
     })
 }
 
-fn layer_kinds(f: &Folder, json: &Value, arch: &str, layers: usize) -> Result<Vec<LayerKind>, WeightsError> {
-    let slides = json.get("use_sliding_window").and_then(Value::as_bool) != Some(false);
-    let window = json.get("sliding_window").and_then(Value::as_u64).filter(|_| slides).map(|w| w as usize);
-    // Gemma 3 has a second rotary embedding for its local layers.
-    let local = usize::from(arch == "gemma3");
-    if let (Some(types), Some(window)) = (json.get("layer_types").and_then(Value::as_array), window) {
-        if types.len() != layers {
-            let what = format!("config.json: `layer_types` has {} entries for {layers} layers", types.len());
-            return Err(WeightsError::format(f.path(), what));
+/// Switches that change the computation in ways that this engine does not follow.
+fn refuse_variants(outer: &Fields<'_>, text: &Fields<'_>, family: Family) -> Result<(), WeightsError> {
+    for key in ["attention_bias", "mlp_bias", "use_bidirectional_attention"] {
+        if text.value(key).is_some_and(|v| *v != Value::Bool(false)) {
+            return Err(text.error(key, "is set", UNSUPPORTED));
         }
-        let kind = |t: &Value| match t.as_str() {
-            Some("full_attention") => Ok(LayerKind { window: None, rope: 0 }),
-            Some("sliding_attention") => Ok(LayerKind { window: Some(window), rope: local }),
-            _ => Err(WeightsError::format(f.path(), format!("config.json: layer type {t} is not supported"))),
-        };
-        return types.iter().map(kind).collect();
     }
-    let period = json.get("sliding_window_pattern").and_then(Value::as_u64).map(|n| n as usize);
-    Ok(match (arch, window) {
-        ("gemma2", Some(w)) => pattern(layers, 2, w, 0),
-        ("gemma3", Some(w)) => pattern(layers, period.unwrap_or(6).max(1), w, 1),
-        ("mistral", window) => vec![LayerKind { window, rope: 0 }; layers],
-        _ => vec![LayerKind { window: None, rope: 0 }; layers],
-    })
-}
-
-/// Rotary embeddings: the first for full attention; Gemma 3 has a second for sliding attention.
-fn ropes(f: &Folder, json: &Value, arch: &str, head_dim: usize) -> Result<Vec<Rope>, WeightsError> {
-    let float = |v: &Value, name: &str| v.get(name).and_then(Value::as_f64).map(|x| x as f32);
-    let default_base = if arch == "gemma3" { 1e6 } else { 10_000.0 };
-    let none = Value::Null;
-    // Newer files: one `rope_parameters`, or one per layer type. Older: `rope_theta`, `rope_scaling`.
-    let new = json.get("rope_parameters").unwrap_or(&none);
-    let full = new.get("full_attention").unwrap_or(new);
-    let scaling_json = if full.is_object() { full } else { json.get("rope_scaling").unwrap_or(&none) };
-    let base = float(full, "rope_theta").or(float(json, "rope_theta")).unwrap_or(default_base);
-    let scaling = scaling(f, scaling_json)?;
-    let mut ropes = vec![Rope { base, dims: head_dim, scaling }];
-    if arch == "gemma3" {
-        let local = new.get("sliding_attention").and_then(|s| float(s, "rope_theta"));
-        let base = local.or(float(json, "rope_local_base_freq")).unwrap_or(10_000.0);
-        ropes.push(Rope { base, dims: head_dim, scaling: RopeScaling::Default });
+    if outer.value("quantization_config").is_some() {
+        let fix = "use the original model in F32, F16 or BF16, or a GGUF file";
+        return Err(outer.error("quantization_config", "quantised safetensors are not supported", fix));
     }
-    Ok(ropes)
-}
-
-fn scaling(f: &Folder, json: &Value) -> Result<RopeScaling, WeightsError> {
-    let kind = json.get("rope_type").or(json.get("type")).and_then(Value::as_str).unwrap_or("default");
-    let number = |name: &str| match json.get(name).and_then(Value::as_f64) {
-        Some(x) if x > 0.0 => Ok(x as f32),
-        _ => {
-            Err(WeightsError::format(f.path(), format!("config.json: rope scaling `{kind}` needs a positive `{name}`")))
-        }
+    // The first is Gemma's own name; where both are given it wins.
+    let key = if text.value("hidden_activation").is_some() { "hidden_activation" } else { "hidden_act" };
+    let known: &[&str] = match family.is_gemma() {
+        // Early Gemma files say `gelu` but mean the tanh approximation, as the reference takes it.
+        true => &["gelu_pytorch_tanh", "gelu"],
+        false => &["silu"],
     };
-    match kind {
-        "default" => Ok(RopeScaling::Default),
-        "linear" => Ok(RopeScaling::Linear(number("factor")?)),
-        "llama3" => Ok(RopeScaling::Llama3 {
-            factor: number("factor")?,
-            low_freq_factor: number("low_freq_factor")?,
-            high_freq_factor: number("high_freq_factor")?,
-            original_context: number("original_max_position_embeddings")?,
-        }),
-        _ => {
-            let what = format!("rope scaling `{kind}` is not supported; supported: default, linear, llama3");
-            Err(WeightsError::format(f.path(), what))
+    match text.str(key)? {
+        Some(name) if !known.contains(&name) => {
+            Err(text.error(key, format!("is `{name}`, but the architecture is known with {}", known[0]), UNSUPPORTED))
         }
+        _ => Ok(()),
     }
 }
 
-/// End ids of `generation_config.json`, else of `config.json`.
-pub(crate) fn end_tokens(f: &Folder) -> Result<Vec<TokenId>, WeightsError> {
-    let generation = f.json("generation_config.json")?;
-    let named = generation.as_ref().and_then(|g| g.get("eos_token_id")).or(f.config().get("eos_token_id"));
-    let ids: Vec<&Value> = match named {
-        Some(Value::Array(list)) => list.iter().collect(),
-        Some(one) => vec![one],
-        None => Vec::new(),
+fn layers(text: &Fields<'_>, family: Family, count: usize) -> Result<Vec<LayerKind>, WeightsError> {
+    if count > MAX_LAYERS {
+        return Err(text.error("num_hidden_layers", format!("is {count}, more than {MAX_LAYERS}"), CORRECT));
+    }
+    // Absent and null differ: null means that there is no window.
+    let window = match text.has("sliding_window") {
+        true => text.size("sliding_window")?,
+        false => Some(4096),
     };
-    Ok(ids.into_iter().filter_map(Value::as_u64).filter_map(|id| u32::try_from(id).ok()).map(TokenId).collect())
+    let every = |period: usize| (0..count).map(|i| (i + 1) % period != 0).collect();
+    let listed = match family {
+        Family::Gemma2 | Family::Gemma3 | Family::Qwen2 | Family::Qwen3 => layer_types(text, count)?,
+        _ => None,
+    };
+    let sliding: Vec<bool> = match (listed, family) {
+        (Some(list), _) => list,
+        (None, Family::Gemma2) => every(2),
+        (None, Family::Gemma3) => every(period(text)?),
+        (None, Family::Mistral) => vec![window.is_some(); count],
+        (None, Family::Qwen2 | Family::Qwen3) if text.bool("use_sliding_window")? == Some(true) => {
+            let first = text.size("max_window_layers")?.unwrap_or(28);
+            (0..count).map(|i| window.is_some() && i >= first).collect()
+        }
+        _ => vec![false; count],
+    };
+    if window.is_none() && sliding.contains(&true) {
+        return Err(text.error("sliding_window", "is null, but some layers slide", CORRECT));
+    }
+    let local = usize::from(family == Family::Gemma3);
+    Ok(sliding.into_iter().map(|sliding| LayerKind::new(sliding, window, local)).collect())
+}
+
+/// `layer_types`: whether each layer has a window.
+fn layer_types(text: &Fields<'_>, count: usize) -> Result<Option<Vec<bool>>, WeightsError> {
+    let Some(list) = text.array("layer_types")? else { return Ok(None) };
+    if list.len() != count {
+        return Err(text.error("layer_types", format!("has {} entries for {count} layers", list.len()), CORRECT));
+    }
+    let kind = |v: &Value| match v.as_str() {
+        Some("sliding_attention") => Ok(true),
+        Some("full_attention") => Ok(false),
+        _ => Err(text.error("layer_types", format!("layer type {v} is unknown"), UNSUPPORTED)),
+    };
+    list.iter().map(kind).collect::<Result<_, _>>().map(Some)
+}
+
+/// Every how many layers one of Gemma 3 sees everything. transformers 5 writes the key with an underscore.
+fn period(text: &Fields<'_>) -> Result<usize, WeightsError> {
+    for key in ["sliding_window_pattern", "_sliding_window_pattern"] {
+        match text.size(key)? {
+            Some(0) => return Err(text.error(key, "is 0", CORRECT)),
+            Some(period) => return Ok(period),
+            None => {}
+        }
+    }
+    Ok(6)
+}
+
+/// Ids that `config.json` and `generation_config.json` name as end of generation, sorted.
+pub(crate) fn end_tokens(outer: &Fields<'_>, folder: &Path) -> Result<Vec<TokenId>, WeightsError> {
+    let mut ids = BTreeSet::new();
+    collect_ids(outer, &mut ids)?;
+    if let Some(text) = outer.object("text_config")? {
+        collect_ids(&text, &mut ids)?;
+    }
+    let path = folder.join("generation_config.json");
+    if path.exists() {
+        collect_ids(&Fields::new(&path, &read_object(&path)?), &mut ids)?;
+    }
+    Ok(ids.into_iter().map(TokenId).collect())
+}
+
+/// `eos_token_id`: one id or a list.
+fn collect_ids(fields: &Fields<'_>, ids: &mut BTreeSet<u32>) -> Result<(), WeightsError> {
+    let key = "eos_token_id";
+    let list = match fields.value(key) {
+        None => return Ok(()),
+        Some(Value::Array(list)) => list.as_slice(),
+        Some(one) => std::slice::from_ref(one),
+    };
+    for id in list {
+        let number = id.as_u64().and_then(|n| u32::try_from(n).ok());
+        ids.insert(number.ok_or_else(|| fields.error(key, format!("{id} is not a token id"), CORRECT))?);
+    }
+    Ok(())
 }

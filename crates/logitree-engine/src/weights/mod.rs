@@ -1,128 +1,28 @@
 //! Weight files: GGUF and safetensors behind one interface.
+//!
+//! Tensors are asked for by [`Role`], and come as [`TensorView`]s straight from memory maps.
 
+mod check;
+mod error;
 mod gguf;
+mod map;
+mod role;
 mod safetensors;
+#[cfg(test)]
+mod tests;
+mod view;
 
-pub use gguf::{Gguf, Value};
+pub use error::WeightsError;
+pub use gguf::{Array, FromValue, Gguf, Strings, Value, ValueType};
+pub use role::Role;
+pub(crate) use safetensors::Folder;
+pub use view::TensorView;
 
 use crate::config::{self, Config};
+use gguf::Split;
 use logitree_core::TokenId;
-use logitree_kernels::DType;
-pub(crate) use safetensors::Folder;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// Why weights cannot be used. Every variant names the file.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WeightsError {
-    /// The operating system refused.
-    #[error("{path}: {source}")]
-    Io {
-        /// File or folder.
-        path: PathBuf,
-        /// Reason.
-        source: std::io::Error,
-    },
-    /// The file is not what it should be.
-    #[error("{path}: {what}")]
-    Format {
-        /// File or folder.
-        path: PathBuf,
-        /// What is wrong, where, and the fix.
-        what: String,
-    },
-    /// A tensor that the architecture needs is not there.
-    #[error("{path}: tensor `{name}` is missing; the file is incomplete or of another architecture")]
-    MissingTensor {
-        /// File or folder.
-        path: PathBuf,
-        /// Its name.
-        name: String,
-    },
-    /// A tensor that cannot be used.
-    #[error("tensor `{name}`: {what}")]
-    Tensor {
-        /// Its name.
-        name: String,
-        /// What is wrong.
-        what: String,
-    },
-}
-
-impl WeightsError {
-    pub(crate) fn format(path: &Path, what: impl Into<String>) -> WeightsError {
-        WeightsError::Format { path: path.into(), what: what.into() }
-    }
-
-    pub(crate) fn tensor(view: &TensorView<'_>, what: impl Into<String>) -> WeightsError {
-        WeightsError::Tensor { name: view.name.clone(), what: what.into() }
-    }
-
-    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> WeightsError {
-        let path = path.to_path_buf();
-        move |source| WeightsError::Io { path, source }
-    }
-}
-
-/// A stored matrix `[rows, cols]`, row-major; a vector has one row.
-#[derive(Clone, Debug)]
-pub struct TensorView<'a> {
-    /// Name in the file.
-    pub name: String,
-    /// Element type.
-    pub dtype: DType,
-    /// Output features.
-    pub rows: usize,
-    /// Input features; contiguous.
-    pub cols: usize,
-    /// The bytes, as mapped.
-    pub data: &'a [u8],
-}
-
-impl TensorView<'_> {
-    /// Fails unless the shape is `[rows, cols]`.
-    pub fn expect_shape(&self, rows: usize, cols: usize) -> Result<(), WeightsError> {
-        if (self.rows, self.cols) == (rows, cols) {
-            return Ok(());
-        }
-        Err(WeightsError::tensor(
-            self,
-            format!("shape is [{}, {}] but the model's configuration asks for [{rows}, {cols}]", self.rows, self.cols),
-        ))
-    }
-}
-
-/// What a tensor is for, whatever its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Role {
-    TokenEmbedding,
-    Output,
-    OutputNorm,
-    AttnNorm,
-    Q,
-    K,
-    V,
-    O,
-    QBias,
-    KBias,
-    VBias,
-    QNorm,
-    KNorm,
-    PostAttnNorm,
-    FfnNorm,
-    Gate,
-    Up,
-    Down,
-    PostFfnNorm,
-    RopeFactors,
-}
-
-enum Source {
-    Gguf(Box<Gguf>),
-    Folder(Box<Folder>),
-}
 
 /// Open weight files.
 pub struct Weights {
@@ -130,14 +30,22 @@ pub struct Weights {
     source: Source,
 }
 
+enum Source {
+    Gguf(Box<Gguf>),
+    Folder(Box<Folder>),
+}
+
 impl Weights {
-    /// Opens a `.gguf` file (any part of a split one) or a folder with `config.json` and safetensors.
+    /// Opens a `.gguf` file (any part of a split one), a folder with `config.json` and safetensors, or a folder
+    /// with a single GGUF model. Where a folder has both, the safetensors are taken.
     pub fn open(path: &Path) -> Result<Weights, WeightsError> {
         let is_folder = std::fs::metadata(path).map_err(WeightsError::io(path))?.is_dir();
-        let source = if is_folder {
+        let source = if !is_folder {
+            Source::Gguf(Box::new(Gguf::open(path)?))
+        } else if Folder::is_one(path) {
             Source::Folder(Box::new(Folder::open(path)?))
         } else {
-            Source::Gguf(Box::new(Gguf::open(path)?))
+            Source::Gguf(Box::new(Gguf::open(&only_gguf(path)?)?))
         };
         Ok(Weights { path: path.into(), source })
     }
@@ -148,14 +56,14 @@ impl Weights {
     }
 
     /// The files that are mapped.
-    pub fn files(&self) -> Vec<PathBuf> {
+    pub fn files(&self) -> &[PathBuf] {
         match &self.source {
             Source::Gguf(g) => g.files(),
             Source::Folder(f) => f.files(),
         }
     }
 
-    /// The GGUF file's metadata, if it is one.
+    /// The GGUF file with its metadata, if it is one.
     pub fn gguf(&self) -> Option<&Gguf> {
         match &self.source {
             Source::Gguf(g) => Some(g),
@@ -163,7 +71,7 @@ impl Weights {
         }
     }
 
-    /// The folder, if it is one.
+    /// The folder of `config.json` and its companions, if it is one.
     pub fn folder(&self) -> Option<&Path> {
         match &self.source {
             Source::Gguf(_) => None,
@@ -171,49 +79,74 @@ impl Weights {
         }
     }
 
-    /// The model's configuration.
+    /// The model's configuration, after checking that the engine can run it and that every tensor it asks for is
+    /// there in the right shape.
     pub fn config(&self) -> Result<Config, WeightsError> {
-        let config = match &self.source {
-            Source::Gguf(g) => config::gguf::read(g)?,
-            Source::Folder(f) => config::hf::read(f)?,
+        let (config, file) = match &self.source {
+            Source::Gguf(g) => (config::gguf::read(g)?, g.path()),
+            Source::Folder(f) => (config::hf::read(&f.config())?, f.config().file),
         };
-        config::check(&config, &self.path)?;
+        config.validate(file)?;
+        check::tensors(self, &config)?;
         Ok(config)
     }
 
-    /// Ids that the metadata names as end of generation.
+    /// Ids that the file names as end of generation, sorted; empty if it names none.
     pub fn end_tokens(&self) -> Result<Vec<TokenId>, WeightsError> {
-        match &self.source {
-            Source::Gguf(g) => Ok(config::gguf::end_tokens(g)),
-            Source::Folder(f) => config::hf::end_tokens(f),
+        let ids = match &self.source {
+            Source::Gguf(g) => config::gguf::end_tokens(g)?,
+            Source::Folder(f) => config::hf::end_tokens(&f.config(), f.path())?,
+        };
+        let vocab = self.tensor(Role::TokenEmbedding, None)?.rows;
+        match ids.iter().find(|id| id.index() >= vocab) {
+            None => Ok(ids),
+            Some(id) => {
+                let problem = format!("{} is not one of the vocabulary's {vocab}", id.0);
+                let fix = "correct the eos_token_id, or use the files of one model";
+                Err(WeightsError::field(&self.path, "end tokens", problem, fix))
+            }
         }
     }
 
-    /// The tensor of a role, of a layer for those that come once per layer.
+    /// Name in the file of a role's tensor.
+    fn name(&self, role: Role, layer: Option<usize>) -> String {
+        match &self.source {
+            Source::Gguf(_) => role::gguf_name(role, layer),
+            Source::Folder(f) => f.naming.name(role, layer),
+        }
+    }
+
+    /// Whether there is a tensor for a role, of a layer if [`Role::is_per_layer`].
+    pub fn has(&self, role: Role, layer: Option<usize>) -> bool {
+        let name = self.name(role, layer);
+        match &self.source {
+            Source::Gguf(g) => g.has(&name),
+            Source::Folder(f) => f.has(&name),
+        }
+    }
+
+    /// The tensor of a role, of a layer if [`Role::is_per_layer`].
     pub fn tensor(&self, role: Role, layer: Option<usize>) -> Result<TensorView<'_>, WeightsError> {
-        let name = match &self.source {
-            Source::Gguf(_) => gguf_name(role, layer),
-            Source::Folder(f) => f.name_of(role, layer),
-        };
+        let name = self.name(role, layer);
         let found = match &self.source {
-            Source::Gguf(g) => g.tensor(&name),
+            Source::Gguf(g) => g.tensor(&name)?,
             Source::Folder(f) => f.tensor(&name)?,
         };
         found.ok_or_else(|| WeightsError::MissingTensor { path: self.path.clone(), name })
     }
 
     /// Element types with their bytes, most bytes first.
-    pub fn dtypes(&self) -> Vec<(DType, u64)> {
-        let mut bytes: BTreeMap<&str, (DType, u64)> = BTreeMap::new();
-        self.each(|dtype, size, _| bytes.entry(dtype.name()).or_insert((dtype, 0)).1 += size);
-        let mut list: Vec<_> = bytes.into_values().collect();
+    pub fn dtypes(&self) -> Vec<(String, u64)> {
+        let mut bytes: BTreeMap<String, u64> = BTreeMap::new();
+        self.each(|dtype, size, _| *bytes.entry(dtype.to_string()).or_default() += size);
+        let mut list: Vec<_> = bytes.into_iter().collect();
         list.sort_by_key(|&(_, size)| std::cmp::Reverse(size));
         list
     }
 
-    /// Summary of the element types, such as `Q8_0 + Q5_0 + F32`.
+    /// Summary of the element types, most bytes first, such as `Q8_0 + Q5_0 + F32`.
     pub fn quantisation(&self) -> String {
-        self.dtypes().iter().map(|(d, _)| d.name()).collect::<Vec<_>>().join(" + ")
+        self.dtypes().into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" + ")
     }
 
     /// Bytes of all tensors.
@@ -223,24 +156,22 @@ impl Weights {
         total
     }
 
-    /// Number of stored weights.
+    /// Elements of all tensors.
     pub fn parameters(&self) -> u64 {
         let mut total = 0;
         self.each(|_, _, elements| total += elements);
         total
     }
 
-    fn each(&self, mut f: impl FnMut(DType, u64, u64)) {
-        let mut f = |dtype: DType, bytes: usize| {
-            f(dtype, bytes as u64, (bytes / dtype.block_bytes() * dtype.block_len()) as u64);
-        };
+    fn each(&self, mut f: impl FnMut(&str, u64, u64)) {
         match &self.source {
             Source::Gguf(g) => g.each(&mut f),
             Source::Folder(s) => s.each(&mut f),
         }
     }
 
-    /// Tells the system that a tensor's pages will not be read again soon.
+    /// Tells the system that a tensor's pages are not needed for now (Unix; elsewhere nothing happens). The view
+    /// stays valid.
     pub fn release_pages(&self, view: &TensorView<'_>) {
         match &self.source {
             Source::Gguf(g) => g.release_pages(view.data),
@@ -249,72 +180,20 @@ impl Weights {
     }
 }
 
-fn gguf_name(role: Role, layer: Option<usize>) -> String {
-    let name = match role {
-        Role::TokenEmbedding => "token_embd.weight",
-        Role::Output => "output.weight",
-        Role::OutputNorm => "output_norm.weight",
-        Role::AttnNorm => "attn_norm.weight",
-        Role::Q => "attn_q.weight",
-        Role::K => "attn_k.weight",
-        Role::V => "attn_v.weight",
-        Role::O => "attn_output.weight",
-        Role::QBias => "attn_q.bias",
-        Role::KBias => "attn_k.bias",
-        Role::VBias => "attn_v.bias",
-        Role::QNorm => "attn_q_norm.weight",
-        Role::KNorm => "attn_k_norm.weight",
-        Role::PostAttnNorm => "post_attention_norm.weight",
-        Role::FfnNorm => "ffn_norm.weight",
-        Role::Gate => "ffn_gate.weight",
-        Role::Up => "ffn_up.weight",
-        Role::Down => "ffn_down.weight",
-        Role::PostFfnNorm => "post_ffw_norm.weight",
-        Role::RopeFactors => "rope_freqs.weight",
+/// The GGUF model of a folder that holds exactly one; the parts of a split model count as one.
+fn only_gguf(folder: &Path) -> Result<PathBuf, WeightsError> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(WeightsError::io(folder))? {
+        let path = entry.map_err(WeightsError::io(folder))?.path();
+        let later_part = Split::of(&path).is_some_and(|s| s.index > 0);
+        if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf")) && !later_part {
+            found.push(path);
+        }
+    }
+    let problem = match found.len() {
+        0 => "holds neither model.safetensors (or its index) nor a .gguf file".to_string(),
+        1 => return Ok(found.swap_remove(0)),
+        n => format!("holds {n} .gguf files"),
     };
-    layer.map_or_else(|| name.to_string(), |i| format!("blk.{i}.{name}"))
-}
-
-/// A read-only map of a whole file.
-pub(crate) struct Map {
-    path: PathBuf,
-    map: memmap2::Mmap,
-}
-
-impl Map {
-    pub(crate) fn open(path: &Path) -> Result<Map, WeightsError> {
-        let file = std::fs::File::open(path).map_err(WeightsError::io(path))?;
-        if file.metadata().map_err(WeightsError::io(path))?.len() == 0 {
-            return Err(WeightsError::format(path, "the file is empty; download it again"));
-        }
-        // SAFETY: the map is read-only. Should another program change the file meanwhile, weights change
-        // with it, and one that truncates it ends this process: the price of mapping, shared by all
-        // engines that do. All offsets were checked against the length when the file was opened.
-        #[allow(unsafe_code)]
-        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(WeightsError::io(path))?;
-        Ok(Map { path: path.into(), map })
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.map
-    }
-
-    /// If `data` lies in this map, tells the system that it is no longer needed.
-    pub(crate) fn release(&self, data: &[u8]) {
-        let start = (data.as_ptr() as usize).wrapping_sub(self.map.as_ptr() as usize);
-        if start < self.map.len() && data.len() <= self.map.len() - start {
-            #[cfg(unix)]
-            {
-                // SAFETY: the map is read-only and backed by a file: dropped pages are read again on demand.
-                #[allow(unsafe_code)]
-                // The advice is only that: failure costs memory, not correctness.
-                let _ =
-                    unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, data.len()) };
-            }
-        }
-    }
+    Err(WeightsError::field(folder, "folder", problem, "give the path of a .gguf file or of a model's own folder"))
 }

@@ -1,180 +1,168 @@
-//! Model folders as Hugging Face publishes them: `config.json` and safetensors.
+//! Folders with `config.json` and safetensors files, as Hugging Face transformers saves models.
 
-use super::{Map, Role, TensorView, WeightsError};
-use ::safetensors::SafeTensors;
-use ::safetensors::tensor::{Dtype, Metadata};
+use super::error::{DAMAGED, WeightsError};
+use super::map::Map;
+use super::role::HfNaming;
+use super::view::TensorView;
+use crate::config::Family;
+use crate::config::json::{Fields, read_object};
 use logitree_kernels::DType;
-use serde_json::Value;
-use std::collections::{BTreeSet, HashMap};
+use safetensors::{Dtype, SafeTensors};
+use serde_json::{Map as JsonMap, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-
-struct Shard {
-    map: Map,
-    metadata: Metadata,
-    /// Where the tensors' data starts.
-    data: usize,
-}
 
 /// An open model folder.
 pub(crate) struct Folder {
     path: PathBuf,
-    config: Value,
-    shards: Vec<Shard>,
-    /// Which shard holds a tensor.
-    place: HashMap<String, usize>,
-    /// What stands before `layers.0` in tensor names, such as `model.`.
-    prefix: String,
+    config_path: PathBuf,
+    config: JsonMap<String, Value>,
+    shards: Vec<Map>,
+    files: Vec<PathBuf>,
+    tensors: BTreeMap<String, Tensor>,
+    pub(super) naming: HfNaming,
 }
 
+struct Tensor {
+    shard: usize,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Range<usize>,
+}
+
+const WHOLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
 impl Folder {
-    pub(crate) fn open(path: &Path) -> Result<Folder, WeightsError> {
-        let config = path.join("config.json");
-        if !config.exists() {
-            let what = "no config.json here; a model folder has config.json, model.safetensors and tokenizer.json";
-            return Err(WeightsError::format(path, what));
-        }
-        let config = read_json(&config)?;
-        let names: Vec<String> = match path.join("model.safetensors.index.json") {
-            index if index.exists() => shard_names(&index)?,
-            _ => vec!["model.safetensors".into()],
+    /// Whether a folder looks like one.
+    pub(super) fn is_one(path: &Path) -> bool {
+        path.join(WHOLE).exists() || path.join(INDEX).exists()
+    }
+
+    /// Opens `config.json` and `model.safetensors`, or the shards that `model.safetensors.index.json` names.
+    pub(super) fn open(path: &Path) -> Result<Folder, WeightsError> {
+        let config_path = path.join("config.json");
+        let config = read_object(&config_path)?;
+        // An unknown family is reported when the configuration is asked for.
+        let sandwich = Family::of_config(&Fields::new(&config_path, &config)).is_ok_and(|(f, _)| f.post_norms());
+        // Until the tensors are known.
+        let naming = HfNaming::detect(sandwich, |_| false);
+        let mut folder = Folder {
+            path: path.into(),
+            config_path,
+            config,
+            shards: Vec::new(),
+            files: Vec::new(),
+            tensors: BTreeMap::new(),
+            naming,
         };
-        let mut shards = Vec::new();
-        let mut place = HashMap::new();
-        for name in names {
-            let map = Map::open(&path.join(&name))?;
-            let (size, metadata) = SafeTensors::read_metadata(map.bytes()).map_err(|e| {
-                WeightsError::format(map.path(), format!("not a sound safetensors file: {e}; download it again"))
-            })?;
-            for tensor in metadata.tensors().into_keys() {
-                if place.insert(tensor.clone(), shards.len()).is_some() {
-                    return Err(WeightsError::format(map.path(), format!("tensor `{tensor}` comes twice")));
-                }
-            }
-            // Length of the header as u64, then the header.
-            shards.push(Shard { map, metadata, data: 8 + size });
+        let index = path.join(INDEX);
+        if index.exists() {
+            folder.add_indexed(&index)?;
+        } else {
+            folder.add(&path.join(WHOLE))?;
         }
-        let prefix = place.keys().find_map(|name| Some(name.split_once("layers.0.")?.0.to_string()));
-        let prefix =
-            prefix.ok_or_else(|| WeightsError::format(path, "no tensor of a layer 0: not a language model"))?;
-        Ok(Folder { path: path.into(), config, shards, place, prefix })
+        folder.naming = HfNaming::detect(sandwich, |name| folder.tensors.contains_key(name));
+        Ok(folder)
+    }
+
+    fn add_indexed(&mut self, index: &Path) -> Result<(), WeightsError> {
+        let object = read_object(index)?;
+        let fields = Fields::new(index, &object);
+        let map = fields.require("weight_map", fields.object("weight_map")?)?;
+        let mut shards = BTreeSet::new();
+        for (tensor, file) in map.iter() {
+            // A name, not a path: an index must not reach outside its folder.
+            match file.as_str() {
+                Some(name) if Path::new(name).file_name() == Some(name.as_ref()) => shards.insert(name),
+                _ => return Err(map.error(tensor, format!("{file} is not a file name"), DAMAGED)),
+            };
+        }
+        for shard in shards {
+            self.add(&self.path.join(shard))?;
+        }
+        for (tensor, file) in map.iter() {
+            let place = self.tensors.get(tensor).map(|t| &self.files[t.shard]);
+            if place.and_then(|p| p.file_name()) != file.as_str().map(AsRef::as_ref) {
+                return Err(map.error(tensor, format!("the tensor is not in {file}"), DAMAGED));
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, file: &Path) -> Result<(), WeightsError> {
+        let map = Map::open(file)?;
+        // Checks the header's length, that offsets agree with shapes, and that tensors fill the file without
+        // gaps or overlaps.
+        let (header, metadata) = SafeTensors::read_metadata(map.bytes())
+            .map_err(|e| WeightsError::field(file, "safetensors header", e.to_string(), DAMAGED))?;
+        let data = 8 + header;
+        for (name, info) in metadata.tensors() {
+            let (start, end) = info.data_offsets;
+            let (shard, bytes) = (self.shards.len(), data + start..data + end);
+            if map.bytes().get(bytes.clone()).is_none() {
+                return Err(WeightsError::field(file, format!("tensor `{name}`"), "lies past the file's end", DAMAGED));
+            }
+            let tensor = Tensor { shard, dtype: info.dtype, shape: info.shape.clone(), bytes };
+            if self.tensors.insert(name.clone(), tensor).is_some() {
+                let problem = "is in another shard too";
+                return Err(WeightsError::field(file, format!("tensor `{name}`"), problem, DAMAGED));
+            }
+        }
+        self.shards.push(map);
+        self.files.push(file.into());
+        Ok(())
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
-        self.shards.iter().map(|s| s.map.path().to_path_buf()).collect()
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// `config.json`.
-    pub(crate) fn config(&self) -> &Value {
-        &self.config
+    pub(crate) fn config(&self) -> Fields<'_> {
+        Fields::new(&self.config_path, &self.config)
     }
 
-    /// Another JSON file of the folder, if it is there.
-    pub(crate) fn json(&self, name: &str) -> Result<Option<Value>, WeightsError> {
-        let path = self.path.join(name);
-        if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
     }
 
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.place.contains_key(name)
+    /// Names of the language model's tensors.
+    pub(super) fn tensor_names(&self) -> impl Iterator<Item = &str> {
+        let (decoder, head) = (self.naming.decoder, format!("{}lm_head.", self.naming.head));
+        self.tensors.keys().map(String::as_str).filter(move |name| name.starts_with(decoder) || name.starts_with(&head))
     }
 
-    pub(crate) fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, WeightsError> {
-        let Some(shard) = self.place.get(name).map(|&i| &self.shards[i]) else { return Ok(None) };
-        let Some(info) = shard.metadata.info(name) else { return Ok(None) };
-        let dtype = match info.dtype {
+    pub(super) fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, WeightsError> {
+        let Some((name, t)) = self.tensors.get_key_value(name) else { return Ok(None) };
+        let shard = &self.shards[t.shard];
+        let dtype = match t.dtype {
             Dtype::F32 => DType::F32,
             Dtype::F16 => DType::F16,
             Dtype::BF16 => DType::BF16,
             other => {
-                let what = format!("element type {other:?} is not supported; supported are F32, F16, BF16");
-                return Err(WeightsError::Tensor { name: name.into(), what });
+                let problem =
+                    format!("element type {other:?} is not supported; use a model in F32, F16 or BF16, or a GGUF file");
+                return Err(WeightsError::Tensor { path: shard.path().into(), name: name.clone(), problem });
             }
         };
-        let (rows, cols) = match info.shape[..] {
-            [cols] => (1, cols),
-            [rows, cols] => (rows, cols),
-            _ => {
-                let what = format!("shape {:?} is neither a vector nor a matrix", info.shape);
-                return Err(WeightsError::Tensor { name: name.into(), what });
-            }
-        };
-        let (start, end) = info.data_offsets;
-        // The crate has checked the offsets against the shape and the file.
-        let data = shard.map.bytes().get(shard.data + start..shard.data + end);
-        let data = data.ok_or_else(|| WeightsError::format(shard.map.path(), format!("`{name}` is past the end")))?;
-        Ok(Some(TensorView { name: name.into(), dtype, rows, cols, data }))
+        TensorView::new(shard.path(), name, dtype, &t.shape, &shard.bytes()[t.bytes.clone()]).map(Some)
     }
 
-    /// Sandwich norms (Gemma 2 and 3): then `post_attention_layernorm` is the norm after attention.
-    pub(crate) fn has_post_norms(&self) -> bool {
-        self.has(&format!("{}layers.0.pre_feedforward_layernorm.weight", self.prefix))
-    }
-
-    pub(crate) fn name_of(&self, role: Role, layer: Option<usize>) -> String {
-        let name = match role {
-            Role::TokenEmbedding => return format!("{}embed_tokens.weight", self.prefix),
-            Role::OutputNorm => return format!("{}norm.weight", self.prefix),
-            // Beside the `model.` that holds the layers.
-            Role::Output => {
-                let outer = self.prefix.strip_suffix("model.").unwrap_or(&self.prefix);
-                return format!("{outer}lm_head.weight");
-            }
-            Role::RopeFactors => return "rope_freqs.weight".into(),
-            Role::AttnNorm => "input_layernorm.weight",
-            Role::Q => "self_attn.q_proj.weight",
-            Role::K => "self_attn.k_proj.weight",
-            Role::V => "self_attn.v_proj.weight",
-            Role::O => "self_attn.o_proj.weight",
-            Role::QBias => "self_attn.q_proj.bias",
-            Role::KBias => "self_attn.k_proj.bias",
-            Role::VBias => "self_attn.v_proj.bias",
-            Role::QNorm => "self_attn.q_norm.weight",
-            Role::KNorm => "self_attn.k_norm.weight",
-            Role::PostAttnNorm => "post_attention_layernorm.weight",
-            Role::FfnNorm if self.has_post_norms() => "pre_feedforward_layernorm.weight",
-            Role::FfnNorm => "post_attention_layernorm.weight",
-            Role::PostFfnNorm => "post_feedforward_layernorm.weight",
-            Role::Gate => "mlp.gate_proj.weight",
-            Role::Up => "mlp.up_proj.weight",
-            Role::Down => "mlp.down_proj.weight",
-        };
-        format!("{}layers.{}.{name}", self.prefix, layer.unwrap_or(0))
-    }
-
-    pub(crate) fn each(&self, f: &mut dyn FnMut(DType, usize)) {
-        for name in self.place.keys() {
-            if let Ok(Some(t)) = self.tensor(name) {
-                f(t.dtype, t.data.len());
-            }
+    /// Calls `f` with the element type, bytes and number of elements of every tensor.
+    pub(super) fn each(&self, f: &mut dyn FnMut(&str, u64, u64)) {
+        for t in self.tensors.values() {
+            // The header was checked: products of shapes don't overflow.
+            f(&format!("{:?}", t.dtype), t.bytes.len() as u64, t.shape.iter().product::<usize>() as u64);
         }
     }
 
-    pub(crate) fn release_pages(&self, data: &[u8]) {
-        self.shards.iter().for_each(|s| s.map.release(data));
+    pub(super) fn release_pages(&self, data: &[u8]) {
+        self.shards.iter().for_each(|s| s.release(data));
     }
-}
-
-fn read_json(path: &Path) -> Result<Value, WeightsError> {
-    let text = std::fs::read(path).map_err(WeightsError::io(path))?;
-    serde_json::from_slice(&text).map_err(|e| WeightsError::format(path, format!("not valid JSON: {e}")))
-}
-
-/// Shard files that an index names.
-fn shard_names(index: &Path) -> Result<Vec<String>, WeightsError> {
-    let json = read_json(index)?;
-    let map = json.get("weight_map").and_then(Value::as_object);
-    let map = map.ok_or_else(|| WeightsError::format(index, "no `weight_map`"))?;
-    let mut names = BTreeSet::new();
-    for (tensor, file) in map {
-        // A name, not a path: an index must not reach outside its folder.
-        match file.as_str() {
-            Some(name) if Path::new(name).file_name() == Some(name.as_ref()) => names.insert(name.to_string()),
-            _ => return Err(WeightsError::format(index, format!("`weight_map.{tensor}` is not a file name: {file}"))),
-        };
-    }
-    Ok(names.into_iter().collect())
 }

@@ -1,0 +1,148 @@
+//! The supported families and what their members share.
+
+use super::Activation;
+use super::json::Fields;
+use crate::weights::WeightsError;
+use std::path::Path;
+
+/// A family of architectures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    Gemma,
+    Gemma2,
+    Gemma3,
+    Llama,
+    Mistral,
+    Qwen2,
+    Qwen3,
+}
+
+/// `general.architecture` of GGUF files. Mistral's say `llama`.
+const GGUF_NAMES: [(&str, Family); 6] = [
+    ("gemma", Family::Gemma),
+    ("gemma2", Family::Gemma2),
+    ("gemma3", Family::Gemma3),
+    ("llama", Family::Llama),
+    ("qwen2", Family::Qwen2),
+    ("qwen3", Family::Qwen3),
+];
+
+/// `model_type` of config.json.
+const HF_NAMES: [(&str, Family); 8] = [
+    ("gemma", Family::Gemma),
+    ("gemma2", Family::Gemma2),
+    ("gemma3", Family::Gemma3),
+    ("gemma3_text", Family::Gemma3),
+    ("llama", Family::Llama),
+    ("mistral", Family::Mistral),
+    ("qwen2", Family::Qwen2),
+    ("qwen3", Family::Qwen3),
+];
+
+/// What transformers takes for keys that config.json leaves out. Its nested text configurations hold only what
+/// differs from these.
+pub(crate) struct Defaults {
+    pub(crate) vocab: usize,
+    pub(crate) hidden: usize,
+    pub(crate) intermediate: usize,
+    pub(crate) layers: usize,
+    pub(crate) heads: usize,
+    /// `None`: as many as query heads.
+    pub(crate) kv_heads: Option<usize>,
+    /// `None`: hidden / heads.
+    pub(crate) head_dim: Option<usize>,
+    pub(crate) context: usize,
+}
+
+impl Family {
+    /// The family that a GGUF file's `general.architecture` names.
+    pub(crate) fn of_gguf(name: &str, file: &Path) -> Result<Family, WeightsError> {
+        find(&GGUF_NAMES, name, file, "general.architecture")
+    }
+
+    /// The family of a config.json, and the part of it that describes the language model: multimodal models keep
+    /// that in `text_config`.
+    pub(crate) fn of_config<'a>(outer: &Fields<'a>) -> Result<(Family, Fields<'a>), WeightsError> {
+        let text = outer.object("text_config")?.unwrap_or_else(|| outer.clone());
+        let name = model_type(outer, &text)?;
+        Ok((find(&HF_NAMES, name, outer.file, "model_type")?, text))
+    }
+
+    /// Whether it is one of Google's Gemma models: tanh-GELU, embeddings scaled by √hidden, norm weights as
+    /// offsets from 1.
+    pub(crate) fn is_gemma(self) -> bool {
+        matches!(self, Family::Gemma | Family::Gemma2 | Family::Gemma3)
+    }
+
+    pub(crate) fn activation(self) -> Activation {
+        if self.is_gemma() { Activation::GeluTanh } else { Activation::Silu }
+    }
+
+    pub(crate) fn qk_norm(self) -> bool {
+        matches!(self, Family::Gemma3 | Family::Qwen3)
+    }
+
+    pub(crate) fn post_norms(self) -> bool {
+        matches!(self, Family::Gemma2 | Family::Gemma3)
+    }
+
+    /// Multiplier of token embeddings.
+    ///
+    /// Gemma multiplies by √hidden. transformers keeps that number as float32 and casts it to the type of the
+    /// weights (`embed_scale.to(self.weight.dtype)` in `modeling_gemma3.py`): bfloat16 models see √3072 = 55.4256
+    /// as 55.5. The reference here runs in float32, so it stays as it is.
+    pub(crate) fn embedding_scale(self, hidden: usize) -> f32 {
+        if self.is_gemma() { (hidden as f64).sqrt() as f32 } else { 1.0 }
+    }
+
+    pub(crate) fn defaults(self) -> Defaults {
+        let sizes = |vocab, hidden, intermediate, layers, heads| Defaults {
+            vocab,
+            hidden,
+            intermediate,
+            layers,
+            heads,
+            kv_heads: None,
+            head_dim: None,
+            context: 32768,
+        };
+        match self {
+            Family::Gemma => Defaults {
+                kv_heads: Some(16),
+                head_dim: Some(256),
+                context: 8192,
+                ..sizes(256_000, 3072, 24576, 28, 16)
+            },
+            Family::Gemma2 => {
+                Defaults { kv_heads: Some(4), head_dim: Some(256), context: 8192, ..sizes(256_000, 2304, 9216, 26, 8) }
+            }
+            Family::Gemma3 => Defaults {
+                kv_heads: Some(4),
+                head_dim: Some(256),
+                context: 131_072,
+                ..sizes(262_208, 2304, 9216, 26, 8)
+            },
+            Family::Llama => Defaults { context: 2048, ..sizes(32_000, 4096, 11008, 32, 32) },
+            Family::Mistral => Defaults { kv_heads: Some(8), context: 131_072, ..sizes(32_000, 4096, 14336, 32, 32) },
+            Family::Qwen2 => Defaults { kv_heads: Some(32), ..sizes(151_936, 4096, 22016, 32, 32) },
+            Family::Qwen3 => {
+                Defaults { kv_heads: Some(32), head_dim: Some(128), ..sizes(151_936, 4096, 22016, 32, 32) }
+            }
+        }
+    }
+}
+
+/// `model_type` of the language model: its own, or that of the whole.
+pub(crate) fn model_type<'a>(outer: &Fields<'a>, text: &Fields<'a>) -> Result<&'a str, WeightsError> {
+    let name = text.str("model_type")?.map_or_else(|| outer.str("model_type"), |name| Ok(Some(name)))?;
+    outer.require("model_type", name)
+}
+
+fn find(names: &[(&str, Family)], name: &str, file: &Path, field: &str) -> Result<Family, WeightsError> {
+    names.iter().find(|(n, _)| *n == name).map(|(_, f)| *f).ok_or_else(|| WeightsError::UnknownArchitecture {
+        path: file.into(),
+        field: field.into(),
+        name: name.into(),
+        known: names.iter().map(|(n, _)| *n).collect::<Vec<_>>().join(", "),
+    })
+}

@@ -1,0 +1,64 @@
+//! Rotary embeddings in `config.json`: `rope_parameters` of transformers 5, or the older `rope_theta`,
+//! `rope_scaling` and `rope_local_base_freq`.
+
+use super::family::Family;
+use super::hf::UNSUPPORTED;
+use super::json::Fields;
+use super::{Rope, RopeScaling};
+use crate::weights::WeightsError;
+
+const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
+
+/// One embedding, or Gemma 3's two: for layers that see everything, and for those with a window.
+pub(super) fn ropes(text: &Fields<'_>, family: Family, dims: usize) -> Result<Vec<Rope>, WeightsError> {
+    let parameters = text.object("rope_parameters")?;
+    let scaling = text.object("rope_scaling")?;
+    let theta = text.float("rope_theta")?;
+    let nested = parameters.as_ref().is_some_and(|p| KINDS.iter().any(|kind| p.has(kind)));
+    if text.float("partial_rotary_factor")?.is_some_and(|f| f != 1.0) {
+        return Err(text.error("partial_rotary_factor", "is not 1", UNSUPPORTED));
+    }
+    if family != Family::Gemma3 {
+        if nested {
+            return Err(text.error("rope_parameters", "differ by kind of layer", UNSUPPORTED));
+        }
+        // The reference prefers the older key where a file has both.
+        return Ok(vec![rope(scaling.or(parameters).as_ref(), theta.unwrap_or(10_000.0), dims)?]);
+    }
+    if !nested && parameters.as_ref().is_some_and(|p| p.iter().next().is_some()) {
+        let problem = "do not tell full_attention from sliding_attention";
+        return Err(text.error("rope_parameters", problem, "download config.json again, or correct it"));
+    }
+    let of_kind = |kind: &str| parameters.as_ref().map_or(Ok(None), |p| p.object(kind));
+    let global = of_kind(KINDS[0])?;
+    let base = global.as_ref().map_or(Ok(None), |p| p.float("rope_theta"))?.or(theta).unwrap_or(1e6);
+    let local_base = text.float("rope_local_base_freq")?.unwrap_or(10_000.0);
+    // As in the reference, the older key scales the layers that see everything, and only those.
+    Ok(vec![rope(scaling.or(global).as_ref(), base, dims)?, rope(of_kind(KINDS[1])?.as_ref(), local_base, dims)?])
+}
+
+/// An embedding from its parameters, with a base for when they have none.
+fn rope(parameters: Option<&Fields<'_>>, base: f64, dims: usize) -> Result<Rope, WeightsError> {
+    let Some(p) = parameters else { return Ok(Rope { base: base as f32, dims, scaling: RopeScaling::Default }) };
+    let base = p.float("rope_theta")?.unwrap_or(base) as f32;
+    if p.float("partial_rotary_factor")?.is_some_and(|f| f != 1.0) {
+        return Err(p.error("partial_rotary_factor", "is not 1", UNSUPPORTED));
+    }
+    let number = |key: &str| -> Result<f32, WeightsError> { Ok(p.require(key, p.float(key)?)? as f32) };
+    let kind = p.str("rope_type")?.map_or_else(|| p.str("type"), |kind| Ok(Some(kind)))?;
+    let scaling = match kind {
+        None | Some("default") => RopeScaling::Default,
+        Some("linear") => RopeScaling::Linear(number("factor")?),
+        Some("llama3") => RopeScaling::Llama3 {
+            factor: number("factor")?,
+            low_freq_factor: number("low_freq_factor")?,
+            high_freq_factor: number("high_freq_factor")?,
+            original_context: number("original_max_position_embeddings")?,
+        },
+        Some(other) => {
+            let problem = format!("`{other}` is not one of default, linear, llama3");
+            return Err(p.error("rope_type", problem, UNSUPPORTED));
+        }
+    };
+    Ok(Rope { base, dims, scaling })
+}

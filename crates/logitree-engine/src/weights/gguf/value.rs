@@ -1,0 +1,214 @@
+//! Metadata values.
+
+use super::cursor::Cursor;
+use crate::weights::error::WeightsError;
+use std::ops::Range;
+
+/// Types of metadata values, by their numbers in the GGUF specification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum ValueType {
+    U8 = 0,
+    I8 = 1,
+    U16 = 2,
+    I16 = 3,
+    U32 = 4,
+    I32 = 5,
+    F32 = 6,
+    Bool = 7,
+    String = 8,
+    Array = 9,
+    U64 = 10,
+    I64 = 11,
+    F64 = 12,
+}
+
+impl ValueType {
+    const ALL: [ValueType; 13] = {
+        use ValueType::*;
+        [U8, I8, U16, I16, U32, I32, F32, Bool, String, Array, U64, I64, F64]
+    };
+
+    /// Bytes of a value; `None` for strings and arrays.
+    pub(super) fn size(self) -> Option<usize> {
+        Some(match self {
+            ValueType::U8 | ValueType::I8 | ValueType::Bool => 1,
+            ValueType::U16 | ValueType::I16 => 2,
+            ValueType::U32 | ValueType::I32 | ValueType::F32 => 4,
+            ValueType::U64 | ValueType::I64 | ValueType::F64 => 8,
+            ValueType::String | ValueType::Array => return None,
+        })
+    }
+
+    /// Least bytes of an array element: a string has its length, an array its type and length.
+    fn least(self) -> usize {
+        self.size().unwrap_or(if self == ValueType::String { 8 } else { 12 })
+    }
+
+    fn read(c: &mut Cursor<'_>, key: &str) -> Result<ValueType, WeightsError> {
+        let number = c.u32(key)?;
+        let known = ValueType::ALL.get(number as usize).copied();
+        known.ok_or_else(|| c.damaged(key, format!("value type {number} is unknown")))
+    }
+}
+
+/// A metadata value. Strings and arrays stay in the file and are decoded when asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Any non-negative integer.
+    Unsigned(u64),
+    /// A negative integer.
+    Signed(i64),
+    /// Any float; f32 is widened exactly.
+    Float(f64),
+    /// A boolean.
+    Bool(bool),
+    /// Where the string's bytes are in the first file.
+    String(Range<usize>),
+    /// Where an array's elements are in the first file.
+    Array(Array),
+}
+
+/// An array of metadata values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// Element type.
+    pub of: ValueType,
+    /// Number of elements.
+    pub len: usize,
+    /// Where the encoded elements are in the first file.
+    pub bytes: Range<usize>,
+}
+
+/// Arrays nested deeper are refused. No known key nests at all.
+const MAX_NESTING: usize = 8;
+
+impl Value {
+    pub(super) fn read(c: &mut Cursor<'_>, key: &str) -> Result<Value, WeightsError> {
+        let kind = ValueType::read(c, key)?;
+        match kind {
+            ValueType::String => Ok(Value::String(c.string(key)?)),
+            ValueType::Array => Ok(Value::Array(Array::read(c, key)?)),
+            ValueType::Bool => match c.take(1, key)?[0] {
+                b @ 0..=1 => Ok(Value::Bool(b == 1)),
+                b => Err(c.damaged(key, format!("a boolean is {b}"))),
+            },
+            number => {
+                let bytes = c.take(number.least(), key)?;
+                let value = integer(number, bytes).map(Value::from_integer);
+                value.or_else(|| float(number, bytes).map(Value::Float)).ok_or_else(|| c.damaged(key, "not a number"))
+            }
+        }
+    }
+
+    fn from_integer(n: i128) -> Value {
+        // Every type's range lies within one of the two.
+        u64::try_from(n).map_or(Value::Signed(n as i64), Value::Unsigned)
+    }
+
+    /// What it is, for errors.
+    pub(super) fn describe(&self) -> &'static str {
+        match self {
+            Value::Unsigned(_) | Value::Signed(_) => "an integer",
+            Value::Float(_) => "a float",
+            Value::Bool(_) => "a boolean",
+            Value::String(_) => "a string",
+            Value::Array(_) => "an array",
+        }
+    }
+}
+
+impl Array {
+    /// Walks over an array, checking it; nothing is allocated per element.
+    fn read(c: &mut Cursor<'_>, key: &str) -> Result<Array, WeightsError> {
+        let (of, len) = Array::header(c, key)?;
+        let start = c.at();
+        // Arrays being walked, outermost first, with the elements left of each.
+        let mut open = vec![(of, len)];
+        while let Some((kind, left)) = open.pop() {
+            match kind {
+                ValueType::String => {
+                    for _ in 0..left {
+                        c.string(key)?;
+                    }
+                }
+                ValueType::Array if left > 0 => {
+                    open.push((kind, left - 1));
+                    open.push(Array::header(c, key)?);
+                    if open.len() > MAX_NESTING {
+                        return Err(c.damaged(key, format!("arrays are nested more than {MAX_NESTING} levels deep")));
+                    }
+                }
+                ValueType::Array => {}
+                // `header` made sure that this does not overflow.
+                number => {
+                    let bytes = c.take(left * number.least(), key)?;
+                    if number == ValueType::Bool && bytes.iter().any(|&b| b > 1) {
+                        return Err(c.damaged(key, "a boolean is neither 0 nor 1"));
+                    }
+                }
+            }
+        }
+        Ok(Array { of, len, bytes: start..c.at() })
+    }
+
+    fn header(c: &mut Cursor<'_>, key: &str) -> Result<(ValueType, usize), WeightsError> {
+        let of = ValueType::read(c, key)?;
+        Ok((of, c.count(of.least(), key)?))
+    }
+}
+
+/// Decodes an integer of `kind` from its bytes; `None` for other types.
+pub(super) fn integer(kind: ValueType, bytes: &[u8]) -> Option<i128> {
+    Some(match kind {
+        ValueType::U8 => i128::from(*bytes.first()?),
+        ValueType::I8 => i128::from(*bytes.first()? as i8),
+        ValueType::U16 => i128::from(u16::from_le_bytes(bytes.try_into().ok()?)),
+        ValueType::I16 => i128::from(i16::from_le_bytes(bytes.try_into().ok()?)),
+        ValueType::U32 => i128::from(u32::from_le_bytes(bytes.try_into().ok()?)),
+        ValueType::I32 => i128::from(i32::from_le_bytes(bytes.try_into().ok()?)),
+        ValueType::U64 => i128::from(u64::from_le_bytes(bytes.try_into().ok()?)),
+        ValueType::I64 => i128::from(i64::from_le_bytes(bytes.try_into().ok()?)),
+        _ => return None,
+    })
+}
+
+/// Decodes a float of `kind` from its bytes; `None` for other types.
+pub(super) fn float(kind: ValueType, bytes: &[u8]) -> Option<f64> {
+    match kind {
+        ValueType::F32 => bytes.try_into().ok().map(|b| f64::from(f32::from_le_bytes(b))),
+        ValueType::F64 => bytes.try_into().ok().map(f64::from_le_bytes),
+        _ => None,
+    }
+}
+
+/// Strings of an array, as bytes, straight from the file.
+#[derive(Clone, Debug)]
+pub struct Strings<'a> {
+    bytes: &'a [u8],
+    left: usize,
+}
+
+impl<'a> Strings<'a> {
+    /// `bytes` is the encoding of `len` strings that [`Array::read`] walked over.
+    pub(super) fn new(bytes: &'a [u8], len: usize) -> Strings<'a> {
+        Strings { bytes, left: len }
+    }
+}
+
+impl<'a> Iterator for Strings<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (len, rest) = self.bytes.split_first_chunk::<8>()?;
+        let (string, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
+        (self.bytes, self.left) = (rest, self.left.checked_sub(1)?);
+        Some(string)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Strings<'_> {}

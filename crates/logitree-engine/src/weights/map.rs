@@ -1,0 +1,54 @@
+//! The one memory map.
+
+use super::error::{DAMAGED, WeightsError};
+use std::path::{Path, PathBuf};
+
+/// A read-only map of a whole file.
+pub(crate) struct Map {
+    path: PathBuf,
+    map: memmap2::Mmap,
+}
+
+impl Map {
+    /// Maps a file that is not empty.
+    pub(crate) fn open(path: &Path) -> Result<Map, WeightsError> {
+        let file = std::fs::File::open(path).map_err(WeightsError::io(path))?;
+        if file.metadata().map_err(WeightsError::io(path))?.len() == 0 {
+            return Err(WeightsError::field(path, "length", "the file is empty", DAMAGED));
+        }
+        // SAFETY: the map is read-only and every range taken from it is checked against its length. Should
+        // another program change the file meanwhile, weights change with it; one that truncates it ends this
+        // process. That is the price of not copying gigabytes, as all engines that map their models pay it.
+        #[allow(unsafe_code)]
+        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(WeightsError::io(path))?;
+        Ok(Map { path: path.into(), map })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    /// If `data` lies in this map, tells the system that it is not needed for now. Reading it again stays
+    /// possible and costs a page fault.
+    pub(crate) fn release(&self, data: &[u8]) {
+        // Compares addresses: nothing is read through them.
+        let start = (data.as_ptr() as usize).wrapping_sub(self.map.as_ptr() as usize);
+        if start >= self.map.len() || data.len() > self.map.len() - start {
+            return;
+        }
+        #[cfg(unix)]
+        {
+            // SAFETY: the map is shared, read-only and backed by a file, so a dropped page is read from the
+            // file again and holds the same bytes: slices that borrow it stay valid and unchanged.
+            #[allow(unsafe_code)]
+            let advised =
+                unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, data.len()) };
+            // Advice only: failure costs memory, never an answer.
+            drop(advised);
+        }
+    }
+}

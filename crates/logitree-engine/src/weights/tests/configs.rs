@@ -1,0 +1,240 @@
+//! Configurations, from GGUF metadata and from config.json in the styles of several years.
+
+use super::builder::*;
+use super::*;
+use crate::config::json::Fields;
+use crate::config::{Activation, Config, LayerKind, Rope, RopeScaling, hf};
+use logitree_kernels::DType;
+
+fn from_gguf(b: &Builder) -> Config {
+    let (_dir, path) = file("m.gguf", &b.build());
+    Weights::open(&path).unwrap().config().unwrap()
+}
+
+fn from_json(json: serde_json::Value) -> Result<Config, WeightsError> {
+    let path = Path::new("config.json");
+    let config = hf::read(&Fields::new(path, json.as_object().unwrap()))?;
+    config.validate(path)?;
+    Ok(config)
+}
+
+fn windows(c: &Config) -> Vec<Option<usize>> {
+    c.layers.iter().map(|l| l.window).collect()
+}
+
+fn plain(base: f32, dims: usize) -> Rope {
+    Rope { base, dims, scaling: RopeScaling::Default }
+}
+
+#[test]
+fn gemma3_gguf() {
+    let c = from_gguf(&model("gemma3", 7));
+    assert_eq!(windows(&c), [Some(4), Some(4), Some(4), Some(4), Some(4), None, Some(4)]);
+    assert_eq!(c.layers.iter().map(|l| l.rope).collect::<Vec<_>>(), [1, 1, 1, 1, 1, 0, 1]);
+    assert_eq!(c.ropes, [plain(1e6, 16), plain(1e4, 16)]);
+    assert_eq!((c.vocab, c.hidden, c.intermediate, c.heads, c.kv_heads, c.head_dim), (8, 32, 64, 2, 1, 16));
+    assert_eq!((c.attention_scale, c.embedding_scale), (0.25, 32f32.sqrt()));
+    assert_eq!((c.attention_softcap, c.final_softcap), (None, None));
+    assert!(c.qk_norm && c.post_norms && c.tied && !c.norm_offset && !c.rope_interleaved && !c.qkv_bias);
+    assert_eq!((c.activation, c.context, c.norm_eps), (Activation::GeluTanh, 128, 1e-6));
+    // The larger ones scale the rotary embedding of layers that see everything; newer files name the other's base.
+    let b = model("gemma3", 7)
+        .with("gemma3.rope.scaling.type", str_("linear"))
+        .with("gemma3.rope.scaling.factor", f32_(8.0))
+        .with("gemma3.rope.freq_base_swa", f32_(5e3));
+    let global = Rope { scaling: RopeScaling::Linear(8.0), ..plain(1e6, 16) };
+    assert_eq!(from_gguf(&b).ropes, [global, plain(5e3, 16)]);
+    let b = model("gemma3", 3).with("gemma3.attention.sliding_window_pattern", array(7, 3, &[0, 1, 1]));
+    assert_eq!(windows(&from_gguf(&b)), [None, Some(4), Some(4)]);
+}
+
+/// A model whose heads have 32 elements, which is more than hidden / heads = 16.
+fn with_wide_heads(arch: &str, layers: u32) -> Builder {
+    let mut b = model(arch, layers).with(&format!("{arch}.attention.key_length"), u32_(32));
+    b.data = 0;
+    for t in std::mem::take(&mut b.tensors) {
+        let dims = match t.name.rsplit('.').nth(1) {
+            Some("attn_q") => vec![32, 64],
+            Some("attn_k" | "attn_v") => vec![32, 32],
+            Some("attn_output") => vec![64, 32],
+            Some("attn_q_norm" | "attn_k_norm") => vec![32],
+            _ => t.dims,
+        };
+        b = b.tensor(&t.name, &dims, DType::from_ggml(t.kind).unwrap());
+    }
+    b
+}
+
+#[test]
+fn gemma_27b_gguf_scales_by_width_per_head() {
+    // Both 27B models are recognised by their depth.
+    for (arch, layers) in [("gemma2", 46), ("gemma3", 62)] {
+        assert_eq!(from_gguf(&with_wide_heads(arch, layers)).attention_scale, 0.25);
+        let by_head_size = (1.0 / 32f64.sqrt()) as f32;
+        assert_eq!(from_gguf(&with_wide_heads(arch, 2)).attention_scale, by_head_size);
+        let b = with_wide_heads(arch, layers).with(&format!("{arch}.attention.scale"), f32_(0.5));
+        assert_eq!(from_gguf(&b).attention_scale, 0.5, "what the file says comes first");
+    }
+}
+
+#[test]
+fn gemma2_and_gemma1_gguf() {
+    let c = from_gguf(&model("gemma2", 4));
+    assert_eq!(windows(&c), [Some(4096), None, Some(4096), None]);
+    assert_eq!((c.attention_softcap, c.final_softcap), (Some(50.0), Some(30.0)));
+    assert_eq!(c.ropes, [plain(1e4, 16)]);
+    assert!(c.post_norms && !c.qk_norm);
+    let b = model("gemma2", 2)
+        .with("gemma2.attention.sliding_window", u32_(16))
+        .with("gemma2.attn_logit_softcapping", f32_(5.0))
+        .with("gemma2.final_logit_softcapping", f32_(0.0));
+    let c = from_gguf(&b);
+    assert_eq!((windows(&c), c.attention_softcap, c.final_softcap), (vec![Some(16), None], Some(5.0), None));
+    let c = from_gguf(&model("gemma", 2));
+    assert_eq!((windows(&c), c.post_norms, c.activation), (vec![None, None], false, Activation::GeluTanh));
+}
+
+#[test]
+fn llama_and_qwen_gguf() {
+    let c = from_gguf(&model("llama", 2));
+    assert!(c.rope_interleaved && c.tied && !c.qk_norm && !c.qkv_bias && !c.post_norms);
+    assert_eq!((c.activation, c.embedding_scale), (Activation::Silu, 1.0));
+    assert_eq!((windows(&c), c.ropes), (vec![None, None], vec![plain(1e4, 16)]));
+    let c = from_gguf(&model("llama", 2).with("llama.attention.sliding_window", u32_(9)));
+    assert_eq!(windows(&c), [Some(9), Some(9)]);
+    let c = from_gguf(&model("llama", 1).tensor("output.weight", &[32, 8], DType::F16));
+    assert!(!c.tied);
+    // Llama 3's factors, in place of the builder's data at the end.
+    let mut bytes = model("llama", 1).tensor("rope_freqs.weight", &[8], DType::F32).build();
+    let start = bytes.len() - 32;
+    let factors = [1.0f32, 1.0, 1.5, 2.0, 4.0, 8.0, 32.0, 32.0];
+    bytes[start..].copy_from_slice(&factors.map(f32::to_le_bytes).concat());
+    let (_dir, path) = file("m.gguf", &bytes);
+    let c = Weights::open(&path).unwrap().config().unwrap();
+    assert_eq!(c.ropes[0].scaling, RopeScaling::Factors(factors.to_vec()));
+    bytes[start..start + 4].copy_from_slice(&0f32.to_le_bytes());
+    let (_dir, path) = file("m.gguf", &bytes);
+    assert!(error(&path).contains("rotary embedding: scaling by 0"));
+
+    let c = from_gguf(&model("qwen2", 1).with("qwen2.attention.sliding_window", u32_(9)));
+    assert!(c.qkv_bias && !c.qk_norm && !c.rope_interleaved);
+    assert_eq!(windows(&c), [None], "Qwen's files name a window that the model does not use");
+    let c = from_gguf(&model("qwen3", 1).with("qwen3.rope.freq_base", f32_(1e6)));
+    assert!(c.qk_norm && !c.qkv_bias && c.ropes[0].base == 1e6);
+    let b = model("qwen3", 1).with("qwen3.rope.scaling.type", str_("yarn"));
+    let (_dir, path) = file("m.gguf", &b.build());
+    assert!(error(&path).contains("qwen3.rope.scaling.type: scaling `yarn` is not supported"));
+}
+
+#[test]
+fn end_tokens_of_gguf() {
+    let ends = |b: &Builder| {
+        let (_dir, path) = file("m.gguf", &b.build());
+        Weights::open(&path).unwrap().end_tokens().unwrap().into_iter().map(|t| t.0).collect::<Vec<_>>()
+    };
+    let b = model("llama", 1).with("tokenizer.ggml.eos_token_id", u32_(7));
+    assert_eq!(ends(&b.clone().with("tokenizer.ggml.eot_token_id", u32_(2))), [2, 7]);
+    let b = b.with("tokenizer.ggml.eom_token_id", u32_(u32::MAX));
+    let list: Vec<u8> = [7i32, 3].iter().flat_map(|n| n.to_le_bytes()).collect();
+    assert_eq!(ends(&b.with("tokenizer.ggml.eos_token_ids", array(5, 2, &list))), [3, 7]);
+    assert!(ends(&model("llama", 1).without("tokenizer.ggml.eos_token_id")).is_empty());
+}
+
+#[test]
+fn gemma3_4b_config_json_leaves_most_to_defaults() {
+    // As on the Hub: the nested text configuration holds only what differs from the defaults.
+    let c = from_json(serde_json::json!({
+        "architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3", "eos_token_id": [1, 106],
+        "text_config": {"hidden_size": 2560, "intermediate_size": 10240, "model_type": "gemma3_text", "num_hidden_layers": 34,
+                        "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "sliding_window": 1024},
+        "vision_config": {"hidden_size": 1152, "model_type": "siglip_vision_model"}
+    }))
+    .unwrap();
+    assert_eq!((c.vocab, c.hidden, c.layers.len()), (262_208, 2560, 34));
+    assert_eq!((c.heads, c.kv_heads, c.head_dim, c.context), (8, 4, 256, 131_072));
+    assert_eq!(c.attention_scale, 0.0625);
+    assert_eq!(c.layers[5], LayerKind { window: None, rope: 0 });
+    assert_eq!(c.layers[6], LayerKind { window: Some(1024), rope: 1 });
+    let global = Rope { scaling: RopeScaling::Linear(8.0), ..plain(1e6, 256) };
+    assert_eq!(c.ropes, [global, plain(1e4, 256)]);
+    assert!(c.tied && c.norm_offset && c.qk_norm);
+}
+
+#[test]
+fn older_and_newer_rope_styles_agree() {
+    let base = serde_json::json!({"model_type": "gemma3_text", "num_hidden_layers": 6, "query_pre_attn_scalar": 168});
+    let with = |more: serde_json::Value| {
+        let mut json = base.clone();
+        json.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        from_json(json).unwrap()
+    };
+    let old = with(serde_json::json!({"rope_theta": 2e6, "rope_local_base_freq": 20000,
+        "rope_scaling": {"type": "linear", "factor": 4}, "sliding_window_pattern": 3}));
+    let new = with(serde_json::json!({"_sliding_window_pattern": 3, "rope_parameters": {
+        "full_attention": {"rope_theta": 2e6, "rope_type": "linear", "factor": 4.0},
+        "sliding_attention": {"rope_theta": 20000.0, "rope_type": "default"}}}));
+    assert_eq!(old, new);
+    assert_eq!(windows(&old), [Some(4096), Some(4096), None, Some(4096), Some(4096), None]);
+    assert_eq!(old.attention_scale, (1.0 / 168f64.sqrt()) as f32);
+}
+
+#[test]
+fn llama_31_config_json() {
+    let scaling = serde_json::json!({"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192, "rope_type": "llama3"});
+    let json = serde_json::json!({"model_type": "llama", "vocab_size": 128256, "hidden_size": 4096,
+        "num_attention_heads": 32, "num_key_value_heads": 8, "max_position_embeddings": 131072, "rms_norm_eps": 1e-5,
+        "rope_theta": 500000.0, "rope_scaling": scaling, "attention_bias": false, "head_dim": null});
+    let c = from_json(json.clone()).unwrap();
+    assert_eq!((c.head_dim, c.kv_heads, c.tied, c.rope_interleaved), (128, 8, false, false));
+    let llama3 =
+        RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context: 8192.0 };
+    assert_eq!(c.ropes, [Rope { base: 5e5, dims: 128, scaling: llama3 }]);
+    for (key, value, expected) in [
+        ("attention_bias", serde_json::json!(true), "config.json: attention_bias: is set"),
+        ("mlp_bias", serde_json::json!(true), "mlp_bias: is set"),
+        ("hidden_act", serde_json::json!("relu"), "hidden_act: is `relu`"),
+        ("rope_scaling", serde_json::json!({"rope_type": "yarn"}), "rope_scaling.rope_type: `yarn`"),
+        ("rope_scaling", serde_json::json!({"rope_type": "linear"}), "rope_scaling.factor: is missing"),
+        (
+            "num_hidden_layers",
+            serde_json::json!("many"),
+            "num_hidden_layers: is \"many\", expected a non-negative integer",
+        ),
+        ("num_hidden_layers", serde_json::json!(1u64 << 40), "num_hidden_layers: is 1099511627776"),
+        ("hidden_size", serde_json::json!(-1), "hidden_size: is -1"),
+        ("num_attention_heads", serde_json::json!(0), "num_attention_heads: 0 heads"),
+        ("num_key_value_heads", serde_json::json!(5), "32 query heads cannot share 5"),
+        ("quantization_config", serde_json::json!({"quant_method": "gptq"}), "quantization_config"),
+        ("model_type", serde_json::json!("mamba"), "architecture `mamba` is not supported"),
+        ("model_type", serde_json::json!(null), "model_type: is missing"),
+        ("rms_norm_eps", serde_json::json!(0), "norm epsilon"),
+    ] {
+        let mut bad = json.clone();
+        bad[key] = value;
+        let message = from_json(bad).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message:?} lacks {expected:?}");
+    }
+}
+
+#[test]
+fn windows_of_config_json() {
+    let layers = |json: serde_json::Value| windows(&from_json(json).unwrap());
+    let mistral = |window: serde_json::Value| serde_json::json!({"model_type": "mistral", "num_hidden_layers": 1, "sliding_window": window});
+    assert_eq!(layers(mistral(serde_json::json!(16))), [Some(16)]);
+    assert_eq!(layers(mistral(serde_json::Value::Null)), [None]);
+    assert_eq!(layers(serde_json::json!({"model_type": "mistral", "num_hidden_layers": 1})), [Some(4096)]);
+    let qwen = |on: bool| {
+        serde_json::json!({"model_type": "qwen2", "num_hidden_layers": 3, "use_sliding_window": on,
+        "sliding_window": 8, "max_window_layers": 2})
+    };
+    assert_eq!(layers(qwen(false)), [None, None, None]);
+    assert_eq!(layers(qwen(true)), [None, None, Some(8)]);
+    let mut listed = qwen(false);
+    listed["layer_types"] = serde_json::json!(["sliding_attention", "full_attention", "full_attention"]);
+    assert_eq!(layers(listed.clone()), [Some(8), None, None]);
+    listed["layer_types"] = serde_json::json!(["sliding_attention"]);
+    assert!(from_json(listed.clone()).unwrap_err().to_string().contains("layer_types: has 1 entries for 3 layers"));
+    listed["layer_types"] = serde_json::json!(["chunked_attention", 1, 2]);
+    assert!(from_json(listed).unwrap_err().to_string().contains("\"chunked_attention\" is unknown"));
+}

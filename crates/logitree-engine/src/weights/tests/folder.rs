@@ -1,0 +1,189 @@
+//! Folders of safetensors, right and wrong.
+
+use super::*;
+use crate::weights::Role;
+use std::collections::BTreeMap;
+
+/// A copy of a tiny model's folder.
+fn copy(name: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(fixtures().join("tiny").join(name)).unwrap() {
+        let from = entry.unwrap().path();
+        std::fs::copy(&from, dir.path().join(from.file_name().unwrap())).unwrap();
+    }
+    dir
+}
+
+fn open_error(dir: &Path) -> String {
+    Weights::open(dir).and_then(|w| w.config()).expect_err("this folder is wrong").to_string()
+}
+
+/// Rewrites a folder's model.safetensors with renamed tensors, in two shards with an index.
+fn shard(dir: &Path, rename: impl Fn(&str) -> String) {
+    let whole = std::fs::read(dir.join("model.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&whole).unwrap();
+    let mut map = BTreeMap::new();
+    for i in 0..2 {
+        let file = format!("model-0000{}-of-00002.safetensors", i + 1);
+        let mut names = tensors.names();
+        names.sort();
+        let part: Vec<_> = names.iter().skip(i).step_by(2).map(|n| (rename(n), tensors.tensor(n).unwrap())).collect();
+        map.extend(part.iter().map(|(name, _)| (name.clone(), file.clone())));
+        std::fs::write(dir.join(file), safetensors::serialize(part, None).unwrap()).unwrap();
+    }
+    std::fs::remove_file(dir.join("model.safetensors")).unwrap();
+    let index = serde_json::json!({"metadata": {"total_size": 1}, "weight_map": map});
+    std::fs::write(dir.join("model.safetensors.index.json"), index.to_string()).unwrap();
+}
+
+#[test]
+fn shards_and_prefixes_hold_the_same_model() {
+    let whole = Weights::open(&fixtures().join("tiny/gemma3")).unwrap();
+    for prefix in ["model.", "language_model.model.", "model.language_model.", ""] {
+        let dir = copy("gemma3");
+        shard(dir.path(), |name| format!("{prefix}{}", name.strip_prefix("model.").unwrap()));
+        let sharded = Weights::open(dir.path()).unwrap();
+        assert_eq!(sharded.files().len(), 2);
+        assert_eq!(sharded.config().unwrap(), whole.config().unwrap());
+        for role in [Role::PostAttnNorm, Role::FfnNorm, Role::Q, Role::Down] {
+            let (a, b) = (whole.tensor(role, Some(3)).unwrap(), sharded.tensor(role, Some(3)).unwrap());
+            assert_eq!((a.rows, a.cols, a.data), (b.rows, b.cols, b.data), "{role:?} under {prefix:?}");
+        }
+    }
+}
+
+#[test]
+fn the_same_name_means_different_norms() {
+    let names = |model: &str| {
+        let w = Weights::open(&fixtures().join("tiny").join(model)).unwrap();
+        let name = |role| w.tensor(role, Some(0)).map(|t| t.name.rsplit('.').nth(1).unwrap().to_string()).ok();
+        [name(Role::PostAttnNorm), name(Role::FfnNorm), name(Role::PostFfnNorm)]
+    };
+    let own = |s: &str| Some(s.to_string());
+    for model in ["gemma2", "gemma3"] {
+        let expected = ["post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"];
+        assert_eq!(names(model), expected.map(own));
+    }
+    for model in ["gemma1", "llama", "mistral", "qwen2", "qwen3"] {
+        assert_eq!(names(model), [None, own("post_attention_layernorm"), None], "{model}");
+    }
+}
+
+#[test]
+fn an_index_cannot_reach_outside_or_lie() {
+    for (file, expected) in [
+        ("../../etc/passwd", "weight_map.lm_head.weight: \"../../etc/passwd\" is not a file name"),
+        ("..", "is not a file name"),
+        ("/dev/zero", "is not a file name"),
+        ("missing.safetensors", "missing.safetensors: "),
+    ] {
+        let dir = copy("llama-untied");
+        let index = serde_json::json!({"weight_map": {"lm_head.weight": file}}).to_string();
+        std::fs::write(dir.path().join("model.safetensors.index.json"), index).unwrap();
+        let message = open_error(dir.path());
+        assert!(message.contains(expected), "{message:?} lacks {expected:?}");
+    }
+    let dir = copy("llama");
+    let index = serde_json::json!({"weight_map": {"ghost": "model.safetensors"}}).to_string();
+    std::fs::write(dir.path().join("model.safetensors.index.json"), index).unwrap();
+    assert!(open_error(dir.path()).contains("weight_map.ghost: the tensor is not in \"model.safetensors\""));
+}
+
+#[test]
+fn damaged_safetensors_are_refused() {
+    let dir = copy("llama");
+    let path = dir.path().join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let f = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    for len in (0..header).chain((header..bytes.len()).step_by(997)).rev() {
+        f.set_len(len as u64).unwrap();
+        let message = open_error(dir.path());
+        assert!(message.contains("model.safetensors: ") && message.contains("download"), "at {len}: {message}");
+    }
+    for huge in [u64::MAX, 1 << 62, 100_000_001, bytes.len() as u64] {
+        let mut bad = bytes.clone();
+        bad[..8].copy_from_slice(&huge.to_le_bytes());
+        std::fs::write(&path, bad).unwrap();
+        assert!(open_error(dir.path()).contains("safetensors header"));
+    }
+    // A flipped bit in the header is refused or harmless (in a name it makes a tensor go missing).
+    let mut state = 88172645463325252u64;
+    for _ in 0..600 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let mut bad = bytes.clone();
+        bad[state as usize % header] ^= 1 << (state >> 60 & 7);
+        std::fs::write(&path, bad).unwrap();
+        let _ = use_all(dir.path());
+    }
+}
+
+#[test]
+fn config_json_is_checked() {
+    let dir = copy("qwen3");
+    let path = dir.path().join("config.json");
+    let good = std::fs::read_to_string(&path).unwrap();
+    for (text, expected) in [
+        ("", "not valid JSON: "),
+        ("[1]", "an array instead of an object"),
+        (&good[..good.len() / 2], "not valid JSON: "),
+        (&"[".repeat(100_000), "not valid JSON: "),
+        (&good.replace("\"hidden_size\": 64", "\"hidden_size\": 128"), "embed_tokens.weight`: shape is [320, 64]"),
+        (&good.replace("\"qwen3\"", "\"llama\""), "k_norm.weight`: is not part of a llama model"),
+        (&good.replace("\"qwen3\"", "\"gemma2\""), "hidden_act: is `silu`, but the architecture is known with gelu"),
+        (
+            &good.replace("\"qwen3\"", "\"gemma2\"").replace("silu", "gelu").replace("\"sliding_window\": null,", ""),
+            "layernorm.weight` is missing",
+        ),
+        (&good.replace("\"num_hidden_layers\": 4", "\"num_hidden_layers\": 3"), "layer_types: has 4 entries for 3"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let message = open_error(dir.path());
+        assert!(message.contains(expected), "{message:?} lacks {expected:?}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert!(open_error(dir.path()).contains("config.json: "));
+}
+
+#[test]
+fn element_types_other_than_floats_are_named() {
+    let dir = copy("llama");
+    let path = dir.path().join("model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Same size, another type: the header stays consistent.
+    let at = bytes.windows(3).position(|w| w == b"F32").unwrap();
+    bytes[at..at + 3].copy_from_slice(b"I32");
+    std::fs::write(&path, bytes).unwrap();
+    let message = open_error(dir.path());
+    assert!(message.contains("element type I32 is not supported"), "{message}");
+}
+
+#[test]
+fn a_folder_must_hold_one_model() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(open_error(dir.path()).contains("holds neither model.safetensors"));
+    std::fs::write(dir.path().join("a.gguf"), super::builder::model("llama", 1).build()).unwrap();
+    assert_eq!(Weights::open(dir.path()).unwrap().files(), [dir.path().join("a.gguf")]);
+    std::fs::copy(dir.path().join("a.gguf"), dir.path().join("b.gguf")).unwrap();
+    assert!(open_error(dir.path()).contains("holds 2 .gguf files"));
+}
+
+#[test]
+fn end_tokens_are_united() {
+    let dir = copy("gemma3");
+    let ends = || Weights::open(dir.path()).unwrap().end_tokens().map(|t| t.iter().map(|t| t.0).collect::<Vec<_>>());
+    assert_eq!(ends().unwrap(), [1]);
+    let generation = dir.path().join("generation_config.json");
+    std::fs::write(&generation, r#"{"eos_token_id": [106, 1]}"#).unwrap();
+    assert_eq!(ends().unwrap(), [1, 106]);
+    for (bad, expected) in
+        [("[-1]", "-1 is not a token id"), ("\"x\"", "\"x\" is not a token id"), ("320", "320 is not one of")]
+    {
+        std::fs::write(&generation, format!(r#"{{"eos_token_id": {bad}}}"#)).unwrap();
+        assert!(ends().unwrap_err().to_string().contains(expected));
+    }
+    std::fs::remove_file(&generation).unwrap();
+    assert_eq!(ends().unwrap(), [1]);
+}
