@@ -39,7 +39,7 @@ impl Loaded {
         let weights = self.model.weights();
         Ok(run::Model {
             name: self.name.clone(),
-            sha256: models::sha256(&weights.files())?,
+            sha256: models::sha256(weights.files())?,
             architecture: self.model.config().architecture.clone(),
             dtype: weights.quantisation(),
             tokenizer: self.model.tokenizer().map_or("none", |t| t.kind()).into(),

@@ -123,7 +123,7 @@ fn info(spec: &str, json: bool) -> Result<()> {
         "architecture": c.architecture,
         "parameters": weights.parameters(),
         "bytes": weights.bytes(),
-        "dtypes": dtypes.iter().map(|(d, b)| (d.name().to_string(), json!(b))).collect::<serde_json::Map<_, _>>(),
+        "dtypes": dtypes.iter().map(|(d, b)| (d.clone(), json!(b))).collect::<serde_json::Map<_, _>>(),
         "layers": c.layers.len(),
         "sliding_window": windows.first(),
         "sliding_layers": windows.len(),
@@ -138,7 +138,7 @@ fn info(spec: &str, json: bool) -> Result<()> {
         "tokenizer": tokenizer_kind,
         "bos": bos.map(|id| json!({ "id": id, "text": name(id) })),
         "end_tokens": ends.iter().map(|&id| json!({ "id": id, "text": name(id) })).collect::<Vec<_>>(),
-        "sha256": models::sha256(&weights.files())?,
+        "sha256": models::sha256(weights.files())?,
     });
     if json {
         return terminal::print(&format!("{object:#}\n"));

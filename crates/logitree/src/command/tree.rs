@@ -267,7 +267,7 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<(Loaded, Job)> {
         backend: args.model.backend.clone(),
     };
     let loaded = setup::load(&options).with_context(|| format!("the model of {}", path.display()))?;
-    let hash = models::sha256(&loaded.model.weights().files())?;
+    let hash = models::sha256(loaded.model.weights().files())?;
     if hash != header.model.sha256 {
         bail!(
             "{} was made with other weights (sha256 {}, not {hash}): name the right model with --model",
