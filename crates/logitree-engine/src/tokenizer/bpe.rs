@@ -1,0 +1,156 @@
+//! Byte-level BPE from GGUF metadata, as GPT-2, Llama 3, Qwen and SmolLM use it.
+//!
+//! The merging is done by the `tokenizers` library, which these models were trained with. Special
+//! tokens are cut out of the text before it sees any.
+
+use super::gguf::{CONVERT, field};
+use super::special::{Fragment, Specials};
+use super::vocabulary::{Kind, Vocabulary};
+use super::{TokenizerError, bytes, pre};
+use logitree_core::TokenId;
+use std::borrow::Cow;
+use tokenizers::models::bpe::{BPE, Merges, Vocab};
+use tokenizers::normalizers::unicode::NFC;
+use tokenizers::{NormalizedString, Normalizer};
+
+/// A byte-level BPE tokenizer without its special tokens, and those.
+pub(super) struct Bpe {
+    inner: tokenizers::Tokenizer,
+    normalise: bool,
+    /// Whether a byte has a token. Vocabularies without rare bytes exist (SmolLM2 lacks 21), and
+    /// the library would drop such bytes without a word.
+    covered: [bool; 256],
+    specials: Specials,
+}
+
+/// Raw bytes of a byte-level vocabulary. Only plain tokens are in the byte alphabet; the others
+/// are written as they are.
+pub(super) fn vocabulary(tokens: &[&[u8]], kinds: Vec<Kind>) -> Result<Vocabulary, TokenizerError> {
+    let mut vocabulary = Vocabulary::with_capacity(tokens.len(), tokens.iter().map(|t| t.len()).sum());
+    for (i, (token, kind)) in tokens.iter().zip(kinds).enumerate() {
+        match kind {
+            Kind::Normal | Kind::Byte => {
+                let text = utf8(i, token)?;
+                vocabulary.push(kind, |out| bytes::decode(text, out))?;
+            }
+            _ => vocabulary.push(kind, |out| out.extend_from_slice(token))?,
+        }
+    }
+    Ok(vocabulary)
+}
+
+fn utf8(i: usize, token: &[u8]) -> Result<&str, TokenizerError> {
+    std::str::from_utf8(token).map_err(|_| field("tokenizer.ggml.tokens", format!("entry {i} is not UTF-8"), CONVERT))
+}
+
+/// Splits `left right`; either may begin with what looks like a separator, but is never empty.
+fn pair(i: usize, merge: &str) -> Result<(String, String), TokenizerError> {
+    let space = merge.as_bytes().iter().skip(1).position(|&b| b == b' ').map(|at| at + 1);
+    match space {
+        Some(at) if at + 1 < merge.len() && merge.is_char_boundary(at) => {
+            Ok((merge[..at].to_owned(), merge[at + 1..].to_owned()))
+        }
+        _ => Err(field("tokenizer.ggml.merges", format!("entry {i}, {merge:?}, is not two tokens"), CONVERT)),
+    }
+}
+
+/// The merges, each of two tokens that make a third. The library looks at less and panics on some
+/// that don't.
+fn checked_merges(ids: &Vocab, merges: &[&str]) -> Result<Merges, TokenizerError> {
+    let mut whole = String::new();
+    let check = |(i, merge): (usize, &&str)| {
+        let (left, right) = pair(i, merge)?;
+        whole.clear();
+        whole.push_str(&left);
+        whole.push_str(&right);
+        let missing = [&left, &right, &whole].into_iter().find(|t| !ids.contains_key(t.as_str())).cloned();
+        match missing {
+            None => Ok((left, right)),
+            Some(missing) => {
+                let problem = format!("entry {i}, {merge:?}, needs {missing:?}, which is not in the vocabulary");
+                Err(field("tokenizer.ggml.merges", problem, CONVERT))
+            }
+        }
+    };
+    merges.iter().enumerate().map(check).collect()
+}
+
+impl Bpe {
+    /// `tokens` are the tokens as the file spells them.
+    pub(super) fn new(
+        vocabulary: &Vocabulary,
+        tokens: &[&[u8]],
+        merges: &[&str],
+        pre: &str,
+    ) -> Result<Self, TokenizerError> {
+        let pre_tokenizer = pre::pre_tokenizer(pre)?;
+        let mut covered = [false; 256];
+        let mut ids = Vocab::with_capacity(tokens.len());
+        for (id, _) in vocabulary.of_kind(|k| matches!(k, Kind::Normal | Kind::Byte)) {
+            if let &[b] = vocabulary.bytes(id) {
+                covered[b as usize] = true;
+            }
+            ids.entry(utf8(id.index(), tokens[id.index()])?.to_owned()).or_insert(id.0);
+        }
+        let merges = checked_merges(&ids, merges)?;
+        let model = BPE::builder()
+            .vocab_and_merges(ids, merges)
+            .ignore_merges(pre::is_llama3(pre))
+            .build()
+            .map_err(|e| field("tokenizer.ggml.merges", e.to_string(), CONVERT))?;
+        let mut inner = tokenizers::Tokenizer::new(model);
+        inner.with_pre_tokenizer(Some(pre_tokenizer));
+        let specials = Specials::new(vocabulary, as_written)?;
+        Ok(Bpe { inner, normalise: pre::normalises(pre), covered, specials })
+    }
+
+    /// Splits text into tokens.
+    pub(super) fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, TokenizerError> {
+        let mut out = Vec::with_capacity(text.len() / 3 + 1);
+        for fragment in self.specials.split(text, parse_special) {
+            match fragment {
+                Fragment::Token(id) => out.push(id),
+                Fragment::Text(text) => self.split(text, &mut out)?,
+            }
+        }
+        Ok(out)
+    }
+
+    fn split(&self, text: &str, out: &mut Vec<TokenId>) -> Result<(), TokenizerError> {
+        let text = if self.normalise { Cow::Owned(normal_form(text)?) } else { Cow::Borrowed(text) };
+        if let Some(b) = text.bytes().find(|&b| !self.covered[b as usize]) {
+            return Err(TokenizerError::Unencodable(format!("the byte 0x{b:02X}")));
+        }
+        let encoding = self.inner.encode_fast(text.as_ref(), false).map_err(library)?;
+        out.extend(encoding.get_ids().iter().map(|&id| TokenId(id)));
+        Ok(())
+    }
+}
+
+fn as_written(name: &[u8]) -> Cow<'_, [u8]> {
+    Cow::Borrowed(name)
+}
+
+fn normal_form(text: &str) -> Result<String, TokenizerError> {
+    let mut normal = NormalizedString::from(text);
+    NFC.normalize(&mut normal).map_err(library)?;
+    Ok(normal.get().to_owned())
+}
+
+fn library(e: tokenizers::Error) -> TokenizerError {
+    TokenizerError::Library(e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merges_split_at_the_right_space() {
+        assert_eq!(pair(0, "Ġ a").unwrap(), ("Ġ".to_owned(), "a".to_owned()));
+        for bad in ["", "a", "a ", " a", "Ġa"] {
+            let error = pair(7, bad).unwrap_err().to_string();
+            assert!(error.contains("tokenizer.ggml.merges") && error.contains("entry 7"), "{error}");
+        }
+    }
+}
