@@ -106,6 +106,7 @@ impl Bpe {
 
     /// Splits text into tokens.
     pub(super) fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, TokenizerError> {
+        pre::check_space(text)?;
         let mut out = Vec::with_capacity(text.len() / 3 + 1);
         for fragment in self.specials.split(text, parse_special) {
             match fragment {

@@ -25,7 +25,9 @@ pub enum TokenizerError {
     #[error("tokenizer.ggml.pre is `{0}`, which is not supported; known are: {known}. Load the original folder with its tokenizer.json instead", known = super::pre::KNOWN.join(", "))]
     UnknownPreTokenizer(String),
     /// A file of a model folder could not be read.
-    #[error("{path}: cannot be read: {source}; a model folder needs a tokenizer.json (a tokenizer.model alone is not enough: save the tokenizer again with `AutoTokenizer.from_pretrained(..).save_pretrained(..)`)")]
+    #[error(
+        "{path}: cannot be read: {source}; a model folder needs a tokenizer.json (a tokenizer.model alone is not enough: save the tokenizer again with `AutoTokenizer.from_pretrained(..).save_pretrained(..)`)"
+    )]
     Read {
         /// The file.
         path: PathBuf,
@@ -33,7 +35,9 @@ pub enum TokenizerError {
         source: std::io::Error,
     },
     /// A file of a model folder does not hold what it should.
-    #[error("{path}: {field}: {problem}; download the file again, or save the tokenizer again with a current `transformers`")]
+    #[error(
+        "{path}: {field}: {problem}; download the file again, or save the tokenizer again with a current `transformers`"
+    )]
     File {
         /// The file.
         path: PathBuf,
@@ -48,6 +52,9 @@ pub enum TokenizerError {
     /// The text is too long for 32-bit positions.
     #[error("the text has {0} bytes, more than the {max} that can be split at once; shorten it", max = u32::MAX)]
     TooLong(usize),
+    /// A run of white space is too long for the regular expressions that cut text into words.
+    #[error("the text has {0} white-space characters in a row, more than the {max} that can be split exactly; shorten the run", max = super::pre::LONGEST_SPACE)]
+    TooMuchSpace(usize),
     /// The library behind `tokenizer.json` and byte-level BPE gave up.
     #[error("the text could not be split into tokens: {0}; check tokenizer.json")]
     Library(String),

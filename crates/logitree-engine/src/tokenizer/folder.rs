@@ -4,7 +4,7 @@
 
 use super::spm;
 use super::vocabulary::{Kind, Vocabulary};
-use super::{Engine, Tokenizer, TokenizerError, bytes};
+use super::{Engine, Tokenizer, TokenizerError, bytes, pre};
 use logitree_core::TokenId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -168,6 +168,7 @@ impl Folder {
         text: &str,
         parse_special: bool,
     ) -> Result<Vec<TokenId>, TokenizerError> {
+        pre::check_space(text)?;
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.set_encode_special_tokens(!parse_special);
         // See `parse`: the file is not trusted, and the library was not written for such.

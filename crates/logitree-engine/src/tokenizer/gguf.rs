@@ -79,10 +79,9 @@ impl GgufVocabulary<'_> {
         let pre = self.pre.ok_or_else(|| {
             field("tokenizer.ggml.pre", "missing, so the text cannot be cut into words exactly".to_owned(), CONVERT)
         })?;
-        let merges = self
-            .merges
-            .as_deref()
-            .ok_or_else(|| field("tokenizer.ggml.merges", "missing, but byte-level BPE needs them".to_owned(), CONVERT))?;
+        let merges = self.merges.as_deref().ok_or_else(|| {
+            field("tokenizer.ggml.merges", "missing, but byte-level BPE needs them".to_owned(), CONVERT)
+        })?;
         let vocabulary = bpe::vocabulary(&self.tokens, kinds)?;
         let bpe = bpe::Bpe::new(&vocabulary, &self.tokens, merges, pre)?;
         let kind = format!("byte-level BPE ({pre})");

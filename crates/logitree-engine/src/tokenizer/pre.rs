@@ -13,15 +13,15 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::tokenizer::SplitDelimiterBehavior;
 
 /// Values of `tokenizer.ggml.pre` that are understood.
-pub(super) const KNOWN: [&str; 8] =
-    ["smollm", "llama-bpe", "llama3", "llama-v3", "qwen2", "gpt-2", "gpt2", "default"];
+pub(super) const KNOWN: [&str; 8] = ["smollm", "llama-bpe", "llama3", "llama-v3", "qwen2", "gpt-2", "gpt2", "default"];
 
 /// GPT-2's pattern, which `ByteLevel` also has built in.
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 /// Llama 3: digits in groups of up to three.
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// Qwen 2 and 3: each digit alone.
-const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN2: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// Whether the rule is that of Llama 3, which also takes whole words from the vocabulary before
 /// trying merges.
@@ -49,6 +49,22 @@ pub(super) fn pre_tokenizer(pre: &str) -> Result<PreTokenizerWrapper, TokenizerE
     };
     let bytes = PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, false, false));
     Ok(PreTokenizerWrapper::Sequence(Sequence::new(steps.into_iter().chain([bytes]).collect())))
+}
+
+/// Longest run of white space that is surely cut right. The patterns look ahead from within such
+/// runs; the regex engine remembers every position of one and gives up at a million, after which the
+/// library takes the rest of the text for a single word without saying so.
+pub(super) const LONGEST_SPACE: usize = 100_000;
+
+/// Refuses text that the patterns might cut wrongly.
+pub(super) fn check_space(text: &str) -> Result<(), TokenizerError> {
+    let mut run = 0;
+    let mut longest = 0;
+    for c in text.chars() {
+        run = if c.is_whitespace() { run + 1 } else { 0 };
+        longest = longest.max(run);
+    }
+    if longest > LONGEST_SPACE { Err(TokenizerError::TooMuchSpace(longest)) } else { Ok(()) }
 }
 
 fn split(pattern: &str) -> Result<PreTokenizerWrapper, TokenizerError> {
@@ -95,9 +111,16 @@ mod tests {
     }
 
     #[test]
-    fn a_run_longer_than_a_regex_engine_likes_to_backtrack_is_still_cut_right() {
-        let text = " ".repeat(1_500_000) + "x";
-        let words = words("llama-bpe", &text);
-        assert_eq!(words.iter().map(String::len).collect::<Vec<_>>(), [1_499_999, 2]);
+    fn long_runs_of_space_are_cut_right_or_refused() {
+        let text = " ".repeat(LONGEST_SPACE) + "x  y";
+        check_space(&text).unwrap();
+        for pre in KNOWN {
+            let lengths: Vec<usize> = words(pre, &text).iter().map(String::len).collect();
+            assert_eq!(lengths, [LONGEST_SPACE - 1, 2, 1, 2], "{pre}");
+        }
+        let error = check_space(&(" ".to_owned() + &text)).unwrap_err();
+        assert!(matches!(error, TokenizerError::TooMuchSpace(n) if n == LONGEST_SPACE + 1));
+        // Many runs are no run.
+        check_space(&"\n\nx".repeat(LONGEST_SPACE)).unwrap();
     }
 }

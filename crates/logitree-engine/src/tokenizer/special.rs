@@ -30,9 +30,7 @@ pub(super) struct SpecialMatcher {
 impl SpecialMatcher {
     /// A matcher for the names, which must be UTF-8 to be found in text; others are left out.
     /// Of equal names the first wins.
-    pub(super) fn new<'a>(
-        names: impl IntoIterator<Item = (TokenId, Cow<'a, [u8]>)>,
-    ) -> Result<Self, TokenizerError> {
+    pub(super) fn new<'a>(names: impl IntoIterator<Item = (TokenId, Cow<'a, [u8]>)>) -> Result<Self, TokenizerError> {
         let (ids, names): (Vec<TokenId>, Vec<Cow<'a, [u8]>>) =
             names.into_iter().filter(|(_, name)| !name.is_empty() && std::str::from_utf8(name).is_ok()).unzip();
         let automaton = if names.is_empty() {
@@ -72,10 +70,7 @@ pub(super) struct Specials {
 
 impl Specials {
     /// `spell` turns a token's bytes into what they look like in the text that will be searched.
-    pub(super) fn new(
-        vocabulary: &Vocabulary,
-        spell: impl Fn(&[u8]) -> Cow<'_, [u8]>,
-    ) -> Result<Self, TokenizerError> {
+    pub(super) fn new(vocabulary: &Vocabulary, spell: impl Fn(&[u8]) -> Cow<'_, [u8]>) -> Result<Self, TokenizerError> {
         let matcher = |want: fn(Kind) -> bool| {
             SpecialMatcher::new(vocabulary.of_kind(want).map(|(id, bytes)| (id, spell(bytes))))
         };
@@ -102,12 +97,10 @@ mod tests {
     #[test]
     fn the_leftmost_then_the_longest_wins() {
         use Fragment::*;
-        assert_eq!(split(&["\n", "\n\n\n", "\n\n"], "a\n\n\n\nb"), [
-            Text("a"),
-            Token(TokenId(1)),
-            Token(TokenId(0)),
-            Text("b")
-        ]);
+        assert_eq!(
+            split(&["\n", "\n\n\n", "\n\n"], "a\n\n\n\nb"),
+            [Text("a"), Token(TokenId(1)), Token(TokenId(0)), Text("b")]
+        );
         // Not "a" + `bcd`, though that name is longer.
         assert_eq!(split(&["ab", "bcd"], "abcd"), [Token(TokenId(0)), Text("cd")]);
     }

@@ -86,7 +86,11 @@ pub(super) fn vocabulary(pieces: &[impl AsRef<[u8]>], kinds: Vec<Kind>) -> Resul
             Kind::Byte => {
                 let byte = byte_of(piece).ok_or_else(|| {
                     let name = String::from_utf8_lossy(piece);
-                    field("tokenizer.ggml.tokens", format!("byte token {i} is named `{name}`, not like <0x0A>"), CONVERT)
+                    field(
+                        "tokenizer.ggml.tokens",
+                        format!("byte token {i} is named `{name}`, not like <0x0A>"),
+                        CONVERT,
+                    )
                 })?;
                 vocabulary.push(kind, |out| out.push(byte))?;
             }
