@@ -2,6 +2,7 @@
 //! the environment variable `LOGITREE_TEST_MODELS`; without it these tests say so and pass.
 
 use logitree_core::TokenId;
+use logitree_engine::chat::{ChatTemplate, Message};
 use logitree_engine::tokenizer::{GgufVocabulary, Tokenizer, TokenizerError};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -95,8 +96,8 @@ impl Metadata {
     }
 }
 
-/// The tokenizer of a file in the models' folder, if that is given.
-fn tokenizer(file: &str) -> Option<Tokenizer> {
+/// The tokenizer and chat template of a file in the models' folder, if that is given.
+fn tokenizer(file: &str) -> Option<(Tokenizer, Option<String>)> {
     let Some(folder) = std::env::var_os("LOGITREE_TEST_MODELS") else {
         eprintln!("skipped: set LOGITREE_TEST_MODELS to a folder with {file}");
         return None;
@@ -106,7 +107,8 @@ fn tokenizer(file: &str) -> Option<Tokenizer> {
     let start = Instant::now();
     let tokenizer = Tokenizer::from_gguf(vocabulary).unwrap();
     eprintln!("{tokenizer:?} made in {:?}", start.elapsed());
-    Some(tokenizer)
+    let template = metadata.strings.get("tokenizer.chat_template");
+    Some((tokenizer, template.map(|t| String::from_utf8(t.clone()).unwrap())))
 }
 
 fn json(path: &str) -> Value {
@@ -146,7 +148,7 @@ fn check_prompts(t: &Tokenizer, golden: &Value) {
 
 #[test]
 fn gemma_3() {
-    let Some(t) = tokenizer("gemma-3-270m-q4_k_m.gguf") else { return };
+    let Some((t, template)) = tokenizer("gemma-3-270m-q4_k_m.gguf") else { return };
     check_prompts(&t, &json("gguf/gemma-3-270m-q4_k_m.json"));
     assert!(check_cases(&t, &json("tokenizers/gemma-3-270m.json")) > 1400);
     assert_eq!(t.vocab_size(), 262_144);
@@ -155,6 +157,11 @@ fn gemma_3() {
     assert_eq!(t.end_tokens_by_name(), [TokenId(1), TokenId(106)]);
     assert_eq!(&*t.token_bytes(TokenId(140)), b"    ");
     assert_eq!(&*t.token_bytes(TokenId(238)), b"\0");
+    // A base model has no template, but its vocabulary has the names; user text must not become them.
+    assert_eq!(template, None);
+    let turn = t.encode_chat("<bos><start_of_turn>user\nHi<end_of_turn>\n").unwrap();
+    assert_eq!(turn, [105, 2364, 107, 10979, 106, 107].map(TokenId));
+    assert!(!t.encode("<end_of_turn>", false).unwrap().contains(&TokenId(106)));
     // A megabyte of one word, which a quadratic loop would take hours for.
     let long = "abcdefgh".repeat(125_000);
     let start = Instant::now();
@@ -165,11 +172,22 @@ fn gemma_3() {
 
 #[test]
 fn smollm2() {
-    let Some(t) = tokenizer("SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
+    let Some((t, template)) = tokenizer("SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
     check_prompts(&t, &json("gguf/SmolLM2-135M-Instruct.Q4_1.json"));
     assert!(check_cases(&t, &json("tokenizers/smollm2-135m.json")) > 1400);
     assert_eq!(t.bos(), None);
     assert_eq!(t.bos_name().as_deref(), Some("<|im_start|>"));
     assert_eq!(t.end_tokens_by_name(), [TokenId(0), TokenId(2)]);
     assert_eq!(t.kind(), "byte-level BPE (smollm)");
+    let template = ChatTemplate::of_model(template.as_deref(), "SmolLM2", t.bos_name().as_deref(), None).unwrap();
+    let text = template.render(&[Message::new("user", "Hi")], true).unwrap();
+    assert_eq!(
+        text,
+        "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n\
+         <|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    );
+    // This model wants no BOS, so the one that starts every turn of its template stays.
+    let ids = t.encode_chat(&text).unwrap();
+    assert_eq!(ids.iter().filter(|&&id| id == TokenId(1)).count(), 3);
+    assert_eq!((ids[0], ids[ids.len() - 1]), (TokenId(1), TokenId(198)));
 }
