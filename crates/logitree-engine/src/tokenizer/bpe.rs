@@ -87,10 +87,11 @@ impl Bpe {
         let mut covered = [false; 256];
         let mut ids = Vocab::with_capacity(tokens.len());
         for (id, _) in vocabulary.of_kind(|k| matches!(k, Kind::Normal | Kind::Byte)) {
-            if let &[b] = vocabulary.bytes(id) {
+            let spelled = utf8(id.index(), tokens[id.index()])?;
+            if let Some(b) = bytes::single(spelled) {
                 covered[b as usize] = true;
             }
-            ids.entry(utf8(id.index(), tokens[id.index()])?.to_owned()).or_insert(id.0);
+            ids.entry(spelled.to_owned()).or_insert(id.0);
         }
         let merges = checked_merges(&ids, merges)?;
         let model = BPE::builder()

@@ -33,6 +33,14 @@ pub(super) fn byte_of(c: char) -> Option<u8> {
     }
 }
 
+/// The byte that a token spells, if it is a single character of the alphabet. A vocabulary can say
+/// a byte only if it has this token.
+pub(super) fn single(token: &str) -> Option<u8> {
+    let mut chars = token.chars();
+    let first = chars.next()?;
+    if chars.next().is_none() { byte_of(first) } else { None }
+}
+
 /// Appends the bytes of a token. A character outside the alphabet, which only names of special
 /// tokens have, stands for itself.
 pub(super) fn decode(token: &str, out: &mut Vec<u8>) {
@@ -59,6 +67,7 @@ mod tests {
 
     #[test]
     fn well_known_characters() {
+        assert_eq!(["Ġ", "a", " ", "", "ab"].map(single), [Some(b' '), Some(b'a'), None, None, None]);
         let mut out = Vec::new();
         decode("ĠaĊé€", &mut out);
         // Ġ and Ċ are space and newline; é is byte 0xE9; € is not in the alphabet.

@@ -53,7 +53,7 @@ pub(super) fn load(folder: &Path) -> Result<Tokenizer, TokenizerError> {
     let add_bos = config.add_bos.unwrap_or(first.is_some());
     let bos = if config.add_bos.is_none() { first.or_else(|| id(&config.bos)) } else { id(&config.bos).or(first) };
     let eos = id(&config.eos);
-    let covered = (spelling == Spelling::ByteLevel).then(|| covered(&vocabulary));
+    let covered = (spelling == Spelling::ByteLevel).then(|| covered(&inner));
     let kind = match spelling {
         Spelling::ByteLevel => "byte-level BPE (tokenizer.json)",
         Spelling::SentencePiece => "SentencePiece (tokenizer.json)",
@@ -150,12 +150,11 @@ fn first_added(path: &Path, inner: &tokenizers::Tokenizer) -> Result<Option<Toke
     Ok(if with == without { None } else { with.map(TokenId) })
 }
 
-fn covered(vocabulary: &Vocabulary) -> [bool; 256] {
+/// The bytes that a byte-level vocabulary can say.
+fn covered(inner: &tokenizers::Tokenizer) -> [bool; 256] {
     let mut covered = [false; 256];
-    for (_, bytes) in vocabulary.of_kind(|k| k == Kind::Normal) {
-        if let &[b] = bytes {
-            covered[b as usize] = true;
-        }
+    for b in inner.get_vocab(false).keys().filter_map(|name| bytes::single(name)) {
+        covered[b as usize] = true;
     }
     covered
 }
