@@ -1,10 +1,10 @@
 //! A model loaded from files: weights, tokenizer and chat template.
 
-use crate::chat::ChatTemplate;
+use crate::chat::{ChatError, ChatTemplate};
 use crate::config::Config;
 use crate::forward::{Transformer, row};
 use crate::session::LocalSession;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{GgufVocabulary, Tokenizer, TokenizerError};
 use crate::weights::{Role, Weights, WeightsError};
 use logitree_core::{LanguageModel, ModelError, Session, TokenId};
 use logitree_kernels::Compute;
@@ -22,9 +22,6 @@ pub enum LoadError {
     /// Its tokenizer.
     #[error("tokenizer: {0}")]
     Tokenizer(#[from] crate::tokenizer::TokenizerError),
-    /// Its chat template.
-    #[error(transparent)]
-    Chat(#[from] crate::chat::ChatError),
     /// Weights and tokenizer do not belong together.
     #[error(
         "the tokenizer has {tokenizer} tokens but the output matrix has only {weights} rows: files of different models?"
@@ -37,12 +34,36 @@ pub enum LoadError {
     },
 }
 
+/// The tokenizer of open weights: from a GGUF file's metadata, or a folder's tokenizer.json.
+///
+/// # Errors
+/// If there is none that is understood.
+pub fn tokenizer_of(weights: &Weights) -> Result<Tokenizer, TokenizerError> {
+    let Some(g) = weights.gguf() else { return Tokenizer::from_folder(weights.path()) };
+    let key = |name: &str| format!("tokenizer.ggml.{name}");
+    let id = |name: &str| g.u64(&key(name)).and_then(|id| u32::try_from(id).ok());
+    let merges =
+        g.strings(&key("merges")).map(|m| m.into_iter().map(|m| std::str::from_utf8(m).unwrap_or("")).collect());
+    Tokenizer::from_gguf(GgufVocabulary {
+        model: g.str(&key("model")).unwrap_or("(none)"),
+        pre: g.str(&key("pre")),
+        tokens: g.strings(&key("tokens")).unwrap_or_default(),
+        scores: g.f32s(&key("scores")),
+        types: g.i64s(&key("token_type")).map(|t| t.into_iter().map(|t| t as i32).collect()),
+        merges,
+        bos: id("bos_token_id"),
+        eos: id("eos_token_id"),
+        unknown: id("unknown_token_id"),
+        add_bos: g.bool(&key("add_bos_token")),
+        add_space_prefix: g.bool(&key("add_space_prefix")),
+    })
+}
+
 /// A model that runs in this process.
 pub struct LocalModel {
     pub(crate) transformer: Transformer,
     weights: Weights,
     tokenizer: Option<Tokenizer>,
-    chat: Option<ChatTemplate>,
     end_tokens: Vec<TokenId>,
     compute: Mutex<Compute>,
 }
@@ -53,7 +74,7 @@ impl LocalModel {
         let weights = Weights::open(path)?;
         // The tokenizer's tables and the weights are independent work.
         let (transformer, tokenizer) = std::thread::scope(|scope| {
-            let tokenizer = scope.spawn(|| Tokenizer::open(&weights));
+            let tokenizer = scope.spawn(|| tokenizer_of(&weights));
             let mut compute = compute;
             let transformer = weights
                 .config()
@@ -67,20 +88,12 @@ impl LocalModel {
         if tokenizer.vocab_size() > vocab {
             return Err(LoadError::Vocabulary { tokenizer: tokenizer.vocab_size(), weights: vocab });
         }
-        let chat = ChatTemplate::open(&weights, &tokenizer)?;
         let mut end_tokens: Vec<TokenId> = weights.end_tokens()?;
         end_tokens.extend(tokenizer.end_tokens_by_name());
         end_tokens.retain(|t| t.index() < vocab);
         end_tokens.sort_unstable();
         end_tokens.dedup();
-        Ok(LocalModel {
-            transformer,
-            weights,
-            tokenizer: Some(tokenizer),
-            chat,
-            end_tokens,
-            compute: Mutex::new(compute),
-        })
+        Ok(LocalModel { transformer, weights, tokenizer: Some(tokenizer), end_tokens, compute: Mutex::new(compute) })
     }
 
     /// Loads weights alone: [`LanguageModel::tokenize`] fails and tokens have no text.
@@ -88,7 +101,7 @@ impl LocalModel {
         let weights = Weights::open(path)?;
         let transformer = Transformer::load(&mut compute, &weights, weights.config()?)?;
         let end_tokens = weights.end_tokens()?;
-        Ok(LocalModel { transformer, weights, tokenizer: None, chat: None, end_tokens, compute: Mutex::new(compute) })
+        Ok(LocalModel { transformer, weights, tokenizer: None, end_tokens, compute: Mutex::new(compute) })
     }
 
     /// What the model is.
@@ -106,9 +119,17 @@ impl LocalModel {
         self.tokenizer.as_ref()
     }
 
-    /// Its chat template, if it has one.
-    pub fn chat_template(&self) -> Option<&ChatTemplate> {
-        self.chat.as_ref()
+    /// Its chat template; `name` is what to call the model in errors.
+    ///
+    /// # Errors
+    /// If it has none, or one that does not compile.
+    pub fn chat_template(&self, name: &str) -> Result<ChatTemplate, ChatError> {
+        let Some(gguf) = self.weights.gguf() else {
+            return ChatTemplate::from_folder(self.weights.path());
+        };
+        let bos = self.tokenizer.as_ref().and_then(Tokenizer::bos_name);
+        let eos = self.tokenizer.as_ref().and_then(Tokenizer::eos_name);
+        ChatTemplate::of_model(gguf.str("tokenizer.chat_template"), name, bos.as_deref(), eos.as_deref())
     }
 
     /// Bytes of weights in memory.

@@ -122,12 +122,7 @@ pub fn prepare(loaded: &Loaded, options: &PromptOptions, suffix: &str) -> Result
 
 /// The chat template's text for one user turn.
 fn render_chat(loaded: &Loaded, text: &str, system: Option<&str>) -> Result<String> {
-    let template = loaded.model.chat_template().with_context(|| {
-        format!(
-            "--chat: {} has no chat template (is it a base model?); drop --chat or use an instructed model",
-            loaded.name
-        )
-    })?;
+    let template = loaded.model.chat_template(&loaded.name).context("--chat")?;
     let message = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
     let system = system.map(|s| message("system", s));
     let messages: Vec<Message> = system.into_iter().chain([message("user", text)]).collect();

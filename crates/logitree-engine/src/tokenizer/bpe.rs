@@ -1,124 +1,158 @@
-//! Byte-level BPE (`gpt2` in GGUF files) on the tokenizers library.
+//! Byte-level BPE from GGUF metadata, as GPT-2, Llama 3, Qwen and SmolLM use it.
 //!
-//! GGUF files name the way text is cut into words before merging (`tokenizer.ggml.pre`) but do not hold it;
-//! the patterns here are those of the models' own tokenizer.json.
+//! The merging is done by the `tokenizers` library, which these models were trained with. Special
+//! tokens are cut out of the text before it sees any.
 
-use super::{ByteTable, Encoder, Kind, TokenizerError};
+use super::gguf::{CONVERT, field};
+use super::special::{Fragment, Specials};
+use super::vocabulary::{Kind, Vocabulary};
+use super::{TokenizerError, bytes, pre};
 use logitree_core::TokenId;
-use std::collections::HashMap;
-use tokenizers::models::bpe::BPE;
+use std::borrow::Cow;
+use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::normalizers::unicode::NFC;
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::digits::Digits;
-use tokenizers::pre_tokenizers::sequence::Sequence;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{PreTokenizerWrapper, SplitDelimiterBehavior};
+use tokenizers::{NormalizedString, Normalizer};
 
-pub(super) struct Bpe(tokenizers::Tokenizer);
-
-const KNOWN: &str = "default, gpt-2, smollm, llama-bpe, qwen2";
-
-/// Words of GPT-2.
-const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
-/// Words of Llama 3: case-blind contractions, numbers by three digits, lines kept apart.
-const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// Words of Qwen 2: as Llama 3's, but digits one by one.
-const QWEN2: &str =
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// Cuts of files that name no pre-tokenizer, made one after the other.
-const DEFAULT: [&str; 4] = [r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"];
-
-fn library(e: impl std::fmt::Display) -> TokenizerError {
-    TokenizerError::Library(e.to_string())
+/// A byte-level BPE tokenizer without its special tokens, and those.
+pub(super) struct Bpe {
+    inner: tokenizers::Tokenizer,
+    normalise: bool,
+    /// Whether a byte has a token. Vocabularies without rare bytes exist (SmolLM2 lacks 21), and
+    /// the library would drop such bytes without a word.
+    covered: [bool; 256],
+    specials: Specials,
 }
 
-fn split(pattern: &str) -> Result<PreTokenizerWrapper, TokenizerError> {
-    let pattern = SplitPattern::Regex(pattern.into());
-    Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map(Into::into).map_err(library)
-}
-
-impl Bpe {
-    pub(super) fn new(tokens: &[&[u8]], merges: &[&[u8]], pre: &str) -> Result<Bpe, TokenizerError> {
-        let text = |b: &[u8], what: &str| match std::str::from_utf8(b) {
-            Ok(s) => Ok(s.to_string()),
-            Err(_) => Err(TokenizerError::metadata(format!("a {what} is not UTF-8"))),
-        };
-        let mut vocab = HashMap::with_capacity(tokens.len());
-        for (i, token) in tokens.iter().enumerate() {
-            vocab.insert(text(token, "token")?, i as u32);
-        }
-        let mut pairs = Vec::with_capacity(merges.len());
-        for merge in merges {
-            let merge = text(merge, "merge")?;
-            let pair = merge.split_once(' ').filter(|(a, b)| !a.is_empty() && !b.is_empty() && !b.contains(' '));
-            let (a, b) = pair.ok_or_else(|| TokenizerError::metadata(format!("merge {merge:?} is not a pair")))?;
-            pairs.push((a.to_string(), b.to_string()));
-        }
-        let bytes = |regex| PreTokenizerWrapper::from(ByteLevel::new(false, false, regex));
-        let cuts = match pre {
-            "gpt-2" => vec![bytes(true)],
-            "smollm" => vec![Digits::new(true).into(), bytes(true)],
-            "llama-bpe" | "llama3" => vec![split(LLAMA3)?, bytes(false)],
-            "qwen2" => vec![split(QWEN2)?, bytes(false)],
-            "default" => {
-                let mut cuts = DEFAULT.iter().map(|p| split(p)).collect::<Result<Vec<_>, _>>()?;
-                cuts.push(bytes(false));
-                cuts
+/// Raw bytes of a byte-level vocabulary. Only plain tokens are in the byte alphabet; the others
+/// are written as they are.
+pub(super) fn vocabulary(tokens: &[&[u8]], kinds: Vec<Kind>) -> Result<Vocabulary, TokenizerError> {
+    let mut vocabulary = Vocabulary::with_capacity(tokens.len(), tokens.iter().map(|t| t.len()).sum());
+    for (i, (token, kind)) in tokens.iter().zip(kinds).enumerate() {
+        match kind {
+            Kind::Normal | Kind::Byte => {
+                let text = utf8(i, token)?;
+                vocabulary.push(kind, |out| bytes::decode(text, out))?;
             }
-            _ => return Err(TokenizerError::Unsupported { what: "pre-tokenizer", name: pre.into(), known: KNOWN }),
-        };
-        let model = BPE::builder()
-            .vocab_and_merges(vocab.into_iter().collect::<tokenizers::models::bpe::Vocab>(), pairs)
-            // Llama 3 takes a word that is a token as it is, even if merges would not lead there.
-            .ignore_merges(matches!(pre, "llama-bpe" | "llama3"))
-            .build()
-            .map_err(library)?;
-        let mut tokenizer = tokenizers::Tokenizer::new(model);
-        tokenizer.with_pre_tokenizer(Some(Sequence::new(cuts)));
-        if pre == "qwen2" {
-            tokenizer.with_normalizer(Some(NFC)).map_err(library)?;
+            _ => vocabulary.push(kind, |out| out.extend_from_slice(token))?,
         }
-        Ok(Bpe(tokenizer))
+    }
+    Ok(vocabulary)
+}
+
+fn utf8(i: usize, token: &[u8]) -> Result<&str, TokenizerError> {
+    std::str::from_utf8(token).map_err(|_| field("tokenizer.ggml.tokens", format!("entry {i} is not UTF-8"), CONVERT))
+}
+
+/// Splits `left right`; either may begin with what looks like a separator, but is never empty.
+fn pair(i: usize, merge: &str) -> Result<(String, String), TokenizerError> {
+    let space = merge.as_bytes().iter().skip(1).position(|&b| b == b' ').map(|at| at + 1);
+    match space {
+        Some(at) if at + 1 < merge.len() && merge.is_char_boundary(at) => {
+            Ok((merge[..at].to_owned(), merge[at + 1..].to_owned()))
+        }
+        _ => Err(field("tokenizer.ggml.merges", format!("entry {i}, {merge:?}, is not two tokens"), CONVERT)),
     }
 }
 
-impl Encoder for Bpe {
-    fn encode(&self, text: &str, out: &mut Vec<TokenId>) -> Result<(), TokenizerError> {
-        let encoding = self.0.encode_fast(text, false).map_err(library)?;
+/// The merges, each of two tokens that make a third. The library looks at less and panics on some
+/// that don't.
+fn checked_merges(ids: &Vocab, merges: &[&str]) -> Result<Merges, TokenizerError> {
+    let mut whole = String::new();
+    let check = |(i, merge): (usize, &&str)| {
+        let (left, right) = pair(i, merge)?;
+        whole.clear();
+        whole.push_str(&left);
+        whole.push_str(&right);
+        let missing = [&left, &right, &whole].into_iter().find(|t| !ids.contains_key(t.as_str())).cloned();
+        match missing {
+            None => Ok((left, right)),
+            Some(missing) => {
+                let problem = format!("entry {i}, {merge:?}, needs {missing:?}, which is not in the vocabulary");
+                Err(field("tokenizer.ggml.merges", problem, CONVERT))
+            }
+        }
+    };
+    merges.iter().enumerate().map(check).collect()
+}
+
+impl Bpe {
+    /// `tokens` are the tokens as the file spells them.
+    pub(super) fn new(
+        vocabulary: &Vocabulary,
+        tokens: &[&[u8]],
+        merges: &[&str],
+        pre: &str,
+    ) -> Result<Self, TokenizerError> {
+        let pre_tokenizer = pre::pre_tokenizer(pre)?;
+        let mut covered = [false; 256];
+        let mut ids = Vocab::with_capacity(tokens.len());
+        for (id, _) in vocabulary.of_kind(|k| matches!(k, Kind::Normal | Kind::Byte)) {
+            let spelled = utf8(id.index(), tokens[id.index()])?;
+            if let Some(b) = bytes::single(spelled) {
+                covered[b as usize] = true;
+            }
+            ids.entry(spelled.to_owned()).or_insert(id.0);
+        }
+        let merges = checked_merges(&ids, merges)?;
+        let model = BPE::builder()
+            .vocab_and_merges(ids, merges)
+            .ignore_merges(pre::is_llama3(pre))
+            .build()
+            .map_err(|e| field("tokenizer.ggml.merges", e.to_string(), CONVERT))?;
+        let mut inner = tokenizers::Tokenizer::new(model);
+        inner.with_pre_tokenizer(Some(pre_tokenizer));
+        let specials = Specials::new(vocabulary, as_written)?;
+        Ok(Bpe { inner, normalise: pre::normalises(pre), covered, specials })
+    }
+
+    /// Splits text into tokens.
+    pub(super) fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, TokenizerError> {
+        pre::check_space(text)?;
+        let mut out = Vec::with_capacity(text.len() / 3 + 1);
+        for fragment in self.specials.split(text, parse_special) {
+            match fragment {
+                Fragment::Token(id) => out.push(id),
+                Fragment::Text(text) => self.split(text, &mut out)?,
+            }
+        }
+        Ok(out)
+    }
+
+    fn split(&self, text: &str, out: &mut Vec<TokenId>) -> Result<(), TokenizerError> {
+        let text = if self.normalise { Cow::Owned(normal_form(text)?) } else { Cow::Borrowed(text) };
+        if let Some(b) = text.bytes().find(|&b| !self.covered[b as usize]) {
+            return Err(TokenizerError::Unencodable(format!("the byte 0x{b:02X}")));
+        }
+        let encoding = self.inner.encode_fast(text.as_ref(), false).map_err(library)?;
         out.extend(encoding.get_ids().iter().map(|&id| TokenId(id)));
         Ok(())
     }
 }
 
-/// The character that byte-level vocabularies write for each byte: printable bytes stand for themselves, the others
-/// are counted up from U+0100.
-pub(super) fn alphabet() -> HashMap<char, u8> {
-    let mut next = 0x100;
-    (0..=255u8)
-        .map(|b| match b {
-            b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff => (char::from(b), b),
-            _ => {
-                next += 1;
-                (char::from_u32(next - 1).unwrap_or_default(), b)
-            }
-        })
-        .collect()
+fn as_written(name: &[u8]) -> Cow<'_, [u8]> {
+    Cow::Borrowed(name)
 }
 
-/// Raw bytes of one byte-level token; a token with other characters stands for its own text.
-pub(super) fn token_bytes(alphabet: &HashMap<char, u8>, token: &str) -> Vec<u8> {
-    token.chars().map(|c| alphabet.get(&c).copied()).collect::<Option<Vec<u8>>>().unwrap_or_else(|| token.into())
+fn normal_form(text: &str) -> Result<String, TokenizerError> {
+    let mut normal = NormalizedString::from(text);
+    NFC.normalize(&mut normal).map_err(library)?;
+    Ok(normal.get().to_owned())
 }
 
-/// Raw bytes of every token.
-pub(super) fn bytes(tokens: &[&[u8]], kinds: &[Kind]) -> ByteTable {
-    let alphabet = alphabet();
-    let mut table = ByteTable::default();
-    for (token, kind) in tokens.iter().zip(kinds) {
-        match (kind, std::str::from_utf8(token)) {
-            (Kind::Text | Kind::Byte, Ok(token)) => table.push(token_bytes(&alphabet, token)),
-            _ => table.push(token.iter().copied()),
+fn library(e: tokenizers::Error) -> TokenizerError {
+    TokenizerError::Library(e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merges_split_at_the_right_space() {
+        assert_eq!(pair(0, "Ġ a").unwrap(), ("Ġ".to_owned(), "a".to_owned()));
+        for bad in ["", "a", "a ", " a", "Ġa"] {
+            let error = pair(7, bad).unwrap_err().to_string();
+            assert!(error.contains("tokenizer.ggml.merges") && error.contains("entry 7"), "{error}");
         }
     }
-    table
 }

@@ -6,7 +6,7 @@ use crate::terminal;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use logitree_core::TokenId;
-use logitree_engine::tokenizer::Tokenizer;
+use logitree_engine::tokenizer_of;
 use logitree_engine::weights::Weights;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -103,7 +103,7 @@ fn info(spec: &str, json: bool) -> Result<()> {
     let path = models::resolve(spec)?;
     let weights = Weights::open(&path).with_context(|| format!("cannot load {spec}"))?;
     let c = weights.config()?;
-    let tokenizer = Tokenizer::open(&weights).context("tokenizer");
+    let tokenizer = tokenizer_of(&weights).context("tokenizer");
     let mut ends: Vec<TokenId> = weights.end_tokens()?;
     if let Ok(t) = &tokenizer {
         ends.extend(t.end_tokens_by_name());

@@ -1,0 +1,61 @@
+//! Why a tokenizer could not be made or could not split a text.
+
+use std::path::PathBuf;
+
+/// Errors of [`super::Tokenizer`].
+///
+/// Errors of GGUF metadata name the field; the caller, who opened the file, adds its name.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenizerError {
+    /// A metadata field is missing or contradicts another.
+    #[error("{field}: {problem}; {fix}")]
+    Field {
+        /// The field's name in the file.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do about it.
+        fix: &'static str,
+    },
+    /// `tokenizer.ggml.model` names a kind of tokenizer that is not implemented.
+    #[error("tokenizer.ggml.model is `{0}`, which is not supported; use a model whose tokenizer is one of: {known}", known = super::gguf::KNOWN_MODELS.join(", "))]
+    UnknownModel(String),
+    /// `tokenizer.ggml.pre` names a pre-tokenizer that is not implemented.
+    #[error("tokenizer.ggml.pre is `{0}`, which is not supported; known are: {known}. Load the original folder with its tokenizer.json instead", known = super::pre::KNOWN.join(", "))]
+    UnknownPreTokenizer(String),
+    /// A file of a model folder could not be read.
+    #[error(
+        "{path}: cannot be read: {source}; a model folder needs a tokenizer.json (a tokenizer.model alone is not enough: save the tokenizer again with `AutoTokenizer.from_pretrained(..).save_pretrained(..)`)"
+    )]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file of a model folder does not hold what it should.
+    #[error(
+        "{path}: {field}: {problem}; download the file again, or save the tokenizer again with a current `transformers`"
+    )]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The field within it.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The vocabulary has no token for a part of the text, which would be lost.
+    #[error("the model's vocabulary has no token for {0}; remove it from the text")]
+    Unencodable(String),
+    /// The text is too long for 32-bit positions.
+    #[error("the text has {0} bytes, more than the {max} that can be split at once; shorten it", max = u32::MAX)]
+    TooLong(usize),
+    /// A run of white space is too long for the regular expressions that cut text into words.
+    #[error("the text has {0} white-space characters in a row, more than the {max} that can be split exactly; shorten the run", max = super::pre::LONGEST_SPACE)]
+    TooMuchSpace(usize),
+    /// The library behind `tokenizer.json` and byte-level BPE gave up.
+    #[error("the text could not be split into tokens: {0}; check tokenizer.json")]
+    Library(String),
+}

@@ -1,0 +1,153 @@
+//! A tokenizer as the metadata of a GGUF file describes it.
+
+use super::vocabulary::{Kind, Vocabulary};
+use super::{Engine, Tokenizer, TokenizerError, bpe, spm};
+use logitree_core::TokenId;
+
+/// Values of `tokenizer.ggml.model` that are understood.
+pub(super) const KNOWN_MODELS: [&str; 3] = ["llama", "gemma", "gpt2"];
+
+/// The `tokenizer.ggml.*` metadata of a GGUF file, borrowed from it.
+///
+/// Field names follow the GGUF specification's standard metadata keys.
+#[derive(Clone, Debug, Default)]
+pub struct GgufVocabulary<'a> {
+    /// `model`: `llama` (SentencePiece-style BPE) or `gpt2` (byte-level BPE).
+    pub model: &'a str,
+    /// `pre`: which rule cuts text into words before byte-level BPE.
+    pub pre: Option<&'a str>,
+    /// `tokens`: the pieces, by id.
+    pub tokens: Vec<&'a [u8]>,
+    /// `scores`: one per piece; larger merges first.
+    pub scores: Option<Vec<f32>>,
+    /// `token_type`: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte.
+    pub types: Option<Vec<i32>>,
+    /// `merges`: pairs in order of priority, separated by a space.
+    pub merges: Option<Vec<&'a str>>,
+    /// `bos_token_id`.
+    pub bos: Option<u32>,
+    /// `eos_token_id`.
+    pub eos: Option<u32>,
+    /// `unknown_token_id`.
+    pub unknown: Option<u32>,
+    /// `add_bos_token`: whether texts start with BOS.
+    pub add_bos: Option<bool>,
+    /// `add_space_prefix`: whether a text is split as if a space came before it.
+    pub add_space_prefix: Option<bool>,
+}
+
+impl GgufVocabulary<'_> {
+    /// Checks the metadata and makes the tokenizer.
+    pub(super) fn build(mut self) -> Result<Tokenizer, TokenizerError> {
+        let n = self.tokens.len();
+        if n == 0 || n > u32::MAX as usize {
+            return Err(field("tokenizer.ggml.tokens", format!("{n} entries"), CONVERT));
+        }
+        for (name, id) in [
+            ("tokenizer.ggml.bos_token_id", self.bos),
+            ("tokenizer.ggml.eos_token_id", self.eos),
+            ("tokenizer.ggml.unknown_token_id", self.unknown),
+        ] {
+            if let Some(id) = id.filter(|&id| id as usize >= n) {
+                return Err(field(name, format!("id {id} is outside the vocabulary of {n}"), CONVERT));
+            }
+        }
+        let kinds = self.kinds()?;
+        match self.model {
+            "llama" | "gemma" => self.sentencepiece(kinds),
+            "gpt2" => self.byte_level(kinds),
+            other => Err(TokenizerError::UnknownModel(other.to_owned())),
+        }
+    }
+
+    fn sentencepiece(mut self, kinds: Vec<Kind>) -> Result<Tokenizer, TokenizerError> {
+        let scores = self.scores.take().ok_or_else(|| {
+            field("tokenizer.ggml.scores", "missing, but SentencePiece merges by score".to_owned(), CONVERT)
+        })?;
+        same_length("tokenizer.ggml.scores", scores.len(), self.tokens.len())?;
+        if let Some(i) = scores.iter().position(|s| s.is_nan()) {
+            return Err(field("tokenizer.ggml.scores", format!("entry {i} is not a number"), CONVERT));
+        }
+        let vocabulary = spm::vocabulary(&self.tokens, kinds)?;
+        // An SPM model wants a space in front unless it says otherwise; so did the original Llama.
+        let add_space_prefix = self.add_space_prefix.unwrap_or(true);
+        let spm = spm::Spm::new(&vocabulary, scores, self.unknown.map(TokenId), add_space_prefix)?;
+        Ok(self.finish(vocabulary, Engine::Spm(Box::new(spm)), "SentencePiece BPE".to_owned(), true))
+    }
+
+    fn byte_level(self, kinds: Vec<Kind>) -> Result<Tokenizer, TokenizerError> {
+        let pre = self.pre.ok_or_else(|| {
+            field("tokenizer.ggml.pre", "missing, so the text cannot be cut into words exactly".to_owned(), CONVERT)
+        })?;
+        let merges = self.merges.as_deref().ok_or_else(|| {
+            field("tokenizer.ggml.merges", "missing, but byte-level BPE needs them".to_owned(), CONVERT)
+        })?;
+        let vocabulary = bpe::vocabulary(&self.tokens, kinds)?;
+        let bpe = bpe::Bpe::new(&vocabulary, &self.tokens, merges, pre)?;
+        let kind = format!("byte-level BPE ({pre})");
+        // Llama 3 is the one family here that wants BOS even if the file does not say so.
+        let default_bos = super::pre::is_llama3(pre);
+        Ok(self.finish(vocabulary, Engine::Bpe(Box::new(bpe)), kind, default_bos))
+    }
+
+    fn finish(self, vocabulary: Vocabulary, engine: Engine, kind: String, default_bos: bool) -> Tokenizer {
+        Tokenizer {
+            vocabulary,
+            engine,
+            kind,
+            bos: self.bos.map(TokenId),
+            eos: self.eos.map(TokenId),
+            add_bos: self.add_bos.unwrap_or(default_bos),
+        }
+    }
+
+    /// The kind of every token, checked.
+    fn kinds(&mut self) -> Result<Vec<Kind>, TokenizerError> {
+        let n = self.tokens.len();
+        let mut kinds = match self.types.take() {
+            Some(types) => {
+                same_length("tokenizer.ggml.token_type", types.len(), n)?;
+                let kind = |(i, &t): (usize, &i32)| {
+                    Kind::from_gguf(t).ok_or_else(|| {
+                        field("tokenizer.ggml.token_type", format!("entry {i} is {t}, not within 0 to 6"), CONVERT)
+                    })
+                };
+                types.iter().enumerate().map(kind).collect::<Result<Vec<Kind>, _>>()?
+            }
+            // Files without types still have bytes and specials; the names and ids tell which.
+            None => {
+                let byte = self.model != "gpt2";
+                let kind = |t: &&[u8]| if byte && spm::byte_of(t).is_some() { Kind::Byte } else { Kind::Normal };
+                let mut kinds: Vec<Kind> = self.tokens.iter().map(kind).collect();
+                for id in [self.bos, self.eos].into_iter().flatten() {
+                    kinds[id as usize] = Kind::Control;
+                }
+                if let Some(id) = self.unknown {
+                    kinds[id as usize] = Kind::Unknown;
+                }
+                kinds
+            }
+        };
+        for (i, token) in self.tokens.iter().enumerate() {
+            // Converters have marked these as user-defined or even normal; a text that merely
+            // mentions them must not end a turn, so their type is corrected.
+            if super::end::is_unmistakable(token) && kinds[i] != Kind::Unused {
+                kinds[i] = Kind::Control;
+            }
+        }
+        Ok(kinds)
+    }
+}
+
+pub(super) const CONVERT: &str = "convert the model to GGUF again, or download it again";
+
+pub(super) fn field(field: &'static str, problem: String, fix: &'static str) -> TokenizerError {
+    TokenizerError::Field { field, problem, fix }
+}
+
+fn same_length(name: &'static str, found: usize, tokens: usize) -> Result<(), TokenizerError> {
+    if found == tokens {
+        return Ok(());
+    }
+    Err(field(name, format!("{found} entries for {tokens} tokens"), CONVERT))
+}

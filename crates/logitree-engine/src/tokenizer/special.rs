@@ -1,0 +1,116 @@
+//! Finding special tokens in text before anything else is done to it.
+
+use super::TokenizerError;
+use super::gguf::{CONVERT, field};
+use super::vocabulary::{Kind, Vocabulary};
+use aho_corasick::{AhoCorasick, Input, MatchKind};
+use logitree_core::TokenId;
+use std::borrow::Cow;
+
+/// A stretch of text between special tokens, or such a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fragment<'t> {
+    /// Text that is yet to be split; never empty.
+    Text(&'t str),
+    /// A token found whole.
+    Token(TokenId),
+}
+
+/// Finds token names in text: the leftmost match first, the longest of those that start there.
+///
+/// SentencePiece and Hugging Face's added tokens match this way. (llama.cpp instead looks for the
+/// longest name in the whole text first; the two differ only where names overlap in the text.)
+#[derive(Debug)]
+pub(super) struct SpecialMatcher {
+    /// `None` if there is nothing to find.
+    automaton: Option<AhoCorasick>,
+    ids: Vec<TokenId>,
+}
+
+impl SpecialMatcher {
+    /// A matcher for the names, which must be UTF-8 to be found in text; others are left out.
+    /// Of equal names the first wins.
+    pub(super) fn new<'a>(names: impl IntoIterator<Item = (TokenId, Cow<'a, [u8]>)>) -> Result<Self, TokenizerError> {
+        let (ids, names): (Vec<TokenId>, Vec<Cow<'a, [u8]>>) =
+            names.into_iter().filter(|(_, name)| !name.is_empty() && std::str::from_utf8(name).is_ok()).unzip();
+        let automaton = if names.is_empty() {
+            None
+        } else {
+            let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&names);
+            Some(automaton.map_err(|e| field("tokenizer.ggml.tokens", format!("special tokens: {e}"), CONVERT))?)
+        };
+        Ok(SpecialMatcher { automaton, ids })
+    }
+
+    /// Cuts the text at every special token.
+    pub(super) fn split<'t>(&self, text: &'t str) -> Vec<Fragment<'t>> {
+        let mut fragments = Vec::new();
+        let mut done = 0;
+        let found = self.automaton.iter().flat_map(|a| a.find_iter(Input::new(text)));
+        for m in found {
+            if m.start() > done {
+                fragments.push(Fragment::Text(&text[done..m.start()]));
+            }
+            fragments.push(Fragment::Token(self.ids[m.pattern().as_usize()]));
+            done = m.end();
+        }
+        if done < text.len() {
+            fragments.push(Fragment::Text(&text[done..]));
+        }
+        fragments
+    }
+}
+
+/// The two matchers of a vocabulary: with and without the names of control tokens.
+#[derive(Debug)]
+pub(super) struct Specials {
+    text: SpecialMatcher,
+    all: SpecialMatcher,
+}
+
+impl Specials {
+    /// `spell` turns a token's bytes into what they look like in the text that will be searched.
+    pub(super) fn new(vocabulary: &Vocabulary, spell: impl Fn(&[u8]) -> Cow<'_, [u8]>) -> Result<Self, TokenizerError> {
+        let matcher = |want: fn(Kind) -> bool| {
+            SpecialMatcher::new(vocabulary.of_kind(want).map(|(id, bytes)| (id, spell(bytes))))
+        };
+        Ok(Specials {
+            text: matcher(|k| k == Kind::UserDefined)?,
+            all: matcher(|k| k == Kind::UserDefined || k.is_special())?,
+        })
+    }
+
+    pub(super) fn split<'t>(&self, text: &'t str, parse_special: bool) -> Vec<Fragment<'t>> {
+        if parse_special { self.all.split(text) } else { self.text.split(text) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split<'t>(names: &[&str], text: &'t str) -> Vec<Fragment<'t>> {
+        let names = names.iter().enumerate().map(|(i, n)| (TokenId(i as u32), Cow::Borrowed(n.as_bytes())));
+        SpecialMatcher::new(names).unwrap().split(text)
+    }
+
+    #[test]
+    fn the_leftmost_then_the_longest_wins() {
+        use Fragment::*;
+        assert_eq!(
+            split(&["\n", "\n\n\n", "\n\n"], "a\n\n\n\nb"),
+            [Text("a"), Token(TokenId(1)), Token(TokenId(0)), Text("b")]
+        );
+        // Not "a" + `bcd`, though that name is longer.
+        assert_eq!(split(&["ab", "bcd"], "abcd"), [Token(TokenId(0)), Text("cd")]);
+    }
+
+    #[test]
+    fn empty_and_non_text_names_match_nothing() {
+        let names: [(TokenId, Cow<'_, [u8]>); 2] =
+            [(TokenId(0), Cow::Borrowed(b"")), (TokenId(1), Cow::Borrowed(b"\xc3"))];
+        let matcher = SpecialMatcher::new(names).unwrap();
+        assert_eq!(matcher.split("\u{e9}"), [Fragment::Text("\u{e9}")]);
+        assert_eq!(matcher.split(""), []);
+    }
+}
