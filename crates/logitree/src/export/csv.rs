@@ -24,14 +24,13 @@ pub const COLUMNS: [&str; 16] = [
     "children",
 ];
 
-pub fn write(run: &Run, out: &mut dyn Write) -> anyhow::Result<()> {
+pub fn write(run: &Run, out: &mut dyn Write) -> std::io::Result<()> {
     let mut csv = csv::Writer::from_writer(out);
     csv.write_record(COLUMNS)?;
     for r in rows(run) {
         csv.write_record(fields(r))?;
     }
-    csv.flush()?;
-    Ok(())
+    csv.flush()
 }
 
 fn fields(r: Row) -> [String; 16] {

@@ -95,3 +95,106 @@ fn open_node(run: &Run, n: NodeId, full_text: bool, threshold: f64, out: &mut St
     }
     out.push_str("], \"children\": [");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import;
+    use logitree_core::run::{FORMAT, Header, Model, Prompt, VERSION};
+    use logitree_core::{Distribution, Exactness, TokenId, TokenStats, Tree};
+    use std::collections::HashMap;
+
+    /// A chain of `depth` tokens with a fork at every hundredth.
+    fn deep(depth: u32) -> Run {
+        let mut tree = Tree::default();
+        let mut at = NodeId::ROOT;
+        for i in 0..depth {
+            let children: Vec<TokenStats> = (0..1 + u32::from(i % 100 == 0))
+                .map(|c| TokenStats { id: TokenId(i % 7 + 10 * c), logprob: 0.5f64.ln(), rank: c + 1 })
+                .collect();
+            let top = children.clone();
+            let (entropy, varentropy, logsumexp) = (0.7, 0.1, 0.0);
+            let d = Distribution {
+                top,
+                tokens: vec![],
+                logsumexp,
+                entropy,
+                varentropy,
+                exactness: Exactness::Exact,
+                logits: None,
+            };
+            at = tree.expand(at, d, &children, Some(0.1), 1).children[0];
+        }
+        tree.stop_node(at, Stop::EndToken);
+        let texts =
+            (0..20).map(|i| (TokenId(i), format!("é{i}\"").into_bytes().into())).collect::<HashMap<_, Box<[u8]>>>();
+        let header = Header {
+            format: FORMAT.into(),
+            version: VERSION,
+            logitree: "0".into(),
+            created: String::new(),
+            model: Model::default(),
+            engine: String::new(),
+            prompt: Prompt { text: "deep".into(), ..Default::default() },
+            strategy: "dynamic".into(),
+            parameters: serde_json::from_str(
+                r#"{"min_branch_threshold": 0.1, "soft_queue_limit": 30, "max_depth": 1000000}"#,
+            )
+            .unwrap(),
+            limits: Default::default(),
+        };
+        Run { header, tree, end: None, texts, valid_bytes: 0, torn: false }
+    }
+
+    fn text(run: &Run, full: bool) -> String {
+        let mut out = Vec::new();
+        write(run, full, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_format_is_the_notebooks_to_the_letter() {
+        let run = deep(1);
+        let want = concat!(
+            r#"{"metadata": {"prompt": "deep", "parameters": {"min_branch_threshold": 0.1, "soft_queue_limit": 30, "max_depth": 1000000}}, "#,
+            r#""tree": {"text": "deep", "full_text": "deep", "prob": 1.0, "cumulative_prob": 1.0, "token_id": null, "depth": 0, "is_finished": false, "#,
+            r#""candidates": [{"text": "\u00e90\"", "prob": 0.5, "token_id": 0}, {"text": "\u00e910\"", "prob": 0.5, "token_id": 10}], "#,
+            r#""children": [{"text": "\u00e90\"", "full_text": "deep\u00e90\"", "prob": 0.5, "cumulative_prob": 0.5, "token_id": 0, "depth": 1, "is_finished": true, "candidates": [], "children": []}, "#,
+            r#"{"text": "\u00e910\"", "full_text": "deep\u00e910\"", "prob": 0.5, "cumulative_prob": 0.5, "token_id": 10, "depth": 1, "is_finished": false, "candidates": [], "children": []}]}}"#,
+        );
+        assert_eq!(text(&run, true), want);
+    }
+
+    #[test]
+    fn trees_100000_levels_deep_are_written_and_read() {
+        let run = deep(100_000);
+        let json = text(&run, false);
+        let back = import::tree_json::read(json.as_bytes()).unwrap();
+        assert_eq!(back.tree.len(), run.tree.len());
+        let deepest = |run: &Run| run.tree.nodes().map(|n| run.tree.depth(n)).max();
+        assert_eq!(deepest(&back), Some(100_000));
+        // Once rounded, a tree keeps its digits.
+        assert_eq!(text(&back, false).len(), json.len());
+        assert!(text(&back, false) == json);
+        // And with the text of every path, where it is quadratic but not recursive.
+        assert!(import::tree_json::read(text(&deep(5000), true).as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn broken_trees_are_refused_with_the_field() {
+        let good = text(&deep(3), false);
+        let error = |json: &str| format!("{:#}", import::tree_json::read(json.as_bytes()).unwrap_err());
+        assert!(error(&good.replace("\"prob\": 0.5, \"cum", "\"cum")).contains("`prob` is missing"));
+        assert!(error(&good.replace("\"prob\": 0.5, \"cum", "\"prob\": 7, \"cum")).contains("not a probability"));
+        assert!(error(&good.replace("\"token_id\": 10", "\"token_id\": -1")).contains("not a token id"));
+        assert!(error("{\"metadata\": {}}").contains("`tree` is missing"));
+        // Cut off, and nested without end: read to where it breaks, without recursion.
+        for json in [
+            good[..good.len() - 3].to_string(),
+            format!("{{\"tree\": {}", "{\"children\": [".repeat(200_000)),
+            format!("{{\"x\": {}", "[".repeat(200_000)),
+        ] {
+            assert!(error(&json).contains("IncompleteDocument"), "{}", error(&json));
+        }
+    }
+}

@@ -15,18 +15,6 @@ pub struct Record {
 /// One of its tokens.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Step {
-    pub token: String,
-    /// Natural log probability.
-    pub logprob: f64,
-    /// Most likely tokens of the step.
-    #[serde(default)]
-    pub other_tokens: Vec<Other>,
-}
-
-/// An alternative.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Other {
-    pub token: String,
     /// Natural log probability.
     pub logprob: f64,
 }

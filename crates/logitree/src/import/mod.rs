@@ -1,6 +1,8 @@
 //! Reading files: ours and the notebook's, told apart by what is in them.
 
 pub mod jsonl;
+#[cfg(test)]
+mod replay;
 pub mod tree_json;
 
 use anyhow::{Context, Result, bail};

@@ -1,0 +1,170 @@
+//! The published trees, grown again by a model that answers from their records.
+
+use super::tree_json;
+use logitree_core::explore::{Dynamic, DynamicParameters, Explorer};
+use logitree_core::*;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+/// Answers with what a tree recorded after a path; what was never expanded gets a token that shows.
+struct Replay<'a> {
+    record: &'a Tree,
+    /// Node of each path that the record expanded.
+    nodes: Vec<Option<NodeId>>,
+    /// Branch threshold by node, where a probability was nudged across it.
+    nudged: &'a HashMap<(NodeId, TokenId), f64>,
+}
+
+const STRAY: TokenId = TokenId(u32::MAX - 1);
+
+impl Session for Replay<'_> {
+    fn push(&mut self, parent: Option<NodeHandle>, token: TokenId) -> Result<NodeHandle, ModelError> {
+        let node = match parent {
+            None => Some(NodeId::ROOT),
+            Some(p) => self.nodes[p.0 as usize]
+                .and_then(|p| self.record.children(p).iter().copied().find(|&c| self.record.token(c) == Some(token))),
+        };
+        self.nodes.push(node);
+        Ok(NodeHandle(self.nodes.len() as u32 - 1))
+    }
+
+    fn evaluate(&mut self, queries: &[Query<'_>]) -> Result<Vec<Distribution>, ModelError> {
+        let answer = |q: &Query<'_>| {
+            let node = self.nodes[q.node.0 as usize].filter(|&n| self.record.expansion(n).is_some());
+            let top = match node {
+                None => vec![TokenStats { id: STRAY, logprob: 0.0, rank: 1 }],
+                Some(n) => self.list(n),
+            };
+            Distribution {
+                top,
+                tokens: Vec::new(),
+                logsumexp: 0.0,
+                entropy: 0.0,
+                varentropy: 0.0,
+                exactness: Exactness::LowerBound,
+                logits: None,
+            }
+        };
+        Ok(queries.iter().map(answer).collect())
+    }
+
+    fn release(&mut self, _: NodeHandle) {}
+}
+
+impl Replay<'_> {
+    /// Children with their finer probabilities, then the other candidates.
+    fn list(&self, n: NodeId) -> Vec<TokenStats> {
+        let children = self.record.children(n);
+        let mut list: Vec<(TokenId, f64)> =
+            children.iter().filter_map(|&c| Some((self.record.token(c)?, self.record.logprob(c)))).collect();
+        let others = self.record.expansion(n).map_or(&[][..], |e| &e.top);
+        let known: Vec<TokenId> = list.iter().map(|t| t.0).collect();
+        list.extend(others.iter().filter(|t| !known.contains(&t.id)).map(|t| (t.id, t.logprob)));
+        let stats = |(i, (id, logprob)): (usize, (TokenId, f64))| TokenStats {
+            id,
+            logprob: self.nudged.get(&(n, id)).copied().unwrap_or(logprob),
+            rank: i as u32 + 1,
+        };
+        list.into_iter().enumerate().map(stats).collect()
+    }
+}
+
+fn replay(record: &Tree, p: DynamicParameters, ends: &[TokenId], nudged: &HashMap<(NodeId, TokenId), f64>) -> Tree {
+    let mut session = Replay { record, nodes: Vec::new(), nudged };
+    let policy = Dynamic::new(p, ends).unwrap();
+    let mut explorer = Explorer::new(&mut session, usize::MAX, &[TokenId(0)], policy, Tree::default(), 0).unwrap();
+    loop {
+        while explorer.visit().is_some() {}
+        if explorer.evaluate().unwrap() == 0 {
+            return explorer.tree;
+        }
+    }
+}
+
+fn check(path: &Path) {
+    let run = tree_json::read(BufReader::new(File::open(path).unwrap())).unwrap();
+    let record = run.tree;
+    let parameters: DynamicParameters =
+        serde_json::from_value(serde_json::Value::Object(run.header.parameters.clone())).unwrap();
+    let ends: Vec<TokenId> =
+        record.nodes().filter(|&n| record.stop(n) == Some(Stop::EndToken)).filter_map(|n| record.token(n)).collect();
+    // Recorded probabilities are rounded: where one lies within rounding of the threshold, the record decides.
+    let mut nudged = HashMap::new();
+    for _ in 0..100 {
+        let tree = replay(&record, parameters, &ends, &nudged);
+        let differs = tree.nodes().find(|&n| {
+            n.index() >= record.len()
+                || tree.token(n) != record.token(n)
+                || tree.parent(n) != record.parent(n)
+                || tree.stop(n) != record.stop(n)
+                || tree.children(n).len() != record.children(n).len()
+        });
+        let Some(n) = differs else {
+            assert_eq!(tree.len(), record.len());
+            println!("{}: {} nodes replayed, {} within rounding of T", path.display(), tree.len(), nudged.len());
+            return;
+        };
+        let (Some(e), Some(r)) = (tree.expansion(n), record.expansion(n)) else {
+            panic!("{}: node {} is visited in only one of the trees", path.display(), n.0)
+        };
+        let t = e.threshold.unwrap();
+        let (ours, theirs) = (e.children.len(), r.children.len());
+        for s in &e.top[ours.min(theirs)..ours.max(theirs)] {
+            // The original compared in bfloat16, which has 8 bits: T was rounded too.
+            assert!(
+                (s.prob() - t).abs() <= t / 256.0 + 5e-5,
+                "{}: node {}: {} is not near T = {t}",
+                path.display(),
+                n.0,
+                s.prob()
+            );
+            let side = if ours > theirs { t - 1e-9 } else { t + 1e-9 };
+            nudged.insert((n, s.id), side.ln());
+        }
+    }
+    panic!("{}: too many probabilities near the threshold", path.display());
+}
+
+#[test]
+fn the_published_trees_replay_exactly() {
+    let Some(folder) = std::env::var_os("LOGITREE_SEED_DIR") else {
+        eprintln!("skipped: LOGITREE_SEED_DIR does not name the folder with the published samples");
+        return;
+    };
+    let mut trees: Vec<_> =
+        std::fs::read_dir(Path::new(&folder).join("trees")).unwrap().map(|e| e.unwrap().path()).collect();
+    trees.sort();
+    assert!(trees.len() >= 4);
+    trees.iter().for_each(|t| check(t));
+}
+
+#[test]
+fn published_files_read_and_keep_their_structure_when_written_again() {
+    let Some(folder) = std::env::var_os("LOGITREE_SEED_DIR") else {
+        eprintln!("skipped: LOGITREE_SEED_DIR does not name the folder with the published samples");
+        return;
+    };
+    let folder = Path::new(&folder);
+    for entry in std::fs::read_dir(folder.join("trees")).unwrap() {
+        let path = entry.unwrap().path();
+        let run = super::open_run(&path).unwrap();
+        let mut out = Vec::new();
+        crate::export::tree_json::write(&run, false, &mut out).unwrap();
+        let theirs = std::fs::read_to_string(&path).unwrap();
+        let ours = String::from_utf8(out).unwrap();
+        // All but the digits of cumulative probabilities, which were multiplied before rounding.
+        let strip = |text: &str| -> Vec<String> {
+            text.split("\"cumulative_prob\": ")
+                .map(|s| s.split_once(", ").map_or(s, |(_, rest)| rest).to_string())
+                .collect()
+        };
+        assert!(strip(&ours) == strip(theirs.trim_end()), "{}", path.display());
+    }
+    let super::Document::Logprobs(records, bad) = super::open(&folder.join("logprobs.jsonl")).unwrap() else {
+        panic!("not taken for logprobs")
+    };
+    assert_eq!((records.len(), bad.len()), (13, 0));
+    assert_eq!(records[0].data.len(), 247);
+}
