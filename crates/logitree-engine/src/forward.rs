@@ -35,6 +35,9 @@ struct Layer {
     post_ffn_norm: Option<Vec<f32>>,
 }
 
+/// Sees the residual stream, `[inputs][hidden]`.
+pub(crate) type Observer<'a> = &'a mut dyn FnMut(&[f32]);
+
 /// One token to be run.
 pub(crate) struct Input<'a> {
     /// Embedding of the token, `[hidden]`, scaled.
@@ -148,7 +151,7 @@ impl Transformer {
         kv: &mut KvPages,
         b: &'b mut Buffers,
         inputs: &[Input<'_>],
-        mut observe: Option<&mut dyn FnMut(&[f32])>,
+        mut observe: Option<Observer<'_>>,
     ) -> &'b [f32] {
         let c = &self.config;
         let n = inputs.len();

@@ -1,6 +1,6 @@
 //! A session: the tree of paths that a model is asked about.
 
-use crate::forward::{Buffers, Input};
+use crate::forward::{Buffers, Input, Observer};
 use crate::kv::KvTree;
 use crate::model::LocalModel;
 use logitree_core::{Distribution, Exactness, ModelError, NodeHandle, Query, Session, TokenId, TokenStats};
@@ -39,7 +39,7 @@ impl<'m> LocalSession<'m> {
     }
 
     /// Runs nodes whose ancestors have rows or come earlier in the list; returns final states.
-    fn pass(&mut self, nodes: &[NodeHandle], observe: Option<&mut dyn FnMut(&[f32])>) -> Result<&[f32], ModelError> {
+    fn pass(&mut self, nodes: &[NodeHandle], observe: Option<Observer<'_>>) -> Result<&[f32], ModelError> {
         for &n in nodes {
             self.kv.reserve(n);
         }

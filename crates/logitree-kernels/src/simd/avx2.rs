@@ -34,6 +34,7 @@ pub(crate) struct I(__m256i, __m256i);
 /// Needs AVX2.
 #[inline(always)]
 unsafe fn transpose8(r: [__m256; 8]) -> [__m256; 8] {
+    // SAFETY: the caller guarantees AVX2; these intrinsics only move register contents.
     unsafe {
         let a: [__m256; 8] = std::array::from_fn(|i| {
             let (x, y) = (r[i & !1], r[i | 1]);

@@ -1,0 +1,309 @@
+//! The program as its users meet it, on a tiny model.
+
+use serde_json::Value;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
+}
+
+/// A folder to work in, with a tiny Gemma 3 and its tokenizer in `model`.
+fn workplace() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    std::fs::create_dir(&model).unwrap();
+    for from in ["tiny/gemma3", "tiny/tokenizer"] {
+        for entry in std::fs::read_dir(fixtures().join(from)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.file_name().unwrap() != "golden.safetensors" {
+                std::fs::copy(&path, model.join(path.file_name().unwrap())).unwrap();
+            }
+        }
+    }
+    folder
+}
+
+fn logitree(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_logitree"));
+    command.current_dir(folder).args(args).env("LOGITREE_CACHE", folder.join("cache")).env("LOGITREE_OFFLINE", "1");
+    command
+}
+
+fn run(folder: &Path, args: &[&str]) -> Output {
+    logitree(folder, args).stdin(Stdio::null()).output().unwrap()
+}
+
+fn ok(folder: &Path, args: &[&str]) -> String {
+    let output = run(folder, args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(folder: &Path, args: &[&str]) -> Value {
+    serde_json::from_str(&ok(folder, &[args, &["--format", "json"]].concat())).unwrap()
+}
+
+fn fails(folder: &Path, args: &[&str], code: i32) -> String {
+    let output = run(folder, args);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+/// A tree of some 1,800 nodes.
+const TREE: [&str; 7] = [
+    "tree",
+    "hello world",
+    "-m",
+    "model",
+    "--max-depth=200",
+    "--min-branch-threshold=0.02",
+    "--max-branch-threshold=0.3",
+];
+
+fn tree(folder: &Path, more: &[&str]) -> Value {
+    json(folder, &[&TREE, more].concat())
+}
+
+fn mass(json: &Value) -> f64 {
+    ["finished", "frontier", "pruned"].iter().map(|k| json["mass"][k].as_f64().unwrap()).sum()
+}
+
+fn exported(folder: &Path, file: &str) -> String {
+    ok(folder, &["export", file, "--to", "tree-json"])
+}
+
+#[test]
+fn a_tree_is_grown_shown_and_exported() {
+    let w = workplace();
+    let w = w.path();
+    let grown = tree(w, &[]);
+    let nodes = grown["nodes"].as_u64().unwrap();
+    assert!(nodes > 1000, "{nodes}");
+    assert!((mass(&grown) - 1.0).abs() < 1e-9);
+    assert_eq!(grown["prompt"]["bos"], true);
+    assert_eq!(grown["prompt"]["tokens"][0]["text"], "<bos>");
+    assert_eq!(grown["run"], "hello-world.run.jsonl");
+    // The name is not taken twice.
+    assert_eq!(tree(w, &["--max-nodes", "5"])["run"], "hello-world-2.run.jsonl");
+
+    let file = "hello-world.run.jsonl";
+    let shown = ok(w, &["show", file]);
+    assert!(shown.contains("where the probability went") && shown.contains("max_depth"), "{shown}");
+    assert!(!shown.contains('\x1b'), "no colours in a pipe");
+    let same = json(w, &["show", file]);
+    assert_eq!(same["paths"], grown["paths"]);
+    assert_eq!(same["mass"], grown["mass"]);
+
+    ok(w, &["export", file, "--to", "tree-json", "-o", "tree.json"]);
+    let back = json(w, &["show", "tree.json"]);
+    assert_eq!(back["nodes"], grown["nodes"]);
+    assert_eq!(back["paths"][0]["depth"], grown["paths"][0]["depth"]);
+    let csv = ok(w, &["export", file, "--to", "csv"]);
+    assert!(csv.starts_with("node,parent,depth,token_id,text,bytes,logprob,prob,"));
+    let mut csv = csv::Reader::from_reader(csv.as_bytes());
+    assert_eq!(csv.records().filter(|r| r.is_ok()).count() as u64, nodes);
+    ok(w, &["export", file, "--to", "parquet", "-o", "nodes.parquet"]);
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    let parquet = SerializedFileReader::new(std::fs::File::open(w.join("nodes.parquet")).unwrap()).unwrap();
+    assert_eq!(parquet.metadata().file_metadata().num_rows() as u64, nodes);
+    let row = parquet.get_row_iter(None).unwrap().nth(1).unwrap().unwrap();
+    assert!(row.to_string().contains("parent: 0"), "{row}");
+    let dot = ok(w, &["export", file, "--to", "dot"]);
+    assert!(dot.starts_with("digraph tree {") && dot.contains("label=\"hello world\""));
+    assert!(ok(w, &["export", file, "--to", "text"]).contains("total"));
+}
+
+#[test]
+fn a_stopped_run_goes_on_to_the_same_tree() {
+    let w = workplace();
+    let w = w.path();
+    tree(w, &["-o", "whole.run.jsonl"]);
+    let whole = exported(w, "whole.run.jsonl");
+    for limit in ["1", "57", "900"] {
+        let part = tree(w, &["-o", "part.run.jsonl", "--force", "--max-nodes", limit]);
+        assert_eq!(part["reason"], "max_nodes");
+        assert!((mass(&part) - 1.0).abs() < 1e-9);
+        ok(w, &["tree", "--resume", "part.run.jsonl", "-m", "model"]);
+        assert!(exported(w, "part.run.jsonl") == whole, "after {limit} nodes");
+    }
+    let text = fails(w, &[&TREE[..], &["-o", "whole.run.jsonl"]].concat(), 1);
+    assert!(text.contains("exists: --resume whole.run.jsonl goes on with it, --force overwrites it"), "{text}");
+}
+
+#[cfg(unix)]
+#[test]
+fn killed_at_random_moments_nothing_flushed_is_lost() {
+    let w = workplace();
+    let w = w.path();
+    let started = Instant::now();
+    tree(w, &["-o", "whole.run.jsonl"]);
+    let length = started.elapsed();
+    let whole = exported(w, "whole.run.jsonl");
+    let mut sizes = Vec::new();
+    for i in 0..20u32 {
+        let file = format!("killed-{i}.run.jsonl");
+        let mut command = logitree(w, &[&TREE[..], &["-o", &file]].concat());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(length * (i * 7 % 20) / 20 + Duration::from_millis(2));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        match std::fs::read(w.join(&file)) {
+            Err(_) => continue,
+            // Killed before the header: there is nothing to resume, and it says so.
+            Ok(text) if !text.contains(&b'\n') => {
+                fails(w, &["show", &file], 1);
+                continue;
+            }
+            Ok(_) => {}
+        }
+        sizes.push(json(w, &["show", &file])["nodes"].as_u64().unwrap());
+        ok(w, &["tree", "--resume", &file, "-m", "model"]);
+        assert!(exported(w, &file) == whole, "killed at {sizes:?} nodes");
+    }
+    sizes.sort_unstable();
+    sizes.dedup();
+    assert!(sizes.len() > 2, "always killed at the same point: {sizes:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_what_there_is_and_marks_it() {
+    let w = workplace();
+    let w = w.path();
+    let args = [
+        "tree",
+        "hello",
+        "-m",
+        "model",
+        "--max-depth=240",
+        "--min-branch-threshold=0",
+        "--max-branch-threshold=0.02",
+        "--soft-queue-limit=5000",
+        "-o",
+        "int.run.jsonl",
+    ];
+    let child = logitree(w, &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let file = w.join("int.run.jsonl");
+    for _ in 0..500 {
+        if std::fs::read_to_string(&file).is_ok_and(|t| t.contains("\"node\"")) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("interrupted; --resume goes on"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["type"], &last["reason"]), (&Value::from("end"), &Value::from("interrupted")));
+}
+
+#[test]
+fn logprobs_guide_and_score_agree_with_each_other() {
+    let w = workplace();
+    let w = w.path();
+    let made = json(w, &["logprobs", "the cat", "-m", "model", "-n", "6", "-o", "lp.jsonl", "--top", "3"]);
+    assert_eq!(made["tokens"].as_array().unwrap().len(), 6);
+    assert_eq!(made["tokens"][0]["rank"], 1);
+    assert_eq!(made["tokens"][0]["top"].as_array().unwrap().len(), 3);
+    // Records are appended.
+    ok(w, &["logprobs", "the cat", "-m", "model", "-n", "2", "-o", "lp.jsonl"]);
+    let shown = json(w, &["show", "lp.jsonl"]);
+    assert_eq!(shown["records"].as_array().unwrap().len(), 2);
+    assert_eq!(shown["records"][0]["tokens"], 6);
+
+    // A prefix forced onto a prompt is scored as the same text is.
+    let guided = json(w, &["guide", "the cat", "--join", " ", "--prefix", "is in", "-m", "model", "-n", "2"]);
+    let scored = json(w, &["score", "the cat is in", "-m", "model"]);
+    let forced: Vec<&Value> = guided["tokens"].as_array().unwrap().iter().filter(|t| t["forced"] == true).collect();
+    let all = scored["tokens"].as_array().unwrap();
+    assert!(!forced.is_empty() && forced.len() < all.len());
+    for (a, b) in forced.iter().zip(&all[all.len() - forced.len()..]) {
+        for key in ["id", "logprob", "rank", "entropy", "top"] {
+            assert_eq!(a[key], b[key]);
+        }
+    }
+    assert_eq!(guided["forced"]["tokens"], forced.len());
+    let nats: f64 = all.iter().map(|t| -t["logprob"].as_f64().unwrap()).sum();
+    assert!((scored["total_bits"].as_f64().unwrap() - nats / 2f64.ln()).abs() < 1e-9);
+
+    // Sampling repeats with its seed, and records the model's own ranks.
+    let sample =
+        |seed: &str| json(w, &["logprobs", "a", "-m", "model", "-n", "8", "--temperature", "3", "--seed", seed]);
+    assert_eq!(sample("5")["tokens"], sample("5")["tokens"]);
+    assert_ne!(sample("5")["tokens"], sample("6")["tokens"]);
+    assert!(sample("5")["tokens"].as_array().unwrap().iter().any(|t| t["rank"].as_u64().unwrap() > 1));
+    let chat = json(w, &["logprobs", "--chat", "--system", "be brief", "hi", "-m", "model", "-n", "1"]);
+    assert_eq!(chat["bos"], true);
+}
+
+#[test]
+fn bad_input_is_told_by_name() {
+    let w = workplace();
+    let w = w.path();
+    let with = |args: &[&str], code| fails(w, &[args, &["-m", "model"]].concat(), code);
+    assert!(with(&["tree", ""], 1).contains("PROMPT is empty"));
+    assert!(with(&["tree", "x", "--min-branch-threshold", "1.5"], 2).contains("--min-branch-threshold"));
+    assert!(with(&["tree", "x", "--candidate-threshold", "nan"], 2).contains("--candidate-threshold"));
+    let text = with(&["tree", "x", "--min-branch-threshold", "0.7"], 1);
+    assert!(text.contains("--min-branch-threshold (0.7) must not be above --max-branch-threshold"), "{text}");
+    for flag in ["--max-depth", "--soft-queue-limit", "--max-completed-paths", "--max-nodes"] {
+        assert!(with(&["tree", "x", flag, "0"], 2).contains(flag));
+    }
+    assert!(with(&["tree", "x", "-o", "no/such/folder/x.jsonl"], 1).contains("cannot write no/such/folder"));
+    let long = "word ".repeat(400);
+    assert!(with(&["tree", &long], 1).contains("the model's context is 256"));
+    assert!(with(&["guide", "x", "--prefix", ""], 1).contains("--prefix is empty"));
+    assert!(with(&["tree", "x", "--backend", "mmx"], 1).contains("this CPU has"));
+    assert!(fails(w, &["tree", "x", "-m", "nowhere"], 1).contains("neither a known name"));
+    assert!(fails(w, &["show", "nowhere"], 1).contains("nowhere"));
+    assert!(fails(w, &["logprobs", "x"], 1).contains("offline"));
+    for (name, content, text) in [
+        ("empty", &b""[..], "empty"),
+        ("binary", &b"\x00\xff\xfe"[..], "neither a run file"),
+        ("torn", &br#"{"type":"header","format":"logitree-run","ver"#[..], "no header"),
+        ("tree", &br#"{"metadata": {}, "tree": {"children": [{}]}}"#[..], "`prob` is missing"),
+    ] {
+        std::fs::write(w.join(name), content).unwrap();
+        let error = fails(w, &["show", name], 1);
+        assert!(error.contains(text) && error.contains(name), "{name}: {error}");
+    }
+    for (input, text) in [(&b"a\0b"[..], "NUL"), (&b"a\xff"[..], "not UTF-8 (byte 1)"), (&b""[..], "empty")] {
+        let mut command = logitree(w, &["score", "-", "-m", "model"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stderr).contains(text));
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+#[test]
+fn every_command_explains_itself_with_examples() {
+    let w = workplace();
+    let w = w.path();
+    for command in ["tree", "logprobs", "guide", "score", "show", "export", "model"] {
+        let help = ok(w, &[command, "--help"]);
+        assert!(help.contains("Examples:") && help.contains(&format!("logitree {command}")), "{command}");
+    }
+    assert!(ok(w, &["model", "list"]).contains("gemma-3-270m"));
+    let info = json(w, &["model", "info", "model"]);
+    assert_eq!((&info["layers"], &info["vocab"], &info["sliding_window"]), (&7.into(), &320.into(), &12.into()));
+}
+
+#[test]
+fn the_documented_run_file_reads() {
+    let w = workplace();
+    let doc = std::fs::read_to_string(fixtures().join("../docs/run-format.md")).unwrap();
+    let example = doc.split("```jsonl\n").nth(1).unwrap().split("```").next().unwrap();
+    std::fs::write(w.path().join("doc.run.jsonl"), example).unwrap();
+    let shown = json(w.path(), &["show", "doc.run.jsonl"]);
+    assert_eq!((&shown["nodes"], &shown["reason"]), (&4.into(), &"interrupted".into()));
+    assert_eq!(shown["paths"][1]["text"], " of the");
+}
