@@ -144,6 +144,9 @@ fn broken_files_are_refused_with_line_and_field() {
     assert!(swap(2, "\"parent\":0", "\"parent\":1").contains("the parent of node 1"));
     assert!(swap(2, "\"node\":1", "\"node\":2").contains("where node 1 should be"));
     assert!(swap(2, "\"logprob\":-", "\"logprob\":").contains("not a log probability"));
+    // The root's children: token 3 with 0.6, token 2 with 0.2.
+    assert!(swap(3, "\"id\":2", "\"id\":3").contains("token 3 comes twice"));
+    assert!(swap(3, "\"logprob\":-1.6", "\"logprob\":-0.1").contains("together"));
     assert!(swap(2, "\"id\":3", "\"id\":4").contains("outside the vocabulary"));
     assert!(with(2, "{}").contains("line 3: not an event"));
     assert!(with(2, &"[".repeat(100_000)).contains("line 3"));

@@ -218,10 +218,20 @@ impl RunReader {
             return Err(self.error(format!("the parent of node {expected} is {}, not {parent}", n.parent.0)));
         }
         self.token(n.id, n.text, n.bytes, n.logprob)?;
+        if pending.children.iter().any(|c| c.id == n.id) {
+            return Err(self.error(format!("token {} comes twice among the children of node {}", n.id, n.parent.0)));
+        }
         pending.children.push(TokenStats { id: n.id, logprob: n.logprob, rank: 0 });
         if pending.children.len() < pending.expand.children {
             self.pending = Some(pending);
             return Ok(());
+        }
+        let kept: f64 = pending.children.iter().map(TokenStats::prob).sum();
+        // Room for writers that round to six digits.
+        if kept > 1.0 + 1e-6 * (1 + pending.children.len()) as f64 {
+            return Err(
+                self.error(format!("the children of node {} have a probability of {kept} together", n.parent.0))
+            );
         }
         let Expand { node, threshold, queue, entropy, varentropy, exactness, top, .. } = pending.expand;
         let stats = (1..).zip(top).map(|(rank, t)| TokenStats { id: t.id, logprob: t.logprob, rank });

