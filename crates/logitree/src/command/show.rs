@@ -38,7 +38,7 @@ pub fn run(args: ShowArgs) -> Result<()> {
             }
             text::summary(&run, args.paths, terminal::style())
         }
-        (Document::Run(run), Format::Json) => format!("{:#}\n", summary_json(&run, args.paths, &args.file)),
+        (Document::Run(run), Format::Json) => format!("{:#}\n", summary_json(&run, args.paths, &args.file, None)),
         (Document::Logprobs(records, bad), format) => {
             bad.iter().for_each(|b| eprintln!("{}: {b}", args.file.display()));
             match format {

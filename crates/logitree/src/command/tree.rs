@@ -150,9 +150,9 @@ pub fn run(args: TreeArgs) -> Result<()> {
         announce(&loaded, &job);
     }
     let file = job.record.name();
-    let (run, failure) = explore(&args, &loaded, job)?;
+    let Explored { run, rate, failure } = explore(&args, &loaded, job)?;
     match (args.format, file == Path::new("-")) {
-        (Format::Json, _) => terminal::print(&format!("{:#}\n", summary_json(&run, args.paths, &file)))?,
+        (Format::Json, _) => terminal::print(&format!("{:#}\n", summary_json(&run, args.paths, &file, Some(rate))))?,
         // Standard output holds the run file.
         (Format::Text, true) => {
             eprint!("{}", text::summary(&run, args.paths, text::Style { width: 100, colour: false }))
@@ -296,8 +296,17 @@ fn announce(loaded: &Loaded, job: &Job) {
     eprintln!("{} · {} · prompt of {n} tokens{bos}", loaded.name, job.header.engine);
 }
 
+/// What came of exploring.
+struct Explored {
+    run: Run,
+    /// New nodes per second, this time.
+    rate: f64,
+    /// Why the model failed, if it did.
+    failure: Option<anyhow::Error>,
+}
+
 /// Grows the tree to its end, a budget or Ctrl-C; what was grown is returned even if the model fails.
-fn explore(args: &TreeArgs, loaded: &Loaded, job: Job) -> Result<(Run, Option<anyhow::Error>)> {
+fn explore(args: &TreeArgs, loaded: &Loaded, job: Job) -> Result<Explored> {
     let Job { header, prompt, tree, policy, mut record } = job;
     let bytes = |id: TokenId| loaded.model.token_bytes(id);
     let mut session = loaded.model.session()?;
@@ -331,14 +340,16 @@ fn explore(args: &TreeArgs, loaded: &Loaded, job: Job) -> Result<(Run, Option<an
         }
     };
     drop(bar);
-    let end = end_event(&explorer.tree, reason, started.elapsed().as_secs_f64());
+    let seconds = started.elapsed().as_secs_f64();
+    let rate = (explorer.tree.len() - first) as f64 / seconds.max(1e-9);
+    let end = end_event(&explorer.tree, reason, seconds);
     record.write(&[Event::End(end.clone())])?;
     record.flush()?;
     let tree = explorer.tree;
     let listed = tree.nodes().filter_map(|n| tree.expansion(n)).flat_map(|e| e.top.iter().map(|t| t.id));
     let ids = listed.chain(tree.nodes().filter_map(|n| tree.token(n)));
     let texts = ids.map(|id| (id, bytes(id).into_owned().into())).collect();
-    Ok((Run { header, tree, end: Some(end), texts, valid_bytes: 0, torn: false }, failure))
+    Ok(Explored { run: Run { header, tree, end: Some(end), texts, valid_bytes: 0, torn: false }, rate, failure })
 }
 
 fn over_budget(args: &TreeArgs, tree: &Tree, started: Instant) -> bool {
@@ -361,8 +372,8 @@ fn progress_line(e: &Explorer<'_, Dynamic>, first: usize, started: Instant) -> S
     )
 }
 
-/// The summary as one object.
-pub fn summary_json(run: &Run, most: usize, file: &Path) -> Value {
+/// The summary as one object; `rate` is known to the one who grew the tree.
+pub fn summary_json(run: &Run, most: usize, file: &Path, rate: Option<f64>) -> Value {
     let tree = &run.tree;
     let end = run.end.clone().unwrap_or_else(|| end_event(tree, EndReason::Interrupted, 0.0));
     let paths: Vec<Value> = tree
@@ -384,7 +395,7 @@ pub fn summary_json(run: &Run, most: usize, file: &Path) -> Value {
         "nodes": end.nodes,
         "completed": end.completed,
         "seconds": end.seconds,
-        "nodes_per_second": if end.seconds > 0.0 { Value::from(end.nodes as f64 / end.seconds) } else { Value::Null },
+        "nodes_per_second": rate,
         "reason": run.end.as_ref().map(|e| e.reason),
         "mass": end.mass,
         "prompt": { "text": run.header.prompt.text, "tokens": run.header.prompt.tokens, "bos": run.header.prompt.bos },
