@@ -216,16 +216,13 @@ impl Task for Chunk<'_> {
         acc.fill(0.0);
 
         let row = |kind, slot| &kv.row(shape.layer, kind, slot)[kv_head * dim..][..dim];
-        let zero = [0.0; LANES];
         for at in (base..longest).step_by(LANES) {
             each_sharing(visible, at, false, |members, path, _| {
-                for d in (0..dim).step_by(LANES) {
-                    let rows = std::array::from_fn(|i| match path.get(at + i) {
-                        Some(&slot) => lanes(&row(KvKind::Key, slot)[d..]),
-                        None => &zero,
-                    });
-                    s.transpose(rows, tile[d..d + LANES].as_flattened_mut());
-                }
+                let rows: [&[f32]; LANES] = std::array::from_fn(|i| match path.get(at + i) {
+                    Some(&slot) => row(KvKind::Key, slot),
+                    None => &[],
+                });
+                s.vectorize(Transpose { rows, tile: &mut *tile });
                 let queries = (members.start * group)..(members.end * group);
                 columns(queries, |first, n| {
                     let x = |c: usize| {
@@ -267,6 +264,29 @@ impl Task for Chunk<'_> {
 
 fn lanes(x: &[f32]) -> &Lanes<f32> {
     x.first_chunk().expect("rows and score buffers are whole vectors long")
+}
+
+/// Turns up to 16 key rows into `tile[d][16 keys]`; missing rows are zero.
+struct Transpose<'a> {
+    rows: [&'a [f32]; LANES],
+    tile: &'a mut [Lanes<f32>],
+}
+
+impl Task for Transpose<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        const ZERO: Lanes<f32> = [0.0; LANES];
+        for (i, tile) in self.tile.chunks_exact_mut(LANES).enumerate() {
+            let mut rows = [&ZERO; LANES];
+            for j in 0..LANES {
+                if let Some(row) = self.rows[j].as_chunks().0.get(i) {
+                    rows[j] = row;
+                }
+            }
+            s.transpose(rows, tile.as_flattened_mut());
+        }
+    }
 }
 
 /// Columns of one call of an inner kernel.

@@ -46,20 +46,27 @@ pub(crate) fn vectors(x: &[f32]) -> (&[Lanes<f32>], Option<Lanes<f32>>) {
     (whole, padded)
 }
 
+/// A function of two vectors. A trait and not a closure: only methods can be made to inline, and
+/// what does not inline into the caller is not compiled for its instruction set.
+pub(crate) trait Binary: Copy {
+    /// The function; must be `#[inline(always)]`.
+    fn apply<S: Simd>(self, s: S, x: S::F, y: S::F) -> S::F;
+}
+
 /// `x[i] = f(x[i], y[i])` on vectors; the padded rest never leaves this function.
 #[inline(always)]
-pub(crate) fn map2<S: Simd>(s: S, x: &mut [f32], y: &[f32], f: impl Fn(S::F, S::F) -> S::F) {
+pub(crate) fn map2<S: Simd>(s: S, x: &mut [f32], y: &[f32], f: impl Binary) {
     assert_eq!(x.len(), y.len());
     let (whole_y, rest_y) = vectors(y);
     let n = x.len() % LANES;
     let (whole_x, rest_x) = x.as_chunks_mut::<LANES>();
     for (x, y) in whole_x.iter_mut().zip(whole_y) {
-        s.store(x, f(s.load(x), s.load(y)));
+        s.store(x, f.apply(s, s.load(x), s.load(y)));
     }
     if let Some(y) = rest_y {
         let mut a = [0.0; LANES];
         a[..n].copy_from_slice(rest_x);
-        let a = s.array(f(s.load(&a), s.load(&y)));
+        let a = s.array(f.apply(s, s.load(&a), s.load(&y)));
         rest_x.copy_from_slice(&a[..n]);
     }
 }

@@ -1,6 +1,6 @@
 //! Norms, activations and rotary embeddings: everything between the matrix products.
 
-use crate::math::{exp, map2, sum, tanh, vectors};
+use crate::math::{Binary, exp, map2, sum, tanh, vectors};
 use crate::matmul::{Compute, Panels, at_least};
 use crate::simd::{Simd, Task};
 use crate::team::Parts;
@@ -24,8 +24,30 @@ impl RmsNorm<'_> {
             squares = s.fma(v, v, squares);
         }
         let mean = sum(s, squares) / x.len() as f64;
-        let scale = s.splat((1.0 / (mean + f64::from(self.eps)).sqrt()) as f32);
-        map2(s, x, self.weight, |x, w| s.mul(s.mul(x, scale), w));
+        let scale = (1.0 / (mean + f64::from(self.eps)).sqrt()) as f32;
+        map2(s, x, self.weight, ScaleBy(scale));
+    }
+}
+
+/// `x · scale · weight`.
+#[derive(Clone, Copy)]
+struct ScaleBy(f32);
+
+impl Binary for ScaleBy {
+    #[inline(always)]
+    fn apply<S: Simd>(self, s: S, x: S::F, weight: S::F) -> S::F {
+        s.mul(s.mul(x, s.splat(self.0)), weight)
+    }
+}
+
+/// `x + y`.
+#[derive(Clone, Copy)]
+struct Add;
+
+impl Binary for Add {
+    #[inline(always)]
+    fn apply<S: Simd>(self, s: S, x: S::F, y: S::F) -> S::F {
+        s.add(x, y)
     }
 }
 
@@ -81,7 +103,7 @@ impl Task for ResidualColumn<'_> {
             if let Some(post) = self.post {
                 post.apply(s, y);
             }
-            map2(s, self.x, y, |x, y| s.add(x, y));
+            map2(s, self.x, y, Add);
         }
         self.out.copy_from_slice(self.x);
         self.next.apply(s, self.out);
@@ -129,18 +151,33 @@ impl Task for GatePiece<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let one = s.splat(1.0);
         match self.activation {
-            Gate::Silu => map2(s, self.gate, self.up, |x, up| {
-                let e = exp(s, s.sub(s.splat(0.0), x));
-                s.mul(s.div(x, s.add(one, e)), up)
-            }),
-            Gate::GeluTanh => map2(s, self.gate, self.up, |x, up| {
-                let cubic = s.mul(s.mul(s.splat(0.044_715), s.mul(x, x)), x);
-                let t = tanh(s, s.mul(s.splat(0.797_884_6), s.add(x, cubic)));
-                s.mul(s.mul(s.mul(s.splat(0.5), x), s.add(one, t)), up)
-            }),
+            Gate::Silu => map2(s, self.gate, self.up, Silu),
+            Gate::GeluTanh => map2(s, self.gate, self.up, GeluTanh),
         }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Silu;
+
+impl Binary for Silu {
+    #[inline(always)]
+    fn apply<S: Simd>(self, s: S, x: S::F, up: S::F) -> S::F {
+        let e = exp(s, s.sub(s.splat(0.0), x));
+        s.mul(s.div(x, s.add(s.splat(1.0), e)), up)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct GeluTanh;
+
+impl Binary for GeluTanh {
+    #[inline(always)]
+    fn apply<S: Simd>(self, s: S, x: S::F, up: S::F) -> S::F {
+        let cubic = s.mul(s.mul(s.splat(0.044_715), s.mul(x, x)), x);
+        let t = tanh(s, s.mul(s.splat(0.797_884_6), s.add(x, cubic)));
+        s.mul(s.mul(s.mul(s.splat(0.5), x), s.add(s.splat(1.0), t)), up)
     }
 }
 

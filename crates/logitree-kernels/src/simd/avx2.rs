@@ -36,24 +36,23 @@ pub(crate) struct I(__m256i, __m256i);
 unsafe fn transpose8(r: [__m256; 8]) -> [__m256; 8] {
     // SAFETY: the caller guarantees AVX2; these intrinsics only move register contents.
     unsafe {
-        let a: [__m256; 8] = std::array::from_fn(|i| {
+        // Loops, not closures: a closure may not inline and is then not compiled for AVX2.
+        let mut a = r;
+        for i in 0..8 {
             let (x, y) = (r[i & !1], r[i | 1]);
-            if i & 1 == 0 { _mm256_unpacklo_ps(x, y) } else { _mm256_unpackhi_ps(x, y) }
-        });
-        let b: [__m256; 8] = std::array::from_fn(|i| {
-            let base = i & !3;
-            let j = (i >> 1) & 1;
+            a[i] = if i & 1 == 0 { _mm256_unpacklo_ps(x, y) } else { _mm256_unpackhi_ps(x, y) };
+        }
+        let mut b = a;
+        for i in 0..8 {
+            let (base, j) = (i & !3, (i >> 1) & 1);
             let (x, y) = (_mm256_castps_pd(a[base + j]), _mm256_castps_pd(a[base + 2 + j]));
-            _mm256_castpd_ps(if i & 1 == 0 { _mm256_unpacklo_pd(x, y) } else { _mm256_unpackhi_pd(x, y) })
-        });
-        std::array::from_fn(|i| {
-            let c = i & 3;
-            if i < 4 {
-                _mm256_permute2f128_ps::<0x20>(b[c], b[4 + c])
-            } else {
-                _mm256_permute2f128_ps::<0x31>(b[c], b[4 + c])
-            }
-        })
+            b[i] = _mm256_castpd_ps(if i & 1 == 0 { _mm256_unpacklo_pd(x, y) } else { _mm256_unpackhi_pd(x, y) });
+        }
+        for i in 0..4 {
+            a[i] = _mm256_permute2f128_ps::<0x20>(b[i], b[4 + i]);
+            a[4 + i] = _mm256_permute2f128_ps::<0x31>(b[i], b[4 + i]);
+        }
+        a
     }
 }
 
@@ -221,7 +220,11 @@ impl Simd for Avx2 {
         let out = &mut out[..LANES * LANES];
         unsafe {
             for (i, j) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
-                let block = transpose8(std::array::from_fn(|r| _mm256_loadu_ps(rows[i + r][j..].as_ptr())));
+                let mut block = [_mm256_setzero_ps(); 8];
+                for r in 0..8 {
+                    block[r] = _mm256_loadu_ps(rows[i + r][j..].as_ptr());
+                }
+                let block = transpose8(block);
                 for (c, column) in block.into_iter().enumerate() {
                     _mm256_storeu_ps(out[(j + c) * LANES + i..][..8].as_mut_ptr(), column);
                 }

@@ -133,17 +133,22 @@ impl Simd for Avx512 {
         let out = &mut out[..LANES * LANES];
         unsafe {
             // Four stages of 2 x 2 block swaps: of elements, pairs, 128-bit lanes, 256-bit halves.
-            let r: [__m512; 16] = std::array::from_fn(|i| self.load(rows[i]));
-            let a: [__m512; 16] = std::array::from_fn(|i| {
+            // Loops, not closures: a closure may not inline and is then not compiled for AVX-512.
+            let mut r = [_mm512_setzero_ps(); 16];
+            for i in 0..16 {
+                r[i] = self.load(rows[i]);
+            }
+            let mut a = r;
+            for i in 0..16 {
                 let (x, y) = (r[i & !1], r[i | 1]);
-                if i & 1 == 0 { _mm512_unpacklo_ps(x, y) } else { _mm512_unpackhi_ps(x, y) }
-            });
-            let b: [__m512; 16] = std::array::from_fn(|i| {
-                let base = i & !3;
-                let j = (i >> 1) & 1;
+                a[i] = if i & 1 == 0 { _mm512_unpacklo_ps(x, y) } else { _mm512_unpackhi_ps(x, y) };
+            }
+            let mut b = a;
+            for i in 0..16 {
+                let (base, j) = (i & !3, (i >> 1) & 1);
                 let (x, y) = (_mm512_castps_pd(a[base + j]), _mm512_castps_pd(a[base + 2 + j]));
-                _mm512_castpd_ps(if i & 1 == 0 { _mm512_unpacklo_pd(x, y) } else { _mm512_unpackhi_pd(x, y) })
-            });
+                b[i] = _mm512_castpd_ps(if i & 1 == 0 { _mm512_unpacklo_pd(x, y) } else { _mm512_unpackhi_pd(x, y) });
+            }
             // b[4g + c] holds, in 128-bit lane l, column 4l + c of rows 4g..4g+4.
             for c in 0..4 {
                 let (g0, g1, g2, g3) = (b[c], b[4 + c], b[8 + c], b[12 + c]);
