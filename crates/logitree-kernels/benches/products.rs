@@ -1,0 +1,52 @@
+//! Matrix products by format and batch width, as a share of the machine's measured peak.
+//!
+//!   cargo bench -p logitree-kernels --bench products
+
+use logitree_kernels::*;
+use std::time::Instant;
+
+/// Best of a few runs: neighbours on the machine only ever make it slower.
+fn best(mut f: impl FnMut()) -> f64 {
+    (0..5)
+        .map(|_| {
+            let start = Instant::now();
+            f();
+            start.elapsed().as_secs_f64()
+        })
+        .fold(f64::INFINITY, f64::min)
+}
+
+fn main() {
+    let mut compute = Compute::detect();
+    let steps = 20_000_000;
+    let mut operations = 0.0;
+    let peak = best(|| operations = multiply_add(&mut compute, steps));
+    let peak = operations / peak / 1e9;
+    println!("{} on {} threads: peak {peak:.0} GFLOP/s", compute.backend().name(), compute.threads());
+    println!("{:>6} {:>14} {:>5} {:>9} {:>8} {:>7}", "format", "matrix", "width", "GFLOP/s", "% peak", "GB/s");
+    for (dtype, rows, cols) in [
+        (DType::Q8_0, 65536, 640),
+        (DType::Q5_0, 16384, 640),
+        (DType::Q4_K, 8192, 2048),
+        (DType::Q6_K, 8192, 2048),
+        (DType::BF16, 8192, 2048),
+    ] {
+        let bytes = vec![0x11; dtype.row_bytes(cols).expect("whole blocks") * rows];
+        let matrix = PackedMatrix::pack(&mut compute, dtype, rows, cols, &bytes).expect("sizes match");
+        for width in [1, 2, 4, 8, 16, 25, 32, 64, 256] {
+            let mut panels = Panels::default();
+            panels.reset(&compute, width, cols);
+            (0..width).for_each(|c| panels.set(c, &vec![0.5; cols]));
+            let mut out = vec![0.0; width * rows];
+            let seconds = best(|| matmul(&mut compute, &panels, &mut [Product { matrix: &matrix, out: &mut out }]));
+            let gflops = 2.0 * (rows * cols * width) as f64 / seconds / 1e9;
+            let share = 100.0 * gflops / peak;
+            let gbs = matrix.bytes() as f64 / seconds / 1e9;
+            println!(
+                "{:>6} {:>14} {width:>5} {gflops:>9.1} {share:>7.0}% {gbs:>7.1}",
+                dtype.name(),
+                format!("{rows} x {cols}")
+            );
+        }
+    }
+}
