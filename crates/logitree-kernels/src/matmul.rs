@@ -11,7 +11,8 @@
 //! Tricks: (1) rows in lanes, so no lane is wasted on a narrow batch and no sum is horizontal;
 //! (2) activations packed `[k][C]`, so the inner loop reads two streams; (3) a narrow batch takes
 //! more tiles at once, to keep enough independent chains in flight; (4) accumulators pass through
-//! memory between blocks unrounded, so blocking does not change the sum.
+//! memory between blocks unrounded, so blocking does not change the sum; (5) the next block's packed bytes
+//! are prefetched during the products, or de-quantising would wait for memory.
 
 use crate::simd::{LANES, Lanes, Simd, Task};
 use crate::team::{Parts, PerThread, Team};
@@ -254,7 +255,15 @@ impl Task for Strip<'_> {
             for t in 0..tiles {
                 matrix.decode(s, tile + t, k0, &mut weights[t * k..(t + 1) * k]);
             }
+            // What is de-quantised next: this strip's next block, or the next strip's first.
+            let (next_tile, next_k) = if k0 + k < x.k { (tile, k0 + k) } else { (tile + tiles, 0) };
             for g in 0..x.groups {
+                // Its bytes are fetched while this block is multiplied, a share before each group.
+                for t in 0..tiles {
+                    let bytes = matrix.packed(next_tile + t, next_k, block);
+                    let (from, to) = (bytes.len() * g / x.groups, bytes.len() * (g + 1) / x.groups);
+                    bytes[from..to].iter().step_by(64).for_each(|b| s.prefetch(b));
+                }
                 let (data, first, width) = x.group_data(g);
                 micro(
                     s,

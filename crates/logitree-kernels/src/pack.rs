@@ -120,6 +120,16 @@ impl PackedMatrix {
         self.rows.div_ceil(LANES)
     }
 
+    /// Packed bytes of columns `k0 .. k0 + k` of a tile, blocks taken whole; nothing past the end.
+    pub(crate) fn packed(&self, tile: usize, k0: usize, k: usize) -> &[u8] {
+        if tile >= self.tiles() {
+            return &[];
+        }
+        let per_column = |k: usize| k * self.tile_bytes / self.cols;
+        let (start, end) = (per_column(k0.min(self.cols)), per_column((k0 + k).min(self.cols)));
+        &bytes_of(&self.data)[tile * self.tile_bytes..][start..end]
+    }
+
     /// De-quantises columns `k0 .. k0 + out.len()` of a tile; both must be multiples of 32 for
     /// quantised formats.
     #[inline(always)]
@@ -309,25 +319,32 @@ fn decode_group<S: Simd, const LOW: usize, const HIGH: usize>(
     offset: [S::F; 2],
     out: &mut [Lanes<f32>; 32],
 ) {
-    let (low, high) = codes.split_at(4 * LOW * LANES);
+    // Whole rows of 16, cut once to lengths that are constants: no check is left in the loops.
+    let codes = codes.as_chunks::<LANES>().0;
+    let n = 4 * LOW;
+    let (low, high) = (&codes[..n], &codes[n..n + 4 * HIGH]);
     if LOW == 8 {
         for k in 0..32 {
-            s.store(&mut out[k], s.mul(scale[0], s.to_f32(s.load_i8(cast(&low[k * LANES..])))));
+            let codes = s.load_i8(cast(&low[k]));
+            s.store(&mut out[k], s.mul(scale[0], s.to_f32(codes)));
         }
         return;
     }
-    let n = 4 * LOW; // bytes of the low plane, 4 · HIGH of the high one
-    for j in 0..n {
-        let byte = s.load_u8(cast(&low[j * LANES..]));
-        let top = if HIGH > 0 { s.load_u8(cast(&high[j % (4 * HIGH) * LANES..])) } else { byte };
-        for i in 0..8 / LOW {
-            let k = j + i * n;
-            let mut code = s.bits(byte, (i * LOW) as u32, (1 << LOW) - 1);
-            if HIGH > 0 {
-                let bits = s.bits(top, (k / (4 * HIGH) * HIGH) as u32, (1 << HIGH) - 1);
-                code = s.or(code, s.shl(bits, LOW as u32));
+    // Bytes that share a high byte, so that its shifts are constants: HIGH divides LOW.
+    let step = if HIGH > 0 { 4 * HIGH } else { n };
+    for first in 0..step {
+        let top = if HIGH > 0 { s.load_u8(&high[first]) } else { s.load_u8(&low[first]) };
+        for j in (first..n).step_by(step) {
+            let byte = s.load_u8(&low[j]);
+            for i in 0..8 / LOW {
+                let k = j + i * n;
+                let mut code = s.bits(byte, (i * LOW) as u32, (1 << LOW) - 1);
+                if HIGH > 0 {
+                    let bits = s.bits(top, (k / step * HIGH) as u32, (1 << HIGH) - 1);
+                    code = s.or(code, s.shl(bits, LOW as u32));
+                }
+                s.store(&mut out[k], s.fma(s.to_f32(code), scale[k / 16], offset[k / 16]));
             }
-            s.store(&mut out[k], s.fma(s.to_f32(code), scale[k / 16], offset[k / 16]));
         }
     }
 }

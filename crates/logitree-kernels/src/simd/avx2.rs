@@ -216,6 +216,10 @@ impl Simd for Avx2 {
         unsafe { I(_mm256_or_si256(a.0, b.0), _mm256_or_si256(a.1, b.1)) }
     }
     #[inline(always)]
+    fn prefetch(self, p: *const u8) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    }
+    #[inline(always)]
     fn transpose(self, rows: [&Lanes<f32>; LANES], out: &mut [f32]) {
         let out = &mut out[..LANES * LANES];
         unsafe {

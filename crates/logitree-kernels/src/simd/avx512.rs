@@ -129,6 +129,10 @@ impl Simd for Avx512 {
         unsafe { _mm512_or_si512(a, b) }
     }
     #[inline(always)]
+    fn prefetch(self, p: *const u8) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    }
+    #[inline(always)]
     fn transpose(self, rows: [&Lanes<f32>; LANES], out: &mut [f32]) {
         let out = &mut out[..LANES * LANES];
         unsafe {

@@ -67,6 +67,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn shl(self, a: Self::I, shift: u32) -> Self::I;
     fn or(self, a: Self::I, b: Self::I) -> Self::I;
 
+    /// Asks for the cache line at `p` ahead of its use. Only a hint: `p` may be anything.
+    #[inline(always)]
+    fn prefetch(self, _p: *const u8) {}
+
     /// Transposes a 16 × 16 block: row `i` is read from `rows[i]`, lane `j` of output `i` is element `i` of row `j`.
     #[inline(always)]
     fn transpose(self, rows: [&Lanes<f32>; LANES], out: &mut [f32]) {
