@@ -59,8 +59,14 @@ pub trait Session {
     /// Adds a node: `token` after `parent`, or at the start of a sequence.
     fn push(&mut self, parent: Option<NodeHandle>, token: TokenId) -> Result<NodeHandle, ModelError>;
 
-    /// Adds a chain of nodes and returns their handles; on error none is added.
+    /// Whether a chain of tokens may be added after `parent`: an error says why not.
+    fn check(&self, _parent: Option<NodeHandle>, _tokens: &[TokenId]) -> Result<(), ModelError> {
+        Ok(())
+    }
+
+    /// Adds a chain of nodes and returns their handles; if [`Session::check`] refuses it, none is added.
     fn push_all(&mut self, parent: Option<NodeHandle>, tokens: &[TokenId]) -> Result<Vec<NodeHandle>, ModelError> {
+        self.check(parent, tokens)?;
         let mut parent = parent;
         tokens
             .iter()

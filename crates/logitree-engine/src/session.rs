@@ -40,9 +40,6 @@ impl<'m> LocalSession<'m> {
 
     /// Runs nodes whose ancestors have rows or come earlier in the list; returns final states.
     fn pass(&mut self, nodes: &[NodeHandle], observe: Option<Observer<'_>>) -> Result<&[f32], ModelError> {
-        for &n in nodes {
-            self.kv.reserve(n);
-        }
         // A chain shares the path of its last node: the paths of a batch take no quadratic space.
         let mut paths: Vec<Vec<u32>> = Vec::new();
         let mut place: Vec<(usize, usize)> = Vec::with_capacity(nodes.len());
@@ -92,41 +89,24 @@ fn broken(what: &str) -> ModelError {
 }
 
 impl Session for LocalSession<'_> {
-    fn push(&mut self, parent: Option<NodeHandle>, token: TokenId) -> Result<NodeHandle, ModelError> {
+    fn check(&self, parent: Option<NodeHandle>, tokens: &[TokenId]) -> Result<(), ModelError> {
         let config = &self.model.transformer.config;
-        if token.index() >= config.vocab {
-            return Err(ModelError::UnknownToken { id: token, vocab: config.vocab });
+        if parent.is_some_and(|p| !self.kv.contains(p)) {
+            return Err(broken("unknown parent node"));
         }
-        if let Some(parent) = parent {
-            if !self.kv.contains(parent) {
-                return Err(broken("unknown parent node"));
-            }
-            let needed = self.kv.position(parent) + 2;
-            if needed > config.context {
-                return Err(ModelError::ContextExceeded { needed, limit: config.context });
-            }
-        }
-        Ok(self.kv.push(parent, token))
-    }
-
-    fn push_all(&mut self, parent: Option<NodeHandle>, tokens: &[TokenId]) -> Result<Vec<NodeHandle>, ModelError> {
-        let config = &self.model.transformer.config;
-        let needed = tokens.len() + parent.filter(|&p| self.kv.contains(p)).map_or(0, |p| self.kv.position(p) + 1);
+        let needed = tokens.len() + parent.map_or(0, |p| self.kv.position(p) + 1);
         if needed > config.context {
             return Err(ModelError::ContextExceeded { needed, limit: config.context });
         }
-        if let Some(&id) = tokens.iter().find(|t| t.index() >= config.vocab) {
-            return Err(ModelError::UnknownToken { id, vocab: config.vocab });
+        match tokens.iter().find(|t| t.index() >= config.vocab) {
+            Some(&id) => Err(ModelError::UnknownToken { id, vocab: config.vocab }),
+            None => Ok(()),
         }
-        let mut parent = parent;
-        tokens
-            .iter()
-            .map(|&token| {
-                let node = self.push(parent, token)?;
-                parent = Some(node);
-                Ok(node)
-            })
-            .collect()
+    }
+
+    fn push(&mut self, parent: Option<NodeHandle>, token: TokenId) -> Result<NodeHandle, ModelError> {
+        self.check(parent, &[token])?;
+        Ok(self.kv.push(parent, token))
     }
 
     fn evaluate(&mut self, queries: &[Query<'_>]) -> Result<Vec<Distribution>, ModelError> {
@@ -138,9 +118,8 @@ impl Session for LocalSession<'_> {
             return Err(ModelError::UnknownToken { id, vocab });
         }
         let plan = self.plan(queries);
-        for &n in &plan {
-            self.kv.revive(n);
-        }
+        // Only what was asked for lives on; ancestors made again on the way go with it.
+        queries.iter().for_each(|q| self.kv.revive(q.node));
         let hidden = self.model.transformer.config.hidden;
         let mut answers: Vec<Option<Distribution>> = vec![None; queries.len()];
         for nodes in plan.chunks(BATCH) {

@@ -127,6 +127,29 @@ fn rows_that_nobody_needs_are_reused() {
 }
 
 #[test]
+fn rows_made_again_for_a_descendant_go_with_it() {
+    let model = tiny("llama", Backend::detect(), 1);
+    let mut session = model.local_session();
+    let chain = session.push_all(None, &[TokenId(2), TokenId(7), TokenId(9), TokenId(11)]).unwrap();
+    session.evaluate(&[Query::top(chain[3], 1)]).unwrap();
+    chain.iter().for_each(|&n| session.release(n));
+    assert_eq!(session.cached_rows(), 0);
+    // Asking below what was dropped computes all four rows again, for the asked node's sake alone.
+    session.evaluate(&[Query::top(chain[3], 1)]).unwrap();
+    assert_eq!(session.cached_rows(), 4);
+    session.release(chain[3]);
+    assert_eq!(session.cached_rows(), 0);
+}
+
+#[test]
+fn a_chain_that_does_not_fit_adds_no_node() {
+    let model = tiny("llama", Backend::detect(), 1);
+    let mut session = model.session().unwrap();
+    assert!(session.push_all(None, &[TokenId(1), TokenId(320)]).is_err());
+    assert_eq!(session.push(None, TokenId(1)).unwrap(), NodeHandle(0));
+}
+
+#[test]
 fn a_missing_or_misshapen_tensor_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let from = fixtures().join("tiny/llama");

@@ -49,6 +49,11 @@ impl Loaded {
         })
     }
 
+    /// What stands before every text of this model, in words.
+    pub fn front(&self) -> String {
+        self.model.bos().map_or_else(|| "no BOS".into(), |id| format!("BOS {} in front", self.text(id)))
+    }
+
     /// Text of a token.
     pub fn text(&self, id: TokenId) -> String {
         String::from_utf8_lossy(&self.model.token_bytes(id)).into_owned()

@@ -218,6 +218,16 @@ fn logprobs_guide_and_score_agree_with_each_other() {
     assert_eq!(shown["records"].as_array().unwrap().len(), 2);
     assert_eq!(shown["records"][0]["tokens"], 6);
 
+    // A prompt longer than what is looked at to tell the format.
+    let long = format!("{}\n", serde_json::json!({ "prompt": "x".repeat(9000), "response": "", "data": [] }));
+    std::fs::write(w.join("long.jsonl"), long).unwrap();
+    assert_eq!(json(w, &["show", "long.jsonl"])["records"][0]["tokens"], 0);
+    // What the model saw is said.
+    for args in [&["logprobs", "a", "-n", "1"][..], &["guide", "a", "--prefix", "b", "-n", "1"], &["score", "a"]] {
+        let text = ok(w, &[args, &["-m", "model"]].concat());
+        assert!(text.contains("BOS <bos> in front"), "{text}");
+    }
+
     // A prefix forced onto a prompt is scored as the same text is.
     let guided = json(w, &["guide", "the cat", "--join", " ", "--prefix", "is in", "-m", "model", "-n", "2"]);
     let scored = json(w, &["score", "the cat is in", "-m", "model"]);

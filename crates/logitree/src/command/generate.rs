@@ -227,7 +227,8 @@ pub fn report(
                 out.push_str(&totals_line("forced (>)", forced));
             }
             out.push_str(&totals_line("all", all));
-            out.push_str(&format!("ended by {}\n\n{}\n", generated.stop, response));
+            out.push_str(&format!("{}, {}; ended by {}\n", loaded.name, loaded.front(), generated.stop));
+            out.push_str(&format!("\n{response}\n"));
             terminal::print(&out)
         }
     }

@@ -5,7 +5,7 @@ use crate::cli::{self, Format, ModelOptions};
 use crate::{progress, setup, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use logitree_core::{LanguageModel, NodeHandle, Query, TokenId};
+use logitree_core::{LanguageModel, Query, TokenId};
 use serde_json::json;
 use std::path::Path;
 
@@ -61,7 +61,6 @@ pub fn run(args: ScoreArgs) -> Result<()> {
         bar.message(|| format!("{end} of {last} tokens"));
     }
     drop(bar);
-    nodes.iter().for_each(|&n: &NodeHandle| session.release(n));
     let totals = totals_of(&steps);
     let entropy = steps.iter().map(|s| s.entropy).sum::<f64>() / steps.len().max(1) as f64;
     match args.format {
@@ -84,7 +83,7 @@ pub fn run(args: ScoreArgs) -> Result<()> {
             let mut out = table(&loaded, &steps, args.top);
             out.push('\n');
             out.push_str(&totals_line("total", totals));
-            out.push_str(&format!("mean entropy {entropy:.4} nats\n"));
+            out.push_str(&format!("mean entropy {entropy:.4} nats; {}, {}\n", loaded.name, loaded.front()));
             if bos.is_none() {
                 let first = crate::export::text::visible(&loaded.text(tokens[0]));
                 out.push_str(&format!("not scored: the first token {first:?}, which has nothing before it (no BOS)\n"));

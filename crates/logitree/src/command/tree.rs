@@ -292,8 +292,7 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<(Loaded, Job)> {
 
 fn announce(loaded: &Loaded, job: &Job) {
     let n = job.prompt.len();
-    let bos = if job.header.prompt.bos { ", BOS included" } else { "" };
-    eprintln!("{} · {} · prompt of {n} tokens{bos}", loaded.name, job.header.engine);
+    eprintln!("{} · {} · prompt of {n} tokens, {}", loaded.name, job.header.engine, loaded.front());
 }
 
 /// What came of exploring.

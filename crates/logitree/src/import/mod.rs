@@ -34,7 +34,9 @@ pub fn open(path: &Path) -> Result<Document> {
             return Ok(Document::Run(Box::new(run(file)?)));
         }
         let one_object = before("\"metadata\"").min(before("\"tree\""));
-        if before("\"data\"").min(before("\"response\"")) < one_object {
+        // A record may begin with a long prompt, a tree never does.
+        let keys = ["\"prompt\"", "\"response\"", "\"data\""];
+        if keys.into_iter().map(before).min() < Some(one_object) {
             let (records, bad) = jsonl::read(file)?;
             return Ok(Document::Logprobs(records, bad));
         }
