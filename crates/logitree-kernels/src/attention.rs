@@ -14,9 +14,10 @@
 //! it does not matter which queries share a block, how the path is laid out in memory, or
 //! when its rows were written.
 
+use crate::buffer::Buffer;
 use crate::kv::{KvKind, KvPages};
 use crate::math::{exp, sum, tanh};
-use crate::matmul::{Compute, Panels, at_least};
+use crate::matmul::{Compute, Panels};
 use crate::ops::{RmsNorm, RopePairs, rope};
 use crate::simd::{LANES, Lanes, Simd, Task};
 use crate::team::Parts;
@@ -194,9 +195,9 @@ struct Chunk<'a> {
     /// `[queries][heads · head_dim]`, starting with the chunk's first.
     q: &'a [f32],
     visible: &'a [Visible<'a>],
-    tile: &'a mut Vec<Lanes<f32>>,
-    scores: &'a mut Vec<f32>,
-    acc: &'a mut Vec<f32>,
+    tile: &'a mut Buffer,
+    scores: &'a mut Buffer,
+    acc: &'a mut Buffer,
 }
 
 impl Task for Chunk<'_> {
@@ -206,13 +207,13 @@ impl Task for Chunk<'_> {
         let Chunk { shape, kv, kv_head, q, visible, tile, scores, acc } = self;
         let dim = shape.head_dim;
         let group = shape.heads / shape.kv_heads;
-        let tile = at_least(tile, dim);
+        let tile = tile.at_least(dim * LANES).as_chunks_mut::<LANES>().0;
         // Scores are indexed by position, from the first block that any query sees.
         let base = visible.iter().map(|v| v.start).min().unwrap_or(0) / LANES * LANES;
         let longest = visible.iter().map(|v| v.path.len()).max().unwrap_or(0);
         let stride = (longest - base).div_ceil(LANES) * LANES;
-        let scores = at_least(scores, visible.len() * group * stride);
-        let acc = at_least(acc, visible.len() * group * dim);
+        let scores = scores.at_least(visible.len() * group * stride);
+        let acc = acc.at_least(visible.len() * group * dim);
         acc.fill(0.0);
 
         let row = |kind, slot| &kv.row(shape.layer, kind, slot)[kv_head * dim..][..dim];

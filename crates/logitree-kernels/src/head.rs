@@ -8,12 +8,14 @@
 
 use crate::PackedMatrix;
 use crate::math::{exp, sum, tanh};
-use crate::matmul::{Compute, Panels, Strip, StripTiles, at_least};
+use crate::matmul::{Compute, Panels, Strip, strips};
 use crate::simd::{LANES, Simd, Task};
 use crate::team::{Parts, PerThread};
 
 /// Rows of the output matrix reduced together.
 const CHUNK: usize = 1024;
+/// Distance of two columns' chunks: not a power of two, or all columns would fall into the same cache sets.
+const STRIDE: usize = CHUNK + 2 * LANES;
 /// Columns whose logits are held at once.
 const COLUMNS: usize = 128;
 
@@ -112,7 +114,7 @@ fn batch(
                 unsafe { (scratch.get(thread), found.get(thread), sums.part(chunk * columns, columns)) };
             let rows = chunk_logits(backend, matrix, x, chunk, scratch);
             for column in 0..columns {
-                let row = &mut scratch.work[column * CHUNK..][..CHUNK];
+                let row = &mut scratch.work[column * STRIDE..][..CHUNK];
                 let first = (chunk * CHUNK) as u32;
                 sums[column] = backend.dispatch(Reduce {
                     logits: row,
@@ -150,7 +152,7 @@ fn batch(
         .collect()
 }
 
-/// Logits of one chunk for all columns into `scratch.work`, `[column][CHUNK]`; returns how many.
+/// Logits of one chunk for all columns into `scratch.work`, `[column][STRIDE]`; returns how many.
 fn chunk_logits(
     backend: crate::Backend,
     matrix: &PackedMatrix,
@@ -160,21 +162,11 @@ fn chunk_logits(
 ) -> usize {
     let first = chunk * CHUNK / LANES;
     let tiles = (CHUNK / LANES).min(matrix.tiles() - first);
-    let step = backend.dispatch(StripTiles { columns: x.columns() });
-    at_least(&mut scratch.work, x.columns() * CHUNK);
-    for t in (0..tiles).step_by(step) {
-        let n = step.min(tiles - t);
-        backend.dispatch(Strip {
-            matrix,
-            x,
-            tile: first + t,
-            tiles: n,
-            weights: &mut scratch.weights,
-            acc: &mut scratch.acc,
-        });
-        for (column, acc) in scratch.acc.chunks_exact(n * LANES).take(x.columns()).enumerate() {
-            scratch.work[column * CHUNK + t * LANES..][..n * LANES].copy_from_slice(acc);
-        }
+    let out = Parts::new(scratch.work.at_least(x.columns() * STRIDE));
+    for (tile, tiles) in strips(first, tiles, backend.tiles(x.columns())) {
+        let strip = Strip { matrix, x, tile, tiles, weights: &mut scratch.weights, acc: &mut scratch.acc };
+        // SAFETY: `out` is this thread's own.
+        unsafe { strip.run_into(backend, out, (tile - first) * LANES, STRIDE) };
     }
     CHUNK.min(matrix.rows() - chunk * CHUNK)
 }
@@ -202,7 +194,7 @@ fn wanted_logits(
         // SAFETY: `thread` is this thread's own index; each tile is handed out once.
         let (scratch, out) = unsafe { (scratch.get(thread), parts.part(i * size, size)) };
         let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
-        backend.dispatch(Strip { matrix, x, tile: tiles[i], tiles: 1, weights, acc });
+        Strip { matrix, x, tile: tiles[i], tiles: 1, weights, acc }.run(backend);
         backend.dispatch(Softcap { logits: &mut acc[..size], cap: softcap });
         out.copy_from_slice(&acc[..size]);
     });

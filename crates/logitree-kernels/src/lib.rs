@@ -13,6 +13,7 @@
 //! * [`Residual`], [`gated`]: what lies between.
 
 mod attention;
+mod buffer;
 mod dtype;
 mod head;
 mod kv;

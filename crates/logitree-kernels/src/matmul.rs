@@ -2,26 +2,27 @@
 //!
 //! ```text
 //! for strip of T tiles (16 T rows):            handed out to threads
-//!   for block of k that fits L1:
+//!   for block of k that fits the cache:
 //!     de-quantise the block into f32           paid once per batch
 //!     for group of C columns:
 //!       acc[C][T] += weights[k][T] · x[k][C]   C · T registers, k in order
 //! ```
 //!
 //! Tricks: (1) rows in lanes, so no lane is wasted on a narrow batch and no sum is horizontal;
-//! (2) activations packed `[k][C]`, so the inner loop reads two streams; (3) a narrow batch takes
-//! more tiles at once, to keep enough independent chains in flight; (4) accumulators pass through
-//! memory between blocks unrounded, so blocking does not change the sum; (5) the next block's packed bytes
-//! are prefetched during the products, or de-quantising would wait for memory.
+//! (2) activations packed as `[k][C]`, so the inner loop reads them as one stream; (3) T and C chosen for
+//! few loads per multiply-add: a neighbour on the same core takes load slots, not arithmetic;
+//! (4) accumulators pass through memory between blocks unrounded, so blocking does not change the sum;
+//! (5) the last block stores straight into the output.
 
+use crate::buffer::Buffer;
 use crate::simd::{LANES, Lanes, Simd, Task};
 use crate::team::{Parts, PerThread, Team};
 use crate::{Backend, PackedMatrix};
 
-/// f32 values of the de-quantised block kept in L1: 16 KiB.
-const BLOCK: usize = 4096;
-/// Most tiles taken at once.
-const MAX_TILES: usize = 8;
+/// f32 values of the de-quantised block: 32 KiB.
+const BLOCK: usize = 8192;
+/// Steps of `k` per turn of the innermost loop.
+const UNROLL: usize = 4;
 
 /// Threads, instruction set and scratch memory for running kernels.
 pub struct Compute {
@@ -34,21 +35,13 @@ pub struct Compute {
 #[derive(Default)]
 pub(crate) struct Scratch {
     /// De-quantised block, `[tile][k][16]`.
-    pub(crate) weights: Vec<Lanes<f32>>,
+    pub(crate) weights: Buffer,
     /// Accumulators of a strip, `[column][16 · tiles]`.
-    pub(crate) acc: Vec<f32>,
+    pub(crate) acc: Buffer,
     /// Whatever else a kernel needs.
-    pub(crate) work: Vec<f32>,
+    pub(crate) work: Buffer,
     /// More of it.
-    pub(crate) more: Vec<f32>,
-}
-
-/// Grows a buffer to `len` elements without clearing what is there.
-pub(crate) fn at_least<T: Clone + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
-    if buffer.len() < len {
-        buffer.resize(len, T::default());
-    }
-    &mut buffer[..len]
+    pub(crate) more: Buffer,
 }
 
 impl Compute {
@@ -82,39 +75,54 @@ impl Compute {
 /// neighbouring columns: `[group][k][columns of the group]`.
 #[derive(Default)]
 pub struct Panels {
+    shape: Shape,
+    data: Buffer,
+}
+
+/// How columns are grouped: the first `wider` groups have one column more than the others.
+#[derive(Clone, Copy, Default)]
+struct Shape {
     columns: usize,
     k: usize,
     groups: usize,
-    data: Vec<f32>,
+    width: usize,
+    wider: usize,
+}
+
+impl Shape {
+    fn new(columns: usize, k: usize, most: usize) -> Shape {
+        let groups = columns.div_ceil(most);
+        let (width, wider) = columns.checked_div(groups).map_or((0, 0), |width| (width, columns % groups));
+        Shape { columns, k, groups, width, wider }
+    }
+
+    /// First column and width of a group.
+    fn group(&self, g: usize) -> (usize, usize) {
+        (g * self.width + g.min(self.wider), self.width + usize::from(g < self.wider))
+    }
+
+    fn group_of(&self, column: usize) -> (usize, usize) {
+        let wide = self.wider * (self.width + 1);
+        self.group(if column < wide { column / (self.width + 1) } else { (column - self.wider) / self.width })
+    }
+
+    /// Where element `k0` of a column lies, and how far apart its elements are.
+    fn place(&self, column: usize, k0: usize) -> (usize, usize) {
+        let (first, width) = self.group_of(column);
+        (first * self.k + k0 * width + (column - first), width)
+    }
 }
 
 impl Panels {
     /// Takes this shape, keeping the allocation. The content is unspecified.
     pub fn reset(&mut self, compute: &Compute, columns: usize, k: usize) {
-        *self = Panels {
-            columns,
-            k,
-            groups: columns.div_ceil(compute.backend.cols()),
-            data: std::mem::take(&mut self.data),
-        };
-        at_least(&mut self.data, columns * k);
+        self.shape = Shape::new(columns, k, compute.backend.cols());
+        self.data.at_least(columns * k);
     }
 
     /// Number of activation vectors.
     pub fn columns(&self) -> usize {
-        self.columns
-    }
-
-    /// First column and width of a group; the first groups are one wider if it must be.
-    fn group(&self, g: usize) -> (usize, usize) {
-        let (width, wider) = (self.columns / self.groups, self.columns % self.groups);
-        (g * width + g.min(wider), width + usize::from(g < wider))
-    }
-
-    fn group_of(&self, column: usize) -> (usize, usize) {
-        let (width, wider) = (self.columns / self.groups, self.columns % self.groups);
-        let g = if column < wider * (width + 1) { column / (width + 1) } else { (column - wider) / width };
-        self.group(g)
+        self.shape.columns
     }
 
     /// Sets one activation vector, `[k]`.
@@ -126,29 +134,22 @@ impl Panels {
 
     /// Copies one activation vector out, `[k]`.
     pub fn get(&self, column: usize, x: &mut [f32]) {
-        assert!(column < self.columns && x.len() == self.k);
-        let (first, width) = self.group_of(column);
-        let group = &self.data[first * self.k..][..width * self.k];
-        for (x, row) in x.iter_mut().zip(group.chunks_exact(width)) {
-            *x = row[column - first];
+        assert!(column < self.shape.columns && x.len() == self.shape.k);
+        let (start, stride) = self.shape.place(column, 0);
+        for (x, value) in x.iter_mut().zip(self.data[start..].iter().step_by(stride)) {
+            *x = *value;
         }
     }
 
     /// For several threads writing different columns.
     pub(crate) fn writer(&mut self) -> PanelWriter<'_> {
-        let shape = Panels { columns: self.columns, k: self.k, groups: self.groups, data: Vec::new() };
-        PanelWriter { shape, data: Parts::new(&mut self.data) }
-    }
-
-    fn group_data(&self, g: usize) -> (&[f32], usize, usize) {
-        let (first, width) = self.group(g);
-        (&self.data[first * self.k..][..width * self.k], first, width)
+        PanelWriter { shape: self.shape, data: Parts::new(&mut self.data) }
     }
 }
 
 /// Writes columns of [`Panels`].
 pub(crate) struct PanelWriter<'a> {
-    shape: Panels,
+    shape: Shape,
     data: Parts<'a, f32>,
 }
 
@@ -159,12 +160,9 @@ impl PanelWriter<'_> {
     /// No two threads may write the same elements at the same time.
     pub(crate) unsafe fn set(&self, column: usize, k0: usize, x: &[f32]) {
         assert!(column < self.shape.columns && k0 + x.len() <= self.shape.k);
-        let (first, width) = self.shape.group_of(column);
-        let start = first * self.shape.k + k0 * width + (column - first);
-        for (i, &x) in x.iter().enumerate() {
-            // SAFETY: element by element, since columns of a group interleave; the caller keeps them apart.
-            unsafe { self.data.part(start + i * width, 1)[0] = x };
-        }
+        let (start, stride) = self.shape.place(column, k0);
+        // SAFETY: columns of a group interleave; the caller keeps elements apart.
+        unsafe { self.data.scatter(start, stride, x) };
     }
 }
 
@@ -181,146 +179,210 @@ pub struct Product<'a> {
 /// # Panics
 /// If shapes do not match.
 pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
-    if x.columns == 0 {
+    let columns = x.columns();
+    if columns == 0 {
         return;
     }
     let backend = compute.backend;
-    let strip = backend.dispatch(StripTiles { columns: x.columns });
+    let most = backend.tiles(columns);
     let targets: Vec<(&PackedMatrix, Parts<'_, f32>)> = products
         .iter_mut()
         .map(|p| {
-            assert_eq!(p.out.len(), x.columns * p.matrix.rows(), "output of a matrix product");
+            assert_eq!(p.out.len(), columns * p.matrix.rows(), "output of a matrix product");
             (p.matrix, Parts::new(p.out))
         })
         .collect();
-    let strips: Vec<(usize, usize)> =
-        (0..targets.len()).flat_map(|p| (0..targets[p].0.tiles()).step_by(strip).map(move |tile| (p, tile))).collect();
+    let work: Vec<(usize, usize, usize)> = (0..targets.len())
+        .flat_map(|p| strips(0, targets[p].0.tiles(), most).map(move |(tile, tiles)| (p, tile, tiles)))
+        .collect();
     let scratch = &compute.scratch;
-    compute.team.each(strips.len(), |thread, i| {
-        let (p, tile) = strips[i];
+    compute.team.each(work.len(), |thread, i| {
+        let (p, tile, tiles) = work[i];
         let (matrix, out) = targets[p];
-        let tiles = strip.min(matrix.tiles() - tile);
         // SAFETY: `thread` is this thread's own index.
         let scratch = unsafe { scratch.get(thread) };
-        backend.dispatch(Strip { matrix, x, tile, tiles, weights: &mut scratch.weights, acc: &mut scratch.acc });
-        let first = tile * LANES;
-        let rows = (tiles * LANES).min(matrix.rows() - first);
-        for (column, acc) in scratch.acc.chunks_exact(tiles * LANES).take(x.columns).enumerate() {
+        let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
+        let (first, stride) = (tile * LANES, matrix.rows());
+        let strip = Strip { matrix, x, tile, tiles, weights, acc };
+        if first + tiles * LANES <= stride {
             // SAFETY: strips cover disjoint rows.
-            unsafe { out.part(column * matrix.rows() + first, rows) }.copy_from_slice(&acc[..rows]);
+            unsafe { strip.run_into(backend, out, first, stride) };
+            return;
+        }
+        // The last tile is padded: only real rows may leave.
+        strip.run(backend);
+        for (column, acc) in scratch.acc.chunks_exact(tiles * LANES).take(columns).enumerate() {
+            // SAFETY: strips cover disjoint rows.
+            let out = unsafe { out.part(column * stride + first, stride - first) };
+            out.copy_from_slice(&acc[..out.len()]);
         }
     });
 }
 
-/// Tiles per strip for a batch of this width.
-pub(crate) struct StripTiles {
-    pub(crate) columns: usize,
+/// Cuts tiles `first .. first + count` into strips `(tile, tiles)` of at most `most`, a power of two;
+/// what remains at the end is cut into smaller powers of two.
+pub(crate) fn strips(first: usize, count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let end = first + count;
+    let mut tile = first;
+    std::iter::from_fn(move || {
+        let left = end - tile;
+        let tiles = if left >= most { most } else { left.checked_ilog2().map_or(0, |bits| 1 << bits) };
+        tile += tiles;
+        (tiles > 0).then(|| (tile - tiles, tiles))
+    })
 }
 
-impl Task for StripTiles {
-    type Output = usize;
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> usize {
-        // Enough chains to hide the latency of an FMA, within the register file.
-        match self.columns {
-            1 | 2 => (4 * S::TILES).min(MAX_TILES),
-            3..=5 => 2 * S::TILES,
-            _ => S::TILES,
+impl Backend {
+    /// Tiles per strip for a batch of this width.
+    pub(crate) fn tiles(self, columns: usize) -> usize {
+        struct Tiles(usize);
+        impl Task for Tiles {
+            type Output = usize;
+            #[inline(always)]
+            fn run<S: Simd>(self, _: S) -> usize {
+                S::tiles(self.0)
+            }
         }
+        self.dispatch(Tiles(columns))
     }
 }
 
-/// Computes `tiles` tiles for all columns into `acc`, `[column][16 · tiles]`.
+/// Computes `tiles` tiles (1, 2, 4 or 8) for all columns.
 pub(crate) struct Strip<'a> {
     pub(crate) matrix: &'a PackedMatrix,
     pub(crate) x: &'a Panels,
     pub(crate) tile: usize,
     pub(crate) tiles: usize,
-    pub(crate) weights: &'a mut Vec<Lanes<f32>>,
-    pub(crate) acc: &'a mut Vec<f32>,
+    pub(crate) weights: &'a mut Buffer,
+    pub(crate) acc: &'a mut Buffer,
 }
 
-impl Task for Strip<'_> {
+impl Strip<'_> {
+    /// Into `acc`, `[column][16 · tiles]`.
+    pub(crate) fn run(self, backend: Backend) {
+        backend.dispatch(RunStrip { strip: self, out: None });
+    }
+
+    /// Into `out[column · stride + start ..][.. 16 · tiles]`; `acc` is only scratch.
+    ///
+    /// # Safety
+    /// No other thread may touch these elements.
+    pub(crate) unsafe fn run_into(self, backend: Backend, out: Parts<'_, f32>, start: usize, stride: usize) {
+        backend.dispatch(RunStrip { strip: self, out: Some((out, start, stride)) });
+    }
+}
+
+/// See [`Strip`]; parts of the output that nobody else touches, as `(out, start, stride)`.
+struct RunStrip<'a, 'b> {
+    strip: Strip<'a>,
+    out: Option<(Parts<'b, f32>, usize, usize)>,
+}
+
+impl Task for RunStrip<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Strip { matrix, x, tile, tiles, weights, acc } = self;
-        assert_eq!(matrix.cols(), x.k, "inner dimension of a matrix product");
-        let weights = at_least(weights, BLOCK / LANES);
-        let acc = at_least(acc, x.columns * tiles * LANES);
-        acc.fill(0.0);
-        let block = BLOCK / (LANES * tiles.next_power_of_two());
-        for k0 in (0..x.k).step_by(block) {
-            let k = block.min(x.k - k0);
+        let Strip { matrix, x, tile, tiles, weights, acc } = self.strip;
+        let shape = x.shape;
+        assert_eq!(matrix.cols(), shape.k, "inner dimension of a matrix product");
+        let weights = weights.at_least(BLOCK).as_chunks_mut::<LANES>().0;
+        let size = tiles * LANES;
+        let acc = acc.at_least(shape.columns * size);
+        let block = BLOCK / size;
+        for k0 in (0..shape.k).step_by(block) {
+            let k = block.min(shape.k - k0);
             for t in 0..tiles {
                 matrix.decode(s, tile + t, k0, &mut weights[t * k..(t + 1) * k]);
             }
-            // What is de-quantised next: this strip's next block, or the next strip's first.
-            let (next_tile, next_k) = if k0 + k < x.k { (tile, k0 + k) } else { (tile + tiles, 0) };
-            for g in 0..x.groups {
-                // Its bytes are fetched while this block is multiplied, a share before each group.
-                for t in 0..tiles {
-                    let bytes = matrix.packed(next_tile + t, next_k, block);
-                    let (from, to) = (bytes.len() * g / x.groups, bytes.len() * (g + 1) / x.groups);
-                    bytes[from..to].iter().step_by(64).for_each(|b| s.prefetch(b));
-                }
-                let (data, first, width) = x.group_data(g);
-                micro(
-                    s,
-                    tiles,
-                    width,
-                    Streams {
-                        weights: &weights[..tiles * k],
-                        x: &data[k0 * width..(k0 + k) * width],
-                        k,
-                        acc: &mut acc[first * tiles * LANES..(first + width) * tiles * LANES],
-                    },
-                );
+            let last = k0 + k == shape.k;
+            for g in 0..shape.groups {
+                let (first, width) = shape.group(g);
+                let streams = Streams {
+                    weights: &weights[..k * tiles],
+                    x: &x.data[first * shape.k + k0 * width..][..k * width],
+                    resume: k0 > 0,
+                    acc: &mut acc[first * size..(first + width) * size],
+                    out: self.out.filter(|_| last).map(|(out, start, stride)| (out, start + first * stride, stride)),
+                };
+                micro(s, tiles, width, streams);
             }
         }
     }
 }
 
-/// Operands of the micro-kernel: weights `[T][k][16]`, activations `[k][C]`, accumulators `[C][T][16]`.
-struct Streams<'a> {
+/// Operands of the micro-kernel.
+struct Streams<'a, 'b> {
+    /// `[T][k][16]`.
     weights: &'a [Lanes<f32>],
+    /// `[k][C]`.
     x: &'a [f32],
-    k: usize,
+    /// Whether the sums go on from `acc` or start at zero.
+    resume: bool,
+    /// `[C][T][16]`.
     acc: &'a mut [f32],
+    /// Where the sums go instead of `acc`: `out[start + c · stride ..]`.
+    out: Option<(Parts<'b, f32>, usize, usize)>,
 }
 
-struct Micro<'a, const T: usize, const C: usize>(Streams<'a>);
+struct Micro<'a, 'b, const T: usize, const C: usize>(Streams<'a, 'b>);
 
-impl<const T: usize, const C: usize> Task for Micro<'_, T, C> {
+impl<const T: usize, const C: usize> Task for Micro<'_, '_, T, C> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Streams { weights, x, k, acc } = self.0;
-        assert!(weights.len() == T * k && x.len() == k * C && acc.len() == C * T * LANES);
+        let Streams { weights, x, resume, acc, out } = self.0;
         let memory = acc.as_chunks_mut::<LANES>().0;
+        assert!(memory.len() == C * T);
         let mut acc = [[s.splat(0.0); T]; C];
-        for c in 0..C {
-            for t in 0..T {
-                acc[c][t] = s.load(&memory[c * T + t]);
-            }
-        }
-        for i in 0..k {
-            let mut w = [s.splat(0.0); T];
-            for t in 0..T {
-                // SAFETY: i < k and t < T, and the slice has T · k elements.
-                w[t] = s.load(unsafe { weights.get_unchecked(t * k + i) });
-            }
+        if resume {
             for c in 0..C {
-                // SAFETY: i < k and c < C, and the slice has k · C elements.
-                let x = s.splat(unsafe { *x.get_unchecked(i * C + c) });
                 for t in 0..T {
-                    acc[c][t] = s.fma(w[t], x, acc[c][t]);
+                    acc[c][t] = s.load(&memory[c * T + t]);
                 }
             }
         }
-        for c in 0..C {
-            for t in 0..T {
-                s.store(&mut memory[c * T + t], acc[c][t]);
+        let x = x.as_chunks::<C>().0;
+        let k = x.len();
+        assert!(weights.len() == T * k);
+        let (unrolled, rest) = x.as_chunks::<UNROLL>();
+        // A macro, not a closure: a closure may not inline and is then not compiled for the instruction set.
+        macro_rules! step {
+            ($i:expr, $x:expr) => {
+                let (i, x) = ($i, &$x);
+                let mut w = [s.splat(0.0); T];
+                for t in 0..T {
+                    // SAFETY: t < T and i < k, and there are T · k weights (checked above).
+                    w[t] = s.load(unsafe { weights.get_unchecked(t * k + i) });
+                }
+                for c in 0..C {
+                    let x = s.splat(x[c]);
+                    for t in 0..T {
+                        acc[c][t] = s.fma(w[t], x, acc[c][t]);
+                    }
+                }
+            };
+        }
+        for (i, x) in unrolled.iter().enumerate() {
+            for u in 0..UNROLL {
+                step!(i * UNROLL + u, x[u]);
+            }
+        }
+        for (i, x) in rest.iter().enumerate() {
+            step!(unrolled.len() * UNROLL + i, x);
+        }
+        if let Some((out, start, stride)) = out {
+            for c in 0..C {
+                // SAFETY: the maker of `Streams` vouches for these elements.
+                let to = unsafe { out.part(start + c * stride, T * LANES) }.as_chunks_mut::<LANES>().0;
+                for t in 0..T {
+                    s.store(&mut to[t], acc[c][t]);
+                }
+            }
+        } else {
+            for c in 0..C {
+                for t in 0..T {
+                    s.store(&mut memory[c * T + t], acc[c][t]);
+                }
             }
         }
     }
@@ -328,35 +390,19 @@ impl<const T: usize, const C: usize> Task for Micro<'_, T, C> {
 
 /// Runs the micro-kernel for `tiles` × `columns`.
 #[inline(always)]
-fn micro<S: Simd>(s: S, tiles: usize, columns: usize, streams: Streams<'_>) {
+fn micro<S: Simd>(s: S, tiles: usize, columns: usize, streams: Streams<'_, '_>) {
     macro_rules! pick {
         ($($t:literal: $($c:literal)+;)+) => {
             match (tiles, columns) {
                 $($(($t, $c) => s.vectorize(Micro::<$t, $c>(streams)),)+)+
-                _ => odd_tiles(s, tiles, columns, streams),
+                _ => unreachable!("{tiles} tiles x {columns} columns"),
             }
         };
     }
     pick! {
-        1: 1 2 3 4 5 6 7 8 9 10 11 12;
-        2: 1 2 3 4 5 6 7 8 9 10 11 12;
-        4: 1 2 3 4 5;
+        1: 1 2 3 4 5 6;
+        2: 1 2 3 4 5 6;
+        4: 1 2 3 4 5 6;
         8: 1 2;
-    }
-}
-
-/// The last strip of a matrix may hold 3, 5, 6 or 7 tiles: one at a time.
-fn odd_tiles<S: Simd>(s: S, tiles: usize, columns: usize, streams: Streams<'_>) {
-    let Streams { weights, x, k, acc } = streams;
-    let mut one = [0.0; 12 * LANES];
-    for t in 0..tiles {
-        for c in 0..columns {
-            one[c * LANES..][..LANES].copy_from_slice(&acc[(c * tiles + t) * LANES..][..LANES]);
-        }
-        let acc_t = &mut one[..columns * LANES];
-        micro(s, 1, columns, Streams { weights: &weights[t * k..(t + 1) * k], x, k, acc: acc_t });
-        for c in 0..columns {
-            acc[(c * tiles + t) * LANES..][..LANES].copy_from_slice(&one[c * LANES..][..LANES]);
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Norms, activations and rotary embeddings: everything between the matrix products.
 
 use crate::math::{Binary, exp, map2, sum, tanh, vectors};
-use crate::matmul::{Compute, Panels, at_least};
+use crate::matmul::{Compute, Panels};
 use crate::simd::{Simd, Task};
 use crate::team::Parts;
 
@@ -79,7 +79,7 @@ impl Residual<'_> {
             // SAFETY: each column is handed out once; `thread` is this thread's own index.
             let (x, y, scratch) =
                 unsafe { (x.part(column * k, k), y.as_ref().map(|y| y.part(column * k, k)), scratch.get(thread)) };
-            let out = at_least(&mut scratch.work, k);
+            let out = scratch.work.at_least(k);
             backend.dispatch(ResidualColumn { x, y, post, next, out });
             // SAFETY: as above.
             unsafe { writer.set(column, 0, out) };

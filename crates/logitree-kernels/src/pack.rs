@@ -16,6 +16,7 @@
 //!
 //! It holds the same bits as the file, so it is as large (K formats: 3 % larger).
 
+use crate::buffer::Memory;
 use crate::quant::{Block, Layout, unpack};
 use crate::simd::{LANES, Lanes, Simd, Task};
 use crate::team::Parts;
@@ -27,13 +28,8 @@ pub struct PackedMatrix {
     rows: usize,
     cols: usize,
     tile_bytes: usize,
-    data: Vec<Line>,
+    data: Memory,
 }
-
-/// A cache line, for alignment.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
 
 /// Why a matrix cannot be packed.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +47,9 @@ pub enum PackError {
         /// Bytes given.
         bytes: usize,
     },
+    /// The system has no memory for it.
+    #[error("no memory for the packed weights: {0}")]
+    Memory(#[from] std::io::Error),
 }
 
 fn block_bytes(dtype: DType) -> usize {
@@ -89,8 +88,8 @@ impl PackedMatrix {
         }
         let tiles = rows.div_ceil(LANES);
         let tile_bytes = cols / dtype.block_len() * block_bytes(dtype);
-        let mut data = vec![Line([0; 64]); (tiles * tile_bytes).div_ceil(64)];
-        let parts = Parts::new(bytes_of_mut(&mut data));
+        let mut data = Memory::zeroed(tiles * tile_bytes)?;
+        let parts = Parts::new(&mut data);
         compute.team.each(tiles, |_, tile| {
             // SAFETY: each tile is handed out once, and tiles do not overlap.
             let out = unsafe { parts.part(tile * tile_bytes, tile_bytes) };
@@ -113,28 +112,18 @@ impl PackedMatrix {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.data.len() * 64
+        self.data.len()
     }
 
     pub(crate) fn tiles(&self) -> usize {
         self.rows.div_ceil(LANES)
     }
 
-    /// Packed bytes of columns `k0 .. k0 + k` of a tile, blocks taken whole; nothing past the end.
-    pub(crate) fn packed(&self, tile: usize, k0: usize, k: usize) -> &[u8] {
-        if tile >= self.tiles() {
-            return &[];
-        }
-        let per_column = |k: usize| k * self.tile_bytes / self.cols;
-        let (start, end) = (per_column(k0.min(self.cols)), per_column((k0 + k).min(self.cols)));
-        &bytes_of(&self.data)[tile * self.tile_bytes..][start..end]
-    }
-
     /// De-quantises columns `k0 .. k0 + out.len()` of a tile; both must be multiples of 32 for
     /// quantised formats.
     #[inline(always)]
     pub(crate) fn decode<S: Simd>(&self, s: S, tile: usize, k0: usize, out: &mut [Lanes<f32>]) {
-        let bytes = &bytes_of(&self.data)[tile * self.tile_bytes..][..self.tile_bytes];
+        let bytes = &self.data[tile * self.tile_bytes..][..self.tile_bytes];
         macro_rules! groups {
             ($low:literal, $high:literal) => {
                 s.vectorize(DecodeGroups::<$low, $high> { dtype: self.dtype, bytes, k0, out })
@@ -150,16 +139,6 @@ impl PackedMatrix {
             DType::Q6_K => groups!(4, 2),
         }
     }
-}
-
-fn bytes_of(lines: &[Line]) -> &[u8] {
-    // SAFETY: `Line` is 64 plain bytes without padding.
-    unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * 64) }
-}
-
-fn bytes_of_mut(lines: &mut [Line]) -> &mut [u8] {
-    // SAFETY: `Line` is 64 plain bytes without padding, and any bytes are valid.
-    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * 64) }
 }
 
 /// Packs up to 16 rows into one tile.

@@ -225,6 +225,21 @@ impl<'a, T> Parts<'a, T> {
     }
 }
 
+impl<T: Copy> Parts<'_, T> {
+    /// Writes `values` to `start`, `start + stride`, …
+    ///
+    /// # Safety
+    /// No live part may hold these elements, and no other thread may touch them.
+    pub(crate) unsafe fn scatter(&self, start: usize, stride: usize, values: &[T]) {
+        let Some(last) = values.len().checked_sub(1) else { return };
+        assert!(start + last * stride < self.len, "scatter {start}+{last}*{stride} of {}", self.len);
+        for (i, &value) in values.iter().enumerate() {
+            // SAFETY: at most the last index, which lies within the slice (checked above).
+            unsafe { self.start.add(start + i * stride).write(value) };
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -63,7 +63,16 @@ impl Simd for Avx2 {
     type F = F;
     type I = I;
     const COLS: usize = 6;
-    const TILES: usize = 1;
+
+    #[inline(always)]
+    fn tiles(columns: usize) -> usize {
+        match columns {
+            1 => 4,
+            2 | 3 => 2,
+            // 12 accumulators, 2 registers of weights and an activation: 15 of 16.
+            _ => 1,
+        }
+    }
 
     fn vectorize<T: Task>(self, task: T) -> T::Output {
         unsafe { enter(self, task) }

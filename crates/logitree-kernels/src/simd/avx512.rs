@@ -27,8 +27,13 @@ fn enter<T: Task>(simd: Avx512, task: T) -> T::Output {
 impl Simd for Avx512 {
     type F = __m512;
     type I = __m512i;
-    const COLS: usize = 12;
-    const TILES: usize = 2;
+    const COLS: usize = 6;
+
+    #[inline(always)]
+    fn tiles(columns: usize) -> usize {
+        // 24 accumulators, 4 weights and an activation fill the 32 registers; narrow batches need more chains.
+        if columns <= 2 { 8 } else { 4 }
+    }
 
     fn vectorize<T: Task>(self, task: T) -> T::Output {
         unsafe { enter(self, task) }

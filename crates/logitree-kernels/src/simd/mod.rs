@@ -28,10 +28,11 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     type F: Copy;
     /// 16 i32 lanes.
     type I: Copy;
-    /// Most activation columns the micro-kernel keeps in registers beside [`Simd::TILES`] tiles.
+    /// Most activation columns the micro-kernel keeps in registers beside its tiles.
     const COLS: usize;
-    /// Weight tiles the micro-kernel takes at once when the batch is wide.
-    const TILES: usize;
+    /// Weight tiles the micro-kernel takes at once for a batch of this width: enough chains to hide the
+    /// latency of an FMA, few enough for the registers, and as few loads per FMA as that allows.
+    fn tiles(columns: usize) -> usize;
 
     /// Runs a task in a function compiled for this instruction set.
     fn vectorize<T: Task>(self, task: T) -> T::Output;

@@ -46,7 +46,16 @@ impl Simd for Neon {
     type F = F;
     type I = I;
     const COLS: usize = 6;
-    const TILES: usize = 1;
+
+    #[inline(always)]
+    fn tiles(columns: usize) -> usize {
+        match columns {
+            1 => 4,
+            2 | 3 => 2,
+            // 24 accumulators, 4 registers of weights and an activation: 29 of 32.
+            _ => 1,
+        }
+    }
 
     fn vectorize<T: Task>(self, task: T) -> T::Output {
         unsafe { enter(self, task) }

@@ -20,7 +20,11 @@ impl Simd for Scalar {
     type F = Lanes<f32>;
     type I = Lanes<i32>;
     const COLS: usize = 6;
-    const TILES: usize = 1;
+
+    #[inline(always)]
+    fn tiles(_: usize) -> usize {
+        1
+    }
 
     fn vectorize<T: Task>(self, task: T) -> T::Output {
         task.run(self)
