@@ -74,10 +74,8 @@ impl Transformer {
         let mut pack = |role, layer, rows, cols| {
             let view = weights.tensor(role, layer)?;
             view.expect_shape(rows, cols)?;
-            let packed = PackedMatrix::pack(compute, view.dtype, rows, cols, view.data)
-                .map_err(|e| WeightsError::tensor(&view, e.to_string()));
-            weights.release_pages(&view);
-            packed
+            PackedMatrix::pack_in_parts(compute, view.dtype, rows, cols, view.data, |read| weights.release_pages(read))
+                .map_err(|e| WeightsError::tensor(&view, e.to_string()))
         };
         let vector = |role, layer, len| vector(weights, role, layer, len);
         let norm = |role, layer, len| {
@@ -129,11 +127,9 @@ impl Transformer {
         Ok(Transformer { layers, output_norm, output, angles, config })
     }
 
-    /// Bytes of packed weights.
-    pub(crate) fn bytes(&self) -> usize {
-        let layer =
-            |l: &Layer| [&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down].map(|m| m.bytes()).iter().sum::<usize>();
-        self.output.bytes() + self.layers.iter().map(layer).sum::<usize>()
+    /// Matrices of the layers.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = &PackedMatrix> {
+        self.layers.iter().flat_map(|l| [&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down])
     }
 
     /// Width of a key or value row.

@@ -15,5 +15,5 @@ pub mod tokenizer;
 pub mod weights;
 
 pub use logitree_kernels::{Backend, Compute};
-pub use model::{LoadError, LocalModel, tokenizer_of};
+pub use model::{Cost, LoadError, LocalModel, tokenizer_of};
 pub use session::LocalSession;

@@ -59,6 +59,19 @@ pub fn tokenizer_of(weights: &Weights) -> Result<Tokenizer, TokenizerError> {
     })
 }
 
+/// Weights that every token is multiplied with, and the memory they take.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// Weights of all layers: a token needs twice as many floating-point operations.
+    pub layers: usize,
+    /// Weights of the output matrix.
+    pub output: usize,
+    /// Bytes of the layers' weights in memory.
+    pub layer_bytes: usize,
+    /// Bytes of the output matrix in memory.
+    pub output_bytes: usize,
+}
+
 /// A model that runs in this process.
 pub struct LocalModel {
     pub(crate) transformer: Transformer,
@@ -132,9 +145,20 @@ impl LocalModel {
         ChatTemplate::of_model(gguf.str("tokenizer.chat_template"), name, bos.as_deref(), eos.as_deref())
     }
 
-    /// Bytes of weights in memory.
-    pub fn resident_bytes(&self) -> usize {
-        self.transformer.bytes()
+    /// What a token costs, attention aside.
+    pub fn cost(&self) -> Cost {
+        let (mut layers, mut bytes) = (0, 0);
+        for m in self.transformer.matrices() {
+            layers += m.rows() * m.cols();
+            bytes += m.bytes();
+        }
+        let output = &self.transformer.output;
+        Cost { layers, output: output.rows() * output.cols(), layer_bytes: bytes, output_bytes: output.bytes() }
+    }
+
+    /// Runs work on the model's own threads, as the probes of a benchmark do.
+    pub fn with_compute<R>(&self, work: impl FnOnce(&mut Compute) -> R) -> R {
+        work(&mut self.compute())
     }
 
     /// Instruction set and threads, for reports: `avx2, 2 threads`.

@@ -292,6 +292,8 @@ impl Task for Transpose<'_> {
 
 /// Columns of one call of an inner kernel.
 const WIDE: usize = 4;
+/// Vectors of a value row taken at once.
+const PIECE: usize = 4;
 
 /// Cuts a range into pieces of at most [`WIDE`]: `f(first, count)`.
 #[inline(always)]
@@ -383,22 +385,47 @@ struct Weigh<'a> {
 impl Task for Weigh<'_> {
     type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        for d in (0..self.dim).step_by(LANES) {
-            let mut acc = [s.splat(0.0); WIDE];
-            for c in 0..self.n {
-                acc[c] = s.load(lanes(&self.acc[c * self.dim + d..]));
+    fn run<S: Simd>(mut self, s: S) {
+        // Rows are read a few lines at a time rather than one: neighbouring lines come together, and a
+        // probability is spread over several of them.
+        let wide = self.dim / (PIECE * LANES) * (PIECE * LANES);
+        for d in (0..wide).step_by(PIECE * LANES) {
+            self.piece::<S, PIECE>(s, d);
+        }
+        for d in (wide..self.dim).step_by(LANES) {
+            self.piece::<S, 1>(s, d);
+        }
+    }
+}
+
+impl Weigh<'_> {
+    /// Elements `d .. d + 16 N`.
+    #[inline(always)]
+    fn piece<S: Simd, const N: usize>(&mut self, s: S, d: usize) {
+        let mut acc = [[s.splat(0.0); N]; WIDE];
+        for c in 0..self.n {
+            let from = self.acc[c * self.dim + d..][..N * LANES].as_chunks().0;
+            for j in 0..N {
+                acc[c][j] = s.load(&from[j]);
             }
-            for i in self.from..self.to {
-                let v = s.load(lanes(&self.values[i][d..]));
-                for c in 0..WIDE {
-                    acc[c] = s.fma(v, s.splat(self.p[c][i]), acc[c]);
+        }
+        for i in self.from..self.to {
+            let row = self.values[i][d..][..N * LANES].as_chunks().0;
+            let mut v = [s.splat(0.0); N];
+            for j in 0..N {
+                v[j] = s.load(&row[j]);
+            }
+            for c in 0..WIDE {
+                let p = s.splat(self.p[c][i]);
+                for j in 0..N {
+                    acc[c][j] = s.fma(v[j], p, acc[c][j]);
                 }
             }
-            for c in 0..self.n {
-                if let Some(out) = self.acc[c * self.dim + d..].first_chunk_mut() {
-                    s.store(out, acc[c]);
-                }
+        }
+        for c in 0..self.n {
+            let to = self.acc[c * self.dim + d..][..N * LANES].as_chunks_mut().0;
+            for j in 0..N {
+                s.store(&mut to[j], acc[c][j]);
             }
         }
     }

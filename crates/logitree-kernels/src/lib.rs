@@ -33,7 +33,7 @@ pub use kv::{KvPages, PAGE_ROWS};
 pub use matmul::{Compute, Panels, Product, matmul};
 pub use ops::{Gate, Residual, RmsNorm, RopePairs, gated};
 pub use pack::{PackError, PackedMatrix};
-pub use probe::multiply_add;
+pub use probe::{Stream, multiply_add, read};
 pub use quant::dequantise_row;
 pub use simd::Backend;
 pub use team::Team;

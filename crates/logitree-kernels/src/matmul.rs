@@ -12,7 +12,8 @@
 //! (2) activations packed as `[k][C]`, so the inner loop reads them as one stream; (3) T and C chosen for
 //! few loads per multiply-add: a neighbour on the same core takes load slots, not arithmetic;
 //! (4) accumulators pass through memory between blocks unrounded, so blocking does not change the sum;
-//! (5) the last block stores straight into the output.
+//! (5) the last block stores straight into the output; (6) the next block's bytes are fetched during the
+//! products, a line per turn of the loop, or de-quantising would wait for memory.
 
 use crate::buffer::Buffer;
 use crate::simd::{LANES, Lanes, Simd, Task};
@@ -297,7 +298,11 @@ impl Task for RunStrip<'_, '_> {
             let last = k0 + k == shape.k;
             for g in 0..shape.groups {
                 let (first, width) = shape.group(g);
+                // Each group fetches what one tile needs next: this strip's next block or the next strip's first.
+                let (next, k1) = if last { (tile + tiles, 0) } else { (tile, k0 + k) };
+                let ahead = if g < tiles { matrix.packed(next + g, k1, block) } else { &[] };
                 let streams = Streams {
+                    ahead,
                     weights: &weights[..k * tiles],
                     x: &x.data[first * shape.k + k0 * width..][..k * width],
                     resume: k0 > 0,
@@ -316,6 +321,8 @@ struct Streams<'a, 'b> {
     weights: &'a [Lanes<f32>],
     /// `[k][C]`.
     x: &'a [f32],
+    /// Bytes that will be needed soon.
+    ahead: &'a [u8],
     /// Whether the sums go on from `acc` or start at zero.
     resume: bool,
     /// `[C][T][16]`.
@@ -330,7 +337,7 @@ impl<const T: usize, const C: usize> Task for Micro<'_, '_, T, C> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Streams { weights, x, resume, acc, out } = self.0;
+        let Streams { weights, x, ahead, resume, acc, out } = self.0;
         let memory = acc.as_chunks_mut::<LANES>().0;
         assert!(memory.len() == C * T);
         let mut acc = [[s.splat(0.0); T]; C];
@@ -362,7 +369,9 @@ impl<const T: usize, const C: usize> Task for Micro<'_, '_, T, C> {
                 }
             };
         }
+        let (fetch, pace) = (ahead.as_ptr(), ahead.len() / unrolled.len().max(1));
         for (i, x) in unrolled.iter().enumerate() {
+            s.prefetch(fetch.wrapping_add(i * pace));
             for u in 0..UNROLL {
                 step!(i * UNROLL + u, x[u]);
             }

@@ -22,6 +22,9 @@ use crate::simd::{LANES, Lanes, Simd, Task};
 use crate::team::Parts;
 use crate::{Compute, DType};
 
+/// Packed bytes written between two reports of progress.
+const PART: usize = 16 << 20;
+
 /// A matrix `[rows, cols]` ready for products with activations.
 pub struct PackedMatrix {
     dtype: DType,
@@ -81,6 +84,19 @@ impl PackedMatrix {
         cols: usize,
         bytes: &[u8],
     ) -> Result<PackedMatrix, PackError> {
+        PackedMatrix::pack_in_parts(compute, dtype, rows, cols, bytes, |_| ())
+    }
+
+    /// As [`PackedMatrix::pack`]; calls `done` with each part of `bytes` that has been read, so that a mapped file need
+    /// not be in memory beside its packed form.
+    pub fn pack_in_parts(
+        compute: &mut Compute,
+        dtype: DType,
+        rows: usize,
+        cols: usize,
+        bytes: &[u8],
+        mut done: impl FnMut(&[u8]),
+    ) -> Result<PackedMatrix, PackError> {
         let size_error = || PackError::Size { rows, cols, dtype, bytes: bytes.len() };
         let row_bytes = dtype.row_bytes(cols).ok_or_else(size_error)?;
         if row_bytes.checked_mul(rows) != Some(bytes.len()) || rows == 0 || cols == 0 {
@@ -89,14 +105,19 @@ impl PackedMatrix {
         let tiles = rows.div_ceil(LANES);
         let tile_bytes = cols / dtype.block_len() * block_bytes(dtype);
         let mut data = Memory::zeroed(tiles * tile_bytes)?;
-        let parts = Parts::new(&mut data);
-        compute.team.each(tiles, |_, tile| {
-            // SAFETY: each tile is handed out once, and tiles do not overlap.
-            let out = unsafe { parts.part(tile * tile_bytes, tile_bytes) };
-            let first = tile * LANES;
-            let last = (first + LANES).min(rows);
-            pack_tile(dtype, &bytes[first * row_bytes..last * row_bytes], row_bytes, out);
-        });
+        let part_tiles = (PART / tile_bytes).max(1);
+        for (part, packed) in bytes.chunks(part_tiles * LANES * row_bytes).zip(data.chunks_mut(part_tiles * tile_bytes))
+        {
+            let packed = Parts::new(packed);
+            let tiles = part.len().div_ceil(LANES * row_bytes);
+            compute.team.each(tiles, |_, tile| {
+                // SAFETY: each tile is handed out once, and tiles do not overlap.
+                let out = unsafe { packed.part(tile * tile_bytes, tile_bytes) };
+                let rows = &part[tile * LANES * row_bytes..];
+                pack_tile(dtype, &rows[..rows.len().min(LANES * row_bytes)], row_bytes, out);
+            });
+            done(part);
+        }
         Ok(PackedMatrix { dtype, rows, cols, tile_bytes, data })
     }
 
@@ -117,6 +138,15 @@ impl PackedMatrix {
 
     pub(crate) fn tiles(&self) -> usize {
         self.rows.div_ceil(LANES)
+    }
+
+    /// Packed bytes of columns `k0 .. k0 + k` of a tile, roughly; none past the end of the matrix.
+    pub(crate) fn packed(&self, tile: usize, k0: usize, k: usize) -> &[u8] {
+        if tile >= self.tiles() {
+            return &[];
+        }
+        let [from, to] = [k0, k0 + k].map(|k| k.min(self.cols) * self.tile_bytes / self.cols);
+        &self.data[tile * self.tile_bytes..][from..to]
     }
 
     /// De-quantises columns `k0 .. k0 + out.len()` of a tile; both must be multiples of 32 for
@@ -144,13 +174,10 @@ impl PackedMatrix {
 /// Packs up to 16 rows into one tile.
 fn pack_tile(dtype: DType, rows: &[u8], row_bytes: usize, out: &mut [u8]) {
     let Some(layout) = Layout::of(dtype) else {
-        let size = dtype.block_bytes();
-        for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
-            for (k, element) in row.chunks_exact(size).enumerate() {
-                out[(k * LANES + lane) * size..][..size].copy_from_slice(element);
-            }
-        }
-        return;
+        return match dtype.block_bytes() {
+            2 => pack_elements::<2>(rows, row_bytes, out),
+            _ => pack_elements::<4>(rows, row_bytes, out),
+        };
     };
     let mut blocks: [Block; LANES] = Default::default();
     for (b, out) in out.chunks_exact_mut(block_bytes(dtype)).enumerate() {
@@ -170,6 +197,16 @@ fn pack_tile(dtype: DType, rows: &[u8], row_bytes: usize, out: &mut [u8]) {
     }
 }
 
+/// Packs elements of `N` bytes.
+fn pack_elements<const N: usize>(rows: &[u8], row_bytes: usize, out: &mut [u8]) {
+    let out = out.as_chunks_mut::<N>().0;
+    for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
+        for (element, out) in row.as_chunks::<N>().0.iter().zip(out[lane..].iter_mut().step_by(LANES)) {
+            *out = *element;
+        }
+    }
+}
+
 /// Packs columns `32 g .. 32 g + 32` of a block.
 fn pack_group(layout: &Layout, blocks: &[Block; LANES], g: usize, out: &mut [u8]) {
     let (scales, codes) = out.split_at_mut(scale_bytes(layout));
@@ -183,12 +220,50 @@ fn pack_group(layout: &Layout, blocks: &[Block; LANES], g: usize, out: &mut [u8]
         }
     }
     let (low, high) = codes.split_at_mut(4 * layout.low * LANES);
-    for (bits, skip, plane) in [(layout.low, 0, low), (layout.high, layout.low, high)] {
-        let mask = ((1u32 << bits) - 1) as u8;
-        for (j, bytes) in plane.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-            for (lane, byte) in bytes.iter_mut().enumerate() {
-                let codes = &blocks[lane].codes[32 * g..32 * g + 32];
-                *byte = (0..8 / bits).fold(0, |b, i| b | (codes[j + i * 4 * bits] >> skip & mask) << (bits * i));
+    for (bits, skip, out) in [(layout.low, 0, low), (layout.high, layout.low, high)] {
+        let mut planes = [[0; 32]; LANES];
+        for (plane, block) in planes.iter_mut().zip(blocks) {
+            let codes = block.codes[32 * g..].first_chunk().expect("a block is whole groups");
+            match bits {
+                8 => *plane = *codes,
+                4 => pack_plane::<4>(codes, skip, plane),
+                2 => pack_plane::<2>(codes, skip, plane),
+                1 => pack_plane::<1>(codes, skip, plane),
+                _ => {}
+            }
+        }
+        transpose_bytes(&planes, out);
+    }
+}
+
+/// Packs `BITS` bits of each of 32 codes, after `skip` bits, into the first `4 · BITS` bytes of `plane`.
+fn pack_plane<const BITS: usize>(codes: &[u8; 32], skip: usize, plane: &mut [u8; 32]) {
+    let n = 4 * BITS;
+    for i in 0..8 / BITS {
+        for j in 0..n {
+            plane[j] |= (codes[j + i * n] >> skip & ((1 << BITS) - 1)) << (BITS * i);
+        }
+    }
+}
+
+/// `out[column][lane] = rows[lane][column]`, as many columns as `out` holds.
+fn transpose_bytes(rows: &[[u8; 32]; LANES], out: &mut [u8]) {
+    let columns = out.len() / LANES;
+    for column in (0..columns).step_by(8) {
+        for lane in [0, 8] {
+            // Eight rows of eight bytes; each stage swaps the off-diagonal halves of ever smaller squares.
+            let mut x: [u64; 8] = std::array::from_fn(|i| u64::from_le_bytes(rows[lane + i].as_chunks().0[column / 8]));
+            for (step, shift, mask) in
+                [(4, 32, 0xffff_ffff), (2, 16, 0x0000_ffff_0000_ffff), (1, 8, 0x00ff_00ff_00ff_00ff)]
+            {
+                for i in (0..8).filter(|i| i & step == 0) {
+                    let swap = ((x[i] >> shift) ^ x[i + step]) & mask;
+                    x[i + step] ^= swap;
+                    x[i] ^= swap << shift;
+                }
+            }
+            for (i, x) in x.iter().enumerate().take(columns - column) {
+                out[(column + i) * LANES + lane..][..8].copy_from_slice(&x.to_le_bytes());
             }
         }
     }
@@ -313,16 +388,17 @@ fn decode_group<S: Simd, const LOW: usize, const HIGH: usize>(
     let step = if HIGH > 0 { 4 * HIGH } else { n };
     for first in 0..step {
         let top = if HIGH > 0 { s.load_u8(&high[first]) } else { s.load_u8(&low[first]) };
-        for j in (first..n).step_by(step) {
-            let byte = s.load_u8(&low[j]);
+        for m in 0..n / step {
+            let byte = s.load_u8(&low[first + m * step]);
             for i in 0..8 / LOW {
-                let k = j + i * n;
                 let mut code = s.bits(byte, (i * LOW) as u32, (1 << LOW) - 1);
                 if HIGH > 0 {
-                    let bits = s.bits(top, (k / step * HIGH) as u32, (1 << HIGH) - 1);
+                    let bits = s.bits(top, ((m + i * n / step) * HIGH) as u32, (1 << HIGH) - 1);
                     code = s.or(code, s.shl(bits, LOW as u32));
                 }
-                s.store(&mut out[k], s.fma(s.to_f32(code), scale[k / 16], offset[k / 16]));
+                // Column first + m · step + i · n; which half it lies in depends on i alone, since n divides 16.
+                let half = i * n / 16;
+                s.store(&mut out[first + m * step + i * n], s.fma(s.to_f32(code), scale[half], offset[half]));
             }
         }
     }

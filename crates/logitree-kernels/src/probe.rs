@@ -1,5 +1,6 @@
 //! What the machine could do at best: the yardstick of every measurement.
 
+use crate::buffer::Memory;
 use crate::matmul::Compute;
 use crate::simd::{LANES, Simd, Task};
 
@@ -17,6 +18,53 @@ pub fn multiply_add(compute: &mut Compute, steps: usize) -> f64 {
         assert!(x.is_finite());
     });
     2.0 * (LANES * CHAINS * steps * threads) as f64
+}
+
+/// Memory for [`read`]: larger than any cache, in large pages as the weights are.
+pub struct Stream(Memory);
+
+impl Stream {
+    /// `bytes` of memory that exists, not merely promised.
+    ///
+    /// # Errors
+    /// If the system has no more.
+    pub fn new(bytes: usize) -> std::io::Result<Stream> {
+        let mut memory = Memory::zeroed(bytes / PIECE * PIECE)?;
+        memory.fill(1);
+        Ok(Stream(memory))
+    }
+}
+
+/// Bytes handed to a thread at a time.
+const PIECE: usize = 1 << 16;
+
+/// Reads the memory once, on all threads; returns how many bytes that were. Divide by the time it took for the
+/// machine's memory bandwidth.
+pub fn read(compute: &mut Compute, stream: &Stream) -> f64 {
+    let backend = compute.backend;
+    compute.team.each(stream.0.len() / PIECE, |_, i| {
+        let x = backend.dispatch(Sum { bytes: &stream.0[i * PIECE..][..PIECE] });
+        assert!(x.is_finite());
+    });
+    stream.0.len() as f64
+}
+
+struct Sum<'a> {
+    bytes: &'a [u8],
+}
+
+impl Task for Sum<'_> {
+    type Output = f32;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        let mut acc = [s.splat(0.0); 4];
+        for row in self.bytes.as_chunks::<LANES>().0.as_chunks::<4>().0 {
+            for i in 0..4 {
+                acc[i] = s.add(acc[i], s.to_f32(s.load_u8(&row[i])));
+            }
+        }
+        s.array(s.add(s.add(acc[0], acc[1]), s.add(acc[2], acc[3]))).iter().sum()
+    }
 }
 
 struct Chain {

@@ -98,10 +98,8 @@ pub(crate) fn unpack(dtype: DType, b: &[u8], block: &mut Block) {
             for j in 0..16 {
                 (block.scales[j], block.mins[j]) = ((scales[j] & 15) as i8, scales[j] >> 4);
             }
-            for i in 0..256 {
-                // Each half of the block spreads four planes of 2 bits over 32 bytes.
-                block.codes[i] = codes[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3;
-            }
+            // Each half of the block spreads four planes of 2 bits over 32 bytes.
+            spread::<2>(codes, 32, &mut block.codes);
         }
         DType::Q3_K => {
             let (high, codes, packed) = (&b[..32], &b[32..96], &b[96..108]);
@@ -111,19 +109,16 @@ pub(crate) fn unpack(dtype: DType, b: &[u8], block: &mut Block) {
                 let top = packed[8 + j % 4] >> (j / 4 * 2) & 3;
                 block.scales[j] = (low | top << 4) as i8 - 32;
             }
-            for i in 0..256 {
-                let low = codes[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3;
-                block.codes[i] = low | (high[i % 32] >> (i / 32) & 1) << 2;
-            }
+            spread::<2>(codes, 32, &mut block.codes);
+            add_high::<1>(high, 2, &mut block.codes);
         }
         DType::Q4_K | DType::Q5_K => {
             (block.d, block.m) = (half_bits(b), half_bits(&b[2..]));
             scales_and_mins(&b[4..16], block);
             let (high, codes) = if dtype == DType::Q4_K { (&b[..0], &b[16..144]) } else { (&b[16..48], &b[48..176]) };
-            for i in 0..256 {
-                let nibble = codes[i / 64 * 32 + i % 32] >> (i % 64 / 32 * 4) & 15;
-                let top = if high.is_empty() { 0 } else { high[i % 32] >> (i / 32) & 1 };
-                block.codes[i] = nibble | top << 4;
+            spread::<4>(codes, 32, &mut block.codes);
+            if !high.is_empty() {
+                add_high::<1>(high, 4, &mut block.codes);
             }
         }
         DType::Q6_K => {
@@ -132,10 +127,32 @@ pub(crate) fn unpack(dtype: DType, b: &[u8], block: &mut Block) {
             for j in 0..16 {
                 block.scales[j] = scales[j] as i8;
             }
-            for i in 0..256 {
-                let nibble = low[i / 128 * 64 + i % 64] >> (i % 128 / 64 * 4) & 15;
-                let top = high[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2) & 3;
-                block.codes[i] = nibble | top << 4;
+            spread::<4>(low, 64, &mut block.codes);
+            add_high::<2>(high, 4, &mut block.codes);
+        }
+    }
+}
+
+/// Codes of `BITS` bits from bytes that hold `8 / BITS` planes each: every `run` bytes give one run of codes per plane.
+/// Loops over whole runs, which the compiler makes vectors of.
+fn spread<const BITS: usize>(bytes: &[u8], run: usize, codes: &mut [u8; MAX_BLOCK]) {
+    let planes = 8 / BITS;
+    for (bytes, codes) in bytes.chunks_exact(run).zip(codes.chunks_exact_mut(run * planes)) {
+        for (plane, codes) in codes.chunks_exact_mut(run).enumerate() {
+            for (code, byte) in codes.iter_mut().zip(bytes) {
+                *code = byte >> (plane * BITS) & ((1 << BITS) - 1);
+            }
+        }
+    }
+}
+
+/// Sets the `BITS` bits above `low` of codes, from planes in runs of 32.
+fn add_high<const BITS: usize>(bytes: &[u8], low: usize, codes: &mut [u8; MAX_BLOCK]) {
+    let planes = 8 / BITS;
+    for (bytes, codes) in bytes.chunks_exact(32).zip(codes.chunks_exact_mut(32 * planes)) {
+        for (plane, codes) in codes.chunks_exact_mut(32).enumerate() {
+            for (code, byte) in codes.iter_mut().zip(bytes) {
+                *code |= (byte >> (plane * BITS) & ((1 << BITS) - 1)) << low;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The command line, as it is typed.
 
-use crate::command::{export, generate, guide, model, score, show, tree};
+use crate::command::{bench, export, generate, guide, model, score, show, tree};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const ABOUT: &str = "See what a language model could have said.
@@ -41,6 +41,8 @@ pub enum Command {
     Show(show::ShowArgs),
     /// Write a run in another format
     Export(export::ExportArgs),
+    /// Measure this machine and this model on it
+    Bench(bench::BenchArgs),
     /// Known models and the cache
     Model(model::ModelArgs),
 }

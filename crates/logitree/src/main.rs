@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Score(args) => command::score::run(args),
         Command::Show(args) => command::show::run(args),
         Command::Export(args) => command::export::run(args),
+        Command::Bench(args) => command::bench::run(args),
         Command::Model(args) => command::model::run(args),
     };
     match outcome {

@@ -170,12 +170,12 @@ impl Weights {
         }
     }
 
-    /// Tells the system that a tensor's pages are not needed for now (Unix; elsewhere nothing happens). The view
-    /// stays valid.
-    pub fn release_pages(&self, view: &TensorView<'_>) {
+    /// Tells the system that pages of a tensor's data are not needed for now (Unix; elsewhere nothing happens). The
+    /// data stays valid.
+    pub fn release_pages(&self, data: &[u8]) {
         match &self.source {
-            Source::Gguf(g) => g.release_pages(view.data),
-            Source::Folder(f) => f.release_pages(view.data),
+            Source::Gguf(g) => g.release_pages(data),
+            Source::Folder(f) => f.release_pages(data),
         }
     }
 }

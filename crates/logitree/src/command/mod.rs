@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod bench;
 pub mod export;
 pub mod generate;
 pub mod guide;
