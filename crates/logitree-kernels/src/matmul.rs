@@ -248,7 +248,7 @@ impl Backend {
     }
 }
 
-/// Computes `tiles` tiles (1, 2, 4 or 8) for all columns.
+/// Computes `tiles` tiles (1, 2 or 4) for all columns.
 pub(crate) struct Strip<'a> {
     pub(crate) matrix: &'a PackedMatrix,
     pub(crate) x: &'a Panels,
@@ -283,26 +283,28 @@ impl Task for RunStrip<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        let shape = self.strip.x.shape;
+        assert_eq!(self.strip.matrix.cols(), shape.k, "inner dimension of a matrix product");
+        if shape.columns <= 2 {
+            return narrow(s, self);
+        }
         let Strip { matrix, x, tile, tiles, weights, acc } = self.strip;
-        let shape = x.shape;
-        assert_eq!(matrix.cols(), shape.k, "inner dimension of a matrix product");
         let weights = weights.at_least(BLOCK).as_chunks_mut::<LANES>().0;
         let size = tiles * LANES;
         let acc = acc.at_least(shape.columns * size);
         let block = BLOCK / size;
         for k0 in (0..shape.k).step_by(block) {
             let k = block.min(shape.k - k0);
+            let last = k0 + k == shape.k;
+            // What each tile needs next: this strip's next block or the next strip's first.
+            let (next, k1) = if last { (tile + tiles, 0) } else { (tile, k0 + k) };
             for t in 0..tiles {
                 matrix.decode(s, tile + t, k0, &mut weights[t * k..(t + 1) * k]);
             }
-            let last = k0 + k == shape.k;
             for g in 0..shape.groups {
                 let (first, width) = shape.group(g);
-                // Each group fetches what one tile needs next: this strip's next block or the next strip's first.
-                let (next, k1) = if last { (tile + tiles, 0) } else { (tile, k0 + k) };
-                let ahead = if g < tiles { matrix.packed(next + g, k1, block) } else { &[] };
                 let streams = Streams {
-                    ahead,
+                    ahead: if g < tiles { matrix.packed(next + g, k1, block) } else { &[] },
                     weights: &weights[..k * tiles],
                     x: &x.data[first * shape.k + k0 * width..][..k * width],
                     resume: k0 > 0,
@@ -311,6 +313,30 @@ impl Task for RunStrip<'_, '_> {
                 };
                 micro(s, tiles, width, streams);
             }
+        }
+    }
+}
+
+/// [`RunStrip`] for one or two columns.
+#[inline(always)]
+fn narrow<S: Simd>(s: S, run: RunStrip<'_, '_>) {
+    let Strip { matrix, x, tile, tiles, acc, .. } = run.strip;
+    let size = tiles * LANES;
+    let acc = acc.at_least(x.shape.columns * size);
+    let x = &x.data[..x.shape.columns * x.shape.k];
+    match (tiles, acc.len() / size) {
+        (1, 1) => matrix.dot::<S, 1, 1>(s, tile, x, acc),
+        (2, 1) => matrix.dot::<S, 2, 1>(s, tile, x, acc),
+        (4, 1) => matrix.dot::<S, 4, 1>(s, tile, x, acc),
+        (1, 2) => matrix.dot::<S, 1, 2>(s, tile, x, acc),
+        (2, 2) => matrix.dot::<S, 2, 2>(s, tile, x, acc),
+        (4, 2) => matrix.dot::<S, 4, 2>(s, tile, x, acc),
+        (tiles, columns) => unreachable!("{tiles} tiles x {columns} columns"),
+    }
+    if let Some((out, start, stride)) = run.out {
+        for (c, acc) in acc.chunks_exact(size).enumerate() {
+            // SAFETY: the maker of the task vouches for these elements.
+            unsafe { out.part(start + c * stride, size) }.copy_from_slice(acc);
         }
     }
 }
@@ -412,6 +438,5 @@ fn micro<S: Simd>(s: S, tiles: usize, columns: usize, streams: Streams<'_, '_>) 
         1: 1 2 3 4 5 6;
         2: 1 2 3 4 5 6;
         4: 1 2 3 4 5 6;
-        8: 1 2;
     }
 }

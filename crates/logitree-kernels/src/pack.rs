@@ -149,6 +149,28 @@ impl PackedMatrix {
         &self.data[tile * self.tile_bytes..][from..to]
     }
 
+    /// Adds products of `T` tiles from `tile` on with `C` activation vectors `x`, `[k][C]`, to sums that start at zero:
+    /// `[C][T]` vectors. For batches so narrow that de-quantised weights are used once: they stay in registers.
+    #[inline(always)]
+    pub(crate) fn dot<S: Simd, const T: usize, const C: usize>(&self, s: S, tile: usize, x: &[f32], out: &mut [f32]) {
+        assert!(x.len() == self.cols * C && out.len() == C * T * LANES);
+        let bytes = &self.data[tile * self.tile_bytes..][..T * self.tile_bytes];
+        macro_rules! groups {
+            ($low:literal, $high:literal) => {
+                s.vectorize(DotGroups::<T, C, $low, $high> { matrix: self, bytes, x, out })
+            };
+        }
+        match self.dtype {
+            DType::F32 | DType::F16 | DType::BF16 => s.vectorize(DotFloats::<T, C> { matrix: self, bytes, x, out }),
+            DType::Q4_0 | DType::Q4_1 | DType::Q4_K => groups!(4, 0),
+            DType::Q5_0 | DType::Q5_1 | DType::Q5_K => groups!(4, 1),
+            DType::Q8_0 => groups!(8, 0),
+            DType::Q2_K => groups!(2, 0),
+            DType::Q3_K => groups!(2, 1),
+            DType::Q6_K => groups!(4, 2),
+        }
+    }
+
     /// De-quantises columns `k0 .. k0 + out.len()` of a tile; both must be multiples of 32 for
     /// quantised formats.
     #[inline(always)]
@@ -401,5 +423,108 @@ fn decode_group<S: Simd, const LOW: usize, const HIGH: usize>(
                 s.store(&mut out[first + m * step + i * n], s.fma(s.to_f32(code), scale[half], offset[half]));
             }
         }
+    }
+}
+
+/// See [`PackedMatrix::dot`].
+struct DotFloats<'a, const T: usize, const C: usize> {
+    matrix: &'a PackedMatrix,
+    /// `T` tiles.
+    bytes: &'a [u8],
+    x: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl<const T: usize, const C: usize> Task for DotFloats<'_, T, C> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let dtype = self.matrix.dtype;
+        let size = dtype.block_bytes() * LANES;
+        let mut acc = [[s.splat(0.0); T]; C];
+        for (k, x) in self.x.as_chunks::<C>().0.iter().enumerate() {
+            for t in 0..T {
+                let b = &self.bytes[t * self.matrix.tile_bytes + k * size..][..size];
+                let w = match dtype {
+                    DType::F32 => s.load(cast(b)),
+                    DType::F16 => s.load_f16(cast(b)),
+                    _ => s.load_bf16(cast(b)),
+                };
+                for c in 0..C {
+                    acc[c][t] = s.fma(w, s.splat(x[c]), acc[c][t]);
+                }
+            }
+        }
+        store_sums(s, &acc, self.out);
+    }
+}
+
+/// See [`PackedMatrix::dot`].
+struct DotGroups<'a, const T: usize, const C: usize, const LOW: usize, const HIGH: usize> {
+    matrix: &'a PackedMatrix,
+    /// `T` tiles.
+    bytes: &'a [u8],
+    x: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl<const T: usize, const C: usize, const LOW: usize, const HIGH: usize> Task for DotGroups<'_, T, C, LOW, HIGH> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let PackedMatrix { dtype, tile_bytes, .. } = *self.matrix;
+        let Some(layout) = Layout::of(dtype) else { return };
+        let groups = dtype.block_len() / 32;
+        let (block_bytes, group_bytes) = (block_bytes(dtype), group_bytes(&layout));
+        let (header_bytes, scale_bytes) = (header_bytes(&layout), scale_bytes(&layout));
+        let mut acc = [[s.splat(0.0); T]; C];
+        let x = self.x.as_chunks::<C>().0.as_chunks::<32>().0;
+        for (group, x) in x.iter().enumerate() {
+            let mut scale = [[s.splat(0.0); 2]; T];
+            let mut offset = scale;
+            let mut codes: [&[Lanes<u8>]; T] = [&[]; T];
+            for t in 0..T {
+                let block = &self.bytes[t * tile_bytes + group / groups * block_bytes..][..block_bytes];
+                let at = header_bytes + group % groups * group_bytes;
+                let (scales, rest) = block[at..at + group_bytes].split_at(scale_bytes);
+                (scale[t], offset[t]) = scales_of(s, &layout, &block[..header_bytes], scales);
+                codes[t] = &rest.as_chunks::<LANES>().0[..4 * (LOW + HIGH)];
+            }
+            // Columns in order, as everywhere: plane by plane.
+            let n = 4 * LOW;
+            let step = if HIGH > 0 { 4 * HIGH } else { n };
+            for i in 0..8 / LOW {
+                let half = if LOW == 8 { 0 } else { i * n / 16 };
+                for m in 0..n / step {
+                    for first in 0..step {
+                        let j = first + m * step;
+                        for t in 0..T {
+                            let w = if LOW == 8 {
+                                s.mul(scale[t][0], s.to_f32(s.load_i8(cast(&codes[t][j]))))
+                            } else {
+                                let mut code = s.bits(s.load_u8(&codes[t][j]), (i * LOW) as u32, (1 << LOW) - 1);
+                                if HIGH > 0 {
+                                    let top = s.load_u8(&codes[t][n + first]);
+                                    let bits = s.bits(top, ((m + i * n / step) * HIGH) as u32, (1 << HIGH) - 1);
+                                    code = s.or(code, s.shl(bits, LOW as u32));
+                                }
+                                s.fma(s.to_f32(code), scale[t][half], offset[t][half])
+                            };
+                            for c in 0..C {
+                                acc[c][t] = s.fma(w, s.splat(x[j + i * n][c]), acc[c][t]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        store_sums(s, &acc, self.out);
+    }
+}
+
+#[inline(always)]
+fn store_sums<S: Simd, const T: usize, const C: usize>(s: S, acc: &[[S::F; T]; C], out: &mut [f32]) {
+    for (out, &sum) in out.as_chunks_mut().0.iter_mut().zip(acc.as_flattened()) {
+        s.store(out, sum);
     }
 }

@@ -67,8 +67,7 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn tiles(columns: usize) -> usize {
         match columns {
-            1 => 4,
-            2 | 3 => 2,
+            1..=3 => 2,
             // 12 accumulators, 2 registers of weights and an activation: 15 of 16.
             _ => 1,
         }

@@ -50,8 +50,7 @@ impl Simd for Neon {
     #[inline(always)]
     fn tiles(columns: usize) -> usize {
         match columns {
-            1 => 4,
-            2 | 3 => 2,
+            1..=3 => 2,
             // 24 accumulators, 4 registers of weights and an activation: 29 of 32.
             _ => 1,
         }

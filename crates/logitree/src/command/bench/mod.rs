@@ -186,8 +186,6 @@ fn table(loaded: &Loaded, load: f64, chosen: &[Workload], samples: &[Vec<Sample>
             100.0 * memory,
         ));
     }
-    out.push_str(
-        "\nGFLOP/s counts the products with weights, not attention; GB/s counts each weight once per pass.\n",
-    );
+    out.push_str("\nGFLOP/s counts the products with weights, not attention; GB/s counts each weight once per pass.\n");
     out
 }
