@@ -24,6 +24,7 @@ class Dynamic:
     """
 
     low, high, limit, completions = 0.1, 0.5, 30, 5
+    level = None  # nodes per call of expand, at most
 
     def __init__(self, max_depth, ends):
         self.max_depth, self.ends = max_depth, set(ends)
@@ -40,6 +41,7 @@ class Dynamic:
                 continue
             if id(state) not in known:
                 wanted = [s for d, t, s in queue if d < self.max_depth and t not in self.ends and id(s) not in known]
+                wanted = wanted[:self.level]
                 known.update(zip(map(id, wanted), expand(wanted)))
             queue.pop(0)
             top = known.pop(id(state))

@@ -254,6 +254,31 @@ fn logprobs_guide_and_score_agree_with_each_other() {
 }
 
 #[test]
+fn a_benchmark_measures_what_it_was_asked_to() {
+    let folder = workplace();
+    let args = ["bench", "-m", "model", "--rounds", "2", "--only", "decode,width3,tree30,score", "-o", "-"];
+    let wrong = fails(folder.path(), &args, 1);
+    assert!(wrong.contains("width3") && wrong.contains("width4"), "{wrong}");
+    let args = args.map(|a| a.replace("width3", "width4"));
+    let record: Value = serde_json::from_str(&ok(folder.path(), &args.each_ref().map(|a| a.as_str()))).unwrap();
+    let names: Vec<&str> = record["workloads"].as_array().unwrap().iter().map(|w| w["workload"].as_str().unwrap()).collect();
+    assert_eq!(names, ["decode", "width4", "tree30", "score"]);
+    for w in record["workloads"].as_array().unwrap() {
+        let seconds = w["seconds"].as_array().unwrap();
+        assert!(seconds.len() == 2 && seconds.iter().all(|s| s.as_f64().unwrap() > 0.0), "{w}");
+        assert!(w["peak_flops_per_second"][0].as_f64().unwrap() > 1e8, "{w}");
+        assert!(w["bandwidth_bytes_per_second"][0].as_f64().unwrap() > 1e8, "{w}");
+    }
+    let work = |i: usize, of: &str| record["workloads"][i][of].as_f64().unwrap();
+    // Scored is what fits the tiny model's context of 256.
+    assert_eq!((work(0, "count"), work(3, "count")), (64.0, 255.0));
+    // Per token, generating and scoring are the same products.
+    assert_eq!(work(0, "flops") / 64.0, work(3, "flops") / 255.0);
+    let table = ok(folder.path(), &["bench", "-m", "model", "--rounds", "1", "--only", "prefill"]);
+    assert!(table.contains("prefill") && table.contains("tokens/s") && table.contains("GFLOP/s"), "{table}");
+}
+
+#[test]
 fn bad_input_is_told_by_name() {
     let w = workplace();
     let w = w.path();

@@ -7,7 +7,7 @@ use logitree_core::{LanguageModel, Query, TokenId, Tree};
 use std::time::Instant;
 
 const PROMPT: &str = "The capital of India is";
-/// Tokens generated, read and scored.
+/// Tokens generated, read and scored; fewer in a model whose context is shorter.
 const DECODE: usize = 64;
 const PREFILL: usize = 512;
 const SCORE: usize = 1000;
@@ -119,18 +119,20 @@ fn paths(loaded: &Loaded, width: usize, steps: usize) -> Result<Done> {
 
 fn prefill(loaded: &Loaded) -> Result<Done> {
     let mut session = loaded.model.session()?;
-    let nodes = session.push_all(None, &text(loaded, PREFILL))?;
-    session.evaluate(&[Query::top(nodes[PREFILL - 1], 10)])?;
-    Ok(done(loaded, PREFILL, PREFILL, 1, 1))
+    let len = PREFILL.min(loaded.model.context_length());
+    let nodes = session.push_all(None, &text(loaded, len))?;
+    session.evaluate(&[Query::top(nodes[len - 1], 10)])?;
+    Ok(done(loaded, len, len, 1, 1))
 }
 
 fn score(loaded: &Loaded) -> Result<Done> {
     let mut session = loaded.model.session()?;
-    let tokens = text(loaded, SCORE + 1);
+    let len = SCORE.min(loaded.model.context_length() - 1);
+    let tokens = text(loaded, len + 1);
     let nodes = session.push_all(None, &tokens)?;
     let query = |i: usize| Query { node: nodes[i], top: 5, tokens: &tokens[i + 1..i + 2], logits: false };
-    session.evaluate(&(0..SCORE).map(query).collect::<Vec<_>>())?;
-    Ok(done(loaded, SCORE, SCORE, SCORE, 1))
+    session.evaluate(&(0..len).map(query).collect::<Vec<_>>())?;
+    Ok(done(loaded, len, len, len, 1))
 }
 
 fn tree(loaded: &Loaded, depth: usize) -> Result<Done> {

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""Runs logitree and its peers in turn on the same file and prints a table of ratios.
+
+  compare.py LOGITREE MODEL.gguf [--rounds N] [--slow-rounds N] [-o FILE.json]
+"""
+import argparse, json, os, platform, statistics, subprocess, sys
+from datetime import date
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROWS = [
+    ("tree30", "tree to depth 30", "nodes/s"),
+    ("tree200", "tree to depth 200", "nodes/s"),
+    ("decode", "one sequence, greedy", "tokens/s"),
+    ("prefill", "prompt of 512 tokens", "tokens/s"),
+    ("score", "1,000 tokens, every distribution", "tokens/s"),
+]
+
+a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+a.add_argument("logitree")
+a.add_argument("model")
+a.add_argument("--rounds", type=int, default=5)
+a.add_argument("--slow-rounds", type=int, default=2, help="rounds in which the notebook's algorithm runs too")
+a.add_argument("-o", "--output")
+args = a.parse_args()
+
+
+def logitree():
+    out = subprocess.run([args.logitree, "bench", "-m", args.model, "--rounds", "1", "-o", "-",
+                          "--only", ",".join(name for name, *_ in ROWS)],
+                         capture_output=True, text=True, check=True).stdout
+    found = json.loads(out)
+    for w in found["workloads"]:
+        yield w["workload"], w["count"] / w["seconds"][0]
+        if w["workload"].startswith("tree"):
+            yield w["workload"] + " share", w["flops"] / w["seconds"][0] / w["peak_flops_per_second"][0]
+    yield "engine", found["engine"]
+
+
+def peer(script, workloads, **env):
+    out = subprocess.run([sys.executable, os.path.join(HERE, script), args.model, *workloads], stdout=subprocess.PIPE,
+                         stderr=subprocess.DEVNULL, text=True, check=True, env={**os.environ, **env}).stdout
+    for line in out.splitlines():
+        w = json.loads(line)
+        yield w["workload"], w["count"] / w["seconds"]
+
+
+def prompt_ids():
+    """Token ids of the prompt and of the ends, as logitree has them: every engine gets the same."""
+    out = subprocess.run([args.logitree, "tree", "The capital of India is", "-m", args.model, "--max-depth", "1", "-o", "-"],
+                         capture_output=True, text=True, check=True).stdout
+    header = json.loads(out.splitlines()[0])
+    join = lambda ids: ",".join(str(i) for i in ids)
+    return {"PEER_PROMPT_IDS": join(t["id"] for t in header["prompt"]["tokens"]), "PEER_END_IDS": join(header["model"]["end_tokens"])}
+
+
+engines = {"logitree": {}, "llama.cpp": {}, "transformers f32": {}, "transformers bf16": {}}
+ids = prompt_ids()
+
+
+def add(engine, found):
+    for key, value in found:
+        engines[engine].setdefault(key, []).append(value)
+    print(f"  {engine}: " + ", ".join(f"{k} {v[-1]:.3g}" for k, v in engines[engine].items() if isinstance(v[-1], float)),
+          file=sys.stderr, flush=True)
+
+
+for r in range(args.rounds):
+    print(f"round {r + 1} of {args.rounds}", file=sys.stderr, flush=True)
+    add("logitree", logitree())
+    add("llama.cpp", peer("llama_cpp_peer.py", [name for name, *_ in ROWS]))
+    if r < args.slow_rounds:
+        add("transformers f32", peer("transformers_peer.py", ["tree30", "score"], PEER_DTYPE="float32", **ids))
+        add("transformers bf16", peer("transformers_peer.py", ["tree30"], PEER_DTYPE="bfloat16", **ids))
+
+
+def cell(values):
+    if not values:
+        return "–"
+    m = statistics.median(values)
+    digits = 1 if m < 100 else 0
+    return f"{m:.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+
+
+def ratio(row, peer):
+    """Median of the ratios of the same round."""
+    ours, theirs = engines["logitree"].get(row, []), engines[peer].get(row, [])
+    r = [o / t for o, t in zip(ours, theirs)]
+    return f"{statistics.median(r):.2f} ×" if r else "–"
+
+
+def cpu():
+    for line in open("/proc/cpuinfo") if os.path.exists("/proc/cpuinfo") else []:
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+print(f"{os.path.basename(args.model)}, {date.today()}, {cpu()}, {os.cpu_count()} cores; logitree: {engines['logitree']['engine'][0]}.")
+print(f"Median of {args.rounds} rounds (slowest–fastest); ratios are medians over rounds, engines taking turns.\n")
+print("| | logitree | llama.cpp | ratio | transformers f32 | ratio | transformers bf16 | ratio |\n|---|---|---|---|---|---|---|---|")
+for row, name, unit in ROWS:
+    cells = [f"{name}, {unit}", cell(engines["logitree"][row])]
+    for peer_name in list(engines)[1:]:
+        cells += [cell(engines[peer_name].get(row, [])), ratio(row, peer_name)]
+    print("| " + " | ".join(cells) + " |")
+shares = ", ".join(f"{row}: {100 * statistics.median(engines['logitree'][row + ' share']):.0f} %" for row in ("tree30", "tree200"))
+print(f"\nShare of the machine's measured f32 multiply-add peak: {shares}.")
+if args.output:
+    json.dump(engines, open(args.output, "w"), indent=1)

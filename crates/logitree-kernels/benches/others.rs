@@ -1,0 +1,97 @@
+//! Everything that is not a plain matrix product: attention, the output matrix with its statistics, packing, norms,
+//! activations.
+//!
+//!   cargo bench -p logitree-kernels --bench others
+
+use logitree_kernels::*;
+use std::time::Instant;
+
+/// Best of a few runs: neighbours on the machine only ever make it slower.
+fn best(mut f: impl FnMut()) -> f64 {
+    (0..7)
+        .map(|_| {
+            let start = Instant::now();
+            f();
+            start.elapsed().as_secs_f64()
+        })
+        .fold(f64::INFINITY, f64::min)
+}
+
+fn main() {
+    let mut compute = Compute::detect();
+    println!("{} on {} threads", compute.backend().name(), compute.threads());
+    heads(&mut compute);
+    attentions(&mut compute);
+    packing(&mut compute);
+    columns(&mut compute);
+}
+
+/// gemma-3-270m's output matrix: bare products, and with softmax statistics, ranks and the ten most likely tokens.
+fn heads(compute: &mut Compute) {
+    let (vocab, k) = (262_144, 640);
+    let bytes = vec![0x11; DType::Q8_0.row_bytes(k).expect("whole blocks") * vocab];
+    let matrix = PackedMatrix::pack(compute, DType::Q8_0, vocab, k, &bytes).expect("sizes match");
+    for width in [1, 8, 25, 64] {
+        let x: Vec<f32> = (0..width * k).map(|i| (i % 97) as f32 * 1e-3).collect();
+        let columns: Vec<&[f32]> = x.chunks(k).collect();
+        let wanted = vec![Wanted { top: 10, tokens: &[42], logits: false }; width];
+        let seconds = best(|| assert_eq!(head(compute, &matrix, None, &columns, &wanted).len(), width));
+        let mut panels = Panels::default();
+        panels.reset(compute, width, k);
+        columns.iter().enumerate().for_each(|(c, x)| panels.set(c, x));
+        let mut out = vec![0.0; width * vocab];
+        let bare = best(|| matmul(compute, &panels, &mut [Product { matrix: &matrix, out: &mut out }]));
+        println!(
+            "output matrix, width {width:>3}: {:7.2} ms; products alone, logits to memory: {:7.2} ms",
+            1e3 * seconds,
+            1e3 * bare
+        );
+    }
+}
+
+/// One layer of gemma-3-270m: paths that share all but their last few positions.
+fn attentions(compute: &mut Compute) {
+    let shape = AttentionShape { layer: 0, heads: 4, kv_heads: 1, head_dim: 256, scale: 1.0, softcap: None };
+    for (width, shared, own) in [(1, 100, 0), (25, 10, 5), (25, 100, 100), (25, 1000, 100), (64, 1000, 100)] {
+        let mut kv = KvPages::new(1, 256);
+        while kv.slots() < shared + width * (own + 1) {
+            kv.grow();
+        }
+        let paths: Vec<Vec<u32>> = (0..width)
+            .map(|w| (0..shared).chain((0..=own).map(|i| shared + i * width + w)).map(|s| s as u32).collect())
+            .collect();
+        let visible: Vec<Visible<'_>> = paths.iter().map(|path| Visible { path, start: 0 }).collect();
+        let q = vec![0.1; width * 1024];
+        let mut out = Panels::default();
+        out.reset(compute, width, 1024);
+        let seconds = best(|| attention(compute, &shape, &kv, &q, &visible, &mut out));
+        println!("attention, {width:>2} paths, {shared:>4} shared + {own:>3} own positions: {:8.1} us", 1e6 * seconds);
+    }
+}
+
+fn packing(compute: &mut Compute) {
+    for dtype in [DType::Q8_0, DType::Q5_0, DType::Q4_K, DType::Q6_K, DType::BF16] {
+        let (rows, k) = (16_384, 2048);
+        let bytes = vec![0x11; dtype.row_bytes(k).expect("whole blocks") * rows];
+        let seconds = best(|| {
+            PackedMatrix::pack(compute, dtype, rows, k, &bytes).expect("sizes match");
+        });
+        println!("packing {dtype}: {:5.2} GB/s", bytes.len() as f64 / seconds / 1e9);
+    }
+}
+
+fn columns(compute: &mut Compute) {
+    let (width, k, wide) = (25, 640, 2048);
+    let (mut x, mut y, weight) = (vec![0.5; width * k], vec![0.25; width * k], vec![1.0; k]);
+    let norm = RmsNorm { weight: &weight, eps: 1e-6 };
+    let mut panels = Panels::default();
+    panels.reset(compute, width, k);
+    let seconds = best(|| Residual { x: &mut x, y: Some(&mut y), post: Some(norm), next: norm }.run(compute, &mut panels));
+    println!("residual with two norms, {width} x {k}: {:6.1} us", 1e6 * seconds);
+    let (mut gate, up) = (vec![0.5; width * wide], vec![0.25; width * wide]);
+    panels.reset(compute, width, wide);
+    for activation in [Gate::Silu, Gate::GeluTanh] {
+        let seconds = best(|| gated(compute, activation, &mut gate, &up, &mut panels));
+        println!("{activation:?} gate, {width} x {wide}: {:6.1} us", 1e6 * seconds);
+    }
+}
