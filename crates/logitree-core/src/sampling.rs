@@ -1,9 +1,10 @@
 //! Choosing a token from a distribution.
 
 use crate::TokenId;
+use serde::{Deserialize, Serialize};
 
 /// How to choose the next token. The order is transformers': temperature, top-k, top-p, min-p.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sampler {
     /// Divides the logits; 0 always takes the most likely token.
     pub temperature: f64,
@@ -62,13 +63,23 @@ impl Sampler {
 
     /// The token that a uniform number in `[0, 1)` chooses.
     pub fn choose(&self, logits: &[f32], uniform: f64) -> Option<TokenId> {
+        self.choose_all(logits, &[uniform]).pop()
+    }
+
+    /// The tokens that uniform numbers in `[0, 1)` choose; none if there are no tokens.
+    pub fn choose_all(&self, logits: &[f32], uniforms: &[f64]) -> Vec<TokenId> {
         let kept = self.distribution(logits);
-        let mut below = 0.0;
-        let chosen = kept.iter().find(|(_, p)| {
-            below += p;
-            uniform < below
-        });
-        chosen.or(kept.last()).map(|c| c.0)
+        let Some(last) = kept.last() else { return Vec::new() };
+        let mut total = 0.0;
+        let ends: Vec<f64> = kept
+            .iter()
+            .map(|(_, p)| {
+                total += p;
+                total
+            })
+            .collect();
+        let pick = |u: &f64| kept.get(ends.partition_point(|end| end <= u)).unwrap_or(last).0;
+        uniforms.iter().map(pick).collect()
     }
 }
 

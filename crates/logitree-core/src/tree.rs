@@ -84,6 +84,8 @@ pub struct Tree {
     depth: Vec<u32>,
     logprob: Vec<f64>,
     path_logprob: Vec<f64>,
+    /// How many samples went this way, in trees of samples.
+    samples: Vec<u32>,
     state: Vec<State>,
 }
 
@@ -95,6 +97,7 @@ impl Default for Tree {
             depth: vec![0],
             logprob: vec![0.0],
             path_logprob: vec![0.0],
+            samples: vec![0],
             state: vec![State::Open],
         }
     }
@@ -158,6 +161,16 @@ impl Tree {
     /// Probability of the whole path from the root.
     pub fn mass(&self, n: NodeId) -> f64 {
         self.path_logprob(n).exp()
+    }
+
+    /// How many samples went this way; 0 in trees not made of samples.
+    pub fn samples(&self, n: NodeId) -> u32 {
+        self.samples[n.index()]
+    }
+
+    /// Notes how many samples went this way.
+    pub fn set_samples(&mut self, n: NodeId, count: u32) {
+        self.samples[n.index()] = count;
     }
 
     /// Where the node stands.
@@ -234,6 +247,7 @@ impl Tree {
         self.depth.push(self.depth[parent.index()] + 1);
         self.logprob.push(logprob);
         self.path_logprob.push(self.path_logprob[parent.index()] + logprob);
+        self.samples.push(0);
         self.state.push(State::Open);
         id
     }
@@ -260,7 +274,31 @@ impl Tree {
     /// Leaves in order of falling path probability, ties by node id.
     pub fn ranked_leaves(&self) -> Vec<NodeId> {
         let mut leaves: Vec<NodeId> = self.nodes().filter(|&n| self.stop(n).is_some()).collect();
-        leaves.sort_by(|&a, &b| self.path_logprob(b).total_cmp(&self.path_logprob(a)).then(a.cmp(&b)));
+        leaves.sort_by(|&a, &b| self.by_mass(a, b));
         leaves
+    }
+
+    /// Order of falling path probability, ties by node id.
+    pub fn by_mass(&self, a: NodeId, b: NodeId) -> std::cmp::Ordering {
+        self.path_logprob(b).total_cmp(&self.path_logprob(a)).then(a.cmp(&b))
+    }
+
+    /// An upper bound of the probability of any path that was cut: no path outside the tree is more likely.
+    pub fn heaviest_cut(&self) -> f64 {
+        let cut = |n: NodeId| match self.state(n) {
+            State::Stopped(Stop::Pruned) => self.mass(n),
+            State::Expanded(e) => {
+                let is_child = |id| e.children.iter().any(|&c| self.token(c) == Some(id));
+                let listed = e.top.iter().find(|t| !is_child(t.id)).map(|t| t.prob());
+                // Nothing listed was cut: what is not listed is neither above the last listed nor above the rest.
+                let rest = (1.0 - e.top.iter().map(TokenStats::prob).sum::<f64>()).max(0.0);
+                let last = e.top.last().map_or(1.0, TokenStats::prob);
+                // What rounding leaves of a whole distribution is no token.
+                let unlisted = if rest < 1e-9 { 0.0 } else { rest.min(last) };
+                self.mass(n) * listed.unwrap_or(unlisted)
+            }
+            _ => 0.0,
+        };
+        self.nodes().map(cut).fold(0.0, f64::max)
     }
 }

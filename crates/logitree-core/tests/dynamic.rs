@@ -2,30 +2,13 @@
 
 mod common;
 
-use common::TableModel;
+use common::{TableModel, hashed};
 use logitree_core::explore::*;
 use logitree_core::tree::State;
 use logitree_core::*;
 use proptest::prelude::*;
+use proptest::strategy::Strategy as _;
 use std::collections::VecDeque;
-
-/// A random but fixed distribution for every path: some sharp, some flat, with exact ties.
-fn hashed(seed: u64, vocab: usize) -> common::Table {
-    Box::new(move |path| {
-        let mut h = seed;
-        for t in path {
-            h = (h ^ u64::from(t.0 + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
-        }
-        let weights: Vec<f64> = (0..vocab)
-            .map(|i| {
-                let x = (h.wrapping_mul(2 * i as u64 + 3) >> 60) as f64 + 0.25;
-                x.powi((h >> 3) as i32 % 4)
-            })
-            .collect();
-        let total: f64 = weights.iter().sum();
-        weights.iter().map(|w| w / total).collect()
-    })
-}
 
 #[derive(Debug, PartialEq)]
 struct Plain {

@@ -86,7 +86,8 @@ fn columns(compute: &mut Compute) {
     let norm = RmsNorm { weight: &weight, eps: 1e-6 };
     let mut panels = Panels::default();
     panels.reset(compute, width, k);
-    let seconds = best(|| Residual { x: &mut x, y: Some(&mut y), post: Some(norm), next: norm }.run(compute, &mut panels));
+    let seconds =
+        best(|| Residual { x: &mut x, y: Some(&mut y), post: Some(norm), next: norm }.run(compute, &mut panels));
     println!("residual with two norms, {width} x {k}: {:6.1} us", 1e6 * seconds);
     let (mut gate, up) = (vec![0.5; width * wide], vec![0.25; width * wide]);
     panels.reset(compute, width, wide);

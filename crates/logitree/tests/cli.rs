@@ -261,7 +261,8 @@ fn a_benchmark_measures_what_it_was_asked_to() {
     assert!(wrong.contains("width3") && wrong.contains("width4"), "{wrong}");
     let args = args.map(|a| a.replace("width3", "width4"));
     let record: Value = serde_json::from_str(&ok(folder.path(), &args.each_ref().map(|a| a.as_str()))).unwrap();
-    let names: Vec<&str> = record["workloads"].as_array().unwrap().iter().map(|w| w["workload"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        record["workloads"].as_array().unwrap().iter().map(|w| w["workload"].as_str().unwrap()).collect();
     assert_eq!(names, ["decode", "width4", "tree30", "score"]);
     for w in record["workloads"].as_array().unwrap() {
         let seconds = w["seconds"].as_array().unwrap();

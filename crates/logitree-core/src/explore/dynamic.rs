@@ -7,14 +7,15 @@
 //!     pop n
 //!     depth(n) ≥ max_depth  → stop n (not completed)
 //!     n is an end token     → stop n, completed += 1
-//!     otherwise             → children = all tokens with prob > T, or the single most likely
+//!     otherwise             → children = all tokens with prob > T, or the single most likely,
+//!                             within the branch rules; none left → stop n (pruned)
 //!                             append them to Q, most likely first
 //! ```
 //!
 //! Nodes are created in the order in which they are queued, so the queue is simply the tree's nodes from
 //! the first unvisited one on, and a stopped run needs no other state to go on.
 
-use super::{Change, Known, Policy};
+use super::{BranchRules, Change, Known, ParameterError, Policy};
 use crate::tree::State;
 use crate::{NodeId, Stop, TokenId, TokenStats, Tree};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,9 @@ pub struct DynamicParameters {
     pub max_depth: usize,
     /// The exploration ends when this many paths have reached an end token.
     pub max_completed_paths: usize,
+    /// Further limits on branching; by default none.
+    #[serde(default, skip_serializing_if = "BranchRules::is_empty")]
+    pub rules: BranchRules,
 }
 
 impl Default for DynamicParameters {
@@ -48,35 +52,9 @@ impl Default for DynamicParameters {
             candidate_threshold: 0.01,
             max_depth: 1000,
             max_completed_paths: 5,
+            rules: BranchRules::default(),
         }
     }
-}
-
-/// A parameter outside its range.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum ParameterError {
-    /// A threshold that is not a probability.
-    #[error("{name} must be a probability between 0 and 1, not {value}")]
-    NotAProbability {
-        /// Name of the parameter.
-        name: &'static str,
-        /// Its value.
-        value: f64,
-    },
-    /// The minimum lies above the maximum.
-    #[error("min_branch_threshold ({min}) must not be above max_branch_threshold ({max})")]
-    MinAboveMax {
-        /// `min_branch_threshold`.
-        min: f64,
-        /// `max_branch_threshold`.
-        max: f64,
-    },
-    /// A limit of zero.
-    #[error("{name} must be at least 1")]
-    Zero {
-        /// Name of the parameter.
-        name: &'static str,
-    },
 }
 
 impl DynamicParameters {
@@ -87,10 +65,9 @@ impl DynamicParameters {
             ("max_branch_threshold", self.max_branch_threshold),
             ("candidate_threshold", self.candidate_threshold),
         ] {
-            if !(0.0..=1.0).contains(&value) {
-                return Err(ParameterError::NotAProbability { name, value });
-            }
+            ParameterError::probability(name, value)?;
         }
+        ParameterError::rules(&self.rules)?;
         let (min, max) = (self.min_branch_threshold, self.max_branch_threshold);
         if min > max {
             return Err(ParameterError::MinAboveMax { min, max });
@@ -100,9 +77,7 @@ impl DynamicParameters {
             ("max_depth", self.max_depth),
             ("max_completed_paths", self.max_completed_paths),
         ] {
-            if value == 0 {
-                return Err(ParameterError::Zero { name });
-            }
+            ParameterError::at_least_one(name, value)?;
         }
         Ok(())
     }
@@ -196,9 +171,14 @@ impl Policy for Dynamic {
         let queue = self.queue(tree);
         let threshold = self.parameters.threshold(queue);
         let above = distribution.top.iter().take_while(|t| t.prob() > threshold).count();
-        let children: Vec<TokenStats> = distribution.top[..above.max(1).min(distribution.top.len())].to_vec();
-        tree.expand(n, distribution, &children, Some(threshold), queue as u32);
+        let branches = &distribution.top[..above.max(1).min(distribution.top.len())];
+        let children: Vec<TokenStats> = branches[..self.parameters.rules.kept(tree.mass(n), branches)].to_vec();
         self.next += 1;
+        if children.is_empty() {
+            tree.stop_node(n, Stop::Pruned);
+            return Some(Change::Stopped(n, Stop::Pruned));
+        }
+        tree.expand(n, distribution, &children, Some(threshold), queue as u32);
         Some(Change::Expanded(n))
     }
 

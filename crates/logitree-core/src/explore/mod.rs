@@ -5,9 +5,21 @@
 //! is no longer needed. Since a node's distribution does not depend on its batch, the tree is the
 //! same as one grown node by node.
 
+mod beam;
+mod best_first;
 mod dynamic;
+mod parameters;
+mod rules;
+mod sample;
+mod strategy;
 
-pub use dynamic::{Dynamic, DynamicParameters, MAX_CANDIDATES, ParameterError};
+pub use beam::{Beam, BeamParameters};
+pub use best_first::{BestFirst, BestFirstParameters, Judge};
+pub use dynamic::{Dynamic, DynamicParameters, MAX_CANDIDATES};
+pub use parameters::ParameterError;
+pub use rules::BranchRules;
+pub use sample::{Sample, SampleParameters, chi_square};
+pub use strategy::Strategy;
 
 use crate::{Distribution, ModelError, NodeHandle, NodeId, Query, Session, Stop, TokenId, Tree};
 use std::collections::HashMap;
@@ -33,6 +45,11 @@ pub trait Policy {
     /// How many of the most likely tokens an expansion needs in a vocabulary of this size.
     fn top(&self, vocab: usize) -> usize;
 
+    /// Whether an expansion needs all logits.
+    fn wants_logits(&self) -> bool {
+        false
+    }
+
     /// Visits the next node if its distribution is known (or not needed). `None` when it must wait for
     /// [`Policy::wanted`] or the exploration is over.
     fn visit(&mut self, tree: &mut Tree, known: &mut Known) -> Option<Change>;
@@ -44,7 +61,44 @@ pub trait Policy {
     fn completed(&self) -> usize;
 
     /// The branch threshold now in force, for policies that have one.
-    fn threshold(&self, tree: &Tree) -> Option<f64>;
+    fn threshold(&self, _tree: &Tree) -> Option<f64> {
+        None
+    }
+}
+
+impl<P: Policy + ?Sized> Policy for Box<P> {
+    fn wanted(&self, tree: &Tree, known: &Known) -> Vec<NodeId> {
+        (**self).wanted(tree, known)
+    }
+    fn top(&self, vocab: usize) -> usize {
+        (**self).top(vocab)
+    }
+    fn wants_logits(&self) -> bool {
+        (**self).wants_logits()
+    }
+    fn visit(&mut self, tree: &mut Tree, known: &mut Known) -> Option<Change> {
+        (**self).visit(tree, known)
+    }
+    fn queue(&self, tree: &Tree) -> usize {
+        (**self).queue(tree)
+    }
+    fn completed(&self) -> usize {
+        (**self).completed()
+    }
+    fn threshold(&self, tree: &Tree) -> Option<f64> {
+        (**self).threshold(tree)
+    }
+}
+
+/// The reason for which every policy stops at a node without looking further, if there is one.
+fn terminal(tree: &Tree, n: NodeId, max_depth: usize, end_tokens: &[TokenId]) -> Option<Stop> {
+    if tree.token(n).is_some_and(|t| end_tokens.contains(&t)) {
+        Some(Stop::EndToken)
+    } else if tree.depth(n) >= max_depth {
+        Some(Stop::MaxDepth)
+    } else {
+        None
+    }
 }
 
 /// Grows a tree over a session.
@@ -96,7 +150,8 @@ impl<'s, P: Policy> Explorer<'s, P> {
         for &n in &wanted {
             handles.push(self.handle(n)?);
         }
-        let queries: Vec<Query<'_>> = handles.iter().map(|&h| Query::top(h, self.top)).collect();
+        let logits = self.policy.wants_logits();
+        let queries: Vec<Query<'_>> = handles.iter().map(|&h| Query { logits, ..Query::top(h, self.top) }).collect();
         let found = self.session.evaluate(&queries)?;
         for (&n, distribution) in wanted.iter().zip(found) {
             self.known.insert(n, distribution);

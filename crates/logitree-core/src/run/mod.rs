@@ -180,6 +180,13 @@ pub struct Node {
     pub bytes: Option<Vec<u8>>,
     /// Natural log probability given its path.
     pub logprob: f64,
+    /// How many samples went this way; absent in runs that do not sample.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub samples: u32,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// A node became a leaf.

@@ -51,6 +51,7 @@ impl Run {
 struct Pending {
     expand: Expand,
     children: Vec<TokenStats>,
+    samples: Vec<u32>,
 }
 
 /// Reads lines one by one.
@@ -202,7 +203,7 @@ impl RunReader {
                 if e.children == 0 {
                     return Err(self.error("an `expand` has at least one child"));
                 }
-                self.pending = Some(Pending { expand: e, children: Vec::new() });
+                self.pending = Some(Pending { expand: e, children: Vec::new(), samples: Vec::new() });
                 Ok(())
             }
         }
@@ -222,6 +223,7 @@ impl RunReader {
             return Err(self.error(format!("token {} comes twice among the children of node {}", n.id, n.parent.0)));
         }
         pending.children.push(TokenStats { id: n.id, logprob: n.logprob, rank: 0 });
+        pending.samples.push(n.samples);
         if pending.children.len() < pending.expand.children {
             self.pending = Some(pending);
             return Ok(());
@@ -245,6 +247,9 @@ impl RunReader {
             logits: None,
         };
         self.tree.expand(node, distribution, &pending.children, threshold, queue);
+        for (child, count) in self.tree.children(node).to_vec().into_iter().zip(pending.samples) {
+            self.tree.set_samples(child, count);
+        }
         Ok(())
     }
 }

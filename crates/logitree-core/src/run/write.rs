@@ -30,7 +30,8 @@ pub fn change_events<'a>(tree: &Tree, change: Change, bytes: &dyn Fn(TokenId) ->
     for &child in &e.children {
         let Some(id) = tree.token(child) else { continue };
         let Token { id, text, bytes } = Token::new(id, &bytes(id));
-        events.push(Event::Node(Node { node: child, parent: node, id, text, bytes, logprob: tree.logprob(child) }));
+        let (logprob, samples) = (tree.logprob(child), tree.samples(child));
+        events.push(Event::Node(Node { node: child, parent: node, id, text, bytes, logprob, samples }));
     }
     events
 }

@@ -1,5 +1,7 @@
 //! A model that is a function from paths to probabilities.
 
+#![allow(dead_code)] // each test file uses a part
+
 use logitree_core::*;
 use std::borrow::Cow;
 
@@ -88,12 +90,16 @@ impl Session for TableSession<'_> {
                 };
                 Distribution {
                     top: (0..q.top.min(probs.len())).map(stats).collect(),
-                    tokens: Vec::new(),
+                    tokens: q
+                        .tokens
+                        .iter()
+                        .map(|t| stats(order.iter().position(|&i| i == t.index()).expect("a token of the table")))
+                        .collect(),
                     logsumexp: 0.0,
                     entropy: 0.0,
                     varentropy: 0.0,
                     exactness: Exactness::Exact,
-                    logits: None,
+                    logits: q.logits.then(|| probs.iter().map(|p| p.ln() as f32).collect()),
                 }
             })
             .collect())
@@ -102,4 +108,22 @@ impl Session for TableSession<'_> {
     fn release(&mut self, node: NodeHandle) {
         assert!(!std::mem::replace(&mut self.released[node.0 as usize], true), "released twice");
     }
+}
+
+/// A random but fixed distribution for every path: some sharp, some flat, with exact ties.
+pub fn hashed(seed: u64, vocab: usize) -> Table {
+    Box::new(move |path| {
+        let mut h = seed;
+        for t in path {
+            h = (h ^ u64::from(t.0 + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
+        }
+        let weights: Vec<f64> = (0..vocab)
+            .map(|i| {
+                let x = (h.wrapping_mul(2 * i as u64 + 3) >> 60) as f64 + 0.25;
+                x.powi((h >> 3) as i32 % 4)
+            })
+            .collect();
+        let total: f64 = weights.iter().sum();
+        weights.iter().map(|w| w / total).collect()
+    })
 }

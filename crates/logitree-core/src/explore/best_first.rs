@@ -1,0 +1,165 @@
+//! The best-first policy: always the most likely paths.
+//!
+//! ```text
+//! while finished mass < cover and nodes are open:
+//!     take the `batch` most likely open nodes; end tokens and the depth limit stop a node
+//!     expand the others: children = the most likely tokens within the branch rules
+//! ```
+//!
+//! Since a path is never more likely than its beginning, with a batch of one the completed paths come out in
+//! exact order of probability, as long as no cut token was more likely than they are
+//! ([`Tree::heaviest_cut`] tells).
+
+use super::{BranchRules, Change, Known, ParameterError, Policy, terminal};
+use crate::tree::State;
+use crate::{NodeId, Stop, TokenId, Tree};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Parameters of [`BestFirst`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BestFirstParameters {
+    /// Nodes expanded together.
+    pub batch: usize,
+    /// The exploration ends when completed paths have this much of the probability.
+    pub cover: f64,
+    /// Nodes at this depth are not expanded.
+    pub max_depth: usize,
+    /// The exploration ends when this many paths have reached an end token; 0 is no limit.
+    #[serde(default)]
+    pub max_completed_paths: usize,
+    /// Limits on branching.
+    pub rules: BranchRules,
+}
+
+impl Default for BestFirstParameters {
+    fn default() -> Self {
+        // A batch of 24 is as wide as pays on the machines measured: wider ones gain little and look less far.
+        // 32 branches leave out less than can be seen; paths below 1e-9 are never reached.
+        let rules = BranchRules { min_path_prob: 1e-9, top_p: 1.0, max_branches: Some(32) };
+        BestFirstParameters { batch: 24, cover: 0.9, max_depth: 1000, max_completed_paths: 0, rules }
+    }
+}
+
+impl BestFirstParameters {
+    /// Checks every parameter's range.
+    pub fn check(&self) -> Result<(), ParameterError> {
+        ParameterError::probability("cover", self.cover)?;
+        ParameterError::at_least_one("batch", self.batch)?;
+        ParameterError::at_least_one("max_depth", self.max_depth)?;
+        ParameterError::rules(&self.rules)
+    }
+}
+
+/// Says that a node is settled: it becomes a leaf, for the reason given, without being expanded.
+pub type Judge<'j> = Box<dyn FnMut(&Tree, NodeId) -> Option<Stop> + 'j>;
+
+/// The policy; see the module's description.
+pub struct BestFirst<'j> {
+    parameters: BestFirstParameters,
+    end_tokens: Vec<TokenId>,
+    /// Open nodes, most likely first.
+    open: BTreeSet<(Surprisal, NodeId)>,
+    finished: f64,
+    completed: usize,
+    judge: Option<Judge<'j>>,
+}
+
+/// A path's surprisal, ordered: 0 and above as bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Surprisal(u64);
+
+fn surprisal(tree: &Tree, n: NodeId) -> Surprisal {
+    // Bits of non-negative floats are ordered as the floats are.
+    Surprisal((-tree.path_logprob(n)).max(0.0).to_bits())
+}
+
+impl<'j> BestFirst<'j> {
+    /// Goes on with a tree: an empty one, or what a stopped run had.
+    pub fn new(
+        parameters: BestFirstParameters,
+        end_tokens: &[TokenId],
+        tree: &Tree,
+    ) -> Result<BestFirst<'j>, ParameterError> {
+        parameters.check()?;
+        let open = tree.nodes().filter(|&n| *tree.state(n) == State::Open).map(|n| (surprisal(tree, n), n)).collect();
+        let done = tree.nodes().filter(|&n| tree.stop(n) == Some(Stop::EndToken));
+        let (finished, completed) = done.fold((0.0, 0), |(mass, count), n| (mass + tree.mass(n), count + 1));
+        Ok(BestFirst { parameters, end_tokens: end_tokens.to_vec(), open, finished, completed, judge: None })
+    }
+
+    /// Asks `judge` about every node before it is expanded.
+    pub fn with_judge(self, judge: Judge<'j>) -> Self {
+        BestFirst { judge: Some(judge), ..self }
+    }
+
+    fn is_over(&self) -> bool {
+        let most = self.parameters.max_completed_paths;
+        self.finished >= self.parameters.cover || (most > 0 && self.completed >= most)
+    }
+
+    /// The nodes whose turn it is.
+    fn turn(&self) -> impl Iterator<Item = NodeId> {
+        self.open.iter().take(self.parameters.batch).map(|&(_, n)| n)
+    }
+
+    fn stop(&mut self, tree: &mut Tree, n: NodeId, stop: Stop) -> Change {
+        self.open.remove(&(surprisal(tree, n), n));
+        if stop == Stop::EndToken {
+            self.finished += tree.mass(n);
+            self.completed += 1;
+        }
+        tree.stop_node(n, stop);
+        Change::Stopped(n, stop)
+    }
+}
+
+impl Policy for BestFirst<'_> {
+    fn wanted(&self, tree: &Tree, known: &Known) -> Vec<NodeId> {
+        if self.is_over() || !known.is_empty() {
+            return Vec::new();
+        }
+        self.turn().filter(|&n| terminal(tree, n, self.parameters.max_depth, &self.end_tokens).is_none()).collect()
+    }
+
+    fn top(&self, vocab: usize) -> usize {
+        // One more than can become children, so that the heaviest cut token is known.
+        self.parameters.rules.max_branches.map_or(vocab, |n| n + 1).min(vocab)
+    }
+
+    fn visit(&mut self, tree: &mut Tree, known: &mut Known) -> Option<Change> {
+        if self.is_over() {
+            return None;
+        }
+        let Some(n) = known.keys().copied().min_by_key(|&n| (surprisal(tree, n), n)) else {
+            // Nothing evaluated is left: settle what needs no evaluation, then wait for the rest.
+            for n in self.turn().collect::<Vec<_>>() {
+                let settled = terminal(tree, n, self.parameters.max_depth, &self.end_tokens)
+                    .or_else(|| self.judge.as_mut().and_then(|judge| judge(tree, n)));
+                if let Some(stop) = settled {
+                    return Some(self.stop(tree, n, stop));
+                }
+            }
+            return None;
+        };
+        let distribution = known.remove(&n)?;
+        let kept = self.parameters.rules.kept(tree.mass(n), &distribution.top);
+        if kept == 0 {
+            return Some(self.stop(tree, n, Stop::Pruned));
+        }
+        self.open.remove(&(surprisal(tree, n), n));
+        let children = distribution.top[..kept].to_vec();
+        let queue = self.open.len() as u32 + 1;
+        tree.expand(n, distribution, &children, None, queue);
+        self.open.extend(tree.children(n).iter().map(|&c| (surprisal(tree, c), c)));
+        Some(Change::Expanded(n))
+    }
+
+    fn queue(&self, _: &Tree) -> usize {
+        self.open.len()
+    }
+
+    fn completed(&self) -> usize {
+        self.completed
+    }
+}

@@ -1,0 +1,62 @@
+//! Limits on branching that every policy may be given.
+
+use crate::TokenStats;
+use serde::{Deserialize, Serialize};
+
+/// Which of a node's most likely tokens may become children, beside the policy's own rule.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BranchRules {
+    /// A child whose path would be less likely than this is cut.
+    pub min_path_prob: f64,
+    /// The most likely tokens are kept until their probs reach this.
+    pub top_p: f64,
+    /// At most so many children.
+    pub max_branches: Option<usize>,
+}
+
+impl Default for BranchRules {
+    fn default() -> Self {
+        BranchRules { min_path_prob: 0.0, top_p: 1.0, max_branches: None }
+    }
+}
+
+impl BranchRules {
+    /// How many of the tokens in `top` (most likely first) may become children of a node of this mass.
+    pub fn kept(&self, mass: f64, top: &[TokenStats]) -> usize {
+        let mut before = 0.0;
+        let keep = top.iter().take(self.max_branches.unwrap_or(usize::MAX)).take_while(|t| {
+            // A token stays if those before it do not reach top_p yet.
+            let needed = before < self.top_p;
+            before += t.prob();
+            needed && mass * t.prob() >= self.min_path_prob
+        });
+        keep.count()
+    }
+
+    /// Whether nothing is limited.
+    pub fn is_empty(&self) -> bool {
+        *self == BranchRules::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TokenId;
+
+    #[test]
+    fn each_rule_keeps_what_was_computed_by_hand() {
+        let probs = [0.5f64, 0.3, 0.15, 0.05];
+        let top: Vec<TokenStats> =
+            (0..4).map(|i| TokenStats { id: TokenId(i), logprob: probs[i as usize].ln(), rank: i + 1 }).collect();
+        let none = BranchRules::default();
+        assert_eq!(none.kept(0.1, &top), 4);
+        assert_eq!(BranchRules { max_branches: Some(3), ..none }.kept(1.0, &top), 3);
+        assert_eq!(BranchRules { top_p: 0.7, ..none }.kept(1.0, &top), 2);
+        assert_eq!(BranchRules { top_p: 0.5, ..none }.kept(1.0, &top), 1);
+        // Paths of 0.05, 0.03, 0.015, 0.005.
+        assert_eq!(BranchRules { min_path_prob: 0.02, ..none }.kept(0.1, &top), 2);
+        assert_eq!(BranchRules { min_path_prob: 0.06, ..none }.kept(0.1, &top), 0);
+    }
+}

@@ -1,0 +1,175 @@
+//! Sampling: many samples of one prompt, merged into a tree.
+//!
+//! ```text
+//! samples(root) = N
+//! for node in order of creation, unless it is at an end token or at the depth limit:
+//!     draw samples(node) tokens; the distinct ones become its children, with how often each was drawn
+//! ```
+//!
+//! A node's draws depend on the seed and the node alone, so a stopped run goes on to the same tree. Beside
+//! the counts stand the exact probabilities: how far they differ is known to be chance, and [`chi_square`] checks it.
+
+use super::{Change, Known, ParameterError, Policy, terminal};
+use crate::sampling::Sampler;
+use crate::tree::State;
+use crate::{Distribution, NodeId, Stop, TokenId, TokenStats, Tree};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Nodes evaluated together: each brings all its logits.
+const BATCH: usize = 64;
+
+/// Parameters of [`Sample`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SampleParameters {
+    /// Samples drawn.
+    pub samples: u32,
+    /// The same seed gives the same samples.
+    pub seed: u64,
+    /// Longest sample, in tokens.
+    pub max_depth: usize,
+    /// How tokens are chosen.
+    #[serde(flatten)]
+    pub sampler: Sampler,
+}
+
+impl Default for SampleParameters {
+    fn default() -> Self {
+        let sampler = Sampler { temperature: 1.0, ..Sampler::default() };
+        SampleParameters { samples: 100, seed: 0, max_depth: 1000, sampler }
+    }
+}
+
+impl SampleParameters {
+    /// Checks every parameter's range.
+    pub fn check(&self) -> Result<(), ParameterError> {
+        ParameterError::at_least_one("samples", self.samples as usize)?;
+        ParameterError::at_least_one("max_depth", self.max_depth)?;
+        ParameterError::probability("top_p", self.sampler.top_p)?;
+        ParameterError::probability("min_p", self.sampler.min_p)
+    }
+}
+
+/// The policy; see the module's description.
+pub struct Sample {
+    parameters: SampleParameters,
+    end_tokens: Vec<TokenId>,
+    /// First unvisited node.
+    next: usize,
+    completed: usize,
+}
+
+impl Sample {
+    /// Goes on with a tree: an empty one, or what a stopped run had.
+    pub fn new(parameters: SampleParameters, end_tokens: &[TokenId], tree: &Tree) -> Result<Sample, ParameterError> {
+        parameters.check()?;
+        let next = tree.nodes().take_while(|&n| *tree.state(n) != State::Open).count();
+        let ended = tree.nodes().filter(|&n| tree.stop(n) == Some(Stop::EndToken));
+        let completed = ended.map(|n| tree.samples(n) as usize).sum();
+        Ok(Sample { parameters, end_tokens: end_tokens.to_vec(), next, completed })
+    }
+
+    /// Samples that reached a node.
+    fn count(&self, tree: &Tree, n: NodeId) -> u32 {
+        if n == NodeId::ROOT { self.parameters.samples } else { tree.samples(n) }
+    }
+
+    /// The distinct tokens drawn after a node, most likely first, with how often.
+    fn draw(&self, n: NodeId, count: u32, d: &Distribution) -> Vec<(TokenStats, u32)> {
+        let Some(logits) = &d.logits else { return Vec::new() };
+        // The node's own stream: a fixed odd factor keeps neighbours' seeds apart.
+        let mut rng =
+            StdRng::seed_from_u64(self.parameters.seed ^ u64::from(n.0 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let uniforms: Vec<f64> = (0..count).map(|_| rng.random()).collect();
+        let mut drawn: BTreeMap<TokenId, u32> = BTreeMap::new();
+        for id in self.parameters.sampler.choose_all(logits, &uniforms) {
+            *drawn.entry(id).or_default() += 1;
+        }
+        let logprob = |id: TokenId| (f64::from(logits[id.index()]) - d.logsumexp).min(0.0);
+        // A child's rank is not kept in the tree.
+        let stats = |id| TokenStats { id, logprob: logprob(id), rank: 0 };
+        let mut children: Vec<(TokenStats, u32)> = drawn.into_iter().map(|(id, count)| (stats(id), count)).collect();
+        children.sort_by(|a, b| b.0.logprob.total_cmp(&a.0.logprob).then(a.0.id.cmp(&b.0.id)));
+        children
+    }
+}
+
+impl Policy for Sample {
+    fn wanted(&self, tree: &Tree, known: &Known) -> Vec<NodeId> {
+        let open = (self.next..tree.len()).map(|i| NodeId(i as u32));
+        let waits = |n: &NodeId| {
+            !known.contains_key(n) && terminal(tree, *n, self.parameters.max_depth, &self.end_tokens).is_none()
+        };
+        open.filter(waits).take(BATCH).collect()
+    }
+
+    fn top(&self, _: usize) -> usize {
+        1
+    }
+
+    fn wants_logits(&self) -> bool {
+        true
+    }
+
+    fn visit(&mut self, tree: &mut Tree, known: &mut Known) -> Option<Change> {
+        if self.next >= tree.len() {
+            return None;
+        }
+        let n = NodeId(self.next as u32);
+        let count = self.count(tree, n);
+        if let Some(stop) = terminal(tree, n, self.parameters.max_depth, &self.end_tokens) {
+            self.next += 1;
+            if stop == Stop::EndToken {
+                self.completed += count as usize;
+            }
+            tree.stop_node(n, stop);
+            return Some(Change::Stopped(n, stop));
+        }
+        let distribution = known.remove(&n)?;
+        let drawn = self.draw(n, count, &distribution);
+        let children: Vec<TokenStats> = drawn.iter().map(|d| d.0).collect();
+        let queue = self.queue(tree) as u32;
+        tree.expand(n, distribution, &children, None, queue);
+        for (child, (_, count)) in tree.children(n).to_vec().into_iter().zip(drawn) {
+            tree.set_samples(child, count);
+        }
+        self.next += 1;
+        Some(Change::Expanded(n))
+    }
+
+    fn queue(&self, tree: &Tree) -> usize {
+        tree.len() - self.next
+    }
+
+    fn completed(&self) -> usize {
+        self.completed
+    }
+}
+
+/// Pearson's χ² of all draws in a tree of plain samples (temperature 1, nothing cut) against the exact probabilities, and
+/// its degrees of freedom. At each node, tokens expected fewer than five times are taken together.
+///
+/// For an honest sampler, χ² has mean `degrees` and variance `2 · degrees`.
+pub fn chi_square(tree: &Tree, samples: u32) -> (f64, usize) {
+    let (mut chi, mut degrees) = (0.0, 0);
+    for n in tree.nodes().filter(|&n| tree.expansion(n).is_some()) {
+        let count = f64::from(if n == NodeId::ROOT { samples } else { tree.samples(n) });
+        let (mut rest, mut cells) = ((count, 1.0), 0);
+        for &c in tree.children(n) {
+            let (seen, p) = (f64::from(tree.samples(c)), tree.logprob(c).exp());
+            if count * p >= 5.0 {
+                chi += (seen - count * p).powi(2) / (count * p);
+                rest = (rest.0 - seen, rest.1 - p);
+                cells += 1;
+            }
+        }
+        if cells > 0 && count * rest.1 >= 5.0 {
+            chi += (rest.0 - count * rest.1).powi(2) / (count * rest.1);
+            degrees += cells;
+        } else if cells > 1 {
+            degrees += cells - 1;
+        }
+    }
+    (chi, degrees)
+}
