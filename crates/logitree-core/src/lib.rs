@@ -14,6 +14,7 @@
 //! * **node**: one token in context, at the end of one path from the root; the root is the prompt.
 //! * **mass**: a path's probability. `finished + frontier + pruned = 1` for every tree.
 
+pub mod answers;
 pub mod distribution;
 pub mod explore;
 pub mod metrics;
@@ -22,6 +23,7 @@ pub mod run;
 pub mod sampling;
 pub mod token;
 pub mod tree;
+pub mod watch;
 
 pub use distribution::{Distribution, Exactness, TokenStats};
 pub use model::{LanguageModel, ModelError, NodeHandle, Query, Session};

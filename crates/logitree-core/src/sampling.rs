@@ -28,6 +28,20 @@ impl Sampler {
         self.temperature == 0.0 || self.top_k == 1
     }
 
+    /// Whether every token may be chosen.
+    fn keeps_all(&self) -> bool {
+        !self.is_greedy() && self.top_k == 0 && self.top_p >= 1.0 && self.min_p == 0.0
+    }
+
+    /// Probs of all tokens in order of their ids: to choose among all, there is no need to sort a vocabulary.
+    fn shares(&self, logits: &[f32]) -> Vec<(TokenId, f64)> {
+        let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        let share = |(i, &l): (usize, &f32)| (TokenId(i as u32), ((f64::from(l) - most) / self.temperature).exp());
+        let mut shares: Vec<(TokenId, f64)> = logits.iter().enumerate().map(share).collect();
+        normalise(&mut shares);
+        shares
+    }
+
     /// Tokens that may be chosen with their probs, most likely first. `logits` is `[vocab]`.
     pub fn distribution(&self, logits: &[f32]) -> Vec<(TokenId, f64)> {
         let mut order: Vec<u32> = (0..logits.len() as u32).collect();
@@ -68,7 +82,7 @@ impl Sampler {
 
     /// The tokens that uniform numbers in `[0, 1)` choose; none if there are no tokens.
     pub fn choose_all(&self, logits: &[f32], uniforms: &[f64]) -> Vec<TokenId> {
-        let kept = self.distribution(logits);
+        let kept = if self.keeps_all() { self.shares(logits) } else { self.distribution(logits) };
         let Some(last) = kept.last() else { return Vec::new() };
         let mut total = 0.0;
         let ends: Vec<f64> = kept
@@ -116,10 +130,11 @@ mod tests {
     fn the_uniform_number_walks_through_the_shares() {
         let s = Sampler { temperature: 1.0, ..Default::default() };
         let logits: Vec<f32> = [0.25f32, 0.75].iter().map(|p| p.ln()).collect();
-        assert_eq!(s.choose(&logits, 0.0), Some(TokenId(1)));
-        assert_eq!(s.choose(&logits, 0.74), Some(TokenId(1)));
-        assert_eq!(s.choose(&logits, 0.76), Some(TokenId(0)));
-        assert_eq!(s.choose(&logits, 1.0), Some(TokenId(0)));
+        // In order of ids if nothing is cut, else most likely first.
+        let chosen = |s: Sampler, u| s.choose(&logits, u).map(|t| t.0);
+        assert_eq!([0.0, 0.24, 0.26, 1.0].map(|u| chosen(s, u)), [Some(0), Some(0), Some(1), Some(1)]);
+        let cut = Sampler { top_k: 5, ..s };
+        assert_eq!([0.0, 0.74, 0.76, 1.0].map(|u| chosen(cut, u)), [Some(1), Some(1), Some(0), Some(0)]);
         assert_eq!(s.choose(&[], 0.5), None);
     }
 }

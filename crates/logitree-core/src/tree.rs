@@ -1,5 +1,6 @@
 //! The token tree: columns, parent before child.
 
+use crate::watch::Watched;
 use crate::{Distribution, Exactness, TokenId, TokenStats};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,8 @@ pub enum Stop {
     Frontier,
     /// It was set aside by the user or a policy.
     Pruned,
+    /// What was asked is answered by its path alone; it was not expanded.
+    Decided,
 }
 
 impl Stop {
@@ -40,6 +43,7 @@ impl Stop {
             Stop::MaxDepth => "max_depth",
             Stop::Frontier => "frontier",
             Stop::Pruned => "pruned",
+            Stop::Decided => "decided",
         }
     }
 }
@@ -61,6 +65,8 @@ pub struct Expansion {
     pub queue: u32,
     /// The children, most likely first.
     pub children: Vec<NodeId>,
+    /// The run's watched strings, in their order, as continuations of this node.
+    pub watched: Vec<Watched>,
 }
 
 /// Where a node stands.
@@ -173,6 +179,13 @@ impl Tree {
         self.samples[n.index()] = count;
     }
 
+    /// Notes the watched strings of an expanded node.
+    pub fn set_watched(&mut self, n: NodeId, watched: Vec<Watched>) {
+        if let State::Expanded(e) = &mut self.state[n.index()] {
+            e.watched = watched;
+        }
+    }
+
     /// Where the node stands.
     pub fn state(&self, n: NodeId) -> &State {
         &self.state[n.index()]
@@ -232,8 +245,16 @@ impl Tree {
         assert!(matches!(self.state(n), State::Open), "node {} was already visited", n.0);
         let children = children.iter().map(|c| self.add(n, c.id, c.logprob)).collect();
         let Distribution { top, entropy, varentropy, exactness, .. } = distribution;
-        self.state[n.index()] =
-            State::Expanded(Box::new(Expansion { top, entropy, varentropy, exactness, threshold, queue, children }));
+        self.state[n.index()] = State::Expanded(Box::new(Expansion {
+            top,
+            entropy,
+            varentropy,
+            exactness,
+            threshold,
+            queue,
+            children,
+            watched: Vec::new(),
+        }));
         match &self.state[n.index()] {
             State::Expanded(e) => e,
             _ => unreachable!("set on the line above"),
@@ -259,7 +280,7 @@ impl Tree {
         for n in self.nodes() {
             let m = self.mass(n);
             match self.state(n) {
-                State::Open | State::Stopped(Stop::MaxDepth | Stop::Frontier) => mass.frontier += m,
+                State::Open | State::Stopped(Stop::MaxDepth | Stop::Frontier | Stop::Decided) => mass.frontier += m,
                 State::Stopped(Stop::EndToken) => mass.finished += m,
                 State::Stopped(Stop::Pruned) => mass.pruned += m,
                 State::Expanded(e) => {

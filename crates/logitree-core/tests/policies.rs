@@ -227,3 +227,42 @@ fn parameters_out_of_range_are_named() {
     assert!(BeamParameters { width: 0, ..Default::default() }.check().is_err());
     assert!(SampleParameters { samples: 0, ..Default::default() }.check().is_err());
 }
+
+#[test]
+fn watched_strings_have_their_exact_probability_at_every_step() {
+    let model = model(5, 5);
+    let strings: Vec<Vec<TokenId>> =
+        [&[3][..], &[2, 4], &[1, 1, 0]].iter().map(|w| w.iter().map(|&t| TokenId(t)).collect()).collect();
+    let mut session = model.open();
+    let strategy = Strategy::Beam(BeamParameters { width: 2, max_depth: 4, ..Default::default() });
+    let policy = strategy.policy(&model.end_tokens, &Tree::default()).unwrap();
+    let e = Explorer::new(&mut session, 5, &PROMPT, policy, Tree::default(), Keep::Mass(0.9)).unwrap();
+    let mut e = e.watching(strings.clone());
+    while e.evaluate().unwrap() > 0 {
+        while e.visit().is_some() {}
+    }
+    let tree = e.tree;
+    let mut seen = 0;
+    for n in tree.nodes() {
+        let Some(expansion) = tree.expansion(n) else { continue };
+        let path: Vec<TokenId> = PROMPT.into_iter().chain(tree.path(n)).collect();
+        assert_eq!(expansion.watched.len(), 3);
+        for (string, watched) in strings.iter().zip(&expansion.watched) {
+            let mut p = 1.0;
+            let mut full = path.clone();
+            for &t in string {
+                p *= (model.table)(&full)[t.index()];
+                full.push(t);
+            }
+            assert!((watched.logprob.exp() - p).abs() < 1e-12);
+            assert_eq!(watched.rank.is_some(), string.len() == 1);
+        }
+        // Kept is what makes up 90 %, and no less than the beam's width.
+        let probs: Vec<f64> = expansion.top.iter().map(|t| t.prob()).collect();
+        let (last, before) = probs.split_last().unwrap();
+        assert!(before.iter().sum::<f64>() < 0.9 || probs.len() == 2, "{probs:?}");
+        assert!(before.iter().sum::<f64>() + last >= 0.9 - 1e-12);
+        seen += 1;
+    }
+    assert!(seen > 4 && session.released.iter().filter(|r| !**r).count() == 0);
+}

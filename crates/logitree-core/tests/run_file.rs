@@ -33,6 +33,7 @@ fn header() -> Header {
         strategy: "dynamic".into(),
         parameters,
         limits: Default::default(),
+        watch: Vec::new(),
     }
 }
 

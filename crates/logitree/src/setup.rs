@@ -125,6 +125,25 @@ pub fn prepare(loaded: &Loaded, options: &PromptOptions, suffix: &str) -> Result
     Ok(Prepared { text, tokens, bos: bos.is_some(), chat: options.chat })
 }
 
+/// Strings to watch as tokens; none may be empty.
+pub fn watch(loaded: &Loaded, texts: &[String]) -> Result<Vec<run::Watch>> {
+    let watch = |text: &String| {
+        check_text(text, "--watch")?;
+        // A special token's name means that token.
+        let ids = loaded.model.tokenize(text, true)?;
+        if ids.is_empty() {
+            bail!("--watch {text:?} is nothing in this model's vocabulary");
+        }
+        Ok(run::Watch { text: text.clone(), tokens: ids.into_iter().map(|id| loaded.token(id)).collect() })
+    };
+    texts.iter().map(watch).collect()
+}
+
+/// Ids of watched strings.
+pub fn watched_ids(watch: &[run::Watch]) -> Vec<Vec<TokenId>> {
+    watch.iter().map(|w| w.tokens.iter().map(|t| t.id).collect()).collect()
+}
+
 /// The chat template's text for one user turn.
 fn render_chat(loaded: &Loaded, text: &str, system: Option<&str>) -> Result<String> {
     let template = loaded.model.chat_template(&loaded.name).context("--chat")?;

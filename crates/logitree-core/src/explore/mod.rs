@@ -21,7 +21,8 @@ pub use rules::BranchRules;
 pub use sample::{Sample, SampleParameters, chi_square};
 pub use strategy::Strategy;
 
-use crate::{Distribution, ModelError, NodeHandle, NodeId, Query, Session, Stop, TokenId, Tree};
+use crate::watch::{self, Watched};
+use crate::{Distribution, ModelError, NodeHandle, NodeId, Query, Session, Stop, TokenId, TokenStats, Tree};
 use std::collections::HashMap;
 
 /// Distributions that were evaluated but not used yet.
@@ -101,6 +102,21 @@ fn terminal(tree: &Tree, n: NodeId, max_depth: usize, end_tokens: &[TokenId]) ->
     }
 }
 
+/// What a run keeps of each distribution, beside what its policy needs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Keep {
+    /// So many of the most likely tokens.
+    Top(usize),
+    /// The most likely tokens until their probs reach this. Costs more: all tokens are ranked.
+    Mass(f64),
+}
+
+impl From<usize> for Keep {
+    fn from(top: usize) -> Keep {
+        Keep::Top(top)
+    }
+}
+
 /// Grows a tree over a session.
 pub struct Explorer<'s, P> {
     /// The policy in charge.
@@ -114,23 +130,33 @@ pub struct Explorer<'s, P> {
     waiting: HashMap<NodeId, usize>,
     root: NodeHandle,
     known: Known,
+    /// Tokens asked for per distribution, and those of them that are kept.
     top: usize,
+    keep: Keep,
+    /// Strings whose probability is noted at every step.
+    watch: Vec<Vec<TokenId>>,
+    /// Their probabilities at evaluated nodes that are not expanded yet.
+    watched: HashMap<NodeId, Vec<Watched>>,
 }
 
 impl<'s, P: Policy> Explorer<'s, P> {
     /// Explores after `prompt`, which must not be empty. `tree` is empty for a new run, or what a stopped
-    /// run had; `policy` must have been told of it. `at_least` more tokens than the policy needs may be kept per step.
+    /// run had; `policy` must have been told of it. More tokens than the policy needs may be kept per step.
     pub fn new(
         session: &'s mut dyn Session,
         vocab: usize,
         prompt: &[TokenId],
         policy: P,
         tree: Tree,
-        at_least: usize,
+        keep: impl Into<Keep>,
     ) -> Result<Self, ModelError> {
         let nodes = session.push_all(None, prompt)?;
         let root = *nodes.last().ok_or_else(|| ModelError::Engine("the prompt has no tokens".into()))?;
-        let top = policy.top(vocab).max(at_least).min(vocab);
+        let keep = keep.into();
+        let top = match keep {
+            Keep::Top(n) => policy.top(vocab).max(n).min(vocab),
+            Keep::Mass(_) => vocab,
+        };
         Ok(Explorer {
             policy,
             tree,
@@ -140,7 +166,16 @@ impl<'s, P: Policy> Explorer<'s, P> {
             root,
             known: Known::new(),
             top,
+            keep,
+            watch: Vec::new(),
+            watched: HashMap::new(),
         })
+    }
+
+    /// Notes the probability of these strings at every step. None may be empty.
+    pub fn watching(self, watch: Vec<Vec<TokenId>>) -> Self {
+        assert!(watch.iter().all(|w| !w.is_empty()), "a watched string has at least one token");
+        Explorer { watch, ..self }
     }
 
     /// Evaluates the policy's wanted nodes in one batch. Returns how many there were; 0 when the exploration is over.
@@ -152,12 +187,30 @@ impl<'s, P: Policy> Explorer<'s, P> {
         }
         let logits = self.policy.wants_logits();
         let queries: Vec<Query<'_>> = handles.iter().map(|&h| Query { logits, ..Query::top(h, self.top) }).collect();
-        let found = self.session.evaluate(&queries)?;
-        for (&n, distribution) in wanted.iter().zip(found) {
+        let found = watch::evaluate(self.session, &queries, &self.watch)?;
+        for (&n, (mut distribution, watched)) in wanted.iter().zip(found) {
+            if !watched.is_empty() {
+                self.watched.insert(n, watched);
+            }
+            self.trim(&mut distribution.top);
             self.known.insert(n, distribution);
             self.settle_child_of(n);
         }
         Ok(wanted.len())
+    }
+
+    /// Drops what nobody asked to keep.
+    fn trim(&self, top: &mut Vec<TokenStats>) {
+        let Keep::Mass(mass) = self.keep else { return };
+        let mut before = 0.0;
+        let needed = top.iter().take_while(|t| {
+            let needed = before < mass;
+            before += t.prob();
+            needed
+        });
+        let needed = needed.count().max(self.policy.top(top.len()));
+        top.truncate(needed);
+        top.shrink_to_fit();
     }
 
     /// Lets the policy visit one node. `None` when it waits for [`Explorer::evaluate`] or is done.
@@ -166,6 +219,9 @@ impl<'s, P: Policy> Explorer<'s, P> {
         match change {
             Change::Expanded(n) => {
                 self.waiting.insert(n, self.tree.children(n).len());
+                if let Some(watched) = self.watched.remove(&n) {
+                    self.tree.set_watched(n, watched);
+                }
             }
             Change::Stopped(n, _) => {
                 if self.handles.contains_key(&n) {

@@ -11,6 +11,7 @@ mod write;
 pub use read::{ReadError, Run, RunReader};
 pub use write::{change_events, end_event};
 
+use crate::watch::Watched;
 use crate::{Exactness, Mass, NodeId, Stop, TokenId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -60,6 +61,18 @@ pub struct Header {
     /// Budgets; absent ones did not apply.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub limits: Map<String, Value>,
+    /// Strings whose probability is noted at every step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watch: Vec<Watch>,
+}
+
+/// A watched string.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Watch {
+    /// As it was given.
+    pub text: String,
+    /// Its tokens, at least one.
+    pub tokens: Vec<Token>,
 }
 
 /// The model of a run.
@@ -158,6 +171,9 @@ pub struct Expand {
     pub top: Vec<TopToken>,
     /// How many `node` lines follow.
     pub children: usize,
+    /// The watched strings of the header, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watch: Vec<Watched>,
 }
 
 fn is_exact(e: &Exactness) -> bool {

@@ -132,6 +132,10 @@ impl RunReader {
             self.check_id(&h, token.id)?;
             self.name(token.clone());
         }
+        for token in h.watch.iter().flat_map(|w| &w.tokens) {
+            self.check_id(&h, token.id)?;
+            self.name(token.clone());
+        }
         self.header = Some(h);
         Ok(())
     }
@@ -200,6 +204,10 @@ impl RunReader {
                 for t in &mut e.top {
                     self.token(t.id, std::mem::take(&mut t.text), t.bytes.take(), t.logprob)?;
                 }
+                let watch = self.header.as_ref().map_or(0, |h| h.watch.len());
+                if e.watch.len() != watch || e.watch.iter().any(|w| w.logprob.is_nan() || w.logprob > 1e-6) {
+                    return Err(self.error(format!("`watch` must have {watch} log probabilities, as the header says")));
+                }
                 if e.children == 0 {
                     return Err(self.error("an `expand` has at least one child"));
                 }
@@ -235,7 +243,7 @@ impl RunReader {
                 self.error(format!("the children of node {} have a probability of {kept} together", n.parent.0))
             );
         }
-        let Expand { node, threshold, queue, entropy, varentropy, exactness, top, .. } = pending.expand;
+        let Expand { node, threshold, queue, entropy, varentropy, exactness, top, watch, .. } = pending.expand;
         let stats = (1..).zip(top).map(|(rank, t)| TokenStats { id: t.id, logprob: t.logprob, rank });
         let distribution = Distribution {
             top: stats.collect(),
@@ -247,6 +255,7 @@ impl RunReader {
             logits: None,
         };
         self.tree.expand(node, distribution, &pending.children, threshold, queue);
+        self.tree.set_watched(node, watch);
         for (child, count) in self.tree.children(node).to_vec().into_iter().zip(pending.samples) {
             self.tree.set_samples(child, count);
         }

@@ -26,6 +26,7 @@ pub fn change_events<'a>(tree: &Tree, change: Change, bytes: &dyn Fn(TokenId) ->
         exactness: e.exactness,
         top: top.collect(),
         children: e.children.len(),
+        watch: e.watched.clone(),
     }));
     for &child in &e.children {
         let Some(id) = tree.token(child) else { continue };

@@ -7,8 +7,9 @@ use crate::setup::{self, Loaded};
 use crate::{progress, terminal};
 use anyhow::{Context, Result};
 use clap::Args;
+use logitree_core::run::Watch;
 use logitree_core::sampling::Sampler;
-use logitree_core::{Distribution, LanguageModel, Query, TokenId, TokenStats};
+use logitree_core::{Distribution, LanguageModel, Query, TokenId, TokenStats, watch};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
@@ -57,6 +58,9 @@ pub struct GenerationOptions {
     /// Seed of the sampler: the same seed gives the same text
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub seed: u64,
+    /// Note the probability of this string at every step; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub watch: Vec<String>,
     /// File to append the record to, in the notebook's JSONL; `-` prints it instead of the table
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -80,6 +84,7 @@ pub fn run(args: LogprobsArgs) -> Result<()> {
 pub struct Generated {
     pub steps: Vec<Scored>,
     pub stop: &'static str,
+    pub watch: Vec<Watch>,
 }
 
 /// Scores `tokens[scored_from..]` as forced, then generates.
@@ -107,8 +112,10 @@ pub fn generate(
             Query { node: nodes[i], top, tokens: next, logits: wants_logits && i + 1 == nodes.len() }
         })
         .collect();
-    let mut found = session.evaluate(&queries)?;
-    let mut next = found.pop().context("internal error: no distribution")?;
+    let watch = setup::watch(loaded, &options.watch)?;
+    let strings = setup::watched_ids(&watch);
+    let mut found = watch::evaluate(&mut *session, &queries, &strings)?;
+    let (mut next, mut watched) = found.pop().context("internal error: no distribution")?;
     let mut steps: Vec<Scored> = found.into_iter().filter_map(|d| Scored::new(d, true)).collect();
 
     let bar = progress::spinner();
@@ -124,7 +131,7 @@ pub fn generate(
         made.push(token.id);
         bar.message(|| format!("{} tokens  {}", made.len(), tail(&text_of(loaded, made.iter().copied()))));
         let Distribution { entropy, top: listed, .. } = next;
-        steps.push(Scored { token, entropy, top: listed, forced: false });
+        steps.push(Scored { token, entropy, top: listed, forced: false, watched });
         if model.end_tokens().contains(&token.id) {
             break "end_token";
         }
@@ -136,9 +143,10 @@ pub fn generate(
         }
         node = session.push(Some(node), token.id)?;
         let query = Query { node, top, tokens: &[], logits: wants_logits };
-        next = session.evaluate(&[query])?.pop().context("internal error: no distribution")?;
+        (next, watched) =
+            watch::evaluate(&mut *session, &[query], &strings)?.pop().context("internal error: no distribution")?;
     };
-    Ok(Generated { steps, stop })
+    Ok(Generated { steps, stop, watch })
 }
 
 /// The chosen token with its own logprob and rank under the model's distribution.
@@ -212,7 +220,7 @@ pub fn report(
                 "perplexity": all.perplexity,
                 "model": loaded.name,
                 "engine": loaded.model.engine(),
-                "tokens": steps.iter().map(|s| step_json(loaded, s, options.top)).collect::<Vec<_>>(),
+                "tokens": steps.iter().map(|s| step_json(loaded, s, options.top, &generated.watch)).collect::<Vec<_>>(),
             });
             if let (Some(object), Value::Object(extra)) = (object.as_object_mut(), extra) {
                 object.extend(extra);
@@ -220,7 +228,7 @@ pub fn report(
             terminal::print(&format!("{object:#}\n"))
         }
         Format::Text => {
-            let mut out = table(loaded, steps, options.top);
+            let mut out = table(loaded, steps, options.top, &generated.watch);
             out.push('\n');
             if !forced.is_empty() {
                 let forced = logitree_core::metrics::totals(forced);

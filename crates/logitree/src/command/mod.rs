@@ -8,4 +8,5 @@ pub mod model;
 pub mod score;
 pub mod show;
 pub mod steps;
+pub mod strategy;
 pub mod tree;

@@ -5,7 +5,7 @@ use crate::cli::{self, Format, ModelOptions};
 use crate::{progress, setup, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use logitree_core::{LanguageModel, Query, TokenId};
+use logitree_core::{LanguageModel, Query, TokenId, watch};
 use serde_json::json;
 use std::path::Path;
 
@@ -28,6 +28,9 @@ pub struct ScoreArgs {
     /// Most likely tokens to list per step
     #[arg(long, default_value_t = 5, value_parser = cli::at_least_one, value_name = "K")]
     pub top: usize,
+    /// Note the probability of this string at every step; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub watch: Vec<String>,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -44,6 +47,8 @@ pub fn run(args: ScoreArgs) -> Result<()> {
     if tokens.len() < 2 {
         bail!("the text is a single token and this model has no BOS: there is nothing to score");
     }
+    let watch = setup::watch(&loaded, &args.watch)?;
+    let strings = setup::watched_ids(&watch);
     let mut session = model.session()?;
     let nodes = session.push_all(None, &tokens)?;
     let mut steps = Vec::with_capacity(tokens.len());
@@ -57,7 +62,9 @@ pub fn run(args: ScoreArgs) -> Result<()> {
         let end = (start + PIECE).min(last);
         let query = |i: usize| Query { node: nodes[i], top: args.top, tokens: &tokens[i + 1..i + 2], logits: false };
         let queries: Vec<Query<'_>> = (start..end).map(query).collect();
-        steps.extend(session.evaluate(&queries)?.into_iter().filter_map(|d| Scored::new(d, false)));
+        steps.extend(
+            watch::evaluate(&mut *session, &queries, &strings)?.into_iter().filter_map(|d| Scored::new(d, false)),
+        );
         bar.message(|| format!("{end} of {last} tokens"));
     }
     drop(bar);
@@ -66,7 +73,7 @@ pub fn run(args: ScoreArgs) -> Result<()> {
     match args.format {
         Format::Json => {
             let object = json!({
-                "tokens": steps.iter().map(|s| step_json(&loaded, s, args.top)).collect::<Vec<_>>(),
+                "tokens": steps.iter().map(|s| step_json(&loaded, s, args.top, &watch)).collect::<Vec<_>>(),
                 "bos": bos.is_some(),
                 // Not scored: nothing comes before it.
                 "first": if bos.is_none() { Some(loaded.token(tokens[0])) } else { None },
@@ -80,7 +87,7 @@ pub fn run(args: ScoreArgs) -> Result<()> {
             terminal::print(&format!("{object:#}\n"))
         }
         Format::Text => {
-            let mut out = table(&loaded, &steps, args.top);
+            let mut out = table(&loaded, &steps, args.top, &watch);
             out.push('\n');
             out.push_str(&totals_line("total", totals));
             out.push_str(&format!("mean entropy {entropy:.4} nats; {}, {}\n", loaded.name, loaded.front()));

@@ -5,6 +5,8 @@ use crate::export::text::{percent, visible};
 use crate::setup::Loaded;
 use crate::terminal;
 use logitree_core::metrics::{Totals, totals};
+use logitree_core::run::Watch;
+use logitree_core::watch::Watched;
 use logitree_core::{Distribution, LanguageModel, TokenId, TokenStats};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -16,12 +18,14 @@ pub struct Scored {
     pub top: Vec<TokenStats>,
     /// Given rather than generated.
     pub forced: bool,
+    /// The watched strings, in the order of the options.
+    pub watched: Vec<Watched>,
 }
 
 impl Scored {
     /// From a distribution whose first asked-for token is the one that is there.
-    pub fn new(d: Distribution, forced: bool) -> Option<Scored> {
-        Some(Scored { token: *d.tokens.first()?, entropy: d.entropy, top: d.top, forced })
+    pub fn new((d, watched): (Distribution, Vec<Watched>), forced: bool) -> Option<Scored> {
+        Some(Scored { token: *d.tokens.first()?, entropy: d.entropy, top: d.top, forced, watched })
     }
 }
 
@@ -36,8 +40,8 @@ pub fn text_of(loaded: &Loaded, ids: impl IntoIterator<Item = TokenId>) -> Strin
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A token as JSON: `{id, text, bytes?, logprob, rank, entropy, top: [{id, text, logprob}]}`.
-pub fn step_json(loaded: &Loaded, s: &Scored, top: usize) -> Value {
+/// A token as JSON: `{id, text, bytes?, logprob, rank, entropy, top: [{id, text, logprob}], watch?: [{text, logprob, rank?}]}`.
+pub fn step_json(loaded: &Loaded, s: &Scored, top: usize, watch: &[Watch]) -> Value {
     let mut map = Map::new();
     let token = loaded.token(s.token.id);
     map.insert("id".into(), json!(token.id));
@@ -53,7 +57,24 @@ pub fn step_json(loaded: &Loaded, s: &Scored, top: usize) -> Value {
     }
     let top = s.top.iter().take(top).map(|t| json!({ "id": t.id, "text": loaded.text(t.id), "logprob": t.logprob }));
     map.insert("top".into(), top.collect());
+    if !watch.is_empty() {
+        let watched = watch.iter().zip(&s.watched).map(|(w, at)| watched_json(w, at));
+        map.insert("watch".into(), watched.collect());
+    }
     Value::Object(map)
+}
+
+/// A watched string as JSON: `{text, logprob, rank?}`.
+pub fn watched_json(watch: &Watch, at: &Watched) -> Value {
+    let mut value = json!(at);
+    value["text"] = json!(watch.text);
+    value
+}
+
+/// A watched string in words: `·Yes 12.3 % #4`.
+pub fn watched_text(watch: &Watch, at: &Watched) -> String {
+    let rank = at.rank.map_or(String::new(), |r| format!(" #{r}"));
+    format!("{} {}{rank}", visible(&watch.text).replace(' ', "·"), percent(at.logprob.exp()))
 }
 
 /// The notebook's steps.
@@ -76,7 +97,7 @@ pub fn top_bytes(loaded: &Loaded, steps: &[Scored]) -> Vec<Vec<Vec<u8>>> {
 }
 
 /// A table, one token per row, coloured by probability.
-pub fn table(loaded: &Loaded, steps: &[Scored], top: usize) -> String {
+pub fn table(loaded: &Loaded, steps: &[Scored], top: usize, watch: &[Watch]) -> String {
     let style = terminal::style();
     let mut out = String::new();
     let head = format!(
@@ -108,6 +129,10 @@ pub fn table(loaded: &Loaded, steps: &[Scored], top: usize) -> String {
             s.entropy,
             style.paint("2", others.trim_end()),
         );
+        if !watch.is_empty() {
+            let watched: Vec<String> = watch.iter().zip(&s.watched).map(|(w, at)| watched_text(w, at)).collect();
+            let _ = writeln!(out, "       {}", style.paint("36", &watched.join("   ")));
+        }
     }
     out
 }

@@ -1,12 +1,13 @@
 //! `logitree tree`
 
+use super::strategy::{self, StrategyOptions};
 use crate::cli::{self, Format, ModelOptions, PromptOptions};
 use crate::export::text::{self, percent};
 use crate::setup::{self, Loaded, Prepared};
 use crate::{import, models, progress, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use logitree_core::explore::{Dynamic, DynamicParameters, Explorer, Policy};
+use logitree_core::explore::{Explorer, Keep, Policy, Strategy};
 use logitree_core::run::{EndReason, Event, FORMAT, Header, Prompt, Run, VERSION, change_events, end_event};
 use logitree_core::{LanguageModel, TokenId, Tree};
 use serde_json::{Value, json};
@@ -19,9 +20,12 @@ const EXAMPLES: &str = "Examples:
   logitree tree \"The capital of India is\" --max-depth 12
   logitree tree \"The secret to happiness is\" --min-branch-threshold 0.05 -o happiness.run.jsonl
   logitree tree --chat -m smollm2-135m \"Name a colour.\" --format json
+  logitree tree \"The capital of India is\" --strategy best-first --cover 0.5 --max-seconds 20
+  logitree tree \"Roses are\" --strategy sample --samples 200 --max-depth 8
+  logitree tree \"Is water wet? Answer:\" --watch \" Yes\" --watch \" No\" --max-depth 4
   logitree tree --resume the-capital-of-india-is.run.jsonl
 
-How it branches: with |Q| open paths the threshold is
+How the default, dynamic, branches: with |Q| open paths the threshold is
   T = min + min(1, |Q| / soft_queue_limit) x (max - min)
 and a node's children are all tokens with a probability above T, or the single most likely one.";
 
@@ -39,33 +43,20 @@ pub struct TreeArgs {
     /// System message (with --chat)
     #[arg(long, requires = "chat", value_name = "TEXT")]
     pub system: Option<String>,
-    /// Branch threshold when one path is open
-    #[arg(long, default_value_t = 0.1, value_parser = cli::probability, value_name = "PROB")]
-    pub min_branch_threshold: f64,
-    /// Branch threshold when soft-queue-limit or more paths are open
-    #[arg(long, default_value_t = 0.5, value_parser = cli::probability, value_name = "PROB")]
-    pub max_branch_threshold: f64,
-    /// Open paths at which the threshold reaches its maximum
-    #[arg(long, default_value_t = 30, value_parser = cli::at_least_one, value_name = "N")]
-    pub soft_queue_limit: usize,
-    /// List tokens above this probability as candidates of a step
-    #[arg(long, default_value_t = 0.01, value_parser = cli::probability, value_name = "PROB")]
-    pub candidate_threshold: f64,
-    /// Do not look further than this many tokens
-    #[arg(long, default_value_t = 1000, value_parser = cli::at_least_one, value_name = "N")]
-    pub max_depth: usize,
-    /// End when this many paths have reached an end token
-    #[arg(long, default_value_t = 5, value_parser = cli::at_least_one, value_name = "N")]
-    pub max_completed_paths: usize,
+    #[command(flatten)]
+    pub strategy: StrategyOptions,
     /// End when the tree has this many nodes
     #[arg(long, value_parser = cli::at_least_one, value_name = "N")]
     pub max_nodes: Option<usize>,
     /// End after this many seconds
     #[arg(long, value_parser = cli::non_negative, value_name = "SECONDS")]
     pub max_seconds: Option<f64>,
-    /// Most likely tokens to record per step, at least
-    #[arg(long, default_value_t = 10, value_parser = cli::at_least_one, value_name = "K")]
-    pub top: usize,
+    /// Most likely tokens to record per step, at least: a number, or p=0.999 for as many as make up that probability (slower)
+    #[arg(long, visible_alias = "top", default_value = "10", value_parser = strategy::keep, value_name = "K|p=P")]
+    pub store_top: Keep,
+    /// Note the probability of this string at every step; may be given several times
+    #[arg(long, value_name = "TEXT", conflicts_with = "resume")]
+    pub watch: Vec<String>,
     /// Run file to write, as the tree grows; `-` is standard output [default: named after the prompt]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -124,27 +115,19 @@ struct Job {
     header: Header,
     prompt: Vec<TokenId>,
     tree: Tree,
-    policy: Dynamic,
+    policy: Box<dyn Policy>,
     record: Record,
 }
 
 pub fn run(args: TreeArgs) -> Result<()> {
-    let parameters = DynamicParameters {
-        min_branch_threshold: args.min_branch_threshold,
-        max_branch_threshold: args.max_branch_threshold,
-        soft_queue_limit: args.soft_queue_limit,
-        candidate_threshold: args.candidate_threshold,
-        max_depth: args.max_depth,
-        max_completed_paths: args.max_completed_paths,
-    };
-    parameters.check().map_err(|e| anyhow::anyhow!("{}", as_flags(&e.to_string())))?;
+    let strategy = args.strategy.build()?;
     if args.output.as_deref() == Some(Path::new("-")) && args.format == Format::Json {
         bail!("-o - and --format json both want standard output: name a file with -o");
     }
     terminal::catch_interrupts();
     let (loaded, job) = match &args.resume {
         Some(path) => resume(&args, path)?,
-        None => begin(&args, parameters)?,
+        None => begin(&args, strategy)?,
     };
     if args.format == Format::Text {
         announce(&loaded, &job);
@@ -165,15 +148,7 @@ pub fn run(args: TreeArgs) -> Result<()> {
     failure.map_or(Ok(()), Err)
 }
 
-/// Parameter names as the flags that set them.
-fn as_flags(text: &str) -> String {
-    let words = text.split_inclusive(' ').map(|word| {
-        if word.contains("_threshold") { format!("--{}", word.replace('_', "-")) } else { word.to_string() }
-    });
-    words.collect()
-}
-
-fn begin(args: &TreeArgs, parameters: DynamicParameters) -> Result<(Loaded, Job)> {
+fn begin(args: &TreeArgs, strategy: Strategy) -> Result<(Loaded, Job)> {
     let prompt = args.prompt.clone().context("no PROMPT")?;
     let text = setup::text_argument(&prompt, "PROMPT")?;
     // Before the model is loaded: a bad path is told at once.
@@ -181,7 +156,7 @@ fn begin(args: &TreeArgs, parameters: DynamicParameters) -> Result<(Loaded, Job)
     let loaded = setup::load(&args.model)?;
     let options = PromptOptions { prompt: text, chat: args.chat, system: args.system.clone() };
     let Prepared { text, tokens, bos, chat } = setup::prepare(&loaded, &options, "")?;
-    let Value::Object(map) = serde_json::to_value(parameters)? else { bail!("internal error: parameters") };
+    let parameters = serde_json::to_value(strategy)?["parameters"].as_object().cloned().unwrap_or_default();
     let limits = [("max_nodes", json!(args.max_nodes)), ("max_seconds", json!(args.max_seconds))];
     let header = Header {
         format: FORMAT.into(),
@@ -191,11 +166,12 @@ fn begin(args: &TreeArgs, parameters: DynamicParameters) -> Result<(Loaded, Job)
         model: loaded.record()?,
         engine: loaded.model.engine(),
         prompt: Prompt { text, tokens: tokens.iter().map(|&t| loaded.token(t)).collect(), bos, chat },
-        strategy: "dynamic".into(),
-        parameters: map,
+        strategy: strategy.name().into(),
+        parameters,
         limits: limits.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.to_string(), v)).collect(),
+        watch: setup::watch(&loaded, &args.watch)?,
     };
-    let policy = Dynamic::new(parameters, loaded.model.end_tokens())?;
+    let policy = strategy.policy(loaded.model.end_tokens(), &Tree::default())?;
     let mut job = Job { header, prompt: tokens, tree: Tree::default(), policy, record };
     job.record.write(&[Event::Header(Box::new(job.header.clone()))])?;
     job.record.flush()?;
@@ -275,12 +251,10 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<(Loaded, Job)> {
             header.model.sha256
         );
     }
-    if header.strategy != "dynamic" {
-        bail!("{}: strategy {:?} is not known to this version", path.display(), header.strategy);
-    }
-    let parameters: DynamicParameters = serde_json::from_value(Value::Object(header.parameters.clone()))
-        .with_context(|| format!("{}: parameters", path.display()))?;
-    let policy = Dynamic::resume(parameters, loaded.model.end_tokens(), &run.tree)?;
+    let strategy: Strategy =
+        serde_json::from_value(json!({ "strategy": header.strategy, "parameters": header.parameters }))
+            .with_context(|| format!("{}: the strategy {:?} and its parameters", path.display(), header.strategy))?;
+    let policy = strategy.policy(loaded.model.end_tokens(), &run.tree)?;
     let mut file = OpenOptions::new().write(true).open(path).with_context(|| path.display().to_string())?;
     // What was torn goes; the record continues behind the last whole event.
     file.set_len(run.valid_bytes)?;
@@ -309,7 +283,8 @@ fn explore(args: &TreeArgs, loaded: &Loaded, job: Job) -> Result<Explored> {
     let Job { header, prompt, tree, policy, mut record } = job;
     let bytes = |id: TokenId| loaded.model.token_bytes(id);
     let mut session = loaded.model.session()?;
-    let mut explorer = Explorer::new(&mut *session, loaded.model.vocab_size(), &prompt, policy, tree, args.top)?;
+    let mut explorer = Explorer::new(&mut *session, loaded.model.vocab_size(), &prompt, policy, tree, args.store_top)?
+        .watching(setup::watched_ids(&header.watch));
     let bar = progress::spinner();
     let (started, first) = (Instant::now(), explorer.tree.len());
     let mut failure = None;
@@ -357,15 +332,14 @@ fn over_budget(args: &TreeArgs, tree: &Tree, started: Instant) -> bool {
         || terminal::interrupted()
 }
 
-fn progress_line(e: &Explorer<'_, Dynamic>, first: usize, started: Instant) -> String {
+fn progress_line(e: &Explorer<'_, Box<dyn Policy>>, first: usize, started: Instant) -> String {
     let seconds = started.elapsed().as_secs_f64();
     format!(
-        "{} nodes · {} open · {}/{} completed · T {:.3} · {:.0} nodes/s · {} finished",
+        "{} nodes · {} open · {} completed{} · {:.0} nodes/s · {} finished",
         e.tree.len(),
         e.policy.queue(&e.tree),
         e.policy.completed(),
-        e.policy.parameters().max_completed_paths,
-        e.policy.threshold(&e.tree).unwrap_or(0.0),
+        e.policy.threshold(&e.tree).map_or(String::new(), |t| format!(" · T {t:.3}")),
         (e.tree.len() - first) as f64 / seconds.max(1e-9),
         percent(e.tree.accounting().finished),
     )

@@ -5,7 +5,7 @@ use logitree_core::run::Run;
 use std::io::Write;
 
 /// Column names, in order.
-pub const COLUMNS: [&str; 16] = [
+pub const COLUMNS: [&str; 17] = [
     "node",
     "parent",
     "depth",
@@ -22,22 +22,24 @@ pub const COLUMNS: [&str; 16] = [
     "queue",
     "state",
     "children",
+    "samples",
 ];
 
 pub fn write(run: &Run, out: &mut dyn Write) -> std::io::Result<()> {
     let mut csv = csv::Writer::from_writer(out);
-    csv.write_record(COLUMNS)?;
+    let watched = super::watch_columns(run);
+    csv.write_record(COLUMNS.iter().copied().chain(watched.iter().map(|c| &c[..])))?;
     for r in rows(run) {
         csv.write_record(fields(r))?;
     }
     csv.flush()
 }
 
-fn fields(r: Row) -> [String; 16] {
+fn fields(r: Row) -> Vec<String> {
     fn optional<T: ToString>(x: Option<T>) -> String {
         x.map(|x| x.to_string()).unwrap_or_default()
     }
-    [
+    let mut fields = vec![
         r.node.to_string(),
         optional(r.parent),
         r.depth.to_string(),
@@ -54,5 +56,8 @@ fn fields(r: Row) -> [String; 16] {
         optional(r.queue),
         r.state.to_string(),
         r.children.to_string(),
-    ]
+        optional(r.samples),
+    ];
+    fields.extend(r.watched.into_iter().map(optional));
+    fields
 }

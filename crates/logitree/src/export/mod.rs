@@ -46,6 +46,11 @@ pub fn export(run: &Run, format: Format, full_text: bool, out: &mut (dyn Write +
     Ok(())
 }
 
+/// Columns of the watched strings, after the others: their log probabilities, in the order of the run's header.
+pub fn watch_columns(run: &Run) -> Vec<String> {
+    (1..=run.header.watch.len()).map(|i| format!("watch_{i}_logprob")).collect()
+}
+
 /// A node's columns, as the tables have them.
 pub struct Row {
     pub node: u32,
@@ -63,6 +68,9 @@ pub struct Row {
     pub queue: Option<u32>,
     pub state: &'static str,
     pub children: u32,
+    pub samples: Option<u32>,
+    /// Log probability of each watched string, if the node was expanded.
+    pub watched: Vec<Option<f64>>,
 }
 
 /// All rows of a run, parents first; the root's text is the prompt.
@@ -88,6 +96,8 @@ pub fn rows(run: &Run) -> impl Iterator<Item = Row> {
             queue: e.map(|e| e.queue),
             state: tree.stop(n).map_or("expanded", |s| s.name()),
             children: tree.children(n).len() as u32,
+            samples: Some(tree.samples(n)).filter(|&s| s > 0),
+            watched: (0..run.header.watch.len()).map(|i| e.and_then(|e| e.watched.get(i)).map(|w| w.logprob)).collect(),
         }
     })
 }

@@ -11,6 +11,7 @@ use parquet::schema::parser::parse_message_type;
 use std::io::Write;
 use std::sync::Arc;
 
+/// The schema up to the watched strings.
 const SCHEMA: &str = "message nodes {
     required int32 node (integer(32, false));
     optional int32 parent (integer(32, false));
@@ -28,12 +29,16 @@ const SCHEMA: &str = "message nodes {
     optional int32 queue (integer(32, false));
     required binary state (string);
     required int32 children (integer(32, false));
-}";
+    optional int32 samples (integer(32, false));
+";
 
 type Group<'a, W> = SerializedRowGroupWriter<'a, W>;
 
 pub fn write(run: &Run, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
-    let schema = Arc::new(parse_message_type(SCHEMA).context("internal error: Parquet schema")?);
+    let watched = super::watch_columns(run);
+    let watched: String = watched.iter().map(|c| format!("    optional double {c};\n")).collect();
+    let schema = format!("{SCHEMA}{watched}}}");
+    let schema = Arc::new(parse_message_type(&schema).context("internal error: Parquet schema")?);
     let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
     let mut file = SerializedFileWriter::new(out, schema, Arc::new(properties))?;
     let rows: Vec<Row> = rows(run).collect();
@@ -55,6 +60,10 @@ pub fn write(run: &Run, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     optional::<Int32Type, _>(&mut group, &rows, |r| r.queue.map(|q| q as i32))?;
     required::<ByteArrayType, _>(&mut group, &rows, |r| text(r.state))?;
     required::<Int32Type, _>(&mut group, &rows, |r| r.children as i32)?;
+    optional::<Int32Type, _>(&mut group, &rows, |r| r.samples.map(|s| s as i32))?;
+    for i in 0..run.header.watch.len() {
+        optional::<DoubleType, _>(&mut group, &rows, |r| r.watched[i])?;
+    }
     group.close()?;
     file.close()?;
     Ok(())

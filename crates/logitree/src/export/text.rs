@@ -73,12 +73,15 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
     let leaves = tree.ranked_leaves();
     let room = style.width.saturating_sub(38).max(20);
     let _ = writeln!(out);
-    let _ = writeln!(out, "{}", style.paint("1", "   #  probability  depth  stop       text"));
+    let sampled = tree.nodes().any(|n| tree.samples(n) > 0);
+    let count = if sampled { " samples" } else { "" };
+    let _ = writeln!(out, "{}", style.paint("1", &format!("   #  probability{count}  depth  stop       text")));
     for (i, &leaf) in leaves.iter().take(most).enumerate() {
         let stop = tree.stop(leaf).unwrap_or(Stop::Frontier);
         let text = shorten(&visible(&run.text(leaf)), room);
+        let count = if sampled { format!(" {:>7}", tree.samples(leaf)) } else { String::new() };
         let row = format!(
-            "{:>4}  {:>11}  {:>5}  {:<9}  {text}",
+            "{:>4}  {:>11}{count}  {:>5}  {:<9}  {text}",
             i + 1,
             percent(tree.mass(leaf)),
             tree.depth(leaf),
@@ -100,11 +103,21 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
     for (name, p, what) in [
         ("finished", mass.finished, format!("{completed} completed paths")),
         ("frontier", mass.frontier, format!("{open} open paths{deep}")),
-        ("pruned", mass.pruned, "tokens below the threshold".into()),
+        (
+            "pruned",
+            mass.pruned,
+            if run.header.strategy == "dynamic" {
+                "tokens below the threshold"
+            } else {
+                "tokens and paths not followed"
+            }
+            .into(),
+        ),
     ] {
         let _ = writeln!(out, "  {name:<9} {:>11}  {what}", percent(p));
     }
     let _ = writeln!(out, "  {:<9} {:>11}  {} nodes", "total", percent(mass.total()), tree.len());
+    findings(run, completed, &mut out);
     let note = match run.end.as_ref().map(|e| e.reason) {
         Some(EndReason::Finished) => None,
         Some(EndReason::MaxNodes) => Some("stopped at --max-nodes"),
@@ -117,6 +130,46 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
         let _ = writeln!(out, "  {}", style.paint("33", note));
     }
     out
+}
+
+/// What the strategy allows to conclude, and the watched strings.
+fn findings(run: &Run, completed: usize, out: &mut String) {
+    let tree = &run.tree;
+    let strategy = &run.header.strategy[..];
+    if matches!(strategy, "best-first" | "beam") {
+        let finished = tree.accounting().finished;
+        let _ = writeln!(
+            out,
+            "\n{completed} completions cover {}; at most {} lies elsewhere. No path cut on the way is more likely than {}.",
+            percent(finished),
+            percent((1.0 - finished).max(0.0)),
+            percent(tree.heaviest_cut())
+        );
+    }
+    let of = |name: &str| run.header.parameters.get(name).and_then(serde_json::Value::as_f64);
+    let plain = [("temperature", 1.0), ("top_k", 0.0), ("top_p", 1.0), ("min_p", 0.0)];
+    if let (Some(samples), true) = (of("samples"), plain.iter().all(|&(name, value)| of(name) == Some(value))) {
+        let (chi, degrees) = logitree_core::explore::chi_square(tree, samples as u32);
+        let _ = writeln!(
+            out,
+            "\nsamples against exact probabilities: χ² {chi:.1} with {degrees} degrees of freedom (an honest sampler gives {degrees} ± {:.0})",
+            (2.0 * degrees as f64).sqrt()
+        );
+    }
+    let Some(root) = tree.expansion(logitree_core::NodeId::ROOT) else { return };
+    for (i, (watch, at)) in run.header.watch.iter().zip(&root.watched).enumerate() {
+        let of_node = |n| tree.expansion(n).and_then(|e| e.watched.get(i)).map(|w| (w.logprob, n));
+        let most = tree.nodes().filter_map(of_node).max_by(|a, b| a.0.total_cmp(&b.0));
+        let rank = at.rank.map_or(String::new(), |r| format!(", rank {r}"));
+        let _ = write!(out, "\nwatched {:?}: {}{rank} after the prompt", watch.text, percent(at.logprob.exp()));
+        if let Some((logprob, n)) = most.filter(|m| m.1 != logitree_core::NodeId::ROOT) {
+            let text = visible(&run.text(n));
+            let _ = write!(out, "; most likely ({}) after {:?}", percent(logprob.exp()), shorten(&text, 40));
+        }
+    }
+    if !run.header.watch.is_empty() {
+        out.push('\n');
+    }
 }
 
 #[cfg(test)]

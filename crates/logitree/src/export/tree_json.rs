@@ -142,6 +142,7 @@ mod tests {
             )
             .unwrap(),
             limits: Default::default(),
+            watch: Vec::new(),
         };
         Run { header, tree, end: None, texts, valid_bytes: 0, torn: false }
     }

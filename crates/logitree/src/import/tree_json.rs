@@ -218,6 +218,7 @@ fn build(prompt: String, parameters: Map<String, Value>, nodes: Vec<Raw>) -> Res
         strategy: "dynamic".into(),
         parameters,
         limits: Map::new(),
+        watch: Vec::new(),
     };
     let end = logitree_core::run::end_event(&tree, logitree_core::run::EndReason::Finished, 0.0);
     Ok(Run { header, tree, end: Some(end), texts, valid_bytes: 0, torn: false })

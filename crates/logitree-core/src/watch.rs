@@ -1,0 +1,63 @@
+//! Watched strings: their probability as the next tokens, whatever their rank.
+
+use crate::{Distribution, ModelError, NodeHandle, Query, Session, TokenId};
+use serde::{Deserialize, Serialize};
+
+/// A watched string at a node.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Watched {
+    /// Natural log of the probability that the string's tokens come next.
+    pub logprob: f64,
+    /// Rank among all tokens, for a string of one token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u32>,
+}
+
+/// Evaluates queries in one batch, each with the probability of every watched string after its node: the
+/// product of its tokens' probabilities, `Σ ln p(tᵢ | node, t₁ … tᵢ₋₁)`.
+///
+/// # Panics
+/// If a watched string has no tokens.
+pub fn evaluate(
+    session: &mut dyn Session,
+    queries: &[Query<'_>],
+    watch: &[Vec<TokenId>],
+) -> Result<Vec<(Distribution, Vec<Watched>)>, ModelError> {
+    let firsts: Vec<TokenId> = watch.iter().map(|w| w[0]).collect();
+    let asked: Vec<Vec<TokenId>> = queries.iter().map(|q| [q.tokens, &firsts].concat()).collect();
+    let mut chains: Vec<(NodeHandle, TokenId)> = Vec::new();
+    for q in queries {
+        for string in watch {
+            let mut at = q.node;
+            for pair in string.windows(2) {
+                at = session.push(Some(at), pair[0])?;
+                chains.push((at, pair[1]));
+            }
+        }
+    }
+    let all: Vec<Query<'_>> = queries
+        .iter()
+        .zip(&asked)
+        .map(|(q, tokens)| Query { tokens, ..q.clone() })
+        .chain(chains.iter().map(|(node, next)| Query {
+            node: *node,
+            top: 0,
+            tokens: std::slice::from_ref(next),
+            logits: false,
+        }))
+        .collect();
+    let mut found = session.evaluate(&all)?;
+    let further = found.split_off(queries.len());
+    chains.iter().for_each(|&(node, _)| session.release(node));
+    let mut further = further.iter().filter_map(|d| d.tokens.first()).map(|t| t.logprob);
+    let answers = found.into_iter().zip(queries).map(|(mut d, q)| {
+        let firsts = d.tokens.split_off(q.tokens.len().min(d.tokens.len()));
+        let watched = watch.iter().zip(firsts).map(|(string, first)| Watched {
+            logprob: first.logprob + further.by_ref().take(string.len() - 1).sum::<f64>(),
+            rank: (string.len() == 1).then_some(first.rank),
+        });
+        let watched = watched.collect();
+        (d, watched)
+    });
+    Ok(answers.collect())
+}
