@@ -17,12 +17,14 @@
 pub mod answers;
 pub mod distribution;
 pub mod explore;
+pub mod lens;
 pub mod metrics;
 pub mod model;
 pub mod run;
 pub mod sampling;
 pub mod token;
 pub mod tree;
+pub mod verify;
 pub mod watch;
 
 pub use distribution::{Distribution, Exactness, TokenStats};

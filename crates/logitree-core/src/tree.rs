@@ -57,6 +57,8 @@ pub struct Expansion {
     pub entropy: f64,
     /// Variance of surprisal in nats².
     pub varentropy: f64,
+    /// Natural log of the sum of the exponentials of all logits, where known; a token's logit is its logprob plus this.
+    pub logsumexp: Option<f64>,
     /// Whether the numbers cover the full vocabulary.
     pub exactness: Exactness,
     /// The branch threshold in force; absent for policies without one.
@@ -244,11 +246,13 @@ impl Tree {
     ) -> &Expansion {
         assert!(matches!(self.state(n), State::Open), "node {} was already visited", n.0);
         let children = children.iter().map(|c| self.add(n, c.id, c.logprob)).collect();
-        let Distribution { top, entropy, varentropy, exactness, .. } = distribution;
+        let Distribution { top, entropy, varentropy, exactness, logsumexp, .. } = distribution;
+        let logsumexp = Some(logsumexp).filter(|l| l.is_finite());
         self.state[n.index()] = State::Expanded(Box::new(Expansion {
             top,
             entropy,
             varentropy,
+            logsumexp,
             exactness,
             threshold,
             queue,

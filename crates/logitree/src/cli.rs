@@ -1,6 +1,6 @@
 //! The command line, as it is typed.
 
-use crate::command::{bench, export, generate, guide, model, score, show, tree};
+use crate::command::{answers, bench, export, generate, guide, lens, model, score, show, tree, verify};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const ABOUT: &str = "See what a language model could have said.
@@ -37,6 +37,12 @@ pub enum Command {
     Guide(guide::GuideArgs),
     /// Score every token of a given text
     Score(score::ScoreArgs),
+    /// How likely is each answer, over all continuations?
+    Answers(answers::AnswersArgs),
+    /// A stored run as a sampler would see it
+    Lens(lens::LensArgs),
+    /// Run a stored run's steps again and compare every number
+    Verify(verify::VerifyArgs),
     /// Show what is in a file: a run, or the notebook's tree or logprobs
     Show(show::ShowArgs),
     /// Write a run in another format

@@ -164,6 +164,9 @@ pub struct Expand {
     pub entropy: f64,
     /// In nats².
     pub varentropy: f64,
+    /// Natural log of the sum of the exponentials of all logits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logsumexp: Option<f64>,
     /// Whether the numbers cover the full vocabulary.
     #[serde(default, skip_serializing_if = "is_exact")]
     pub exactness: Exactness,

@@ -243,12 +243,13 @@ impl RunReader {
                 self.error(format!("the children of node {} have a probability of {kept} together", n.parent.0))
             );
         }
-        let Expand { node, threshold, queue, entropy, varentropy, exactness, top, watch, .. } = pending.expand;
+        let Expand { node, threshold, queue, entropy, varentropy, exactness, top, watch, logsumexp, .. } =
+            pending.expand;
         let stats = (1..).zip(top).map(|(rank, t)| TokenStats { id: t.id, logprob: t.logprob, rank });
         let distribution = Distribution {
             top: stats.collect(),
             tokens: Vec::new(),
-            logsumexp: f64::NAN,
+            logsumexp: logsumexp.unwrap_or(f64::NAN),
             entropy,
             varentropy,
             exactness,

@@ -23,6 +23,7 @@ pub fn change_events<'a>(tree: &Tree, change: Change, bytes: &dyn Fn(TokenId) ->
         queue: e.queue,
         entropy: e.entropy,
         varentropy: e.varentropy,
+        logsumexp: e.logsumexp,
         exactness: e.exactness,
         top: top.collect(),
         children: e.children.len(),

@@ -1,12 +1,15 @@
 //! One file per command.
 
+pub mod answers;
 pub mod bench;
 pub mod export;
 pub mod generate;
 pub mod guide;
+pub mod lens;
 pub mod model;
 pub mod score;
 pub mod show;
 pub mod steps;
 pub mod strategy;
 pub mod tree;
+pub mod verify;

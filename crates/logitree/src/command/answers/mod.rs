@@ -1,0 +1,286 @@
+//! `logitree answers`
+
+mod pattern;
+
+pub use pattern::Pattern;
+
+use crate::cli::{self, Format, ModelOptions, PromptOptions};
+use crate::export::text::percent;
+use crate::setup::{self, Loaded};
+use crate::{progress, terminal};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use logitree_core::answers::{Choices, Ledger, Verdict};
+use logitree_core::explore::{BestFirst, BestFirstParameters, Change, Explorer, Judge};
+use logitree_core::{LanguageModel, NodeId, Query, Stop, TokenId, Tree, watch};
+use serde_json::json;
+use std::cell::RefCell;
+use std::fmt::Write;
+use std::time::Instant;
+
+const EXAMPLES: &str = "Examples:
+  logitree answers \"The capital of India is\" --choices \"Delhi|New Delhi|Mumbai\"
+  logitree answers \"Q: What is 2+2? A:\" --pattern \"([0-9]+)\" --max-seconds 20
+  logitree answers \"Is water wet? Answer yes or no:\" --choices \"yes|no\" --normalize
+  logitree answers \"The capital of India is\" --choices \"Delhi|Mumbai\" --direct
+
+Explores the most likely continuations first. As soon as a text so far fixes the answer, all of its probability
+counts for it. Shown are lower and upper bounds of each answer's probability over ALL continuations; they
+tighten until the winner is certain or a budget ends.
+
+How choices are told apart: a continuation answers with a choice if, after white space, it begins with
+it and the word ends there; of several that fit, the longest.";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct AnswersArgs {
+    #[command(flatten)]
+    pub prompt: PromptOptions,
+    #[command(flatten)]
+    pub model: ModelOptions,
+    /// Answers that a continuation may begin with, separated by |
+    #[arg(long, value_name = "A|B|C", required_unless_present = "pattern", conflicts_with = "pattern")]
+    pub choices: Option<String>,
+    /// A regular expression: its first group (or match) in the continuation is the answer
+    #[arg(long, value_name = "REGEX")]
+    pub pattern: Option<String>,
+    /// Take answers that differ only in case or in punctuation and white space in front as the same
+    #[arg(long)]
+    pub normalize: bool,
+    /// Score each choice's own text instead of exploring
+    #[arg(long, requires = "choices")]
+    pub direct: bool,
+    /// Do not look further than this many tokens
+    #[arg(long, default_value_t = 64, value_parser = cli::at_least_one, value_name = "N")]
+    pub max_depth: usize,
+    /// End after this many seconds
+    #[arg(long, default_value_t = 30.0, value_parser = cli::non_negative, value_name = "SECONDS")]
+    pub max_seconds: f64,
+    /// End when this many paths have been looked at
+    #[arg(long, default_value_t = 100_000, value_parser = cli::at_least_one, value_name = "N")]
+    pub max_nodes: usize,
+    /// Nodes expanded together
+    #[arg(long, default_value_t = 24, value_parser = cli::at_least_one, value_name = "N")]
+    pub batch: usize,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Finds the answer in a text.
+enum Reader {
+    Choices(Choices),
+    Pattern(Pattern, bool),
+}
+
+impl Reader {
+    fn new(args: &AnswersArgs) -> Result<Reader> {
+        if let Some(pattern) = &args.pattern {
+            return Ok(Reader::Pattern(Pattern::new(pattern)?, args.normalize));
+        }
+        let text = args.choices.as_deref().unwrap_or_default();
+        let choices: Vec<&str> = text.split('|').collect();
+        Ok(Reader::Choices(Choices::new(&choices, args.normalize).context("--choices")?))
+    }
+
+    fn read(&self, text: &str, whole: bool) -> Verdict {
+        match self {
+            Reader::Choices(c) => c.read(text, whole),
+            Reader::Pattern(p, normalize) => match p.read(text, whole) {
+                Verdict::Answer(a) if *normalize => Verdict::Answer(a.to_lowercase()),
+                verdict => verdict,
+            },
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        match self {
+            Reader::Choices(c) => c.names().map(String::from).collect(),
+            Reader::Pattern(..) => Vec::new(),
+        }
+    }
+
+    /// What the user should know about how this reads.
+    fn notes(&self) -> Vec<String> {
+        match self {
+            Reader::Choices(c) => c
+                .nested()
+                .into_iter()
+                .map(|(a, b)| {
+                    format!("{a:?} begins {b:?}: a continuation counts for {a:?} once it can no longer become {b:?}")
+                })
+                .collect(),
+            Reader::Pattern(p, _) if p.decides_early() => Vec::new(),
+            Reader::Pattern(..) => {
+                vec!["this pattern can be decided only where a continuation ends: expect wide bounds".into()]
+            }
+        }
+    }
+}
+
+pub fn run(args: AnswersArgs) -> Result<()> {
+    let reader = Reader::new(&args)?;
+    terminal::catch_interrupts();
+    let text = setup::text_argument(&args.prompt.prompt, "PROMPT")?;
+    let options = PromptOptions { prompt: text, chat: args.prompt.chat, system: args.prompt.system.clone() };
+    let loaded = setup::load(&args.model)?;
+    let prompt = setup::prepare(&loaded, &options, "")?;
+    if args.direct {
+        return direct(&args, &loaded, &reader.names(), &prompt.tokens, &prompt.text);
+    }
+    reader.notes().iter().for_each(|n| eprintln!("note: {n}"));
+    let found = explore(&args, &loaded, &reader, &prompt.tokens)?;
+    report(&args, &loaded, &found)
+}
+
+/// What exploring found.
+struct Found {
+    ledger: Ledger,
+    nodes: usize,
+    seconds: f64,
+    reason: &'static str,
+}
+
+/// Text of a path as far as it is whole characters, without end tokens.
+fn text_so_far(loaded: &Loaded, tree: &Tree, n: NodeId) -> String {
+    let words = tree.path(n).into_iter().filter(|&id| !loaded.model.is_special(id));
+    let bytes: Vec<u8> = words.flat_map(|id| loaded.model.token_bytes(id).into_owned()).collect();
+    match std::str::from_utf8(&bytes) {
+        // A character that is only begun is not there yet.
+        Err(e) if e.error_len().is_none() => String::from_utf8_lossy(&bytes[..e.valid_up_to()]).into_owned(),
+        _ => String::from_utf8_lossy(&bytes).into_owned(),
+    }
+}
+
+fn explore(args: &AnswersArgs, loaded: &Loaded, reader: &Reader, prompt: &[TokenId]) -> Result<Found> {
+    let ledger = RefCell::new(Ledger::of(reader.names()));
+    let settle = |tree: &Tree, n: NodeId, whole: bool| {
+        let verdict = reader.read(&text_so_far(loaded, tree, n), whole);
+        let open = verdict == Verdict::Open;
+        ledger.borrow_mut().settle(verdict, tree.mass(n));
+        !open
+    };
+    let judge: Judge<'_> = Box::new(|tree, n| settle(tree, n, false).then_some(Stop::Decided));
+    let default = BestFirstParameters::default();
+    let p = BestFirstParameters { batch: args.batch, cover: 1.0, max_depth: args.max_depth, ..default };
+    let policy = BestFirst::new(p, loaded.model.end_tokens(), &Tree::default())?.with_judge(judge);
+    let mut session = loaded.model.session()?;
+    let mut e = Explorer::new(&mut *session, loaded.model.vocab_size(), prompt, policy, Tree::default(), 1)?;
+    let (bar, started) = (progress::spinner(), Instant::now());
+    let reason = loop {
+        while let Some(change) = e.visit() {
+            if let Change::Stopped(n, Stop::EndToken) = change {
+                settle(&e.tree, n, true);
+            }
+        }
+        bar.message(|| progress_line(&ledger.borrow(), e.tree.len()));
+        if ledger.borrow().winner().is_some() {
+            break "the winner is certain";
+        } else if terminal::interrupted() {
+            break "interrupted";
+        } else if started.elapsed().as_secs_f64() >= args.max_seconds {
+            break "--max-seconds";
+        } else if e.tree.len() >= args.max_nodes {
+            break "--max-nodes";
+        } else if e.evaluate()? == 0 {
+            break "nothing is left to explore within --max-depth";
+        }
+    };
+    drop(bar);
+    let (nodes, seconds) = (e.tree.len(), started.elapsed().as_secs_f64());
+    drop(e);
+    Ok(Found { ledger: ledger.into_inner(), nodes, seconds, reason })
+}
+
+fn progress_line(ledger: &Ledger, nodes: usize) -> String {
+    let best: Vec<String> = ledger
+        .bounds()
+        .iter()
+        .take(3)
+        .map(|b| format!("{} {}–{}", b.answer, percent(b.lower), percent(b.upper)))
+        .collect();
+    format!("{nodes} nodes · undecided {} · {}", percent(ledger.undecided()), best.join(" · "))
+}
+
+fn report(args: &AnswersArgs, loaded: &Loaded, found: &Found) -> Result<()> {
+    let Found { ledger, nodes, seconds, reason } = found;
+    let (bounds, winner) = (ledger.bounds(), ledger.winner());
+    if args.format == Format::Json {
+        let answers: Vec<_> =
+            bounds.iter().map(|b| json!({ "answer": b.answer, "lower": b.lower, "upper": b.upper })).collect();
+        let object = json!({
+            "answers": answers,
+            "no_answer": ledger.none(),
+            "undecided": ledger.undecided(),
+            "winner": winner.map(|w| w.answer),
+            "ended_by": reason,
+            "nodes": nodes,
+            "seconds": seconds,
+            "model": loaded.name,
+            "engine": loaded.model.engine(),
+        });
+        return terminal::print(&format!("{object:#}\n"));
+    }
+    let style = terminal::style();
+    let mut out = String::new();
+    let _ = writeln!(out, "{}", style.paint("1", &format!("{:>12} {:>12}  answer", "at least", "at most")));
+    const LISTED: usize = 20;
+    for b in bounds.iter().take(LISTED) {
+        let row =
+            format!("{:>12} {:>12}  {}", percent(b.lower), percent(b.upper), crate::export::text::visible(&b.answer));
+        let won = winner.as_ref().is_some_and(|w| w.answer == b.answer);
+        let _ = writeln!(out, "{}", if won { style.paint("32", &row) } else { row });
+    }
+    if bounds.len() > LISTED {
+        let rest: f64 = bounds[LISTED..].iter().map(|b| b.lower).sum();
+        let _ = writeln!(out, "{:>12} {:>12}  in {} more answers", percent(rest), "", bounds.len() - LISTED);
+    }
+    let _ =
+        writeln!(out, "{:>12} {:>12}  no answer", percent(ledger.none()), percent(ledger.none() + ledger.undecided()));
+    let _ = writeln!(out, "{:>12} {:>12}  undecided\n", percent(ledger.undecided()), "");
+    match winner {
+        Some(w) => {
+            let _ = writeln!(out, "{:?} is certain: no other answer can overtake it", w.answer);
+        }
+        None => {
+            let _ = writeln!(out, "no winner is certain; ended by {reason}");
+        }
+    }
+    let _ = writeln!(out, "{nodes} nodes in {seconds:.1} s; {}, {}", loaded.name, loaded.front());
+    terminal::print(&out)
+}
+
+/// Probability of each choice's own text right after the prompt.
+fn direct(args: &AnswersArgs, loaded: &Loaded, names: &[String], prompt: &[TokenId], text: &str) -> Result<()> {
+    // As it would be written: a space between prompt and answer, unless there is one.
+    let space = if text.ends_with(char::is_whitespace) || args.prompt.chat { "" } else { " " };
+    let texts: Vec<String> = names.iter().map(|n| format!("{space}{n}")).collect();
+    let strings = setup::watched_ids(&setup::watch(loaded, &texts)?);
+    let mut session = loaded.model.session()?;
+    let nodes = session.push_all(None, prompt)?;
+    let Some(&last) = nodes.last() else { bail!("the prompt has no tokens") };
+    let (_, scored) = watch::evaluate(&mut *session, &[Query::top(last, 1)], &strings)?.remove(0);
+    let total: f64 = scored.iter().map(|w| w.logprob.exp()).sum();
+    let mut rows: Vec<(&String, usize, f64)> =
+        texts.iter().zip(&strings).zip(&scored).map(|((t, ids), w)| (t, ids.len(), w.logprob)).collect();
+    rows.sort_by(|a, b| b.2.total_cmp(&a.2));
+    if args.format == Format::Json {
+        let answers: Vec<_> = rows
+            .iter()
+            .map(|(t, n, l)| json!({ "text": t, "tokens": n, "logprob": l, "share": l.exp() / total }))
+            .collect();
+        let object = json!({ "answers": answers, "model": loaded.name, "engine": loaded.model.engine() });
+        return terminal::print(&format!("{object:#}\n"));
+    }
+    let mut out = format!("{:>12} {:>12} {:>10} {:>7}  text\n", "probability", "of these", "logprob", "tokens");
+    for (t, n, l) in rows {
+        let _ = writeln!(
+            out,
+            "{:>12} {:>12} {l:>10.4} {n:>7}  {}",
+            percent(l.exp()),
+            percent(l.exp() / total),
+            crate::export::text::visible(t).replace(' ', "·")
+        );
+    }
+    terminal::print(&out)
+}

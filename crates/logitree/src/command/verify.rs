@@ -1,0 +1,186 @@
+//! `logitree verify`
+
+use crate::cli::{self, Format, ModelOptions};
+use crate::export::text::{shorten, visible};
+use crate::setup::{self, Loaded};
+use crate::{import, models, progress, terminal};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use logitree_core::run::Run;
+use logitree_core::verify::{Difference, Report};
+use logitree_core::{LanguageModel, NodeHandle, NodeId, Query, TokenId};
+use serde_json::json;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "Examples:
+  logitree verify the-capital-of-india-is.run.jsonl
+  logitree verify run.jsonl -m gemma-3-270m --format json
+
+Runs every recorded step again and compares each stored logprob. Exact arithmetic gives the same bits on
+every machine; a difference means another version, another engine or a changed file.";
+
+/// Steps evaluated together.
+const BATCH: usize = 64;
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct VerifyArgs {
+    /// A run file
+    pub file: PathBuf,
+    /// The model that made it [default: the one the file names]
+    #[arg(short, long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Threads to use [default: all cores]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Instruction set to use [default: the fastest]
+    #[arg(long, value_name = "NAME")]
+    pub backend: Option<String>,
+    /// Differences up to this many nats are accepted
+    #[arg(long, default_value_t = 1e-4, value_parser = cli::non_negative, value_name = "NATS")]
+    pub tolerance: f64,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+pub fn run(args: VerifyArgs) -> Result<()> {
+    let run = import::open_run(&args.file)?;
+    if run.header.model.sha256.is_empty() || run.header.prompt.tokens.is_empty() {
+        bail!("{} does not say which model it was made with: only logitree's own run files can be verified", args.file.display());
+    }
+    terminal::catch_interrupts();
+    let name = args.model.clone().unwrap_or_else(|| run.header.model.name.clone());
+    let options = ModelOptions { model: name, threads: args.threads, backend: args.backend.clone() };
+    let loaded = setup::load(&options).with_context(|| format!("the model of {}", args.file.display()))?;
+    same_model(&args.file, &run, &loaded)?;
+    let (report, whole) = compare(&run, &loaded)?;
+    print(&args, &run, &loaded, &report, whole)?;
+    let most = report.max_difference();
+    if most > args.tolerance {
+        bail!("{} differs by {most:.3e} nats, more than --tolerance {}", args.file.display(), args.tolerance);
+    }
+    Ok(())
+}
+
+fn same_model(file: &Path, run: &Run, loaded: &Loaded) -> Result<()> {
+    let (recorded, now) = (&run.header.model, loaded.record()?);
+    if recorded.sha256 != now.sha256 {
+        bail!(
+            "{} was made with other weights (sha256 {}, not {}): name the right model with --model",
+            file.display(),
+            recorded.sha256,
+            now.sha256
+        );
+    }
+    if (recorded.vocab, &recorded.tokenizer) != (now.vocab, &now.tokenizer) {
+        bail!(
+            "{} was made with another tokenizer ({}, {} tokens; this is {}, {})",
+            file.display(),
+            recorded.tokenizer,
+            recorded.vocab,
+            now.tokenizer,
+            now.vocab
+        );
+    }
+    Ok(())
+}
+
+/// Runs every expanded node again; the second value says whether it got to the end.
+fn compare(run: &Run, loaded: &Loaded) -> Result<(Report, bool)> {
+    let tree = &run.tree;
+    let prompt: Vec<TokenId> = run.header.prompt.tokens.iter().map(|t| t.id).collect();
+    let mut session = loaded.model.session()?;
+    let root = *session.push_all(None, &prompt)?.last().context("the prompt has no tokens")?;
+    let mut handles: HashMap<NodeId, NodeHandle> = HashMap::from([(NodeId::ROOT, root)]);
+    // Children of each node that are still to come: its row is needed no more after the last.
+    let mut waiting: HashMap<NodeId, usize> = HashMap::new();
+    let expanded: Vec<NodeId> = tree.nodes().filter(|&n| tree.expansion(n).is_some()).collect();
+    for &n in &expanded {
+        if let Some(parent) = tree.parent(n) {
+            *waiting.entry(parent).or_default() += 1;
+        }
+    }
+    let mut report = Report::default();
+    let bar = progress::spinner();
+    for batch in expanded.chunks(BATCH) {
+        if terminal::interrupted() {
+            return Ok((report, false));
+        }
+        for &n in batch {
+            if let (Some(parent), Some(token)) = (tree.parent(n), tree.token(n)) {
+                let handle = session.push(handles.get(&parent).copied(), token)?;
+                handles.insert(n, handle);
+            }
+        }
+        let children: Vec<Vec<TokenId>> =
+            batch.iter().map(|&n| tree.children(n).iter().filter_map(|&c| tree.token(c)).collect()).collect();
+        let queries: Vec<Query<'_>> = batch
+            .iter()
+            .zip(&children)
+            .map(|(n, tokens)| {
+                let top = tree.expansion(*n).map_or(0, |e| e.top.len());
+                Query { node: handles[n], top, tokens, logits: false }
+            })
+            .collect();
+        for (&n, now) in batch.iter().zip(session.evaluate(&queries)?) {
+            report.compare(tree, n, &now);
+            if !waiting.contains_key(&n) {
+                handles.remove(&n).into_iter().for_each(|h| session.release(h));
+            }
+            let Some(parent) = tree.parent(n) else { continue };
+            if let Some(left) = waiting.get_mut(&parent) {
+                *left -= 1;
+                if *left == 0 {
+                    handles.remove(&parent).into_iter().for_each(|h| session.release(h));
+                }
+            }
+        }
+        bar.message(|| format!("{} of {} steps, largest difference {:.1e}", report.nodes, expanded.len(), report.max_difference()));
+    }
+    Ok((report, true))
+}
+
+fn print(args: &VerifyArgs, run: &Run, loaded: &Loaded, r: &Report, whole: bool) -> Result<()> {
+    if args.format == Format::Json {
+        let object = json!({
+            "identical": r.is_identical(),
+            "max_difference": r.max_difference(),
+            "report": r,
+            "complete": whole,
+            "model": loaded.name,
+            "engine": loaded.model.engine(),
+        });
+        return terminal::print(&format!("{object:#}\n"));
+    }
+    let place = |d: &Difference| {
+        format!(
+            "token {:?} after node {} ({:?}): {} recorded, {} now",
+            loaded.text(d.token),
+            d.node.0,
+            shorten(&visible(&run.text(d.node)), 40),
+            d.recorded,
+            d.now
+        )
+    };
+    let mut out = format!("{} steps, {} logprobs compared with {}\n", r.nodes, r.logprobs, loaded.model.engine());
+    if r.is_identical() {
+        out.push_str("every one is the same to the last bit\n");
+    } else {
+        out.push_str(&format!("{} are the same to the last bit\n", r.identical));
+        if let Some(d) = &r.largest {
+            out.push_str(&format!("largest difference {:.3e} nats: {}\n", d.size(), place(d)));
+        }
+        if let Some(d) = &r.first {
+            out.push_str(&format!("first difference {:.3e} nats: {}\n", d.size(), place(d)));
+        }
+        if let Some(n) = r.reordered {
+            out.push_str(&format!("the order of the most likely tokens differs first at node {}\n", n.0));
+        }
+    }
+    if !whole {
+        out.push_str("interrupted before the end\n");
+    }
+    terminal::print(&out)
+}
