@@ -17,6 +17,7 @@
 pub mod answers;
 pub mod distribution;
 pub mod explore;
+pub mod forks;
 pub mod lens;
 pub mod metrics;
 pub mod model;

@@ -1,6 +1,6 @@
 //! The command line, as it is typed.
 
-use crate::command::{answers, bench, export, generate, guide, lens, model, score, show, tree, verify};
+use crate::command::{answers, bench, export, forks, generate, guide, lens, model, score, show, tree, verify};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const ABOUT: &str = "See what a language model could have said.
@@ -39,6 +39,8 @@ pub enum Command {
     Score(score::ScoreArgs),
     /// How likely is each answer, over all continuations?
     Answers(answers::AnswersArgs),
+    /// Where might the text have gone another way, and would it have mattered?
+    Forks(forks::ForksArgs),
     /// A stored run as a sampler would see it
     Lens(lens::LensArgs),
     /// Run a stored run's steps again and compare every number

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::Guide(args) => command::guide::run(args),
         Command::Score(args) => command::score::run(args),
         Command::Answers(args) => command::answers::run(args),
+        Command::Forks(args) => command::forks::run(args),
         Command::Lens(args) => command::lens::run(args),
         Command::Verify(args) => command::verify::run(args),
         Command::Show(args) => command::show::run(args),

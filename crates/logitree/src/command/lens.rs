@@ -85,7 +85,9 @@ fn prompt(run: &Run) -> Vec<TokenId> {
 
 fn why(e: TooShort) -> &'static str {
     match e {
-        TooShort::List => "the stored list is too short: tokens that are not listed may be kept (record more with --store-top)",
+        TooShort::List => {
+            "the stored list is too short: tokens that are not listed may be kept (record more with --store-top)"
+        }
         TooShort::Logits => "a repetition penalty needs logits, which this record does not have: make the run again",
     }
 }
@@ -96,9 +98,12 @@ fn node(args: &LensArgs, run: &Run, lens: &Lens, n: NodeId) -> Result<()> {
     if n.index() >= nodes {
         bail!("--node {}: the run has nodes 0 to {}", n.0, nodes - 1);
     }
-    let Some(e) = run.tree.expansion(n) else { bail!("--node {}: it was not expanded, so nothing is known after it", n.0) };
+    let Some(e) = run.tree.expansion(n) else {
+        bail!("--node {}: it was not expanded, so nothing is known after it", n.0)
+    };
     let before: HashSet<TokenId> = prompt(run).into_iter().chain(run.tree.path(n)).collect();
-    let seen = lens.look(e, run.header.model.vocab, &before).map_err(|e| anyhow::anyhow!("--node {}: {}", n.0, why(e)))?;
+    let seen =
+        lens.look(e, run.header.model.vocab, &before).map_err(|e| anyhow::anyhow!("--node {}: {}", n.0, why(e)))?;
     let text = |id| String::from_utf8_lossy(run.bytes(id)).into_owned();
     if args.format == Format::Json {
         let tokens: Vec<_> = seen

@@ -3,6 +3,7 @@
 pub mod answers;
 pub mod bench;
 pub mod export;
+pub mod forks;
 pub mod generate;
 pub mod guide;
 pub mod lens;

@@ -3,7 +3,7 @@
 use crate::cli::{self, Format, ModelOptions};
 use crate::export::text::{shorten, visible};
 use crate::setup::{self, Loaded};
-use crate::{import, models, progress, terminal};
+use crate::{import, progress, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use logitree_core::run::Run;
@@ -48,7 +48,10 @@ pub struct VerifyArgs {
 pub fn run(args: VerifyArgs) -> Result<()> {
     let run = import::open_run(&args.file)?;
     if run.header.model.sha256.is_empty() || run.header.prompt.tokens.is_empty() {
-        bail!("{} does not say which model it was made with: only logitree's own run files can be verified", args.file.display());
+        bail!(
+            "{} does not say which model it was made with: only logitree's own run files can be verified",
+            args.file.display()
+        );
     }
     terminal::catch_interrupts();
     let name = args.model.clone().unwrap_or_else(|| run.header.model.name.clone());
@@ -137,7 +140,9 @@ fn compare(run: &Run, loaded: &Loaded) -> Result<(Report, bool)> {
                 }
             }
         }
-        bar.message(|| format!("{} of {} steps, largest difference {:.1e}", report.nodes, expanded.len(), report.max_difference()));
+        bar.message(|| {
+            format!("{} of {} steps, largest difference {:.1e}", report.nodes, expanded.len(), report.max_difference())
+        });
     }
     Ok((report, true))
 }

@@ -1,0 +1,130 @@
+//! Forks: where a continuation might have gone another way, and whether that would have mattered.
+//!
+//! At each position the two most likely tokens have probs `p₁ ≥ p₂`; the smaller the gap `p₁ - p₂`, the less was
+//! decided before. A fork is tested by putting the most likely *other* token in the place of the one that is there
+//! and going on greedily.
+
+use crate::{ModelError, NodeHandle, Query, Session, TokenId, TokenStats};
+
+/// One token of a continuation with what was possible there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Position {
+    /// The token that is there.
+    pub token: TokenStats,
+    /// The most likely token that is not there.
+    pub other: TokenStats,
+    /// Prob of the most likely token minus that of the second.
+    pub gap: f64,
+    /// Entropy in nats.
+    pub entropy: f64,
+    /// The node after which the token comes.
+    before: NodeHandle,
+}
+
+/// How long a continuation may get, and what ends it.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits<'a> {
+    /// Tokens.
+    pub tokens: usize,
+    /// Ids that end it; the end token is its last.
+    pub ends: &'a [TokenId],
+}
+
+/// A continuation that took the other token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fork {
+    /// Index of the position where it left.
+    pub position: usize,
+    /// Its tokens from there on, the other token first.
+    pub tokens: Vec<TokenId>,
+}
+
+/// The positions of a continuation of `prompt`: of `given`, or of the greedy one if nothing is given.
+///
+/// # Errors
+/// If the prompt is empty, or the model fails.
+pub fn follow(
+    session: &mut dyn Session,
+    prompt: &[TokenId],
+    given: Option<&[TokenId]>,
+    limits: Limits<'_>,
+) -> Result<Vec<Position>, ModelError> {
+    let nodes = session.push_all(None, prompt)?;
+    let mut before = *nodes.last().ok_or_else(|| ModelError::Engine("the prompt has no tokens".into()))?;
+    let mut positions = Vec::new();
+    if let Some(given) = given {
+        let mut places = vec![before];
+        places.extend(session.push_all(Some(before), &given[..given.len().saturating_sub(1)])?);
+        let query = |(&node, token)| Query { node, top: 2, tokens: std::slice::from_ref(token), logits: false };
+        let queries: Vec<Query<'_>> = places.iter().zip(given).map(query).collect();
+        for (d, &node) in session.evaluate(&queries)?.into_iter().zip(&places) {
+            let Some(&token) = d.tokens.first() else { continue };
+            positions.extend(position(node, token, &d.top, d.entropy));
+        }
+        return Ok(positions);
+    }
+    while positions.len() < limits.tokens {
+        let d = session.evaluate(&[Query::top(before, 2)])?.remove(0);
+        let Some(&token) = d.top.first() else { break };
+        positions.extend(position(before, token, &d.top, d.entropy));
+        if limits.ends.contains(&token.id) {
+            break;
+        }
+        before = session.push(Some(before), token.id)?;
+    }
+    Ok(positions)
+}
+
+/// `None` for a vocabulary of one token, where nothing can fork.
+fn position(before: NodeHandle, token: TokenStats, top: &[TokenStats], entropy: f64) -> Option<Position> {
+    let other = *top.iter().find(|t| t.id != token.id)?;
+    let gap = top.first()?.prob() - top.get(1)?.prob();
+    Some(Position { token, other, gap, entropy, before })
+}
+
+/// Indices of the positions, the least decided first.
+pub fn rank(positions: &[Position]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..positions.len()).collect();
+    order.sort_by(|&a, &b| positions[a].gap.total_cmp(&positions[b].gap).then(a.cmp(&b)));
+    order
+}
+
+/// Tests forks at these positions, all in one batch per step on the shared beginning. `step` is called after each step and
+/// may say that it is enough.
+pub fn test(
+    session: &mut dyn Session,
+    positions: &[Position],
+    which: &[usize],
+    limits: Limits<'_>,
+    mut step: impl FnMut() -> bool,
+) -> Result<Vec<Fork>, ModelError> {
+    let mut forks: Vec<Fork> =
+        which.iter().map(|&i| Fork { position: i, tokens: vec![positions[i].other.id] }).collect();
+    let mut ends: Vec<NodeHandle> = which.iter().map(|&i| positions[i].before).collect();
+    loop {
+        let going: Vec<usize> = (0..forks.len())
+            .filter(|&f| {
+                let long = forks[f].position + forks[f].tokens.len() >= limits.tokens;
+                !long && forks[f].tokens.last().is_none_or(|t| !limits.ends.contains(t))
+            })
+            .collect();
+        if going.is_empty() || !step() {
+            return Ok(forks);
+        }
+        for &f in &going {
+            if let Some(&token) = forks[f].tokens.last() {
+                ends[f] = session.push(Some(ends[f]), token)?;
+            }
+        }
+        let queries: Vec<Query<'_>> = going.iter().map(|&f| Query::top(ends[f], 1)).collect();
+        for (&f, d) in going.iter().zip(session.evaluate(&queries)?) {
+            forks[f].tokens.extend(d.top.first().map(|t| t.id));
+        }
+    }
+}
+
+/// A text for comparing: lower case, one space between words, no punctuation around them.
+pub fn normalise(text: &str) -> String {
+    let words = text.split_whitespace().map(|w| w.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase());
+    words.filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ")
+}

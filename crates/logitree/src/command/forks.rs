@@ -1,0 +1,172 @@
+//! `logitree forks`
+
+use super::answers::Pattern;
+use super::steps::text_of;
+use crate::cli::{self, Format, ModelOptions, PromptOptions};
+use crate::export::text::{percent, shorten, visible};
+use crate::setup::{self, Loaded};
+use crate::{progress, terminal};
+use anyhow::{Result, bail};
+use clap::Args;
+use logitree_core::forks::{self, Fork, Limits, Position};
+use logitree_core::{LanguageModel, TokenId};
+use serde_json::json;
+use std::fmt::Write;
+
+const EXAMPLES: &str = "Examples:
+  logitree forks \"The capital of India is\" -n 24
+  logitree forks \"Q: 12 * 12 = ? A:\" --pattern \"([0-9]+)\" --top 12
+  logitree forks \"The sky is\" --text \" blue because of scattering.\"
+
+Ranks the positions of a continuation by how little they were decided (the gap between the two most likely
+tokens), puts the runner-up in the place of the token at each of the first, finishes greedily, and
+says whether the final answer changes.";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ForksArgs {
+    #[command(flatten)]
+    pub prompt: PromptOptions,
+    #[command(flatten)]
+    pub model: ModelOptions,
+    /// Tokens of a continuation, at most
+    #[arg(short = 'n', long, default_value_t = 64, value_parser = cli::at_least_one, value_name = "N")]
+    pub max_new_tokens: usize,
+    /// Look at this continuation instead of the greedy one
+    #[arg(long, value_name = "TEXT")]
+    pub text: Option<String>,
+    /// A regular expression: its first group (or match) in a continuation is its answer [default: all of its text]
+    #[arg(long, value_name = "REGEX")]
+    pub pattern: Option<String>,
+    /// Forks to test
+    #[arg(long, default_value_t = 8, value_parser = cli::at_least_one, value_name = "N")]
+    pub top: usize,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// What a continuation comes to.
+fn answer(pattern: Option<&Pattern>, text: &str) -> Option<String> {
+    match pattern {
+        Some(p) => p.find(text),
+        None => Some(forks::normalise(text)),
+    }
+}
+
+pub fn run(args: ForksArgs) -> Result<()> {
+    let pattern = args.pattern.as_deref().map(Pattern::new).transpose()?;
+    terminal::catch_interrupts();
+    let text = setup::text_argument(&args.prompt.prompt, "PROMPT")?;
+    let options = PromptOptions { prompt: text, chat: args.prompt.chat, system: args.prompt.system.clone() };
+    if let Some(text) = &args.text {
+        setup::check_text(text, "--text")?;
+    }
+    let loaded = setup::load(&args.model)?;
+    let prompt = setup::prepare(&loaded, &options, "")?;
+    let given = args.text.as_deref().map(|t| loaded.model.tokenize(t, false)).transpose()?;
+    let room = loaded.model.context_length().saturating_sub(prompt.tokens.len());
+    let tokens = given.as_ref().map_or(args.max_new_tokens, |g| g.len().max(args.max_new_tokens)).min(room);
+    if tokens == 0 {
+        bail!("the prompt fills the model's context: there is no room for a continuation");
+    }
+    let limits = Limits { tokens, ends: loaded.model.end_tokens() };
+    let mut session = loaded.model.session()?;
+    let bar = progress::spinner();
+    bar.message(|| "following the continuation".into());
+    let positions = forks::follow(&mut *session, &prompt.tokens, given.as_deref(), limits)?;
+    let which: Vec<usize> = forks::rank(&positions).into_iter().take(args.top).collect();
+    let mut steps = 0;
+    let found = forks::test(&mut *session, &positions, &which, limits, || {
+        steps += 1;
+        bar.message(|| format!("{} forks, {steps} tokens", which.len()));
+        !terminal::interrupted()
+    })?;
+    drop(bar);
+    report(&args, &loaded, pattern.as_ref(), &positions, &found)
+}
+
+/// A tested fork in words.
+struct Row<'a> {
+    fork: &'a Fork,
+    at: &'a Position,
+    /// The whole continuation.
+    text: String,
+    answer: Option<String>,
+    flips: bool,
+}
+
+fn report(
+    args: &ForksArgs,
+    loaded: &Loaded,
+    pattern: Option<&Pattern>,
+    positions: &[Position],
+    found: &[Fork],
+) -> Result<()> {
+    let ids = |until: usize| positions[..until].iter().map(|p| p.token.id);
+    let text = text_of(loaded, ids(positions.len()));
+    let original = answer(pattern, &text);
+    let rows: Vec<Row<'_>> = found
+        .iter()
+        .map(|fork| {
+            let all: Vec<TokenId> = ids(fork.position).chain(fork.tokens.iter().copied()).collect();
+            let text = text_of(loaded, all);
+            let answer = answer(pattern, &text);
+            Row { fork, at: &positions[fork.position], flips: answer != original, text, answer }
+        })
+        .collect();
+    if args.format == Format::Json {
+        let forks: Vec<_> = rows
+            .iter()
+            .map(|r| {
+                json!({
+                    "position": r.fork.position,
+                    "token": loaded.token(r.at.token.id),
+                    "prob": r.at.token.prob(),
+                    "other": loaded.token(r.at.other.id),
+                    "other_prob": r.at.other.prob(),
+                    "gap": r.at.gap,
+                    "entropy": r.at.entropy,
+                    "flips": r.flips,
+                    "answer": r.answer,
+                    "text": r.text,
+                })
+            })
+            .collect();
+        let object = json!({
+            "text": text, "answer": original, "tokens": positions.len(), "forks": forks,
+            "flips": rows.iter().filter(|r| r.flips).count(), "model": loaded.name, "engine": loaded.model.engine(),
+        });
+        return terminal::print(&format!("{object:#}\n"));
+    }
+    let style = terminal::style();
+    let word = |id| visible(&loaded.text(id)).replace(' ', "·");
+    let mut out = format!("{}\n\n", visible(&text));
+    if pattern.is_some() {
+        let _ = writeln!(out, "answer: {}\n", original.as_deref().map_or("none".into(), visible));
+    }
+    let head = format!("{:>4}  {:>7} {:>8}  {:<32}  answer", "#", "gap", "entropy", "token → runner-up");
+    let _ = writeln!(out, "{}", style.paint("1", &head));
+    let room = style.width.saturating_sub(8).max(20);
+    for r in &rows {
+        let swap = format!(
+            "{} {} → {} {}",
+            shorten(&word(r.at.token.id), 10),
+            percent(r.at.token.prob()),
+            shorten(&word(r.at.other.id), 10),
+            percent(r.at.other.prob())
+        );
+        let verdict = match (&r.answer, r.flips) {
+            (_, false) => "the same".to_string(),
+            (Some(a), true) if pattern.is_some() => format!("becomes {}", visible(a)),
+            (None, true) => "is lost".into(),
+            (Some(_), true) => "changes".into(),
+        };
+        let row = format!("{:>4}  {:>7.4} {:>8.3}  {swap:<32}  {verdict}", r.fork.position + 1, r.at.gap, r.at.entropy);
+        let _ = writeln!(out, "{}", if r.flips { style.paint("33", &row) } else { row });
+        let _ = writeln!(out, "      {}", style.paint("2", &shorten(&visible(&r.text), room)));
+    }
+    let flips = rows.iter().filter(|r| r.flips).count();
+    let _ = writeln!(out, "\n{flips} of {} forks change the answer; {}, {}", rows.len(), loaded.name, loaded.front());
+    terminal::print(&out)
+}
