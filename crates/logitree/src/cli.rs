@@ -1,6 +1,8 @@
 //! The command line, as it is typed.
 
-use crate::command::{answers, bench, export, forks, generate, guide, lens, model, score, show, tree, verify};
+use crate::command::{
+    answers, bench, experiment, export, forks, generate, guide, lens, model, score, show, tree, verify,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const ABOUT: &str = "See what a language model could have said.
@@ -43,6 +45,8 @@ pub enum Command {
     Forks(forks::ForksArgs),
     /// A stored run as a sampler would see it
     Lens(lens::LensArgs),
+    /// Run an experiment: prompts x parameters x models
+    Run(experiment::RunArgs),
     /// Run a stored run's steps again and compare every number
     Verify(verify::VerifyArgs),
     /// Show what is in a file: a run, or the notebook's tree or logprobs

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Answers(args) => command::answers::run(args),
         Command::Forks(args) => command::forks::run(args),
         Command::Lens(args) => command::lens::run(args),
+        Command::Run(args) => command::experiment::run(args),
         Command::Verify(args) => command::verify::run(args),
         Command::Show(args) => command::show::run(args),
         Command::Export(args) => command::export::run(args),

@@ -1,58 +1,13 @@
 //! The program as its users meet it, on a tiny model.
 
+mod common;
+
+use common::{fails, fixtures, json, logitree, ok, workplace};
 use serde_json::Value;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
-}
-
-/// A folder to work in, with a tiny Gemma 3 and its tokenizer in `model`.
-fn workplace() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let model = folder.path().join("model");
-    std::fs::create_dir(&model).unwrap();
-    for from in ["tiny/gemma3", "tiny/tokenizer"] {
-        for entry in std::fs::read_dir(fixtures().join(from)).unwrap() {
-            let path = entry.unwrap().path();
-            if path.file_name().unwrap() != "golden.safetensors" {
-                std::fs::copy(&path, model.join(path.file_name().unwrap())).unwrap();
-            }
-        }
-    }
-    folder
-}
-
-fn logitree(folder: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_logitree"));
-    command.current_dir(folder).args(args).env("LOGITREE_CACHE", folder.join("cache")).env("LOGITREE_OFFLINE", "1");
-    command
-}
-
-fn run(folder: &Path, args: &[&str]) -> Output {
-    logitree(folder, args).stdin(Stdio::null()).output().unwrap()
-}
-
-fn ok(folder: &Path, args: &[&str]) -> String {
-    let output = run(folder, args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn json(folder: &Path, args: &[&str]) -> Value {
-    serde_json::from_str(&ok(folder, &[args, &["--format", "json"]].concat())).unwrap()
-}
-
-fn fails(folder: &Path, args: &[&str], code: i32) -> String {
-    let output = run(folder, args);
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
-    assert!(!text.contains("panicked"), "{text}");
-    text
-}
 
 /// A tree of some 1,800 nodes.
 const TREE: [&str; 7] = [
@@ -324,7 +279,10 @@ fn bad_input_is_told_by_name() {
 fn every_command_explains_itself_with_examples() {
     let w = workplace();
     let w = w.path();
-    for command in ["tree", "logprobs", "guide", "score", "show", "export", "model"] {
+    for command in [
+        "tree", "logprobs", "guide", "score", "answers", "forks", "lens", "verify", "run", "bench", "show", "export",
+        "model",
+    ] {
         let help = ok(w, &[command, "--help"]);
         assert!(help.contains("Examples:") && help.contains(&format!("logitree {command}")), "{command}");
     }

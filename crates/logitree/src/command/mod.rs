@@ -2,9 +2,11 @@
 
 pub mod answers;
 pub mod bench;
+pub mod experiment;
 pub mod export;
 pub mod forks;
 pub mod generate;
+pub mod grow;
 pub mod guide;
 pub mod lens;
 pub mod model;

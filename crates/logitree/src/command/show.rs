@@ -1,7 +1,8 @@
 //! `logitree show`
 
 use super::tree::summary_json;
-use crate::cli::Format;
+use crate::cli::{self, Format};
+use crate::export::terminal_tree::{View, draw};
 use crate::export::text::{self, shorten, visible};
 use crate::import::{self, Document, jsonl::Record};
 use crate::terminal;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "Examples:
   logitree show the-capital-of-india-is.run.jsonl
+  logitree show the-capital-of-india-is.run.jsonl --tree --depth 6 --min-mass 0.001
   logitree show india_capital_tree.json --paths 20
   logitree show logprobs.jsonl";
 
@@ -25,6 +27,15 @@ pub struct ShowArgs {
     /// Paths to list
     #[arg(long, default_value_t = 10)]
     pub paths: usize,
+    /// Draw the tree
+    #[arg(long)]
+    pub tree: bool,
+    /// With --tree: tokens below the root to draw
+    #[arg(long, requires = "tree", value_name = "N")]
+    pub depth: Option<usize>,
+    /// With --tree: leave out subtrees lighter than this
+    #[arg(long, requires = "tree", default_value_t = 0.0, value_parser = cli::probability, value_name = "PROB")]
+    pub min_mass: f64,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -36,7 +47,12 @@ pub fn run(args: ShowArgs) -> Result<()> {
             if run.torn {
                 eprintln!("note: the file ends in the middle of an event; everything before it is shown");
             }
-            text::summary(&run, args.paths, terminal::style())
+            let mut text = text::summary(&run, args.paths, terminal::style());
+            if args.tree {
+                text.push('\n');
+                text.push_str(&draw(&run, View { depth: args.depth, min_mass: args.min_mass }, terminal::style()));
+            }
+            text
         }
         (Document::Run(run), Format::Json) => format!("{:#}\n", summary_json(&run, args.paths, &args.file, None)),
         (Document::Logprobs(records, bad), format) => {

@@ -6,6 +6,8 @@ pub mod dot;
 pub mod jsonl;
 pub mod parquet;
 pub mod python;
+pub mod table;
+pub mod terminal_tree;
 pub mod text;
 pub mod tree_json;
 

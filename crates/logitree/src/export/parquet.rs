@@ -44,44 +44,46 @@ pub fn write(run: &Run, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     let rows: Vec<Row> = rows(run).collect();
     let mut group = file.next_row_group()?;
     let text = |s: &str| ByteArray::from(s.as_bytes().to_vec());
-    required::<Int32Type, _>(&mut group, &rows, |r| r.node as i32)?;
-    optional::<Int32Type, _>(&mut group, &rows, |r| r.parent.map(|p| p as i32))?;
-    required::<Int32Type, _>(&mut group, &rows, |r| r.depth as i32)?;
-    optional::<Int32Type, _>(&mut group, &rows, |r| r.token_id.map(|t| t as i32))?;
-    required::<ByteArrayType, _>(&mut group, &rows, |r| text(&r.text))?;
-    optional::<ByteArrayType, _>(&mut group, &rows, |r| r.bytes.as_deref().map(text))?;
-    required::<DoubleType, _>(&mut group, &rows, |r| r.logprob)?;
-    required::<DoubleType, _>(&mut group, &rows, |r| r.logprob.exp())?;
-    required::<DoubleType, _>(&mut group, &rows, |r| r.path_logprob)?;
-    required::<DoubleType, _>(&mut group, &rows, |r| r.path_logprob.exp())?;
-    optional::<DoubleType, _>(&mut group, &rows, |r| r.entropy)?;
-    optional::<DoubleType, _>(&mut group, &rows, |r| r.varentropy)?;
-    optional::<DoubleType, _>(&mut group, &rows, |r| r.threshold)?;
-    optional::<Int32Type, _>(&mut group, &rows, |r| r.queue.map(|q| q as i32))?;
-    required::<ByteArrayType, _>(&mut group, &rows, |r| text(r.state))?;
-    required::<Int32Type, _>(&mut group, &rows, |r| r.children as i32)?;
-    optional::<Int32Type, _>(&mut group, &rows, |r| r.samples.map(|s| s as i32))?;
+    required::<Int32Type, _, _>(&mut group, &rows, |r| r.node as i32)?;
+    optional::<Int32Type, _, _>(&mut group, &rows, |r| r.parent.map(|p| p as i32))?;
+    required::<Int32Type, _, _>(&mut group, &rows, |r| r.depth as i32)?;
+    optional::<Int32Type, _, _>(&mut group, &rows, |r| r.token_id.map(|t| t as i32))?;
+    required::<ByteArrayType, _, _>(&mut group, &rows, |r| text(&r.text))?;
+    optional::<ByteArrayType, _, _>(&mut group, &rows, |r| r.bytes.as_deref().map(text))?;
+    required::<DoubleType, _, _>(&mut group, &rows, |r| r.logprob)?;
+    required::<DoubleType, _, _>(&mut group, &rows, |r| r.logprob.exp())?;
+    required::<DoubleType, _, _>(&mut group, &rows, |r| r.path_logprob)?;
+    required::<DoubleType, _, _>(&mut group, &rows, |r| r.path_logprob.exp())?;
+    optional::<DoubleType, _, _>(&mut group, &rows, |r| r.entropy)?;
+    optional::<DoubleType, _, _>(&mut group, &rows, |r| r.varentropy)?;
+    optional::<DoubleType, _, _>(&mut group, &rows, |r| r.threshold)?;
+    optional::<Int32Type, _, _>(&mut group, &rows, |r| r.queue.map(|q| q as i32))?;
+    required::<ByteArrayType, _, _>(&mut group, &rows, |r| text(r.state))?;
+    required::<Int32Type, _, _>(&mut group, &rows, |r| r.children as i32)?;
+    optional::<Int32Type, _, _>(&mut group, &rows, |r| r.samples.map(|s| s as i32))?;
     for i in 0..run.header.watch.len() {
-        optional::<DoubleType, _>(&mut group, &rows, |r| r.watched[i])?;
+        optional::<DoubleType, _, _>(&mut group, &rows, |r| r.watched[i])?;
     }
     group.close()?;
     file.close()?;
     Ok(())
 }
 
-fn required<T: DataType, W: Write + Send>(
+/// A column with a value in every row.
+pub(super) fn required<T: DataType, W: Write + Send, R>(
     group: &mut Group<'_, W>,
-    rows: &[Row],
-    f: impl Fn(&Row) -> T::T,
+    rows: &[R],
+    f: impl Fn(&R) -> T::T,
 ) -> anyhow::Result<()> {
     let values: Vec<T::T> = rows.iter().map(f).collect();
     column::<T, W>(group, &values, None)
 }
 
-fn optional<T: DataType, W: Write + Send>(
+/// A column that may be empty.
+pub(super) fn optional<T: DataType, W: Write + Send, R>(
     group: &mut Group<'_, W>,
-    rows: &[Row],
-    f: impl Fn(&Row) -> Option<T::T>,
+    rows: &[R],
+    f: impl Fn(&R) -> Option<T::T>,
 ) -> anyhow::Result<()> {
     let all: Vec<Option<T::T>> = rows.iter().map(f).collect();
     let levels: Vec<i16> = all.iter().map(|v| i16::from(v.is_some())).collect();

@@ -11,7 +11,7 @@ use crate::{progress, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use logitree_core::answers::{Choices, Ledger, Verdict};
-use logitree_core::explore::{BestFirst, BestFirstParameters, Change, Explorer, Judge};
+use logitree_core::explore::{BestFirst, BestFirstParameters, BranchRules, Change, Explorer, Judge};
 use logitree_core::{LanguageModel, NodeId, Query, Stop, TokenId, Tree, watch};
 use serde_json::json;
 use std::cell::RefCell;
@@ -57,7 +57,7 @@ pub struct AnswersArgs {
     #[arg(long, default_value_t = 30.0, value_parser = cli::non_negative, value_name = "SECONDS")]
     pub max_seconds: f64,
     /// End when this many paths have been looked at
-    #[arg(long, default_value_t = 100_000, value_parser = cli::at_least_one, value_name = "N")]
+    #[arg(long, default_value_t = 1_000_000, value_parser = cli::at_least_one, value_name = "N")]
     pub max_nodes: usize,
     /// Nodes expanded together
     #[arg(long, default_value_t = 24, value_parser = cli::at_least_one, value_name = "N")]
@@ -162,7 +162,9 @@ fn explore(args: &AnswersArgs, loaded: &Loaded, reader: &Reader, prompt: &[Token
     };
     let judge: Judge<'_> = Box::new(|tree, n| settle(tree, n, false).then_some(Stop::Decided));
     let default = BestFirstParameters::default();
-    let p = BestFirstParameters { batch: args.batch, cover: 1.0, max_depth: args.max_depth, ..default };
+    // Most branches are decided by their first token, at no cost: many are taken, so that little stays undecided.
+    let rules = BranchRules { max_branches: Some(1000), ..default.rules };
+    let p = BestFirstParameters { batch: args.batch, cover: 1.0, max_depth: args.max_depth, rules, ..default };
     let policy = BestFirst::new(p, loaded.model.end_tokens(), &Tree::default())?.with_judge(judge);
     let mut session = loaded.model.session()?;
     let mut e = Explorer::new(&mut *session, loaded.model.vocab_size(), prompt, policy, Tree::default(), 1)?;

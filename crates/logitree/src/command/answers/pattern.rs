@@ -65,7 +65,9 @@ impl Pattern {
                 Err(_) => return false,
             }
         }
-        false
+        // A match is seen one byte late; it may be that nothing but the end can follow it.
+        let dead = |cache: &mut _, byte| dfa.next_state(cache, state, byte).is_ok_and(|next| next.is_dead());
+        state.is_match() && (0..=u8::MAX).all(|byte| dead(&mut cache, byte))
     }
 }
 

@@ -1,0 +1,258 @@
+//! `logitree run`: prompts × parameters × models.
+
+use super::grow::{Explored, Job, Limits, Record, explore, slug};
+use super::strategy;
+use crate::cli::{ModelOptions, PromptOptions};
+use crate::export::table::{self, Summary};
+use crate::setup::Loaded;
+use crate::{import, setup, terminal};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use logitree_core::explore::{
+    BeamParameters, BestFirstParameters, DynamicParameters, Keep, SampleParameters, Strategy,
+};
+use logitree_core::run::EndReason;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::HashSet;
+use std::fs::OpenOptions;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "Examples:
+  logitree run examples/notebook.toml
+  logitree run experiment.toml -o results --threads 2
+
+The file (TOML):
+  models = [\"gemma-3-270m\"]            # default: the default model
+  watch = [\" Yes\", \" No\"]              # optional
+  store_top = \"10\"                     # or \"p=0.999\"
+  max_seconds = 60                     # per run; max_nodes likewise
+  [[prompts]]
+  text = \"The capital of India is\"     # chat = true, system = \"…\" optional
+  [[parameters]]
+  name = \"wide\"
+  strategy = \"dynamic\"                 # or best-first, beam, sample
+  max_depth = 30                       # any parameter of the strategy
+
+Each combination gets a run file in the output folder; table.csv and table.parquet have a row for each. Started again, it
+goes on where it stopped.";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct RunArgs {
+    /// The experiment
+    #[arg(value_name = "EXPERIMENT.toml")]
+    pub file: PathBuf,
+    /// Folder for run files and tables [default: named after the experiment]
+    #[arg(short, long, value_name = "FOLDER")]
+    pub output: Option<PathBuf>,
+    /// Threads to use [default: all cores]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+/// The file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Experiment {
+    #[serde(default)]
+    models: Vec<String>,
+    prompts: Vec<PromptSpec>,
+    #[serde(default)]
+    parameters: Vec<Map<String, Value>>,
+    #[serde(default)]
+    watch: Vec<String>,
+    store_top: Option<String>,
+    max_nodes: Option<usize>,
+    max_seconds: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PromptSpec {
+    text: String,
+    #[serde(default)]
+    chat: bool,
+    system: Option<String>,
+}
+
+/// A named set of parameters.
+struct Setting {
+    name: String,
+    strategy: Strategy,
+}
+
+/// One combination.
+struct Case<'a> {
+    model: &'a str,
+    prompt: &'a PromptSpec,
+    setting: &'a Setting,
+    file: PathBuf,
+}
+
+pub fn run(args: RunArgs) -> Result<()> {
+    let name = args.file.display();
+    let text = std::fs::read_to_string(&args.file).with_context(|| name.to_string())?;
+    // The parser's message shows the line and the column.
+    let mut experiment: Experiment = toml::from_str(&text).map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
+    if experiment.models.is_empty() {
+        experiment.models.push(crate::models::DEFAULT.into());
+    }
+    let settings = settings(&experiment.parameters).with_context(|| name.to_string())?;
+    let keep = experiment.store_top.as_deref().map_or(Ok(Keep::Top(10)), strategy::keep);
+    let keep = keep.map_err(|e| anyhow::anyhow!("{name}: store_top: {e}"))?;
+    let limits = Limits { max_nodes: experiment.max_nodes, max_seconds: experiment.max_seconds, keep };
+    let stem = args.file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let folder = args.output.clone().unwrap_or_else(|| stem.into());
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let cases = cases(&experiment, &settings, &folder);
+    if cases.is_empty() {
+        bail!("{name}: there are no prompts");
+    }
+    terminal::catch_interrupts();
+    let mut rows: Vec<Summary> = Vec::new();
+    let mut loaded: Option<(String, Result<Loaded, String>)> = None;
+    for (i, case) in cases.iter().enumerate() {
+        if terminal::interrupted() {
+            break;
+        }
+        let label = format!("{} of {}: ", i + 1, cases.len());
+        let (row, outcome) = match finished(case) {
+            Some(row) => (row, "already done".to_string()),
+            None => {
+                if loaded.as_ref().is_none_or(|(name, _)| name != case.model) {
+                    // One model at a time in memory.
+                    drop(loaded.take());
+                    let options = ModelOptions { model: case.model.into(), threads: args.threads, backend: None };
+                    loaded = Some((case.model.into(), setup::load(&options).map_err(|e| format!("{e:#}"))));
+                }
+                let model = loaded.as_ref().map(|l| &l.1);
+                match one(case, model, &experiment.watch, &limits, &label) {
+                    Ok(row) => (row, String::new()),
+                    Err(e) => (failed(case, &format!("{e:#}")), format!("failed: {e:#}")),
+                }
+            }
+        };
+        eprintln!("{label}{} {outcome}", case.file.display());
+        rows.push(row);
+        // After every case, so that a look at the table shows how far it is.
+        table::write(&rows, &folder)?;
+    }
+    let bad = rows.iter().filter(|r| r.error.is_some()).count();
+    terminal::print(&table::text(&rows, terminal::style()))?;
+    eprintln!("table: {}", folder.join("table.csv").display());
+    if bad > 0 {
+        bail!("{bad} of {} runs failed; the others are done", rows.len());
+    }
+    Ok(())
+}
+
+/// Every combination with its file; equal names are counted up.
+fn cases<'a>(experiment: &'a Experiment, settings: &'a [Setting], folder: &Path) -> Vec<Case<'a>> {
+    let mut taken = HashSet::new();
+    let mut cases = Vec::new();
+    for model in &experiment.models {
+        for prompt in &experiment.prompts {
+            for setting in settings {
+                let base = format!("{}.{}.{}", slug(&prompt.text), slug(&setting.name), slug(model));
+                let mut name = format!("{base}.run.jsonl");
+                for n in 2.. {
+                    if taken.insert(name.clone()) {
+                        break;
+                    }
+                    name = format!("{base}-{n}.run.jsonl");
+                }
+                cases.push(Case { model, prompt, setting, file: folder.join(name) });
+            }
+        }
+    }
+    cases
+}
+
+/// The parameter sets; one default set if there are none.
+fn settings(given: &[Map<String, Value>]) -> Result<Vec<Setting>> {
+    if given.is_empty() {
+        return Ok(vec![Setting { name: "default".into(), strategy: Strategy::Dynamic(DynamicParameters::default()) }]);
+    }
+    given.iter().enumerate().map(|(i, map)| setting(i, map).with_context(|| format!("parameters {}", i + 1))).collect()
+}
+
+/// Parameters laid over the strategy's defaults.
+fn setting(i: usize, given: &Map<String, Value>) -> Result<Setting> {
+    let text = |key: &str| match given.get(key) {
+        None => Ok(None),
+        Some(Value::String(s)) => Ok(Some(s.clone())),
+        Some(other) => bail!("`{key}` must be a text, not {other}"),
+    };
+    let strategy = text("strategy")?.unwrap_or_else(|| "dynamic".into());
+    let default = match &strategy[..] {
+        "dynamic" => serde_json::to_value(DynamicParameters::default()),
+        "best-first" => serde_json::to_value(BestFirstParameters::default()),
+        "beam" => serde_json::to_value(BeamParameters::default()),
+        "sample" => serde_json::to_value(SampleParameters::default()),
+        other => bail!("`strategy` {other:?} is none of dynamic, best-first, beam, sample"),
+    };
+    let mut parameters = default?;
+    let rules = serde_json::to_value(logitree_core::explore::BranchRules::default())?;
+    for (key, value) in given.iter().filter(|(k, _)| !matches!(&k[..], "name" | "strategy")) {
+        // `top_p` is the sampler's; the branch rule of that name is `top_p_branch`, as on the command line.
+        let rule = if key == "top_p_branch" { "top_p" } else { key };
+        if parameters.get(key).is_some() && key != "rules" {
+            parameters[key] = value.clone();
+        } else if rules.get(rule).is_some() && strategy != "sample" && key != "top_p" {
+            if parameters.get("rules").is_none() {
+                parameters["rules"] = rules.clone();
+            }
+            parameters["rules"][rule] = value.clone();
+        } else {
+            bail!("{strategy} has no parameter `{key}`");
+        }
+    }
+    let strategy: Strategy =
+        serde_json::from_value(serde_json::json!({ "strategy": strategy, "parameters": parameters }))?;
+    strategy.check()?;
+    Ok(Setting { name: text("name")?.unwrap_or_else(|| format!("{}{}", strategy.name(), i + 1)), strategy })
+}
+
+/// The row of a case that an earlier start has finished.
+fn finished(case: &Case<'_>) -> Option<Summary> {
+    let run = import::open_run(&case.file).ok()?;
+    let done = |r: EndReason| matches!(r, EndReason::Finished | EndReason::MaxNodes | EndReason::MaxSeconds);
+    let end = run.end.clone().filter(|e| done(e.reason))?;
+    let rate = run.tree.len() as f64 / end.seconds.max(1e-9);
+    Some(Summary::of(&run, case.model, &case.setting.name, &case.file, rate))
+}
+
+fn failed(case: &Case<'_>, error: &str) -> Summary {
+    Summary::failed(&case.prompt.text, case.model, &case.setting.name, &case.file, error)
+}
+
+/// Runs a case, or goes on with it.
+fn one(
+    case: &Case<'_>,
+    loaded: Option<&Result<Loaded, String>>,
+    watch: &[String],
+    limits: &Limits,
+    label: &str,
+) -> Result<Summary> {
+    let loaded = loaded.context("internal error: no model")?.as_ref().map_err(|e| anyhow::anyhow!("{e}"))?;
+    let job = match import::open_run(&case.file) {
+        Ok(run) => Job::resume(loaded, run, &case.file)?,
+        // Not there yet, or killed before its first line was whole.
+        Err(_) => {
+            setup::check_text(&case.prompt.text, "the prompt")?;
+            let file = OpenOptions::new().write(true).create(true).truncate(true).open(&case.file);
+            let file = file.with_context(|| format!("cannot write {}", case.file.display()))?;
+            let PromptSpec { text, chat, system } = case.prompt;
+            let prompt = PromptOptions { prompt: text.clone(), chat: *chat, system: system.clone() };
+            let record = Record::File(BufWriter::new(file), case.file.clone());
+            Job::begin(loaded, &prompt, case.setting.strategy, watch, limits, record)?
+        }
+    };
+    let Explored { run, rate, failure } = explore(loaded, job, limits, label)?;
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    Ok(Summary::of(&run, case.model, &case.setting.name, &case.file, rate))
+}

@@ -1,0 +1,224 @@
+//! Growing a tree and its run file: what `tree` and `run` have in common.
+
+use crate::cli::PromptOptions;
+use crate::export::text::percent;
+use crate::setup::{self, Loaded, Prepared};
+use crate::{models, progress, terminal};
+use anyhow::{Context, Result, bail};
+use logitree_core::explore::{Explorer, Keep, Policy, Strategy};
+use logitree_core::run::{EndReason, Event, FORMAT, Header, Prompt, Run, VERSION, change_events, end_event};
+use logitree_core::{LanguageModel, TokenId, Tree};
+use serde_json::json;
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write, stdout};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Where the events of a run go.
+pub enum Record {
+    File(BufWriter<File>, PathBuf),
+    Stdout,
+}
+
+impl Record {
+    fn write(&mut self, events: &[Event]) -> Result<()> {
+        let mut lines = Vec::new();
+        for event in events {
+            serde_json::to_writer(&mut lines, event)?;
+            lines.push(b'\n');
+        }
+        match self {
+            Record::File(file, path) => {
+                file.write_all(&lines).with_context(|| format!("cannot write {}", path.display()))
+            }
+            Record::Stdout => Ok(stdout().lock().write_all(&lines)?),
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        match self {
+            Record::File(file, path) => file.flush().with_context(|| format!("cannot write {}", path.display())),
+            Record::Stdout => Ok(stdout().lock().flush()?),
+        }
+    }
+
+    /// Where it goes.
+    pub fn name(&self) -> PathBuf {
+        match self {
+            Record::File(_, path) => path.clone(),
+            Record::Stdout => "-".into(),
+        }
+    }
+}
+
+/// What ends a run early, and what it keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub max_nodes: Option<usize>,
+    pub max_seconds: Option<f64>,
+    pub keep: Keep,
+}
+
+impl Limits {
+    fn end(&self, tree: &Tree, started: Instant) -> Option<EndReason> {
+        if terminal::interrupted() {
+            Some(EndReason::Interrupted)
+        } else if self.max_nodes.is_some_and(|n| tree.len() >= n) {
+            Some(EndReason::MaxNodes)
+        } else if self.max_seconds.is_some_and(|s| started.elapsed().as_secs_f64() >= s) {
+            Some(EndReason::MaxSeconds)
+        } else {
+            None
+        }
+    }
+}
+
+/// A run about to begin, or to go on.
+pub struct Job {
+    pub header: Header,
+    pub prompt: Vec<TokenId>,
+    tree: Tree,
+    policy: Box<dyn Policy>,
+    pub record: Record,
+}
+
+impl Job {
+    /// A new run; its header is written.
+    pub fn begin(
+        loaded: &Loaded,
+        prompt: &PromptOptions,
+        strategy: Strategy,
+        watch: &[String],
+        limits: &Limits,
+        record: Record,
+    ) -> Result<Job> {
+        let Prepared { text, tokens, bos, chat } = setup::prepare(loaded, prompt, "")?;
+        let parameters = serde_json::to_value(strategy)?["parameters"].as_object().cloned().unwrap_or_default();
+        let budgets = [("max_nodes", json!(limits.max_nodes)), ("max_seconds", json!(limits.max_seconds))];
+        let header = Header {
+            format: FORMAT.into(),
+            version: VERSION,
+            logitree: env!("CARGO_PKG_VERSION").into(),
+            created: setup::now(),
+            model: loaded.record()?,
+            engine: loaded.model.engine(),
+            prompt: Prompt { text, tokens: tokens.iter().map(|&t| loaded.token(t)).collect(), bos, chat },
+            strategy: strategy.name().into(),
+            parameters,
+            limits: budgets.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.to_string(), v)).collect(),
+            watch: setup::watch(loaded, watch)?,
+        };
+        let policy = strategy.policy(loaded.model.end_tokens(), &Tree::default())?;
+        let mut job = Job { header, prompt: tokens, tree: Tree::default(), policy, record };
+        job.record.write(&[Event::Header(Box::new(job.header.clone()))])?;
+        job.record.flush()?;
+        Ok(job)
+    }
+
+    /// A stopped run, to be gone on with in its own file.
+    pub fn resume(loaded: &Loaded, run: Run, path: &Path) -> Result<Job> {
+        let header = run.header;
+        let hash = models::sha256(loaded.model.weights().files())?;
+        if hash != header.model.sha256 {
+            bail!(
+                "{} was made with other weights (sha256 {}, not {hash}): name the right model with --model",
+                path.display(),
+                header.model.sha256
+            );
+        }
+        let strategy: Strategy =
+            serde_json::from_value(json!({ "strategy": header.strategy, "parameters": header.parameters }))
+                .with_context(|| {
+                    format!("{}: the strategy {:?} and its parameters", path.display(), header.strategy)
+                })?;
+        let policy = strategy.policy(loaded.model.end_tokens(), &run.tree)?;
+        let mut file = OpenOptions::new().write(true).open(path).with_context(|| path.display().to_string())?;
+        // What was torn goes; the record continues behind the last whole event.
+        file.set_len(run.valid_bytes)?;
+        std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0))?;
+        let prompt = header.prompt.tokens.iter().map(|t| t.id).collect();
+        let record = Record::File(BufWriter::new(file), path.into());
+        Ok(Job { header, prompt, tree: run.tree, policy, record })
+    }
+}
+
+/// What came of exploring.
+pub struct Explored {
+    pub run: Run,
+    /// New nodes per second, this time.
+    pub rate: f64,
+    /// Why the model failed, if it did.
+    pub failure: Option<anyhow::Error>,
+}
+
+/// Grows the tree to its end, a budget or Ctrl-C, with `label` before each progress line; what was grown is returned even if the model fails.
+pub fn explore(loaded: &Loaded, job: Job, limits: &Limits, label: &str) -> Result<Explored> {
+    let Job { header, prompt, tree, policy, mut record } = job;
+    let bytes = |id: TokenId| loaded.model.token_bytes(id);
+    let mut session = loaded.model.session()?;
+    let mut explorer = Explorer::new(&mut *session, loaded.model.vocab_size(), &prompt, policy, tree, limits.keep)?
+        .watching(setup::watched_ids(&header.watch));
+    let bar = progress::spinner();
+    let (started, first) = (Instant::now(), explorer.tree.len());
+    let mut failure = None;
+    let reason = loop {
+        while limits.end(&explorer.tree, started).is_none() {
+            let Some(change) = explorer.visit() else { break };
+            record.write(&change_events(&explorer.tree, change, &bytes))?;
+        }
+        record.flush()?;
+        bar.message(|| format!("{label}{}", progress_line(&explorer, first, started)));
+        if let Some(reason) = limits.end(&explorer.tree, started) {
+            break reason;
+        }
+        match explorer.evaluate() {
+            Ok(0) => break EndReason::Finished,
+            Ok(_) => {}
+            Err(e) => {
+                failure = Some(e.into());
+                break EndReason::Failed;
+            }
+        }
+    };
+    drop(bar);
+    let seconds = started.elapsed().as_secs_f64();
+    let rate = (explorer.tree.len() - first) as f64 / seconds.max(1e-9);
+    let end = end_event(&explorer.tree, reason, seconds);
+    record.write(&[Event::End(end.clone())])?;
+    record.flush()?;
+    let tree = explorer.tree;
+    let listed = tree.nodes().filter_map(|n| tree.expansion(n)).flat_map(|e| e.top.iter().map(|t| t.id));
+    let ids = listed.chain(tree.nodes().filter_map(|n| tree.token(n)));
+    let texts = ids.map(|id| (id, bytes(id).into_owned().into())).collect();
+    Ok(Explored { run: Run { header, tree, end: Some(end), texts, valid_bytes: 0, torn: false }, rate, failure })
+}
+
+fn progress_line(e: &Explorer<'_, Box<dyn Policy>>, first: usize, started: Instant) -> String {
+    let seconds = started.elapsed().as_secs_f64();
+    format!(
+        "{} nodes · {} open · {} completed{} · {:.0} nodes/s · {} finished",
+        e.tree.len(),
+        e.policy.queue(&e.tree),
+        e.policy.completed(),
+        e.policy.threshold(&e.tree).map_or(String::new(), |t| format!(" · T {t:.3}")),
+        (e.tree.len() - first) as f64 / seconds.max(1e-9),
+        percent(e.tree.accounting().finished),
+    )
+}
+
+/// A file name from a prompt.
+pub fn slug(prompt: &str) -> String {
+    let mut slug = String::new();
+    for c in prompt.chars().flat_map(char::to_lowercase) {
+        if c.is_alphanumeric() {
+            slug.push(c);
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+        if slug.len() >= 40 {
+            break;
+        }
+    }
+    let slug = slug.trim_end_matches('-');
+    if slug.is_empty() { "prompt".into() } else { slug.into() }
+}

@@ -1,0 +1,235 @@
+//! The tree drawn in lines of text.
+//!
+//! A run of tokens without a branch is one line. Nothing recurses: trees grow thousands of levels deep.
+
+use super::text::{Style, percent, shorten, visible};
+use crate::terminal::colour_of;
+use logitree_core::run::Run;
+use logitree_core::{NodeId, Stop, TokenId, Tree};
+use std::fmt::Write;
+use unicode_width::UnicodeWidthStr;
+
+/// What is drawn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct View {
+    /// Tokens below the root; deeper ones are left out.
+    pub depth: Option<usize>,
+    /// Lighter subtrees are left out.
+    pub min_mass: f64,
+}
+
+/// Columns of the numbers: prob, its bar, mass, its bar.
+const NUMBERS: usize = 33;
+/// Cells of a bar.
+const BAR: usize = 5;
+/// Widest note: why a leaf ends, or what was cut.
+const NOTE: usize = 12;
+
+/// A subtree to be drawn.
+struct Branch {
+    node: NodeId,
+    /// Levels above it; each says whether more follows there.
+    above: Vec<bool>,
+    last: bool,
+}
+
+/// Draws a run's tree; no line is wider than the style's width.
+pub fn draw(run: &Run, view: View, style: Style) -> String {
+    let tree = &run.tree;
+    let left = style.width.saturating_sub(NUMBERS + NOTE).max(12);
+    let mut out = shorten(&visible(&run.header.prompt.text), style.width);
+    out.push('\n');
+    let mut stack: Vec<Branch> = Vec::new();
+    push(tree, NodeId::ROOT, &[], view, left, style, &mut stack, &mut out);
+    while let Some(Branch { node, above, last }) = stack.pop() {
+        let (end, tokens) = chain(tree, node, view);
+        let lead = lead(&above, last, left);
+        let bytes: Vec<u8> = tokens.iter().flat_map(|&t| run.bytes(t)).copied().collect();
+        let room = left.saturating_sub(lead.width()).max(4);
+        let text = shorten(&visible(&String::from_utf8_lossy(&bytes)).replace(' ', "·"), room);
+        let padding = " ".repeat(left.saturating_sub(lead.width() + text.width()));
+        let prob = tree.logprob(node).exp();
+        let numbers =
+            format!(" {:>9} {} {:>10} {}", percent(prob), bar(prob), percent(tree.mass(end)), bar(tree.mass(end)));
+        let note = note(tree, node, end, view);
+        let _ = writeln!(
+            out,
+            "{}{}{padding}{numbers} {}",
+            style.paint("2", &lead),
+            style.paint(colour_of(prob), &text),
+            style.paint("2", &note)
+        );
+        let mut below = above;
+        below.push(!last);
+        push(tree, end, &below, view, left, style, &mut stack, &mut out);
+    }
+    out
+}
+
+/// The unbranched run of tokens from a node, and its last node.
+fn chain(tree: &Tree, first: NodeId, view: View) -> (NodeId, Vec<TokenId>) {
+    let mut end = first;
+    let mut tokens: Vec<TokenId> = tree.token(first).into_iter().collect();
+    while let &[child] = tree.children(end) {
+        if view.depth.is_some_and(|d| tree.depth(child) > d) || tree.mass(child) < view.min_mass {
+            break;
+        }
+        end = child;
+        tokens.extend(tree.token(child));
+    }
+    (end, tokens)
+}
+
+/// Puts a node's children on the stack, and says what is left out.
+#[allow(clippy::too_many_arguments)] // one call's worth of context
+fn push(
+    tree: &Tree,
+    n: NodeId,
+    above: &[bool],
+    view: View,
+    left: usize,
+    style: Style,
+    stack: &mut Vec<Branch>,
+    out: &mut String,
+) {
+    let children = tree.children(n);
+    if children.is_empty() || view.depth.is_some_and(|d| tree.depth(n) >= d) {
+        return;
+    }
+    let drawn = children.iter().take_while(|&&c| tree.mass(c) >= view.min_mass).count();
+    if drawn < children.len() {
+        let mass: f64 = children[drawn..].iter().map(|&c| tree.mass(c)).sum();
+        let what = format!("{}… {} lighter, {}", lead(above, drawn == 0, left), children.len() - drawn, percent(mass));
+        let _ = writeln!(out, "{}", style.paint("2", &shorten(&what, style.width)));
+    }
+    for (i, &node) in children[..drawn].iter().enumerate().rev() {
+        stack.push(Branch { node, above: above.to_vec(), last: i + 1 == drawn });
+    }
+}
+
+/// The lines that lead to a branch. Of deep ones only the last levels are drawn, after how many there are.
+fn lead(above: &[bool], last: bool, left: usize) -> String {
+    let most = (left.saturating_sub(13) / 2).max(1);
+    let skipped = above.len().saturating_sub(most);
+    let mut lead = if skipped > 0 { format!("{skipped}» ") } else { String::new() };
+    above[skipped..].iter().for_each(|&more| lead.push_str(if more { "│ " } else { "  " }));
+    lead.push_str(if last { "└ " } else { "├ " });
+    lead
+}
+
+/// A bar of a probability.
+fn bar(p: f64) -> String {
+    let eighths = (p * (BAR * 8) as f64).round() as usize;
+    let part = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8];
+    let bar = "█".repeat(eighths / 8) + part;
+    format!("{bar:<width$}", width = BAR)
+}
+
+/// Why the line ends, or how much was cut along it.
+fn note(tree: &Tree, first: NodeId, end: NodeId, view: View) -> String {
+    match tree.stop(end) {
+        Some(Stop::EndToken) => "end".into(),
+        Some(Stop::MaxDepth) => "depth limit".into(),
+        Some(Stop::Frontier) => "open".into(),
+        Some(stop) => stop.name().into(),
+        None if view.depth.is_some_and(|d| tree.depth(end) >= d) => "goes on".into(),
+        None => {
+            let below: f64 = tree.children(end).iter().map(|&c| tree.mass(c)).sum();
+            let cut = 1.0 - below / tree.mass(first);
+            if cut >= 0.01 { format!("{:.0} % cut", 100.0 * cut) } else { String::new() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logitree_core::run::{FORMAT, Header, Model, Prompt, VERSION};
+    use logitree_core::{Distribution, Exactness, TokenStats};
+
+    fn expand(tree: &mut Tree, n: NodeId, probs: &[(u32, f64)]) -> Vec<NodeId> {
+        let children: Vec<TokenStats> =
+            (1..).zip(probs).map(|(rank, &(id, p))| TokenStats { id: TokenId(id), logprob: p.ln(), rank }).collect();
+        let d = Distribution {
+            top: children.clone(),
+            tokens: vec![],
+            logsumexp: 0.0,
+            entropy: 0.5,
+            varentropy: 0.1,
+            exactness: Exactness::Exact,
+            logits: None,
+        };
+        tree.expand(n, d, &children, None, 1).children.clone()
+    }
+
+    fn run(tree: Tree, words: &[&str]) -> Run {
+        let header = Header {
+            format: FORMAT.into(),
+            version: VERSION,
+            logitree: "0.1.0".into(),
+            created: String::new(),
+            model: Model::default(),
+            engine: String::new(),
+            prompt: Prompt { text: "The sky is".into(), ..Default::default() },
+            strategy: "dynamic".into(),
+            parameters: Default::default(),
+            limits: Default::default(),
+            watch: Vec::new(),
+        };
+        let texts = (0..).zip(words).map(|(i, w)| (TokenId(i), w.as_bytes().into())).collect();
+        Run { header, tree, end: None, texts, valid_bytes: 0, torn: false }
+    }
+
+    const STYLE: Style = Style { width: 80, colour: false };
+
+    #[test]
+    fn chains_are_one_line_and_every_leaf_says_why_it_ends() {
+        let mut tree = Tree::default();
+        let top = expand(&mut tree, NodeId::ROOT, &[(0, 0.5), (1, 0.3), (2, 0.1)]);
+        let deep = expand(&mut tree, top[0], &[(3, 0.9)]);
+        let two = expand(&mut tree, deep[0], &[(4, 0.6), (5, 0.4)]);
+        tree.stop_node(two[0], Stop::EndToken);
+        tree.stop_node(two[1], Stop::MaxDepth);
+        tree.stop_node(top[2], Stop::Pruned);
+        let run = run(tree, &[" blue", " grey\n", " red", " today", "<eos>", "."]);
+        let drawn = draw(&run, View::default(), STYLE);
+        let want = "\
+The sky is
+├ ·blue·today                         50.00 % ██▌      45.00 % ██▎   10 % cut
+│ ├ <eos>                             60.00 % ███      27.00 % █▍    end
+│ └ .                                 40.00 % ██       18.00 % ▉     depth limit
+├ ·grey↵                              30.00 % █▌       30.00 % █▌    open
+└ ·red                                10.00 % ▌        10.00 % ▌     pruned
+";
+        assert_eq!(drawn, want);
+        let light = draw(&run, View { depth: Some(1), min_mass: 0.2 }, STYLE);
+        let want = "\
+The sky is
+├ … 1 lighter, 10.00 %
+├ ·blue                               50.00 % ██▌      50.00 % ██▌   goes on
+└ ·grey↵                              30.00 % █▌       30.00 % █▌    open
+";
+        assert_eq!(light, want);
+    }
+
+    #[test]
+    fn no_line_is_too_wide_however_deep_the_tree_and_long_the_text() {
+        let mut tree = Tree::default();
+        let mut at = NodeId::ROOT;
+        for i in 0..3000 {
+            let children = expand(&mut tree, at, &[(i % 3, 0.6), (3, 0.4)]);
+            at = children[usize::from(i % 5 == 0)];
+        }
+        for _ in 0..50_000 {
+            at = expand(&mut tree, at, &[(1, 1.0)])[0];
+        }
+        let run = run(tree, &[" 東京", "a\tb", "long".repeat(40).as_str(), "x"]);
+        for (width, colour) in [(60, false), (80, false), (200, false), (80, true)] {
+            let drawn = draw(&run, View::default(), Style { width, colour });
+            assert!(drawn.lines().count() > 6000);
+            let widest = drawn.lines().map(|l| if colour { 0 } else { l.width() }).max();
+            assert!(widest <= Some(width), "{widest:?} {width}");
+            assert_eq!(drawn.contains('\u{1b}'), colour);
+        }
+    }
+}

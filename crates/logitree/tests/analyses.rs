@@ -1,0 +1,246 @@
+//! The questions people ask, on a tiny model: strategies, watched strings, answers, forks, lens, verify, experiments.
+
+mod common;
+
+use common::{fails, json, ok, run, workplace};
+use serde_json::Value;
+
+const TREE: [&str; 6] = ["tree", "hello world", "-m", "model", "--max-depth", "6"];
+
+fn near(a: f64, b: f64) -> bool {
+    (a - b).abs() < 1e-9
+}
+
+fn f(v: &Value) -> f64 {
+    v.as_f64().unwrap_or_else(|| panic!("a number, not {v}"))
+}
+
+#[test]
+fn every_strategy_grows_stops_and_goes_on_to_the_same_tree() {
+    let folder = workplace();
+    let w = folder.path();
+    for strategy in [
+        &["--strategy", "best-first", "--cover", "0.2", "--max-branches", "4", "--batch", "3"][..],
+        &["--strategy", "beam", "--width", "3"],
+        &["--strategy", "sample", "--samples", "40", "--seed", "5"],
+        &[
+            "--strategy",
+            "dynamic",
+            "--min-branch-threshold",
+            "0.02",
+            "--max-branch-threshold",
+            "0.1",
+            "--max-branches",
+            "3",
+        ],
+    ] {
+        let grow = |name: &str, more: &[&str]| json(w, &[&TREE[..], strategy, &["-o", name, "--force"], more].concat());
+        let whole = grow("whole", &[]);
+        let mass = &whole["mass"];
+        assert!(near(f(&mass["finished"]) + f(&mass["frontier"]) + f(&mass["pruned"]), 1.0), "{whole}");
+        assert!(f(&whole["nodes"]) > 8.0, "{whole}");
+        grow("part", &["--max-nodes", "5"]);
+        json(w, &["tree", "--resume", "part", "-m", "model"]);
+        let csv = |name: &str| ok(w, &["export", name, "--to", "csv"]);
+        assert_eq!(csv("whole"), csv("part"), "{strategy:?}");
+    }
+    let text = ok(w, &[&TREE[..], &["--strategy", "sample", "--samples", "40", "-o", "s"]].concat());
+    assert!(text.contains("samples") && text.contains("degrees of freedom"), "{text}");
+    let text = ok(w, &[&TREE[..], &["--strategy", "best-first", "--max-nodes", "50", "-o", "b"]].concat());
+    assert!(text.contains("lies elsewhere"), "{text}");
+    let drawn = ok(w, &[&TREE[..], &["--tree", "--depth", "3", "--max-nodes", "50", "-o", "d"]].concat());
+    assert!(drawn.contains("└ ") && ok(w, &["show", "d", "--tree"]).contains("└ "), "{drawn}");
+    let error = fails(w, &["tree", "x", "-m", "model", "--cover", "0.5"], 1);
+    assert!(error.contains("--cover belongs to --strategy best-first"), "{error}");
+    let error = fails(w, &["tree", "x", "-m", "model", "--store-top", "p=2"], 2);
+    assert!(error.contains("probability"), "{error}");
+}
+
+#[test]
+fn watched_strings_are_scored_at_every_step() {
+    let folder = workplace();
+    let w = folder.path();
+    let made = json(w, &["logprobs", "hello world", "-m", "model", "-n", "4"]);
+    let tokens = made["tokens"].as_array().unwrap();
+    let text = |i: usize| tokens[i]["text"].as_str().unwrap().to_string();
+    // The first token of the text, alone: its own logprob and rank at the first step.
+    let first = text(0);
+    let watched = json(w, &["logprobs", "hello world", "-m", "model", "-n", "2", "--watch", &first]);
+    let at = &watched["tokens"][0]["watch"][0];
+    if at["rank"].is_u64() {
+        assert_eq!((&at["rank"], f(&at["logprob"])), (&tokens[0]["rank"], f(&tokens[0]["logprob"])));
+    }
+    // A string's probability is that of scoring its tokens.
+    let direct = json(w, &["answers", "hello world", "-m", "model", "--choices", "lo wor", "--direct"]);
+    let watched = json(w, &["logprobs", "hello world", "-m", "model", "-n", "1", "--watch", " lo wor"]);
+    let (a, b) = (f(&direct["answers"][0]["logprob"]), f(&watched["tokens"][0]["watch"][0]["logprob"]));
+    assert_eq!(a, b);
+    assert!(a < 0.0 && direct["answers"][0]["tokens"].as_u64().unwrap() > 1, "{direct}");
+    ok(w, &[&TREE[..], &["--watch", &first, "--watch", " lo wor", "-o", "watched"]].concat());
+    ok(w, &["export", "watched", "--to", "csv", "-o", "watched.csv"]);
+    let csv = std::fs::read_to_string(w.join("watched.csv")).unwrap();
+    assert!(csv.lines().next().unwrap().ends_with("samples,watch_1_logprob,watch_2_logprob"), "{csv}");
+    let root: Vec<&str> = csv.lines().nth(1).unwrap().split(',').collect();
+    assert_eq!(root[root.len() - 1].parse::<f64>().unwrap(), b);
+    ok(w, &["export", "watched", "--to", "parquet", "-o", "watched.parquet"]);
+    assert!(fails(w, &["logprobs", "x", "-m", "model", "--watch", ""], 1).contains("--watch is empty"));
+}
+
+#[test]
+fn answers_have_bounds_that_hold() {
+    let folder = workplace();
+    let w = folder.path();
+    let ask =
+        |more: &[&str]| json(w, &[&["answers", "hello world", "-m", "model", "--max-seconds", "3"], more].concat());
+    let checked = |v: &Value| {
+        let lower: f64 = v["answers"].as_array().unwrap().iter().map(|a| f(&a["lower"])).sum();
+        let total = lower + f(&v["no_answer"]) + f(&v["undecided"]);
+        assert!((total - 1.0).abs() < 1e-6, "{v}");
+        for a in v["answers"].as_array().unwrap() {
+            assert!(f(&a["upper"]) >= f(&a["lower"]) && f(&a["upper"]) <= 1.0 + 1e-9);
+        }
+    };
+    checked(&ask(&["--choices", "a|b|th", "--max-depth", "4"]));
+    let pattern = ask(&["--pattern", "([a-z])", "--max-depth", "6"]);
+    checked(&pattern);
+    assert!(pattern["answers"].as_array().unwrap().len() > 1, "{pattern}");
+    // More looking never widens the bounds.
+    let less = ask(&["--pattern", "([a-z])", "--max-nodes", "100"]);
+    assert!(f(&pattern["undecided"]) <= f(&less["undecided"]) + 1e-9);
+    let note = run(w, &["answers", "x", "-m", "model", "--choices", "New|New Delhi", "--max-nodes", "10"]);
+    assert!(String::from_utf8_lossy(&note.stderr).contains("\"New\" begins \"New Delhi\""));
+    for (args, text) in [
+        (&["--choices", "a||b"][..], "choice 2 is empty"),
+        (&["--choices", "A|a", "--normalize"], "cannot be told apart"),
+        (&["--pattern", "("], "unclosed group"),
+        (&["--pattern", r"[^\s\S]"], "cannot match"),
+    ] {
+        let error = fails(w, &[&["answers", "x", "-m", "model"], args].concat(), 1);
+        assert!(error.contains(text), "{error}");
+    }
+    fails(w, &["answers", "x", "-m", "model"], 2);
+}
+
+#[test]
+fn forks_are_ranked_and_followed() {
+    let folder = workplace();
+    let w = folder.path();
+    let found = json(w, &["forks", "hello world", "-m", "model", "-n", "10", "--top", "4"]);
+    let forks = found["forks"].as_array().unwrap();
+    assert_eq!(forks.len(), 4);
+    assert!(forks.windows(2).all(|f2| f(&f2[0]["gap"]) <= f(&f2[1]["gap"])), "{found}");
+    for fork in forks {
+        // The fork's own continuation, made by forcing its beginning.
+        assert!(f(&fork["prob"]) >= f(&fork["other_prob"]) && fork["token"]["id"] != fork["other"]["id"]);
+        assert_eq!(fork["flips"].as_bool().unwrap(), fork["answer"] != found["answer"]);
+    }
+    let given = json(w, &["forks", "hello world", "-m", "model", "--text", " the world", "--pattern", "(w)"]);
+    assert_eq!((given["answer"].as_str(), given["text"].as_str()), (Some("w"), Some(" the world")));
+    assert!(ok(w, &["forks", "hello", "-m", "model", "-n", "5"]).contains("forks change the answer"));
+}
+
+#[test]
+fn a_lens_reweights_a_stored_run() {
+    let folder = workplace();
+    let w = folder.path();
+    ok(w, &[&TREE[..], &["--min-branch-threshold", "0.02", "--max-branch-threshold", "0.1", "-o", "r"]].concat());
+    let clear = json(w, &["lens", "r"]);
+    for name in ["finished", "frontier", "pruned"] {
+        assert!(near(f(&clear["before"][name]), f(&clear["after"][name])), "{clear}");
+    }
+    let k = json(w, &["lens", "r", "--top-k", "3"]);
+    let total: f64 = ["finished", "frontier", "pruned", "unknown"].iter().map(|n| f(&k["after"][n])).sum();
+    assert!(near(total, 1.0) && f(&k["after"]["unknown"]) == 0.0, "{k}");
+    let node = json(w, &["lens", "r", "--top-k", "3", "--node", "0"]);
+    let kept: Vec<f64> = node["tokens"].as_array().unwrap().iter().filter_map(|t| t["after"].as_f64()).collect();
+    assert!(kept.len() == 3 && near(kept.iter().sum(), 1.0), "{node}");
+    let hot = ok(w, &["lens", "r", "--temperature", "0.5"]);
+    assert!(hot.contains("too short") && hot.contains("--store-top"), "{hot}");
+    // The repetition penalty has the logits it needs.
+    assert!(ok(w, &["lens", "r", "--repetition-penalty", "1.3", "--top-k", "2"]).contains("kept"));
+    let error = fails(w, &["lens", "r", "--node", "99999"], 1);
+    assert!(error.contains("nodes 0 to"), "{error}");
+    // With everything stored, nothing is too short.
+    ok(w, &[&TREE[..], &["--store-top", "p=1", "--max-nodes", "40", "-o", "all"]].concat());
+    assert!(!ok(w, &["lens", "all", "--temperature", "0.5"]).contains("too short"));
+}
+
+#[test]
+fn a_run_is_verified_to_the_last_bit_and_a_changed_one_is_found() {
+    let folder = workplace();
+    let w = folder.path();
+    ok(w, &[&TREE[..], &["-o", "r"]].concat());
+    let report = json(w, &["verify", "r"]);
+    assert_eq!((&report["identical"], f(&report["max_difference"])), (&true.into(), 0.0));
+    let text = std::fs::read_to_string(w.join("r")).unwrap();
+    let lines: Vec<String> = text
+        .lines()
+        .map(|line| {
+            let mut event: Value = serde_json::from_str(line).unwrap();
+            if event["type"] == "expand" && event["node"] == 1 {
+                event["top"][2]["logprob"] = (f(&event["top"][2]["logprob"]) - 0.5).into();
+            }
+            event.to_string()
+        })
+        .collect();
+    std::fs::write(w.join("changed"), lines.join("\n") + "\n").unwrap();
+    let output = run(w, &["verify", "changed", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["report"]["largest"]["node"], &report["report"]["first"]["node"]), (&1.into(), &1.into()));
+    assert!((f(&report["max_difference"]) - 0.5).abs() < 1e-9, "{report}");
+    assert!(ok(w, &["verify", "changed", "--tolerance", "1"]).contains("after node 1"));
+    let other = text.replacen("\"sha256\":\"", "\"sha256\":\"0", 1);
+    std::fs::write(w.join("other"), other).unwrap();
+    assert!(fails(w, &["verify", "other"], 1).contains("other weights"));
+    ok(w, &["export", "r", "--to", "tree-json", "-o", "tree.json"]);
+    assert!(fails(w, &["verify", "tree.json"], 1).contains("does not say which model"));
+}
+
+#[test]
+fn an_experiment_runs_all_goes_on_and_reports_failures() {
+    let folder = workplace();
+    let w = folder.path();
+    let toml = r#"
+models = ["model", "nowhere"]
+watch = ["lo"]
+max_nodes = 40
+prompts = [{ text = "hello world" }, { text = "" }]
+[[parameters]]
+name = "short"
+max_depth = 3
+[[parameters]]
+strategy = "beam"
+width = 2
+max_depth = 3
+top_p_branch = 0.9
+"#;
+    std::fs::write(w.join("e.toml"), toml).unwrap();
+    let error = fails(w, &["run", "e.toml"], 1);
+    // Two prompts, two settings, two models; the empty prompt and the missing model fail, the rest is done.
+    assert!(error.contains("6 of 8 runs failed"), "{error}");
+    let mut table = csv(&std::fs::read_to_string(w.join("e/table.csv")).unwrap());
+    assert_eq!((table.len(), &table[0][..3]), (9, &["prompt", "model", "parameters"].map(String::from)[..]));
+    let good: Vec<Vec<String>> = table.drain(1..).filter(|r| r[4] == "finished").collect();
+    assert_eq!(good.iter().map(|r| &r[2][..]).collect::<Vec<_>>(), ["short", "beam2"]);
+    assert!(w.join("e/table.parquet").metadata().unwrap().len() > 500);
+    let again = run(w, &["run", "e.toml"]);
+    assert_eq!(String::from_utf8_lossy(&again.stderr).matches("already done").count(), 2);
+    for (text, message) in [
+        ("prompts = [\n{ txt = 3 }]", "line 2, column 3"),
+        ("prompts = [{ text = 'x' }", "unclosed array"),
+        ("prompts = [{ text = 'x' }]\n[[parameters]]\ncover = 0.5", "dynamic has no parameter `cover`"),
+        ("prompts = [{ text = 'x' }]\n[[parameters]]\nstrategy = 'best'", "none of dynamic"),
+        ("prompts = [{ text = 'x' }]\n[[parameters]]\nmax_depth = 0", "max_depth must be at least 1"),
+        ("prompts = []", "no prompts"),
+    ] {
+        std::fs::write(w.join("bad.toml"), text).unwrap();
+        let error = fails(w, &["run", "bad.toml"], 1);
+        assert!(error.contains(message) && error.contains("bad.toml"), "{text}: {error}");
+    }
+}
+
+/// Rows of a table without quotes.
+fn csv(text: &str) -> Vec<Vec<String>> {
+    text.lines().map(|l| l.split(',').map(String::from).collect()).collect()
+}
