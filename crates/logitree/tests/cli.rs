@@ -6,7 +6,7 @@ use common::{fails, fixtures, json, logitree, ok, workplace};
 use serde_json::Value;
 use std::io::Write;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A tree of some 1,800 nodes.
