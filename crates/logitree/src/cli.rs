@@ -32,7 +32,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     /// Grow the tree of likely continuations of a prompt
-    Tree(tree::TreeArgs),
+    Tree(Box<tree::TreeArgs>),
     /// Generate, and show each token's probability, rank and alternatives
     Logprobs(generate::LogprobsArgs),
     /// Force how the answer begins: how likely was that, and what follows?

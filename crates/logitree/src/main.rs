@@ -19,7 +19,7 @@ const INTERRUPTED: u8 = 130;
 fn main() -> ExitCode {
     // Usage errors end in clap, with code 2.
     let outcome = match Cli::parse().command {
-        Command::Tree(args) => command::tree::run(args),
+        Command::Tree(args) => command::tree::run(*args),
         Command::Logprobs(args) => command::generate::run(args),
         Command::Guide(args) => command::guide::run(args),
         Command::Score(args) => command::score::run(args),

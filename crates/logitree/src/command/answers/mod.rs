@@ -70,13 +70,13 @@ pub struct AnswersArgs {
 /// Finds the answer in a text.
 enum Reader {
     Choices(Choices),
-    Pattern(Pattern, bool),
+    Pattern(Box<Pattern>, bool),
 }
 
 impl Reader {
     fn new(args: &AnswersArgs) -> Result<Reader> {
         if let Some(pattern) = &args.pattern {
-            return Ok(Reader::Pattern(Pattern::new(pattern)?, args.normalize));
+            return Ok(Reader::Pattern(Box::new(Pattern::new(pattern)?), args.normalize));
         }
         let text = args.choices.as_deref().unwrap_or_default();
         let choices: Vec<&str> = text.split('|').collect();
