@@ -3,7 +3,10 @@
 use crate::command::{
     answers, bench, experiment, export, forks, generate, guide, lens, model, score, show, tree, verify,
 };
+use crate::export::terminal_tree;
+use crate::terminal;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use logitree_core::run::Run;
 
 const ABOUT: &str = "See what a language model could have said.
 
@@ -85,6 +88,32 @@ pub struct PromptOptions {
     /// System message (with --chat)
     #[arg(long, requires = "chat", value_name = "TEXT")]
     pub system: Option<String>,
+}
+
+/// How the tree is drawn.
+#[derive(Args)]
+pub struct ViewOptions {
+    /// Do not draw the tree
+    #[arg(long, conflicts_with_all = ["depth", "min_mass"])]
+    pub no_tree: bool,
+    /// Draw only so many tokens below the prompt
+    #[arg(long, value_parser = at_least_one, value_name = "N")]
+    pub depth: Option<usize>,
+    /// Draw only subtrees of at least this probability [default: what makes some 30 lines]
+    #[arg(long, value_parser = probability, value_name = "PROB")]
+    pub min_mass: Option<f64>,
+}
+
+impl ViewOptions {
+    /// The drawn tree and an empty line, or nothing.
+    pub fn draw(&self, run: &Run) -> String {
+        if self.no_tree || run.tree.len() == 1 {
+            return String::new();
+        }
+        let min_mass = self.min_mass.unwrap_or_else(|| terminal_tree::readable(&run.tree, self.depth));
+        let view = terminal_tree::View { depth: self.depth, min_mass };
+        terminal_tree::draw(run, view, terminal::style()) + "\n"
+    }
 }
 
 /// How results are printed.

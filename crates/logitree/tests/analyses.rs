@@ -48,8 +48,9 @@ fn every_strategy_grows_stops_and_goes_on_to_the_same_tree() {
     assert!(text.contains("samples") && text.contains("degrees of freedom"), "{text}");
     let text = ok(w, &[&TREE[..], &["--strategy", "best-first", "--max-nodes", "50", "-o", "b"]].concat());
     assert!(text.contains("lies elsewhere"), "{text}");
-    let drawn = ok(w, &[&TREE[..], &["--tree", "--depth", "3", "--max-nodes", "50", "-o", "d"]].concat());
-    assert!(drawn.contains("└ ") && ok(w, &["show", "d", "--tree"]).contains("└ "), "{drawn}");
+    let drawn = ok(w, &[&TREE[..], &["--depth", "3", "--max-nodes", "50", "-o", "d"]].concat());
+    assert!(drawn.contains("└ ") && ok(w, &["show", "d"]).contains("└ "), "{drawn}");
+    assert!(!ok(w, &["show", "d", "--no-tree"]).contains("└ "));
     let error = fails(w, &["tree", "x", "-m", "model", "--cover", "0.5"], 1);
     assert!(error.contains("--cover belongs to --strategy best-first"), "{error}");
     let error = fails(w, &["tree", "x", "-m", "model", "--store-top", "p=2"], 2);

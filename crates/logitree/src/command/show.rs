@@ -1,8 +1,7 @@
 //! `logitree show`
 
 use super::tree::summary_json;
-use crate::cli::{self, Format};
-use crate::export::terminal_tree::{View, draw};
+use crate::cli::{Format, ViewOptions};
 use crate::export::text::{self, shorten, visible};
 use crate::import::{self, Document, jsonl::Record};
 use crate::terminal;
@@ -15,7 +14,7 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "Examples:
   logitree show the-capital-of-india-is.run.jsonl
-  logitree show the-capital-of-india-is.run.jsonl --tree --depth 6 --min-mass 0.001
+  logitree show the-capital-of-india-is.run.jsonl --depth 6 --min-mass 0.001
   logitree show india_capital_tree.json --paths 20
   logitree show logprobs.jsonl";
 
@@ -27,15 +26,8 @@ pub struct ShowArgs {
     /// Paths to list
     #[arg(long, default_value_t = 10)]
     pub paths: usize,
-    /// Draw the tree
-    #[arg(long)]
-    pub tree: bool,
-    /// With --tree: tokens below the root to draw
-    #[arg(long, requires = "tree", value_name = "N")]
-    pub depth: Option<usize>,
-    /// With --tree: leave out subtrees lighter than this
-    #[arg(long, requires = "tree", default_value_t = 0.0, value_parser = cli::probability, value_name = "PROB")]
-    pub min_mass: f64,
+    #[command(flatten)]
+    pub view: ViewOptions,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -47,12 +39,7 @@ pub fn run(args: ShowArgs) -> Result<()> {
             if run.torn {
                 eprintln!("note: the file ends in the middle of an event; everything before it is shown");
             }
-            let mut text = text::summary(&run, args.paths, terminal::style());
-            if args.tree {
-                text.push('\n');
-                text.push_str(&draw(&run, View { depth: args.depth, min_mass: args.min_mass }, terminal::style()));
-            }
-            text
+            args.view.draw(&run) + &text::summary(&run, args.paths, terminal::style())
         }
         (Document::Run(run), Format::Json) => format!("{:#}\n", summary_json(&run, args.paths, &args.file, None)),
         (Document::Logprobs(records, bad), format) => {

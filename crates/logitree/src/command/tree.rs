@@ -2,8 +2,7 @@
 
 use super::grow::{self, Explored, Job, Limits, Record, slug};
 use super::strategy::{self, StrategyOptions};
-use crate::cli::{self, Format, ModelOptions, PromptOptions};
-use crate::export::terminal_tree::{View, draw};
+use crate::cli::{self, Format, ModelOptions, PromptOptions, ViewOptions};
 use crate::export::text;
 use crate::setup::{self, Loaded};
 use crate::{import, models, terminal};
@@ -18,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "Examples:
   logitree tree \"The capital of India is\" --max-depth 12
-  logitree tree \"The capital of India is\" --max-depth 6 --tree
+  logitree tree \"The capital of India is\" --max-depth 20 --depth 6 --min-mass 0.001
   logitree tree \"The secret to happiness is\" --min-branch-threshold 0.05 -o happiness.run.jsonl
   logitree tree --chat -m smollm2-135m \"Name a colour.\" --format json
   logitree tree \"The capital of India is\" --strategy best-first --cover 0.5 --max-seconds 20
@@ -67,15 +66,8 @@ pub struct TreeArgs {
     /// Go on with a stopped or killed run; its parameters stay
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "output", "chat", "force"])]
     pub resume: Option<PathBuf>,
-    /// Draw the tree
-    #[arg(long)]
-    pub tree: bool,
-    /// With --tree: tokens below the root to draw
-    #[arg(long, requires = "tree", value_name = "N")]
-    pub depth: Option<usize>,
-    /// With --tree: leave out subtrees lighter than this
-    #[arg(long, requires = "tree", default_value_t = 0.0, value_parser = cli::probability, value_name = "PROB")]
-    pub min_mass: f64,
+    #[command(flatten)]
+    pub view: ViewOptions,
     /// Paths to list at the end
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub paths: usize,
@@ -106,11 +98,7 @@ pub fn run(args: TreeArgs) -> Result<()> {
             eprint!("{}", text::summary(&run, args.paths, text::Style { width: 100, colour: false }))
         }
         (Format::Text, false) => {
-            if args.tree {
-                let view = View { depth: args.depth, min_mass: args.min_mass };
-                terminal::print(&(draw(&run, view, terminal::style()) + "\n"))?;
-            }
-            terminal::print(&text::summary(&run, args.paths, terminal::style()))?;
+            terminal::print(&(args.view.draw(&run) + &text::summary(&run, args.paths, terminal::style())))?;
             eprintln!("run file: {}", file.display());
         }
     }

@@ -25,6 +25,20 @@ const BAR: usize = 5;
 /// Widest note: why a leaf ends, or what was cut.
 const NOTE: usize = 12;
 
+/// Lines that are still taken in at a glance.
+const READABLE: usize = 30;
+
+/// The mass from which on a tree's branches make some 30 lines.
+pub fn readable(tree: &Tree, depth: Option<usize>) -> f64 {
+    let begins_line = |n: &NodeId| {
+        let siblings = tree.parent(*n).map_or(0, |p| tree.children(p).len());
+        (siblings > 1 || tree.parent(*n) == Some(NodeId::ROOT)) && depth.is_none_or(|d| tree.depth(*n) <= d)
+    };
+    let mut masses: Vec<f64> = tree.nodes().filter(begins_line).map(|n| tree.mass(n)).collect();
+    masses.sort_by(|a, b| b.total_cmp(a));
+    if masses.len() > READABLE { masses[READABLE - 1] } else { 0.0 }
+}
+
 /// A subtree to be drawn.
 struct Branch {
     node: NodeId,
@@ -210,6 +224,20 @@ The sky is
 └ ·grey↵                              30.00 % █▌       30.00 % █▌    open
 ";
         assert_eq!(light, want);
+    }
+
+    #[test]
+    fn a_large_tree_is_cut_to_what_can_be_read() {
+        let mut tree = Tree::default();
+        let mut open = vec![NodeId::ROOT];
+        for _ in 0..7 {
+            open = open.iter().flat_map(|&n| expand(&mut tree, n, &[(0, 0.6), (1, 0.3)])).collect();
+        }
+        let run = run(tree, &["a", "b"]);
+        let min_mass = readable(&run.tree, None);
+        let lines = draw(&run, View { depth: None, min_mass }, STYLE).lines().count();
+        assert!((20..=70).contains(&lines), "{lines}");
+        assert_eq!(readable(&run.tree, Some(2)), 0.0);
     }
 
     #[test]
