@@ -37,12 +37,15 @@ impl Loaded {
     /// The model's record in a run file.
     pub fn record(&self) -> Result<run::Model> {
         let weights = self.model.weights();
+        let tokenizer = weights.path().join("tokenizer.json");
+        let own_tokenizer = weights.gguf().is_none() && tokenizer.is_file();
         Ok(run::Model {
             name: self.name.clone(),
             sha256: models::sha256(weights.files())?,
             architecture: self.model.config().architecture.clone(),
             dtype: weights.quantisation(),
             tokenizer: self.model.tokenizer().map_or("none", |t| t.kind()).into(),
+            tokenizer_sha256: if own_tokenizer { Some(models::sha256(&[tokenizer])?) } else { None },
             vocab: self.model.vocab_size(),
             context: self.model.context_length(),
             end_tokens: self.model.end_tokens().to_vec(),

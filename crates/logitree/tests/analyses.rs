@@ -194,6 +194,10 @@ fn a_run_is_verified_to_the_last_bit_and_a_changed_one_is_found() {
     let other = text.replacen("\"sha256\":\"", "\"sha256\":\"0", 1);
     std::fs::write(w.join("other"), other).unwrap();
     assert!(fails(w, &["verify", "other"], 1).contains("other weights"));
+    let other = text.replacen("\"tokenizer_sha256\":\"", "\"tokenizer_sha256\":\"0", 1);
+    assert_ne!(other, text);
+    std::fs::write(w.join("other"), other).unwrap();
+    assert!(fails(w, &["verify", "other"], 1).contains("another tokenizer"));
     ok(w, &["export", "r", "--to", "tree-json", "-o", "tree.json"]);
     assert!(fails(w, &["verify", "tree.json"], 1).contains("does not say which model"));
 }

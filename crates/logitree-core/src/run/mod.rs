@@ -88,6 +88,9 @@ pub struct Model {
     pub dtype: String,
     /// Kind of tokenizer.
     pub tokenizer: String,
+    /// Of the tokenizer's own file, where it is not part of the weights' file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer_sha256: Option<String>,
     /// Tokens in the vocabulary.
     pub vocab: usize,
     /// Context length in tokens.

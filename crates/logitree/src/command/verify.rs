@@ -77,9 +77,10 @@ fn same_model(file: &Path, run: &Run, loaded: &Loaded) -> Result<()> {
             now.sha256
         );
     }
-    if (recorded.vocab, &recorded.tokenizer) != (now.vocab, &now.tokenizer) {
+    let kind = |m: &logitree_core::run::Model| (m.vocab, m.tokenizer.clone(), m.tokenizer_sha256.clone());
+    if kind(recorded) != kind(&now) {
         bail!(
-            "{} was made with another tokenizer ({}, {} tokens; this is {}, {})",
+            "{} was made with another tokenizer ({}, {} tokens; this is {}, {}, with another content or size)",
             file.display(),
             recorded.tokenizer,
             recorded.vocab,
