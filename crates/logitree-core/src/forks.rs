@@ -37,6 +37,8 @@ pub struct Fork {
     pub position: usize,
     /// Its tokens from there on, the other token first.
     pub tokens: Vec<TokenId>,
+    /// Whether it got to its end; not if `step` said that it is enough.
+    pub finished: bool,
 }
 
 /// The positions of a continuation of `prompt`: of `given`, or of the greedy one if nothing is given.
@@ -99,7 +101,7 @@ pub fn test(
     mut step: impl FnMut() -> bool,
 ) -> Result<Vec<Fork>, ModelError> {
     let mut forks: Vec<Fork> =
-        which.iter().map(|&i| Fork { position: i, tokens: vec![positions[i].other.id] }).collect();
+        which.iter().map(|&i| Fork { position: i, tokens: vec![positions[i].other.id], finished: true }).collect();
     let mut ends: Vec<NodeHandle> = which.iter().map(|&i| positions[i].before).collect();
     loop {
         let going: Vec<usize> = (0..forks.len())
@@ -108,7 +110,11 @@ pub fn test(
                 !long && forks[f].tokens.last().is_none_or(|t| !limits.ends.contains(t))
             })
             .collect();
-        if going.is_empty() || !step() {
+        if going.is_empty() {
+            return Ok(forks);
+        }
+        if !step() {
+            going.iter().for_each(|&f| forks[f].finished = false);
             return Ok(forks);
         }
         for &f in &going {

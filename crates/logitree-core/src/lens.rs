@@ -5,7 +5,7 @@
 //! where the listed tokens determine it, and an explanation otherwise; nothing is approximated.
 
 use crate::tree::Expansion;
-use crate::{NodeId, Stop, TokenId, Tree};
+use crate::{Exactness, NodeId, Stop, TokenId, Tree};
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
@@ -81,7 +81,9 @@ impl Lens {
     /// The kept tokens with weights in proportion to their probs.
     fn keep(&self, e: &Expansion, vocab: usize, came_before: &HashSet<TokenId>) -> Result<Vec<Weighted>, TooShort> {
         let listed: f64 = e.top.iter().map(|t| t.prob()).sum();
-        let whole = e.top.len() == vocab || listed >= 1.0 - WHOLE;
+        // A tail too small to matter stays so unless the sampler lifts it: a temperature above 1 does, without limit.
+        let tail_stays = self.temperature <= 1.0 && self.repetition_penalty == 1.0;
+        let whole = (vocab > 0 && e.top.len() == vocab) || (tail_stays && !e.top.is_empty() && listed >= 1.0 - WHOLE);
         let mut logprobs: Vec<f64> = Vec::with_capacity(e.top.len());
         for t in &e.top {
             logprobs.push(if self.repetition_penalty != 1.0 && came_before.contains(&t.id) {
@@ -151,6 +153,8 @@ impl Lens {
         let total = kept.iter().map(|k| k.1).sum::<f64>() + rest;
         let entropy = match complete {
             true => -kept.iter().map(|k| k.1 / total).map(|p| if p > 0.0 { p * p.ln() } else { 0.0 }).sum::<f64>(),
+            // An imported record does not know the vocabulary's entropy.
+            false if e.exactness != Exactness::Exact => return Err(TooShort::List),
             // Nothing has been changed or cut: the record has the entropy of the whole vocabulary.
             false => e.entropy,
         };
@@ -250,7 +254,7 @@ pub fn view(tree: &Tree, prompt: &[TokenId], vocab: usize, lens: &Lens) -> View 
 mod tests {
     use super::*;
     use crate::sampling::Sampler;
-    use crate::{Distribution, Exactness, TokenStats};
+    use crate::{Distribution, TokenStats};
 
     /// A root with the first `listed` tokens of a distribution, all made children.
     fn root(probs: &[f64], listed: usize, logsumexp: f64) -> Tree {
@@ -348,6 +352,44 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_tail_that_the_sampler_lifts_is_not_left_out() {
+        // Ten tokens have all but 1e-10; spread over a vocabulary, that tail is most of it at temperature 3.
+        let mut probs = vec![1.0 - 1e-9 + 9e-10];
+        probs.extend([1e-10; 8]);
+        let tree = root(&probs, 9, 0.0);
+        let e = tree.expansion(NodeId::ROOT).unwrap();
+        let none = HashSet::new();
+        let look = |temperature, vocab| Lens { temperature, ..Lens::default() }.look(e, vocab, &none);
+        assert_eq!(look(3.0, 262_144), Err(TooShort::List));
+        assert!(look(0.5, 262_144).is_ok() && look(3.0, 9).is_ok());
+        let penalty = Lens { repetition_penalty: 1.5, ..Lens::default() };
+        assert_eq!(penalty.look(e, 262_144, &none), Err(TooShort::List));
+    }
+
+    #[test]
+    fn a_record_without_lists_or_entropy_is_not_guessed_at() {
+        let mut tree = Tree::default();
+        let child = [TokenStats { id: TokenId(1), logprob: -0.5, rank: 1 }];
+        let d = |top: &[TokenStats]| Distribution {
+            top: top.to_vec(),
+            tokens: Vec::new(),
+            logsumexp: f64::NAN,
+            entropy: 0.0,
+            varentropy: 0.0,
+            exactness: Exactness::LowerBound,
+            logits: None,
+        };
+        tree.expand(NodeId::ROOT, d(&[]), &child, None, 1);
+        tree.expand(NodeId(1), d(&child), &child, None, 1);
+        let at = |n| tree.expansion(NodeId(n)).unwrap();
+        let none = HashSet::new();
+        let cut = Lens { top_k: 2, ..Lens::default() };
+        assert_eq!(cut.look(at(0), 0, &none), Err(TooShort::List));
+        let typical = Lens { typical_p: 0.1, ..Lens::default() };
+        assert_eq!(typical.look(at(1), 0, &none), Err(TooShort::List));
     }
 
     #[test]

@@ -41,6 +41,15 @@ fn the_least_decided_position_comes_first_and_its_fork_is_followed() {
     );
     // All forks share each step's batch.
     assert_eq!(session.batches[before..], [3, 1]);
+    assert!(found.iter().all(|f| f.finished));
+    // Cut short, only what had ended is finished.
+    let mut steps = 0;
+    let enough = || {
+        steps += 1;
+        steps <= 1
+    };
+    let cut = forks::test(&mut session, &positions, &[0, 3, 1], limits, enough).unwrap();
+    assert_eq!(cut.iter().map(|f| f.finished).collect::<Vec<_>>(), [false, true, true]);
     // A limit counts from the prompt.
     let short = Limits { tokens: 2, ends: &model.end_tokens };
     let found = forks::test(&mut session, &positions, &[0, 1], short, || true).unwrap();

@@ -66,7 +66,8 @@ pub fn run(args: ForksArgs) -> Result<()> {
     let prompt = setup::prepare(&loaded, &options, "")?;
     let given = args.text.as_deref().map(|t| loaded.model.tokenize(t, false)).transpose()?;
     let room = loaded.model.context_length().saturating_sub(prompt.tokens.len());
-    let tokens = given.as_ref().map_or(args.max_new_tokens, |g| g.len().max(args.max_new_tokens)).min(room);
+    // Forks get as long as what they are compared with.
+    let tokens = given.as_ref().map_or(args.max_new_tokens, Vec::len).min(room);
     if tokens == 0 {
         bail!("the prompt fills the model's context: there is no room for a continuation");
     }
@@ -112,7 +113,8 @@ fn report(
             let all: Vec<TokenId> = ids(fork.position).chain(fork.tokens.iter().copied()).collect();
             let text = text_of(loaded, all);
             let answer = answer(pattern, &text);
-            Row { fork, at: &positions[fork.position], flips: answer != original, text, answer }
+            let flips = fork.finished && answer != original;
+            Row { fork, at: &positions[fork.position], flips, text, answer }
         })
         .collect();
     if args.format == Format::Json {
@@ -127,6 +129,7 @@ fn report(
                     "other_prob": r.at.other.prob(),
                     "gap": r.at.gap,
                     "entropy": r.at.entropy,
+                    "finished": r.fork.finished,
                     "flips": r.flips,
                     "answer": r.answer,
                     "text": r.text,
@@ -157,7 +160,8 @@ fn report(
             percent(r.at.other.prob())
         );
         let verdict = match (&r.answer, r.flips) {
-            (_, false) => "the same".to_string(),
+            _ if !r.fork.finished => "unfinished".to_string(),
+            (_, false) => "the same".into(),
             (Some(a), true) if pattern.is_some() => format!("becomes {}", visible(a)),
             (None, true) => "is lost".into(),
             (Some(_), true) => "changes".into(),
