@@ -87,6 +87,19 @@ impl Ledger {
     }
 }
 
+/// A text in lower case, one space where there were several, without what comes before its first letter or digit.
+pub fn normalize(text: &str) -> String {
+    let text = text.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars().flat_map(char::to_lowercase) {
+        let space = c.is_whitespace();
+        if !(space && out.ends_with(' ')) {
+            out.push(if space { ' ' } else { c });
+        }
+    }
+    out
+}
+
 /// Finds one of a list of answers at the beginning of a text.
 ///
 /// Leading white space is skipped. An answer must end at a word's end; of several that fit, the longest wins, so a
@@ -141,18 +154,7 @@ impl Choices {
     }
 
     fn compared(&self, text: &str) -> String {
-        if !self.normalize {
-            return text.trim_start().into();
-        }
-        let text = text.trim_start_matches(|c: char| !c.is_alphanumeric());
-        let mut out = String::with_capacity(text.len());
-        for c in text.chars().flat_map(char::to_lowercase) {
-            let space = c.is_whitespace();
-            if !(space && out.ends_with(' ')) {
-                out.push(if space { ' ' } else { c });
-            }
-        }
-        out
+        if self.normalize { normalize(text) } else { text.trim_start().into() }
     }
 
     /// Reads a text so far, or a whole one.

@@ -41,7 +41,8 @@ pub struct Fork {
     pub finished: bool,
 }
 
-/// The positions of a continuation of `prompt`: of `given`, or of the greedy one if nothing is given.
+/// The positions of a continuation of `prompt`: of `given`, or of the greedy one if nothing is given. `step` is called
+/// before each greedy step and may say that it is enough.
 ///
 /// # Errors
 /// If the prompt is empty, or the model fails.
@@ -50,6 +51,7 @@ pub fn follow(
     prompt: &[TokenId],
     given: Option<&[TokenId]>,
     limits: Limits<'_>,
+    mut step: impl FnMut() -> bool,
 ) -> Result<Vec<Position>, ModelError> {
     let nodes = session.push_all(None, prompt)?;
     let mut before = *nodes.last().ok_or_else(|| ModelError::Engine("the prompt has no tokens".into()))?;
@@ -65,7 +67,7 @@ pub fn follow(
         }
         return Ok(positions);
     }
-    while positions.len() < limits.tokens {
+    while positions.len() < limits.tokens && step() {
         let d = session.evaluate(&[Query::top(before, 2)])?.remove(0);
         let Some(&token) = d.top.first() else { break };
         positions.extend(position(before, token, &d.top, d.entropy));
@@ -129,8 +131,12 @@ pub fn test(
     }
 }
 
+/// Marks of sentences and of emphasis; signs such as + and # are part of what is said.
+const PUNCTUATION: &[char] =
+    &['.', ',', ';', ':', '!', '?', '…', '"', '\'', '“', '”', '‘', '’', '(', ')', '[', ']', '*', '_', '`'];
+
 /// A text for comparing: lower case, one space between words, no punctuation around them.
 pub fn normalise(text: &str) -> String {
-    let words = text.split_whitespace().map(|w| w.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase());
+    let words = text.split_whitespace().map(|w| w.trim_matches(PUNCTUATION).to_lowercase());
     words.filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ")
 }

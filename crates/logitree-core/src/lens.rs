@@ -356,8 +356,8 @@ mod tests {
 
     #[test]
     fn a_tail_that_the_sampler_lifts_is_not_left_out() {
-        // Ten tokens have all but 1e-10; spread over a vocabulary, that tail is most of it at temperature 3.
-        let mut probs = vec![1.0 - 1e-9 + 9e-10];
+        // Nine tokens have all but 1e-10; spread over a vocabulary, that tail is most of it at temperature 3.
+        let mut probs = vec![1.0 - 9e-10];
         probs.extend([1e-10; 8]);
         let tree = root(&probs, 9, 0.0);
         let e = tree.expansion(NodeId::ROOT).unwrap();

@@ -28,9 +28,11 @@ fn the_least_decided_position_comes_first_and_its_fork_is_followed() {
     let model = table();
     let mut session = model.open();
     let limits = Limits { tokens: 10, ends: &model.end_tokens };
-    let positions = forks::follow(&mut session, &ids(&[1]), None, limits).unwrap();
+    let positions = forks::follow(&mut session, &ids(&[1]), None, limits, || true).unwrap();
     assert_eq!(positions.iter().map(|p| p.token.id.0).collect::<Vec<_>>(), [2, 4, 4, 0]);
     assert_eq!(positions.iter().map(|p| p.other.id.0).collect::<Vec<_>>(), [3, 5, 5, 1]);
+    let none = forks::follow(&mut session, &ids(&[1]), None, limits, || false).unwrap();
+    assert!(none.is_empty());
     // Gaps: 0.1, 0.6, 0.6, 0.3.
     assert_eq!(forks::rank(&positions), [0, 3, 1, 2]);
     let before = session.batches.len();
@@ -61,7 +63,7 @@ fn a_given_text_is_compared_with_the_best_other_token() {
     let model = table();
     let mut session = model.open();
     let limits = Limits { tokens: 10, ends: &model.end_tokens };
-    let positions = forks::follow(&mut session, &ids(&[1]), Some(&ids(&[3, 1])), limits).unwrap();
+    let positions = forks::follow(&mut session, &ids(&[1]), Some(&ids(&[3, 1])), limits, || true).unwrap();
     assert_eq!(positions.iter().map(|p| p.token.rank).collect::<Vec<_>>(), [2, 3]);
     assert_eq!(positions.iter().map(|p| p.other.id.0).collect::<Vec<_>>(), [2, 5]);
     assert!((positions[0].gap - 0.1).abs() < 1e-12);
@@ -71,6 +73,7 @@ fn a_given_text_is_compared_with_the_best_other_token() {
 fn texts_are_compared_without_case_space_and_punctuation() {
     assert_eq!(forks::normalise("  **New  Delhi!** (it is)\n"), "new delhi it is");
     assert_eq!(forks::normalise(" … "), "");
+    assert_eq!(forks::normalise("`C++`, -5 + 2."), "c++ -5 + 2");
 }
 
 #[test]

@@ -152,10 +152,12 @@ proptest! {
     }
 
     #[test]
-    fn a_stopped_run_goes_on_to_the_same_tree(seed: u64, vocab in 2usize..6, stop_after in 0usize..40, kind in 0usize..4) {
+    fn a_stopped_run_goes_on_to_the_same_tree(seed: u64, vocab in 2usize..6, stop_after in 0usize..40, kind in 0usize..4,
+        batch in 1usize..6,
+    ) {
         let model = model(seed, vocab);
         let strategy = match kind {
-            0 => best_first(1, 0.8, 5, BranchRules { max_branches: Some(3), ..Default::default() }),
+            0 => best_first(batch, 0.8, 5, BranchRules { max_branches: Some(3), ..Default::default() }),
             1 => Strategy::Beam(BeamParameters { width: 3, max_depth: 6, ..Default::default() }),
             2 => Strategy::Sample(SampleParameters { samples: 20, seed, max_depth: 5, ..Default::default() }),
             _ => Strategy::Dynamic(DynamicParameters {
@@ -226,6 +228,8 @@ fn parameters_out_of_range_are_named() {
     assert!(rules(BranchRules { max_branches: Some(0), ..b.rules }).contains("max_branches"));
     assert!(BeamParameters { width: 0, ..Default::default() }.check().is_err());
     assert!(SampleParameters { samples: 0, ..Default::default() }.check().is_err());
+    let error = SampleParameters { samples: u32::MAX, ..Default::default() }.check().unwrap_err().to_string();
+    assert!(error.contains("samples must be at most"), "{error}");
 }
 
 #[test]

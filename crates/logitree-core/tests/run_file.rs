@@ -139,6 +139,9 @@ fn broken_files_are_refused_with_line_and_field() {
     assert!(swap(0, "logitree-run", "other").contains("`format`"));
     assert!(with(0, lines[1]).contains("does not begin with a header"));
     assert!(with(1, lines[0]).contains("line 2: a second header"));
+    let watch = |tokens: &str| format!(r#""watch":[{{"text":"a","tokens":{tokens}}}],"strategy""#);
+    assert!(swap(0, "\"strategy\"", &watch("[]")).contains("no tokens"));
+    assert!(swap(0, "\"strategy\"", &watch(r#"[{"id":0,"text":"a"}]"#)).contains("1 log probabilities"));
     assert!(swap(1, "\"node\":0", "\"node\":7").contains("node 7 does not exist"));
     assert!(swap(1, "\"entropy\":0", "\"entropy\":1e999").contains("line 2"));
     assert!(swap(1, "\"children\":", "\"children\":1").contains("missing"));

@@ -8,6 +8,7 @@ use logitree_core::{LanguageModel, TokenId};
 use logitree_engine::chat::Message;
 use logitree_engine::{Backend, Compute, LocalModel};
 use std::io::Read;
+use std::path::Path;
 
 /// A model with the name it was asked for by.
 pub struct Loaded {
@@ -50,6 +51,31 @@ impl Loaded {
             context: self.model.context_length(),
             end_tokens: self.model.end_tokens().to_vec(),
         })
+    }
+
+    /// Refuses to go on with, or to compare, what another model made.
+    pub fn check_made(&self, file: &Path, recorded: &run::Model) -> Result<()> {
+        let now = self.record()?;
+        if recorded.sha256 != now.sha256 {
+            bail!(
+                "{} was made with other weights (sha256 {}, not {}): name the right model with --model",
+                file.display(),
+                recorded.sha256,
+                now.sha256
+            );
+        }
+        let kind = |m: &run::Model| (m.vocab, m.tokenizer.clone(), m.tokenizer_sha256.clone());
+        if kind(recorded) != kind(&now) {
+            bail!(
+                "{} was made with another tokenizer ({}, {} tokens; this is {}, {}, with another content or size)",
+                file.display(),
+                recorded.tokenizer,
+                recorded.vocab,
+                now.tokenizer,
+                now.vocab
+            );
+        }
+        Ok(())
     }
 
     /// What stands before every text of this model, in words.

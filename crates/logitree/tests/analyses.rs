@@ -231,6 +231,21 @@ top_p_branch = 0.9
     assert!(w.join("e/table.parquet").metadata().unwrap().len() > 500);
     let again = run(w, &["run", "e.toml"]);
     assert_eq!(String::from_utf8_lossy(&again.stderr).matches("already done").count(), 2);
+    // What is there must be what is asked for; another file is not overwritten.
+    std::fs::write(w.join("e.toml"), toml.replace("max_depth = 3\n[[", "max_depth = 4\n[[")).unwrap();
+    let changed = run(w, &["run", "e.toml"]);
+    let text = String::from_utf8_lossy(&changed.stderr).into_owned();
+    assert_eq!(
+        (text.matches("made with other settings").count(), text.matches("already done").count()),
+        (1, 1),
+        "{text}"
+    );
+    std::fs::write(w.join("e.toml"), toml).unwrap();
+    let file = std::fs::read_dir(w.join("e")).unwrap().map(|e| e.unwrap().path());
+    let file = file.filter(|f| f.to_string_lossy().contains("short")).next().unwrap();
+    std::fs::write(&file, "dear diary\n").unwrap();
+    fails(w, &["run", "e.toml"], 1);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "dear diary\n");
     for (text, message) in [
         ("prompts = [\n{ txt = 3 }]", "line 2, column 3"),
         ("prompts = [{ text = 'x' }", "unclosed array"),

@@ -211,14 +211,14 @@ fn logprobs_guide_and_score_agree_with_each_other() {
 #[test]
 fn a_benchmark_measures_what_it_was_asked_to() {
     let folder = workplace();
-    let args = ["bench", "-m", "model", "--rounds", "2", "--only", "decode,width3,tree30,score", "-o", "-"];
+    let args = ["bench", "-m", "model", "--rounds", "2", "--only", "decode,wide4,tree30,score", "-o", "-"];
     let wrong = fails(folder.path(), &args, 1);
-    assert!(wrong.contains("width3") && wrong.contains("width4"), "{wrong}");
-    let args = args.map(|a| a.replace("width3", "width4"));
+    assert!(wrong.contains("wide4") && wrong.contains("width4"), "{wrong}");
+    let args = args.map(|a| a.replace("wide4", "width3"));
     let record: Value = serde_json::from_str(&ok(folder.path(), &args.each_ref().map(|a| a.as_str()))).unwrap();
     let names: Vec<&str> =
         record["workloads"].as_array().unwrap().iter().map(|w| w["workload"].as_str().unwrap()).collect();
-    assert_eq!(names, ["decode", "width4", "tree30", "score"]);
+    assert_eq!(names, ["decode", "width3", "tree30", "score"]);
     for w in record["workloads"].as_array().unwrap() {
         let seconds = w["seconds"].as_array().unwrap();
         assert!(seconds.len() == 2 && seconds.iter().all(|s| s.as_f64().unwrap() > 0.0), "{w}");

@@ -62,6 +62,8 @@ pub struct BestFirst<'j> {
     open: BTreeSet<(Surprisal, NodeId)>,
     finished: f64,
     completed: usize,
+    /// What is left of a batch that a stopped run had begun.
+    begun: Vec<NodeId>,
     judge: Option<Judge<'j>>,
 }
 
@@ -82,10 +84,43 @@ impl<'j> BestFirst<'j> {
         tree: &Tree,
     ) -> Result<BestFirst<'j>, ParameterError> {
         parameters.check()?;
-        let open = tree.nodes().filter(|&n| *tree.state(n) == State::Open).map(|n| (surprisal(tree, n), n)).collect();
-        let done = tree.nodes().filter(|&n| tree.stop(n) == Some(Stop::EndToken));
-        let (finished, completed) = done.fold((0.0, 0), |(mass, count), n| (mass + tree.mass(n), count + 1));
-        Ok(BestFirst { parameters, end_tokens: end_tokens.to_vec(), open, finished, completed, judge: None })
+        let mut policy = BestFirst {
+            parameters,
+            end_tokens: end_tokens.to_vec(),
+            open: BTreeSet::from([(surprisal(tree, NodeId::ROOT), NodeId::ROOT)]),
+            finished: 0.0,
+            completed: 0,
+            begun: Vec::new(),
+            judge: None,
+        };
+        policy.replay(tree);
+        Ok(policy)
+    }
+
+    /// Takes the turns that the tree shows were taken. Which nodes made up the last batch cannot be told from the open
+    /// ones: its first children may be likelier than its last members, whose turn it still is.
+    fn replay(&mut self, tree: &Tree) {
+        loop {
+            let turn = self.turn();
+            if let Some(&n) = turn.iter().find(|&&n| self.terminal(tree, n).is_some()) {
+                let State::Stopped(stop) = *tree.state(n) else { return };
+                self.close(tree, n, stop);
+                continue;
+            }
+            if turn.is_empty() {
+                return;
+            }
+            for (i, &n) in turn.iter().enumerate() {
+                match tree.state(n) {
+                    State::Open => {
+                        self.begun = turn[i..].to_vec();
+                        return;
+                    }
+                    State::Stopped(stop) => self.close(tree, n, *stop),
+                    State::Expanded(_) => self.opened(tree, n),
+                }
+            }
+        }
     }
 
     /// Asks `judge` about every node before it is expanded.
@@ -98,17 +133,40 @@ impl<'j> BestFirst<'j> {
         self.finished >= self.parameters.cover || (most > 0 && self.completed >= most)
     }
 
-    /// The nodes whose turn it is.
-    fn turn(&self) -> impl Iterator<Item = NodeId> {
-        self.open.iter().take(self.parameters.batch).map(|&(_, n)| n)
+    fn terminal(&self, tree: &Tree, n: NodeId) -> Option<Stop> {
+        terminal(tree, n, self.parameters.max_depth, &self.end_tokens)
     }
 
-    fn stop(&mut self, tree: &mut Tree, n: NodeId, stop: Stop) -> Change {
+    /// The nodes whose turn it is, most likely first.
+    fn turn(&self) -> Vec<NodeId> {
+        if !self.begun.is_empty() {
+            return self.begun.clone();
+        }
+        self.open.iter().take(self.parameters.batch).map(|&(_, n)| n).collect()
+    }
+
+    fn take(&mut self, tree: &Tree, n: NodeId) {
         self.open.remove(&(surprisal(tree, n), n));
+        self.begun.retain(|&b| b != n);
+    }
+
+    /// Notes that a node became a leaf.
+    fn close(&mut self, tree: &Tree, n: NodeId, stop: Stop) {
+        self.take(tree, n);
         if stop == Stop::EndToken {
             self.finished += tree.mass(n);
             self.completed += 1;
         }
+    }
+
+    /// Notes that a node was expanded.
+    fn opened(&mut self, tree: &Tree, n: NodeId) {
+        self.take(tree, n);
+        self.open.extend(tree.children(n).iter().map(|&c| (surprisal(tree, c), c)));
+    }
+
+    fn stop(&mut self, tree: &mut Tree, n: NodeId, stop: Stop) -> Change {
+        self.close(tree, n, stop);
         tree.stop_node(n, stop);
         Change::Stopped(n, stop)
     }
@@ -119,7 +177,7 @@ impl Policy for BestFirst<'_> {
         if self.is_over() || !known.is_empty() {
             return Vec::new();
         }
-        self.turn().filter(|&n| terminal(tree, n, self.parameters.max_depth, &self.end_tokens).is_none()).collect()
+        self.turn().into_iter().filter(|&n| self.terminal(tree, n).is_none()).collect()
     }
 
     fn top(&self, vocab: usize) -> usize {
@@ -133,9 +191,8 @@ impl Policy for BestFirst<'_> {
         }
         let Some(n) = known.keys().copied().min_by_key(|&n| (surprisal(tree, n), n)) else {
             // Nothing evaluated is left: settle what needs no evaluation, then wait for the rest.
-            for n in self.turn().collect::<Vec<_>>() {
-                let settled = terminal(tree, n, self.parameters.max_depth, &self.end_tokens)
-                    .or_else(|| self.judge.as_mut().and_then(|judge| judge(tree, n)));
+            for n in self.turn() {
+                let settled = self.terminal(tree, n).or_else(|| self.judge.as_mut().and_then(|judge| judge(tree, n)));
                 if let Some(stop) = settled {
                     return Some(self.stop(tree, n, stop));
                 }
@@ -147,11 +204,10 @@ impl Policy for BestFirst<'_> {
         if kept == 0 {
             return Some(self.stop(tree, n, Stop::Pruned));
         }
-        self.open.remove(&(surprisal(tree, n), n));
         let children = distribution.top[..kept].to_vec();
-        let queue = self.open.len() as u32 + 1;
+        let queue = self.open.len() as u32;
         tree.expand(n, distribution, &children, None, queue);
-        self.open.extend(tree.children(n).iter().map(|&c| (surprisal(tree, c), c)));
+        self.opened(tree, n);
         Some(Change::Expanded(n))
     }
 

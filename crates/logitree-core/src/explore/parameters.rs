@@ -21,6 +21,14 @@ pub enum ParameterError {
         /// `max_branch_threshold`.
         max: f64,
     },
+    /// More than is possible.
+    #[error("{name} must be at most {most}")]
+    TooMany {
+        /// Name of the parameter.
+        name: &'static str,
+        /// What is possible.
+        most: usize,
+    },
     /// A limit of zero.
     #[error("{name} must be at least 1")]
     Zero {
@@ -36,6 +44,10 @@ impl ParameterError {
 
     pub(super) fn at_least_one(name: &'static str, value: usize) -> Result<(), ParameterError> {
         if value > 0 { Ok(()) } else { Err(ParameterError::Zero { name }) }
+    }
+
+    pub(super) fn at_most(name: &'static str, value: usize, most: usize) -> Result<(), ParameterError> {
+        if value <= most { Ok(()) } else { Err(ParameterError::TooMany { name, most }) }
     }
 
     pub(super) fn rules(rules: &BranchRules) -> Result<(), ParameterError> {

@@ -19,6 +19,8 @@ use std::collections::BTreeMap;
 
 /// Nodes evaluated together: each brings all its logits.
 const BATCH: usize = 64;
+/// Samples that can be asked for: their random numbers are held at once.
+const MOST: usize = 10_000_000;
 
 /// Parameters of [`Sample`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +47,7 @@ impl SampleParameters {
     /// Checks every parameter's range.
     pub fn check(&self) -> Result<(), ParameterError> {
         ParameterError::at_least_one("samples", self.samples as usize)?;
+        ParameterError::at_most("samples", self.samples as usize, MOST)?;
         ParameterError::at_least_one("max_depth", self.max_depth)?;
         ParameterError::probability("top_p", self.sampler.top_p)?;
         ParameterError::probability("min_p", self.sampler.min_p)
@@ -72,7 +75,8 @@ impl Sample {
 
     /// Samples that reached a node.
     fn count(&self, tree: &Tree, n: NodeId) -> u32 {
-        if n == NodeId::ROOT { self.parameters.samples } else { tree.samples(n) }
+        // No more can have come here than were drawn, whatever a file says.
+        if n == NodeId::ROOT { self.parameters.samples } else { tree.samples(n).min(self.parameters.samples) }
     }
 
     /// The distinct tokens drawn after a node, most likely first, with how often.

@@ -132,6 +132,9 @@ impl RunReader {
             self.check_id(&h, token.id)?;
             self.name(token.clone());
         }
+        if h.watch.iter().any(|w| w.tokens.is_empty()) {
+            return Err(self.error("a string of `watch` has no tokens"));
+        }
         for token in h.watch.iter().flat_map(|w| &w.tokens) {
             self.check_id(&h, token.id)?;
             self.name(token.clone());

@@ -1,6 +1,6 @@
 //! `logitree run`: prompts × parameters × models.
 
-use super::grow::{Explored, Job, Limits, Record, explore, slug};
+use super::grow::{Explored, Job, Limits, Record, explore, slug, strategy_json};
 use super::strategy;
 use crate::cli::{ModelOptions, PromptOptions};
 use crate::export::table::{self, Summary};
@@ -11,7 +11,7 @@ use clap::Args;
 use logitree_core::explore::{
     BeamParameters, BestFirstParameters, DynamicParameters, Keep, SampleParameters, Strategy,
 };
-use logitree_core::run::EndReason;
+use logitree_core::run::{EndReason, Run};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
@@ -112,27 +112,15 @@ pub fn run(args: RunArgs) -> Result<()> {
     }
     terminal::catch_interrupts();
     let mut rows: Vec<Summary> = Vec::new();
-    let mut loaded: Option<(String, Result<Loaded, String>)> = None;
+    let mut models = Models { threads: args.threads, loaded: None };
     for (i, case) in cases.iter().enumerate() {
         if terminal::interrupted() {
             break;
         }
         let label = format!("{} of {}: ", i + 1, cases.len());
-        let (row, outcome) = match finished(case) {
-            Some(row) => (row, "already done".to_string()),
-            None => {
-                if loaded.as_ref().is_none_or(|(name, _)| name != case.model) {
-                    // One model at a time in memory.
-                    drop(loaded.take());
-                    let options = ModelOptions { model: case.model.into(), threads: args.threads, backend: None };
-                    loaded = Some((case.model.into(), setup::load(&options).map_err(|e| format!("{e:#}"))));
-                }
-                let model = loaded.as_ref().map(|l| &l.1);
-                match one(case, model, &experiment.watch, &limits, &label) {
-                    Ok(row) => (row, String::new()),
-                    Err(e) => (failed(case, &format!("{e:#}")), format!("failed: {e:#}")),
-                }
-            }
+        let (row, outcome) = match case_row(case, &mut models, &experiment.watch, &limits, &label) {
+            Ok((row, done)) => (row, if done { "already done".into() } else { String::new() }),
+            Err(e) => (failed(case, &format!("{e:#}")), format!("failed: {e:#}")),
         };
         eprintln!("{label}{} {outcome}", case.file.display());
         rows.push(row);
@@ -215,33 +203,81 @@ fn setting(i: usize, given: &Map<String, Value>) -> Result<Setting> {
     Ok(Setting { name: text("name")?.unwrap_or_else(|| format!("{}{}", strategy.name(), i + 1)), strategy })
 }
 
-/// The row of a case that an earlier start has finished.
-fn finished(case: &Case<'_>) -> Option<Summary> {
-    let run = import::open_run(&case.file).ok()?;
+/// What an earlier start has of a case; an error if the file is something else.
+fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits) -> Result<Option<Run>> {
+    let file = case.file.display();
+    match std::fs::read(&case.file) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e).with_context(|| file.to_string()),
+        // Killed before its first line was whole.
+        Ok(bytes) if !bytes.contains(&b'\n') => return Ok(None),
+        Ok(_) => {}
+    }
+    let run = import::open_run(&case.file)?;
+    let h = &run.header;
+    let watched: Vec<&String> = h.watch.iter().map(|w| &w.text).collect();
+    let same = h.model.name == case.model
+        && (&h.prompt.text, h.prompt.chat) == (&case.prompt.text, case.prompt.chat)
+        && (&h.strategy[..], &h.parameters) == (case.setting.strategy.name(), &strategy_json(case.setting.strategy)?)
+        && h.limits == limits.json()
+        && watched == watch.iter().collect::<Vec<_>>();
+    if !same {
+        bail!("{file} was made with other settings: remove it, or choose another folder with -o");
+    }
+    Ok(Some(run))
+}
+
+/// The row of a run that has ended of itself.
+fn finished(case: &Case<'_>, run: &Run) -> Option<Summary> {
     let done = |r: EndReason| matches!(r, EndReason::Finished | EndReason::MaxNodes | EndReason::MaxSeconds);
-    let end = run.end.clone().filter(|e| done(e.reason))?;
+    let end = run.end.as_ref().filter(|e| done(e.reason))?;
     let rate = run.tree.len() as f64 / end.seconds.max(1e-9);
-    Some(Summary::of(&run, case.model, &case.setting.name, &case.file, rate))
+    Some(Summary::of(run, case.model, &case.setting.name, &case.file, rate))
 }
 
 fn failed(case: &Case<'_>, error: &str) -> Summary {
     Summary::failed(&case.prompt.text, case.model, &case.setting.name, &case.file, error)
 }
 
-/// Runs a case, or goes on with it.
-fn one(
+/// The models of an experiment, one at a time in memory.
+struct Models {
+    threads: Option<u16>,
+    /// The last one asked for; if it could not be loaded, why.
+    loaded: Option<(String, Result<Loaded, String>)>,
+}
+
+impl Models {
+    fn get(&mut self, name: &str) -> Result<&Loaded> {
+        if self.loaded.as_ref().is_none_or(|(last, _)| last != name) {
+            drop(self.loaded.take());
+            let options = ModelOptions { model: name.into(), threads: self.threads, backend: None };
+            self.loaded = Some((name.into(), setup::load(&options).map_err(|e| format!("{e:#}"))));
+        }
+        match &self.loaded {
+            Some((_, Ok(loaded))) => Ok(loaded),
+            Some((_, Err(e))) => bail!("{e}"),
+            None => bail!("internal error: no model"),
+        }
+    }
+}
+
+/// Runs a case, goes on with it, or finds it done (then the second value is true).
+fn case_row(
     case: &Case<'_>,
-    loaded: Option<&Result<Loaded, String>>,
+    models: &mut Models,
     watch: &[String],
     limits: &Limits,
     label: &str,
-) -> Result<Summary> {
-    let loaded = loaded.context("internal error: no model")?.as_ref().map_err(|e| anyhow::anyhow!("{e}"))?;
-    let job = match import::open_run(&case.file) {
-        Ok(run) => Job::resume(loaded, run, &case.file)?,
-        // Not there yet, or killed before its first line was whole.
-        Err(_) => {
-            setup::check_text(&case.prompt.text, "the prompt")?;
+) -> Result<(Summary, bool)> {
+    let earlier = earlier(case, watch, limits)?;
+    if let Some(row) = earlier.as_ref().and_then(|run| finished(case, run)) {
+        return Ok((row, true));
+    }
+    setup::check_text(&case.prompt.text, "the prompt")?;
+    let loaded = models.get(case.model)?;
+    let job = match earlier {
+        Some(run) => Job::resume(loaded, run, &case.file)?,
+        None => {
             let file = OpenOptions::new().write(true).create(true).truncate(true).open(&case.file);
             let file = file.with_context(|| format!("cannot write {}", case.file.display()))?;
             let PromptSpec { text, chat, system } = case.prompt;
@@ -251,8 +287,8 @@ fn one(
         }
     };
     let Explored { run, rate, failure } = explore(loaded, job, limits, label)?;
-    if let Some(failure) = failure {
-        return Err(failure);
+    match failure {
+        Some(failure) => Err(failure),
+        None => Ok((Summary::of(&run, case.model, &case.setting.name, &case.file, rate), false)),
     }
-    Ok(Summary::of(&run, case.model, &case.setting.name, &case.file, rate))
 }

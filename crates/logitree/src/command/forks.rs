@@ -63,9 +63,8 @@ pub fn run(args: ForksArgs) -> Result<()> {
         setup::check_text(text, "--text")?;
     }
     let loaded = setup::load(&args.model)?;
-    let prompt = setup::prepare(&loaded, &options, "")?;
-    let given = args.text.as_deref().map(|t| loaded.model.tokenize(t, false)).transpose()?;
-    let room = loaded.model.context_length().saturating_sub(prompt.tokens.len());
+    let (prompt, given) = split(&loaded, &options, args.text.as_deref())?;
+    let room = loaded.model.context_length().saturating_sub(prompt.len());
     // Forks get as long as what they are compared with.
     let tokens = given.as_ref().map_or(args.max_new_tokens, Vec::len).min(room);
     if tokens == 0 {
@@ -75,7 +74,7 @@ pub fn run(args: ForksArgs) -> Result<()> {
     let mut session = loaded.model.session()?;
     let bar = progress::spinner();
     bar.message(|| "following the continuation".into());
-    let positions = forks::follow(&mut *session, &prompt.tokens, given.as_deref(), limits)?;
+    let positions = forks::follow(&mut *session, &prompt, given.as_deref(), limits, || !terminal::interrupted())?;
     let which: Vec<usize> = forks::rank(&positions).into_iter().take(args.top).collect();
     let mut steps = 0;
     let found = forks::test(&mut *session, &positions, &which, limits, || {
@@ -85,6 +84,22 @@ pub fn run(args: ForksArgs) -> Result<()> {
     })?;
     drop(bar);
     report(&args, &loaded, pattern.as_ref(), &positions, &found)
+}
+
+/// Tokens of the prompt and of a given text, tokenised together as the model would see them written; a token across the
+/// border counts to the text.
+fn split(loaded: &Loaded, options: &PromptOptions, text: Option<&str>) -> Result<(Vec<TokenId>, Option<Vec<TokenId>>)> {
+    let mut prompt = setup::prepare(loaded, options, "")?.tokens;
+    let Some(text) = text else { return Ok((prompt, None)) };
+    let whole = setup::prepare(loaded, options, text)?.tokens;
+    let common = prompt.iter().zip(&whole).take_while(|(a, b)| a == b).count();
+    if common == 0 {
+        bail!(
+            "--text changes the prompt's first token, and this model has no BOS before it: nothing comes before the text"
+        );
+    }
+    prompt.truncate(common);
+    Ok((prompt, Some(whole[common..].to_vec())))
 }
 
 /// A tested fork in words.

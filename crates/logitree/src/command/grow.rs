@@ -3,12 +3,12 @@
 use crate::cli::PromptOptions;
 use crate::export::text::percent;
 use crate::setup::{self, Loaded, Prepared};
-use crate::{models, progress, terminal};
-use anyhow::{Context, Result, bail};
+use crate::{progress, terminal};
+use anyhow::{Context, Result};
 use logitree_core::explore::{Explorer, Keep, Policy, Strategy};
 use logitree_core::run::{EndReason, Event, FORMAT, Header, Prompt, Run, VERSION, change_events, end_event};
 use logitree_core::{LanguageModel, TokenId, Tree};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write, stdout};
 use std::path::{Path, PathBuf};
@@ -60,6 +60,12 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The budgets as headers have them.
+    pub fn json(&self) -> Map<String, Value> {
+        let budgets = [("max_nodes", json!(self.max_nodes)), ("max_seconds", json!(self.max_seconds))];
+        budgets.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.to_string(), v)).collect()
+    }
+
     fn end(&self, tree: &Tree, started: Instant) -> Option<EndReason> {
         if terminal::interrupted() {
             Some(EndReason::Interrupted)
@@ -71,6 +77,11 @@ impl Limits {
             None
         }
     }
+}
+
+/// A strategy's parameters as headers have them.
+pub fn strategy_json(strategy: Strategy) -> Result<Map<String, Value>> {
+    Ok(serde_json::to_value(strategy)?["parameters"].as_object().cloned().unwrap_or_default())
 }
 
 /// A run about to begin, or to go on.
@@ -93,8 +104,6 @@ impl Job {
         record: Record,
     ) -> Result<Job> {
         let Prepared { text, tokens, bos, chat } = setup::prepare(loaded, prompt, "")?;
-        let parameters = serde_json::to_value(strategy)?["parameters"].as_object().cloned().unwrap_or_default();
-        let budgets = [("max_nodes", json!(limits.max_nodes)), ("max_seconds", json!(limits.max_seconds))];
         let header = Header {
             format: FORMAT.into(),
             version: VERSION,
@@ -104,8 +113,8 @@ impl Job {
             engine: loaded.model.engine(),
             prompt: Prompt { text, tokens: tokens.iter().map(|&t| loaded.token(t)).collect(), bos, chat },
             strategy: strategy.name().into(),
-            parameters,
-            limits: budgets.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.to_string(), v)).collect(),
+            parameters: strategy_json(strategy)?,
+            limits: limits.json(),
             watch: setup::watch(loaded, watch)?,
         };
         let policy = strategy.policy(loaded.model.end_tokens(), &Tree::default())?;
@@ -118,14 +127,7 @@ impl Job {
     /// A stopped run, to be gone on with in its own file.
     pub fn resume(loaded: &Loaded, run: Run, path: &Path) -> Result<Job> {
         let header = run.header;
-        let hash = models::sha256(loaded.model.weights().files())?;
-        if hash != header.model.sha256 {
-            bail!(
-                "{} was made with other weights (sha256 {}, not {hash}): name the right model with --model",
-                path.display(),
-                header.model.sha256
-            );
-        }
+        loaded.check_made(path, &header.model)?;
         let strategy: Strategy =
             serde_json::from_value(json!({ "strategy": header.strategy, "parameters": header.parameters }))
                 .with_context(|| {
@@ -151,7 +153,8 @@ pub struct Explored {
     pub failure: Option<anyhow::Error>,
 }
 
-/// Grows the tree to its end, a budget or Ctrl-C, with `label` before each progress line; what was grown is returned even if the model fails.
+/// Grows the tree to its end, a budget or Ctrl-C, with `label` before each progress line; what was grown is returned
+/// even if the model fails.
 pub fn explore(loaded: &Loaded, job: Job, limits: &Limits, label: &str) -> Result<Explored> {
     let Job { header, prompt, tree, policy, mut record } = job;
     let bytes = |id: TokenId| loaded.model.token_bytes(id);

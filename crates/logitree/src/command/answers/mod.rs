@@ -10,7 +10,7 @@ use crate::setup::{self, Loaded};
 use crate::{progress, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use logitree_core::answers::{Choices, Ledger, Verdict};
+use logitree_core::answers::{Choices, Ledger, Verdict, normalize as normalize_answer};
 use logitree_core::explore::{BestFirst, BestFirstParameters, BranchRules, Change, Explorer, Judge};
 use logitree_core::{LanguageModel, NodeId, Query, Stop, TokenId, Tree, watch};
 use serde_json::json;
@@ -87,7 +87,7 @@ impl Reader {
         match self {
             Reader::Choices(c) => c.read(text, whole),
             Reader::Pattern(p, normalize) => match p.read(text, whole) {
-                Verdict::Answer(a) if *normalize => Verdict::Answer(a.to_lowercase()),
+                Verdict::Answer(a) if *normalize => Verdict::Answer(normalize_answer(&a)),
                 verdict => verdict,
             },
         }

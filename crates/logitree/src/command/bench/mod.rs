@@ -26,7 +26,7 @@ median round, its share of what the probes found, and the slowest and fastest ro
 pub struct BenchArgs {
     #[command(flatten)]
     pub model: ModelOptions,
-    /// Only these: decode, prefill, score, tree30, tree200, width1 … width64
+    /// Only these: decode, prefill, score, tree30 (any depth), width24 (any width)
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub only: Vec<String>,
     /// How often to measure each
@@ -100,9 +100,12 @@ pub fn run(args: BenchArgs) -> Result<()> {
 }
 
 fn named(all: &[Workload], name: &str) -> Result<Workload> {
-    match all.iter().find(|w| w.name() == name) {
-        Some(w) => Ok(*w),
-        None => bail!("--only {name}: choose from {}", all.iter().map(Workload::name).collect::<Vec<_>>().join(", ")),
+    match all.iter().copied().find(|w| w.name() == name).or_else(|| Workload::of_size(name)) {
+        Some(w) => Ok(w),
+        None => {
+            let names: Vec<String> = all.iter().map(Workload::name).collect();
+            bail!("--only {name}: choose from {}, or any other tree depth or width", names.join(", "))
+        }
     }
 }
 

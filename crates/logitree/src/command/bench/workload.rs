@@ -48,6 +48,12 @@ impl Workload {
         others.into_iter().chain(widths).collect()
     }
 
+    /// A tree or a width of any size, from its name.
+    pub fn of_size(name: &str) -> Option<Workload> {
+        let size = |prefix| name.strip_prefix(prefix)?.parse().ok().filter(|n| (1..=10_000).contains(n));
+        size("tree").map(Workload::Tree).or_else(|| size("width").map(Workload::Width))
+    }
+
     pub fn name(&self) -> String {
         match self {
             Workload::Decode => "decode".into(),
