@@ -3,19 +3,10 @@
 //!
 //!   cargo bench -p logitree-kernels --bench others
 
-use logitree_kernels::*;
-use std::time::Instant;
+mod common;
 
-/// Best of a few runs: neighbours on the machine only ever make it slower.
-fn best(mut f: impl FnMut()) -> f64 {
-    (0..7)
-        .map(|_| {
-            let start = Instant::now();
-            f();
-            start.elapsed().as_secs_f64()
-        })
-        .fold(f64::INFINITY, f64::min)
-}
+use common::best;
+use logitree_kernels::*;
 
 fn main() {
     let mut compute = Compute::detect();
