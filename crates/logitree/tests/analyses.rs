@@ -241,8 +241,8 @@ top_p_branch = 0.9
         "{text}"
     );
     std::fs::write(w.join("e.toml"), toml).unwrap();
-    let file = std::fs::read_dir(w.join("e")).unwrap().map(|e| e.unwrap().path());
-    let file = file.filter(|f| f.to_string_lossy().contains("short")).next().unwrap();
+    let mut file = std::fs::read_dir(w.join("e")).unwrap().map(|e| e.unwrap().path());
+    let file = file.find(|f| f.to_string_lossy().contains("short")).unwrap();
     std::fs::write(&file, "dear diary\n").unwrap();
     fails(w, &["run", "e.toml"], 1);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "dear diary\n");
