@@ -1,0 +1,90 @@
+// Lines of a run file, as docs/run-format.md describes them.
+
+export interface Token {
+  id: number;
+  text: string;
+  /** Raw bytes, where they are not valid UTF-8. */
+  bytes?: number[];
+}
+
+export interface TopToken extends Token {
+  logprob: number;
+}
+
+export interface Mass {
+  finished: number;
+  frontier: number;
+  pruned: number;
+}
+
+export interface Header {
+  type: 'header';
+  format: string;
+  version: number;
+  logitree: string;
+  created: string;
+  model: {
+    name: string;
+    sha256: string;
+    architecture: string;
+    dtype: string;
+    tokenizer: string;
+    vocab: number;
+    context: number;
+    end_tokens: number[];
+  };
+  engine: string;
+  prompt: { text: string; tokens: Token[]; bos: boolean; chat: boolean };
+  strategy: string;
+  parameters: Record<string, unknown>;
+  limits?: Record<string, unknown>;
+  watch?: { text: string; tokens: Token[] }[];
+}
+
+export interface ExpandEvent {
+  type: 'expand';
+  node: number;
+  threshold?: number;
+  queue: number;
+  entropy: number;
+  varentropy: number;
+  logsumexp?: number;
+  exactness?: 'exact' | 'lower_bound';
+  top: TopToken[];
+  children: number;
+  watch?: { logprob: number; rank?: number }[];
+  /** Asked for by the user, not by the strategy. */
+  by?: 'user';
+  /** Children that the user had made and the strategy takes over. */
+  adopts?: number[];
+}
+
+export interface NodeEvent extends Token {
+  type: 'node';
+  node: number;
+  parent: number;
+  logprob: number;
+  samples?: number;
+  by?: 'user';
+}
+
+export type StopReason = 'end_token' | 'max_depth' | 'pruned' | 'decided';
+
+export interface StopEvent {
+  type: 'stop';
+  node: number;
+  reason: StopReason;
+}
+
+export type EndReason = 'finished' | 'max_nodes' | 'max_seconds' | 'interrupted' | 'failed';
+
+export interface EndEvent {
+  type: 'end';
+  reason: EndReason;
+  mass: Mass;
+  nodes: number;
+  completed: number;
+  seconds: number;
+}
+
+export type RunEvent = Header | ExpandEvent | NodeEvent | StopEvent | EndEvent;

@@ -1,0 +1,353 @@
+// A run as columns, fed line by line: from a file, or from a server while the model explores.
+
+import { f32, f64, i32, u8 } from './columns';
+import type { EndEvent, Header, Mass, NodeEvent, RunEvent, StopReason, Token, TopToken } from './format';
+
+export const ROOT = 0;
+export const NONE = -1;
+
+/** Where a node stands. */
+export const State = { Open: 0, Expanded: 1, EndToken: 2, MaxDepth: 3, Pruned: 4, Decided: 5 } as const;
+export type State = (typeof State)[keyof typeof State];
+
+const STOPS: Record<StopReason, State> = {
+  end_token: State.EndToken,
+  max_depth: State.MaxDepth,
+  pruned: State.Pruned,
+  decided: State.Decided,
+};
+
+/** What is wrong with a line. */
+export class FormatError extends Error {}
+
+/** A token of a step's list. */
+export interface Listed {
+  id: number;
+  logprob: number;
+  /** 1 is the most likely. */
+  rank: number;
+  /** The child that is this token, or NONE. */
+  node: number;
+}
+
+const encoder = new TextEncoder();
+
+export class Run {
+  readonly header: Header;
+  /** Grows with every change; what is derived from the run compares it. */
+  version = 0;
+  /** The last `end` line, if nothing came after it. */
+  end: EndEvent | null = null;
+
+  readonly parent = i32();
+  readonly depth = i32();
+  readonly token = i32();
+  readonly logprob = f64();
+  readonly pathLogprob = f64();
+  readonly state = u8();
+  /** 1: made by the user, not by the strategy. */
+  readonly byUser = u8();
+  readonly samples = i32();
+  readonly firstChild = i32(NONE);
+  readonly nextSibling = i32(NONE);
+  readonly children = i32();
+  /** Of the step after the node; NaN where it was not expanded. */
+  readonly entropy = f32();
+  readonly varentropy = f32();
+  readonly threshold = f32();
+  readonly queue = i32();
+  /** 1: only the listed tokens were seen, so entropy is a lower bound. */
+  readonly bound = u8();
+  private readonly topStart = i32();
+  private readonly topLength = i32();
+  private readonly topId = i32();
+  private readonly topLogprob = f64();
+  readonly watch = new Map<number, { logprob: number; rank?: number }[]>();
+  /** Texts of tokens by id. */
+  private readonly texts = new Map<number, Token>();
+
+  /** `node` lines that the last `expand` announced and that are still to come. */
+  private pending = 0;
+
+  constructor(header: Header) {
+    if (header.type !== 'header' || header.format !== 'logitree-run') throw new FormatError('not a run file');
+    if (header.version > 1) {
+      throw new FormatError(`format version ${header.version} was made by a newer logitree`);
+    }
+    if (!Array.isArray(header.prompt?.tokens)) throw new FormatError('the header has no prompt');
+    this.header = header;
+    for (const t of header.prompt.tokens) this.name(t);
+    for (const w of header.watch ?? []) for (const t of w.tokens) this.name(t);
+    this.add(NONE, NONE, 0, 0, false);
+  }
+
+  get size(): number {
+    return this.parent.length;
+  }
+
+  /** Takes one line. A line that does not fit throws a FormatError and changes nothing. */
+  feed(event: RunEvent): void {
+    switch (event.type) {
+      case 'expand': {
+        const n = this.known(event.node);
+        const again = this.state.get(n) === State.Expanded;
+        if (again && event.by !== 'user' && !this.userExpanded.has(n))
+          throw new FormatError(`node ${n} was already visited`);
+        if (!Array.isArray(event.top)) throw new FormatError('`expand` without `top`');
+        this.state.set(n, State.Expanded);
+        if (event.by === 'user') this.userExpanded.add(n);
+        else this.userExpanded.delete(n);
+        this.entropy.set(n, event.entropy);
+        this.varentropy.set(n, event.varentropy);
+        this.threshold.set(n, event.threshold ?? Number.NaN);
+        this.queue.set(n, event.queue);
+        this.bound.set(n, event.exactness === 'lower_bound' ? 1 : 0);
+        this.list(n, event.top);
+        for (const child of event.adopts ?? []) this.byUser.set(this.known(child), 0);
+        if (event.watch) this.watch.set(n, event.watch);
+        this.pending = event.children;
+        break;
+      }
+      case 'node':
+        this.child(event);
+        break;
+      case 'stop': {
+        const n = this.known(event.node);
+        const state = STOPS[event.reason];
+        if (state === undefined) throw new FormatError(`unknown stop reason ${JSON.stringify(event.reason)}`);
+        // The strategy's stop of a node that the user went on from changes nothing to be seen.
+        if (this.state.get(n) !== State.Expanded) this.state.set(n, state);
+        break;
+      }
+      case 'end':
+        this.end = event;
+        this.version++;
+        return;
+      case 'header':
+        throw new FormatError('a second header');
+      default:
+        throw new FormatError(`unknown line type ${JSON.stringify((event as { type?: unknown }).type)}`);
+    }
+    this.end = null;
+    this.version++;
+  }
+
+  /** Nodes expanded by the user that the strategy has not visited. */
+  private readonly userExpanded = new Set<number>();
+
+  /** Whether all announced lines of the last `expand` have come. */
+  get whole(): boolean {
+    return this.pending === 0;
+  }
+
+  private known(n: number): number {
+    if (!Number.isInteger(n) || n < 0 || n >= this.size) throw new FormatError(`node ${n} does not exist yet`);
+    return n;
+  }
+
+  private child(event: NodeEvent): void {
+    const parent = this.known(event.parent);
+    if (event.node !== this.size) throw new FormatError(`node ${event.node} where node ${this.size} should be`);
+    if (this.state.get(parent) !== State.Expanded) throw new FormatError(`node ${parent} was not expanded`);
+    if (typeof event.logprob !== 'number') throw new FormatError('`node` without `logprob`');
+    this.name(event);
+    this.add(parent, event.id, event.logprob, event.samples ?? 0, event.by === 'user');
+    if (this.pending > 0) this.pending--;
+  }
+
+  private add(parent: number, token: number, logprob: number, samples: number, byUser: boolean): number {
+    const n = this.size;
+    this.parent.push(parent);
+    this.depth.push(parent === NONE ? 0 : this.depth.get(parent) + 1);
+    this.token.push(token);
+    this.logprob.push(logprob);
+    this.pathLogprob.push(parent === NONE ? 0 : this.pathLogprob.get(parent) + logprob);
+    this.state.push(State.Open);
+    this.byUser.push(byUser ? 1 : 0);
+    this.samples.push(samples);
+    this.firstChild.push(NONE);
+    this.nextSibling.push(NONE);
+    this.children.push(0);
+    this.entropy.push(Number.NaN);
+    this.varentropy.push(Number.NaN);
+    this.threshold.push(Number.NaN);
+    this.queue.push(0);
+    this.bound.push(0);
+    this.topStart.push(0);
+    this.topLength.push(0);
+    if (parent !== NONE) this.link(parent, n);
+    return n;
+  }
+
+  /** Siblings stand most likely first. */
+  private link(parent: number, n: number): void {
+    let before = NONE;
+    let at = this.firstChild.get(parent);
+    while (at !== NONE && this.logprob.get(at) >= this.logprob.get(n)) {
+      before = at;
+      at = this.nextSibling.get(at);
+    }
+    this.nextSibling.set(n, at);
+    if (before === NONE) this.firstChild.set(parent, n);
+    else this.nextSibling.set(before, n);
+    this.children.set(parent, this.children.get(parent) + 1);
+  }
+
+  private name(token: Token): void {
+    if (!Number.isInteger(token.id) || typeof token.text !== 'string')
+      throw new FormatError('a token needs `id` and `text`');
+    if (!this.texts.has(token.id)) {
+      this.texts.set(
+        token.id,
+        token.bytes ? { id: token.id, text: token.text, bytes: token.bytes } : { id: token.id, text: token.text },
+      );
+    }
+  }
+
+  private list(n: number, top: TopToken[]): void {
+    this.topStart.set(n, this.topId.length);
+    this.topLength.set(n, top.length);
+    for (const t of top) {
+      this.name(t);
+      this.topId.push(t.id);
+      this.topLogprob.push(t.logprob);
+    }
+  }
+
+  /** Text of a token; parts of characters read U+FFFD. */
+  text(id: number): string {
+    return this.texts.get(id)?.text ?? '';
+  }
+
+  /** Raw bytes of a token. */
+  bytes(id: number): Uint8Array {
+    const t = this.texts.get(id);
+    return t?.bytes ? Uint8Array.from(t.bytes) : encoder.encode(t?.text ?? '');
+  }
+
+  /** Whether a token's bytes are not whole characters. */
+  isPart(id: number): boolean {
+    return this.texts.get(id)?.bytes !== undefined;
+  }
+
+  nodeText(n: number): string {
+    return n === ROOT ? '' : this.text(this.token.get(n));
+  }
+
+  isEndToken(id: number): boolean {
+    return this.header.model.end_tokens.includes(id);
+  }
+
+  *childrenOf(n: number): Generator<number> {
+    for (let c = this.firstChild.get(n); c !== NONE; c = this.nextSibling.get(c)) yield c;
+  }
+
+  /** The most likely child, or NONE. */
+  best(n: number): number {
+    return this.firstChild.get(n);
+  }
+
+  childWith(n: number, token: number): number {
+    for (let c = this.firstChild.get(n); c !== NONE; c = this.nextSibling.get(c))
+      if (this.token.get(c) === token) return c;
+    return NONE;
+  }
+
+  /** The step's list after a node, most likely first; children that are not on it come at the end. */
+  listed(n: number): Listed[] {
+    const children = new Map<number, number>();
+    for (const c of this.childrenOf(n)) children.set(this.token.get(c), c);
+    const out: Listed[] = [];
+    const start = this.topStart.get(n);
+    for (let i = 0; i < this.topLength.get(n); i++) {
+      const id = this.topId.get(start + i);
+      out.push({ id, logprob: this.topLogprob.get(start + i), rank: i + 1, node: children.get(id) ?? NONE });
+      children.delete(id);
+    }
+    for (const [id, node] of children) out.push({ id, logprob: this.logprob.get(node), rank: Number.NaN, node });
+    return out;
+  }
+
+  /** Rank of a node's token in its step's list, NaN if it is not on it. */
+  rank(n: number): number {
+    const parent = this.parent.get(n);
+    if (parent === NONE) return Number.NaN;
+    const start = this.topStart.get(parent);
+    for (let i = 0; i < this.topLength.get(parent); i++)
+      if (this.topId.get(start + i) === this.token.get(n)) return i + 1;
+    return Number.NaN;
+  }
+
+  /** Nodes from below the root to `n`. */
+  path(n: number): number[] {
+    const out: number[] = [];
+    for (let at = n; at > ROOT; at = this.parent.get(at)) out.push(at);
+    return out.reverse();
+  }
+
+  /** From `n` on, the most likely child at each step, down to a leaf. */
+  descend(n: number): number {
+    let at = n;
+    for (let c = this.best(at); c !== NONE; c = this.best(at)) at = c;
+    return at;
+  }
+
+  /** Whether `a` lies on the path to `n` (or is it). */
+  isAncestor(a: number, n: number): boolean {
+    let at = n;
+    while (at > a) at = this.parent.get(at);
+    return at === a;
+  }
+
+  /** Probability of the path. */
+  mass(n: number): number {
+    return Math.exp(this.pathLogprob.get(n));
+  }
+
+  /** Text of a path of nodes; characters split over tokens are whole. */
+  pathText(n: number): string {
+    const nodes = this.path(n).filter((m) => !(m === n && this.state.get(m) === State.EndToken));
+    return this.textOf(nodes.map((m) => this.token.get(m)));
+  }
+
+  /** Text of tokens; characters split over them are whole. */
+  textOf(tokens: number[]): string {
+    if (!tokens.some((t) => this.isPart(t))) return tokens.map((t) => this.text(t)).join('');
+    const parts = tokens.map((t) => this.bytes(t));
+    const all = new Uint8Array(parts.reduce((sum, p) => sum + p.length, 0));
+    let at = 0;
+    for (const p of parts) {
+      all.set(p, at);
+      at += p.length;
+    }
+    return new TextDecoder().decode(all);
+  }
+
+  /** Where the probability went: the three add up to 1. */
+  accounting(): Mass {
+    let finished = 0;
+    let frontier = 0;
+    let pruned = 0;
+    for (let n = 0; n < this.size; n++) {
+      const m = this.mass(n);
+      switch (this.state.get(n)) {
+        case State.Expanded: {
+          let kept = 0;
+          for (let c = this.firstChild.get(n); c !== NONE; c = this.nextSibling.get(c))
+            kept += Math.exp(this.logprob.get(c));
+          pruned += m * (1 - kept);
+          break;
+        }
+        case State.EndToken:
+          finished += m;
+          break;
+        case State.Pruned:
+          pruned += m;
+          break;
+        default:
+          frontier += m;
+      }
+    }
+    return { finished, frontier, pruned };
+  }
+}

@@ -1,0 +1,174 @@
+// What all views show: the open documents, the path through the current run, the selected node.
+
+import { batch, computed, effect, signal } from '@preact/signals';
+import type { Metric } from '../lib/metrics';
+import type { Card } from '../lib/records';
+import { NONE, ROOT, type Run } from '../lib/run';
+
+/** A run on the server. */
+export interface Live {
+  /** Its id in the API. */
+  id: string;
+}
+
+export interface RunDocument {
+  kind: 'run';
+  key: string;
+  name: string;
+  run: Run;
+  /** Absent for a dropped file or a report. */
+  live?: Live;
+}
+
+export interface RecordsDocument {
+  kind: 'records';
+  key: string;
+  name: string;
+  cards: Card[];
+}
+
+export type Document = RunDocument | RecordsDocument;
+
+export const VIEWS = ['outline', 'tree', 'ribbon', 'curves', 'paths'] as const;
+export type View = (typeof VIEWS)[number];
+
+export const documents = signal<Document[]>([]);
+export const currentKey = signal<string | null>(null);
+export const current = computed(() => documents.value.find((d) => d.key === currentKey.value) ?? null);
+/** The current run's document, if a run is shown. */
+export const runDocument = computed(() => (current.value?.kind === 'run' ? current.value : null));
+/** Grows, at most once a frame, when the current run has changed: whatever reads a run reads this first. */
+export const revision = signal(0);
+
+/** The node up to which the path was chosen; below it the most likely child follows. */
+export const anchor = signal(ROOT);
+export const selected = signal(ROOT);
+export const hovered = signal(NONE);
+/** Where the path ends. */
+export const leaf = computed(() => {
+  revision.value;
+  const run = runDocument.value?.run;
+  return run ? run.descend(Math.min(anchor.value, run.size - 1)) : ROOT;
+});
+/** The nodes of the path, below the root. */
+export const path = computed(() => {
+  const run = runDocument.value?.run;
+  return run ? run.path(leaf.value) : [];
+});
+
+export const view = signal<View>('outline');
+export const metric = signal<Metric>('surprisal');
+/** Whether whitespace and special tokens are made visible. */
+export const marks = signal(false);
+/** Shown subtrees have at least this mass, and tokens this probability. */
+export const minMass = signal(0);
+export const minProb = signal(0);
+
+interface Place {
+  anchor: number;
+  selected: number;
+}
+const past = signal<Place[]>([]);
+const future = signal<Place[]>([]);
+export const canUndo = computed(() => past.value.length > 0);
+export const canRedo = computed(() => future.value.length > 0);
+
+const here = (): Place => ({ anchor: anchor.value, selected: selected.value });
+
+function go(place: Place): void {
+  batch(() => {
+    anchor.value = place.anchor;
+    selected.value = place.selected;
+  });
+}
+
+/** Selects a node; a node off the path becomes part of it. */
+export function select(n: number): void {
+  const run = runDocument.value?.run;
+  if (!run || n < 0 || n >= run.size) return;
+  if (run.isAncestor(n, leaf.value)) {
+    selected.value = n;
+    return;
+  }
+  reroute(n);
+}
+
+/** Makes the path go through a node. */
+export function reroute(n: number): void {
+  batch(() => {
+    past.value = [...past.value.slice(-199), here()];
+    future.value = [];
+    go({ anchor: n, selected: n });
+  });
+}
+
+export function undo(): void {
+  const last = past.value.at(-1);
+  if (!last) return;
+  batch(() => {
+    future.value = [...future.value, here()];
+    past.value = past.value.slice(0, -1);
+    go(last);
+  });
+}
+
+export function redo(): void {
+  const next = future.value.at(-1);
+  if (!next) return;
+  batch(() => {
+    past.value = [...past.value, here()];
+    future.value = future.value.slice(0, -1);
+    go(next);
+  });
+}
+
+/** Back to the most likely token at every step. */
+export const mostLikely = (): void => reroute(ROOT);
+
+/** Opens a document, or takes the place of one with the same key. */
+export function open(document: Document, show = true): void {
+  batch(() => {
+    const others = documents.value.filter((d) => d.key !== document.key);
+    documents.value = [...others, document];
+    if (show || currentKey.value === document.key) showDocument(document.key);
+  });
+}
+
+export function showDocument(key: string | null): void {
+  batch(() => {
+    if (currentKey.value !== key) {
+      past.value = [];
+      future.value = [];
+      go({ anchor: ROOT, selected: ROOT });
+      hovered.value = NONE;
+    }
+    currentKey.value = key;
+    revision.value++;
+  });
+}
+
+export function close(key: string): void {
+  batch(() => {
+    documents.value = documents.value.filter((d) => d.key !== key);
+    if (currentKey.value === key) showDocument(documents.value.at(-1)?.key ?? null);
+  });
+}
+
+let frame = 0;
+/** Says that a run has changed; views follow in the next frame. */
+export function changed(run: Run): void {
+  if (runDocument.value?.run !== run || frame !== 0) return;
+  // A hidden page gets no frames, but must not fall behind.
+  const later = globalThis.document?.hidden ? (f: () => void) => setTimeout(f, 250) : requestAnimationFrame;
+  frame = 1;
+  later(() => {
+    frame = 0;
+    revision.value++;
+  });
+}
+
+/** The selected node is one of the run's. */
+effect(() => {
+  const run = runDocument.value?.run;
+  if (run && selected.value >= run.size) selected.value = ROOT;
+});

@@ -1,0 +1,16 @@
+import { defineConfig } from 'vite';
+
+// One script and one style sheet with fixed names: the server embeds them, and the one-file report inlines them.
+export default defineConfig({
+  base: './',
+  build: {
+    target: 'es2022',
+    assetsInlineLimit: 1_000_000,
+    modulePreload: false,
+    chunkSizeWarningLimit: 400,
+    rolldownOptions: {
+      output: { entryFileNames: 'app.js', assetFileNames: 'app.[ext]', codeSplitting: false },
+    },
+  },
+  test: { include: ['tests/**/*.test.ts'] },
+} as Parameters<typeof defineConfig>[0]);
