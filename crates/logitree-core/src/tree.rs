@@ -69,6 +69,23 @@ pub struct Expansion {
     pub children: Vec<NodeId>,
     /// The run's watched strings, in their order, as continuations of this node.
     pub watched: Vec<Watched>,
+    /// The user asked for it, and the policy has not expanded the node.
+    pub by_user: bool,
+    /// What the policy said of a node that the user had gone on from, or goes on from now.
+    pub stopped: Option<Stop>,
+    /// Children that the user had made before the policy wanted them.
+    pub adopted: Vec<NodeId>,
+}
+
+/// Where a node stands for the policy, which knows nothing of what the user did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It has yet to visit the node.
+    Open,
+    /// It made the node a leaf.
+    Stopped(Stop),
+    /// It expanded the node.
+    Expanded,
 }
 
 /// Where a node stands.
@@ -94,6 +111,8 @@ pub struct Tree {
     path_logprob: Vec<f64>,
     /// How many samples went this way, in trees of samples.
     samples: Vec<u32>,
+    /// Made by the user rather than by the policy.
+    by_user: Vec<bool>,
     state: Vec<State>,
 }
 
@@ -106,6 +125,7 @@ impl Default for Tree {
             logprob: vec![0.0],
             path_logprob: vec![0.0],
             samples: vec![0],
+            by_user: vec![false],
             state: vec![State::Open],
         }
     }
@@ -223,19 +243,53 @@ impl Tree {
         tokens
     }
 
-    /// Marks an open node as a leaf.
-    ///
-    /// # Panics
-    /// If the node is not open: policies visit each node once.
-    pub fn stop_node(&mut self, n: NodeId, stop: Stop) {
-        assert!(matches!(self.state(n), State::Open), "node {} was already visited", n.0);
-        self.state[n.index()] = State::Stopped(stop);
+    /// The child with this token.
+    pub fn child(&self, n: NodeId, token: TokenId) -> Option<NodeId> {
+        self.children(n).iter().copied().find(|&c| self.token(c) == Some(token))
     }
 
-    /// Expands an open node: `children` becomes its children, most likely first.
+    /// Whether the user made the node, not the policy.
+    pub fn by_user(&self, n: NodeId) -> bool {
+        self.by_user[n.index()]
+    }
+
+    /// Where the node stands for the policy. Only meaningful for the policy's own nodes.
+    pub fn turn(&self, n: NodeId) -> Turn {
+        match self.state(n) {
+            State::Open => Turn::Open,
+            State::Stopped(stop) => Turn::Stopped(*stop),
+            State::Expanded(e) if e.by_user => e.stopped.map_or(Turn::Open, Turn::Stopped),
+            State::Expanded(_) => Turn::Expanded,
+        }
+    }
+
+    /// The children that the policy made or took over, most likely first.
+    pub fn own_children(&self, n: NodeId) -> Vec<NodeId> {
+        self.children(n).iter().copied().filter(|&c| !self.by_user(c)).collect()
+    }
+
+    /// The policy's own nodes that reached an end token.
+    pub fn own_ended(&self) -> impl Iterator<Item = NodeId> {
+        self.nodes().filter(|&n| !self.by_user(n) && self.turn(n) == Turn::Stopped(Stop::EndToken))
+    }
+
+    /// Marks a node as a leaf; one that the user went on from keeps its children.
     ///
     /// # Panics
-    /// If the node is not open.
+    /// If the policy was there before: it visits each node once.
+    pub fn stop_node(&mut self, n: NodeId, stop: Stop) {
+        assert!(self.turn(n) == Turn::Open, "node {} was already visited", n.0);
+        match &mut self.state[n.index()] {
+            State::Expanded(e) => e.stopped = Some(stop),
+            state => *state = State::Stopped(stop),
+        }
+    }
+
+    /// Expands a node: `children` becomes its children, most likely first. Where the user made some of them before,
+    /// these are taken over.
+    ///
+    /// # Panics
+    /// If the policy was there before: it visits each node once.
     pub fn expand(
         &mut self,
         n: NodeId,
@@ -244,28 +298,73 @@ impl Tree {
         threshold: Option<f64>,
         queue: u32,
     ) -> &Expansion {
-        assert!(matches!(self.state(n), State::Open), "node {} was already visited", n.0);
-        let children = children.iter().map(|c| self.add(n, c.id, c.logprob)).collect();
-        let Distribution { top, entropy, varentropy, exactness, logsumexp, .. } = distribution;
-        let logsumexp = Some(logsumexp).filter(|l| l.is_finite());
-        self.state[n.index()] = State::Expanded(Box::new(Expansion {
-            top,
-            entropy,
-            varentropy,
-            logsumexp,
-            exactness,
-            threshold,
-            queue,
-            children,
-            watched: Vec::new(),
-        }));
-        match &self.state[n.index()] {
-            State::Expanded(e) => e,
+        assert!(self.turn(n) == Turn::Open, "node {} was already visited", n.0);
+        let before = self.children(n).to_vec();
+        let mut adopted = Vec::new();
+        let mut all = before.clone();
+        for c in children {
+            match before.iter().copied().find(|&b| self.token(b) == Some(c.id)) {
+                Some(child) => {
+                    self.by_user[child.index()] = false;
+                    // The policy will see for itself whether it ends here.
+                    if matches!(self.state[child.index()], State::Stopped(_)) {
+                        self.state[child.index()] = State::Open;
+                    }
+                    adopted.push(child);
+                }
+                None => all.push(self.add(n, c.id, c.logprob, false)),
+            }
+        }
+        if !before.is_empty() {
+            self.sort(&mut all);
+        }
+        self.state[n.index()] = State::Expanded(Box::new(Expansion { adopted, ..expansion(distribution, all) }));
+        match &mut self.state[n.index()] {
+            State::Expanded(e) => {
+                (e.threshold, e.queue) = (threshold, queue);
+                e
+            }
             _ => unreachable!("set on the line above"),
         }
     }
 
-    fn add(&mut self, parent: NodeId, token: TokenId, logprob: f64) -> NodeId {
+    /// Expands a leaf because the user asks for it; the policy's turn is still to come, unless it has stopped there.
+    ///
+    /// # Panics
+    /// If the node is expanded.
+    pub fn expand_by_user(&mut self, n: NodeId, distribution: Distribution, children: &[TokenStats]) {
+        let stopped = match self.state(n) {
+            State::Open => None,
+            State::Stopped(stop) => Some(*stop),
+            State::Expanded(_) => panic!("node {} was already expanded", n.0),
+        };
+        let children = children.iter().map(|c| self.add(n, c.id, c.logprob, true)).collect();
+        let e = Expansion { by_user: true, stopped, ..expansion(distribution, children) };
+        self.state[n.index()] = State::Expanded(Box::new(e));
+    }
+
+    /// Adds a child to an expanded node because the user asks for it.
+    ///
+    /// # Panics
+    /// If the node is a leaf.
+    pub fn graft(&mut self, n: NodeId, token: TokenId, logprob: f64) -> NodeId {
+        let child = self.add(n, token, logprob, true);
+        let mut children = self.children(n).to_vec();
+        children.push(child);
+        self.sort(&mut children);
+        match &mut self.state[n.index()] {
+            State::Expanded(e) => e.children = children,
+            _ => panic!("node {} is a leaf", n.0),
+        }
+        child
+    }
+
+    /// Siblings stand most likely first, ties by smaller id.
+    fn sort(&self, siblings: &mut [NodeId]) {
+        siblings.sort_by(|&a, &b| self.logprob(b).total_cmp(&self.logprob(a)).then(self.token(a).cmp(&self.token(b))));
+    }
+
+    fn add(&mut self, parent: NodeId, token: TokenId, logprob: f64, by_user: bool) -> NodeId {
         let id = NodeId(self.len() as u32);
         self.token.push(Some(token));
         self.parent.push(parent);
@@ -273,6 +372,7 @@ impl Tree {
         self.logprob.push(logprob);
         self.path_logprob.push(self.path_logprob[parent.index()] + logprob);
         self.samples.push(0);
+        self.by_user.push(by_user);
         self.state.push(State::Open);
         id
     }
@@ -325,5 +425,23 @@ impl Tree {
             _ => 0.0,
         };
         self.nodes().map(cut).fold(0.0, f64::max)
+    }
+}
+
+fn expansion(distribution: Distribution, children: Vec<NodeId>) -> Expansion {
+    let Distribution { top, entropy, varentropy, exactness, logsumexp, .. } = distribution;
+    Expansion {
+        top,
+        entropy,
+        varentropy,
+        logsumexp: Some(logsumexp).filter(|l| l.is_finite()),
+        exactness,
+        threshold: None,
+        queue: 0,
+        children,
+        watched: Vec::new(),
+        by_user: false,
+        stopped: None,
+        adopted: Vec::new(),
     }
 }

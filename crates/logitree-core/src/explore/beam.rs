@@ -9,7 +9,7 @@
 //! ```
 
 use super::{BranchRules, Change, Known, ParameterError, Policy, terminal};
-use crate::tree::State;
+use crate::tree::Turn;
 use crate::{NodeId, Stop, TokenId, Tree};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -61,10 +61,10 @@ impl Beam {
     /// Goes on with a tree: an empty one, or what a stopped run had.
     pub fn new(parameters: BeamParameters, end_tokens: &[TokenId], tree: &Tree) -> Result<Beam, ParameterError> {
         parameters.check()?;
-        let open: Vec<NodeId> = tree.nodes().filter(|&n| *tree.state(n) == State::Open).collect();
+        let open: Vec<NodeId> = tree.nodes().filter(|&n| !tree.by_user(n) && tree.turn(n) == Turn::Open).collect();
         let level = open.iter().map(|&n| tree.depth(n)).min().unwrap_or(0);
         let (beam, children): (Vec<_>, Vec<_>) = open.into_iter().partition(|&n| tree.depth(n) == level);
-        let completed = tree.nodes().filter(|&n| tree.stop(n) == Some(Stop::EndToken)).count();
+        let completed = tree.own_ended().count();
         let end_tokens = end_tokens.to_vec();
         let mut policy = Beam { parameters, end_tokens, beam: beam.into(), children, cut: Vec::new(), completed };
         if policy.children.is_empty() {
@@ -133,7 +133,7 @@ impl Policy for Beam {
                 let children = distribution.top[..kept].to_vec();
                 let queue = self.queue(tree) as u32;
                 tree.expand(n, distribution, &children, None, queue);
-                self.children.extend(tree.children(n));
+                self.children.extend(tree.own_children(n));
                 Change::Expanded(n)
             }
         };

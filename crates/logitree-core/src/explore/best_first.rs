@@ -11,7 +11,7 @@
 //! ([`Tree::heaviest_cut`] tells).
 
 use super::{BranchRules, Change, Known, ParameterError, Policy, terminal};
-use crate::tree::State;
+use crate::tree::Turn;
 use crate::{NodeId, Stop, TokenId, Tree};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -103,7 +103,7 @@ impl<'j> BestFirst<'j> {
         loop {
             let turn = self.turn();
             if let Some(&n) = turn.iter().find(|&&n| self.terminal(tree, n).is_some()) {
-                let State::Stopped(stop) = *tree.state(n) else { return };
+                let Turn::Stopped(stop) = tree.turn(n) else { return };
                 self.close(tree, n, stop);
                 continue;
             }
@@ -111,13 +111,13 @@ impl<'j> BestFirst<'j> {
                 return;
             }
             for (i, &n) in turn.iter().enumerate() {
-                match tree.state(n) {
-                    State::Open => {
+                match tree.turn(n) {
+                    Turn::Open => {
                         self.begun = turn[i..].to_vec();
                         return;
                     }
-                    State::Stopped(stop) => self.close(tree, n, *stop),
-                    State::Expanded(_) => self.opened(tree, n),
+                    Turn::Stopped(stop) => self.close(tree, n, stop),
+                    Turn::Expanded => self.opened(tree, n),
                 }
             }
         }
@@ -162,7 +162,7 @@ impl<'j> BestFirst<'j> {
     /// Notes that a node was expanded.
     fn opened(&mut self, tree: &Tree, n: NodeId) {
         self.take(tree, n);
-        self.open.extend(tree.children(n).iter().map(|&c| (surprisal(tree, c), c)));
+        self.open.extend(tree.own_children(n).into_iter().map(|c| (surprisal(tree, c), c)));
     }
 
     fn stop(&mut self, tree: &mut Tree, n: NodeId, stop: Stop) -> Change {

@@ -12,13 +12,13 @@
 //!                             append them to Q, most likely first
 //! ```
 //!
-//! Nodes are created in the order in which they are queued, so the queue is simply the tree's nodes from
-//! the first unvisited one on, and a stopped run needs no other state to go on.
+//! The queue follows from the tree, so a stopped run needs no other state to go on. What the user adds by hand
+//! is never queued: the policy's tree is the same with it and without.
 
-use super::{BranchRules, Change, Known, ParameterError, Policy};
-use crate::tree::State;
+use super::{BranchRules, Change, Known, ParameterError, Policy, replay_queue};
 use crate::{NodeId, Stop, TokenId, TokenStats, Tree};
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 
 /// Tokens listed as candidates of a step at most.
 pub const MAX_CANDIDATES: usize = 10;
@@ -93,8 +93,7 @@ impl DynamicParameters {
 pub struct Dynamic {
     parameters: DynamicParameters,
     end_tokens: Vec<TokenId>,
-    /// First unvisited node.
-    next: usize,
+    queue: VecDeque<NodeId>,
     completed: usize,
 }
 
@@ -102,7 +101,8 @@ impl Dynamic {
     /// Starts with an empty tree.
     pub fn new(parameters: DynamicParameters, end_tokens: &[TokenId]) -> Result<Dynamic, ParameterError> {
         parameters.check()?;
-        Ok(Dynamic { parameters, end_tokens: end_tokens.to_vec(), next: 0, completed: 0 })
+        let queue = VecDeque::from([NodeId::ROOT]);
+        Ok(Dynamic { parameters, end_tokens: end_tokens.to_vec(), queue, completed: 0 })
     }
 
     /// Goes on with the tree of a stopped run.
@@ -112,8 +112,8 @@ impl Dynamic {
         tree: &Tree,
     ) -> Result<Dynamic, ParameterError> {
         let mut policy = Dynamic::new(parameters, end_tokens)?;
-        policy.next = tree.nodes().take_while(|&n| *tree.state(n) != State::Open).count();
-        policy.completed = tree.nodes().filter(|&n| *tree.state(n) == State::Stopped(Stop::EndToken)).count();
+        policy.queue = replay_queue(tree);
+        policy.completed = tree.own_ended().count();
         Ok(policy)
     }
 
@@ -122,8 +122,8 @@ impl Dynamic {
         &self.parameters
     }
 
-    fn is_over(&self, tree: &Tree) -> bool {
-        self.next >= tree.len() || self.completed >= self.parameters.max_completed_paths
+    fn is_over(&self) -> bool {
+        self.queue.is_empty() || self.completed >= self.parameters.max_completed_paths
     }
 
     /// The reason to stop at this node without looking further, if there is one.
@@ -140,13 +140,11 @@ impl Dynamic {
 
 impl Policy for Dynamic {
     fn wanted(&self, tree: &Tree, known: &Known) -> Vec<NodeId> {
-        if self.is_over(tree) {
+        if self.is_over() {
             return Vec::new();
         }
-        (self.next..tree.len())
-            .map(|i| NodeId(i as u32))
-            .filter(|n| self.stop(tree, *n).is_none() && !known.contains_key(n))
-            .collect()
+        let waits = |n: &NodeId| self.stop(tree, *n).is_none() && !known.contains_key(n);
+        self.queue.iter().copied().filter(waits).collect()
     }
 
     fn top(&self, vocab: usize) -> usize {
@@ -157,12 +155,12 @@ impl Policy for Dynamic {
     }
 
     fn visit(&mut self, tree: &mut Tree, known: &mut Known) -> Option<Change> {
-        if self.is_over(tree) {
+        if self.is_over() {
             return None;
         }
-        let n = NodeId(self.next as u32);
+        let n = *self.queue.front()?;
         if let Some(stop) = self.stop(tree, n) {
-            self.next += 1;
+            self.queue.pop_front();
             self.completed += usize::from(stop == Stop::EndToken);
             tree.stop_node(n, stop);
             return Some(Change::Stopped(n, stop));
@@ -173,17 +171,18 @@ impl Policy for Dynamic {
         let above = distribution.top.iter().take_while(|t| t.prob() > threshold).count();
         let branches = &distribution.top[..above.max(1).min(distribution.top.len())];
         let children: Vec<TokenStats> = branches[..self.parameters.rules.kept(tree.mass(n), branches)].to_vec();
-        self.next += 1;
+        self.queue.pop_front();
         if children.is_empty() {
             tree.stop_node(n, Stop::Pruned);
             return Some(Change::Stopped(n, Stop::Pruned));
         }
         tree.expand(n, distribution, &children, Some(threshold), queue as u32);
+        self.queue.extend(tree.own_children(n));
         Some(Change::Expanded(n))
     }
 
-    fn queue(&self, tree: &Tree) -> usize {
-        tree.len() - self.next
+    fn queue(&self, _: &Tree) -> usize {
+        self.queue.len()
     }
 
     fn completed(&self) -> usize {

@@ -12,18 +12,21 @@ mod parameters;
 mod rules;
 mod sample;
 mod strategy;
+mod continuation;
 
 pub use beam::{Beam, BeamParameters};
 pub use best_first::{BestFirst, BestFirstParameters, Judge};
+pub use continuation::Continuation;
 pub use dynamic::{Dynamic, DynamicParameters, MAX_CANDIDATES};
 pub use parameters::ParameterError;
 pub use rules::BranchRules;
 pub use sample::{Sample, SampleParameters, chi_square};
 pub use strategy::Strategy;
 
+use crate::tree::Turn;
 use crate::watch::{self, Watched};
 use crate::{Distribution, ModelError, NodeHandle, NodeId, Query, Session, Stop, TokenId, TokenStats, Tree};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 /// Distributions that were evaluated but not used yet.
 pub type Known = HashMap<NodeId, Distribution>;
@@ -35,6 +38,10 @@ pub enum Change {
     Expanded(NodeId),
     /// The node became a leaf.
     Stopped(NodeId, Stop),
+    /// The node was expanded because the user asked for it.
+    ByUser(NodeId),
+    /// The node was added to an expanded one because the user asked for it.
+    Grafted(NodeId),
 }
 
 /// Decides how a tree grows. It must depend on nothing but the tree and the distributions.
@@ -89,6 +96,20 @@ impl<P: Policy + ?Sized> Policy for Box<P> {
     fn threshold(&self, tree: &Tree) -> Option<f64> {
         (**self).threshold(tree)
     }
+}
+
+/// The queue of a first-in-first-out policy, as the tree shows it. Its children join it most likely first.
+fn replay_queue(tree: &Tree) -> VecDeque<NodeId> {
+    let mut queue = VecDeque::from([NodeId::ROOT]);
+    while let Some(&n) = queue.front() {
+        match tree.turn(n) {
+            Turn::Open => break,
+            Turn::Stopped(_) => {}
+            Turn::Expanded => queue.extend(tree.own_children(n)),
+        }
+        queue.pop_front();
+    }
+    queue
 }
 
 /// The reason for which every policy stops at a node without looking further, if there is one.
@@ -152,12 +173,24 @@ impl<'s, P: Policy> Explorer<'s, P> {
     ) -> Result<Self, ModelError> {
         let nodes = session.push_all(None, prompt)?;
         let root = *nodes.last().ok_or_else(|| ModelError::Engine("the prompt has no tokens".into()))?;
+        Ok(Explorer::after(session, vocab, root, policy, tree, keep))
+    }
+
+    /// Explores after a node of the session.
+    pub fn after(
+        session: &'s mut dyn Session,
+        vocab: usize,
+        root: NodeHandle,
+        policy: P,
+        tree: Tree,
+        keep: impl Into<Keep>,
+    ) -> Self {
         let keep = keep.into();
         let top = match keep {
             Keep::Top(n) => policy.top(vocab).max(n).min(vocab),
             Keep::Mass(_) => vocab,
         };
-        Ok(Explorer {
+        Explorer {
             policy,
             tree,
             session,
@@ -169,7 +202,7 @@ impl<'s, P: Policy> Explorer<'s, P> {
             keep,
             watch: Vec::new(),
             watched: HashMap::new(),
-        })
+        }
     }
 
     /// Notes the probability of these strings at every step. None may be empty.
@@ -218,7 +251,7 @@ impl<'s, P: Policy> Explorer<'s, P> {
         let change = self.policy.visit(&mut self.tree, &mut self.known)?;
         match change {
             Change::Expanded(n) => {
-                self.waiting.insert(n, self.tree.children(n).len());
+                self.waiting.insert(n, self.tree.own_children(n).len());
                 if let Some(watched) = self.watched.remove(&n) {
                     self.tree.set_watched(n, watched);
                 }
@@ -230,6 +263,8 @@ impl<'s, P: Policy> Explorer<'s, P> {
                     self.settle_child_of(n);
                 }
             }
+            // Policies do nothing by hand.
+            Change::ByUser(_) | Change::Grafted(_) => {}
         }
         Some(change)
     }

@@ -2,20 +2,20 @@
 //!
 //! ```text
 //! samples(root) = N
-//! for node in order of creation, unless it is at an end token or at the depth limit:
+//! for node in a queue, first in first out, unless it is at an end token or at the depth limit:
 //!     draw samples(node) tokens; the distinct ones become its children, with how often each was drawn
 //! ```
 //!
-//! A node's draws depend on the seed and the node alone, so a stopped run goes on to the same tree. Beside
+//! A node's draws depend on the seed and its path alone, so a stopped run goes on to the same tree. Beside
 //! the counts stand the exact probabilities: how far they differ is known to be chance, and [`chi_square`] checks it.
 
-use super::{Change, Known, ParameterError, Policy, terminal};
+use super::{Change, Known, ParameterError, Policy, replay_queue, terminal};
 use crate::sampling::Sampler;
-use crate::tree::State;
+use crate::tree::Turn;
 use crate::{Distribution, NodeId, Stop, TokenId, TokenStats, Tree};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Nodes evaluated together: each brings all its logits.
 const BATCH: usize = 64;
@@ -58,8 +58,7 @@ impl SampleParameters {
 pub struct Sample {
     parameters: SampleParameters,
     end_tokens: Vec<TokenId>,
-    /// First unvisited node.
-    next: usize,
+    queue: VecDeque<NodeId>,
     completed: usize,
 }
 
@@ -67,10 +66,8 @@ impl Sample {
     /// Goes on with a tree: an empty one, or what a stopped run had.
     pub fn new(parameters: SampleParameters, end_tokens: &[TokenId], tree: &Tree) -> Result<Sample, ParameterError> {
         parameters.check()?;
-        let next = tree.nodes().take_while(|&n| *tree.state(n) != State::Open).count();
-        let ended = tree.nodes().filter(|&n| tree.stop(n) == Some(Stop::EndToken));
-        let completed = ended.map(|n| tree.samples(n) as usize).sum();
-        Ok(Sample { parameters, end_tokens: end_tokens.to_vec(), next, completed })
+        let completed = tree.own_ended().map(|n| tree.samples(n) as usize).sum();
+        Ok(Sample { parameters, end_tokens: end_tokens.to_vec(), queue: replay_queue(tree), completed })
     }
 
     /// Samples that reached a node.
@@ -80,11 +77,11 @@ impl Sample {
     }
 
     /// The distinct tokens drawn after a node, most likely first, with how often.
-    fn draw(&self, n: NodeId, count: u32, d: &Distribution) -> Vec<(TokenStats, u32)> {
+    fn draw(&self, path: &[TokenId], count: u32, d: &Distribution) -> Vec<(TokenStats, u32)> {
         let Some(logits) = &d.logits else { return Vec::new() };
-        // The node's own stream: a fixed odd factor keeps neighbours' seeds apart.
-        let mut rng =
-            StdRng::seed_from_u64(self.parameters.seed ^ u64::from(n.0 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        // The path's own stream: multiplying by a fixed odd factor at every step keeps neighbours' seeds apart.
+        let mix = |seed: u64, t: &TokenId| (seed ^ u64::from(t.0 + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        let mut rng = StdRng::seed_from_u64(path.iter().fold(self.parameters.seed, mix));
         let uniforms: Vec<f64> = (0..count).map(|_| rng.random()).collect();
         let mut drawn: BTreeMap<TokenId, u32> = BTreeMap::new();
         for id in self.parameters.sampler.choose_all(logits, &uniforms) {
@@ -101,11 +98,10 @@ impl Sample {
 
 impl Policy for Sample {
     fn wanted(&self, tree: &Tree, known: &Known) -> Vec<NodeId> {
-        let open = (self.next..tree.len()).map(|i| NodeId(i as u32));
         let waits = |n: &NodeId| {
             !known.contains_key(n) && terminal(tree, *n, self.parameters.max_depth, &self.end_tokens).is_none()
         };
-        open.filter(waits).take(BATCH).collect()
+        self.queue.iter().copied().filter(waits).take(BATCH).collect()
     }
 
     fn top(&self, _: usize) -> usize {
@@ -117,13 +113,10 @@ impl Policy for Sample {
     }
 
     fn visit(&mut self, tree: &mut Tree, known: &mut Known) -> Option<Change> {
-        if self.next >= tree.len() {
-            return None;
-        }
-        let n = NodeId(self.next as u32);
+        let n = *self.queue.front()?;
         let count = self.count(tree, n);
         if let Some(stop) = terminal(tree, n, self.parameters.max_depth, &self.end_tokens) {
-            self.next += 1;
+            self.queue.pop_front();
             if stop == Stop::EndToken {
                 self.completed += count as usize;
             }
@@ -131,19 +124,20 @@ impl Policy for Sample {
             return Some(Change::Stopped(n, stop));
         }
         let distribution = known.remove(&n)?;
-        let drawn = self.draw(n, count, &distribution);
+        let drawn = self.draw(&tree.path(n), count, &distribution);
         let children: Vec<TokenStats> = drawn.iter().map(|d| d.0).collect();
         let queue = self.queue(tree) as u32;
         tree.expand(n, distribution, &children, None, queue);
-        for (child, (_, count)) in tree.children(n).to_vec().into_iter().zip(drawn) {
+        for (child, (_, count)) in tree.own_children(n).into_iter().zip(drawn) {
             tree.set_samples(child, count);
         }
-        self.next += 1;
+        self.queue.pop_front();
+        self.queue.extend(tree.own_children(n));
         Some(Change::Expanded(n))
     }
 
-    fn queue(&self, tree: &Tree) -> usize {
-        tree.len() - self.next
+    fn queue(&self, _: &Tree) -> usize {
+        self.queue.len()
     }
 
     fn completed(&self) -> usize {
@@ -157,10 +151,10 @@ impl Policy for Sample {
 /// For an honest sampler, χ² has mean `degrees` and variance `2 · degrees`.
 pub fn chi_square(tree: &Tree, samples: u32) -> (f64, usize) {
     let (mut chi, mut degrees) = (0.0, 0);
-    for n in tree.nodes().filter(|&n| tree.expansion(n).is_some()) {
+    for n in tree.nodes().filter(|&n| !tree.by_user(n) && tree.turn(n) == Turn::Expanded) {
         let count = f64::from(if n == NodeId::ROOT { samples } else { tree.samples(n) });
         let (mut rest, mut cells) = ((count, 1.0), 0);
-        for &c in tree.children(n) {
+        for c in tree.own_children(n) {
             let (seen, p) = (f64::from(tree.samples(c)), tree.logprob(c).exp());
             if count * p >= 5.0 {
                 chi += (seen - count * p).powi(2) / (count * p);

@@ -180,6 +180,30 @@ pub struct Expand {
     /// The watched strings of the header, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub watch: Vec<Watched>,
+    /// Who asked for it; absent for the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
+    /// Children that the user had made before and the policy takes over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adopts: Vec<Adopted>,
+}
+
+/// Who else than the policy makes a tree grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// Somebody asked for this very node.
+    User,
+}
+
+/// A node that the policy takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// The node.
+    pub node: NodeId,
+    /// How many samples went this way.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub samples: u32,
 }
 
 fn is_exact(e: &Exactness) -> bool {
@@ -205,6 +229,9 @@ pub struct Node {
     /// How many samples went this way; absent in runs that do not sample.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub samples: u32,
+    /// Who asked for it; absent for the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
 }
 
 fn is_zero(n: &u32) -> bool {

@@ -1,9 +1,9 @@
 //! Reading a run file line by line, trusting nothing.
 
-use super::{End, Event, Expand, FORMAT, Header, Node, Token, VERSION};
-use crate::tree::State;
-use crate::{Distribution, NodeId, TokenId, TokenStats, Tree};
-use std::collections::HashMap;
+use super::{By, End, Event, Expand, FORMAT, Header, Node, Token, VERSION};
+use crate::tree::{State, Turn};
+use crate::{Distribution, NodeId, Stop, TokenId, TokenStats, Tree};
+use std::collections::{HashMap, HashSet};
 
 /// Longest line that is read: a full distribution of a million tokens.
 const MAX_LINE: usize = 1 << 28;
@@ -171,10 +171,37 @@ impl RunReader {
         if n.index() >= self.tree.len() {
             return Err(self.error(format!("node {} does not exist yet", n.0)));
         }
-        if *self.tree.state(n) != State::Open {
+        if self.tree.turn(n) != Turn::Open {
             return Err(self.error(format!("node {} was already visited", n.0)));
         }
         Ok(())
+    }
+
+    /// Whether the node can be expanded as the line says.
+    fn expandable(&self, e: &Expand) -> Result<(), ReadError> {
+        if e.by.is_none() {
+            self.open(e.node)?;
+            let is_taken_over = |n: NodeId| {
+                n.index() < self.tree.len() && self.tree.by_user(n) && self.tree.parent(n) == Some(e.node)
+            };
+            let distinct: HashSet<NodeId> = e.adopts.iter().map(|a| a.node).collect();
+            if distinct.len() != e.adopts.len() || !distinct.into_iter().all(is_taken_over) {
+                return Err(self.error("`adopts` may only list children made by the user, each once"));
+            }
+            return Ok(());
+        }
+        if !e.adopts.is_empty() {
+            return Err(self.error("`adopts` is for the strategy, not for the user"));
+        }
+        if e.node.index() >= self.tree.len() {
+            return Err(self.error(format!("node {} does not exist yet", e.node.0)));
+        }
+        match self.tree.state(e.node) {
+            State::Expanded(_) | State::Stopped(Stop::EndToken) => {
+                Err(self.error(format!("node {} cannot be expanded by the user", e.node.0)))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn event(&mut self, event: Event) -> Result<(), ReadError> {
@@ -187,7 +214,7 @@ impl RunReader {
         }
         match event {
             Event::Header(_) => Err(self.error("a second header")),
-            Event::Node(n) => Err(self.error(format!("node {} belongs to no `expand`", n.node.0))),
+            Event::Node(n) => self.graft(n),
             Event::Stop(s) => {
                 self.open(s.node)?;
                 self.end = None;
@@ -199,7 +226,7 @@ impl RunReader {
                 Ok(())
             }
             Event::Expand(mut e) => {
-                self.open(e.node)?;
+                self.expandable(&e)?;
                 self.end = None;
                 if !e.entropy.is_finite() || !e.varentropy.is_finite() {
                     return Err(self.error("`entropy` and `varentropy` must be finite"));
@@ -211,11 +238,11 @@ impl RunReader {
                 if e.watch.len() != watch || e.watch.iter().any(|w| w.logprob.is_nan() || w.logprob > 1e-6) {
                     return Err(self.error(format!("`watch` must have {watch} log probabilities, as the header says")));
                 }
-                if e.children == 0 {
+                if e.children + e.adopts.len() == 0 {
                     return Err(self.error("an `expand` has at least one child"));
                 }
-                self.pending = Some(Pending { expand: e, children: Vec::new(), samples: Vec::new() });
-                Ok(())
+                let pending = Pending { expand: e, children: Vec::new(), samples: Vec::new() };
+                if pending.expand.children == 0 { self.complete(pending) } else { self.wait(pending) }
             }
         }
     }
@@ -230,23 +257,61 @@ impl RunReader {
             return Err(self.error(format!("the parent of node {expected} is {}, not {parent}", n.parent.0)));
         }
         self.token(n.id, n.text, n.bytes, n.logprob)?;
-        if pending.children.iter().any(|c| c.id == n.id) {
+        let twice = pending.children.iter().any(|c| c.id == n.id) || self.tree.child(n.parent, n.id).is_some();
+        if twice {
             return Err(self.error(format!("token {} comes twice among the children of node {}", n.id, n.parent.0)));
+        }
+        if n.by != pending.expand.by {
+            return Err(self.error(format!("node {expected} and its `expand` differ in `by`")));
         }
         pending.children.push(TokenStats { id: n.id, logprob: n.logprob, rank: 0 });
         pending.samples.push(n.samples);
-        if pending.children.len() < pending.expand.children {
-            self.pending = Some(pending);
-            return Ok(());
+        if pending.children.len() < pending.expand.children { self.wait(pending) } else { self.complete(pending) }
+    }
+
+    fn wait(&mut self, pending: Pending) -> Result<(), ReadError> {
+        self.pending = Some(pending);
+        Ok(())
+    }
+
+    /// Refuses children that have more than all probability.
+    fn check_kept(&self, parent: NodeId, new: impl Iterator<Item = f64>) -> Result<(), ReadError> {
+        let (mut kept, mut count) = (0.0, 0);
+        for prob in new.chain(self.tree.children(parent).iter().map(|&c| self.tree.logprob(c).exp())) {
+            kept += prob;
+            count += 1;
         }
-        let kept: f64 = pending.children.iter().map(TokenStats::prob).sum();
         // Room for writers that round to six digits.
-        if kept > 1.0 + 1e-6 * (1 + pending.children.len()) as f64 {
-            return Err(
-                self.error(format!("the children of node {} have a probability of {kept} together", n.parent.0))
-            );
+        if kept > 1.0 + 1e-6 * (1 + count) as f64 {
+            return Err(self.error(format!("the children of node {} have a probability of {kept} together", parent.0)));
         }
-        let Expand { node, threshold, queue, entropy, varentropy, exactness, top, watch, logsumexp, .. } =
+        Ok(())
+    }
+
+    /// A node that the user added to an expanded one.
+    fn graft(&mut self, n: Node) -> Result<(), ReadError> {
+        if n.by != Some(By::User) {
+            return Err(self.error(format!("node {} belongs to no `expand`", n.node.0)));
+        }
+        if n.node.index() != self.tree.len() {
+            return Err(self.error(format!("node {} where node {} should be", n.node.0, self.tree.len())));
+        }
+        if n.parent.index() >= self.tree.len() || self.tree.expansion(n.parent).is_none() {
+            return Err(self.error(format!("the parent of node {} is not an expanded node", n.node.0)));
+        }
+        self.token(n.id, n.text, n.bytes, n.logprob)?;
+        if self.tree.child(n.parent, n.id).is_some() {
+            return Err(self.error(format!("token {} comes twice among the children of node {}", n.id, n.parent.0)));
+        }
+        self.check_kept(n.parent, std::iter::once(n.logprob.exp()))?;
+        self.end = None;
+        self.tree.graft(n.parent, n.id, n.logprob);
+        Ok(())
+    }
+
+    fn complete(&mut self, pending: Pending) -> Result<(), ReadError> {
+        self.check_kept(pending.expand.node, pending.children.iter().map(TokenStats::prob))?;
+        let Expand { node, threshold, queue, entropy, varentropy, exactness, top, watch, logsumexp, by, adopts, .. } =
             pending.expand;
         let stats = (1..).zip(top).map(|(rank, t)| TokenStats { id: t.id, logprob: t.logprob, rank });
         let distribution = Distribution {
@@ -258,9 +323,19 @@ impl RunReader {
             exactness,
             logits: None,
         };
-        self.tree.expand(node, distribution, &pending.children, threshold, queue);
+        let first = self.tree.len() as u32;
+        if by == Some(By::User) {
+            self.tree.expand_by_user(node, distribution, &pending.children);
+        } else {
+            let adopted = adopts.iter().filter_map(|a| {
+                Some(TokenStats { id: self.tree.token(a.node)?, logprob: self.tree.logprob(a.node), rank: 0 })
+            });
+            let children: Vec<TokenStats> = adopted.chain(pending.children.iter().copied()).collect();
+            self.tree.expand(node, distribution, &children, threshold, queue);
+        }
         self.tree.set_watched(node, watch);
-        for (child, count) in self.tree.children(node).to_vec().into_iter().zip(pending.samples) {
+        let new = (first..).map(NodeId).zip(pending.samples);
+        for (child, count) in new.chain(adopts.into_iter().map(|a| (a.node, a.samples))) {
             self.tree.set_samples(child, count);
         }
         Ok(())

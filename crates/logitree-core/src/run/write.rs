@@ -1,18 +1,29 @@
 //! Events from a tree.
 
-use super::{End, EndReason, Event, Expand, Node, StopEvent, Token, TopToken};
+use super::{Adopted, By, End, EndReason, Event, Expand, Node, StopEvent, Token, TopToken};
 use crate::explore::Change;
-use crate::{Stop, TokenId, Tree};
+use crate::{NodeId, Stop, TokenId, Tree};
 use std::borrow::Cow;
 
 /// The lines that record a change, in order. `bytes` gives a token's raw bytes.
 pub fn change_events<'a>(tree: &Tree, change: Change, bytes: &dyn Fn(TokenId) -> Cow<'a, [u8]>) -> Vec<Event> {
-    let node = match change {
+    let by = |node: NodeId| tree.by_user(node).then_some(By::User);
+    let line = |node: NodeId| {
+        let Token { id, text, bytes } = tree.token(node).map(|id| Token::new(id, &bytes(id)))?;
+        let (parent, logprob, samples) = (tree.parent(node)?, tree.logprob(node), tree.samples(node));
+        Some(Event::Node(Node { node, parent, id, text, bytes, logprob, samples, by: by(node) }))
+    };
+    let (node, by_user) = match change {
         Change::Stopped(node, reason) => return vec![Event::Stop(StopEvent { node, reason })],
-        Change::Expanded(node) => node,
+        Change::Grafted(node) => return line(node).into_iter().collect(),
+        Change::Expanded(node) => (node, false),
+        Change::ByUser(node) => (node, true),
     };
     let Some(e) = tree.expansion(node) else { return Vec::new() };
-    let mut events = Vec::with_capacity(1 + e.children.len());
+    // Children that were there before have their lines already, and those of the other hand are none of this change's.
+    let is_new = |c: &&NodeId| tree.by_user(**c) == by_user && !e.adopted.contains(c);
+    let new: Vec<NodeId> = e.children.iter().filter(is_new).copied().collect();
+    let mut events = Vec::with_capacity(1 + new.len());
     let top = e.top.iter().map(|t| {
         let Token { id, text, bytes } = Token::new(t.id, &bytes(t.id));
         TopToken { id, text, bytes, logprob: t.logprob }
@@ -26,15 +37,12 @@ pub fn change_events<'a>(tree: &Tree, change: Change, bytes: &dyn Fn(TokenId) ->
         logsumexp: e.logsumexp,
         exactness: e.exactness,
         top: top.collect(),
-        children: e.children.len(),
+        children: new.len(),
         watch: e.watched.clone(),
+        by: by_user.then_some(By::User),
+        adopts: e.adopted.iter().map(|&node| Adopted { node, samples: tree.samples(node) }).collect(),
     }));
-    for &child in &e.children {
-        let Some(id) = tree.token(child) else { continue };
-        let Token { id, text, bytes } = Token::new(id, &bytes(id));
-        let (logprob, samples) = (tree.logprob(child), tree.samples(child));
-        events.push(Event::Node(Node { node: child, parent: node, id, text, bytes, logprob, samples }));
-    }
+    events.extend(new.into_iter().filter_map(line));
     events
 }
 

@@ -1,0 +1,169 @@
+//! What the user adds by hand never changes what the policy does, and is recorded like everything else.
+
+mod common;
+
+use common::{TableModel, hashed};
+use logitree_core::explore::*;
+use logitree_core::run::*;
+use logitree_core::*;
+use proptest::prelude::*;
+use std::borrow::Cow;
+
+const PROMPT: [TokenId; 2] = [TokenId(1), TokenId(2)];
+const VOCAB: usize = 4;
+
+fn model(seed: u64) -> TableModel {
+    TableModel { vocab: VOCAB, end_tokens: vec![TokenId(0)], table: hashed(seed, VOCAB) }
+}
+
+fn bytes(id: TokenId) -> Cow<'static, [u8]> {
+    Cow::Owned(vec![b'a' + id.0 as u8])
+}
+
+fn strategy(kind: usize) -> Strategy {
+    match kind {
+        0 => Strategy::Dynamic(DynamicParameters { max_depth: 6, max_completed_paths: 9, ..Default::default() }),
+        1 => Strategy::BestFirst(BestFirstParameters { batch: 3, cover: 1.0, max_depth: 4, ..Default::default() }),
+        2 => Strategy::Beam(BeamParameters { width: 3, max_depth: 5, ..Default::default() }),
+        _ => Strategy::Sample(SampleParameters { samples: 30, max_depth: 5, ..Default::default() }),
+    }
+}
+
+fn header(strategy: Strategy) -> Header {
+    Header {
+        format: FORMAT.into(),
+        version: VERSION,
+        logitree: "0".into(),
+        created: "2026-01-02T03:04:05Z".into(),
+        model: Model { vocab: VOCAB, end_tokens: vec![TokenId(0)], ..Default::default() },
+        engine: "table".into(),
+        prompt: Prompt::default(),
+        strategy: strategy.name().into(),
+        parameters: serde_json::to_value(strategy).unwrap()["parameters"].as_object().unwrap().clone(),
+        limits: Default::default(),
+        watch: Vec::new(),
+    }
+}
+
+/// A click: on one of the nodes there are, a continuation of one kind or another, or a token of one's own.
+type Click = (u32, usize, u32);
+
+fn click(model: &TableModel, tree: &mut Tree, (at, kind, token): Click) -> Vec<Change> {
+    let at = NodeId(at % tree.len() as u32);
+    if tree.stop(at) == Some(Stop::EndToken) {
+        return Vec::new();
+    }
+    let mut changes = Vec::new();
+    if kind == 3 {
+        let token = TokenId(token % VOCAB as u32);
+        if tree.expansion(at).is_some() && tree.child(at, token).is_none() {
+            let full: Vec<TokenId> = PROMPT.iter().copied().chain(tree.path(at)).collect();
+            let logprob = (model.table)(&full)[token.index()].ln();
+            changes.push(Change::Grafted(tree.graft(at, token, logprob)));
+        }
+        return changes;
+    }
+    let policy = match kind {
+        0 => Strategy::Beam(BeamParameters { width: 1, max_depth: 3, ..Default::default() }),
+        _ => Strategy::Dynamic(DynamicParameters { max_depth: 2, ..Default::default() }),
+    };
+    let policy = policy.policy(&model.end_tokens, &Tree::default()).unwrap();
+    let mut session = model.open();
+    let base = session.push_all(None, &PROMPT[..1]).unwrap().last().copied();
+    let keep = Keep::Top(2);
+    let mut c =
+        Continuation::new(&mut session, VOCAB, base, PROMPT[1], tree, at, policy, keep, Vec::new()).unwrap();
+    while let Some(more) = c.step(tree).unwrap() {
+        changes.extend(more);
+    }
+    changes
+}
+
+/// The policy's own part of a tree, as text that does not depend on ids. Best-first visits exact ties in order of their
+/// ids, which clicks may change: its queue lengths are left out, and the test lets it go on to the end.
+fn own(tree: &Tree) -> String {
+    let mut out = String::new();
+    let mut stack = vec![NodeId::ROOT];
+    while let Some(n) = stack.pop() {
+        let e = tree.expansion(n).filter(|e| !e.by_user);
+        let e = e.map(|e| (e.threshold, e.threshold.map(|_| e.queue), e.children.iter().filter(|&&c| !tree.by_user(c)).count()));
+        out += &format!("{:?} {:?} {} {e:?}\n", tree.path(n), tree.turn(n), tree.samples(n));
+        stack.extend(tree.own_children(n).into_iter().rev());
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Clicks at any time, and stopping and reading the file again at any time: the policy's tree stays the same, the
+    /// file reads back as the tree, and the mass adds up.
+    #[test]
+    fn clicks_do_not_disturb(
+        seed in any::<u64>(),
+        kind in 0usize..4,
+        clicks in prop::collection::vec((0usize..60, (any::<u32>(), 0usize..4, any::<u32>())), 0..8),
+        resume_at in 0usize..80,
+    ) {
+        let model = model(seed);
+        let strategy = strategy(kind);
+        let undisturbed = grow(&model, strategy, &[], usize::MAX).0;
+        let (tree, file) = grow(&model, strategy, &clicks, resume_at);
+        prop_assert_eq!(own(&tree), own(&undisturbed));
+        prop_assert!((tree.accounting().total() - 1.0).abs() < 1e-9);
+        let read = read(&file);
+        prop_assert_eq!(own(&read), own(&tree));
+        let shape = |t: &Tree| t.nodes().map(|n| (t.path(n), t.by_user(n), t.children(n).to_vec(), t.stop(n))).collect::<Vec<_>>();
+        prop_assert_eq!(shape(&read), shape(&tree));
+    }
+}
+
+fn read(file: &[u8]) -> Tree {
+    let mut reader = RunReader::default();
+    for line in file.split_inclusive(|&b| b == b'\n') {
+        reader.feed(line).unwrap();
+    }
+    reader.finish(false).unwrap().tree
+}
+
+/// Grows a tree with a click after so many visits each; at `resume_at` visits everything is dropped and read back.
+fn grow(model: &TableModel, strategy: Strategy, clicks: &[(usize, Click)], resume_at: usize) -> (Tree, Vec<u8>) {
+    let mut file = Vec::new();
+    let write = |file: &mut Vec<u8>, events: Vec<Event>| {
+        for event in events {
+            serde_json::to_writer(&mut *file, &event).unwrap();
+            file.push(b'\n');
+        }
+    };
+    write(&mut file, vec![Event::Header(Box::new(header(strategy)))]);
+    let mut tree = Tree::default();
+    let mut visits = 0;
+    loop {
+        let mut session = model.open();
+        let policy = strategy.policy(&model.end_tokens, &tree).unwrap();
+        let mut e = Explorer::new(&mut session, VOCAB, &PROMPT, policy, tree, 0).unwrap();
+        let over = loop {
+            let Some(change) = e.visit() else {
+                if e.evaluate().unwrap() == 0 {
+                    break true;
+                }
+                continue;
+            };
+            write(&mut file, change_events(&e.tree, change, &bytes));
+            visits += 1;
+            for (_, c) in clicks.iter().filter(|(at, _)| *at == visits) {
+                for change in click(model, &mut e.tree, *c) {
+                    write(&mut file, change_events(&e.tree, change, &bytes));
+                }
+            }
+            if visits == resume_at {
+                break false;
+            }
+        };
+        tree = e.tree;
+        if over {
+            return (tree, file);
+        }
+        tree = read(&file);
+    }
+}
