@@ -71,8 +71,7 @@ fn click(model: &TableModel, tree: &mut Tree, (at, kind, token): Click) -> Vec<C
     let mut session = model.open();
     let base = session.push_all(None, &PROMPT[..1]).unwrap().last().copied();
     let keep = Keep::Top(2);
-    let mut c =
-        Continuation::new(&mut session, VOCAB, base, PROMPT[1], tree, at, policy, keep, Vec::new()).unwrap();
+    let mut c = Continuation::new(&mut session, VOCAB, base, PROMPT[1], tree, at, policy, keep, Vec::new()).unwrap();
     while let Some(more) = c.step(tree).unwrap() {
         changes.extend(more);
     }
@@ -86,7 +85,9 @@ fn own(tree: &Tree) -> String {
     let mut stack = vec![NodeId::ROOT];
     while let Some(n) = stack.pop() {
         let e = tree.expansion(n).filter(|e| !e.by_user);
-        let e = e.map(|e| (e.threshold, e.threshold.map(|_| e.queue), e.children.iter().filter(|&&c| !tree.by_user(c)).count()));
+        let e = e.map(|e| {
+            (e.threshold, e.threshold.map(|_| e.queue), e.children.iter().filter(|&&c| !tree.by_user(c)).count())
+        });
         out += &format!("{:?} {:?} {} {e:?}\n", tree.path(n), tree.turn(n), tree.samples(n));
         stack.extend(tree.own_children(n).into_iter().rev());
     }

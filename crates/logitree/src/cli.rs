@@ -1,7 +1,8 @@
 //! The command line, as it is typed.
 
 use crate::command::{
-    answers, bench, experiment, export, forks, generate, guide, lens, model, score, show, tree, verify,
+    answers, bench, experiment, export, forks, generate, guide, lens, model, report, score, serve, show, tree, verify,
+    view,
 };
 use crate::export::terminal_tree;
 use crate::terminal;
@@ -54,6 +55,12 @@ pub enum Command {
     Verify(verify::VerifyArgs),
     /// Show what is in a file: a run, or the notebook's tree or logprobs
     Show(show::ShowArgs),
+    /// The web app: text and tree as two views of one live run
+    Serve(serve::ServeArgs),
+    /// Look at files in the web app; no model is needed
+    View(view::ViewArgs),
+    /// Write a run with the web app as one HTML file
+    Report(report::ReportArgs),
     /// Write a run in another format
     Export(export::ExportArgs),
     /// Measure this machine and this model on it

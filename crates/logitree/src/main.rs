@@ -6,6 +6,7 @@ mod export;
 mod import;
 mod models;
 mod progress;
+mod server;
 mod setup;
 mod terminal;
 
@@ -29,6 +30,9 @@ fn main() -> ExitCode {
         Command::Run(args) => command::experiment::run(args),
         Command::Verify(args) => command::verify::run(args),
         Command::Show(args) => command::show::run(args),
+        Command::Serve(args) => command::serve::run(args),
+        Command::View(args) => command::view::run(args),
+        Command::Report(args) => command::report::run(args),
         Command::Export(args) => command::export::run(args),
         Command::Bench(args) => command::bench::run(args),
         Command::Model(args) => command::model::run(args),

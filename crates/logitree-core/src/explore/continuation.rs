@@ -73,9 +73,8 @@ impl<'s> Continuation<'s> {
         let own = &self.explorer.tree;
         let Some(e) = own.expansion(n) else { return };
         let at = self.nodes[n.index()];
-        let children = e.children.iter().filter_map(|&c| {
-            Some(TokenStats { id: own.token(c)?, logprob: own.logprob(c), rank: 0 })
-        });
+        let children =
+            e.children.iter().filter_map(|&c| Some(TokenStats { id: own.token(c)?, logprob: own.logprob(c), rank: 0 }));
         let children: Vec<TokenStats> = children.collect();
         if tree.expansion(at).is_some() {
             for c in &children {

@@ -7,12 +7,12 @@
 
 mod beam;
 mod best_first;
+mod continuation;
 mod dynamic;
 mod parameters;
 mod rules;
 mod sample;
 mod strategy;
-mod continuation;
 
 pub use beam::{Beam, BeamParameters};
 pub use best_first::{BestFirst, BestFirstParameters, Judge};

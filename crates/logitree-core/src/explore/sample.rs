@@ -80,7 +80,8 @@ impl Sample {
     fn draw(&self, path: &[TokenId], count: u32, d: &Distribution) -> Vec<(TokenStats, u32)> {
         let Some(logits) = &d.logits else { return Vec::new() };
         // The path's own stream: multiplying by a fixed odd factor at every step keeps neighbours' seeds apart.
-        let mix = |seed: u64, t: &TokenId| (seed ^ u64::from(t.0 + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        let mix =
+            |seed: u64, t: &TokenId| (seed ^ u64::from(t.0 + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
         let mut rng = StdRng::seed_from_u64(path.iter().fold(self.parameters.seed, mix));
         let uniforms: Vec<f64> = (0..count).map(|_| rng.random()).collect();
         let mut drawn: BTreeMap<TokenId, u32> = BTreeMap::new();

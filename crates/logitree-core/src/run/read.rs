@@ -181,9 +181,8 @@ impl RunReader {
     fn expandable(&self, e: &Expand) -> Result<(), ReadError> {
         if e.by.is_none() {
             self.open(e.node)?;
-            let is_taken_over = |n: NodeId| {
-                n.index() < self.tree.len() && self.tree.by_user(n) && self.tree.parent(n) == Some(e.node)
-            };
+            let is_taken_over =
+                |n: NodeId| n.index() < self.tree.len() && self.tree.by_user(n) && self.tree.parent(n) == Some(e.node);
             let distinct: HashSet<NodeId> = e.adopts.iter().map(|a| a.node).collect();
             if distinct.len() != e.adopts.len() || !distinct.into_iter().all(is_taken_over) {
                 return Err(self.error("`adopts` may only list children made by the user, each once"));
@@ -311,8 +310,9 @@ impl RunReader {
 
     fn complete(&mut self, pending: Pending) -> Result<(), ReadError> {
         self.check_kept(pending.expand.node, pending.children.iter().map(TokenStats::prob))?;
-        let Expand { node, threshold, queue, entropy, varentropy, exactness, top, watch, logsumexp, by, adopts, .. } =
-            pending.expand;
+        let Expand {
+            node, threshold, queue, entropy, varentropy, exactness, top, watch, logsumexp, by, adopts, ..
+        } = pending.expand;
         let stats = (1..).zip(top).map(|(rank, t)| TokenStats { id: t.id, logprob: t.logprob, rank });
         let distribution = Distribution {
             top: stats.collect(),

@@ -21,7 +21,8 @@ pub enum Record {
 }
 
 impl Record {
-    fn write(&mut self, events: &[Event]) -> Result<()> {
+    /// Appends events.
+    pub fn write(&mut self, events: &[Event]) -> Result<()> {
         let mut lines = Vec::new();
         for event in events {
             serde_json::to_writer(&mut lines, event)?;
@@ -35,10 +36,21 @@ impl Record {
         }
     }
 
-    fn flush(&mut self) -> Result<()> {
+    /// Makes what was written readable for others.
+    pub fn flush(&mut self) -> Result<()> {
         match self {
             Record::File(file, path) => file.flush().with_context(|| format!("cannot write {}", path.display())),
             Record::Stdout => Ok(stdout().lock().flush()?),
+        }
+    }
+
+    /// Bytes of the file, once flushed; 0 for standard output.
+    pub fn len(&self) -> Result<u64> {
+        match self {
+            Record::File(file, path) => {
+                Ok(file.get_ref().metadata().with_context(|| path.display().to_string())?.len())
+            }
+            Record::Stdout => Ok(0),
         }
     }
 
@@ -66,7 +78,8 @@ impl Limits {
         budgets.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.to_string(), v)).collect()
     }
 
-    fn end(&self, tree: &Tree, started: Instant) -> Option<EndReason> {
+    /// Why to end now, if there is a reason.
+    pub fn end(&self, tree: &Tree, started: Instant) -> Option<EndReason> {
         if terminal::interrupted() {
             Some(EndReason::Interrupted)
         } else if self.max_nodes.is_some_and(|n| tree.len() >= n) {
@@ -88,8 +101,8 @@ pub fn strategy_json(strategy: Strategy) -> Result<Map<String, Value>> {
 pub struct Job {
     pub header: Header,
     pub prompt: Vec<TokenId>,
-    tree: Tree,
-    policy: Box<dyn Policy>,
+    pub tree: Tree,
+    pub policy: Box<dyn Policy>,
     pub record: Record,
 }
 

@@ -21,8 +21,13 @@ pub enum Document {
 
 /// Reads any file that is known.
 pub fn open(path: &Path) -> Result<Document> {
-    let read = || -> Result<Document> {
-        let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+    let file = || -> Result<Document> { read(BufReader::with_capacity(1 << 16, File::open(path)?)) };
+    file().with_context(|| path.display().to_string())
+}
+
+/// Reads what any known file holds.
+pub fn read(mut file: impl BufRead) -> Result<Document> {
+    {
         let start = file.fill_buf()?;
         if start.is_empty() {
             bail!("the file is empty");
@@ -44,8 +49,7 @@ pub fn open(path: &Path) -> Result<Document> {
             return Ok(Document::Run(Box::new(tree_json::read(file)?)));
         }
         bail!("neither a run file, nor a tree in JSON, nor logprobs in JSON Lines");
-    };
-    read().with_context(|| path.display().to_string())
+    }
 }
 
 /// A file that must be a run (or can be read as one).

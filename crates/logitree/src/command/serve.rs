@@ -1,0 +1,108 @@
+//! `logitree serve`
+
+use crate::cli::ModelOptions;
+use crate::{models, server, setup, terminal};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "Examples:
+  logitree serve
+  logitree serve -m smollm2-135m --open
+  logitree serve --data-dir runs india.run.jsonl
+  logitree serve --host 0.0.0.0 --allow-remote
+
+The printed link holds a token: whoever has it can use the model. Runs are files in the data folder, and are still
+there the next time.";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ServeArgs {
+    /// Files to take in: run files, the notebook's tree JSON or logprobs JSONL
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelOptions,
+    #[command(flatten)]
+    pub listen: ListenOptions,
+    /// Folder of the runs [default: logitree/runs in the user's data folder]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Where to listen.
+#[derive(Args)]
+pub struct ListenOptions {
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
+    pub host: IpAddr,
+    /// Port; the next free one if it is taken [default: 7878]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Let other machines in, if they have the token
+    #[arg(long)]
+    pub allow_remote: bool,
+    /// Open the page in a browser
+    #[arg(long)]
+    pub open: bool,
+}
+
+impl ListenOptions {
+    /// Refuses what would open the server to others by accident.
+    pub fn check(&self) -> Result<()> {
+        if !self.host.is_loopback() && !self.allow_remote {
+            bail!("--host {} lets other machines in: add --allow-remote if that is what you want", self.host);
+        }
+        Ok(())
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port.unwrap_or(7878))
+    }
+
+    /// Prints the link, and opens it if asked to.
+    pub fn announce(&self, link: &str, ids: &[String]) {
+        let place = ids.first().map_or(String::new(), |id| format!("#run={id}"));
+        let link = format!("{link}{place}");
+        println!("{link}");
+        eprintln!("Ctrl-C ends it.");
+        if self.open
+            && let Err(e) = open::that(&link)
+        {
+            eprintln!("note: no browser could be opened: {e}");
+        }
+    }
+}
+
+/// Files with their names.
+pub fn read(files: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>> {
+    let read = |path: &PathBuf| {
+        let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+        let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+        Ok((name, bytes))
+    };
+    files.iter().map(read).collect()
+}
+
+pub fn run(args: ServeArgs) -> Result<()> {
+    args.listen.check()?;
+    let files = read(&args.files)?;
+    let data = match args.data_dir {
+        Some(dir) => dir,
+        None => models::data_dir()?.join("runs"),
+    };
+    terminal::catch_interrupts();
+    let loaded = setup::load(&args.model)?;
+    // Asked for at every new run: hashing the weights is better done before the first.
+    loaded.record()?;
+    eprintln!("{}, {}; runs are in {}", loaded.name, loaded.model.engine(), data.display());
+    let options = server::Options {
+        address: args.listen.address(),
+        any_port: true,
+        remote: args.listen.allow_remote,
+        data: &data,
+        loaded: Some(loaded),
+        files,
+    };
+    server::run(options, |link, ids| args.listen.announce(link, ids))
+}

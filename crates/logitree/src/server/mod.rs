@@ -1,0 +1,138 @@
+//! The web server: `logitree serve` and `logitree view`.
+
+mod api;
+mod assets;
+mod guard;
+mod problem;
+pub mod report;
+mod store;
+mod worker;
+
+use crate::setup::Loaded;
+use crate::terminal;
+use anyhow::{Context, Result};
+use api::App;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use guard::Guard;
+use problem::Problem;
+use rand::{RngExt, rngs::StdRng};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use worker::Shared;
+
+/// Largest request body but for files.
+const BODY: usize = 4 << 20;
+/// Largest file taken in.
+const FILE: usize = 100 << 20;
+/// Ports tried after the one asked for.
+const PORTS: u16 = 20;
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "logitree",
+    description = "What a language model could have said: runs, their trees and distributions. All requests need the token of the printed link, as its cookie or as a bearer token."
+))]
+struct Document;
+
+/// What a server is started with.
+pub struct Options<'a> {
+    pub address: SocketAddr,
+    /// Whether another port will do if this one is taken.
+    pub any_port: bool,
+    pub remote: bool,
+    pub data: &'a Path,
+    pub loaded: Option<Loaded>,
+    /// Files to take in, with their names.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+fn router(app: App, guard: Guard) -> axum::Router {
+    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(api::server))
+        .routes(routes!(api::tokenize))
+        .routes(routes!(api::list, api::start))
+        .routes(routes!(api::get, api::rename, api::delete))
+        .routes(routes!(api::resume))
+        .routes(routes!(api::pause))
+        .routes(routes!(api::stop))
+        .routes(routes!(api::duplicate))
+        .routes(routes!(api::expand))
+        .routes(routes!(api::distribution))
+        .routes(routes!(api::events))
+        .routes(routes!(api::content))
+        .routes(routes!(api::export))
+        .layer(DefaultBodyLimit::max(BODY))
+        .merge(OpenApiRouter::new().routes(routes!(api::import)).layer(DefaultBodyLimit::max(FILE)))
+        .split_for_parts();
+    let document = Arc::new(document);
+    router
+        .route("/api/v1/openapi.json", axum::routing::get(move || async move { axum::Json((*document).clone()) }))
+        .route(
+            "/api/{*rest}",
+            axum::routing::any(|| async { Problem::not_found("there is no such address in the API") }),
+        )
+        .fallback(assets::serve)
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "another method is needed here")
+        })
+        .with_state(app)
+        .layer(axum::middleware::from_fn_with_state(Arc::new(guard), guard::guard))
+}
+
+/// Serves until Ctrl-C. `ready` is told the link once the server answers, and the ids of the files taken in.
+pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<()> {
+    let store = store::Store::open(options.data)?;
+    let shared = Arc::new(Shared { store, loaded: options.loaded, ticket: 0.into(), limits: Default::default() });
+    let mut ids = Vec::new();
+    for (name, bytes) in &options.files {
+        ids.push(api::take_in(&shared, name, bytes).with_context(|| name.clone())?);
+    }
+    let (commands, receiver) = std::sync::mpsc::channel();
+    let engine = {
+        let shared = shared.clone();
+        std::thread::Builder::new().name("engine".into()).spawn(move || worker::work(&shared, receiver))?
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let served = runtime.block_on(async {
+        let (close, closing) = watch::channel(false);
+        let listener = bind(options.address, options.any_port).await?;
+        let address = listener.local_addr()?;
+        let mut random: StdRng = rand::make_rng();
+        let token: String = (0..32).map(|_| char::from(b"0123456789abcdef"[random.random_range(0..16usize)])).collect();
+        let link = format!("http://{address}/?token={token}");
+        let guard = Guard { token, address, remote: options.remote };
+        let router = router(App { shared, commands, closing }, guard);
+        ready(&link, &ids);
+        let ended = async move {
+            while !terminal::interrupted() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            close.send_replace(true);
+            // Streams end by themselves now.
+        };
+        axum::serve(listener, router).with_graceful_shutdown(ended).await.context("the server failed")
+    });
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    let worked = engine.join().map_err(|_| anyhow::anyhow!("the engine's thread failed"))?;
+    served.and(worked)
+}
+
+async fn bind(address: SocketAddr, any_port: bool) -> Result<TcpListener> {
+    let mut last = None;
+    for port in address.port()..=address.port().saturating_add(if any_port { PORTS } else { 0 }) {
+        match TcpListener::bind(SocketAddr::new(address.ip(), port)).await {
+            Ok(listener) => return Ok(listener),
+            Err(e) => last = Some(e),
+        }
+    }
+    let e = last.context("no port to try")?;
+    Err(e).with_context(|| format!("cannot listen on {address}: choose another with --port"))
+}
