@@ -56,7 +56,7 @@ export interface ExpandEvent {
   /** Asked for by the user, not by the strategy. */
   by?: 'user';
   /** Children that the user had made and the strategy takes over. */
-  adopts?: number[];
+  adopts?: { node: number; samples?: number }[];
 }
 
 export interface NodeEvent extends Token {

@@ -50,6 +50,7 @@ export class Run {
   readonly samples = i32();
   readonly firstChild = i32(NONE);
   readonly nextSibling = i32(NONE);
+  private readonly lastChild = i32(NONE);
   readonly children = i32();
   /** Of the step after the node; NaN where it was not expanded. */
   readonly entropy = f32();
@@ -103,7 +104,12 @@ export class Run {
         this.queue.set(n, event.queue);
         this.bound.set(n, event.exactness === 'lower_bound' ? 1 : 0);
         this.list(n, event.top);
-        for (const child of event.adopts ?? []) this.byUser.set(this.known(child), 0);
+        for (const { node, samples } of event.adopts ?? []) {
+          this.byUser.set(this.known(node), 0);
+          this.samples.set(node, samples ?? 0);
+          // The strategy will see for itself whether it ends here.
+          if (this.state.get(node) !== State.Expanded) this.state.set(node, State.Open);
+        }
         if (event.watch) this.watch.set(n, event.watch);
         this.pending = event.children;
         break;
@@ -113,7 +119,7 @@ export class Run {
         break;
       case 'stop': {
         const n = this.known(event.node);
-        const state = STOPS[event.reason];
+        const state = Object.hasOwn(STOPS, event.reason) ? STOPS[event.reason] : undefined;
         if (state === undefined) throw new FormatError(`unknown stop reason ${JSON.stringify(event.reason)}`);
         // The strategy's stop of a node that the user went on from changes nothing to be seen.
         if (this.state.get(n) !== State.Expanded) this.state.set(n, state);
@@ -167,6 +173,7 @@ export class Run {
     this.samples.push(samples);
     this.firstChild.push(NONE);
     this.nextSibling.push(NONE);
+    this.lastChild.push(NONE);
     this.children.push(0);
     this.entropy.push(Number.NaN);
     this.varentropy.push(Number.NaN);
@@ -181,8 +188,11 @@ export class Run {
 
   /** Siblings stand most likely first. */
   private link(parent: number, n: number): void {
-    let before = NONE;
-    let at = this.firstChild.get(parent);
+    // Most children come in this very order.
+    const last = this.lastChild.get(parent);
+    const follows = last !== NONE && this.logprob.get(last) >= this.logprob.get(n);
+    let before = follows ? last : NONE;
+    let at = follows ? NONE : this.firstChild.get(parent);
     while (at !== NONE && this.logprob.get(at) >= this.logprob.get(n)) {
       before = at;
       at = this.nextSibling.get(at);
@@ -190,6 +200,7 @@ export class Run {
     this.nextSibling.set(n, at);
     if (before === NONE) this.firstChild.set(parent, n);
     else this.nextSibling.set(before, n);
+    if (at === NONE) this.lastChild.set(parent, n);
     this.children.set(parent, this.children.get(parent) + 1);
   }
 

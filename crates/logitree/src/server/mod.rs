@@ -17,6 +17,7 @@ use axum::http::StatusCode;
 use guard::Guard;
 use problem::Problem;
 use rand::{RngExt, rngs::StdRng};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -105,8 +106,7 @@ pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<
         let (close, closing) = watch::channel(false);
         let listener = bind(options.address, options.any_port).await?;
         let address = listener.local_addr()?;
-        let mut random: StdRng = rand::make_rng();
-        let token: String = (0..32).map(|_| char::from(b"0123456789abcdef"[random.random_range(0..16usize)])).collect();
+        let token = token(options.data)?;
         let link = format!("http://{address}/?token={token}");
         let guard = Guard { token, address, remote: options.remote };
         let router = router(App { shared, commands, closing }, guard);
@@ -123,6 +123,26 @@ pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<
     runtime.shutdown_timeout(Duration::from_secs(2));
     let worked = engine.join().map_err(|_| anyhow::anyhow!("the engine's thread failed"))?;
     served.and(worked)
+}
+
+/// The data folder's token, made at first: a page that is open finds the server again after a restart.
+fn token(data: &Path) -> Result<String> {
+    let path = data.join("token");
+    if let Ok(known) = std::fs::read_to_string(&path)
+        && known.len() == 32
+        && known.bytes().all(|b| b.is_ascii_hexdigit())
+    {
+        return Ok(known);
+    }
+    let mut random: StdRng = rand::make_rng();
+    let token: String = (0..32).map(|_| char::from(b"0123456789abcdef"[random.random_range(0..16usize)])).collect();
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&path).with_context(|| path.display().to_string())?;
+    file.write_all(token.as_bytes()).with_context(|| path.display().to_string())?;
+    Ok(token)
 }
 
 async fn bind(address: SocketAddr, any_port: bool) -> Result<TcpListener> {

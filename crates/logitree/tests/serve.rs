@@ -1,0 +1,364 @@
+//! The server over real sockets: access, runs, events, clicks, kill -9.
+
+mod common;
+
+use common::{logitree, ok, workplace};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+struct Server {
+    child: Child,
+    address: String,
+    token: String,
+}
+
+/// A status, the headers and the body.
+type Answer = (u16, String, Vec<u8>);
+
+impl Server {
+    fn start(folder: &Path, args: &[&str]) -> Server {
+        let mut child = logitree(folder, &[&["serve", "-m", "model", "--data-dir", "runs"], args].concat())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut link = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut link).unwrap();
+        let rest = link.trim().strip_prefix("http://").unwrap_or_else(|| panic!("no link: {link:?}"));
+        let (address, token) = rest.split_once("/?token=").unwrap();
+        let token = token.split('#').next().unwrap();
+        Server { child, address: address.into(), token: token.into() }
+    }
+
+    /// A request as it is, with no more headers than these.
+    fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut socket = TcpStream::connect(&self.address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        socket.write_all((head + "\r\n").as_bytes()).unwrap();
+        // A server that refuses a body need not read it.
+        let _ = socket.write_all(body);
+        let mut answer = Vec::new();
+        let _ = socket.read_to_end(&mut answer);
+        let end = answer.windows(4).position(|w| w == b"\r\n\r\n").expect("a whole head");
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, head, answer[end + 4..].to_vec())
+    }
+
+    fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let bearer = format!("Bearer {}", self.token);
+        let mut headers = vec![("Host", self.address.as_str()), ("Authorization", bearer.as_str())];
+        let bytes = body.map(|b| b.to_string()).unwrap_or_default();
+        if !bytes.is_empty() {
+            headers.push(("Content-Type", "application/json"));
+        }
+        let (status, _, body) = self.raw(method, &format!("/api/v1{path}"), &headers, bytes.as_bytes());
+        (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let (status, value) = self.call("GET", path, None);
+        assert_eq!(status, 200, "{path}: {value}");
+        value
+    }
+
+    /// Starts a run and returns its id.
+    fn begin(&self, request: Value) -> String {
+        let (status, info) = self.call("POST", "/runs", Some(request));
+        assert_eq!(status, 201, "{info}");
+        info["id"].as_str().unwrap().into()
+    }
+
+    fn wait(&self, id: &str, what: impl Fn(&Value) -> bool) -> Value {
+        let started = Instant::now();
+        loop {
+            let info = self.get(&format!("/runs/{id}"));
+            if what(&info["status"]) {
+                return info;
+            }
+            assert!(started.elapsed() < Duration::from_secs(60), "{info}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Events from a byte on until the run's file was sent up to a length: its lines, as they came.
+    fn lines(&self, id: &str, from: u64, until: u64) -> String {
+        let mut socket = TcpStream::connect(&self.address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let head = format!(
+            "GET /api/v1/runs/{id}/events?from={from} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
+            self.address, self.token
+        );
+        socket.write_all(head.as_bytes()).unwrap();
+        let (mut lines, mut is_lines) = (String::new(), false);
+        for line in BufReader::new(socket).lines() {
+            let line = line.unwrap();
+            if let Some(name) = line.strip_prefix("event: ") {
+                is_lines = name == "lines";
+            } else if let Some(data) = line.strip_prefix("data: ").filter(|_| is_lines) {
+                lines += data;
+                lines.push('\n');
+                if from + lines.len() as u64 >= until {
+                    break;
+                }
+            }
+        }
+        lines
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn tree(max_depth: usize) -> Value {
+    json!({ "prompt": "hello", "parameters": { "max_depth": max_depth, "min_branch_threshold": 0.01,
+        "max_branch_threshold": 0.05, "max_completed_paths": 100_000 } })
+}
+
+fn is_over(status: &Value) -> bool {
+    status["state"] == "finished"
+}
+
+#[test]
+fn only_the_holder_of_the_token_gets_in() {
+    let w = workplace();
+    let s = Server::start(w.path(), &[]);
+    let host = ("Host", s.address.as_str());
+    let bearer = format!("Bearer {}", s.token);
+    let known = ("Authorization", bearer.as_str());
+    let status = |path: &str, headers: &[(&str, &str)]| s.raw("GET", path, headers, b"").0;
+    for path in ["/", "/app.js", "/api/v1/runs", "/api/v1/openapi.json", "/api/v1/nothing"] {
+        assert_eq!(status(path, &[host]), 401, "{path}");
+        assert_eq!(status(path, &[host, ("Authorization", "Bearer 0")]), 401, "{path}");
+    }
+    assert_eq!(status("/?token=0123456789abcdef0123456789abcdef", &[host]), 401);
+    assert_eq!(status("/api/v1/runs", &[host, known]), 200);
+    assert_eq!(status("/api/v1/runs", &[("Host", "evil.example"), known]), 421);
+    assert_eq!(status("/api/v1/runs", &[host, known, ("Origin", "http://evil.example")]), 403);
+    assert_eq!(status("/api/v1/runs", &[host, known, ("Origin", &format!("http://{}", s.address))]), 200);
+    // The link gives a cookie, which is enough from then on.
+    let (code, head, _) = s.raw("GET", &format!("/?token={}", s.token), &[host], b"");
+    assert_eq!(code, 303);
+    let cookie = head.lines().find_map(|l| l.strip_prefix("set-cookie: ")).unwrap();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+    let pair = cookie.split(';').next().unwrap();
+    assert_eq!(status("/api/v1/runs", &[host, ("Cookie", pair)]), 200);
+    for header in ["content-security-policy: default-src 'none'", "x-content-type-options: nosniff", "referrer-policy"] {
+        assert!(head.contains(header), "{head}");
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(w.path().join("runs/token")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "others can read the token");
+    }
+}
+
+#[test]
+fn other_machines_are_let_in_only_on_purpose() {
+    let w = workplace();
+    let text = common::fails(w.path(), &["serve", "-m", "model", "--host", "0.0.0.0"], 1);
+    assert!(text.contains("--allow-remote"), "{text}");
+}
+
+#[test]
+fn a_run_gives_the_same_tree_as_the_command_line_and_its_events_replay() {
+    let w = workplace();
+    let w = w.path();
+    let s = Server::start(w, &[]);
+    let id = s.begin(tree(7));
+    let length = s.wait(&id, is_over)["status"]["length"].as_u64().unwrap();
+    let file = std::fs::read_to_string(w.join(format!("runs/{id}.run.jsonl"))).unwrap();
+    assert_eq!(file.len() as u64, length);
+    assert_eq!(s.lines(&id, 0, length), file);
+    let middle = file.find("\n{\"type\":\"expand\"").unwrap() as u64 + 1;
+    assert_eq!(s.lines(&id, middle, length), file[middle as usize..]);
+    #[rustfmt::skip]
+    ok(w, &["tree", "hello", "-m", "model", "--max-depth=7", "--min-branch-threshold=0.01", "--max-branch-threshold=0.05",
+        "--max-completed-paths=100000", "-o", "cli.run.jsonl"]);
+    let export = |file: &str| ok(w, &["export", file, "--to", "csv"]);
+    assert_eq!(export(&format!("runs/{id}.run.jsonl")), export("cli.run.jsonl"));
+    for format in ["tree-json", "jsonl", "csv", "parquet", "dot", "text"] {
+        let (status, _) = s.call("GET", &format!("/runs/{id}/export/{format}"), None);
+        assert_eq!(status, 200, "{format}");
+    }
+}
+
+#[test]
+fn a_click_goes_on_where_the_model_did_not() {
+    let w = workplace();
+    let s = Server::start(w.path(), &[]);
+    let id = s.begin(tree(3));
+    s.wait(&id, is_over);
+    let page = s.get(&format!("/runs/{id}/nodes/1/distribution?limit=1000"));
+    let total: f64 = page["tokens"].as_array().unwrap().iter().map(|t| t["logprob"].as_f64().unwrap().exp()).sum();
+    assert!(page["total"].as_u64().unwrap() > 1000 || (total - 1.0).abs() < 1e-6, "{total}");
+    let unlikely = page["tokens"].as_array().unwrap().last().unwrap()["id"].as_u64().unwrap();
+    let before = s.get(&format!("/runs/{id}"))["status"]["nodes"].as_u64().unwrap();
+    let (status, made) =
+        s.call("POST", &format!("/runs/{id}/expand"), Some(json!({ "nodes": [1], "token": unlikely, "steps": 4 })));
+    assert_eq!((status, made["nodes"][0].as_u64()), (200, Some(before)), "{made}");
+    let info = s.wait(&id, |s| s["nodes"].as_u64() >= Some(before + 2));
+    assert_eq!(info["status"]["state"], "finished");
+    // The same click again makes nothing new.
+    let (_, again) =
+        s.call("POST", &format!("/runs/{id}/expand"), Some(json!({ "nodes": [1], "token": unlikely, "steps": 0 })));
+    assert_eq!(again["nodes"][0].as_u64(), Some(before));
+    // Every number of what was added holds on the model.
+    drop(s);
+    ok(w.path(), &["verify", &format!("runs/{id}.run.jsonl"), "-m", "model"]);
+}
+
+#[test]
+fn paused_runs_resume_and_clicks_between_do_not_change_the_strategys_tree() {
+    let w = workplace();
+    let w = w.path();
+    let s = Server::start(w, &[]);
+    let id = s.begin(tree(9));
+    s.wait(&id, |s| s["nodes"].as_u64() > Some(20));
+    let (status, _) = s.call("POST", &format!("/runs/{id}/pause"), None);
+    assert!(status == 200 || status == 409);
+    s.wait(&id, |s| s["state"] == "paused" || is_over(s));
+    let (status, text) = s.call("POST", &format!("/runs/{id}/expand"), Some(json!({ "nodes": [5, 9], "steps": 5 })));
+    assert_eq!(status, 200, "{text}");
+    s.call("POST", &format!("/runs/{id}/resume"), None);
+    s.wait(&id, is_over);
+    let reference = s.begin(tree(9));
+    s.wait(&reference, is_over);
+    let own = |id: &str| {
+        let text = std::fs::read_to_string(w.join(format!("runs/{id}.run.jsonl"))).unwrap();
+        let lines = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
+        let expanded = lines.filter(|l| l["type"] == "expand" && l["by"].is_null());
+        expanded.map(|l| (l["threshold"].clone(), l["queue"].clone(), l["entropy"].clone())).collect::<Vec<_>>()
+    };
+    assert!(own(&id) == own(&reference));
+}
+
+#[cfg(unix)]
+#[test]
+fn runs_survive_a_killed_server() {
+    let w = workplace();
+    let w = w.path();
+    let mut s = Server::start(w, &[]);
+    let id = s.begin(tree(11));
+    s.wait(&id, |s| s["nodes"].as_u64() > Some(50));
+    s.child.kill().unwrap();
+    s.child.wait().unwrap();
+    let token = s.token.clone();
+    let s = Server::start(w, &[]);
+    assert_eq!(s.token, token, "an open page finds the server again");
+    let info = s.get(&format!("/runs/{id}"));
+    assert_eq!(info["status"]["state"], "interrupted", "{info}");
+    assert_eq!(s.call("POST", &format!("/runs/{id}/resume"), None).0, 200);
+    s.wait(&id, is_over);
+    let whole = s.begin(tree(11));
+    s.wait(&whole, is_over);
+    let export = |id: &str| ok(w, &["export", &format!("runs/{id}.run.jsonl"), "--to", "csv"]);
+    assert!(export(&id) == export(&whole));
+}
+
+#[test]
+fn bad_requests_are_told_and_nothing_outside_the_folder_can_be_named() {
+    let w = workplace();
+    let s = Server::start(w.path(), &[]);
+    std::fs::write(w.path().join("secret.run.jsonl"), "secret").unwrap();
+    let id = s.begin(tree(2));
+    s.wait(&id, is_over);
+    let refused = |method: &str, path: &str, body: Option<Value>, code: u16| {
+        let (status, problem) = s.call(method, path, body);
+        assert_eq!(status, code, "{method} {path}: {problem}");
+        assert!(problem["detail"].as_str().is_some_and(|d| d.len() > 5), "{method} {path}: {problem}");
+    };
+    for name in ["../secret", "..%2Fsecret", "%2e%2e%2fsecret", "nothing", "a%00b"] {
+        refused("GET", &format!("/runs/{name}"), None, 404);
+        refused("GET", &format!("/runs/{name}/content"), None, 404);
+        refused("DELETE", &format!("/runs/{name}"), None, 404);
+    }
+    refused("POST", "/runs", Some(json!({ "prompt": "" })), 400);
+    refused("POST", "/runs", Some(json!({ "prompt": "x", "strategy": "luck" })), 400);
+    refused("POST", "/runs", Some(json!({ "prompt": "x", "parameters": { "max_dept": 3 } })), 400);
+    refused("POST", "/runs", Some(json!({ "prompt": "x", "parameters": { "max_depth": -3 } })), 400);
+    refused("POST", "/runs", Some(json!({ "prompt": "x", "parameters": { "min_branch_threshold": 2 } })), 400);
+    refused("POST", "/runs", Some(json!({ "prompt": "x", "max_nodes": 0 })), 400);
+    refused("POST", "/runs", Some(json!({ "prompt": "x", "watch": [""] })), 400);
+    refused("POST", "/runs", Some(json!({ "promt": "x" })), 422);
+    refused("POST", &format!("/runs/{id}/expand"), Some(json!({ "nodes": [] })), 400);
+    refused("POST", &format!("/runs/{id}/expand"), Some(json!({ "nodes": [99999] })), 400);
+    refused("POST", &format!("/runs/{id}/expand"), Some(json!({ "nodes": [0], "token": 4_000_000_000u32 })), 400);
+    refused("POST", &format!("/runs/{id}/pause"), None, 409);
+    refused("GET", &format!("/runs/{id}/events?from=999999999"), None, 400);
+    refused("GET", &format!("/runs/{id}/events?from=x"), None, 400);
+    refused("GET", &format!("/runs/{id}/nodes/x/distribution"), None, 400);
+    refused("GET", &format!("/runs/{id}/export/exe"), None, 404);
+    refused("PUT", "/runs", None, 405);
+    refused("PATCH", &format!("/runs/{id}"), Some(json!({ "name": " " })), 400);
+    refused("GET", "/nothing", None, 404);
+    for file in ["", "dear diary", "{\"type\":\"header\",\"format\":\"logitree-run\"", "{\"metadata\":"] {
+        let bearer = format!("Bearer {}", s.token);
+        let headers = [("Host", s.address.as_str()), ("Authorization", &bearer)];
+        let (status, _, body) = s.raw("POST", "/api/v1/import?name=bad", &headers, file.as_bytes());
+        assert_eq!(status, 422, "{file:?}: {}", String::from_utf8_lossy(&body));
+    }
+    // What was refused left nothing behind.
+    assert_eq!(s.get("/runs").as_array().unwrap().len(), 1);
+    let renamed = s.call("PATCH", &format!("/runs/{id}"), Some(json!({ "name": "<b>mine</b>" }))).1;
+    assert_eq!(renamed["name"], "<b>mine</b>");
+    let copy = s.call("POST", &format!("/runs/{id}/duplicate"), None).1["id"].as_str().unwrap().to_string();
+    assert_eq!(s.call("DELETE", &format!("/runs/{copy}"), None).0, 204);
+    refused("GET", &format!("/runs/{copy}"), None, 404);
+}
+
+#[test]
+fn the_document_describes_every_request() {
+    let w = workplace();
+    let s = Server::start(w.path(), &[]);
+    let document = s.get("/openapi.json");
+    let paths = document["paths"].as_object().unwrap();
+    let mut known: Vec<String> = paths
+        .iter()
+        .flat_map(|(p, methods)| methods.as_object().unwrap().keys().map(move |m| format!("{m} {p}")))
+        .collect();
+    known.sort();
+    expect(&known.join("\n"));
+    for (path, methods) in paths {
+        for (method, operation) in methods.as_object().unwrap() {
+            assert!(operation["responses"].as_object().is_some_and(|r| r.len() >= 2), "{method} {path}");
+        }
+    }
+}
+
+/// What there is, so that a change of the API is seen in review.
+fn expect(found: &str) {
+    let expected = "\
+delete /api/v1/runs/{id}
+get /api/v1/runs
+get /api/v1/runs/{id}
+get /api/v1/runs/{id}/content
+get /api/v1/runs/{id}/events
+get /api/v1/runs/{id}/export/{format}
+get /api/v1/runs/{id}/nodes/{node}/distribution
+get /api/v1/server
+patch /api/v1/runs/{id}
+post /api/v1/import
+post /api/v1/runs
+post /api/v1/runs/{id}/duplicate
+post /api/v1/runs/{id}/expand
+post /api/v1/runs/{id}/pause
+post /api/v1/runs/{id}/resume
+post /api/v1/runs/{id}/stop
+post /api/v1/tokenize";
+    assert_eq!(found, expected);
+}

@@ -1,0 +1,271 @@
+// The run as a ribbon: an icicle whose length is text and whose width is probability.
+// One box per merged segment, in typed arrays, parents before children, siblings side by side, most likely first.
+
+import { NONE, ROOT, type Run, State } from '../run';
+import type { Segment } from '../segments';
+
+/** `explored`: siblings share their parent's extent among themselves; `true`: what was not followed leaves a gap. */
+export type Shares = 'explored' | 'true';
+
+/** A prompt may be pages: its box is no longer than this. */
+export const PROMPT_CELLS = 28;
+/** Length of the hatched box of what was not followed: enough for "pruned 12.3 %". */
+export const REST_CELLS = 14;
+/** Room behind a leaf for the sign why it ends. */
+const SIGN_CELLS = 2;
+
+export interface RibbonLayout {
+  shares: Shares;
+  /** The first node of the box that takes the whole extent. */
+  zoom: number;
+  count: number;
+  first: Int32Array;
+  last: Int32Array;
+  parent: Int32Array;
+  level: Int32Array;
+  childStart: Int32Array;
+  childCount: Int32Array;
+  /** Along, in cells: a cell is the width of a character. */
+  x0: Float64Array;
+  x1: Float64Array;
+  /** The greatest x of the box and all that follows it. */
+  end: Float64Array;
+  /** Across, 0 … 1 of the zoomed box. */
+  y0: Float64Array;
+  y1: Float64Array;
+  /** Share of the parent's extent; 1 for the first box. */
+  share: Float64Array;
+  /** Of the box's own probability, what was pruned from its first token up to where it branches or ends. */
+  pruned: Float64Array;
+  /** Of the box's own probability, what nobody has looked at yet. */
+  open: Float64Array;
+  /** By node: where its text begins, and its box; NaN and NONE for nodes outside of the zoomed box. */
+  nodeX: Float64Array;
+  boxOf: Int32Array;
+}
+
+const isWide = (c: number): boolean =>
+  (c >= 0x1100 && c <= 0x115f) ||
+  (c >= 0x2e80 && c <= 0xa4cf) ||
+  (c >= 0xac00 && c <= 0xd7a3) ||
+  (c >= 0xf900 && c <= 0xfaff) ||
+  (c >= 0xfe30 && c <= 0xfe6f) ||
+  (c >= 0xff00 && c <= 0xff60) ||
+  (c >= 0x1f300 && c <= 0x1faff) ||
+  (c >= 0x20000 && c <= 0x3fffd);
+
+const COMBINING = /\p{M}|\u200d/u;
+
+/** Cells that a text takes in a font of equal widths; never none, or its box could not be seen. */
+export function cells(text: string): number {
+  let n = 0;
+  for (const c of text) {
+    const code = c.codePointAt(0)!;
+    if (code < 0x300) n++;
+    else if (!COMBINING.test(c)) n += isWide(code) ? 2 : 1;
+  }
+  return Math.max(1, n);
+}
+
+const CELLS = new WeakMap<Run, Map<number, number>>();
+
+function cellsOfToken(run: Run, id: number): number {
+  let known = CELLS.get(run);
+  if (!known) {
+    known = new Map();
+    CELLS.set(run, known);
+  }
+  let n = known.get(id);
+  if (n === undefined) {
+    n = cells(run.text(id));
+    known.set(id, n);
+  }
+  return n;
+}
+
+export const nodeCells = (run: Run, n: number): number =>
+  n === ROOT ? Math.min(PROMPT_CELLS, cells(run.header.prompt.text)) : cellsOfToken(run, run.token.get(n));
+
+/** The boxes of the segment that starts with node `zoom`, and of all that follows it. */
+export function layoutRibbon(run: Run, all: Segment[], zoom: number, shares: Shares): RibbonLayout {
+  const start = Math.max(
+    0,
+    all.findIndex((s) => s.first === zoom),
+  );
+  // Segments come level by level with siblings side by side, and so they do below any one of them.
+  const order = [start];
+  for (let i = 0; i < order.length; i++) for (const c of all[order[i]!]!.children) order.push(c);
+
+  const count = order.length;
+  const ints = () => new Int32Array(count);
+  const floats = () => new Float64Array(count);
+  const l: RibbonLayout = {
+    shares,
+    zoom: all[start]!.first,
+    count,
+    first: ints(),
+    last: ints(),
+    parent: ints(),
+    level: ints(),
+    childStart: ints(),
+    childCount: ints(),
+    x0: floats(),
+    x1: floats(),
+    end: floats(),
+    y0: floats(),
+    y1: floats(),
+    share: floats(),
+    pruned: floats(),
+    open: floats(),
+    nodeX: new Float64Array(run.size).fill(Number.NaN),
+    boxOf: new Int32Array(run.size).fill(NONE),
+  };
+  l.parent[0] = NONE;
+  l.y1[0] = 1;
+  l.share[0] = 1;
+  let next = 1;
+  for (let i = 0; i < count; i++) {
+    const s = all[order[i]!]!;
+    l.first[i] = s.first;
+    l.last[i] = s.last;
+    l.childStart[i] = next;
+    l.childCount[i] = s.children.length;
+    for (const c of s.children) {
+      l.first[next] = all[c]!.first;
+      l.parent[next] = i;
+      l.level[next] = l.level[i]! + 1;
+      next++;
+    }
+    along(run, l, i);
+    across(run, l, i);
+  }
+  for (let i = count - 1; i >= 0; i--) {
+    const rest = shares === 'true' && l.pruned[i]! + l.open[i]! > 0 ? REST_CELLS : 0;
+    l.end[i] = Math.max(l.end[i]!, l.x1[i]! + (l.childCount[i] === 0 ? Math.max(rest, SIGN_CELLS) : rest));
+    const p = l.parent[i]!;
+    if (p !== NONE) l.end[p] = Math.max(l.end[p]!, l.end[i]!);
+  }
+  return l;
+}
+
+/** Places the tokens of a box one after another. */
+function along(run: Run, l: RibbonLayout, i: number): void {
+  const p = l.parent[i]!;
+  let x = p === NONE ? 0 : l.x1[p]!;
+  l.x0[i] = x;
+  for (let n = l.first[i]!; ; n = run.firstChild.get(n)) {
+    l.nodeX[n] = x;
+    l.boxOf[n] = i;
+    x += nodeCells(run, n);
+    if (n === l.last[i]) break;
+  }
+  l.x1[i] = x;
+}
+
+/** Divides the extent of a box among its children, and says what is not theirs. */
+function across(run: Run, l: RibbonLayout, i: number): void {
+  const base = run.pathLogprob.get(l.first[i]!);
+  const [from, n] = [l.childStart[i]!, l.childCount[i]!];
+  if (n === 0) {
+    const reached = Math.min(1, Math.exp(run.pathLogprob.get(l.last[i]!) - base));
+    const state = run.state.get(l.last[i]!);
+    const lost = state === State.Expanded || state === State.Pruned;
+    l.open[i] = lost || state === State.EndToken ? 0 : reached;
+    l.pruned[i] = lost ? 1 : 1 - reached;
+    return;
+  }
+  let kept = 0;
+  for (let c = from; c < from + n; c++) {
+    l.share[c] = Math.exp(run.pathLogprob.get(l.first[c]!) - base);
+    kept += l.share[c]!;
+  }
+  l.pruned[i] = Math.max(0, 1 - kept);
+  if (l.shares === 'explored') {
+    // Of a very unlikely box nothing would be left to divide by: among themselves, siblings compare with the first.
+    const best = run.logprob.get(l.first[from]!);
+    kept = 0;
+    for (let c = from; c < from + n; c++) {
+      l.share[c] = Math.exp(run.logprob.get(l.first[c]!) - best);
+      kept += l.share[c]!;
+    }
+  }
+  // Probabilities rounded up may add to more than 1.
+  const scale = l.shares === 'explored' ? 1 / kept : 1 / Math.max(1, kept);
+  const [top, bottom] = [l.y0[i]!, l.y1[i]!];
+  let sum = 0;
+  let y = top;
+  for (let c = from; c < from + n; c++) {
+    l.share[c] = l.share[c]! * scale;
+    sum += l.share[c]!;
+    l.y0[c] = y;
+    y = Math.max(y, Math.min(bottom, top + (bottom - top) * sum));
+    l.y1[c] = y;
+  }
+  if (l.shares === 'explored') l.y1[from + n - 1] = bottom;
+}
+
+export type Part = 'box' | 'open' | 'pruned';
+
+export interface Hit {
+  index: number;
+  part: Part;
+}
+
+/** The hatched boxes behind a box, top to bottom; none where siblings fill their parent. */
+export function rests(l: RibbonLayout, i: number): { part: Part; y0: number; y1: number; share: number }[] {
+  if (l.shares === 'explored') return [];
+  const [y0, y1] = [l.y0[i]!, l.y1[i]!];
+  const [open, pruned] = [l.open[i]!, l.pruned[i]!];
+  const edge = Math.max(y0, y1 - (y1 - y0) * pruned);
+  const out: { part: Part; y0: number; y1: number; share: number }[] = [];
+  if (open > 0) out.push({ part: 'open', y0: Math.max(y0, edge - (y1 - y0) * open), y1: edge, share: open });
+  if (pruned > 0) out.push({ part: 'pruned', y0: edge, y1, share: pruned });
+  return out;
+}
+
+/** What is at a point. Boxes less high than `least` are not told from what follows them. */
+export function hit(l: RibbonLayout, x: number, y: number, least = 0): Hit | null {
+  if (x < 0 || y < 0 || y >= 1) return null;
+  let i = 0;
+  for (;;) {
+    if (x >= l.end[i]!) return null;
+    if (x < l.x1[i]! || l.y1[i]! - l.y0[i]! < least) return { index: i, part: 'box' };
+    let [a, b] = [l.childStart[i]!, l.childStart[i]! + l.childCount[i]!];
+    const stop = b;
+    // The first child that ends below the point.
+    while (a < b) {
+      const mid = (a + b) >>> 1;
+      if (l.y1[mid]! > y) b = mid;
+      else a = mid + 1;
+    }
+    if (a === stop) {
+      if (x >= l.x1[i]! + REST_CELLS) return null;
+      const rest = rests(l, i).find((r) => y >= r.y0 && y < r.y1);
+      return rest ? { index: i, part: rest.part } : null;
+    }
+    i = a;
+  }
+}
+
+/** The node of a box whose text is at x. */
+export function nodeAt(run: Run, l: RibbonLayout, i: number, x: number): number {
+  let n = l.first[i]!;
+  while (n !== l.last[i]) {
+    const after = run.firstChild.get(n);
+    if (l.nodeX[after]! > x) break;
+    n = after;
+  }
+  return n;
+}
+
+/** All boxes, each before what follows it. */
+export function preorder(l: RibbonLayout): number[] {
+  const out: number[] = [];
+  const stack = [0];
+  while (stack.length > 0) {
+    const i = stack.pop()!;
+    out.push(i);
+    for (let c = l.childStart[i]! + l.childCount[i]! - 1; c >= l.childStart[i]!; c--) stack.push(c);
+  }
+  return out;
+}

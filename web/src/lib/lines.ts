@@ -1,0 +1,253 @@
+// Lines of a run file, fed in chunks as they come: from a file, or from a server while the model explores.
+
+import type { ExpandEvent, Header, NodeEvent, RunEvent, Token, TopToken } from './format';
+import { FormatError, NONE, Run, State } from './run';
+
+/** Exact arithmetic gives at most 0; other writers may round. */
+const ROUNDING = 1e-6;
+
+const STOP_REASONS = new Set<unknown>(['end_token', 'max_depth', 'pruned', 'decided']);
+
+type Json = Record<string, unknown>;
+
+const isObject = (x: unknown): x is Json => typeof x === 'object' && x !== null && !Array.isArray(x);
+const isCount = (x: unknown): x is number => Number.isSafeInteger(x) && (x as number) >= 0;
+/** Ids and numbers of nodes are kept in 32 bits. */
+const isIndex = (x: unknown): x is number => isCount(x) && x < 2 ** 31;
+
+/** A JSON object's value, or what is wrong with it. */
+export function parseObject(line: string): Json {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (e) {
+    throw new FormatError(`not valid JSON: ${(e as Error).message}`);
+  }
+  if (!isObject(value)) throw new FormatError('not a JSON object');
+  return value;
+}
+
+function checkToken(x: unknown, what: string): void {
+  const t = x as Token;
+  if (!isObject(x) || !isIndex(t.id) || typeof t.text !== 'string')
+    throw new FormatError(`${what} needs \`id\` and \`text\``);
+  if (t.bytes === undefined || t.bytes === null) return;
+  if (!Array.isArray(t.bytes) || !t.bytes.every((b) => isCount(b) && b < 256))
+    throw new FormatError(`\`bytes\` of ${what} is not a list of bytes`);
+}
+
+function checkLogprob(x: unknown, what: string): void {
+  const { logprob } = x as TopToken;
+  // JSON.parse reads a number that is too large as infinite.
+  if (typeof logprob !== 'number' || !Number.isFinite(logprob) || logprob > ROUNDING)
+    throw new FormatError(`\`logprob\` of ${what} is ${JSON.stringify(logprob) ?? 'missing'}, not a log probability`);
+}
+
+function checkHeader(line: Json): void {
+  const h = line as unknown as Header;
+  if (h.format !== 'logitree-run') throw new FormatError('`format` is not "logitree-run"');
+  if (!isCount(h.version)) throw new FormatError('`version` of the header is missing');
+  // A newer version may have all the rest otherwise: the run says so.
+  if (h.version > 1) return;
+  for (const name of ['model', 'prompt', 'parameters'] as const)
+    if (!isObject(h[name])) throw new FormatError(`\`${name}\` of the header is missing`);
+  for (const name of ['engine', 'strategy', 'created', 'logitree'] as const)
+    if (typeof h[name] !== 'string') throw new FormatError(`\`${name}\` of the header is missing`);
+  if (typeof h.model.name !== 'string') throw new FormatError('`model.name` of the header is missing');
+  if (!Array.isArray(h.model.end_tokens)) throw new FormatError('`model.end_tokens` of the header is missing');
+  if (typeof h.prompt.text !== 'string') throw new FormatError('`prompt.text` of the header is missing');
+  if (!Array.isArray(h.prompt.tokens)) throw new FormatError('`prompt.tokens` of the header is missing');
+  for (const t of h.prompt.tokens) checkToken(t, 'a token of the prompt');
+  if (h.watch === undefined) return;
+  if (!Array.isArray(h.watch)) throw new FormatError('`watch` of the header is not a list');
+  for (const w of h.watch) {
+    if (!isObject(w) || typeof w.text !== 'string' || !Array.isArray(w.tokens))
+      throw new FormatError('an entry of `watch` needs `text` and `tokens`');
+    for (const t of w.tokens) checkToken(t, 'a token of `watch`');
+  }
+}
+
+function checkExpand(line: Json): void {
+  const e = line as unknown as ExpandEvent;
+  if (!isCount(e.children)) throw new FormatError('`expand` without `children`');
+  if (!isCount(e.queue)) throw new FormatError('`expand` without `queue`');
+  for (const name of ['entropy', 'varentropy'] as const)
+    if (!Number.isFinite(e[name])) throw new FormatError(`\`${name}\` must be a finite number`);
+  if (e.threshold !== undefined && e.threshold !== null && !Number.isFinite(e.threshold))
+    throw new FormatError('`threshold` is not a number');
+  if (!Array.isArray(e.top)) throw new FormatError('`expand` without `top`');
+  for (const t of e.top) {
+    checkToken(t, 'a token of `top`');
+    checkLogprob(t, `token ${t.id}`);
+  }
+  for (const name of ['adopts', 'watch'] as const) {
+    const list = e[name];
+    if (list !== undefined && !(Array.isArray(list) && list.every(isObject)))
+      throw new FormatError(`\`${name}\` is not a list of objects`);
+  }
+}
+
+/** An event whose own fields are as they should be; whether it fits the run so far, the run says. */
+function checkEvent(line: Json): RunEvent {
+  switch (line.type) {
+    case 'expand':
+      checkExpand(line);
+      break;
+    case 'node':
+      checkToken(line, 'a `node`');
+      checkLogprob(line, `token ${line.id}`);
+      break;
+    case 'stop':
+      if (!STOP_REASONS.has(line.reason)) throw new FormatError(`unknown stop reason ${JSON.stringify(line.reason)}`);
+      break;
+    case 'end':
+      if (typeof line.reason !== 'string' || !isObject(line.mass))
+        throw new FormatError('`end` needs `reason` and `mass`');
+      break;
+  }
+  return line as unknown as RunEvent;
+}
+
+/** An `expand` and those of its nodes that have come. */
+interface Group {
+  expand: ExpandEvent;
+  line: number;
+  nodes: NodeEvent[];
+  tokens: Set<number>;
+}
+
+/**
+ * Makes a run of text. An `expand` changes the run only when all of its nodes have come, so a file that ends in between, and a
+ * view that looks in between, see a run without it. A bad line throws a FormatError that begins with its number.
+ */
+export class RunLines {
+  run: Run | null;
+  /** Lines taken. */
+  line = 0;
+  /** Pieces of a last line that is not whole yet: joined only once, since a line may come in thousands of them. */
+  private rest: string[] = [];
+  private group: Group | null = null;
+
+  constructor(run: Run | null = null) {
+    this.run = run;
+  }
+
+  /** Takes text cut anywhere. */
+  feed(text: string): void {
+    let start = 0;
+    for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', start)) {
+      this.rest.push(text.slice(start, at));
+      const line = this.rest.join('');
+      this.rest = [];
+      start = at + 1;
+      this.take(line);
+    }
+    if (start < text.length) this.rest.push(text.slice(start));
+  }
+
+  /** Nothing more comes. What was cut in between is not an error, as long as there is a header. */
+  finish(): void {
+    const line = this.rest.join('');
+    this.rest = [];
+    if (line.trim() !== '' && isWhole(line)) this.take(line);
+    this.group = null;
+    if (!this.run) throw new FormatError('line 1: the file was cut within its header');
+  }
+
+  private take(line: string): void {
+    this.line++;
+    if (line.trim() === '') return;
+    try {
+      this.event(parseObject(line));
+    } catch (e) {
+      if (!(e instanceof FormatError)) throw e;
+      throw e instanceof Placed ? e : new Placed(`line ${this.line}: ${e.message}`);
+    }
+  }
+
+  private event(line: Json): void {
+    if (!this.run) {
+      if (line.type !== 'header') throw new FormatError('the file does not begin with a header');
+      checkHeader(line);
+      this.run = new Run(line as unknown as Header);
+      return;
+    }
+    const event = checkEvent(line);
+    if (this.group) this.member(this.group, event, this.run);
+    else if (event.type === 'expand') this.begin(event, this.run);
+    else if (event.type === 'node') this.graft(event, this.run);
+    else this.run.feed(event);
+  }
+
+  private begin(expand: ExpandEvent, run: Run): void {
+    const n = expand.node;
+    if (!isIndex(n) || n >= run.size) throw new FormatError(`node ${n} does not exist yet`);
+    for (const a of expand.adopts ?? [])
+      if (!isIndex(a.node) || a.node >= run.size)
+        throw new FormatError(`\`adopts\`: node ${a.node} does not exist yet`);
+    const [watch, wanted] = [expand.watch ?? [], run.header.watch?.length ?? 0];
+    if (watch.length !== wanted)
+      throw new FormatError(`\`watch\` must have one entry for each of the ${wanted} strings of the header`);
+    for (const w of watch) {
+      // JSON has no infinite numbers: null is the log of 0.
+      w.logprob ??= Number.NEGATIVE_INFINITY;
+      if (typeof w.logprob !== 'number' || w.logprob > ROUNDING)
+        throw new FormatError('`watch` needs log probabilities');
+    }
+    this.group = { expand, line: this.line, nodes: [], tokens: new Set() };
+    if (expand.children === 0) this.apply(this.group, run);
+  }
+
+  private member(group: Group, event: RunEvent, run: Run): void {
+    const { expand, nodes, tokens } = group;
+    if (event.type !== 'node') {
+      const missing = expand.children - nodes.length;
+      throw new FormatError(`${missing} \`node\` lines of the last \`expand\` are missing`);
+    }
+    const expected = run.size + nodes.length;
+    if (event.node !== expected) throw new FormatError(`node ${event.node} where node ${expected} should be`);
+    if (event.parent !== expand.node)
+      throw new FormatError(`the parent of node ${expected} is ${event.parent}, not ${expand.node}`);
+    if (tokens.has(event.id) || run.childWith(expand.node, event.id) !== NONE) throw twice(event);
+    tokens.add(event.id);
+    nodes.push(event);
+    if (nodes.length === expand.children) this.apply(group, run);
+  }
+
+  private apply(group: Group, run: Run): void {
+    this.group = null;
+    try {
+      run.feed(group.expand);
+      for (const n of group.nodes) run.feed(n);
+    } catch (e) {
+      // Found out at the last of its lines, but it is the first that is wrong.
+      if (e instanceof FormatError) throw new Placed(`line ${group.line}: ${e.message}`);
+      throw e;
+    }
+  }
+
+  /** A node that the user added to an expanded one. */
+  private graft(event: NodeEvent, run: Run): void {
+    if (event.by !== 'user') throw new FormatError(`node ${event.node} belongs to no \`expand\``);
+    const { parent } = event;
+    if (!isIndex(parent) || parent >= run.size || run.state.get(parent) !== State.Expanded)
+      throw new FormatError(`the parent of node ${event.node} is not an expanded node`);
+    if (run.childWith(parent, event.id) !== NONE) throw twice(event);
+    run.feed(event);
+  }
+}
+
+/** An error that already says where. */
+class Placed extends FormatError {}
+
+const twice = (e: NodeEvent): FormatError =>
+  new FormatError(`token ${e.id} comes twice among the children of node ${e.parent}`);
+
+function isWhole(line: string): boolean {
+  try {
+    JSON.parse(line);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,115 @@
+// The server's API, as far as the pages use it.
+
+export interface Status {
+  state: 'queued' | 'running' | 'paused' | 'interrupted' | 'finished' | 'failed' | 'imported';
+  nodes: number;
+  completed: number;
+  queue: number;
+  threshold: number | null;
+  rate: number;
+  message: string | null;
+  length: number;
+}
+
+export interface Info {
+  id: string;
+  name: string;
+  kind: 'run' | 'records';
+  prompt: string;
+  model: string;
+  strategy: string;
+  created: string;
+  max_nodes: number | null;
+  status: Status;
+}
+
+export interface ServerInfo {
+  version: string;
+  model: {
+    name: string;
+    architecture: string;
+    dtype: string;
+    vocab: number;
+    context: number;
+    engine: string;
+    chat: boolean;
+  } | null;
+  strategies: Record<string, Record<string, unknown>>;
+}
+
+export interface NewRun {
+  prompt: string;
+  chat?: boolean;
+  system?: string;
+  strategy?: string;
+  parameters?: Record<string, unknown>;
+  max_nodes?: number;
+  max_seconds?: number;
+  watch?: string[];
+}
+
+export interface RankedToken {
+  id: number;
+  text: string;
+  logprob: number;
+  rank: number;
+}
+
+/** What the server said was wrong. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+async function call(method: string, path: string, body?: unknown): Promise<Response> {
+  const init: RequestInit = { method };
+  if (body instanceof Blob) init.body = body;
+  else if (body !== undefined) {
+    init.body = JSON.stringify(body);
+    init.headers = { 'content-type': 'application/json' };
+  }
+  let response: Response;
+  try {
+    response = await fetch(`/api/v1${path}`, init);
+  } catch {
+    throw new ApiError(0, 'the server cannot be reached: is it running?');
+  }
+  if (response.ok) return response;
+  const problem = (await response.json().catch(() => ({}))) as { detail?: string };
+  throw new ApiError(response.status, problem.detail ?? response.statusText);
+}
+
+const json = async <T>(method: string, path: string, body?: unknown): Promise<T> =>
+  (await call(method, path, body)).json() as Promise<T>;
+const at = (id: string) => `/runs/${encodeURIComponent(id)}`;
+
+export const server = () => json<ServerInfo>('GET', '/server');
+export const tokenize = (prompt: string, chat: boolean, system?: string) =>
+  json<{ id: number; text: string; special: boolean }[]>('POST', '/tokenize', {
+    prompt,
+    chat,
+    ...(system ? { system } : {}),
+  });
+export const list = () => json<Info[]>('GET', '/runs');
+export const start = (run: NewRun) => json<Info>('POST', '/runs', run);
+export const info = (id: string) => json<Info>('GET', at(id));
+export const rename = (id: string, name: string) => json<Info>('PATCH', at(id), { name });
+export const remove = (id: string) => call('DELETE', at(id));
+export const act = (id: string, action: 'pause' | 'resume' | 'stop' | 'duplicate') =>
+  json<Info>('POST', `${at(id)}/${action}`);
+export const expand = (id: string, what: { nodes: number[]; token?: number; steps?: number; max_nodes?: number }) =>
+  json<{ nodes: number[] }>('POST', `${at(id)}/expand`, what);
+export const distribution = (id: string, node: number, search: string, offset: number) =>
+  json<{ tokens: RankedToken[]; total: number; entropy: number }>(
+    'GET',
+    `${at(id)}/nodes/${node}/distribution?offset=${offset}&limit=50&search=${encodeURIComponent(search)}`,
+  );
+export const content = async (id: string) => (await call('GET', `${at(id)}/content`)).text();
+export const take = (name: string, file: Blob) => json<Info>('POST', `/import?name=${encodeURIComponent(name)}`, file);
+export const eventsOf = (id: string, from: number) => `/api/v1${at(id)}/events?from=${from}`;
+export const exportOf = (id: string, format: string) => `/api/v1${at(id)}/export/${format}`;
+export const contentOf = (id: string) => `/api/v1${at(id)}/content`;

@@ -1,0 +1,238 @@
+// The page: runs on the left, the path above everything, text and tree side by side.
+
+import { useSignal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
+import { count, percent } from '../lib/numbers';
+import { ROOT } from '../lib/run';
+import { readFile } from '../state/files';
+import * as live from '../state/live';
+import { current, leaf, open, path, revision, runDocument, VIEWS, view } from '../state/store';
+import { say } from '../state/toasts';
+import { CurvesView } from './Curves';
+import { InspectorView } from './Inspector';
+import { NewRun } from './NewRun';
+import { OutlineView } from './Outline';
+import { PathsView } from './Paths';
+import { RecordsView } from './Records';
+import { RibbonView } from './Ribbon';
+import { Runs } from './Runs';
+import { TextView } from './Text';
+import { Toasts } from './Toasts';
+import { TreeView } from './Tree';
+
+const NAMES = { outline: 'Outline', tree: 'Tree', ribbon: 'Ribbon', curves: 'Curves', paths: 'Paths' } as const;
+
+export function App() {
+  const reading = useSignal<{ name: string; part: number } | null>(null);
+  const creating = useSignal(false);
+
+  const readAll = async (files: Iterable<File>) => {
+    // One after the other: a bad one is told and does not disturb the rest.
+    for (const file of files) {
+      try {
+        open(
+          await readFile(file, (part) => {
+            reading.value = { name: file.name, part };
+          }),
+        );
+      } catch (e) {
+        say(`${file.name}: ${(e as Error).message}`, 'bad');
+      }
+    }
+    reading.value = null;
+  };
+
+  useEffect(() => {
+    const over = (e: DragEvent) => e.preventDefault();
+    const drop = (e: DragEvent) => {
+      e.preventDefault();
+      readAll(e.dataTransfer?.files ?? []);
+    };
+    addEventListener('dragover', over);
+    addEventListener('drop', drop);
+    return () => {
+      removeEventListener('dragover', over);
+      removeEventListener('drop', drop);
+    };
+  }, []);
+
+  const document = current.value;
+  const canStart = live.server.value?.model != null;
+  return (
+    <div class="app">
+      <header class="bar">
+        <h1>logitree</h1>
+        {canStart && (
+          <button
+            type="button"
+            class="primary"
+            onClick={() => (creating.value = !creating.value)}
+            aria-expanded={creating.value}
+          >
+            New run
+          </button>
+        )}
+        <label class="button">
+          Open files
+          <input
+            type="file"
+            multiple
+            class="hidden-input"
+            onChange={(e) => {
+              const input = e.currentTarget;
+              readAll([...(input.files ?? [])]).then(() => {
+                input.value = '';
+              });
+            }}
+          />
+        </label>
+        <RunStatus />
+      </header>
+      {reading.value && (
+        <progress class="reading" max={1} value={reading.value.part} aria-label={`Reading ${reading.value.name}`} />
+      )}
+      <nav class="side" aria-label="Runs and files">
+        <Runs />
+      </nav>
+      <main class="main">
+        {creating.value && <NewRun done={() => (creating.value = false)} />}
+        {!document && !creating.value && <Welcome canStart={canStart} />}
+        {document?.kind === 'records' && <RecordsView key={document.key} document={document} />}
+        {document?.kind === 'run' && <Workspace key={document.key} />}
+      </main>
+      <Toasts />
+    </div>
+  );
+}
+
+function Welcome({ canStart }: { canStart: boolean }) {
+  return (
+    <section class="welcome">
+      <h2>What could the model have said?</h2>
+      <p>
+        {canStart ? 'Start a run with “New run”, or drop' : 'Drop'} files anywhere: run files, tree JSON, or logprobs
+        JSON Lines.
+      </p>
+    </section>
+  );
+}
+
+function Workspace() {
+  const canGoOn = live.canGoOn();
+  const actions = canGoOn
+    ? { onContinue: live.goOnFrom, onExpandFrontier: live.expandFrontier, onExplore: live.exploreFrom }
+    : {};
+  const choose = (parent: number, token: number) => void live.choose(parent, token);
+  return (
+    <div class="workspace">
+      <Strip />
+      <section class="pane text-pane" aria-label="Text">
+        <TextView onChoose={choose} live={canGoOn} />
+      </section>
+      <section class="pane inspector-pane" aria-label="Step">
+        <InspectorView onChoose={choose} live={canGoOn} {...(canGoOn ? { vocabulary: live.vocabulary } : {})} />
+      </section>
+      <section class="pane view-pane" aria-label={NAMES[view.value]}>
+        <div class="tabs" role="tablist" aria-label="Views">
+          {VIEWS.map((v) => (
+            <button
+              type="button"
+              key={v}
+              role="tab"
+              id={`tab-${v}`}
+              aria-selected={view.value === v}
+              tabIndex={view.value === v ? 0 : -1}
+              onClick={() => {
+                view.value = v;
+              }}
+              onKeyDown={(e) => {
+                const step = { ArrowRight: 1, ArrowLeft: -1 }[e.key];
+                if (!step) return;
+                const next = VIEWS[(VIEWS.indexOf(v) + step + VIEWS.length) % VIEWS.length]!;
+                view.value = next;
+                globalThis.document.getElementById(`tab-${next}`)?.focus();
+              }}
+            >
+              {NAMES[v]}
+            </button>
+          ))}
+        </div>
+        <div class="view" role="tabpanel" aria-labelledby={`tab-${view.value}`}>
+          {view.value === 'outline' && <OutlineView />}
+          {view.value === 'tree' && <TreeView {...actions} />}
+          {view.value === 'ribbon' && <RibbonView />}
+          {view.value === 'curves' && <CurvesView />}
+          {view.value === 'paths' && <PathsView />}
+        </div>
+      </section>
+    </div>
+  );
+}
+
+/** The path as one line, and where the run's probability went. */
+function Strip() {
+  revision.value;
+  const run = runDocument.value?.run;
+  if (!run) return null;
+  const mass = run.accounting();
+  const ended = path.value.length;
+  const text = run.header.prompt.text + (leaf.value === ROOT ? '' : run.pathText(leaf.value));
+  return (
+    <div class="strip">
+      <p class="strip-path" title={text}>
+        {text.replace(/\s+/g, ' ')}
+      </p>
+      <p class="strip-mass">
+        finished {percent(mass.finished)} · frontier {percent(mass.frontier)} · pruned {percent(mass.pruned)} ·{' '}
+        {count(run.size, 'node')} · path of {count(ended, 'token')}
+      </p>
+    </div>
+  );
+}
+
+const STATES = {
+  queued: 'waits its turn',
+  running: 'running',
+  paused: 'paused',
+  interrupted: 'interrupted',
+  finished: 'finished',
+  failed: 'failed',
+  imported: 'a file',
+} as const;
+
+function RunStatus() {
+  const id = runDocument.value?.live?.id;
+  const s = live.status.value;
+  if (!id || !s) return null;
+  const going = s.state === 'running' || s.state === 'queued';
+  const most = live.runs.value.find((r) => r.id === id)?.max_nodes;
+  const eta =
+    s.state === 'running' && most && s.rate > 0 ? ` · ${Math.ceil(Math.max(0, most - s.nodes) / s.rate)} s to go` : '';
+  return (
+    <div class="status">
+      <span role="status">
+        {STATES[s.state]}
+        {s.state === 'running' && ` · ${s.rate.toFixed(0)} nodes/s · ${s.queue} open${eta}`}
+        {s.message && ` · ${s.message}`}
+      </span>
+      {live.connection.value === 'lost' && (
+        <span class="lost" role="alert">
+          The server does not answer; what came is kept. Trying again…
+        </span>
+      )}
+      {going && (
+        <button type="button" onClick={() => live.act(id, 'pause')}>
+          Pause
+        </button>
+      )}
+      <button type="button" onClick={() => live.act(id, 'stop')}>
+        Stop
+      </button>
+      {(s.state === 'paused' || s.state === 'interrupted' || s.state === 'failed') && live.server.value?.model && (
+        <button type="button" onClick={() => live.act(id, 'resume')}>
+          Resume
+        </button>
+      )}
+    </div>
+  );
+}

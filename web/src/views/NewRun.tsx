@@ -1,0 +1,187 @@
+// The form of a new run: prompt, strategy, parameters, and the exact tokens the model will see.
+
+import { useSignal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
+import { count, visible } from '../lib/numbers';
+import * as api from '../state/api';
+import * as live from '../state/live';
+
+const LABELS: Record<string, string> = {
+  min_branch_threshold: 'Threshold, few open paths',
+  max_branch_threshold: 'Threshold, many open paths',
+  soft_queue_limit: 'Open paths that count as many',
+  candidate_threshold: 'List candidates above',
+  max_depth: 'Depth in tokens',
+  max_completed_paths: 'End after so many completions',
+  batch: 'Nodes expanded together',
+  cover: 'End when this much is finished',
+  width: 'Paths followed at once',
+  samples: 'Samples',
+  seed: 'Seed',
+  temperature: 'Temperature',
+  top_k: 'Top-k (0 is all)',
+  top_p: 'Top-p',
+  min_p: 'Min-p',
+};
+
+/** The depth a first look needs; the strategies' own default is a thousand. */
+const DEPTH = 20;
+
+export function NewRun({ done }: { done: () => void }) {
+  const server = live.server.value;
+  const prompt = useSignal('The capital of India is');
+  const chat = useSignal(false);
+  const system = useSignal('');
+  const strategy = useSignal('dynamic');
+  const values = useSignal<Record<string, string>>({ max_depth: String(DEPTH) });
+  const nodes = useSignal('2000');
+  const tokens = useSignal<{ id: number; text: string; special: boolean }[]>([]);
+  const wrong = useSignal('');
+
+  useEffect(() => {
+    let stale = false;
+    const timer = setTimeout(async () => {
+      if (prompt.value === '') return;
+      try {
+        const found = await api.tokenize(prompt.value, chat.value, chat.value ? system.value : undefined);
+        if (!stale) [tokens.value, wrong.value] = [found, ''];
+      } catch (e) {
+        if (!stale) [tokens.value, wrong.value] = [[], (e as Error).message];
+      }
+    }, 200);
+    return () => {
+      stale = true;
+      clearTimeout(timer);
+    };
+  }, [prompt.value, chat.value, system.value]);
+
+  if (!server?.model) return null;
+  const defaults = server.strategies[strategy.value] ?? {};
+  const names = Object.keys(defaults).filter((k) => typeof defaults[k] === 'number');
+  const number = (name: string) => Number(values.value[name] ?? defaults[name]);
+  const submit = async (e: Event) => {
+    e.preventDefault();
+    const parameters: Record<string, number> = {};
+    for (const name of names) if (values.value[name] !== undefined) parameters[name] = number(name);
+    const run: api.NewRun = { prompt: prompt.value, strategy: strategy.value, parameters };
+    if (chat.value) run.chat = true;
+    if (chat.value && system.value) run.system = system.value;
+    if (nodes.value !== '') run.max_nodes = Number(nodes.value);
+    if (await live.startRun(run)) done();
+  };
+  return (
+    <form class="new-run" onSubmit={submit} aria-label="New run">
+      <p class="dim">
+        {server.model.name} · {server.model.dtype} · {server.model.engine}
+      </p>
+      <label>
+        Prompt
+        <textarea rows={3} required value={prompt.value} onInput={(e) => (prompt.value = e.currentTarget.value)} />
+      </label>
+      {server.model.chat && (
+        <label class="check">
+          <input type="checkbox" checked={chat.value} onChange={(e) => (chat.value = e.currentTarget.checked)} />
+          As what a user says, in the model’s chat template
+        </label>
+      )}
+      {chat.value && (
+        <label>
+          System message
+          <input value={system.value} onInput={(e) => (system.value = e.currentTarget.value)} />
+        </label>
+      )}
+      <div class="tokens" role="group" aria-label="What the model will see">
+        {wrong.value ? (
+          <span class="bad">{wrong.value}</span>
+        ) : (
+          <span class="dim">{count(tokens.value.length, 'token')}:</span>
+        )}
+        {tokens.value.slice(0, 400).map((t, i) => (
+          <span key={i} class={t.special ? 'token special' : 'token'} title={`id ${t.id}`}>
+            {visible(t.text)}
+          </span>
+        ))}
+      </div>
+      <div class="fields">
+        <label>
+          Strategy
+          <select
+            value={strategy.value}
+            onChange={(e) => {
+              strategy.value = e.currentTarget.value;
+              values.value = { max_depth: String(DEPTH) };
+            }}
+          >
+            {Object.keys(server.strategies).map((s) => (
+              <option key={s}>{s}</option>
+            ))}
+          </select>
+        </label>
+        {names.map((name) => (
+          <label key={name}>
+            {LABELS[name] ?? name}
+            <input
+              type="number"
+              step="any"
+              min="0"
+              required
+              value={values.value[name] ?? String(defaults[name])}
+              onInput={(e) => (values.value = { ...values.value, [name]: e.currentTarget.value })}
+            />
+          </label>
+        ))}
+        <label>
+          End at so many nodes
+          <input type="number" min="1" value={nodes.value} onInput={(e) => (nodes.value = e.currentTarget.value)} />
+        </label>
+      </div>
+      {strategy.value === 'dynamic' && (
+        <Threshold
+          min={number('min_branch_threshold')}
+          max={number('max_branch_threshold')}
+          limit={number('soft_queue_limit')}
+        />
+      )}
+      <div class="buttons">
+        <button type="submit" class="primary">
+          Start
+        </button>
+        <button type="button" onClick={done}>
+          Cancel
+        </button>
+      </div>
+    </form>
+  );
+}
+
+/** The rule by which the threshold rises with the number of open paths. */
+function Threshold({ min, max, limit }: { min: number; max: number; limit: number }) {
+  if (![min, max, limit].every(Number.isFinite) || limit < 1) return null;
+  const [w, h] = [260, 70];
+  const x = (q: number) => 30 + (q / (limit * 1.5)) * (w - 40);
+  const y = (t: number) => h - 18 - t * (h - 26);
+  return (
+    <svg
+      class="rule"
+      width={w}
+      height={h}
+      role="img"
+      aria-label={`A token becomes a branch above ${min} with few open paths, rising to ${max} with ${limit} or more`}
+    >
+      <path class="axis" d={`M30 4V${h - 18}H${w}`} />
+      <path class="curve" d={`M${x(0)} ${y(min)}L${x(limit)} ${y(max)}H${w - 4}`} />
+      <text x="2" y={y(min) + 4}>
+        {min}
+      </text>
+      <text x="2" y={y(max) + 4}>
+        {max}
+      </text>
+      <text x={x(limit) - 8} y={h - 4}>
+        {limit}
+      </text>
+      <text x={w - 88} y={h - 4}>
+        open paths
+      </text>
+    </svg>
+  );
+}

@@ -1,0 +1,278 @@
+// The run as a ribbon of text: as long as the text, as wide as the probability. The "mass" view.
+
+import { effect, type Signal, useSignal } from '@preact/signals';
+import { useLayoutEffect, useRef } from 'preact/hooks';
+import { BITS } from '../lib/metrics';
+import { bits, percent, visible } from '../lib/numbers';
+import { NONE, ROOT, type Run } from '../lib/run';
+import { hovered, leaf, marks, metric, revision, runDocument, selected } from '../state/store';
+import { accountLine } from './ribbon/account';
+import { listen } from './ribbon/input';
+import { Scene } from './ribbon/scene';
+import { describe, describeRest, dump, sentence } from './ribbon/words';
+import { onThemeChange } from './tree/theme';
+import './ribbon.css';
+
+export function RibbonView() {
+  const document = runDocument.value;
+  if (!document) return null;
+  // A view is of one run: another run is another view, with its own state.
+  return <RunRibbon key={document.key} run={document.run} />;
+}
+
+interface Tip {
+  lines: string[];
+  x: number;
+  y: number;
+}
+
+function RunRibbon({ run }: { run: Run }) {
+  const stage = useRef<HTMLDivElement>(null);
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const scene = useSignal<Scene | null>(null);
+  const tip = useSignal<Tip | null>(null);
+  const spoken = useSignal('');
+
+  useLayoutEffect(() => {
+    const box = stage.current!;
+    const made = new Scene(run, canvas.current!);
+    scene.value = made;
+    const observer = new ResizeObserver(() => made.resize(box.clientWidth, box.clientHeight));
+    observer.observe(box);
+    const ends = [
+      watch(made),
+      onThemeChange(() => made.retheme()),
+      () => observer.disconnect(),
+      expose(made),
+      listen({
+        canvas: canvas.current!,
+        scene: made,
+        onHover: (at) => {
+          const lines = at && tipAt(made, at.x, at.y);
+          tip.value = at && lines && { lines, ...at };
+        },
+        onMove: (index) => {
+          spoken.value = sentence(run, made.layout, index);
+        },
+      }),
+    ];
+    return () => {
+      for (const end of ends) end();
+      made.dispose();
+      hovered.value = NONE;
+      scene.value = null;
+    };
+  }, [run]);
+
+  return (
+    <div class="ribbon">
+      {scene.value && <Header run={run} scene={scene.value} onLeave={() => canvas.current?.focus()} />}
+      <div class="ribbon-stage" ref={stage}>
+        {/* biome-ignore lint/a11y/noInteractiveElementToNoninteractiveRole: an application is interactive */}
+        <canvas
+          ref={canvas}
+          class="ribbon-canvas"
+          tabIndex={0}
+          role="application"
+          aria-label="Ribbon of continuations. Arrow keys move the selection, Enter zooms to it, Escape zooms out. The outline view holds the same as text."
+        />
+        {tip.value && <Tooltip tip={tip.value} stage={stage.current} />}
+      </div>
+      <Spoken text={spoken} />
+    </div>
+  );
+}
+
+function tipAt(scene: Scene, px: number, py: number): string[] | null {
+  const hit = scene.hit(px, py);
+  if (!hit) return null;
+  const { run, layout } = scene;
+  if (hit.part === 'box') return describe(run, layout, hit.index, scene.at(px, py).x, marks.peek());
+  return describeRest(run, layout, hit.index, hit.part);
+}
+
+/** What of the store the ribbon shows; each change does only what it must. */
+function watch(scene: Scene): () => void {
+  // An effect runs once at first; the scene is up to date then.
+  const after = (read: () => void, then: () => void) => {
+    let first = true;
+    return effect(() => {
+      read();
+      if (!first) then();
+      first = false;
+    });
+  };
+  const ends = [
+    after(
+      () => [leaf.value, selected.value, hovered.value, marks.value],
+      () => scene.invalidate(),
+    ),
+    after(
+      () => metric.value,
+      () => scene.reshade(),
+    ),
+    after(
+      () => revision.value,
+      () => scene.grown(),
+    ),
+  ];
+  return () => {
+    for (const end of ends) end();
+  };
+}
+
+/** For tests, which cannot read a canvas. */
+function expose(scene: Scene): () => void {
+  const face = {
+    count: () => scene.layout.count,
+    drawMs: () => scene.drawMs,
+    dump: () => dump(scene.run, scene.layout),
+  };
+  const place = globalThis as { __ribbon?: typeof face };
+  place.__ribbon = face;
+  return () => {
+    if (place.__ribbon === face) delete place.__ribbon;
+  };
+}
+
+interface HeaderProps {
+  run: Run;
+  scene: Scene;
+  onLeave: () => void;
+}
+
+function Header({ run, scene, onLeave }: HeaderProps) {
+  const { shares, zooms } = scene.shown.value;
+  return (
+    <div class="ribbon-bar">
+      <div class="ribbon-row">
+        <span class="ribbon-account">{accountLine(scene.account.value)}</span>
+        <fieldset class="ribbon-group">
+          <legend class="ribbon-hidden">Width of boxes</legend>
+          <button
+            type="button"
+            aria-pressed={shares === 'explored'}
+            title="Siblings share the width among themselves"
+            onClick={() => scene.setShares('explored')}
+          >
+            Explored share
+          </button>
+          <button
+            type="button"
+            aria-pressed={shares === 'true'}
+            title="Width is probability; what was not followed is hatched"
+            onClick={() => scene.setShares('true')}
+          >
+            True mass
+          </button>
+        </fieldset>
+        <fieldset class="ribbon-group">
+          <legend class="ribbon-hidden">Zoom along the text</legend>
+          <button type="button" aria-label="Zoom out along the text" onClick={() => scene.zoomX(0.8)}>
+            −
+          </button>
+          <button type="button" aria-label="Zoom in along the text" onClick={() => scene.zoomX(1.25)}>
+            +
+          </button>
+          <button type="button" title="Text at its natural width, from the beginning" onClick={() => scene.reset()}>
+            1:1
+          </button>
+          <button type="button" title="The whole length" onClick={() => scene.fit()}>
+            Fit
+          </button>
+        </fieldset>
+      </div>
+      <nav class="ribbon-row" aria-label="Zoom">
+        <Crumbs
+          run={run}
+          zooms={zooms}
+          onGo={(i) => {
+            scene.zoomOut(i);
+            onLeave();
+          }}
+        />
+      </nav>
+    </div>
+  );
+}
+
+/** At most so many steps of the breadcrumb are shown, the first and the last ones. */
+const CRUMBS = 8;
+
+interface CrumbsProps {
+  run: Run;
+  zooms: number[];
+  onGo: (i: number) => void;
+}
+
+function Crumbs({ run, zooms, onGo }: CrumbsProps) {
+  const hidden = Math.max(0, zooms.length - CRUMBS);
+  const last = zooms.length - 1;
+  return (
+    <>
+      <ol class="ribbon-crumbs">
+        {zooms.map((n, i) => {
+          if (i > 0 && i <= hidden) return i === 1 ? <li key="more">…</li> : null;
+          return (
+            <li key={n}>
+              <button
+                type="button"
+                disabled={i === last}
+                aria-current={i === last ? 'location' : undefined}
+                title={i === last ? undefined : `Back to a box of mass ${percent(run.mass(n))}`}
+                onClick={() => onGo(i)}
+              >
+                {n === ROOT ? 'prompt' : crumb(run, n)}
+              </button>
+            </li>
+          );
+        })}
+      </ol>
+      <span class="ribbon-bits">{bits(zoomBits(run, zooms[last] ?? ROOT))} of zoom</span>
+    </>
+  );
+}
+
+/** Minus the logarithm of 1 is -0. */
+const zoomBits = (run: Run, n: number): number => Math.max(0, -run.pathLogprob.get(n) * BITS);
+
+/** The beginning of the text of a segment. */
+function crumb(run: Run, first: number): string {
+  const tokens = [run.token.get(first)];
+  for (let n = first; tokens.length < 6 && run.children.get(n) === 1; ) {
+    n = run.firstChild.get(n);
+    tokens.push(run.token.get(n));
+  }
+  const text = Array.from(visible(run.textOf(tokens)));
+  return text.length > 20 ? `${text.slice(0, 20).join('')}…` : text.join('');
+}
+
+function Spoken({ text }: { text: Signal<string> }) {
+  return (
+    <div class="ribbon-hidden" aria-live="polite">
+      {text.value}
+    </div>
+  );
+}
+
+function Tooltip({ tip, stage }: { tip: Tip; stage: HTMLElement | null }) {
+  const box = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    const it = box.current;
+    if (!it || !stage) return;
+    // Left of and above the pointer where there is no room on the other side.
+    const x = tip.x + 14 + it.offsetWidth > stage.clientWidth ? tip.x - 14 - it.offsetWidth : tip.x + 14;
+    const y = tip.y + 14 + it.offsetHeight > stage.clientHeight ? tip.y - 14 - it.offsetHeight : tip.y + 14;
+    it.style.left = `${Math.max(0, x)}px`;
+    it.style.top = `${Math.max(0, y)}px`;
+  });
+  const [text, ...lines] = tip.lines;
+  return (
+    <div class="ribbon-tip" role="tooltip" ref={box}>
+      <div class="ribbon-tip-text">{text}</div>
+      {lines.map((line) => (
+        <div key={line}>{line}</div>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,221 @@
+// The run as a tree of boxes and links, on a canvas.
+
+import { effect, useSignal } from '@preact/signals';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
+import { NONE, ROOT, type Run } from '../lib/run';
+import { hovered, leaf, marks, metric, minMass, minProb, revision, runDocument, selected } from '../state/store';
+import { listen } from './tree/input';
+import { Scene } from './tree/scene';
+import { type Actions, Toolbar } from './tree/Toolbar';
+import { onThemeChange } from './tree/theme';
+import { chance, describe, dump, oneLine, reasonOf, textOf } from './tree/words';
+import './tree.css';
+
+export type TreeProps = Actions;
+
+export function TreeView(props: TreeProps) {
+  const document = runDocument.value;
+  if (!document) return null;
+  // A view is of one run: another run is another view, with its own state.
+  return <RunTree key={document.key} run={document.run} {...props} />;
+}
+
+interface Tip {
+  lines: string[];
+  x: number;
+  y: number;
+}
+
+function RunTree({ run, ...actions }: TreeProps & { run: Run }) {
+  const stage = useRef<HTMLDivElement>(null);
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const map = useRef<HTMLCanvasElement>(null);
+  const searchBox = useRef<HTMLInputElement>(null);
+  const scene = useSignal<Scene | null>(null);
+  const tip = useSignal<Tip | null>(null);
+  const spoken = useSignal('');
+
+  useLayoutEffect(() => {
+    const made = new Scene(run, canvas.current!, map.current!);
+    scene.value = made;
+    const ends = [watch(made), onThemeChange(() => made.retheme()), observe(stage.current!, made), expose(made)];
+    ends.push(
+      listen({
+        canvas: canvas.current!,
+        scene: () => scene.peek(),
+        onHover: (over) => {
+          tip.value = over && {
+            lines: describe(run, made.layout, over.index, marks.peek()),
+            x: over.x,
+            y: over.y,
+          };
+        },
+        onMove: (index) => {
+          spoken.value = sentence(made, index);
+        },
+        onSearch: () => searchBox.current?.focus(),
+      }),
+    );
+    return () => {
+      for (const end of ends) end();
+      made.dispose();
+      hovered.value = NONE;
+      scene.value = null;
+    };
+  }, [run]);
+
+  return (
+    <div class="tree">
+      {scene.value && (
+        <Toolbar scene={scene.value} searchBox={searchBox} onLeaveSearch={() => canvas.current?.focus()} {...actions} />
+      )}
+      <div class="tree-stage" ref={stage}>
+        {/* biome-ignore lint/a11y/noInteractiveElementToNoninteractiveRole: an application is interactive */}
+        <canvas
+          ref={canvas}
+          class="tree-canvas"
+          tabIndex={0}
+          role="application"
+          aria-label="Tree of continuations. Arrow keys move the selection, Enter takes the path, Space collapses. The outline view holds the same as text."
+        />
+        <Overview map={map} scene={() => scene.peek()} />
+        {tip.value && <Tooltip tip={tip.value} stage={stage.current} />}
+      </div>
+      <div class="tree-spoken" aria-live="polite">
+        {spoken.value}
+      </div>
+    </div>
+  );
+}
+
+/** What of the store the tree shows; each change does only what it must. */
+function watch(scene: Scene): () => void {
+  // An effect runs once at first; the scene is up to date then.
+  const after = (read: () => void, then: () => void) => {
+    let first = true;
+    return effect(() => {
+      read();
+      if (!first) then();
+      first = false;
+    });
+  };
+  const ends = [
+    after(
+      () => [leaf.value, selected.value, hovered.value],
+      () => scene.invalidate(),
+    ),
+    after(
+      () => metric.value,
+      () => scene.reshade(),
+    ),
+    after(
+      () => marks.value,
+      () => scene.relabel(),
+    ),
+    after(
+      () => [minMass.value, minProb.value],
+      () => scene.refilter(),
+    ),
+    after(
+      () => revision.value,
+      () => scene.grown(),
+    ),
+  ];
+  return () => {
+    for (const end of ends) end();
+  };
+}
+
+function observe(stage: HTMLElement, scene: Scene): () => void {
+  const observer = new ResizeObserver(() => scene.resize(stage.clientWidth, stage.clientHeight));
+  observer.observe(stage);
+  return () => observer.disconnect();
+}
+
+/** For tests, which cannot read a canvas. */
+function expose(scene: Scene): () => void {
+  const face = {
+    count: () => scene.layout.count,
+    drawMs: () => scene.drawMs,
+    dump: () => dump(scene.run, scene.layout),
+  };
+  const place = globalThis as { __tree?: typeof face };
+  place.__tree = face;
+  return () => {
+    if (place.__tree === face) delete place.__tree;
+  };
+}
+
+/** A segment in words, for who cannot see the canvas. */
+function sentence(scene: Scene, index: number): string {
+  const { run, layout } = scene;
+  const first = scene.firstOf(index);
+  const last = layout.last[index]!;
+  const n = layout.childCount[index]!;
+  const branches = layout.collapsed[index] ? 'collapsed' : n === 1 ? '1 branch' : `${n} branches`;
+  return [
+    first === ROOT ? 'Prompt' : oneLine(textOf(run, first, last, 40), false),
+    chance(run, first),
+    reasonOf(run, last)?.[1] ?? branches,
+  ]
+    .filter((x) => x !== '')
+    .join(', ');
+}
+
+function Tooltip({ tip, stage }: { tip: Tip; stage: HTMLElement | null }) {
+  const box = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    const it = box.current;
+    if (!it || !stage) return;
+    // Left of and above the pointer where there is no room on the other side.
+    const x = tip.x + 14 + it.offsetWidth > stage.clientWidth ? tip.x - 14 - it.offsetWidth : tip.x + 14;
+    const y = tip.y + 14 + it.offsetHeight > stage.clientHeight ? tip.y - 14 - it.offsetHeight : tip.y + 14;
+    it.style.left = `${Math.max(0, x)}px`;
+    it.style.top = `${Math.max(0, y)}px`;
+  });
+  const [text, ...lines] = tip.lines;
+  return (
+    <div class="tree-tip" role="tooltip" ref={box}>
+      <div class="tree-tip-text">{text}</div>
+      {lines.map((line) => (
+        <div key={line}>{line}</div>
+      ))}
+    </div>
+  );
+}
+
+interface OverviewProps {
+  map: { current: HTMLCanvasElement | null };
+  scene: () => Scene | null;
+}
+
+/** The minimap; pressing and dragging moves what is seen. */
+function Overview({ map, scene }: OverviewProps) {
+  useEffect(() => {
+    const canvas = map.current;
+    if (!canvas) return;
+    const end = new AbortController();
+    const go = (e: PointerEvent) => {
+      const r = canvas.getBoundingClientRect();
+      scene()?.goToMap(e.clientX - r.left - canvas.clientLeft, e.clientY - r.top - canvas.clientTop);
+    };
+    canvas.addEventListener(
+      'pointerdown',
+      (e) => {
+        canvas.setPointerCapture(e.pointerId);
+        go(e);
+      },
+      { signal: end.signal },
+    );
+    canvas.addEventListener(
+      'pointermove',
+      (e) => {
+        if (canvas.hasPointerCapture(e.pointerId)) go(e);
+      },
+      { signal: end.signal },
+    );
+    return () => end.abort();
+  }, []);
+  // biome-ignore lint/a11y/noAriaHiddenOnFocusable: it takes no focus, and says nothing that is not in the tree
+  return <canvas class="tree-map" ref={map} aria-hidden="true" />;
+}

@@ -1,0 +1,326 @@
+// The state of a ribbon: what is zoomed to, the camera, and when it is laid out and drawn.
+
+import { type Signal, signal } from '@preact/signals';
+import { type Hit, hit, layoutRibbon, nodeAt, type RibbonLayout, type Shares } from '../../lib/layout/ribbon';
+import { NONE, ROOT, type Run } from '../../lib/run';
+import { segments } from '../../lib/segments';
+import { hovered, leaf, marks, metric, select, selected } from '../../state/store';
+import { readTheme } from '../tree/theme';
+import { type Account, accountOf } from './account';
+import { type Camera, drawRibbon, FONT, type Picture } from './draw';
+import { hatch } from './hatch';
+
+/** A growing run is laid out anew at most this often, in milliseconds. */
+const RELAYOUT_EVERY = 100;
+/** Room to the right of the end, as a share of the window. */
+const MARGIN = 0.25;
+const MOST_KY = 1e6;
+
+/** What of a view is kept while another is shown. */
+interface Kept {
+  shares: Shares;
+  zooms: number[];
+  camera: Camera | null;
+}
+const KEPT = new WeakMap<Run, Kept>();
+
+export interface Shown {
+  shares: Shares;
+  /** First nodes of the boxes zoomed to, each inside the one before; the first is the prompt's. */
+  zooms: number[];
+  boxes: number;
+}
+
+export class Scene {
+  layout: RibbonLayout;
+  camera: Camera;
+  width = 0;
+  height = 0;
+  drawMs = 0;
+  readonly shown = signal<Shown>({ shares: 'explored', zooms: [ROOT], boxes: 0 });
+  readonly account: Signal<Account>;
+
+  private readonly kept: Kept;
+  private look: Pick<Picture, 'theme' | 'hatches' | 'cell'>;
+  private shade = new Float32Array(0);
+  private frame = 0;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private laidOut = 0;
+  private layoutMs = 0;
+
+  constructor(
+    readonly run: Run,
+    private readonly canvas: HTMLCanvasElement,
+  ) {
+    this.account = signal(accountOf(run));
+    this.kept = KEPT.get(run) ?? { shares: 'explored', zooms: [ROOT], camera: null };
+    KEPT.set(run, this.kept);
+    this.look = this.readLook();
+    this.camera = this.kept.camera ?? { x: 0, y: 0, kx: this.look.cell, ky: 1 };
+    this.layout = this.relayout();
+  }
+
+  dispose(): void {
+    cancelAnimationFrame(this.frame);
+    clearTimeout(this.timer);
+    this.kept.camera = this.camera;
+  }
+
+  // Drawing
+
+  invalidate(): void {
+    if (this.frame !== 0) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      this.draw();
+    });
+  }
+
+  resize(width: number, height: number): void {
+    this.width = width;
+    this.height = height;
+    this.invalidate();
+  }
+
+  retheme(): void {
+    this.look = this.readLook();
+    this.invalidate();
+  }
+
+  reshade(): void {
+    this.shade = new Float32Array(this.layout.count).fill(-1);
+    this.invalidate();
+  }
+
+  private readLook(): Pick<Picture, 'theme' | 'hatches' | 'cell'> {
+    const style = getComputedStyle(this.canvas);
+    const mono = style.getPropertyValue('--mono').trim() || 'monospace';
+    const line = style.getPropertyValue('--hatch').trim() || '#3a4250';
+    const theme = { ...readTheme(this.canvas), mono };
+    const ctx = this.canvas.getContext('2d');
+    if (ctx) ctx.font = `${FONT}px ${mono}`;
+    const cell = (ctx?.measureText('0'.repeat(100)).width ?? 720) / 100;
+    return { theme, cell, hatches: { open: hatch(line, theme.bg, false), pruned: hatch(line, theme.bg, true) } };
+  }
+
+  private draw(): void {
+    const ctx = this.canvas.getContext('2d');
+    if (!ctx || this.width === 0 || this.height === 0) return;
+    const began = performance.now();
+    const ratio = globalThis.devicePixelRatio || 1;
+    const [w, h] = [Math.round(this.width * ratio), Math.round(this.height * ratio)];
+    if (this.canvas.width !== w || this.canvas.height !== h) {
+      this.canvas.width = w;
+      this.canvas.height = h;
+    }
+    ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+    drawRibbon(ctx, {
+      ...this.look,
+      run: this.run,
+      layout: this.layout,
+      camera: this.camera,
+      width: this.width,
+      height: this.height,
+      metric: metric.peek(),
+      marks: marks.peek(),
+      onPath: this.pathBoxes(),
+      selected: selected.peek(),
+      hovered: hovered.peek(),
+      shade: this.shade,
+    });
+    this.drawMs = performance.now() - began;
+  }
+
+  /** The boxes of the current path: those above the one where it ends, or nothing where it ends elsewhere. */
+  private pathBoxes(): Uint8Array {
+    const l = this.layout;
+    const on = new Uint8Array(l.count);
+    // The path may have grown beyond what is laid out.
+    let n = leaf.peek();
+    while (n > ROOT && (n >= l.boxOf.length || l.boxOf[n] === NONE)) n = this.run.parent.get(n);
+    for (let i = l.boxOf[n] ?? NONE; i !== NONE; i = l.parent[i]!) on[i] = 1;
+    return on;
+  }
+
+  // Layout
+
+  private relayout(): RibbonLayout {
+    const began = performance.now();
+    const { zooms, shares } = this.kept;
+    this.layout = layoutRibbon(this.run, segments(this.run), zooms.at(-1) ?? ROOT, shares);
+    this.shown.value = { shares, zooms: [...zooms], boxes: this.layout.count };
+    this.account.value = accountOf(this.run);
+    this.laidOut = performance.now();
+    this.layoutMs = this.laidOut - began;
+    this.reshade();
+    return this.layout;
+  }
+
+  /** The run has changed. */
+  grown(): void {
+    if (this.timer !== undefined) return;
+    // A large run leaves time for other things as well.
+    const wait = Math.max(RELAYOUT_EVERY, 4 * this.layoutMs) - (performance.now() - this.laidOut);
+    this.timer = setTimeout(
+      () => {
+        this.timer = undefined;
+        this.relayout();
+      },
+      Math.max(0, wait),
+    );
+  }
+
+  setShares(shares: Shares): void {
+    this.kept.shares = shares;
+    this.relayout();
+  }
+
+  // Zoom to a box
+
+  /** Renormalises to the box of a node. */
+  zoomTo(n: number): void {
+    const { zooms } = this.kept;
+    const first = this.firstOf(n);
+    while (zooms.length > 1 && !(zooms.at(-1)! < first && this.run.isAncestor(zooms.at(-1)!, first))) zooms.pop();
+    if (first !== ROOT) zooms.push(first);
+    this.rezoomed();
+  }
+
+  /** Back to one of the boxes of the breadcrumb, or to the one before. */
+  zoomOut(to = this.kept.zooms.length - 2): void {
+    if (to < 0 || to >= this.kept.zooms.length - 1) return;
+    this.kept.zooms.length = to + 1;
+    this.rezoomed();
+  }
+
+  private rezoomed(): void {
+    this.camera = { ...this.camera, x: 0, y: 0, ky: 1 };
+    this.relayout();
+  }
+
+  /** The first node of the segment of a node, whether it is laid out or not. */
+  private firstOf(n: number): number {
+    const i = this.layout.boxOf[n] ?? NONE;
+    if (i !== NONE) return this.layout.first[i]!;
+    let at = n;
+    while (at > ROOT) {
+      const above = this.run.parent.get(at);
+      if (above === ROOT || this.run.children.get(above) !== 1) break;
+      at = above;
+    }
+    return at;
+  }
+
+  // Camera
+
+  moveTo(c: Camera): void {
+    const { width, look, layout } = this;
+    const fit = width / Math.max(1, layout.end[0]!);
+    const kx = Math.min(6 * look.cell, Math.max(Math.min(fit, look.cell), c.kx));
+    const ky = Math.min(MOST_KY, Math.max(1, c.ky));
+    const most = Math.max(0, layout.end[0]! - (width * (1 - MARGIN)) / kx);
+    this.camera = {
+      x: Math.min(most, Math.max(0, c.x)),
+      y: Math.min(1 - 1 / ky, Math.max(0, c.y)),
+      kx,
+      ky,
+    };
+    this.invalidate();
+  }
+
+  /** Moves what is seen by pixels. */
+  pan(dx: number, dy: number): void {
+    const c = this.camera;
+    this.moveTo({ ...c, x: c.x + dx / c.kx, y: c.y + dy / (c.ky * Math.max(1, this.height)) });
+  }
+
+  /** Zooms along the text; what is at pixel `at` stays there. */
+  zoomX(factor: number, at = 0): void {
+    const c = this.camera;
+    const x = c.x + at / c.kx;
+    this.moveTo({ ...c, kx: c.kx * factor });
+    this.moveTo({ ...this.camera, x: x - at / this.camera.kx });
+  }
+
+  /** Zooms across the text. */
+  zoomY(factor: number, at = this.height / 2): void {
+    const c = this.camera;
+    const h = Math.max(1, this.height);
+    const y = c.y + at / (c.ky * h);
+    const ky = Math.min(MOST_KY, Math.max(1, c.ky * factor));
+    this.moveTo({ ...c, ky, y: y - at / (ky * h) });
+  }
+
+  /** Text at its natural width, from the beginning. */
+  reset(): void {
+    this.moveTo({ x: 0, y: 0, kx: this.look.cell, ky: 1 });
+  }
+
+  /** All of the text, however small. */
+  fit(): void {
+    this.moveTo({ x: 0, y: 0, kx: 0, ky: 1 });
+  }
+
+  // Places
+
+  /** Cells and share at a pixel. */
+  at(px: number, py: number): { x: number; y: number } {
+    const c = this.camera;
+    return { x: c.x + px / c.kx, y: c.y + py / (c.ky * Math.max(1, this.height)) };
+  }
+
+  hit(px: number, py: number): Hit | null {
+    const { x, y } = this.at(px, py);
+    return hit(this.layout, x, y, 1 / (this.camera.ky * Math.max(1, this.height)));
+  }
+
+  /** The token at a pixel, NONE where there is none. */
+  nodeAt(px: number, py: number): number {
+    const h = this.hit(px, py);
+    return h?.part === 'box' ? nodeAt(this.run, this.layout, h.index, this.at(px, py).x) : NONE;
+  }
+
+  /** Moves the selection to the parent, the best child, or a sibling; returns the selected box. */
+  step(to: 'parent' | 'child' | 'before' | 'after'): number {
+    const { run } = this;
+    const first = this.firstOf(selected.peek());
+    let next = NONE;
+    if (to === 'parent') next = first === ROOT ? NONE : this.firstOf(run.parent.get(first));
+    else if (to === 'child') {
+      let last = first;
+      if (last !== ROOT) while (run.children.get(last) === 1) last = run.firstChild.get(last);
+      next = run.best(last);
+    } else if (first !== ROOT) {
+      let before = NONE;
+      for (const c of run.childrenOf(run.parent.get(first))) {
+        if (c === first) {
+          next = to === 'before' ? before : run.nextSibling.get(c);
+          break;
+        }
+        before = c;
+      }
+    }
+    if (next === NONE) return NONE;
+    select(next);
+    return this.reveal(next);
+  }
+
+  /** Brings a node's box into view, zooming out as far as needed. */
+  reveal(n: number): number {
+    const { zooms } = this.kept;
+    let out = zooms.length - 1;
+    while (out > 0 && !this.run.isAncestor(zooms[out]!, n)) out--;
+    if (out < zooms.length - 1) this.zoomOut(out);
+    const l = this.layout;
+    const i = l.boxOf[n] ?? NONE;
+    if (i === NONE) return NONE;
+    const c = this.camera;
+    const seen = this.width / c.kx;
+    const [x0, x1] = [l.x0[i]!, Math.min(l.x1[i]!, l.x0[i]! + seen / 2)];
+    const [y0, y1] = [l.y0[i]!, l.y1[i]!];
+    const x = x0 < c.x ? x0 - seen * 0.1 : x1 > c.x + seen ? x1 - seen * 0.8 : c.x;
+    const y = y1 <= c.y || y0 >= c.y + 1 / c.ky ? (y0 + y1) / 2 - 0.5 / c.ky : c.y;
+    this.moveTo({ ...c, x, y });
+    return i;
+  }
+}

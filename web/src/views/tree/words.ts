@@ -1,0 +1,141 @@
+// What is written on and beside the tree's boxes.
+
+import { preorder, type TreeLayout } from '../../lib/layout/tree';
+import { BITS } from '../../lib/metrics';
+import { bits, count, percent, visible } from '../../lib/numbers';
+import { NONE, ROOT, type Run, State } from '../../lib/run';
+
+const REASONS: Record<number, [glyph: string, text: string]> = {
+  [State.Open]: ['○', 'open frontier: not expanded yet'],
+  [State.EndToken]: ['■', 'ends: end token'],
+  [State.MaxDepth]: ['…', 'ends: greatest depth'],
+  [State.Pruned]: ['✂', 'pruned by the strategy'],
+  [State.Decided]: ['✓', 'decided: the answer is known'],
+};
+
+/** Glyph and words for why a segment ends; null where it goes on. */
+export const reasonOf = (run: Run, last: number): [glyph: string, text: string] | null =>
+  REASONS[run.state.get(last)] ?? null;
+
+/** Text of a segment, of at most so many tokens: a chain may have thousands. */
+export function textOf(run: Run, first: number, last: number, most: number): string {
+  if (first === ROOT) return run.header.prompt.text;
+  const tokens: number[] = [];
+  let n = first;
+  for (; n !== NONE && tokens.length < most; n = run.firstChild.get(n)) {
+    tokens.push(run.token.get(n));
+    if (n === last) return run.textOf(tokens);
+  }
+  return `${run.textOf(tokens)}…`;
+}
+
+/** Whitespace is shown only when asked for; a box has one line in any case. */
+export const oneLine = (text: string, marks: boolean): string =>
+  marks ? visible(text) : text.replace(/[\r\n\t]/g, ' ');
+
+const CHARACTERS = 40;
+
+interface Label {
+  last: number;
+  characters: string[];
+  /** More follows. */
+  more: boolean;
+  room: number;
+  text: string;
+}
+
+/** Short texts of boxes. Measuring is slow, and zooming asks for other lengths in each frame: characters are measured once. */
+export class Labels {
+  private readonly cache = new Map<number, Label>();
+  private readonly widths = new Map<string, number>();
+
+  constructor(
+    private readonly measure: (text: string) => number,
+    private readonly marks: boolean,
+  ) {}
+
+  width(text: string): number {
+    let w = this.widths.get(text);
+    if (w === undefined) {
+      w = this.measure(text);
+      this.widths.set(text, w);
+    }
+    return w;
+  }
+
+  /** Text of a segment that is at most so wide. */
+  text(run: Run, first: number, last: number, room: number): string {
+    let label = this.cache.get(first);
+    if (label?.last !== last) {
+      const text = oneLine(textOf(run, first, last, CHARACTERS).slice(0, 2 * CHARACTERS), this.marks);
+      // Not in the middle of a surrogate pair.
+      const all = Array.from(text);
+      label = { last, characters: all.slice(0, CHARACTERS), more: all.length > CHARACTERS, room: Number.NaN, text: '' };
+      this.cache.set(first, label);
+    }
+    if (label.room !== room) {
+      label.room = room;
+      label.text = this.cut(label, room);
+    }
+    return label.text;
+  }
+
+  private cut({ characters, more }: Label, room: number): string {
+    const dots = this.width('…');
+    let width = 0;
+    // Characters that fit with dots after them.
+    let fit = 0;
+    for (let i = 0; i < characters.length; i++) {
+      width += this.width(characters[i]!);
+      if (width + dots <= room) fit = i + 1;
+      if (width > room) return `${characters.slice(0, fit).join('')}…`;
+    }
+    return more ? `${characters.slice(0, fit).join('')}…` : characters.join('');
+  }
+}
+
+/** Probability of a segment's first token, where the text branches. */
+export const chance = (run: Run, first: number): string =>
+  first === ROOT ? '' : percent(Math.exp(run.logprob.get(first)));
+
+/** Lines of the tooltip; the first is the text. */
+export function describe(run: Run, layout: TreeLayout, i: number, marks: boolean): string[] {
+  const first = layout.first[i]!;
+  const last = layout.last[i]!;
+  const text = textOf(run, first, last, 80);
+  const shown = marks ? visible(text) : text;
+  const lines = [shown.length > 400 ? `${shown.slice(0, 400)}…` : shown];
+  if (first === ROOT) lines.push('prompt');
+  else {
+    const tokens = run.depth.get(last) - run.depth.get(first) + 1;
+    const within = run.pathLogprob.get(last) - run.pathLogprob.get(run.parent.get(first));
+    lines.push(`${chance(run, first)} at the branch`);
+    if (tokens > 1) lines.push(`${percent(Math.exp(within))} for its ${count(tokens, 'token')}`);
+    else lines.push('1 token');
+    lines.push(`path: ${percent(run.mass(last))}, ${bits(-run.pathLogprob.get(last) * BITS)}`);
+  }
+  const reason = reasonOf(run, last);
+  if (reason) lines.push(`${reason[0]} ${reason[1]}`);
+  const hidden = layout.hidden[i]!;
+  if (hidden > 0)
+    lines.push(
+      `${layout.collapsed[i] ? 'collapsed' : 'hidden'}: ${count(hidden, 'token')}, ${percent(layout.hiddenMass[i]!)}`,
+    );
+  return lines;
+}
+
+/** What is drawn, as text. */
+export function dump(run: Run, layout: TreeLayout): string {
+  const lines: string[] = [];
+  for (const i of preorder(layout)) {
+    const first = layout.first[i]!;
+    const reason = reasonOf(run, layout.last[i]!);
+    const hidden = layout.hidden[i]!;
+    const parts = [JSON.stringify(textOf(run, first, layout.last[i]!, CHARACTERS)), chance(run, first)];
+    if (reason) parts.push(reason[0]);
+    if (hidden > 0) parts.push(`+${hidden}`);
+    // Indents of a tree of thousands of levels would be most of the text.
+    lines.push('  '.repeat(Math.min(layout.level[i]!, 64)) + parts.filter((p) => p !== '').join(' '));
+  }
+  return lines.join('\n');
+}
