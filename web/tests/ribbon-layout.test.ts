@@ -1,8 +1,19 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { cells, hit, layoutRibbon, nodeAt, preorder, type RibbonLayout, rests } from '../src/lib/layout/ribbon';
+import {
+  cells,
+  hit,
+  layoutRibbon,
+  nodeAt,
+  PAD_CELLS,
+  preorder,
+  type RibbonLayout,
+  rests,
+} from '../src/lib/layout/ribbon';
 import { NONE, ROOT, Run } from '../src/lib/run';
 import { segments } from '../src/lib/segments';
+import { accountLine, accountOf } from '../src/views/ribbon/account';
+import { inside, showing, zoomedX, zoomedY } from '../src/views/ribbon/camera';
 
 const emptyRun = (): Run =>
   new Run({
@@ -191,7 +202,7 @@ describe('layoutRibbon', () => {
     for (let n = 0; n < 100_000; n++) expand(chain, n, [0.5]);
     const one = layoutRibbon(chain, segments(chain), ROOT, 'true');
     expect(one.count).toBe(2);
-    expect(one.x1[1]! - one.x0[1]!).toBe(100_000);
+    expect(one.x1[1]! - one.x0[1]!).toBe(100_000 + 2 * PAD_CELLS);
     expect(one.pruned[1]).toBe(1);
 
     const comb = emptyRun();
@@ -228,5 +239,51 @@ describe('cells', () => {
     expect(cells('日本')).toBe(4);
     expect(cells('e\u0301')).toBe(1);
     expect(cells('')).toBe(1);
+  });
+});
+
+describe('camera', () => {
+  const window = { width: 1000, height: 500, end: 4000, cell: 7 };
+  const camera = fc.record({
+    x: fc.double({ min: 500, max: 2000, noNaN: true }),
+    y: fc.double({ min: 0, max: 0.5, noNaN: true }),
+    kx: fc.double({ min: 1, max: 20, noNaN: true }),
+    ky: fc.double({ min: 1, max: 50, noNaN: true }),
+  });
+  const factor = fc.double({ min: 0.2, max: 5, noNaN: true });
+
+  it('keeps what is under the pointer in its place', () => {
+    fc.assert(
+      fc.property(camera, factor, fc.nat(500), (c, f, at) => {
+        const x = zoomedX(c, f, at, window);
+        expect(x.x + at / x.kx).toBeCloseTo(c.x + at / c.kx, 6);
+        const y = zoomedY(c, f, at, window);
+        expect(y.y + at / (y.ky * 500)).toBeCloseTo(c.y + at / (c.ky * 500), 6);
+      }),
+    );
+  });
+
+  it('stays with the ribbon, and shows the box asked for', () => {
+    fc.assert(
+      fc.property(camera, fc.nat(3900), fc.integer({ min: 1, max: 100 }), (from, x0, length) => {
+        const c = inside(from, window);
+        expect(inside(c, window)).toEqual(c);
+        const s = inside(showing(c, { x0, x1: x0 + length, y0: 0.9, y1: 1 }, 1000), window);
+        expect(s.x).toBeLessThanOrEqual(x0);
+        expect(s.x + 1000 / s.kx).toBeGreaterThan(x0);
+        expect(s.y + 1 / s.ky).toBeGreaterThan(0.9);
+      }),
+    );
+  });
+});
+
+describe('accountOf', () => {
+  it('counts anew only when the run has changed', () => {
+    const run = emptyRun();
+    expand(run, ROOT, [0.5, 0.25]);
+    const before = accountOf(run);
+    expect(accountOf(run)).toBe(before);
+    run.feed({ type: 'stop', node: 1, reason: 'end_token' });
+    expect(accountLine(accountOf(run))).toBe('finished 50.0 % · frontier 25.0 % · pruned 25.0 % · 1 completion');
   });
 });

@@ -11,6 +11,8 @@ export type Shares = 'explored' | 'true';
 export const PROMPT_CELLS = 28;
 /** Length of the hatched box of what was not followed: enough for "pruned 12.3 %". */
 export const REST_CELLS = 14;
+/** Room before and after the text of a box. */
+export const PAD_CELLS = 0.5;
 /** Room behind a leaf for the sign why it ends. */
 const SIGN_CELLS = 2;
 
@@ -153,13 +155,14 @@ function along(run: Run, l: RibbonLayout, i: number): void {
   const p = l.parent[i]!;
   let x = p === NONE ? 0 : l.x1[p]!;
   l.x0[i] = x;
+  x += PAD_CELLS;
   for (let n = l.first[i]!; ; n = run.firstChild.get(n)) {
     l.nodeX[n] = x;
     l.boxOf[n] = i;
     x += nodeCells(run, n);
     if (n === l.last[i]) break;
   }
-  l.x1[i] = x;
+  l.x1[i] = x + PAD_CELLS;
 }
 
 /** Divides the extent of a box among its children, and says what is not theirs. */

@@ -74,12 +74,12 @@ export function Chart(props: ChartProps) {
         </ul>
       </header>
       <div class="curves-readout">{readout}</div>
+      {/* An attribute of SVG keeps the case it is written in: `tabIndex` would be none. */}
       <svg
         class="curves-plot"
         width={width}
         height={height}
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: an application is interactive
-        tabIndex={0}
+        tabindex={0}
         role="application"
         aria-label={`${title}. Left and right arrow keys move the selected token along the path.`}
         onPointerMove={(e) => onHover(at(e))}

@@ -1,23 +1,22 @@
 // Draws the part of a ribbon that is seen.
 
 import { colourAt, inkOn } from '../../lib/colours';
-import { cells, nodeCells, PROMPT_CELLS, REST_CELLS, type RibbonLayout, rests } from '../../lib/layout/ribbon';
+import {
+  cells,
+  nodeCells,
+  PAD_CELLS,
+  PROMPT_CELLS,
+  REST_CELLS,
+  type RibbonLayout,
+  rests,
+} from '../../lib/layout/ribbon';
 import { level, type Metric, metricOf } from '../../lib/metrics';
 import { percent } from '../../lib/numbers';
 import { NONE, ROOT, type Run } from '../../lib/run';
 import type { Theme } from '../tree/theme';
 import { oneLine, reasonOf } from '../tree/words';
+import type { Camera } from './camera';
 import { restName } from './words';
-
-/** What of the ribbon is seen: cells and shares at the upper left corner, and scales. */
-export interface Camera {
-  x: number;
-  y: number;
-  /** Pixels a cell. */
-  kx: number;
-  /** 1: the zoomed box is as high as the window. */
-  ky: number;
-}
 
 export interface Picture {
   run: Run;
@@ -169,17 +168,17 @@ function words(ctx: CanvasRenderingContext2D, p: Picture, f: Frame): void {
   const cell = (p.cell * font) / FONT;
   ctx.font = `${font}px ${p.theme.mono}`;
   const y = middle(p, f.y0, f.y1);
-  const right = Math.min(f.x1, p.width) - 1;
+  const right = Math.min(f.x1, p.width);
   const put = (text: string, x: number, room: number) => {
-    const shown = fit(oneLine(text, p.marks), Math.floor((room + 0.5) / cell));
+    const shown = fit(oneLine(text, p.marks), Math.floor((room + 1) / cell));
     if (shown !== '') ctx.fillText(shown, x, y);
   };
   const last = l.last[f.i]!;
   let n = l.first[f.i]!;
   if (n === ROOT) {
-    const x = Math.max(0, f.x0);
-    const room = right - x - PAD;
-    put(tail(run.header.prompt.text, Math.min(PROMPT_CELLS, Math.floor(room / cell))), x + PAD, room);
+    const x = Math.max(PAD, f.x0 + PAD_CELLS * camera.kx);
+    const room = right - x;
+    put(tail(run.header.prompt.text, Math.min(PROMPT_CELLS, Math.floor(room / cell))), x, room);
     return;
   }
   while (n !== last) {
@@ -187,16 +186,18 @@ function words(ctx: CanvasRenderingContext2D, p: Picture, f: Frame): void {
     if ((l.nodeX[after]! - camera.x) * camera.kx > 0) break;
     n = after;
   }
-  const apart = camera.kx > cell * 1.05;
-  let x = Math.max(0, (l.nodeX[n]! - camera.x) * camera.kx);
+  const apart = camera.kx > p.cell * 1.05;
+  const natural = camera.kx > p.cell * 0.95;
+  let x = Math.max(PAD, (l.nodeX[n]! - camera.x) * camera.kx);
   let tokens: number[] = [];
-  let end = x;
   for (; ; n = run.firstChild.get(n)) {
-    tokens.push(run.token.get(n));
-    end = (l.nodeX[n]! + nodeCells(run, n) - camera.x) * camera.kx;
+    const token = run.token.get(n);
+    tokens.push(token);
+    const end = (l.nodeX[n]! + nodeCells(run, n) - camera.x) * camera.kx;
     // Parts of a character are only readable together.
-    const whole = n === last || !(run.isPart(run.token.get(n)) && run.isPart(run.token.get(run.firstChild.get(n))));
-    if (apart && whole) {
+    const whole = n === last || !(run.isPart(token) && run.isPart(run.token.get(run.firstChild.get(n))));
+    // Where characters are not as wide as they should be, what follows goes back to its place.
+    if (whole && (apart || (natural && !/^[ -~]*$/.test(run.text(token))))) {
       put(run.textOf(tokens), x, Math.min(end, right) - x);
       tokens = [];
       x = end;

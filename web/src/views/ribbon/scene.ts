@@ -7,14 +7,12 @@ import { segments } from '../../lib/segments';
 import { hovered, leaf, marks, metric, select, selected } from '../../state/store';
 import { readTheme } from '../tree/theme';
 import { type Account, accountOf } from './account';
-import { type Camera, drawRibbon, FONT, type Picture } from './draw';
+import { type Camera, inside, showing, type Window, zoomedX, zoomedY } from './camera';
+import { drawRibbon, FONT, type Picture } from './draw';
 import { hatch } from './hatch';
 
 /** A growing run is laid out anew at most this often, in milliseconds. */
 const RELAYOUT_EVERY = 100;
-/** Room to the right of the end, as a share of the window. */
-const MARGIN = 0.25;
-const MOST_KY = 1e6;
 
 /** What of a view is kept while another is shown. */
 interface Kept {
@@ -213,18 +211,12 @@ export class Scene {
 
   // Camera
 
+  private get window(): Window {
+    return { width: this.width, height: this.height, end: this.layout.end[0]!, cell: this.look.cell };
+  }
+
   moveTo(c: Camera): void {
-    const { width, look, layout } = this;
-    const fit = width / Math.max(1, layout.end[0]!);
-    const kx = Math.min(6 * look.cell, Math.max(Math.min(fit, look.cell), c.kx));
-    const ky = Math.min(MOST_KY, Math.max(1, c.ky));
-    const most = Math.max(0, layout.end[0]! - (width * (1 - MARGIN)) / kx);
-    this.camera = {
-      x: Math.min(most, Math.max(0, c.x)),
-      y: Math.min(1 - 1 / ky, Math.max(0, c.y)),
-      kx,
-      ky,
-    };
+    this.camera = inside(c, this.window);
     this.invalidate();
   }
 
@@ -236,19 +228,12 @@ export class Scene {
 
   /** Zooms along the text; what is at pixel `at` stays there. */
   zoomX(factor: number, at = 0): void {
-    const c = this.camera;
-    const x = c.x + at / c.kx;
-    this.moveTo({ ...c, kx: c.kx * factor });
-    this.moveTo({ ...this.camera, x: x - at / this.camera.kx });
+    this.moveTo(zoomedX(this.camera, factor, at, this.window));
   }
 
   /** Zooms across the text. */
-  zoomY(factor: number, at = this.height / 2): void {
-    const c = this.camera;
-    const h = Math.max(1, this.height);
-    const y = c.y + at / (c.ky * h);
-    const ky = Math.min(MOST_KY, Math.max(1, c.ky * factor));
-    this.moveTo({ ...c, ky, y: y - at / (ky * h) });
+  zoomY(factor: number, at: number): void {
+    this.moveTo(zoomedY(this.camera, factor, at, this.window));
   }
 
   /** Text at its natural width, from the beginning. */
@@ -314,13 +299,8 @@ export class Scene {
     const l = this.layout;
     const i = l.boxOf[n] ?? NONE;
     if (i === NONE) return NONE;
-    const c = this.camera;
-    const seen = this.width / c.kx;
-    const [x0, x1] = [l.x0[i]!, Math.min(l.x1[i]!, l.x0[i]! + seen / 2)];
-    const [y0, y1] = [l.y0[i]!, l.y1[i]!];
-    const x = x0 < c.x ? x0 - seen * 0.1 : x1 > c.x + seen ? x1 - seen * 0.8 : c.x;
-    const y = y1 <= c.y || y0 >= c.y + 1 / c.ky ? (y0 + y1) / 2 - 0.5 / c.ky : c.y;
-    this.moveTo({ ...c, x, y });
+    const box = { x0: l.x0[i]!, x1: l.x1[i]!, y0: l.y0[i]!, y1: l.y1[i]! };
+    this.moveTo(showing(this.camera, box, this.width));
     return i;
   }
 }

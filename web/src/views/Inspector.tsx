@@ -1,0 +1,276 @@
+// The distribution of one step: its list, its numbers, and what a sampler would make of it.
+
+import { type Signal, useSignal } from '@preact/signals';
+import { useEffect, useMemo } from 'preact/hooks';
+import { BITS } from '../lib/metrics';
+import { bits, fixed, percent, visible } from '../lib/numbers';
+import { type Listed, NONE, ROOT, type Run, State } from '../lib/run';
+import { PLAIN, reweigh, type Sampler } from '../lib/sampler';
+import * as store from '../state/store';
+import './inspector.css';
+
+export interface Found {
+  id: number;
+  text: string;
+  logprob: number;
+  rank: number;
+}
+
+interface Props {
+  onChoose: (parent: number, token: number) => void;
+  live: boolean;
+  vocabulary?: (node: number, query: string, offset: number) => Promise<Found[]>;
+}
+
+export function InspectorView({ onChoose, live, vocabulary }: Props) {
+  store.revision.value;
+  const run = store.runDocument.value?.run;
+  const after = useSignal(false);
+  const sampler = useSignal<Sampler>(PLAIN);
+  const query = useSignal('');
+  if (!run) return null;
+  const node = Math.min(store.selected.value, run.size - 1);
+  const step = node === ROOT || after.value ? node : run.parent.get(node);
+  const listed = run.listed(step);
+  const known = run.state.get(step) === State.Expanded;
+  const title = node === ROOT ? 'After the prompt' : `${after.value ? 'After' : 'At'} “${visible(run.nodeText(node))}”`;
+  return (
+    <div class="inspector">
+      <h2>{title}</h2>
+      <div class="switch">
+        <button
+          type="button"
+          aria-pressed={!after.value}
+          disabled={node === ROOT}
+          onClick={() => (after.value = false)}
+        >
+          This token
+        </button>
+        <button type="button" aria-pressed={after.value} disabled={node === ROOT} onClick={() => (after.value = true)}>
+          The next
+        </button>
+      </div>
+      {known ? (
+        <>
+          <Numbers run={run} step={step} node={node} listed={listed} />
+          {vocabulary && (
+            <input
+              type="search"
+              placeholder="Search the whole vocabulary"
+              aria-label="Search the whole vocabulary"
+              value={query.value}
+              onInput={(e) => (query.value = e.currentTarget.value)}
+            />
+          )}
+          {vocabulary && query.value !== '' ? (
+            <Search
+              key={step}
+              step={step}
+              query={query.value}
+              vocabulary={vocabulary}
+              onChoose={(t) => onChoose(step, t)}
+            />
+          ) : (
+            <Steps
+              run={run}
+              listed={listed}
+              sampler={sampler.value}
+              here={step === node ? NONE : run.token.get(node)}
+              live={live}
+              onChoose={(t) => onChoose(step, t)}
+            />
+          )}
+          <Sliders sampler={sampler} />
+        </>
+      ) : (
+        <p class="dim">
+          {live
+            ? 'Not explored yet: choose “Continue from here” in the tree.'
+            : 'The file has nothing after this token.'}
+        </p>
+      )}
+    </div>
+  );
+}
+
+function Numbers({ run, step, node, listed }: { run: Run; step: number; node: number; listed: Listed[] }) {
+  const entropy = run.entropy.get(step);
+  const bound = run.bound.get(step) === 1 ? '≥ ' : '';
+  let sum = 0;
+  const inTopP = listed.findIndex((t) => {
+    sum += Math.exp(t.logprob);
+    return sum >= 0.9;
+  });
+  const threshold = run.threshold.get(step);
+  return (
+    <dl>
+      {node !== ROOT && (
+        <>
+          <dt>Token</dt>
+          <dd>
+            id {run.token.get(node)} · {percent(Math.exp(run.logprob.get(node)))} ·{' '}
+            {bits(-run.logprob.get(node) * BITS)}
+            {run.isPart(run.token.get(node)) &&
+              ` · bytes ${[...run.bytes(run.token.get(node))].map((b) => b.toString(16).padStart(2, '0')).join(' ')}`}
+          </dd>
+          <dt>Path</dt>
+          <dd>
+            {percent(run.mass(node))} · {bits(-run.pathLogprob.get(node) * BITS)}
+          </dd>
+        </>
+      )}
+      {!Number.isNaN(entropy) && (
+        <>
+          <dt>Entropy</dt>
+          <dd>
+            {bound}
+            {bits(entropy * BITS)}
+          </dd>
+          <dt>Varentropy</dt>
+          <dd>
+            {bound}
+            {fixed(run.varentropy.get(step) * BITS * BITS, 2)} bits²
+          </dd>
+        </>
+      )}
+      <dt>90 % are in</dt>
+      <dd>{inTopP >= 0 ? `${inTopP + 1} tokens` : `more than ${listed.length} tokens`}</dd>
+      {!Number.isNaN(threshold) && (
+        <>
+          <dt>Threshold</dt>
+          <dd>
+            {percent(threshold)} with {run.queue.get(step)} open
+          </dd>
+        </>
+      )}
+    </dl>
+  );
+}
+
+interface StepsProps {
+  run: Run;
+  listed: Listed[];
+  sampler: Sampler;
+  here: number;
+  live: boolean;
+  onChoose: (token: number) => void;
+}
+
+function Steps({ run, listed, sampler, here, live, onChoose }: StepsProps) {
+  const after = useMemo(
+    () =>
+      reweigh(
+        listed.map((t) => t.logprob),
+        sampler,
+      ),
+    [listed, sampler],
+  );
+  const rest = Math.max(0, 1 - listed.reduce((sum, t) => sum + Math.exp(t.logprob), 0));
+  const changed = sampler !== PLAIN;
+  return (
+    <div class="rows">
+      {listed.map((t, i) => {
+        const p = after.probs[i] ?? 0;
+        const classes = ['step'];
+        if (t.id === here) classes.push('here');
+        if (p === 0) classes.push('cut');
+        return (
+          <button
+            type="button"
+            key={t.id}
+            class={classes.join(' ')}
+            disabled={t.node === NONE && !live}
+            title={`id ${t.id}${t.node === NONE ? (live ? ' · the model goes on from it' : ' · not in this file') : ' · in the tree'}`}
+            onClick={() => onChoose(t.id)}
+          >
+            <span class="what">{visible(run.text(t.id))}</span>
+            <span class="num">{percent(Math.exp(t.logprob))}</span>
+            <span class="num">{changed ? (p === 0 ? 'cut' : `→ ${percent(p)}`) : t.logprob.toFixed(2)}</span>
+            <span class="fill" style={{ width: `${(changed ? p : Math.exp(t.logprob)) * 100}%` }} />
+          </button>
+        );
+      })}
+      <p class="other">
+        other {percent(rest)}
+        {changed && ` → ${after.exact ? '' : 'about '}${percent(after.other)}`}
+      </p>
+      {changed && !after.exact && <p class="other">The list is too short to say it exactly.</p>}
+    </div>
+  );
+}
+
+interface SearchProps {
+  step: number;
+  query: string;
+  vocabulary: NonNullable<Props['vocabulary']>;
+  onChoose: (token: number) => void;
+}
+
+function Search({ step, query, vocabulary, onChoose }: SearchProps) {
+  const found = useSignal<Found[]>([]);
+  const state = useSignal<'busy' | 'more' | 'all' | string>('busy');
+  const load = async (offset: number) => {
+    try {
+      const page = await vocabulary(step, query, offset);
+      found.value = offset === 0 ? page : [...found.value, ...page];
+      state.value = page.length < 50 ? 'all' : 'more';
+    } catch (e) {
+      state.value = (e as Error).message;
+    }
+  };
+  useEffect(() => {
+    // Typing goes on: ask when it pauses.
+    const timer = setTimeout(() => load(0), 150);
+    return () => clearTimeout(timer);
+  }, [query, step]);
+  return (
+    <div class="rows">
+      {found.value.map((t) => (
+        <button type="button" key={t.id} class="step" onClick={() => onChoose(t.id)} title={`id ${t.id}`}>
+          <span class="what">{visible(t.text)}</span>
+          <span class="num">{percent(Math.exp(t.logprob))}</span>
+          <span class="num">#{t.rank}</span>
+        </button>
+      ))}
+      {state.value === 'more' && (
+        <button type="button" onClick={() => load(found.value.length)}>
+          More
+        </button>
+      )}
+      {state.value === 'all' && found.value.length === 0 && <p class="other">No token has this in its text.</p>}
+      {!['busy', 'more', 'all'].includes(state.value) && <p class="bad">{state.value}</p>}
+    </div>
+  );
+}
+
+const SLIDERS: [keyof Sampler, string, number, number, number][] = [
+  ['temperature', 'Temperature', 0.1, 2, 0.05],
+  ['topK', 'Top-k', 0, 50, 1],
+  ['topP', 'Top-p', 0.05, 1, 0.01],
+  ['minP', 'Min-p', 0, 1, 0.01],
+];
+
+function Sliders({ sampler }: { sampler: Signal<Sampler> }) {
+  return (
+    <fieldset class="sliders">
+      <legend>As a sampler would see it</legend>
+      {SLIDERS.map(([key, name, min, max, step]) => (
+        <label key={key}>
+          {name}
+          <input
+            type="range"
+            min={min}
+            max={max}
+            step={step}
+            value={sampler.value[key]}
+            onInput={(e) => (sampler.value = { ...sampler.value, [key]: Number(e.currentTarget.value) })}
+          />
+          <output>{key === 'topK' && sampler.value[key] === 0 ? 'all' : sampler.value[key]}</output>
+        </label>
+      ))}
+      <button type="button" disabled={sampler.value === PLAIN} onClick={() => (sampler.value = PLAIN)}>
+        Reset
+      </button>
+    </fieldset>
+  );
+}
