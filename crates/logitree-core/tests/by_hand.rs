@@ -3,6 +3,7 @@
 mod common;
 
 use common::{TableModel, hashed};
+use logitree_core::explore::Strategy;
 use logitree_core::explore::*;
 use logitree_core::run::*;
 use logitree_core::*;

@@ -156,7 +156,8 @@ fn only_the_holder_of_the_token_gets_in() {
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
     let pair = cookie.split(';').next().unwrap();
     assert_eq!(status("/api/v1/runs", &[host, ("Cookie", pair)]), 200);
-    for header in ["content-security-policy: default-src 'none'", "x-content-type-options: nosniff", "referrer-policy"] {
+    for header in ["content-security-policy: default-src 'none'", "x-content-type-options: nosniff", "referrer-policy"]
+    {
         assert!(head.contains(header), "{head}");
     }
     #[cfg(unix)]
@@ -211,12 +212,17 @@ fn a_click_goes_on_where_the_model_did_not() {
     let (status, made) =
         s.call("POST", &format!("/runs/{id}/expand"), Some(json!({ "nodes": [1], "token": unlikely, "steps": 4 })));
     assert_eq!((status, made["nodes"][0].as_u64()), (200, Some(before)), "{made}");
-    let info = s.wait(&id, |s| s["nodes"].as_u64() >= Some(before + 2));
-    assert_eq!(info["status"]["state"], "finished");
+    s.wait(&id, |s| s["nodes"].as_u64() >= Some(before + 2));
     // The same click again makes nothing new.
     let (_, again) =
         s.call("POST", &format!("/runs/{id}/expand"), Some(json!({ "nodes": [1], "token": unlikely, "steps": 0 })));
     assert_eq!(again["nodes"][0].as_u64(), Some(before));
+    // A finished run stays finished, here and after a restart.
+    let mut s = s;
+    s.child.kill().unwrap();
+    s.child.wait().unwrap();
+    let s = Server::start(w.path(), &[]);
+    assert_eq!(s.get(&format!("/runs/{id}"))["status"]["state"], "finished");
     // Every number of what was added holds on the model.
     drop(s);
     ok(w.path(), &["verify", &format!("runs/{id}.run.jsonl"), "-m", "model"]);
@@ -332,7 +338,7 @@ fn the_document_describes_every_request() {
         .flat_map(|(p, methods)| methods.as_object().unwrap().keys().map(move |m| format!("{m} {p}")))
         .collect();
     known.sort();
-    expect(&known.join("\n"));
+    check_requests(&known.join("\n"));
     for (path, methods) in paths {
         for (method, operation) in methods.as_object().unwrap() {
             assert!(operation["responses"].as_object().is_some_and(|r| r.len() >= 2), "{method} {path}");
@@ -341,7 +347,7 @@ fn the_document_describes_every_request() {
 }
 
 /// What there is, so that a change of the API is seen in review.
-fn expect(found: &str) {
+fn check_requests(found: &str) {
     let expected = "\
 delete /api/v1/runs/{id}
 get /api/v1/runs

@@ -1,12 +1,13 @@
 // Numbers as text.
 
-/** A probability as a percentage with enough digits to be read, `<0.01 %` below. */
+/** A probability as a percentage with enough digits to be read. */
 export function percent(p: number): string {
   if (Number.isNaN(p)) return '–';
   const x = p * 100;
   if (x >= 99.995) return '100 %';
   if (x >= 10) return `${x.toFixed(1)} %`;
   if (x >= 0.01) return `${x.toFixed(2)} %`;
+  if (x >= 0.0001) return `${x.toPrecision(2)} %`;
   return x > 0 ? `${x.toExponential(0)} %` : '0 %';
 }
 

@@ -225,9 +225,11 @@ function RunStatus() {
           Pause
         </button>
       )}
-      <button type="button" onClick={() => live.act(id, 'stop')}>
-        Stop
-      </button>
+      {live.canGoOn() && (
+        <button type="button" onClick={() => live.act(id, 'stop')} title="Ends the run, and whatever goes on by hand">
+          Stop
+        </button>
+      )}
       {(s.state === 'paused' || s.state === 'interrupted' || s.state === 'failed') && live.server.value?.model && (
         <button type="button" onClick={() => live.act(id, 'resume')}>
           Resume

@@ -179,7 +179,7 @@ function Threshold({ min, max, limit }: { min: number; max: number; limit: numbe
       <text x={x(limit) - 8} y={h - 4}>
         {limit}
       </text>
-      <text x={w - 88} y={h - 4}>
+      <text x={w - 62} y={h - 30}>
         open paths
       </text>
     </svg>

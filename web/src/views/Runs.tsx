@@ -83,7 +83,9 @@ function Row({ info }: { info: api.Info }) {
               aria-label="New name"
               maxLength={200}
               value={info.name}
-              onKeyDown={(e) => e.key === 'Escape' && (mode.value = '')}
+              onKeyDown={(e) => {
+                if (e.key === 'Escape') mode.value = '';
+              }}
             />
             <button type="submit" class="small">
               Rename
@@ -119,7 +121,13 @@ function Row({ info }: { info: api.Info }) {
           <button type="button" onClick={() => (mode.value = 'rename')}>
             Rename
           </button>
-          <button type="button" onClick={() => live.act(info.id, 'duplicate')}>
+          <button
+            type="button"
+            onClick={() => {
+              mode.value = '';
+              live.act(info.id, 'duplicate');
+            }}
+          >
             Duplicate
           </button>
           <button type="button" onClick={() => (mode.value = 'delete')}>

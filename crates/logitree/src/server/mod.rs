@@ -94,7 +94,12 @@ pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<
     let shared = Arc::new(Shared { store, loaded: options.loaded, ticket: 0.into(), limits: Default::default() });
     let mut ids = Vec::new();
     for (name, bytes) in &options.files {
-        ids.push(api::take_in(&shared, name, bytes).with_context(|| name.clone())?);
+        // Started again with the same file, there is no second copy of it.
+        let id = match shared.store.same(bytes) {
+            Some(id) => id,
+            None => api::take_in(&shared, name, bytes).with_context(|| name.clone())?,
+        };
+        ids.push(id);
     }
     let (commands, receiver) = std::sync::mpsc::channel();
     let engine = {

@@ -6,7 +6,7 @@ use crate::setup::{self, Loaded};
 use crate::{import, terminal};
 use anyhow::{Context, Result, bail};
 use logitree_core::explore::{BeamParameters, Change, Continuation, Explorer, Keep, Strategy};
-use logitree_core::run::{EndReason, Event, Header, change_events, end_event};
+use logitree_core::run::{End, EndReason, Event, Header, change_events, end_event};
 use logitree_core::{LanguageModel, NodeHandle, NodeId, Query, Session, Stop, TokenId, TokenStats, Tree, watch};
 use serde_json::json;
 use std::fs::OpenOptions;
@@ -81,6 +81,8 @@ struct Idle {
     header: Header,
     tree: Tree,
     record: Record,
+    /// How the run had ended: what is added by hand changes nothing about it.
+    end: Option<End>,
 }
 
 struct Worker<'m> {
@@ -232,7 +234,7 @@ impl<'m> Worker<'m> {
             file.set_len(run.valid_bytes)?;
             std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0))?;
             let record = Record::File(BufWriter::new(file), path);
-            self.idle = Some(Idle { id: id.into(), header: run.header, tree: run.tree, record });
+            self.idle = Some(Idle { id: id.into(), header: run.header, tree: run.tree, record, end: run.end });
         }
         self.idle.as_mut().context("opened above")
     }
@@ -247,7 +249,16 @@ impl<'m> Worker<'m> {
                 Ok(()) => match self.idle.take() {
                     None => Ok(()),
                     Some(mut i) => {
+                        let before = i.tree.len();
                         let done = self.go_on(&i.id, &i.header, &mut i.tree, &mut i.record, &request, &mut reply);
+                        let done = done.and_then(|()| match &mut i.end {
+                            Some(end) if i.tree.len() > before => {
+                                *end = end_event(&i.tree, end.reason, end.seconds);
+                                i.record.write(&[Event::End(end.clone())])?;
+                                self.tell(&i.id, &i.tree, &mut i.record)
+                            }
+                            _ => Ok(()),
+                        });
                         self.idle = Some(i);
                         done
                     }

@@ -1,0 +1,76 @@
+// The real server with the real default model, and a real browser.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type Browser, chromium, type Page } from 'playwright-core';
+
+const root = resolve(import.meta.dirname, '../..');
+
+/** The program to test: that of the environment, or the newest build. */
+export function program(): string {
+  const target = process.env.CARGO_TARGET_DIR ?? join(root, 'target');
+  const found = [process.env.LOGITREE_BIN, join(target, 'release/logitree'), join(target, 'debug/logitree')].find(
+    (p) => p && existsSync(p),
+  );
+  if (!found) throw new Error('no logitree to test: build it, or name it in LOGITREE_BIN');
+  return found;
+}
+
+export interface Server {
+  link: string;
+  process: ChildProcess;
+  data: string;
+}
+
+/** Starts `logitree` with these arguments and waits for its link. */
+export async function serve(args: string[], data = mkdtempSync(join(tmpdir(), 'logitree-'))): Promise<Server> {
+  const all = args[0] === 'view' ? args : [...args, '--data-dir', data];
+  const child = spawn(program(), all, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout });
+  for await (const line of lines) return { link: line, process: child, data };
+  throw new Error('the server ended before it printed a link');
+}
+
+const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+
+export async function browse(): Promise<Browser> {
+  const executablePath = process.env.CHROMIUM ?? CHROMIUM.find((p) => existsSync(p));
+  if (!executablePath) throw new Error('no Chromium: install the Debian package chromium, or name one in CHROMIUM');
+  return chromium.launch({
+    executablePath,
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
+}
+
+/** A page that fails the test on any error of its own, and on any request to another server. */
+export async function openPage(
+  browser: Browser,
+  link: string,
+  size = { width: 1440, height: 900 },
+): Promise<{ page: Page; errors: string[] }> {
+  const page = await browser.newPage({ viewport: size });
+  const errors: string[] = [];
+  page.on('pageerror', (e) => errors.push(String(e)));
+  page.on('console', (m) => {
+    // A server that was killed on purpose, and requests it refuses, are told on the page.
+    if (m.type() === 'error' && !m.text().includes('Failed to load resource') && !m.text().includes('net::ERR'))
+      errors.push(m.text());
+  });
+  page.on('request', (r) => {
+    const own = new URL(link).origin;
+    if (!r.url().startsWith(own) && !/^(data|blob|file):/.test(r.url())) errors.push(`a request to ${r.url()}`);
+  });
+  await page.goto(link);
+  return { page, errors };
+}

@@ -1,0 +1,114 @@
+// Files that are dropped or opened, good and bad, and the one-file report.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { browse, openPage, program, type Server, serve } from './browser';
+
+const seed = process.env.LOGITREE_SEED_DIR;
+const folder = mkdtempSync(join(tmpdir(), 'logitree-files-'));
+const write = (name: string, text: string) => {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+};
+
+/** Text that would run if anything took it for markup. */
+const EVIL = '<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>';
+const token = (t: string) => ({ token: t, logprob: -0.5, prob: 60.7 });
+const records = `${JSON.stringify({ prompt: EVIL, response: EVIL, data: [{ ...token(EVIL), other_tokens: [token(EVIL), token('\n')] }] })}\nnot json\n`;
+const tree = (depth: number, text: string) => {
+  const open = `{"text":${JSON.stringify(text)},"token_id":5,"prob":0.9,"candidates":[{"text":"a","token_id":5,"prob":0.9}],"children":[`;
+  const parameters = JSON.stringify({ note: EVIL, max_depth: depth });
+  return `{"metadata":{"prompt":${JSON.stringify(EVIL)},"parameters":${parameters}},"tree":${open.repeat(depth)}${']}'.repeat(depth)}}`;
+};
+
+let browser: Browser;
+let server: Server;
+let page: Page;
+let errors: string[];
+const choose = (...paths: string[]) => page.locator('input[type="file"]').setInputFiles(paths);
+
+beforeAll(async () => {
+  browser = await browse();
+  server = await serve(['view', write('evil.jsonl', records)]);
+  ({ page, errors } = await openPage(browser, server.link));
+});
+afterAll(async () => {
+  await browser?.close();
+  server?.process.kill('SIGINT');
+});
+
+describe('files', () => {
+  test('records show, a bad line among them is told, and no text becomes markup', async () => {
+    await page.getByText('not json').first().waitFor();
+    expect(await page.title()).not.toBe('owned');
+    expect(await page.locator('img').count()).toBe(0);
+  });
+
+  test('bad files are told one by one and do not disturb the rest', async () => {
+    await choose(
+      write('empty.json', ''),
+      write('diary.txt', 'dear diary'),
+      write('cut.json', tree(5, 'x').slice(0, 200)),
+      write('schema.json', '{"metadata":{},"tree":{"text":"a"}}'),
+      write('good_tree.json', tree(6, EVIL)),
+    );
+    for (const name of ['empty.json', 'diary.txt', 'cut.json', 'schema.json']) {
+      await page.getByRole('alert').filter({ hasText: name }).waitFor();
+    }
+    await page.getByRole('button', { name: 'good_tree.json', exact: true }).waitFor();
+    expect(await page.title()).not.toBe('owned');
+    const dismiss = page.getByRole('button', { name: 'Dismiss' });
+    while ((await dismiss.count()) > 0) await dismiss.first().click();
+  });
+
+  test('a tree of 20,000 levels opens in every view with few elements', async () => {
+    await choose(write('deep_tree.json', tree(20_000, ' la')));
+    await page
+      .getByText('path of 19,999 tokens')
+      .waitFor({ timeout: 30_000 })
+      .catch(async () => {
+        expect(await page.locator('.strip-mass').innerText()).toMatch(/path of (19,999|20,000) tokens/);
+      });
+    for (const name of ['Outline', 'Tree', 'Ribbon', 'Curves', 'Paths']) {
+      await page.getByRole('tab', { name }).click();
+      await page.waitForTimeout(400);
+      expect(await page.evaluate(() => document.querySelectorAll('*').length)).toBeLessThan(2000);
+    }
+  });
+
+  test.skipIf(!seed)('the published samples open (needs LOGITREE_SEED_DIR)', async () => {
+    for (const [name, nodes] of [
+      ['india_capital_tree.json', 174],
+      ['sort_algorithm_tree.json', 8979],
+    ] as const) {
+      await choose(resolve(seed ?? '', 'trees', name));
+      await page
+        .locator('.strip-mass')
+        .filter({ hasText: nodes.toLocaleString('en') })
+        .waitFor();
+    }
+    await choose(resolve(seed ?? '', 'logprobs.jsonl'));
+    await page.getByRole('button', { name: 'logprobs.jsonl', exact: true }).waitFor();
+  });
+
+  test('the report is one file that works from disk, offline', async () => {
+    const out = join(folder, 'report.html');
+    execFileSync(program(), ['report', write('r_tree.json', tree(8, EVIL)), '-o', out]);
+    expect(existsSync(out)).toBe(true);
+    const report = await openPage(browser, pathToFileURL(out).href);
+    await report.page.locator('.tok').first().waitFor();
+    await report.page.getByRole('tab', { name: 'Tree' }).click();
+    expect(await report.page.title()).not.toBe('owned');
+    expect(report.errors).toEqual([]);
+  });
+
+  test('nothing went wrong on the page', () => {
+    expect(errors).toEqual([]);
+  });
+});

@@ -1,0 +1,258 @@
+// Live runs of the default model.
+
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { browse, openPage, type Server, serve } from './browser';
+
+let browser: Browser;
+let server: Server;
+let page: Page;
+let errors: string[];
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const tab = (name: string) => page.getByRole('tab', { name }).click();
+const pathText = () => page.locator('.strip-path').innerText();
+const nodes = async () =>
+  Number((await page.locator('.strip-mass').innerText()).match(/([\d,]+) nodes?/)?.[1]?.replace(',', ''));
+const until = async (what: () => Promise<boolean>, ms = 20_000) => {
+  const start = Date.now();
+  while (!(await what())) {
+    if (Date.now() - start > ms) throw new Error(`not within ${ms} ms: ${what}`);
+    await new Promise((done) => setTimeout(done, 50));
+  }
+};
+const finished = () => page.getByRole('status').filter({ hasText: 'finished' }).waitFor();
+
+beforeAll(async () => {
+  browser = await browse();
+  server = await serve(['serve']);
+  ({ page, errors } = await openPage(browser, server.link));
+});
+afterAll(async () => {
+  await browser?.close();
+  server?.process.kill('SIGINT');
+});
+
+describe('a live run', () => {
+  test('starts from the form, which shows the exact tokens first', async () => {
+    expect(page.url()).not.toContain('token=');
+    await page.getByRole('button', { name: 'New run' }).click();
+    await page.getByRole('textbox', { name: 'Prompt' }).fill('The capital of India is');
+    await page.locator('.tokens .special', { hasText: '<bos>' }).waitFor();
+    expect(await page.locator('.tokens .token').count()).toBe(6);
+    await page.getByLabel('Depth in tokens').fill('12');
+    await page.getByRole('button', { name: 'Start' }).click();
+    await finished();
+    expect(await pathText()).toContain('The capital of India is the capital of the state of Uttar Pradesh');
+    expect(await page.locator('.strip-mass').innerText()).toMatch(/finished .* frontier .* pruned/);
+  });
+
+  test('a click on an unlikely alternative: the model goes on from it, and undo brings the old path back', async () => {
+    const before = await pathText();
+    const size = await nodes();
+    await page.locator('.tok').first().click();
+    const options = page.getByRole('option');
+    expect(await options.count()).toBeGreaterThanOrEqual(10);
+    expect(await page.locator('.choices .other').innerText()).toMatch(/other [\d.]+ %/);
+    await options.filter({ hasText: 'Mumbai' }).click();
+    await until(async () => (await pathText()).includes('is Mumbai'));
+    await until(async () => (await nodes()) > size + 5);
+    await page.getByRole('button', { name: 'Undo' }).click();
+    expect(await pathText()).toBe(before);
+    await page.getByRole('button', { name: 'Redo' }).click();
+    expect(await pathText()).toContain('is Mumbai');
+    await page.getByRole('button', { name: 'Most likely' }).click();
+    expect(await pathText()).toBe(before);
+  });
+
+  test('an idle click shows its token within 150 ms', async () => {
+    const times: number[] = [];
+    for (const word of ['Delhi', 'known', 'located']) {
+      await page.locator('.tok').first().click();
+      const option = page.getByRole('option').filter({ hasText: word });
+      await option.waitFor();
+      times.push(
+        await page.evaluate(async (w) => {
+          const o = [...document.querySelectorAll<HTMLElement>('[role="option"]')].find((e) =>
+            e.textContent?.includes(w),
+          );
+          const start = performance.now();
+          o?.click();
+          while (!document.querySelector('.strip-path')?.textContent?.includes(`is ${w}`))
+            await new Promise(requestAnimationFrame);
+          return performance.now() - start;
+        }, word),
+      );
+      await new Promise((done) => setTimeout(done, 1500));
+    }
+    // A fact about the order of magnitude: the benchmark has the numbers.
+    expect(Math.min(...times)).toBeLessThan(1000);
+    console.log(`click to first token: ${times.map((t) => t.toFixed(0)).join(', ')} ms`);
+  });
+
+  test('the keyboard reaches tokens and their alternatives', async () => {
+    await page.getByRole('button', { name: 'Most likely' }).click();
+    await page.locator('.tok').first().focus();
+    await page.keyboard.press('ArrowRight');
+    await until(async () => (await page.locator('.tok.selected').innerText()).includes('capital'));
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog', { name: 'Alternatives' }).waitFor();
+    await page.keyboard.press('ArrowDown');
+    expect(await page.evaluate(() => document.activeElement?.getAttribute('role'))).toBe('option');
+    await page.keyboard.press('Escape');
+    expect(await page.getByRole('dialog').count()).toBe(0);
+    expect(await page.evaluate(() => document.activeElement?.className)).toContain('tok');
+  });
+
+  test('the inspector searches the whole vocabulary and re-weights as a sampler would', async () => {
+    await page.getByRole('searchbox', { name: 'Search the whole vocabulary' }).fill('quokka');
+    await until(
+      async () =>
+        (await page.locator('.inspector .step').count()) > 0 ||
+        (await page.locator('.inspector .rows .other').count()) > 0,
+    );
+    await page.getByRole('searchbox', { name: 'Search the whole vocabulary' }).fill('');
+    await page.getByLabel('Top-k').fill('1');
+    await until(async () => (await page.locator('.inspector .step.cut').count()) > 3);
+    expect(await page.locator('.inspector .step').first().innerText()).toContain('100 %');
+    await page.getByRole('button', { name: 'Reset' }).click();
+    expect(await page.locator('.inspector .step.cut').count()).toBe(0);
+  });
+
+  test('the outline is a grid that the keyboard walks', async () => {
+    await tab('Outline');
+    const grid = page.getByRole('treegrid');
+    await grid.focus();
+    await page.keyboard.press('Home');
+    await page.keyboard.press('ArrowDown');
+    expect(await grid.locator('[aria-selected="true"]').innerText()).toContain('the');
+    const rows = Number(await grid.getAttribute('aria-rowcount'));
+    await page.keyboard.press('ArrowLeft');
+    expect(Number(await grid.getAttribute('aria-rowcount'))).toBeLessThan(rows);
+    await page.keyboard.press('ArrowRight');
+    expect(Number(await grid.getAttribute('aria-rowcount'))).toBe(rows);
+    expect(await grid.innerText()).toContain('depth limit');
+    expect(await grid.innerText()).toContain('other');
+  });
+
+  test('tree, ribbon and curves draw the run', async () => {
+    await tab('Tree');
+    await until(async () => ((await page.evaluate('__tree.count()')) as number) > 10);
+    expect(await page.evaluate('__tree.dump()')).toContain('Mumbai');
+    await tab('Ribbon');
+    await until(async () => ((await page.evaluate('__ribbon.count()')) as number) > 10);
+    await tab('Curves');
+    expect(await page.locator('.view svg').count()).toBeGreaterThanOrEqual(3);
+  });
+
+  test('"continue from here" grows the tree from the selected node', async () => {
+    await tab('Tree');
+    const before = await nodes();
+    await page.getByRole('button', { name: 'Continue from here' }).click();
+    await until(async () => (await nodes()) > before + 5);
+  });
+
+  test('paths are grouped by a pattern, with bounds; a bad pattern is told', async () => {
+    await tab('Paths');
+    await page.getByRole('searchbox', { name: /Pattern/ }).fill('(Mumbai|Delhi)');
+    await until(async () => (await page.locator('.paths .line').count()) > 0);
+    await page.getByRole('searchbox', { name: /Pattern/ }).fill('(');
+    await page.locator('.paths .bad').waitFor();
+    await page.getByRole('searchbox', { name: /Pattern/ }).fill('');
+    await page.locator('.paths .line').first().click();
+  });
+
+  test('colours follow the metric, and the address keeps the view', async () => {
+    const first = () =>
+      page
+        .locator('.tok')
+        .first()
+        .evaluate((e) => getComputedStyle(e).backgroundColor);
+    const surprisal = await first();
+    await page.getByRole('combobox', { name: 'Colour' }).selectOption('entropy');
+    expect(await first()).not.toBe(surprisal);
+    expect(page.url()).toContain('view=paths');
+    expect(page.url()).toContain('colour=entropy');
+    await page.reload();
+    await page.locator('.tok').first().waitFor();
+    expect(await page.getByRole('combobox', { name: 'Colour' }).inputValue()).toBe('entropy');
+  });
+
+  test('runs are renamed, duplicated, exported and deleted', async () => {
+    const more = () => page.getByRole('button', { name: /More about/ }).first();
+    await more().click();
+    await page.getByRole('button', { name: 'Rename' }).click();
+    await page.getByRole('textbox', { name: 'New name' }).fill('India <b>bold</b>');
+    await page.getByRole('button', { name: 'Rename' }).click();
+    await page.getByRole('button', { name: /^India <b>bold/ }).waitFor();
+    await more().click();
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('link', { name: 'CSV' }).click(),
+    ]);
+    expect(readFileSync((await download.path()) ?? '', 'utf8')).toContain('logprob');
+    await page.getByRole('button', { name: 'Duplicate' }).click();
+    await page
+      .getByRole('button', { name: /\(copy\)/ })
+      .first()
+      .waitFor();
+    await page.getByRole('button', { name: /More about .*copy/ }).click();
+    await page.getByRole('button', { name: 'Delete' }).click();
+    await page.getByRole('alertdialog').getByRole('button', { name: 'Delete' }).click();
+    await until(async () => (await page.getByRole('button', { name: /\(copy\)/ }).count()) === 0);
+  });
+
+  test('two pages see the same run grow, and pause and resume work', async () => {
+    const other = await openPage(browser, server.link);
+    await page.getByRole('button', { name: 'New run' }).click();
+    await page.getByRole('textbox', { name: 'Prompt' }).fill('Once upon a time');
+    await page.getByLabel('Depth in tokens').fill('400');
+    await page.getByLabel('End at so many nodes').fill('1500');
+    await page.getByRole('button', { name: 'Start' }).click();
+    await page.getByRole('button', { name: 'Pause' }).waitFor();
+    await until(async () => (await nodes()) > 40);
+    await other.page.getByRole('button', { name: /^Once upon a time/ }).click();
+    await until(async () => (await other.page.locator('.strip-mass').innerText()).includes('nodes'));
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await page.getByRole('status').filter({ hasText: 'paused' }).waitFor();
+    const mine = await page.locator('.strip-mass').innerText();
+    await until(async () => (await other.page.locator('.strip-mass').innerText()) === mine);
+    await page.getByRole('button', { name: 'Resume' }).click();
+    await page.getByRole('status').filter({ hasText: 'nodes/s' }).waitFor();
+    await page.getByRole('button', { name: 'Stop' }).click();
+    await page.getByRole('status').filter({ hasText: 'interrupted' }).waitFor();
+    expect(other.errors).toEqual([]);
+    await other.page.close();
+  });
+
+  test('axe finds nothing serious in any view', async () => {
+    for (const v of ['Outline', 'Tree', 'Ribbon', 'Curves', 'Paths']) {
+      await tab(v);
+      await page.waitForTimeout(300);
+      // The page's policy allows no script of others: axe comes through the debugger, which is exempt.
+      await page.evaluate(axe);
+      const found = (await page.evaluate('axe.run(document, { resultTypes: ["violations"] })')) as {
+        violations: { id: string; impact: string; nodes: { html: string }[] }[];
+      };
+      const serious = found.violations.filter((x) => x.impact === 'serious' || x.impact === 'critical');
+      expect(serious.map((x) => `${v}: ${x.id} ${x.nodes[0]?.html.slice(0, 160)}`)).toEqual([]);
+    }
+  });
+
+  test('a server that dies is told; what came stays; the page reconnects to the next', async () => {
+    const size = await nodes();
+    server.process.kill('SIGKILL');
+    await page.getByRole('alert').filter({ hasText: 'does not answer' }).waitFor();
+    expect(await nodes()).toBe(size);
+    const port = new URL(server.link).port;
+    server = await serve(['serve', '--port', port], server.data);
+    await until(async () => (await page.getByRole('alert').count()) === 0);
+    expect(await nodes()).toBe(size);
+  });
+
+  test('nothing went wrong on the page, and it asked no other server for anything', () => {
+    expect(errors).toEqual([]);
+  });
+});
