@@ -90,8 +90,17 @@ impl Server {
         }
     }
 
+    /// All lines of a run, up to its `end`.
+    fn lines_to_the_end(&self, id: &str) -> String {
+        self.lines_while(id, 0, |lines| !lines.rsplit('\n').nth(1).is_some_and(|l| l.contains("\"type\":\"end\"")))
+    }
+
     /// Events from a byte on until the run's file was sent up to a length: its lines, as they came.
     fn lines(&self, id: &str, from: u64, until: u64) -> String {
+        self.lines_while(id, from, |lines| from + (lines.len() as u64) < until)
+    }
+
+    fn lines_while(&self, id: &str, from: u64, goes_on: impl Fn(&str) -> bool) -> String {
         let mut socket = TcpStream::connect(&self.address).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let head = format!(
@@ -107,7 +116,7 @@ impl Server {
             } else if let Some(data) = line.strip_prefix("data: ").filter(|_| is_lines) {
                 lines += data;
                 lines.push('\n');
-                if from + lines.len() as u64 >= until {
+                if !goes_on(&lines) {
                     break;
                 }
             }
@@ -274,6 +283,23 @@ fn runs_survive_a_killed_server() {
     s.wait(&whole, is_over);
     let export = |id: &str| ok(w, &["export", &format!("runs/{id}.run.jsonl"), "--to", "csv"]);
     assert!(export(&id) == export(&whole));
+}
+
+#[test]
+fn fifty_clients_of_a_growing_run_all_get_the_whole_file_in_order() {
+    let w = workplace();
+    let w = w.path();
+    let s = Server::start(w, &[]);
+    let mut request = tree(200);
+    request["max_nodes"] = json!(5000);
+    let id = s.begin(request);
+    let lines: Vec<String> = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..50).map(|_| scope.spawn(|| s.lines_to_the_end(&id))).collect();
+        clients.into_iter().map(|c| c.join().unwrap()).collect()
+    });
+    let file = std::fs::read_to_string(w.join(format!("runs/{id}.run.jsonl"))).unwrap();
+    assert!(s.get(&format!("/runs/{id}"))["status"]["nodes"].as_u64() >= Some(5000));
+    assert!(lines.iter().all(|l| *l == file), "a client lost or reordered lines");
 }
 
 #[test]

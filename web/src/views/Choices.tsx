@@ -88,7 +88,7 @@ export function Choices({ run, node, x, y, live, onShut, onChoose }: Props) {
                 {Number.isNaN(t.rank) ? '' : `#${t.rank} `}
                 {mark}
               </span>
-              <span class="bar" style={{ width: `${p * 100}%` }} />
+              <span class="share" style={{ width: `${p * 100}%` }} />
             </button>
           );
         })}

@@ -116,7 +116,6 @@ export function OutlineView() {
           if (onPath.has(s.first)) classes.push('on-path');
           if (index === at) classes.push('selected');
           return (
-            // biome-ignore lint/a11y/useKeyWithClickEvents: the grid has the keys
             <div
               key={s.first}
               id={`row-${index}`}

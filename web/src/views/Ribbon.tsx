@@ -68,7 +68,6 @@ function RunRibbon({ run }: { run: Run }) {
     <div class="ribbon">
       {scene.value && <Header run={run} scene={scene.value} onLeave={() => canvas.current?.focus()} />}
       <div class="ribbon-stage" ref={stage}>
-        {/* biome-ignore lint/a11y/noInteractiveElementToNoninteractiveRole: an application is interactive */}
         <canvas
           ref={canvas}
           class="ribbon-canvas"
@@ -239,7 +238,7 @@ const zoomBits = (run: Run, n: number): number => Math.max(0, -run.pathLogprob.g
 /** The beginning of the text of a segment. */
 function crumb(run: Run, first: number): string {
   const tokens = [run.token.get(first)];
-  for (let n = first; tokens.length < 6 && run.children.get(n) === 1; ) {
+  for (let n = first; tokens.length < 6 && run.children.get(n) === 1;) {
     n = run.firstChild.get(n);
     tokens.push(run.token.get(n));
   }

@@ -115,7 +115,6 @@ export function TextView({ onChoose, live }: Props) {
           {fixed(perplexity(run, ROOT, last), 2)}
         </span>
       </div>
-      {/* biome-ignore lint/a11y/noStaticElementInteractions: the keys belong to the tokens in it */}
       <div class="text-flow" ref={flow} onKeyDown={onKey}>
         {start === 0 ? (
           <span class="prompt">{promptText(run, store.marks.value)}</span>

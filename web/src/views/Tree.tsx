@@ -70,7 +70,6 @@ function RunTree({ run, ...actions }: TreeProps & { run: Run }) {
         <Toolbar scene={scene.value} searchBox={searchBox} onLeaveSearch={() => canvas.current?.focus()} {...actions} />
       )}
       <div class="tree-stage" ref={stage}>
-        {/* biome-ignore lint/a11y/noInteractiveElementToNoninteractiveRole: an application is interactive */}
         <canvas
           ref={canvas}
           class="tree-canvas"
@@ -216,6 +215,5 @@ function Overview({ map, scene }: OverviewProps) {
     );
     return () => end.abort();
   }, []);
-  // biome-ignore lint/a11y/noAriaHiddenOnFocusable: it takes no focus, and says nothing that is not in the tree
   return <canvas class="tree-map" ref={map} aria-hidden="true" />;
 }

@@ -109,7 +109,7 @@ fn strategies() -> Vec<Strategy> {
 }
 
 /// The server and its model
-#[utoipa::path(get, path = "/api/v1/server", responses((status = 200, body = ServerInfo), (status = 401, body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/server", responses((status = 200, body = ServerInfo), (status = 401, body = Problem, content_type = "application/problem+json")))]
 pub async fn server(State(app): State<App>) -> Answer<Json<ServerInfo>> {
     let mut known = Map::new();
     for s in strategies() {
@@ -172,7 +172,7 @@ fn prompt_options(request: &PromptRequest) -> Answer<PromptOptions> {
 
 /// The exact tokens that a prompt becomes
 #[utoipa::path(post, path = "/api/v1/tokenize", request_body = PromptRequest, responses(
-    (status = 200, body = Vec<TokenInfo>), (status = "4XX", body = Problem)))]
+    (status = 200, body = Vec<TokenInfo>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn tokenize(State(app): State<App>, Body(request): Body<PromptRequest>) -> Answer<Json<Vec<TokenInfo>>> {
     blocking(move || {
         let loaded = app.loaded()?;
@@ -185,7 +185,7 @@ pub async fn tokenize(State(app): State<App>, Body(request): Body<PromptRequest>
 }
 
 /// All runs, newest first
-#[utoipa::path(get, path = "/api/v1/runs", responses((status = 200, body = Vec<Info>), (status = 401, body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/runs", responses((status = 200, body = Vec<Info>), (status = 401, body = Problem, content_type = "application/problem+json")))]
 pub async fn list(State(app): State<App>) -> Json<Vec<Info>> {
     Json(app.shared.store.list())
 }
@@ -245,7 +245,7 @@ fn strategy(request: &RunRequest) -> Answer<Strategy> {
 
 /// Starts a run
 #[utoipa::path(post, path = "/api/v1/runs", request_body = RunRequest, responses(
-    (status = 201, body = Info), (status = "4XX", body = Problem)))]
+    (status = 201, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn start(State(app): State<App>, Body(request): Body<RunRequest>) -> Answer<(StatusCode, Json<Info>)> {
     blocking(move || {
         let loaded = app.loaded()?;
@@ -283,7 +283,7 @@ pub async fn start(State(app): State<App>, Body(request): Body<RunRequest>) -> A
 
 /// A run
 #[utoipa::path(get, path = "/api/v1/runs/{id}", params(("id" = String, Path, description = "Id of the run")),
-    responses((status = 200, body = Info), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn get(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<Info>> {
     Ok(Json(app.shared.store.get(&id)?))
 }
@@ -298,7 +298,7 @@ pub struct Rename {
 
 /// Renames a run
 #[utoipa::path(patch, path = "/api/v1/runs/{id}", params(("id" = String, Path, description = "Id of the run")), request_body = Rename,
-    responses((status = 200, body = Info), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn rename(State(app): State<App>, Path(id): Path<String>, Body(r): Body<Rename>) -> Answer<Json<Info>> {
     if r.name.trim().is_empty() || r.name.chars().count() > 200 {
         return Err(Problem::bad("a name has 1 to 200 characters"));
@@ -312,7 +312,7 @@ pub async fn rename(State(app): State<App>, Path(id): Path<String>, Body(r): Bod
 
 /// Deletes a run and its file
 #[utoipa::path(delete, path = "/api/v1/runs/{id}", params(("id" = String, Path, description = "Id of the run")),
-    responses((status = 204), (status = "4XX", body = Problem)))]
+    responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn delete(State(app): State<App>, Path(id): Path<String>) -> Answer<StatusCode> {
     blocking(move || {
         if App::is_busy(app.shared.store.get(&id)?.status.state) {
@@ -327,7 +327,7 @@ pub async fn delete(State(app): State<App>, Path(id): Path<String>) -> Answer<St
 
 /// Goes on with a run that was paused, stopped or killed
 #[utoipa::path(post, path = "/api/v1/runs/{id}/resume", params(("id" = String, Path, description = "Id of the run")),
-    responses((status = 200, body = Info), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn resume(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<Info>> {
     app.loaded()?;
     let info = app.run(&id)?;
@@ -351,14 +351,14 @@ fn end(app: &App, id: &str, state: RunState) -> Answer<Json<Info>> {
 
 /// Pauses a run at the end of its level
 #[utoipa::path(post, path = "/api/v1/runs/{id}/pause", params(("id" = String, Path, description = "Id of the run")),
-    responses((status = 200, body = Info), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn pause(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<Info>> {
     end(&app, &id, RunState::Paused)
 }
 
 /// Stops a run at the end of its level, and whatever goes on by hand
 #[utoipa::path(post, path = "/api/v1/runs/{id}/stop", params(("id" = String, Path, description = "Id of the run")),
-    responses((status = 200, body = Info), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn stop(State(app): State<App>, Path(id): Path<String>) -> Answer<Json<Info>> {
     app.run(&id)?;
     app.shared.ticket.fetch_add(1, Ordering::SeqCst);
@@ -370,7 +370,7 @@ pub async fn stop(State(app): State<App>, Path(id): Path<String>) -> Answer<Json
 
 /// Copies a run
 #[utoipa::path(post, path = "/api/v1/runs/{id}/duplicate", params(("id" = String, Path, description = "Id of the run")),
-    responses((status = 201, body = Info), (status = "4XX", body = Problem)))]
+    responses((status = 201, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn duplicate(State(app): State<App>, Path(id): Path<String>) -> Answer<(StatusCode, Json<Info>)> {
     blocking(move || {
         let info = app.shared.store.get(&id)?;
@@ -415,7 +415,7 @@ pub struct Expanded {
 
 /// Lets the model go on from nodes; what it finds comes as events of the run
 #[utoipa::path(post, path = "/api/v1/runs/{id}/expand", params(("id" = String, Path, description = "Id of the run")), request_body = ExpandRequest,
-    responses((status = 200, body = Expanded), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Expanded), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn expand(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -487,7 +487,7 @@ pub struct DistributionPage {
 /// The whole distribution after a node, page by page
 #[utoipa::path(get, path = "/api/v1/runs/{id}/nodes/{node}/distribution",
     params(("id" = String, Path, description = "Id of the run"), ("node" = u32, Path, description = "The node"), Page),
-    responses((status = 200, body = DistributionPage), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = DistributionPage), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn distribution(
     State(app): State<App>,
     Path((id, node)): Path<(String, String)>,
@@ -537,7 +537,7 @@ pub struct From {
 /// `lines` events have whole lines of the run file; their id is the byte at which the next one begins. `status` events have the run's status. Nothing is kept
 /// for a slow client: it reads from the file.
 #[utoipa::path(get, path = "/api/v1/runs/{id}/events", params(("id" = String, Path, description = "Id of the run"), From),
-    responses((status = 200, content_type = "text/event-stream", body = String), (status = "4XX", body = Problem)))]
+    responses((status = 200, content_type = "text/event-stream", body = String), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn events(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -588,7 +588,7 @@ pub async fn events(
 
 /// The run's file as it is
 #[utoipa::path(get, path = "/api/v1/runs/{id}/content", params(("id" = String, Path, description = "Id of the run")),
-    responses((status = 200, content_type = "application/jsonl", body = String), (status = "4XX", body = Problem)))]
+    responses((status = 200, content_type = "application/jsonl", body = String), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn content(State(app): State<App>, Path(id): Path<String>) -> Answer<Response> {
     blocking(move || {
         let path = app.shared.store.path(&id)?;
@@ -609,7 +609,7 @@ fn download(bytes: Vec<u8>, kind: &'static str, name: &str) -> Response {
 /// The run in another format
 #[utoipa::path(get, path = "/api/v1/runs/{id}/export/{format}",
     params(("id" = String, Path, description = "Id of the run"), ("format" = String, Path, description = "tree-json, jsonl, csv, parquet, dot, text or html")),
-    responses((status = 200, content_type = "application/octet-stream", body = String), (status = "4XX", body = Problem)))]
+    responses((status = 200, content_type = "application/octet-stream", body = String), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn export(State(app): State<App>, Path((id, format)): Path<(String, String)>) -> Answer<Response> {
     app.run(&id)?;
     blocking(move || {
@@ -648,7 +648,7 @@ pub struct Name {
 
 /// Takes in a file: a run, the notebook's tree JSON, or its logprobs JSONL
 #[utoipa::path(post, path = "/api/v1/import", params(Name), request_body(content = String, content_type = "application/octet-stream"),
-    responses((status = 201, body = Info), (status = "4XX", body = Problem)))]
+    responses((status = 201, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn import(
     State(app): State<App>,
     Parameters(name): Parameters<Name>,
