@@ -63,6 +63,8 @@ describe('files', () => {
     }
     await page.getByRole('button', { name: 'good_tree.json', exact: true }).waitFor();
     expect(await page.title()).not.toBe('owned');
+    await page.getByText('About this run').click();
+    expect(await page.locator('.about').textContent()).toContain('<script>');
     const dismiss = page.getByRole('button', { name: 'Dismiss' });
     while ((await dismiss.count()) > 0) await dismiss.first().click();
   });

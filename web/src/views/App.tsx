@@ -3,7 +3,7 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { count, percent } from '../lib/numbers';
-import { ROOT } from '../lib/run';
+import { ROOT, type Run } from '../lib/run';
 import { readFile } from '../state/files';
 import * as live from '../state/live';
 import { current, leaf, open, path, revision, runDocument, VIEWS, view } from '../state/store';
@@ -186,8 +186,32 @@ function Strip() {
         finished {percent(mass.finished)} · frontier {percent(mass.frontier)} · pruned {percent(mass.pruned)} ·{' '}
         {count(run.size, 'node')} · path of {count(ended, 'token')}
       </p>
+      <details class="about">
+        <summary>About this run</summary>
+        <dl>
+          {about(run).map(([name, value]) => (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>{value}</dd>
+            </div>
+          ))}
+        </dl>
+      </details>
     </div>
   );
+}
+
+/** What was run, as the header says it. */
+function about(run: Run): [string, string][] {
+  const h = run.header;
+  const text = (value: unknown) => (typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
+  const fixed: [string, string][] = [
+    ['model', [h.model.name, h.model.dtype].filter(Boolean).join(' · ')],
+    ['engine', h.engine],
+    ['strategy', h.strategy],
+  ];
+  const given = Object.entries({ ...h.parameters, ...h.limits }).map(([k, v]): [string, string] => [k, text(v)]);
+  return [...fixed, ...given];
 }
 
 const STATES = {
