@@ -13,8 +13,24 @@ use std::borrow::Cow;
 const PROMPT: [TokenId; 2] = [TokenId(1), TokenId(2)];
 const VOCAB: usize = 4;
 
-fn model(seed: u64) -> TableModel {
-    TableModel { vocab: VOCAB, end_tokens: vec![TokenId(0)], table: hashed(seed, VOCAB) }
+/// With `ties`, some tokens and paths are exactly equally likely; otherwise none are. Best-first and beam decide between
+/// equal paths by their ids, which clicks may change.
+fn model(seed: u64, ties: bool) -> TableModel {
+    let base = hashed(seed, VOCAB);
+    let shaken = move |path: &[TokenId]| {
+        let mut probs = base(path);
+        let mut h = seed | 1;
+        for t in path {
+            h = (h ^ u64::from(t.0 + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
+        }
+        for p in probs.iter_mut().filter(|_| !ties) {
+            h = h.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
+            *p *= 1.0 + (h >> 12) as f64 / (1u64 << 60) as f64;
+        }
+        let sum: f64 = probs.iter().sum();
+        probs.iter().map(|p| p / sum).collect()
+    };
+    TableModel { vocab: VOCAB, end_tokens: vec![TokenId(0)], table: Box::new(shaken) }
 }
 
 fn bytes(id: TokenId) -> Cow<'static, [u8]> {
@@ -90,7 +106,11 @@ fn own(tree: &Tree) -> String {
             (e.threshold, e.threshold.map(|_| e.queue), e.children.iter().filter(|&&c| !tree.by_user(c)).count())
         });
         out += &format!("{:?} {:?} {} {e:?}\n", tree.path(n), tree.turn(n), tree.samples(n));
-        stack.extend(tree.own_children(n).into_iter().rev());
+        // By token: the table's logits are rounded to f32, which decides otherwise between exactly equal siblings than its
+        // logprobs do. That order matters to a policy shows in the queue lengths.
+        let mut children = tree.own_children(n);
+        children.sort_by_key(|&c| std::cmp::Reverse(tree.token(c)));
+        stack.extend(children);
     }
     out
 }
@@ -107,7 +127,7 @@ proptest! {
         clicks in prop::collection::vec((0usize..60, (any::<u32>(), 0usize..4, any::<u32>())), 0..8),
         resume_at in 0usize..80,
     ) {
-        let model = model(seed);
+        let model = model(seed, kind == 0 || kind == 3);
         let strategy = strategy(kind);
         let undisturbed = grow(&model, strategy, &[], usize::MAX).0;
         let (tree, file) = grow(&model, strategy, &clicks, resume_at);

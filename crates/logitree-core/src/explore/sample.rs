@@ -129,8 +129,11 @@ impl Policy for Sample {
         let children: Vec<TokenStats> = drawn.iter().map(|d| d.0).collect();
         let queue = self.queue(tree) as u32;
         tree.expand(n, distribution, &children, None, queue);
-        for (child, (_, count)) in tree.own_children(n).into_iter().zip(drawn) {
-            tree.set_samples(child, count);
+        // By token: siblings that the user made before may stand in another place among equals.
+        for (stats, count) in drawn {
+            if let Some(child) = tree.child(n, stats.id) {
+                tree.set_samples(child, count);
+            }
         }
         self.queue.pop_front();
         self.queue.extend(tree.own_children(n));
