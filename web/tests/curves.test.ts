@@ -15,30 +15,8 @@ import {
   ticks,
   treeSurprisals,
 } from '../src/lib/curves';
-import { ROOT, Run } from '../src/lib/run';
-
-const emptyRun = (): Run =>
-  new Run({
-    type: 'header',
-    format: 'logitree-run',
-    version: 1,
-    logitree: '0',
-    created: '',
-    model: {
-      name: '',
-      sha256: '',
-      architecture: '',
-      dtype: '',
-      tokenizer: '',
-      vocab: 100,
-      context: 100,
-      end_tokens: [99],
-    },
-    engine: '',
-    prompt: { text: 'p', tokens: [], bos: false, chat: false },
-    strategy: '',
-    parameters: {},
-  });
+import { ROOT, type Run } from '../src/lib/run';
+import { emptyRun } from './empty-run';
 
 function expand(run: Run, node: number, probabilities: number[], more: object = {}): void {
   const top = probabilities.map((p, id) => ({ id, text: `t${id}`, logprob: Math.log(p) }));

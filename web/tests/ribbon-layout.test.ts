@@ -10,33 +10,11 @@ import {
   type RibbonLayout,
   rests,
 } from '../src/lib/layout/ribbon';
-import { NONE, ROOT, Run } from '../src/lib/run';
+import { NONE, ROOT, type Run } from '../src/lib/run';
 import { segments } from '../src/lib/segments';
 import { accountLine, accountOf } from '../src/views/ribbon/account';
 import { inside, showing, zoomedX, zoomedY } from '../src/views/ribbon/camera';
-
-const emptyRun = (): Run =>
-  new Run({
-    type: 'header',
-    format: 'logitree-run',
-    version: 1,
-    logitree: '0',
-    created: '',
-    model: {
-      name: '',
-      sha256: '',
-      architecture: '',
-      dtype: '',
-      tokenizer: '',
-      vocab: 100,
-      context: 100,
-      end_tokens: [99],
-    },
-    engine: '',
-    prompt: { text: 'prompt', tokens: [], bos: false, chat: false },
-    strategy: '',
-    parameters: {},
-  });
+import { emptyRun } from './empty-run';
 
 /** Expands a node, with children of the given probabilities. */
 function expand(run: Run, node: number, probabilities: number[]): void {
@@ -61,7 +39,7 @@ const step = fc.record({
 });
 
 const grown = fc.array(step, { maxLength: 60 }).map((steps) => {
-  const run = emptyRun();
+  const run = emptyRun('prompt');
   const open = [ROOT];
   for (const { at, weights, kept, stop } of steps) {
     if (open.length === 0) break;
@@ -185,7 +163,7 @@ describe('layoutRibbon', () => {
   });
 
   it('keeps the order of siblings while the run grows', () => {
-    const run = emptyRun();
+    const run = emptyRun('prompt');
     expand(run, ROOT, [0.5, 0.3, 0.1]);
     const order = () => {
       const l = layoutRibbon(run, segments(run), ROOT, 'explored');
@@ -198,14 +176,14 @@ describe('layoutRibbon', () => {
   });
 
   it('lays out a chain of 100,000 tokens, as one box and as a box a step', () => {
-    const chain = emptyRun();
+    const chain = emptyRun('prompt');
     for (let n = 0; n < 100_000; n++) expand(chain, n, [0.5]);
     const one = layoutRibbon(chain, segments(chain), ROOT, 'true');
     expect(one.count).toBe(2);
     expect(one.x1[1]! - one.x0[1]!).toBe(100_000 + 2 * PAD_CELLS);
     expect(one.pruned[1]).toBe(1);
 
-    const comb = emptyRun();
+    const comb = emptyRun('prompt');
     let at: number = ROOT;
     for (let i = 0; i < 50_000; i++) {
       const next = comb.size;
@@ -225,7 +203,7 @@ describe('layoutRibbon', () => {
   });
 
   it('says NONE for nodes outside of the zoomed box', () => {
-    const run = emptyRun();
+    const run = emptyRun('prompt');
     expand(run, ROOT, [0.5, 0.3]);
     const l = layoutRibbon(run, segments(run), 2, 'explored');
     expect([...l.boxOf]).toEqual([NONE, NONE, 0]);
@@ -279,7 +257,7 @@ describe('camera', () => {
 
 describe('accountOf', () => {
   it('counts anew only when the run has changed', () => {
-    const run = emptyRun();
+    const run = emptyRun('prompt');
     expand(run, ROOT, [0.5, 0.25]);
     const before = accountOf(run);
     expect(accountOf(run)).toBe(before);

@@ -15,34 +15,12 @@ import {
   type TreeFilters,
   type TreeLayout,
 } from '../src/lib/layout/tree';
-import { NONE, ROOT, Run } from '../src/lib/run';
+import { NONE, ROOT, type Run } from '../src/lib/run';
 import { segments } from '../src/lib/segments';
 import { boxHeight, fit, scaleX, scaleY, zoomAt } from '../src/views/tree/camera';
 import { search } from '../src/views/tree/search';
 import { dump } from '../src/views/tree/words';
-
-const emptyRun = (): Run =>
-  new Run({
-    type: 'header',
-    format: 'logitree-run',
-    version: 1,
-    logitree: '0',
-    created: '',
-    model: {
-      name: '',
-      sha256: '',
-      architecture: '',
-      dtype: '',
-      tokenizer: '',
-      vocab: 100,
-      context: 100,
-      end_tokens: [99],
-    },
-    engine: '',
-    prompt: { text: 'p', tokens: [], bos: false, chat: false },
-    strategy: '',
-    parameters: {},
-  });
+import { emptyRun } from './empty-run';
 
 /** Expands a node, with children of the given weights (they sum to less than 1). */
 function expand(run: Run, node: number, weights: number[]): void {

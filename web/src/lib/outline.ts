@@ -42,6 +42,34 @@ export function rows(run: Run, filter: Filter): Row[] {
   return out;
 }
 
+/** Text of a segment's beginning: a merged run may be thousands of tokens long, and a row shows one line. */
+export function beginning(run: Run, s: Segment, length: number): string {
+  if (s.first === ROOT) return run.header.prompt.text.slice(0, length);
+  const tokens: number[] = [];
+  for (let n = s.first; n !== NONE && tokens.length < length; n = run.firstChild.get(n)) {
+    tokens.push(run.token.get(n));
+    if (n === s.last) break;
+  }
+  return run.textOf(tokens).slice(0, length);
+}
+
+/** What makes a row the same row in a later list. Nodes are not negative, so the two kinds never meet. */
+const keyOf = (r: Row): number => (r.kind === 'segment' ? r.segment.first : -1 - r.after);
+
+/** By how many rows the row at `top` (or the next one that is still there) moved from one list to a later one. */
+export function shift(before: Row[], after: Row[], top: number): number {
+  if (before === after) return 0;
+  const at = new Map<number, number>();
+  after.forEach((r, i) => {
+    at.set(keyOf(r), i);
+  });
+  for (let i = Math.max(0, top); i < before.length; i++) {
+    const now = at.get(keyOf(before[i]!));
+    if (now !== undefined) return now - i;
+  }
+  return 0;
+}
+
 /** The row that holds a node, or the closed one above it. */
 export function rowOf(run: Run, list: Row[], node: number): number {
   const at = new Map<number, number>();

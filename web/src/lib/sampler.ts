@@ -15,52 +15,53 @@ export interface Reweighted {
   probs: number[];
   /** Probability of all that is not listed. */
   other: number;
-  /** Whether these are exact: what is not listed is cut, or nothing is asked of it. */
+  /** Whether these are exact, however what is not listed is split. */
   exact: boolean;
 }
 
-/** `logprobs` is a step's list, most likely first. What is not listed counts as one lump that keeps its own share. */
+/**
+ * `logprobs` is a step's list, most likely first. What is not listed counts as tokens like the last listed one: none of
+ * them is more likely, and how it is split is not known.
+ */
 export function reweigh(logprobs: number[], s: Sampler): Reweighted {
-  const rest = Math.max(0, 1 - logprobs.reduce((sum, l) => sum + Math.exp(l), 0));
   const best = logprobs[0] ?? 0;
+  const last = logprobs.at(-1) ?? 0;
+  const rest = Math.max(0, 1 - logprobs.reduce((sum, l) => sum + Math.exp(l), 0));
   const weight = (l: number) => Math.exp((l - best) / s.temperature);
   let kept = logprobs.map(weight);
-  // One token of the lump's size weighs no more than the lump does in truth when it is cooled, and no less when it is heated.
-  let lump = rest > 0 ? weight(Math.log(rest)) : 0;
-  let exact = rest < 1e-9 || s.temperature === 1;
-  const cutRest = () => {
-    lump = 0;
-    exact = true;
-  };
-  if (s.topK > 0 && s.topK <= kept.length) {
-    kept = kept.map((w, i) => (i < s.topK ? w : 0));
-    cutRest();
-  }
+  let lump = rest < 1e-9 ? 0 : rest * Math.exp(-last) * weight(last);
+  let exact = lump === 0 || s.temperature === 1;
   const norm = () => {
     const sum = kept.reduce((a, b) => a + b, lump);
     kept = kept.map((w) => w / sum);
     lump /= sum;
   };
+  if (s.topK > 0) {
+    kept = kept.map((w, i) => (i < s.topK ? w : 0));
+    if (s.topK <= kept.length) [lump, exact] = [0, true];
+    else if (lump > 0) exact = false;
+  }
   norm();
   if (s.topP < 1) {
     let before = 0;
-    const keep = kept.map((p) => {
-      const is = before < s.topP && p > 0;
+    kept = kept.map((p) => {
+      const stays = before < s.topP;
       before += p;
-      return is;
+      return stays ? p : 0;
     });
-    kept = kept.map((p, i) => (keep[i] ? p : 0));
-    // The lump's most likely tokens may be needed too; then nobody knows which.
-    if (before >= s.topP) cutRest();
-    else exact = false;
+    // Where the list does not reach, so many of the other tokens are kept as nobody knows.
+    if (before >= s.topP) lump = 0;
+    else if (lump > 0) exact = false;
     norm();
   }
   if (s.minP > 0) {
     const least = s.minP * (kept[0] ?? 0);
-    const last = kept.at(-1) ?? 0;
     kept = kept.map((p) => (p >= least ? p : 0));
-    if (last < least) cutRest();
-    else if (lump > 0) exact = false;
+    if (weight(last) < s.minP) {
+      // Nothing that is not listed is likelier than what was cut here; only top-p may have cut by a weight not known.
+      lump = 0;
+      if (s.topP >= 1) exact = true;
+    } else if (lump > 0) exact = false;
     norm();
   }
   return { probs: kept, other: lump, exact };

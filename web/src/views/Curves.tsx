@@ -63,7 +63,7 @@ function RunCurves({ run }: { run: Run }) {
         </>
       )}
       {nodes.length === 0 && <p class="curves-empty">Choose a path with at least one token.</p>}
-      <div class="curves-spoken" aria-live="polite">
+      <div class="unseen" aria-live="polite">
         {spoken.value}
       </div>
     </div>

@@ -1,9 +1,9 @@
 // The distribution of one step: its list, its numbers, and what a sampler would make of it.
 
 import { type Signal, useSignal } from '@preact/signals';
-import { useEffect, useMemo } from 'preact/hooks';
+import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { BITS } from '../lib/metrics';
-import { bits, fixed, percent, visible } from '../lib/numbers';
+import { bits, count, fixed, percent, visible } from '../lib/numbers';
 import { type Listed, NONE, ROOT, type Run, State } from '../lib/run';
 import { PLAIN, reweigh, type Sampler } from '../lib/sampler';
 import * as store from '../state/store';
@@ -98,6 +98,7 @@ function Numbers({ run, step, node, listed }: { run: Run; step: number; node: nu
   const bound = run.bound.get(step) === 1 ? '≥ ' : '';
   let sum = 0;
   const inTopP = listed.findIndex((t) => {
+    if (Number.isNaN(t.rank)) return false;
     sum += Math.exp(t.logprob);
     return sum >= 0.9;
   });
@@ -110,8 +111,7 @@ function Numbers({ run, step, node, listed }: { run: Run; step: number; node: nu
           <dd>
             id {run.token.get(node)} · {percent(Math.exp(run.logprob.get(node)))} ·{' '}
             {bits(-run.logprob.get(node) * BITS)}
-            {run.isPart(run.token.get(node)) &&
-              ` · bytes ${[...run.bytes(run.token.get(node))].map((b) => b.toString(16).padStart(2, '0')).join(' ')}`}
+            {bytesOf(run, run.token.get(node))}
           </dd>
           <dt>Path</dt>
           <dd>
@@ -134,7 +134,7 @@ function Numbers({ run, step, node, listed }: { run: Run; step: number; node: nu
         </>
       )}
       <dt>90 % are in</dt>
-      <dd>{inTopP >= 0 ? `${inTopP + 1} tokens` : `more than ${listed.length} tokens`}</dd>
+      <dd>{inTopP >= 0 ? count(inTopP + 1, 'token') : `more than ${listed.length} tokens`}</dd>
       {!Number.isNaN(threshold) && (
         <>
           <dt>Threshold</dt>
@@ -157,35 +157,49 @@ interface StepsProps {
 }
 
 function Steps({ run, listed, sampler, here, live, onChoose }: StepsProps) {
-  const after = useMemo(
-    () =>
-      reweigh(
-        listed.map((t) => t.logprob),
-        sampler,
-      ),
-    [listed, sampler],
-  );
+  // A child that is not on the step's list has no known rank: it counts to what is not listed.
+  const ranked = useMemo(() => listed.filter((t) => !Number.isNaN(t.rank)).map((t) => t.logprob), [listed]);
+  const after = useMemo(() => reweigh(ranked, sampler), [ranked, sampler]);
   const rest = Math.max(0, 1 - listed.reduce((sum, t) => sum + Math.exp(t.logprob), 0));
   const changed = sampler !== PLAIN;
+  const sums = useMemo(() => {
+    let sum = 0;
+    return ranked.map((l) => {
+      sum += Math.exp(l);
+      return sum;
+    });
+  }, [ranked]);
   return (
     <div class="rows">
       {listed.map((t, i) => {
+        const isRanked = i < ranked.length;
         const p = after.probs[i] ?? 0;
+        const isCut = changed && (isRanked ? p === 0 : after.exact && after.other === 0);
         const classes = ['step'];
         if (t.id === here) classes.push('here');
-        if (p === 0) classes.push('cut');
+        if (isCut) classes.push('cut');
+        const place = isRanked ? ` · with those above ${percent(sums[i]!)}` : ' · not among those listed at this step';
         return (
           <button
             type="button"
             key={t.id}
             class={classes.join(' ')}
             disabled={t.node === NONE && !live}
-            title={`id ${t.id}${t.node === NONE ? (live ? ' · the model goes on from it' : ' · not in this file') : ' · in the tree'}`}
+            title={`id ${t.id}${bytesOf(run, t.id)}${place}${t.node === NONE ? (live ? ' · the model goes on from it' : ' · not in this file') : ' · in the tree'}`}
             onClick={() => onChoose(t.id)}
           >
             <span class="what">{visible(run.text(t.id))}</span>
             <span class="num">{percent(Math.exp(t.logprob))}</span>
-            <span class="num">{changed ? (p === 0 ? 'cut' : `→ ${percent(p)}`) : t.logprob.toFixed(2)}</span>
+            <span class="num">
+              {isCut
+                ? 'cut'
+                : !changed
+                  ? t.logprob.toFixed(2)
+                  : isRanked
+                    ? `→ ${after.exact ? '' : '≈ '}${percent(p)}`
+                    : '–'}
+            </span>
+            {isRanked && <span class="sum" style={{ width: `${Math.min(1, sums[i]!) * 100}%` }} />}
             <span class="fill" style={{ width: `${(changed ? p : Math.exp(t.logprob)) * 100}%` }} />
           </button>
         );
@@ -194,10 +208,18 @@ function Steps({ run, listed, sampler, here, live, onChoose }: StepsProps) {
         other {percent(rest)}
         {changed && ` → ${after.exact ? '' : 'about '}${percent(after.other)}`}
       </p>
-      {changed && !after.exact && <p class="other">The list is too short to say it exactly.</p>}
+      {changed && !after.exact && (
+        <p class="other">
+          The list is too short to say it exactly: how the other {percent(rest)} is split is not known.
+        </p>
+      )}
     </div>
   );
 }
+
+/** Bytes of a token that is a part of a character. */
+const bytesOf = (run: Run, id: number): string =>
+  run.isPart(id) ? ` · bytes ${[...run.bytes(id)].map((b) => b.toString(16).padStart(2, '0')).join(' ')}` : '';
 
 interface SearchProps {
   step: number;
@@ -209,19 +231,26 @@ interface SearchProps {
 function Search({ step, query, vocabulary, onChoose }: SearchProps) {
   const found = useSignal<Found[]>([]);
   const state = useSignal<'busy' | 'more' | 'all' | string>('busy');
+  // An answer to what was asked before must not take the place of a later one.
+  const asked = useRef(0);
   const load = async (offset: number) => {
+    const mine = ++asked.current;
     try {
       const page = await vocabulary(step, query, offset);
+      if (mine !== asked.current) return;
       found.value = offset === 0 ? page : [...found.value, ...page];
       state.value = page.length < 50 ? 'all' : 'more';
     } catch (e) {
-      state.value = (e as Error).message;
+      if (mine === asked.current) state.value = (e as Error).message;
     }
   };
   useEffect(() => {
     // Typing goes on: ask when it pauses.
     const timer = setTimeout(() => load(0), 150);
-    return () => clearTimeout(timer);
+    return () => {
+      clearTimeout(timer);
+      asked.current++;
+    };
   }, [query, step]);
   return (
     <div class="rows">

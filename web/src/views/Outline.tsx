@@ -1,15 +1,16 @@
 // The tree as rows of text: the accessible twin of the canvases.
 
 import { useSignal } from '@preact/signals';
-import { useEffect, useMemo } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import { colourAt } from '../lib/colours';
 import { BITS, level, metricOf, perplexity } from '../lib/metrics';
 import { bits, fixed, percent, visible } from '../lib/numbers';
-import { rowOf, rows } from '../lib/outline';
+import { beginning, type Row, rowOf, rows, shift } from '../lib/outline';
 import { ROOT, type Run } from '../lib/run';
-import { type Segment, segmentText, tokenCount } from '../lib/segments';
+import { type Segment, tokenCount } from '../lib/segments';
 import { reason } from '../lib/words';
 import * as store from '../state/store';
+import { useCalmRevision } from './useCalmRevision';
 import { bringIntoSight, inSight, useWindow } from './useWindow';
 import './lists.css';
 
@@ -23,15 +24,31 @@ export function OutlineView() {
   const run = store.runDocument.value?.run;
   const closed = useSignal<ReadonlySet<number>>(new Set());
   const sight = useWindow();
+  const revision = useCalmRevision();
   const filter = { minMass: store.minMass.value, minProb: store.minProb.value, closed: closed.value };
   const list = useMemo(
     () => (run ? rows(run, filter) : []),
-    [run, store.revision.value, filter.minMass, filter.minProb, filter.closed],
+    [run, revision, filter.minMass, filter.minProb, filter.closed],
   );
-  const at = run ? rowOf(run, list, store.selected.value) : 0;
-  useEffect(() => bringIntoSight(sight, at, ROW), [at]);
+  const at = useMemo(() => (run ? rowOf(run, list, store.selected.value) : 0), [run, list, store.selected.value]);
+  const onPath = useMemo(() => new Set([ROOT, ...store.path.value]), [store.path.value]);
+  // While rows come in above, those in sight stay where they are.
+  const drawn = useRef<Row[]>(list);
+  useLayoutEffect(() => {
+    const before = drawn.current;
+    drawn.current = list;
+    const element = sight.box.current;
+    if (!element || element.scrollTop < ROW) return;
+    const moved = shift(before, list, Math.floor(element.scrollTop / ROW));
+    if (moved === 0) return;
+    element.scrollTop += moved * ROW;
+    sight.top.value = element.scrollTop;
+  }, [list]);
+  // Only a new selection moves the view, not the growth of the run above it.
+  const row = list[at];
+  const here = row?.kind === 'segment' ? row.segment.first : ROOT;
+  useEffect(() => bringIntoSight(sight, at, ROW), [here]);
   if (!run) return null;
-  const onPath = new Set([ROOT, ...store.path.value]);
   const [from, to] = inSight(sight, list.length, ROW);
 
   const toggle = (first: number, open: boolean) => {
@@ -50,7 +67,6 @@ export function OutlineView() {
     }
   };
   const onKey = (e: KeyboardEvent) => {
-    const row = list[at];
     if (row?.kind !== 'segment') return;
     const { first } = row.segment;
     const actions: Record<string, () => void> = {
@@ -83,7 +99,8 @@ export function OutlineView() {
         role="treegrid"
         aria-label="Outline of the tree"
         aria-rowcount={list.length}
-        aria-activedescendant={`row-${at}`}
+        {...(at >= from && at < to ? { 'aria-activedescendant': `row-${at}` } : {})}
+        style={{ overflowAnchor: 'none' }}
         tabIndex={0}
         onKeyDown={onKey}
       >
@@ -149,7 +166,7 @@ interface CellsProps {
 function Cells({ run, segment: s, indent, twist }: CellsProps) {
   const value = metricOf(run, s.first, store.metric.value);
   const isRoot = s.first === ROOT;
-  const text = segmentText(run, s);
+  const text = beginning(run, s, MAX_TEXT);
   return (
     <>
       <span role="gridcell" class="what" style={indent}>
@@ -157,7 +174,7 @@ function Cells({ run, segment: s, indent, twist }: CellsProps) {
           {twist}
         </span>
         <span class="chip" style={{ background: colourAt(isRoot ? Number.NaN : level(store.metric.value, value)) }} />
-        {visibleIf(text.slice(0, MAX_TEXT))}
+        {visibleIf(text)}
       </span>
       <span role="gridcell" class="num">
         {isRoot ? '' : percent(Math.exp(run.logprob.get(s.first)))}

@@ -1,22 +1,28 @@
 // Completions as a table; a pattern groups them by answer.
 
 import { useSignal } from '@preact/signals';
-import { useMemo } from 'preact/hooks';
+import { useEffect, useMemo } from 'preact/hooks';
 import { count, percent, visible } from '../lib/numbers';
-import { type Answer, answerIn, answers, pathRows, type Sort, sorted } from '../lib/paths';
+import { type Answer, pathRows, Search, type Sort, sorted } from '../lib/paths';
+import type { Run } from '../lib/run';
 import { reason } from '../lib/words';
 import * as store from '../state/store';
-import { inSight, useWindow } from './useWindow';
+import { useCalmRevision } from './useCalmRevision';
+import { bringIntoSight, inSight, useWindow } from './useWindow';
 import './lists.css';
+import './paths.css';
 
 const ROW = 28;
-/** Paths a pattern is tried on: the rest is said to be left out. */
-const TRIED = 20_000;
+/** Tokens of a row's text: more does not fit. */
+const SHOWN = 300;
+/** Milliseconds of a frame in which a pattern is tried on paths. */
+const BUDGET = 8;
 
 const HEADS: [Sort, string][] = [
   ['prob', 'Probability'],
   ['perToken', 'Per token'],
   ['length', 'Tokens'],
+  ['state', 'Ends'],
 ];
 
 export function PathsView() {
@@ -25,27 +31,51 @@ export function PathsView() {
   const by = useSignal<Sort>('prob');
   const rising = useSignal(false);
   const sight = useWindow();
+  const cursor = useSignal(0);
+  const revision = useCalmRevision();
   const all = useMemo(
     () => (run ? sorted(pathRows(run), by.value, rising.value) : []),
-    [run, store.revision.value, by.value, rising.value],
+    [run, revision, by.value, rising.value],
   );
-  const found = useMemo(() => {
-    if (!run || pattern.value === '') return null;
-    let compiled: RegExp;
-    try {
-      compiled = new RegExp(pattern.value, 'u');
-    } catch (e) {
-      return { error: (e as Error).message };
-    }
-    const tried = all.slice(0, TRIED).map((row) => ({ row, answer: answerIn(compiled, run.pathText(row.leaf)) }));
-    return {
-      rows: tried.filter((t) => t.answer !== null).map((t) => t.row),
-      answers: answers(tried, run.accounting().finished),
+  const mass = useMemo(() => run?.accounting(), [run, revision]);
+  const search = useMemo(() => compile(run, pattern.value), [run, pattern.value]);
+  const progress = useSignal(0);
+  useEffect(() => {
+    if (!(search instanceof Search)) return;
+    search.over(all);
+    let frame = 0;
+    const go = () => {
+      const end = performance.now() + BUDGET;
+      search.step(() => performance.now() > end);
+      progress.value++;
+      if (!search.done) frame = requestAnimationFrame(go);
     };
-  }, [all, pattern.value]);
-  if (!run) return null;
-  const shown = found?.rows ?? all;
+    go();
+    return () => cancelAnimationFrame(frame);
+  }, [search, all]);
+  const list = useMemo(
+    () => (search instanceof Search && mass ? search.answers(mass.finished) : null),
+    [search, mass, progress.value],
+  );
+  if (!run || !mass) return null;
+  const shown = search instanceof Search ? search.rows : all;
+  const tried = search instanceof Search && !search.done ? `, ${search.tried} of ${all.length} tried so far` : '';
   const [from, to] = inSight(sight, shown.length, ROW);
+  const at = Math.min(cursor.value, shown.length - 1);
+  const onKey = (e: KeyboardEvent) => {
+    const page = Math.max(1, Math.floor(sight.height.value / ROW) - 2);
+    const last = shown.length - 1;
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + page, PageUp: at - page, Home: 0, End: last }[
+      e.key
+    ];
+    const row = shown[at];
+    if (e.key === 'Enter' && row) store.select(row.leaf);
+    else if (to !== undefined) {
+      cursor.value = Math.max(0, Math.min(last, to));
+      bringIntoSight(sight, cursor.value, ROW);
+    } else return;
+    e.preventDefault();
+  };
   return (
     <div class="list paths">
       <div class="tools">
@@ -59,18 +89,23 @@ export function PathsView() {
             onInput={(e) => (pattern.value = e.currentTarget.value)}
           />
         </label>
-        <span role="status" class={found?.error ? 'bad' : 'dim'}>
-          {found?.error ??
-            `${count(shown.length, 'path')}${all.length > TRIED && found ? `, the first ${TRIED} tried` : ''}`}
+        <span role="status" class={typeof search === 'string' ? 'bad' : 'dim'}>
+          {typeof search === 'string' ? search : `${count(shown.length, 'path')}${tried}`}
         </span>
+        {!(search instanceof Search) && (
+          <span class="dim">
+            finished {percent(mass.finished)} · frontier {percent(mass.frontier)} · pruned {percent(mass.pruned)}
+          </span>
+        )}
       </div>
-      {found?.answers && <Answers list={found.answers} />}
+      {list && <Answers list={list} />}
       <div class="head">
         {HEADS.map(([key, name]) => (
           <button
             type="button"
             key={key}
-            class="num"
+            class={key === 'state' ? 'word' : 'num'}
+            title={`Sort by ${name.toLowerCase()}`}
             onClick={() => {
               rising.value = by.value === key ? !rising.value : false;
               by.value = key;
@@ -80,27 +115,37 @@ export function PathsView() {
             {by.value === key ? (rising.value ? ' ▴' : ' ▾') : ''}
           </button>
         ))}
-        <span>Ends</span>
         <span>Text</span>
       </div>
-      <div class="scroll" ref={sight.box} role="listbox" aria-label="Paths" tabIndex={0}>
+      <div
+        class="scroll"
+        ref={sight.box}
+        role="listbox"
+        aria-label="Paths"
+        tabIndex={0}
+        {...(at >= from && at < to ? { 'aria-activedescendant': `path-${at}` } : {})}
+        onKeyDown={onKey}
+      >
         <div role="presentation" style={{ height: `${shown.length * ROW}px` }} />
         {shown.slice(from, to).map((row, i) => (
           <div
             key={row.leaf}
-            class={row.leaf === store.leaf.value ? 'line selected' : 'line'}
+            id={`path-${from + i}`}
+            class={`line${row.leaf === store.leaf.value ? ' selected' : ''}${from + i === at ? ' cursor' : ''}`}
             style={{ top: `${(from + i) * ROW}px` }}
             role="option"
+            tabIndex={-1}
             aria-selected={row.leaf === store.leaf.value}
-            tabIndex={0}
-            onClick={() => store.reroute(row.leaf)}
-            onKeyDown={(e) => e.key === 'Enter' && store.reroute(row.leaf)}
+            onClick={() => {
+              cursor.value = from + i;
+              store.select(row.leaf);
+            }}
           >
             <span class="num">{percent(row.prob)}</span>
             <span class="num">{percent(row.perToken)}</span>
             <span class="num">{row.length}</span>
             <span>{reason(run, row.leaf)}</span>
-            <span class="what">{visible(run.pathText(row.leaf).slice(0, 300)).replaceAll('·', ' ')}</span>
+            <span class="what">{oneLine(beginning(run, row.leaf))}</span>
           </div>
         ))}
       </div>
@@ -108,10 +153,35 @@ export function PathsView() {
   );
 }
 
+/** A search, or nothing without a pattern, or what is wrong with it. */
+function compile(run: Run | undefined, pattern: string): Search | string | null {
+  if (!run || pattern === '') return null;
+  try {
+    return new Search(run, new RegExp(pattern, 'u'));
+  } catch (e) {
+    return `This pattern cannot be read: ${(e as Error).message}`;
+  }
+}
+
+/** Text of a path's first tokens: a path may be thousands of tokens long. */
+function beginning(run: Run, leaf: number): string {
+  if (run.depth.get(leaf) <= SHOWN) return run.pathText(leaf);
+  const tokens = run.path(leaf).slice(0, SHOWN);
+  return run.textOf(tokens.map((n) => run.token.get(n)));
+}
+
+/** A row is one line. */
+const oneLine = (text: string): string =>
+  store.marks.value ? visible(text) : text.replace(/\n/g, '⏎').replace(/\t/g, '⇥').replace(/\r/g, '␍');
+
 function Answers({ list }: { list: Answer[] }) {
   if (list.length === 0) return <p class="answers dim">No finished path has an answer yet.</p>;
   return (
     <table class="answers">
+      <caption class="dim">
+        At least: finished paths with this answer. At most: with all that is not finished.
+        {list.length > 20 && ` The 20 likeliest of ${list.length} answers.`}
+      </caption>
       <thead>
         <tr>
           <th>Answer</th>

@@ -1,6 +1,6 @@
 // The run as a ribbon of text: as long as the text, as wide as the probability. The "mass" view.
 
-import { effect, type Signal, useSignal } from '@preact/signals';
+import { effect, useSignal } from '@preact/signals';
 import { useLayoutEffect, useRef } from 'preact/hooks';
 import { BITS } from '../lib/metrics';
 import { bits, percent, visible } from '../lib/numbers';
@@ -11,6 +11,7 @@ import { listen } from './ribbon/input';
 import { Scene } from './ribbon/scene';
 import { describe, describeRest, dump, sentence } from './ribbon/words';
 import { onThemeChange } from './tree/theme';
+import { Spoken, type Tip, Tooltip } from './Tooltip';
 import './ribbon.css';
 
 export function RibbonView() {
@@ -18,12 +19,6 @@ export function RibbonView() {
   if (!document) return null;
   // A view is of one run: another run is another view, with its own state.
   return <RunRibbon key={document.key} run={document.run} />;
-}
-
-interface Tip {
-  lines: string[];
-  x: number;
-  y: number;
 }
 
 function RunRibbon({ run }: { run: Run }) {
@@ -65,12 +60,12 @@ function RunRibbon({ run }: { run: Run }) {
   }, [run]);
 
   return (
-    <div class="ribbon">
+    <div class="canvas-view">
       {scene.value && <Header run={run} scene={scene.value} onLeave={() => canvas.current?.focus()} />}
-      <div class="ribbon-stage" ref={stage}>
+      <div class="canvas-stage" ref={stage}>
         <canvas
           ref={canvas}
-          class="ribbon-canvas"
+          class="canvas"
           tabIndex={0}
           role="application"
           aria-label="Ribbon of continuations. Arrow keys move the selection, Enter zooms to it, Escape zooms out. The outline view holds the same as text."
@@ -143,11 +138,11 @@ interface HeaderProps {
 function Header({ run, scene, onLeave }: HeaderProps) {
   const { shares, zooms } = scene.shown.value;
   return (
-    <div class="ribbon-bar">
+    <div class="canvas-bar ribbon-bar">
       <div class="ribbon-row">
         <span class="ribbon-account">{accountLine(scene.account.value)}</span>
         <fieldset class="ribbon-group">
-          <legend class="ribbon-hidden">Width of boxes</legend>
+          <legend class="unseen">Width of boxes</legend>
           <button
             type="button"
             aria-pressed={shares === 'explored'}
@@ -166,7 +161,7 @@ function Header({ run, scene, onLeave }: HeaderProps) {
           </button>
         </fieldset>
         <fieldset class="ribbon-group">
-          <legend class="ribbon-hidden">Zoom along the text</legend>
+          <legend class="unseen">Zoom along the text</legend>
           <button type="button" aria-label="Zoom out along the text" onClick={() => scene.zoomX(0.8)}>
             −
           </button>
@@ -244,34 +239,4 @@ function crumb(run: Run, first: number): string {
   }
   const text = Array.from(visible(run.textOf(tokens)));
   return text.length > 20 ? `${text.slice(0, 20).join('')}…` : text.join('');
-}
-
-function Spoken({ text }: { text: Signal<string> }) {
-  return (
-    <div class="ribbon-hidden" aria-live="polite">
-      {text.value}
-    </div>
-  );
-}
-
-function Tooltip({ tip, stage }: { tip: Tip; stage: HTMLElement | null }) {
-  const box = useRef<HTMLDivElement>(null);
-  useLayoutEffect(() => {
-    const it = box.current;
-    if (!it || !stage) return;
-    // Left of and above the pointer where there is no room on the other side.
-    const x = tip.x + 14 + it.offsetWidth > stage.clientWidth ? tip.x - 14 - it.offsetWidth : tip.x + 14;
-    const y = tip.y + 14 + it.offsetHeight > stage.clientHeight ? tip.y - 14 - it.offsetHeight : tip.y + 14;
-    it.style.left = `${Math.max(0, x)}px`;
-    it.style.top = `${Math.max(0, y)}px`;
-  });
-  const [text, ...lines] = tip.lines;
-  return (
-    <div class="ribbon-tip" role="tooltip" ref={box}>
-      <div class="ribbon-tip-text">{text}</div>
-      {lines.map((line) => (
-        <div key={line}>{line}</div>
-      ))}
-    </div>
-  );
 }

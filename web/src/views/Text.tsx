@@ -35,7 +35,8 @@ export function TextView({ onChoose, live }: Props) {
     }
   }, [place]);
   if (!run) return null;
-  const start = Math.min(first.value, Math.max(0, nodes.length - 1));
+  // The path may have become shorter than what was shown.
+  const start = Math.min(first.value, Math.max(0, nodes.length - WINDOW));
   const shown = nodes.slice(start, start + WINDOW);
   const metric = store.metric.value;
 
@@ -56,8 +57,14 @@ export function TextView({ onChoose, live }: Props) {
   };
   const onKey = (e: KeyboardEvent) => {
     const to = { ArrowRight: 1, ArrowLeft: -1, Home: -nodes.length, End: nodes.length }[e.key];
-    const at = Number((e.target as HTMLElement).dataset.node ?? Number.NaN);
-    if (to === undefined || Number.isNaN(at)) return;
+    const token = e.target as HTMLElement;
+    const at = Number(token.dataset.node ?? Number.NaN);
+    if (Number.isNaN(at)) return;
+    if (e.key === 'Enter' || e.key === ' ') {
+      e.preventDefault();
+      openAt(at, token);
+    }
+    if (to === undefined) return;
     e.preventDefault();
     const next = nodes[Math.min(nodes.length - 1, Math.max(0, nodes.indexOf(at) + to))];
     if (next === undefined) return;
@@ -66,6 +73,9 @@ export function TextView({ onChoose, live }: Props) {
   };
   const last = nodes.at(-1) ?? ROOT;
   const text = run.pathText(last);
+  // A character may have begun in the tokens before those shown.
+  const lead = Math.min(start, 3);
+  const parts = pieces(run, nodes.slice(start - lead, start + WINDOW), store.marks.value).slice(lead);
   const stop = nodes.includes(store.selected.value) ? store.selected.value : (shown[0] ?? NONE);
   return (
     <div class="text-view">
@@ -123,7 +133,7 @@ export function TextView({ onChoose, live }: Props) {
             Earlier…
           </button>
         )}
-        {pieces(run, shown, store.marks.value).map((p) => (
+        {parts.map((p) => (
           <Token
             key={p.node}
             run={run}
@@ -179,9 +189,10 @@ function Token({ run, piece, metric, stop, onOpen }: TokenProps) {
   if (store.anchor.value === node) classes.push('chosen');
   if (store.selected.value === node) classes.push('selected');
   if (run.byUser.get(node) === 1) classes.push('user');
+  // Not a button element: that is a box of its own, in which a line feed breaks no line of the text.
   return (
-    <button
-      type="button"
+    <span
+      role="button"
       class={classes.join(' ')}
       data-node={node}
       tabIndex={stop ? 0 : -1}
@@ -192,8 +203,8 @@ function Token({ run, piece, metric, stop, onOpen }: TokenProps) {
       onMouseEnter={() => (store.hovered.value = node)}
       onMouseLeave={() => (store.hovered.value = NONE)}
     >
-      {text}
-    </button>
+      {/^\n+$/.test(text) ? text.replaceAll('\n', '⏎\n') : text}
+    </span>
   );
 }
 

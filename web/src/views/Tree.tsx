@@ -9,6 +9,7 @@ import { Scene } from './tree/scene';
 import { type Actions, Toolbar } from './tree/Toolbar';
 import { onThemeChange } from './tree/theme';
 import { chance, describe, dump, oneLine, reasonOf, textOf } from './tree/words';
+import { Spoken, type Tip, Tooltip } from './Tooltip';
 import './tree.css';
 
 export type TreeProps = Actions;
@@ -18,12 +19,6 @@ export function TreeView(props: TreeProps) {
   if (!document) return null;
   // A view is of one run: another run is another view, with its own state.
   return <RunTree key={document.key} run={document.run} {...props} />;
-}
-
-interface Tip {
-  lines: string[];
-  x: number;
-  y: number;
 }
 
 function RunTree({ run, ...actions }: TreeProps & { run: Run }) {
@@ -65,14 +60,14 @@ function RunTree({ run, ...actions }: TreeProps & { run: Run }) {
   }, [run]);
 
   return (
-    <div class="tree">
+    <div class="canvas-view tree">
       {scene.value && (
         <Toolbar scene={scene.value} searchBox={searchBox} onLeaveSearch={() => canvas.current?.focus()} {...actions} />
       )}
-      <div class="tree-stage" ref={stage}>
+      <div class="canvas-stage tree-stage" ref={stage}>
         <canvas
           ref={canvas}
-          class="tree-canvas"
+          class="canvas"
           tabIndex={0}
           role="application"
           aria-label="Tree of continuations. Arrow keys move the selection, Enter takes the path, Space collapses. The outline view holds the same as text."
@@ -80,9 +75,7 @@ function RunTree({ run, ...actions }: TreeProps & { run: Run }) {
         <Overview map={map} scene={() => scene.peek()} />
         {tip.value && <Tooltip tip={tip.value} stage={stage.current} />}
       </div>
-      <div class="tree-spoken" aria-live="polite">
-        {spoken.value}
-      </div>
+      <Spoken text={spoken} />
     </div>
   );
 }
@@ -159,28 +152,6 @@ function sentence(scene: Scene, index: number): string {
   ]
     .filter((x) => x !== '')
     .join(', ');
-}
-
-function Tooltip({ tip, stage }: { tip: Tip; stage: HTMLElement | null }) {
-  const box = useRef<HTMLDivElement>(null);
-  useLayoutEffect(() => {
-    const it = box.current;
-    if (!it || !stage) return;
-    // Left of and above the pointer where there is no room on the other side.
-    const x = tip.x + 14 + it.offsetWidth > stage.clientWidth ? tip.x - 14 - it.offsetWidth : tip.x + 14;
-    const y = tip.y + 14 + it.offsetHeight > stage.clientHeight ? tip.y - 14 - it.offsetHeight : tip.y + 14;
-    it.style.left = `${Math.max(0, x)}px`;
-    it.style.top = `${Math.max(0, y)}px`;
-  });
-  const [text, ...lines] = tip.lines;
-  return (
-    <div class="tree-tip" role="tooltip" ref={box}>
-      <div class="tree-tip-text">{text}</div>
-      {lines.map((line) => (
-        <div key={line}>{line}</div>
-      ))}
-    </div>
-  );
 }
 
 interface OverviewProps {

@@ -61,7 +61,7 @@ export function Toolbar(props: ToolbarProps) {
   const shown = scene.shown.value;
   const zoom = scene.zoom.value;
   return (
-    <div class="tree-bar" role="toolbar" aria-label="Tree">
+    <div class="canvas-bar tree-bar" role="toolbar" aria-label="Tree">
       <span class="tree-group">
         <button type="button" title="Zoom out (−)" aria-label="Zoom out" onClick={() => scene.zoomBy(1 / 1.3)}>
           −
