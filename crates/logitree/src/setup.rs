@@ -131,9 +131,10 @@ pub struct Prepared {
 }
 
 /// Tokens of a prompt, in the chat template if asked for, with BOS if the model wants it; `suffix` goes
-/// behind what the template wrote.
+/// behind what the template wrote. The prompt is taken as it is: [`text_argument`] has read it.
 pub fn prepare(loaded: &Loaded, options: &PromptOptions, suffix: &str) -> Result<Prepared> {
-    let text = text_argument(&options.prompt, "PROMPT")?;
+    let text = options.prompt.clone();
+    check_text(&text, "PROMPT")?;
     if let Some(system) = &options.system {
         check_text(system, "--system")?;
     }

@@ -302,6 +302,35 @@ fn fifty_clients_of_a_growing_run_all_get_the_whole_file_in_order() {
     assert!(lines.iter().all(|l| *l == file), "a client lost or reordered lines");
 }
 
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_run_in_order_whoever_listens_and_its_budget_holds_when_it_is_resumed() {
+    let w = workplace();
+    let w = w.path();
+    let mut s = Server::start(w, &[]);
+    let mut request = tree(200);
+    request["max_nodes"] = json!(3000);
+    let id = s.begin(request);
+    s.wait(&id, |s| s["nodes"].as_u64() > Some(50));
+    // A client that asks for events and then neither reads nor hangs up.
+    let mut idle = TcpStream::connect(&s.address).unwrap();
+    let head = format!(
+        "GET /api/v1/runs/{id}/events HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
+        s.address, s.token
+    );
+    idle.write_all(head.as_bytes()).unwrap();
+    std::process::Command::new("kill").args(["-INT", &s.child.id().to_string()]).status().unwrap();
+    assert_eq!(s.child.wait().unwrap().code(), Some(130));
+    let file = std::fs::read_to_string(w.join(format!("runs/{id}.run.jsonl"))).unwrap();
+    let last: Value = serde_json::from_str(file.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["type"], &last["reason"]), (&json!("end"), &json!("interrupted")));
+    drop(idle);
+    let s = Server::start(w, &[]);
+    assert_eq!(s.call("POST", &format!("/runs/{id}/resume"), None).0, 200);
+    let info = s.wait(&id, is_over);
+    assert!((3000..3300).contains(&info["status"]["nodes"].as_u64().unwrap()), "{info}");
+}
+
 #[test]
 fn bad_requests_are_told_and_nothing_outside_the_folder_can_be_named() {
     let w = workplace();
@@ -337,6 +366,11 @@ fn bad_requests_are_told_and_nothing_outside_the_folder_can_be_named() {
     refused("GET", &format!("/runs/{id}/export/exe"), None, 404);
     refused("PUT", "/runs", None, 405);
     refused("PATCH", &format!("/runs/{id}"), Some(json!({ "name": " " })), 400);
+    refused("POST", &format!("/runs/{id}/resume"), None, 409);
+    refused("GET", "/runs/%ff", None, 400);
+    refused("POST", "/tokenize", Some(json!({ "prompt": "x".repeat(5 << 20) })), 413);
+    // On the command line a dash is standard input; here it is a dash.
+    assert_eq!(s.call("POST", "/tokenize", Some(json!({ "prompt": "-" }))).0, 200);
     refused("GET", "/nothing", None, 404);
     for file in ["", "dear diary", "{\"type\":\"header\",\"format\":\"logitree-run\"", "{\"metadata\":"] {
         let bearer = format!("Bearer {}", s.token);

@@ -6,7 +6,7 @@ use crate::setup::{self, Loaded, Prepared};
 use crate::{progress, terminal};
 use anyhow::{Context, Result};
 use logitree_core::explore::{Explorer, Keep, Policy, Strategy};
-use logitree_core::run::{EndReason, Event, FORMAT, Header, Prompt, Run, VERSION, change_events, end_event};
+use logitree_core::run::{End, EndReason, Event, FORMAT, Header, Prompt, Run, VERSION, change_events, end_event};
 use logitree_core::{LanguageModel, TokenId, Tree};
 use serde_json::{Map, Value, json};
 use std::fs::{File, OpenOptions};
@@ -44,6 +44,14 @@ impl Record {
         }
     }
 
+    /// Goes on behind the last whole event of a file; what was torn goes.
+    pub fn append(path: &Path, valid_bytes: u64) -> Result<Record> {
+        let mut file = OpenOptions::new().write(true).open(path).with_context(|| path.display().to_string())?;
+        file.set_len(valid_bytes)?;
+        std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0))?;
+        Ok(Record::File(BufWriter::new(file), path.into()))
+    }
+
     /// Bytes of the file, once flushed; 0 for standard output.
     pub fn len(&self) -> Result<u64> {
         match self {
@@ -78,8 +86,13 @@ impl Limits {
         budgets.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.to_string(), v)).collect()
     }
 
-    /// Why to end now, if there is a reason.
-    pub fn end(&self, tree: &Tree, started: Instant) -> Option<EndReason> {
+    /// The budgets of a header.
+    pub fn of(header: &Header, keep: Keep) -> Limits {
+        let number = |name: &str| header.limits.get(name).and_then(Value::as_f64);
+        Limits { max_nodes: number("max_nodes").map(|n| n as usize), max_seconds: number("max_seconds"), keep }
+    }
+
+    fn end(&self, tree: &Tree, started: Instant) -> Option<EndReason> {
         if terminal::interrupted() {
             Some(EndReason::Interrupted)
         } else if self.max_nodes.is_some_and(|n| tree.len() >= n) {
@@ -102,7 +115,7 @@ pub struct Job {
     pub header: Header,
     pub prompt: Vec<TokenId>,
     pub tree: Tree,
-    pub policy: Box<dyn Policy>,
+    policy: Box<dyn Policy>,
     pub record: Record,
 }
 
@@ -147,35 +160,48 @@ impl Job {
                     format!("{}: the strategy {:?} and its parameters", path.display(), header.strategy)
                 })?;
         let policy = strategy.policy(loaded.model.end_tokens(), &run.tree)?;
-        let mut file = OpenOptions::new().write(true).open(path).with_context(|| path.display().to_string())?;
-        // What was torn goes; the record continues behind the last whole event.
-        file.set_len(run.valid_bytes)?;
-        std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0))?;
         let prompt = header.prompt.tokens.iter().map(|t| t.id).collect();
-        let record = Record::File(BufWriter::new(file), path.into());
+        let record = Record::append(path, run.valid_bytes)?;
         Ok(Job { header, prompt, tree: run.tree, policy, record })
     }
 }
 
+/// Where an exploration stands when all that could be visited was visited, and written down.
+pub struct Level<'a, 's> {
+    pub header: &'a Header,
+    pub explorer: &'a mut Explorer<'s, Box<dyn Policy>>,
+    pub record: &'a mut Record,
+    /// New nodes per second, this time.
+    pub rate: f64,
+}
+
 /// What came of exploring.
-pub struct Explored {
-    pub run: Run,
+pub struct Grown {
+    pub header: Header,
+    pub tree: Tree,
+    pub record: Record,
+    pub end: End,
     /// New nodes per second, this time.
     pub rate: f64,
     /// Why the model failed, if it did.
     pub failure: Option<anyhow::Error>,
 }
 
-/// Grows the tree to its end, a budget or Ctrl-C, with `label` before each progress line; what was grown is returned
-/// even if the model fails.
-pub fn explore(loaded: &Loaded, job: Job, limits: &Limits, label: &str) -> Result<Explored> {
+/// Grows the tree to its end, a budget, Ctrl-C, or until `each_level` has a reason; what was grown is returned even if
+/// the model fails.
+pub fn grow(
+    loaded: &Loaded,
+    job: Job,
+    limits: &Limits,
+    each_level: &mut dyn FnMut(Level<'_, '_>) -> Result<Option<EndReason>>,
+) -> Result<Grown> {
     let Job { header, prompt, tree, policy, mut record } = job;
     let bytes = |id: TokenId| loaded.model.token_bytes(id);
     let mut session = loaded.model.session()?;
     let mut explorer = Explorer::new(&mut *session, loaded.model.vocab_size(), &prompt, policy, tree, limits.keep)?
         .watching(setup::watched_ids(&header.watch));
-    let bar = progress::spinner();
     let (started, first) = (Instant::now(), explorer.tree.len());
+    let rate = |tree: &Tree| (tree.len() - first) as f64 / started.elapsed().as_secs_f64().max(1e-9);
     let mut failure = None;
     let reason = loop {
         while limits.end(&explorer.tree, started).is_none() {
@@ -183,8 +209,9 @@ pub fn explore(loaded: &Loaded, job: Job, limits: &Limits, label: &str) -> Resul
             record.write(&change_events(&explorer.tree, change, &bytes))?;
         }
         record.flush()?;
-        bar.message(|| format!("{label}{}", progress_line(&explorer, first, started)));
-        if let Some(reason) = limits.end(&explorer.tree, started) {
+        let rate = rate(&explorer.tree);
+        let level = Level { header: &header, explorer: &mut explorer, record: &mut record, rate };
+        if let Some(reason) = each_level(level)?.or_else(|| limits.end(&explorer.tree, started)) {
             break reason;
         }
         match explorer.evaluate() {
@@ -196,28 +223,46 @@ pub fn explore(loaded: &Loaded, job: Job, limits: &Limits, label: &str) -> Resul
             }
         }
     };
-    drop(bar);
-    let seconds = started.elapsed().as_secs_f64();
-    let rate = (explorer.tree.len() - first) as f64 / seconds.max(1e-9);
-    let end = end_event(&explorer.tree, reason, seconds);
+    let rate = rate(&explorer.tree);
+    let end = end_event(&explorer.tree, reason, started.elapsed().as_secs_f64());
     record.write(&[Event::End(end.clone())])?;
     record.flush()?;
-    let tree = explorer.tree;
+    Ok(Grown { header, tree: explorer.tree, record, end, rate, failure })
+}
+
+/// What came of exploring, as a run.
+pub struct Explored {
+    pub run: Run,
+    /// New nodes per second, this time.
+    pub rate: f64,
+    /// Why the model failed, if it did.
+    pub failure: Option<anyhow::Error>,
+}
+
+/// Grows the tree with `label` before each progress line.
+pub fn explore(loaded: &Loaded, job: Job, limits: &Limits, label: &str) -> Result<Explored> {
+    let bar = progress::spinner();
+    let grown = grow(loaded, job, limits, &mut |level| {
+        bar.message(|| format!("{label}{}", progress_line(&level)));
+        Ok(None)
+    })?;
+    drop(bar);
+    let Grown { header, tree, end, rate, failure, .. } = grown;
     let listed = tree.nodes().filter_map(|n| tree.expansion(n)).flat_map(|e| e.top.iter().map(|t| t.id));
     let ids = listed.chain(tree.nodes().filter_map(|n| tree.token(n)));
-    let texts = ids.map(|id| (id, bytes(id).into_owned().into())).collect();
+    let texts = ids.map(|id| (id, loaded.model.token_bytes(id).into_owned().into())).collect();
     Ok(Explored { run: Run { header, tree, end: Some(end), texts, valid_bytes: 0, torn: false }, rate, failure })
 }
 
-fn progress_line(e: &Explorer<'_, Box<dyn Policy>>, first: usize, started: Instant) -> String {
-    let seconds = started.elapsed().as_secs_f64();
+fn progress_line(level: &Level<'_, '_>) -> String {
+    let e = &*level.explorer;
     format!(
         "{} nodes · {} open · {} completed{} · {:.0} nodes/s · {} finished",
         e.tree.len(),
         e.policy.queue(&e.tree),
         e.policy.completed(),
         e.policy.threshold(&e.tree).map_or(String::new(), |t| format!(" · T {t:.3}")),
-        (e.tree.len() - first) as f64 / seconds.max(1e-9),
+        level.rate,
         percent(e.tree.accounting().finished),
     )
 }

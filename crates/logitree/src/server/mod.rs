@@ -33,6 +33,8 @@ use worker::Shared;
 const BODY: usize = 4 << 20;
 /// Largest file taken in.
 const FILE: usize = 100 << 20;
+/// How long clients are waited for at the end.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Ports tried after the one asked for.
 const PORTS: u16 = 20;
 
@@ -59,19 +61,19 @@ fn router(app: App, guard: Guard) -> axum::Router {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(api::server))
         .routes(routes!(api::tokenize))
-        .routes(routes!(api::list, api::start))
-        .routes(routes!(api::get, api::rename, api::delete))
-        .routes(routes!(api::resume))
-        .routes(routes!(api::pause))
-        .routes(routes!(api::stop))
-        .routes(routes!(api::duplicate))
-        .routes(routes!(api::expand))
-        .routes(routes!(api::distribution))
-        .routes(routes!(api::events))
-        .routes(routes!(api::content))
-        .routes(routes!(api::export))
+        .routes(routes!(api::runs::list, api::runs::start))
+        .routes(routes!(api::runs::get, api::runs::rename, api::runs::delete))
+        .routes(routes!(api::runs::resume))
+        .routes(routes!(api::runs::pause))
+        .routes(routes!(api::runs::stop))
+        .routes(routes!(api::runs::duplicate))
+        .routes(routes!(api::nodes::expand))
+        .routes(routes!(api::nodes::distribution))
+        .routes(routes!(api::files::events))
+        .routes(routes!(api::files::content))
+        .routes(routes!(api::files::export))
         .layer(DefaultBodyLimit::max(BODY))
-        .merge(OpenApiRouter::new().routes(routes!(api::import)).layer(DefaultBodyLimit::max(FILE)))
+        .merge(OpenApiRouter::new().routes(routes!(api::files::import)).layer(DefaultBodyLimit::max(FILE)))
         .split_for_parts();
     let document = Arc::new(document);
     router
@@ -91,13 +93,13 @@ fn router(app: App, guard: Guard) -> axum::Router {
 /// Serves until Ctrl-C. `ready` is told the link once the server answers, and the ids of the files taken in.
 pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<()> {
     let store = store::Store::open(options.data)?;
-    let shared = Arc::new(Shared { store, loaded: options.loaded, ticket: 0.into(), limits: Default::default() });
+    let shared = Arc::new(Shared { store, loaded: options.loaded, ticket: 0.into() });
     let mut ids = Vec::new();
     for (name, bytes) in &options.files {
         // Started again with the same file, there is no second copy of it.
         let id = match shared.store.same(bytes) {
             Some(id) => id,
-            None => api::take_in(&shared, name, bytes).with_context(|| name.clone())?,
+            None => api::files::take_in(&shared.store, name, bytes).with_context(|| name.clone())?,
         };
         ids.push(id);
     }
@@ -117,17 +119,26 @@ pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<
         let router = router(App { shared, commands, closing }, guard);
         ready(&link, &ids);
         let ended = async move {
-            while !terminal::interrupted() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            close.send_replace(true);
+            interrupted().await;
             // Streams end by themselves now.
+            close.send_replace(true);
         };
-        axum::serve(listener, router).with_graceful_shutdown(ended).await.context("the server failed")
+        let serving = axum::serve(listener, router).with_graceful_shutdown(ended);
+        tokio::select! {
+            served = serving => served.context("the server failed"),
+            // A client that neither reads nor hangs up holds up nobody.
+            () = async { interrupted().await; tokio::time::sleep(PATIENCE).await } => Ok(()),
+        }
     });
     runtime.shutdown_timeout(Duration::from_secs(2));
     let worked = engine.join().map_err(|_| anyhow::anyhow!("the engine's thread failed"))?;
     served.and(worked)
+}
+
+async fn interrupted() {
+    while !terminal::interrupted() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// The data folder's token, made at first: a page that is open finds the server again after a restart.

@@ -46,6 +46,13 @@ pub enum State {
     Imported,
 }
 
+impl State {
+    /// Whether the engine has it, or will.
+    pub fn is_busy(self) -> bool {
+        matches!(self, State::Queued | State::Running)
+    }
+}
+
 /// How a run gets on.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Status {

@@ -1,0 +1,188 @@
+//! Runs as files: their events as they come, exports, and files taken in.
+
+use super::{Answer, App, blocking};
+use crate::export::{self, Format};
+use crate::import::{self, Document};
+use crate::server::problem::{Parameters, Place, Problem};
+use crate::server::report;
+use crate::server::store::{Info, Kind, Store, lines, write_run};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::Stream;
+use serde::Deserialize;
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write};
+use utoipa::IntoParams;
+
+/// Bytes sent to a client at once; more waits in the file.
+const CHUNK: usize = 256 << 10;
+
+/// Where to begin.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct From {
+    /// A byte of the file, as the ids of events have it; `Last-Event-ID` does the same.
+    #[serde(default)]
+    pub from: Option<u64>,
+}
+
+/// The run's file as it grows, and how the run gets on, as server-sent events
+///
+/// `lines` events have whole lines of the run file; their id is the byte at which the next one begins. `status` events have the run's status. Nothing is kept
+/// for a slow client: it reads from the file.
+#[utoipa::path(get, path = "/api/v1/runs/{id}/events", params(("id" = String, Path, description = "Id of the run"), From),
+    responses((status = 200, content_type = "text/event-stream", body = String), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn events(
+    State(app): State<App>,
+    Place(id): Place<String>,
+    Parameters(from): Parameters<From>,
+    headers: HeaderMap,
+) -> Answer<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>> {
+    app.run(&id)?;
+    let path = app.shared.store.path(&id)?;
+    let last = headers.get("last-event-id").and_then(|v| v.to_str().ok()?.parse().ok());
+    let at: u64 = last.or(from.from).unwrap_or(0);
+    let length = app.shared.store.get(&id)?.status.length;
+    if at > length {
+        return Err(Problem::bad(format!("the file has {length} bytes, not {at}")));
+    }
+    let status = app.shared.store.subscribe(&id)?;
+    let state = (path, at, status, app.closing.clone(), true);
+    let stream = futures_util::stream::unfold(state, |(path, at, mut status, mut closing, mut fresh)| async move {
+        loop {
+            if *closing.borrow() {
+                return None;
+            }
+            let now = status.borrow_and_update().clone();
+            if at < now.length {
+                let most = CHUNK.min((now.length - at) as usize);
+                let file = path.clone();
+                let read = tokio::task::spawn_blocking(move || lines(&file, at, most)).await.ok()?.ok()?;
+                if read.1 > at {
+                    let event =
+                        Event::default().event("lines").id(read.1.to_string()).data(read.0.trim_end_matches('\n'));
+                    return Some((Ok(event), (path, read.1, status, closing, true)));
+                }
+            }
+            if fresh {
+                let event = Event::default().event("status").json_data(&now).ok()?;
+                return Some((Ok(event), (path, at, status, closing, false)));
+            }
+            tokio::select! {
+                changed = status.changed() => changed.ok()?,
+                _ = closing.changed() => {
+                    return Some((Ok(Event::default().event("bye").data("the server goes down")), (path, at, status, closing, false)));
+                }
+            }
+            fresh = true;
+        }
+    });
+    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
+}
+
+/// The run's file as it is
+#[utoipa::path(get, path = "/api/v1/runs/{id}/content", params(("id" = String, Path, description = "Id of the run")),
+    responses((status = 200, content_type = "application/jsonl", body = String), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn content(State(app): State<App>, Place(id): Place<String>) -> Answer<Response> {
+    blocking(move || {
+        let path = app.shared.store.path(&id)?;
+        let bytes = std::fs::read(&path).map_err(Problem::internal)?;
+        Ok(download(bytes, "application/jsonl", path.file_name().and_then(|n| n.to_str()).unwrap_or("run")))
+    })
+    .await
+}
+
+fn download(bytes: Vec<u8>, kind: &'static str, name: &str) -> Response {
+    // Ids are letters, digits and dashes; letters of other alphabets need the longer form.
+    let plain: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '_' }).collect();
+    let disposition = format!("attachment; filename=\"{plain}\"");
+    ([(header::CONTENT_TYPE, kind.to_string()), (header::CONTENT_DISPOSITION, disposition)], bytes).into_response()
+}
+
+/// The run in another format
+#[utoipa::path(get, path = "/api/v1/runs/{id}/export/{format}",
+    params(("id" = String, Path, description = "Id of the run"), ("format" = String, Path, description = "tree-json, jsonl, csv, parquet, dot, text or html")),
+    responses((status = 200, content_type = "application/octet-stream", body = String), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn export(State(app): State<App>, Place((id, format)): Place<(String, String)>) -> Answer<Response> {
+    app.run(&id)?;
+    blocking(move || {
+        let path = app.shared.store.path(&id)?;
+        let run = import::run(BufReader::new(File::open(&path).map_err(Problem::internal)?));
+        let run = run.map_err(|e| Problem::internal(format!("{e:#}")))?;
+        if format == "html" {
+            let html = report::html(&run).map_err(|e| Problem::conflict(format!("{e:#}")))?;
+            return Ok(download(html.into_bytes(), "text/html; charset=utf-8", &format!("{id}.html")));
+        }
+        let known = <Format as clap::ValueEnum>::from_str(&format, false);
+        let known = known.map_err(|_| Problem::not_found(format!("there is no format {format:?}")))?;
+        let (kind, ending) = match known {
+            Format::TreeJson => ("application/json", "tree.json"),
+            Format::Jsonl => ("application/jsonl", "jsonl"),
+            Format::Csv => ("text/csv; charset=utf-8", "csv"),
+            Format::Parquet => ("application/vnd.apache.parquet", "parquet"),
+            Format::Dot => ("text/vnd.graphviz; charset=utf-8", "dot"),
+            Format::Text => ("text/plain; charset=utf-8", "txt"),
+        };
+        let mut out = Vec::new();
+        export::export(&run, known, true, &mut out).map_err(|e| Problem::internal(format!("{e:#}")))?;
+        Ok(download(out, kind, &format!("{id}.{ending}")))
+    })
+    .await
+}
+
+/// What the file is called.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct Name {
+    /// Its name, for people.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+/// Takes in a file: a run, the notebook's tree JSON, or its logprobs JSONL
+#[utoipa::path(post, path = "/api/v1/import", params(Name), request_body(content = String, content_type = "application/octet-stream"),
+    responses((status = 201, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn import(
+    State(app): State<App>,
+    Parameters(name): Parameters<Name>,
+    bytes: Result<Bytes, BytesRejection>,
+) -> Answer<(StatusCode, Json<Info>)> {
+    let bytes = bytes.map_err(|e| Problem::new(e.status(), e.body_text()))?;
+    blocking(move || {
+        let name = name.name.unwrap_or_default();
+        let name: String = name.chars().filter(|c| !c.is_control()).take(200).collect();
+        let id = take_in(&app.shared.store, &name, &bytes)
+            .map_err(|e| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{e:#}")))?;
+        Ok((StatusCode::CREATED, Json(app.shared.store.get(&id)?)))
+    })
+    .await
+}
+
+/// Puts a file's content into the data folder.
+pub fn take_in(store: &Store, name: &str, bytes: &[u8]) -> anyhow::Result<String> {
+    let document = import::read(bytes)?;
+    let about = if name.trim().is_empty() { "imported" } else { name };
+    let id = match document {
+        Document::Run(run) => store.create(about, Kind::Run, |path| {
+            let mut out = BufWriter::new(File::create(path)?);
+            if bytes.starts_with(b"{\"type\":\"header\"") {
+                out.write_all(&bytes[..run.valid_bytes as usize])?;
+            } else {
+                write_run(&run, &mut out)?;
+            }
+            Ok(out.flush()?)
+        })?,
+        Document::Logprobs(..) => store.create(about, Kind::Records, |path| Ok(std::fs::write(path, bytes)?))?,
+    };
+    if !name.trim().is_empty() {
+        store.rename(&id, name).map_err(|p| anyhow::anyhow!(p.detail))?;
+    }
+    Ok(id)
+}

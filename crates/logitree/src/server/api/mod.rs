@@ -1,0 +1,166 @@
+//! The API's requests. The OpenAPI document is made from these functions.
+
+pub mod files;
+pub mod nodes;
+pub mod runs;
+
+use super::problem::{Body, Problem};
+use super::store::{Info, Kind};
+use super::worker::{Command, Shared};
+use crate::cli::PromptOptions;
+use crate::command::grow::strategy_json;
+use crate::setup;
+use axum::Json;
+use axum::extract::State;
+use logitree_core::explore::Strategy;
+use logitree_core::{LanguageModel, TokenId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use tokio::sync::watch;
+use utoipa::ToSchema;
+
+/// Longest prompt in bytes.
+const PROMPT: usize = 1 << 20;
+
+/// What every request can reach.
+#[derive(Clone)]
+pub struct App {
+    pub shared: Arc<Shared>,
+    pub commands: Sender<Command>,
+    /// Becomes true when the server goes down.
+    pub closing: watch::Receiver<bool>,
+}
+
+type Answer<T> = Result<T, Problem>;
+
+impl App {
+    fn loaded(&self) -> Answer<&setup::Loaded> {
+        let none = || Problem::conflict("no model is loaded: start with `logitree serve --model NAME`");
+        self.shared.loaded.as_ref().ok_or_else(none)
+    }
+
+    fn send(&self, command: Command) -> Answer<()> {
+        self.commands.send(command).map_err(|_| Problem::internal("the engine has stopped: restart the server"))
+    }
+
+    fn run(&self, id: &str) -> Answer<Info> {
+        let info = self.shared.store.get(id)?;
+        if info.kind != Kind::Run {
+            return Err(Problem::conflict("this is a file of records, not a run"));
+        }
+        Ok(info)
+    }
+}
+
+/// Work that blocks goes to a thread of its own.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Answer<T> + Send + 'static) -> Answer<T> {
+    tokio::task::spawn_blocking(work).await.map_err(Problem::internal)?
+}
+
+/// The model that is loaded.
+#[derive(Serialize, ToSchema)]
+pub struct ModelInfo {
+    pub name: String,
+    pub architecture: String,
+    pub dtype: String,
+    pub vocab: usize,
+    pub context: usize,
+    pub end_tokens: Vec<u32>,
+    pub engine: String,
+    /// Whether it has a chat template.
+    pub chat: bool,
+}
+
+/// The server.
+#[derive(Serialize, ToSchema)]
+pub struct ServerInfo {
+    pub version: String,
+    /// Absent if the server only shows files.
+    pub model: Option<ModelInfo>,
+    /// Every strategy with its default parameters.
+    #[schema(value_type = Object)]
+    pub strategies: Map<String, Value>,
+}
+
+fn strategies() -> Vec<Strategy> {
+    vec![
+        Strategy::Dynamic(Default::default()),
+        Strategy::BestFirst(Default::default()),
+        Strategy::Beam(Default::default()),
+        Strategy::Sample(Default::default()),
+    ]
+}
+
+/// The server and its model
+#[utoipa::path(get, path = "/api/v1/server", responses((status = 200, body = ServerInfo), (status = 401, body = Problem, content_type = "application/problem+json")))]
+pub async fn server(State(app): State<App>) -> Answer<Json<ServerInfo>> {
+    let mut known = Map::new();
+    for s in strategies() {
+        let parameters = strategy_json(s).map_err(Problem::internal)?;
+        known.insert(s.name().into(), Value::Object(parameters));
+    }
+    let model = app.shared.loaded.as_ref().map(|loaded| {
+        let m = &loaded.model;
+        ModelInfo {
+            name: loaded.name.clone(),
+            architecture: m.config().architecture.clone(),
+            dtype: m.weights().quantisation(),
+            vocab: m.vocab_size(),
+            context: m.context_length(),
+            end_tokens: m.end_tokens().iter().map(|t| t.0).collect(),
+            engine: m.engine(),
+            chat: m.chat_template(&loaded.name).is_ok(),
+        }
+    });
+    Ok(Json(ServerInfo { version: env!("CARGO_PKG_VERSION").into(), model, strategies: known }))
+}
+
+/// A prompt as the user gives it.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PromptRequest {
+    /// The text.
+    #[schema(min_length = 1, max_length = 1_048_576)]
+    pub prompt: String,
+    /// Put the text into the model's chat template.
+    #[serde(default)]
+    pub chat: bool,
+    /// The system message, with `chat`.
+    #[serde(default)]
+    pub system: Option<String>,
+}
+
+/// A token.
+#[derive(Serialize, ToSchema)]
+pub struct TokenInfo {
+    pub id: u32,
+    pub text: String,
+    /// A control token rather than text.
+    pub special: bool,
+}
+
+fn prompt_options(request: &PromptRequest) -> Answer<PromptOptions> {
+    if request.prompt.len() > PROMPT {
+        return Err(Problem::bad(format!("the prompt is longer than {PROMPT} bytes")));
+    }
+    if request.system.is_some() && !request.chat {
+        return Err(Problem::bad("`system` needs `chat`"));
+    }
+    Ok(PromptOptions { prompt: request.prompt.clone(), chat: request.chat, system: request.system.clone() })
+}
+
+/// The exact tokens that a prompt becomes
+#[utoipa::path(post, path = "/api/v1/tokenize", request_body = PromptRequest, responses(
+    (status = 200, body = Vec<TokenInfo>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn tokenize(State(app): State<App>, Body(request): Body<PromptRequest>) -> Answer<Json<Vec<TokenInfo>>> {
+    blocking(move || {
+        let loaded = app.loaded()?;
+        let options = prompt_options(&request)?;
+        let prepared = setup::prepare(loaded, &options, "").map_err(|e| Problem::bad(format!("{e:#}")))?;
+        let token = |&id: &TokenId| TokenInfo { id: id.0, text: loaded.text(id), special: loaded.model.is_special(id) };
+        Ok(Json(prepared.tokens.iter().map(token).collect()))
+    })
+    .await
+}

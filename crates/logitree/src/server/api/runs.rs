@@ -1,0 +1,224 @@
+//! Runs: list, start, pause, resume, stop, rename, copy, delete.
+
+use super::{Answer, App, PromptRequest, blocking, prompt_options, strategies};
+use crate::command::grow::{Job, Limits, Record, strategy_json};
+use crate::server::problem::{Body, Place, Problem};
+use crate::server::store::{Info, Kind, State as RunState};
+use crate::server::worker::{Command, TOP};
+use crate::setup;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use logitree_core::explore::{Keep, Strategy};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::fs::OpenOptions;
+use std::io::BufWriter;
+use std::sync::atomic::Ordering;
+use utoipa::ToSchema;
+
+/// Runs that may wait or run at once.
+const QUEUE: usize = 32;
+
+/// All runs, newest first
+#[utoipa::path(get, path = "/api/v1/runs", responses((status = 200, body = Vec<Info>), (status = 401, body = Problem, content_type = "application/problem+json")))]
+pub async fn list(State(app): State<App>) -> Json<Vec<Info>> {
+    Json(app.shared.store.list())
+}
+
+/// A new run.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunRequest {
+    #[schema(min_length = 1, max_length = 1_048_576)]
+    pub prompt: String,
+    #[serde(default)]
+    pub chat: bool,
+    #[serde(default)]
+    pub system: Option<String>,
+    /// `dynamic` if absent.
+    #[serde(default)]
+    pub strategy: Option<String>,
+    /// Those that shall differ from the strategy's defaults.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub parameters: Map<String, Value>,
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    pub max_nodes: Option<usize>,
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    pub max_seconds: Option<f64>,
+    /// Tokens to record per step, at least.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 100_000)]
+    pub store_top: Option<usize>,
+    /// Strings whose probability is noted at every step.
+    #[serde(default)]
+    pub watch: Vec<String>,
+}
+
+/// The strategy of a request: the defaults, with what was given in their place.
+fn strategy(request: &RunRequest) -> Answer<Strategy> {
+    let name = request.strategy.as_deref().unwrap_or("dynamic");
+    let all = strategies();
+    let names: Vec<&str> = all.iter().map(|s| s.name()).collect();
+    let default = all.iter().find(|s| s.name() == name);
+    let default = *default.ok_or_else(|| Problem::bad(format!("strategy {name:?}: there are {}", names.join(", "))))?;
+    let mut parameters = strategy_json(default).map_err(Problem::internal)?;
+    for (key, value) in &request.parameters {
+        if !parameters.contains_key(key) && key != "rules" {
+            let known: Vec<&String> = parameters.keys().collect();
+            return Err(Problem::bad(format!("{name} has no parameter {key:?}; it has {known:?} and \"rules\"")));
+        }
+        parameters.insert(key.clone(), value.clone());
+    }
+    let made = serde_json::from_value::<Strategy>(json!({ "strategy": name, "parameters": parameters }));
+    let made = made.map_err(|e| Problem::bad(format!("parameters: {e}")))?;
+    made.check().map_err(|e| Problem::bad(e.to_string()))?;
+    Ok(made)
+}
+
+/// Starts a run
+#[utoipa::path(post, path = "/api/v1/runs", request_body = RunRequest, responses(
+    (status = 201, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn start(State(app): State<App>, Body(request): Body<RunRequest>) -> Answer<(StatusCode, Json<Info>)> {
+    blocking(move || {
+        let loaded = app.loaded()?;
+        let waiting = app.shared.store.list().iter().filter(|i| i.status.state.is_busy()).count();
+        if waiting >= QUEUE {
+            return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, format!("{waiting} runs wait already: stop some")));
+        }
+        if request.max_seconds.is_some_and(|s| !s.is_finite() || s < 0.0) || request.max_nodes == Some(0) {
+            return Err(Problem::bad("budgets must be positive numbers"));
+        }
+        if request.store_top.is_some_and(|k| !(1..=100_000).contains(&k)) {
+            return Err(Problem::bad("`store_top` must be 1 to 100000"));
+        }
+        let strategy = strategy(&request)?;
+        let prompt = PromptRequest { prompt: request.prompt, chat: request.chat, system: request.system };
+        let options = prompt_options(&prompt)?;
+        let keep = Keep::Top(request.store_top.unwrap_or(TOP));
+        let limits = Limits { max_nodes: request.max_nodes, max_seconds: request.max_seconds, keep };
+        // What the user got wrong is told before there is a file.
+        setup::prepare(loaded, &options, "").map_err(|e| Problem::bad(format!("{e:#}")))?;
+        setup::watch(loaded, &request.watch).map_err(|e| Problem::bad(format!("{e:#}")))?;
+        let made = app.shared.store.create(&prompt.prompt, Kind::Run, |path| {
+            let file = OpenOptions::new().write(true).truncate(true).open(path)?;
+            let record = Record::File(BufWriter::new(file), path.into());
+            Job::begin(loaded, &options, strategy, &request.watch, &limits, record).map(drop)
+        });
+        let id = made.map_err(|e| Problem::internal(format!("{e:#}")))?;
+        app.shared.store.update(&id, |s| s.state = RunState::Queued);
+        app.send(Command::Explore(id.clone(), request.store_top))?;
+        Ok((StatusCode::CREATED, Json(app.shared.store.get(&id)?)))
+    })
+    .await
+}
+
+/// A run
+#[utoipa::path(get, path = "/api/v1/runs/{id}", params(("id" = String, Path, description = "Id of the run")),
+    responses((status = 200, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn get(State(app): State<App>, Place(id): Place<String>) -> Answer<Json<Info>> {
+    Ok(Json(app.shared.store.get(&id)?))
+}
+
+/// What can be changed about a run.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rename {
+    #[schema(min_length = 1, max_length = 200)]
+    pub name: String,
+}
+
+/// Renames a run
+#[utoipa::path(patch, path = "/api/v1/runs/{id}", params(("id" = String, Path, description = "Id of the run")), request_body = Rename,
+    responses((status = 200, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn rename(State(app): State<App>, Place(id): Place<String>, Body(r): Body<Rename>) -> Answer<Json<Info>> {
+    if r.name.trim().is_empty() || r.name.chars().count() > 200 {
+        return Err(Problem::bad("a name has 1 to 200 characters"));
+    }
+    blocking(move || {
+        app.shared.store.rename(&id, r.name.trim())?;
+        Ok(Json(app.shared.store.get(&id)?))
+    })
+    .await
+}
+
+/// Deletes a run and its file
+#[utoipa::path(delete, path = "/api/v1/runs/{id}", params(("id" = String, Path, description = "Id of the run")),
+    responses((status = 204), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn delete(State(app): State<App>, Place(id): Place<String>) -> Answer<StatusCode> {
+    blocking(move || {
+        if app.shared.store.get(&id)?.status.state.is_busy() {
+            return Err(Problem::conflict("the run is going on: stop it first"));
+        }
+        let _ = app.commands.send(Command::Forget(id.clone()));
+        app.shared.store.remove(&id)?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}
+
+/// Goes on with a run that was paused, stopped or killed
+#[utoipa::path(post, path = "/api/v1/runs/{id}/resume", params(("id" = String, Path, description = "Id of the run")),
+    responses((status = 200, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn resume(State(app): State<App>, Place(id): Place<String>) -> Answer<Json<Info>> {
+    app.loaded()?;
+    let info = app.run(&id)?;
+    match info.status.state {
+        RunState::Paused | RunState::Interrupted | RunState::Failed => {}
+        RunState::Finished => return Err(Problem::conflict("the run has ended: go on from one of its nodes")),
+        RunState::Imported => return Err(Problem::conflict("the run was not made by an engine: it cannot go on")),
+        _ => return Err(Problem::conflict("the run is going on already")),
+    }
+    app.shared.store.update(&id, |s| s.state = RunState::Queued);
+    app.send(Command::Explore(id.clone(), None))?;
+    Ok(Json(app.shared.store.get(&id)?))
+}
+
+fn end(app: &App, id: &str, state: RunState) -> Answer<Json<Info>> {
+    if !app.run(id)?.status.state.is_busy() {
+        return Err(Problem::conflict("the run is not going on"));
+    }
+    app.send(Command::End(id.into(), state))?;
+    Ok(Json(app.shared.store.get(id)?))
+}
+
+/// Pauses a run at the end of its level
+#[utoipa::path(post, path = "/api/v1/runs/{id}/pause", params(("id" = String, Path, description = "Id of the run")),
+    responses((status = 200, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn pause(State(app): State<App>, Place(id): Place<String>) -> Answer<Json<Info>> {
+    end(&app, &id, RunState::Paused)
+}
+
+/// Stops a run at the end of its level, and whatever goes on by hand
+#[utoipa::path(post, path = "/api/v1/runs/{id}/stop", params(("id" = String, Path, description = "Id of the run")),
+    responses((status = 200, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn stop(State(app): State<App>, Place(id): Place<String>) -> Answer<Json<Info>> {
+    app.run(&id)?;
+    app.shared.ticket.fetch_add(1, Ordering::SeqCst);
+    if !app.run(&id)?.status.state.is_busy() {
+        return Ok(Json(app.shared.store.get(&id)?));
+    }
+    end(&app, &id, RunState::Interrupted)
+}
+
+/// Copies a run
+#[utoipa::path(post, path = "/api/v1/runs/{id}/duplicate", params(("id" = String, Path, description = "Id of the run")),
+    responses((status = 201, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn duplicate(State(app): State<App>, Place(id): Place<String>) -> Answer<(StatusCode, Json<Info>)> {
+    blocking(move || {
+        let info = app.shared.store.get(&id)?;
+        if info.status.state.is_busy() {
+            return Err(Problem::conflict("the run is going on: pause it first"));
+        }
+        let from = app.shared.store.path(&id)?;
+        let made = app.shared.store.create(&info.name, info.kind, |path| Ok(std::fs::copy(&from, path).map(drop)?));
+        let copy = made.map_err(|e| Problem::internal(format!("{e:#}")))?;
+        let name: String = info.name.chars().take(190).collect();
+        app.shared.store.rename(&copy, &format!("{name} (copy)"))?;
+        Ok((StatusCode::CREATED, Json(app.shared.store.get(&copy)?)))
+    })
+    .await
+}

@@ -1,0 +1,242 @@
+//! The engine's thread: one run explores at a time, and what a click asks for comes between its levels.
+
+mod clicks;
+
+pub use clicks::{How, Ranked, Request};
+
+use super::store::{State, Store};
+use crate::command::grow::{self, Grown, Job, Limits, Record};
+use crate::setup::Loaded;
+use crate::{import, terminal};
+use anyhow::{Context, Result};
+use clicks::Clicks;
+use logitree_core::explore::Keep;
+use logitree_core::run::{End, EndReason, Event, Header, end_event};
+use logitree_core::{NodeId, Tree};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::BufReader;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Tokens listed per step, at least.
+pub const TOP: usize = 10;
+
+/// What is asked of the engine.
+pub enum Command {
+    /// Explore a run, from its beginning or from where it stands; lists as long as these, or as its first was.
+    Explore(String, Option<usize>),
+    /// End a run's exploring; it is paused or interrupted then.
+    End(String, State),
+    /// Go on from nodes of a run; answered with them as soon as they are there.
+    Expand(String, Request, oneshot::Sender<Result<Vec<NodeId>>>),
+    /// The whole distribution after a node.
+    Distribution(String, NodeId, oneshot::Sender<Result<Arc<Ranked>>>),
+    /// Forget what is held of a run.
+    Forget(String),
+}
+
+/// What the engine's thread and the requests share.
+pub struct Shared {
+    pub store: Store,
+    pub loaded: Option<Loaded>,
+    /// Number of the latest request to go on by hand.
+    pub ticket: AtomicU64,
+}
+
+/// A run that can be added to.
+struct Opened<'a> {
+    id: &'a str,
+    header: &'a Header,
+    tree: &'a mut Tree,
+    record: &'a mut Record,
+}
+
+impl Opened<'_> {
+    /// Makes what was written readable, and says so.
+    fn tell(&mut self, store: &Store) -> Result<()> {
+        self.record.flush()?;
+        let (length, nodes) = (self.record.len()?, self.tree.len());
+        store.update(self.id, |s| (s.length, s.nodes) = (length, nodes));
+        Ok(())
+    }
+}
+
+/// The run being explored.
+struct Active<'a> {
+    run: Opened<'a>,
+    /// Set when it shall end.
+    end: &'a mut Option<State>,
+}
+
+/// A run that nobody explores now, opened for clicks.
+struct Idle {
+    id: String,
+    header: Header,
+    tree: Tree,
+    record: Record,
+    /// How the run had ended: what is added by hand changes nothing about it.
+    end: Option<End>,
+}
+
+impl Idle {
+    fn open(&mut self) -> Opened<'_> {
+        Opened { id: &self.id, header: &self.header, tree: &mut self.tree, record: &mut self.record }
+    }
+}
+
+struct Worker<'m> {
+    shared: &'m Shared,
+    loaded: &'m Loaded,
+    commands: Receiver<Command>,
+    queue: VecDeque<(String, Option<usize>)>,
+    idle: Option<Idle>,
+    clicks: Clicks<'m>,
+}
+
+/// Serves commands until the program is told to end, or nobody can ask any more.
+pub fn work(shared: &Shared, commands: Receiver<Command>) -> Result<()> {
+    let Some(loaded) = &shared.loaded else { return Ok(()) };
+    let clicks = Clicks::new(shared, loaded)?;
+    let mut worker = Worker { shared, loaded, commands, queue: VecDeque::new(), idle: None, clicks };
+    while !terminal::interrupted() {
+        if let Some((id, top)) = worker.queue.pop_front() {
+            if let Err(e) = worker.explore(&id, top) {
+                shared.store.update(&id, |s| (s.state, s.message) = (State::Failed, Some(format!("{e:#}"))));
+            }
+            continue;
+        }
+        match worker.commands.recv_timeout(Duration::from_millis(100)) {
+            Ok(command) => worker.serve(command, None),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    Ok(())
+}
+
+impl Worker<'_> {
+    fn serve(&mut self, command: Command, active: Option<Active<'_>>) {
+        match command {
+            Command::Explore(id, top) => self.queue.push_back((id, top)),
+            Command::End(id, state) => match active {
+                Some(a) if a.run.id == id => *a.end = Some(state),
+                _ => {
+                    if let Some(at) = self.queue.iter().position(|(q, _)| *q == id) {
+                        self.queue.remove(at);
+                        self.shared.store.update(&id, |s| s.state = state);
+                    }
+                }
+            },
+            Command::Expand(id, request, reply) => {
+                let mut reply = Some(reply);
+                let done = self.expand(&id, &request, &mut reply, active);
+                match (done, reply) {
+                    (Err(e), Some(reply)) => drop(reply.send(Err(e))),
+                    // The answer is given already.
+                    (Err(e), None) => self.shared.store.update(&id, |s| s.message = Some(format!("{e:#}"))),
+                    (Ok(()), _) => {}
+                }
+            }
+            Command::Distribution(id, node, reply) => {
+                let _ = reply.send(self.distribution(&id, node, active));
+            }
+            Command::Forget(id) => {
+                self.idle.take_if(|i| i.id == id);
+                self.clicks.forget(&id);
+            }
+        }
+    }
+
+    /// Explores a run to its end, a budget, or until somebody ends it.
+    fn explore(&mut self, id: &str, top: Option<usize>) -> Result<()> {
+        self.idle.take_if(|i| i.id == id);
+        let shared = self.shared;
+        let path = shared.store.path(id).map_err(|p| anyhow::anyhow!(p.detail))?;
+        let run = import::run(BufReader::new(File::open(&path)?))?;
+        let first = run.tree.expansion(NodeId::ROOT).map_or(TOP, |e| e.top.len());
+        let limits = Limits::of(&run.header, Keep::Top(top.unwrap_or(first)));
+        let job = Job::resume(self.loaded, run, &path)?;
+        shared.store.update(id, |s| (s.state, s.message) = (State::Running, None));
+        let mut ended = None;
+        let loaded = self.loaded;
+        let grown = grow::grow(loaded, job, &limits, &mut |level| {
+            let e = level.explorer;
+            let length = level.record.len()?;
+            shared.store.update(id, |s| {
+                (s.nodes, s.length, s.rate) = (e.tree.len(), length, level.rate);
+                (s.completed, s.queue) = (e.policy.completed(), e.policy.queue(&e.tree));
+                s.threshold = e.policy.threshold(&e.tree);
+            });
+            while let Ok(command) = self.commands.try_recv() {
+                let run = Opened { id, header: level.header, tree: &mut e.tree, record: level.record };
+                self.serve(command, Some(Active { run, end: &mut ended }));
+            }
+            Ok(ended.map(|_| EndReason::Interrupted))
+        })?;
+        let Grown { record, end, failure, .. } = grown;
+        let length = record.len()?;
+        let state = match end.reason {
+            EndReason::Interrupted => ended.unwrap_or(State::Interrupted),
+            EndReason::Failed => State::Failed,
+            _ => State::Finished,
+        };
+        let message = failure.map(|e| format!("{e:#}"));
+        shared.store.update(id, |s| {
+            (s.state, s.nodes, s.completed, s.message, s.length) = (state, end.nodes, end.completed, message, length);
+        });
+        Ok(())
+    }
+
+    /// Opens a run that nobody explores.
+    fn open(&mut self, id: &str) -> Result<&mut Idle> {
+        if self.idle.as_ref().is_none_or(|i| i.id != id) {
+            let path = self.shared.store.path(id).map_err(|p| anyhow::anyhow!(p.detail))?;
+            let run = import::run(BufReader::new(File::open(&path)?))?;
+            self.loaded.check_made(&path, &run.header.model)?;
+            let record = Record::append(&path, run.valid_bytes)?;
+            self.idle = Some(Idle { id: id.into(), header: run.header, tree: run.tree, record, end: run.end });
+        }
+        self.idle.as_mut().context("opened above")
+    }
+
+    fn expand(
+        &mut self,
+        id: &str,
+        request: &Request,
+        reply: &mut Option<oneshot::Sender<Result<Vec<NodeId>>>>,
+        active: Option<Active<'_>>,
+    ) -> Result<()> {
+        if let Some(mut a) = active
+            && a.run.id == id
+        {
+            return self.clicks.go_on(&mut a.run, request, reply);
+        }
+        self.open(id)?;
+        let idle = self.idle.as_mut().context("opened above")?;
+        let before = idle.tree.len();
+        let done = self.clicks.go_on(&mut idle.open(), request, reply);
+        if let Some(end) = &mut idle.end
+            && idle.tree.len() > before
+        {
+            *end = end_event(&idle.tree, end.reason, end.seconds);
+            idle.record.write(&[Event::End(end.clone())])?;
+            idle.open().tell(&self.shared.store)?;
+        }
+        done
+    }
+
+    fn distribution(&mut self, id: &str, node: NodeId, active: Option<Active<'_>>) -> Result<Arc<Ranked>> {
+        match active {
+            Some(a) if a.run.id == id => self.clicks.distribution(&a.run, node),
+            _ => {
+                self.open(id)?;
+                let idle = self.idle.as_mut().context("opened above")?;
+                self.clicks.distribution(&idle.open(), node)
+            }
+        }
+    }
+}
