@@ -23,6 +23,7 @@ const EXAMPLES: &str = "Examples:
 
 Environment:
   LOGITREE_CACHE    where models are kept
+  LOGITREE_DATA     where `serve` keeps runs
   LOGITREE_OFFLINE  never download
   NO_COLOR          no colours";
 

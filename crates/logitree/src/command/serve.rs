@@ -65,6 +65,9 @@ impl ListenOptions {
         let place = ids.first().map_or(String::new(), |id| format!("#run={id}"));
         let link = format!("{link}{place}");
         println!("{link}");
+        if self.host.is_unspecified() {
+            eprintln!("From other machines, use this machine's name or address in place of {}.", self.host);
+        }
         eprintln!("Ctrl-C ends it.");
         if self.open
             && let Err(e) = open::that(&link)
