@@ -12,7 +12,7 @@ use crate::{Distribution, ModelError, NodeHandle, NodeId, Session, Stop, TokenId
 pub struct Continuation<'s> {
     explorer: Explorer<'s, Box<dyn Policy>>,
     /// For each node of the explorer's tree, the node of the run's.
-    nodes: Vec<NodeId>,
+    places: Vec<NodeId>,
 }
 
 impl<'s> Continuation<'s> {
@@ -33,17 +33,12 @@ impl<'s> Continuation<'s> {
         let first = session.push(base, last)?;
         let root = session.push_all(Some(first), &tree.path(from))?.last().copied().unwrap_or(first);
         let explorer = Explorer::after(session, vocab, root, policy, Tree::default(), keep).watching(watch);
-        Ok(Continuation { explorer, nodes: vec![from] })
+        Ok(Continuation { explorer, places: vec![from] })
     }
 
     /// Nodes found so far, the first included.
-    pub fn len(&self) -> usize {
+    pub fn nodes(&self) -> usize {
         self.explorer.tree.len()
-    }
-
-    /// Whether nothing was found yet.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 1
     }
 
     /// Evaluates one batch and puts what came of it into the run's tree. Returns what changed there; `None` when the
@@ -57,7 +52,7 @@ impl<'s> Continuation<'s> {
             match change {
                 Change::Expanded(n) => self.add(tree, n, &mut changes),
                 Change::Stopped(n, Stop::EndToken) => {
-                    let at = self.nodes[n.index()];
+                    let at = self.places[n.index()];
                     if *tree.state(at) == State::Open && tree.by_user(at) {
                         tree.stop_node(at, Stop::EndToken);
                         changes.push(Change::Stopped(at, Stop::EndToken));
@@ -72,7 +67,7 @@ impl<'s> Continuation<'s> {
     fn add(&mut self, tree: &mut Tree, n: NodeId, changes: &mut Vec<Change>) {
         let own = &self.explorer.tree;
         let Some(e) = own.expansion(n) else { return };
-        let at = self.nodes[n.index()];
+        let at = self.places[n.index()];
         let children =
             e.children.iter().filter_map(|&c| Some(TokenStats { id: own.token(c)?, logprob: own.logprob(c), rank: 0 }));
         let children: Vec<TokenStats> = children.collect();
@@ -88,7 +83,7 @@ impl<'s> Continuation<'s> {
             changes.push(Change::ByUser(at));
         }
         // Ids of the own tree are given in the order of these children.
-        self.nodes.extend(children.iter().filter_map(|c| tree.child(at, c.id)));
+        self.places.extend(children.iter().filter_map(|c| tree.child(at, c.id)));
     }
 }
 

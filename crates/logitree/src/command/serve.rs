@@ -70,9 +70,9 @@ impl ListenOptions {
         }
         eprintln!("Ctrl-C ends it.");
         if self.open
-            && let Err(e) = open::that(&link)
+            && open::that(&link).is_err()
         {
-            eprintln!("note: no browser could be opened: {e}");
+            eprintln!("note: there is no browser to open here: the link is all there is");
         }
     }
 }

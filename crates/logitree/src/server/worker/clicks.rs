@@ -130,14 +130,14 @@ impl<'m> Clicks<'m> {
         let session = &mut *self.session;
         let keep = Keep::Top(TOP);
         let mut c = Continuation::new(session, vocab, base, last, run.tree, start, policy, keep, watch)?;
-        while c.len() <= max_nodes && !stale() {
+        while c.nodes() <= max_nodes && !stale() {
             let Some(changes) = c.step(run.tree)? else { break };
             for change in changes {
                 run.record.write(&change_events(run.tree, change, &bytes))?;
             }
             run.tell(&shared.store)?;
         }
-        self.pushed += c.len();
+        self.pushed += c.nodes();
         Ok(())
     }
 
