@@ -69,9 +69,7 @@ impl ListenOptions {
             eprintln!("From other machines, use this machine's name or address in place of {}.", self.host);
         }
         eprintln!("Ctrl-C ends it.");
-        if self.open
-            && open::that(&link).is_err()
-        {
+        if self.open && open::that(&link).is_err() {
             eprintln!("note: there is no browser to open here: the link is all there is");
         }
     }
