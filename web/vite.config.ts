@@ -1,6 +1,7 @@
 import { defineConfig } from 'vite';
 
-// One script and one style sheet with fixed names: the server embeds them, and the one-file report inlines them.
+// One script and one style sheet with fixed names: the server embeds them, and the one-file report inlines them. The worker
+// is a file for the server, and text in the script for the report; it is no module, which a page opened as a file could not start.
 export default defineConfig({
   base: './',
   build: {
@@ -12,5 +13,6 @@ export default defineConfig({
       output: { entryFileNames: 'app.js', assetFileNames: 'app.[ext]', codeSplitting: false },
     },
   },
+  worker: { rolldownOptions: { output: { entryFileNames: 'matcher.js' } } },
   test: { include: ['tests/**/*.test.ts'] },
 } as Parameters<typeof defineConfig>[0]);

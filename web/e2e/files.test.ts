@@ -1,7 +1,7 @@
 // Files that are dropped or opened, good and bad, and the one-file report.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -80,6 +80,32 @@ describe('files', () => {
     }
   });
 
+  test('a pattern that never ends is given up, and the page goes on', async () => {
+    const leaf = (text: string, prob: number) => ({ text, token_id: text.length, prob, candidates: [], children: [] });
+    const paths = { ...leaf('P', 1), children: [leaf('b', 0.4), leaf(`${'a'.repeat(60)}!`, 0.3), leaf('ab', 0.2)] };
+    await choose(write('a_tree.json', JSON.stringify({ metadata: { prompt: 'P', parameters: {} }, tree: paths })));
+    await page.getByRole('tab', { name: 'Paths' }).click();
+    const pattern = page.getByRole('searchbox', { name: /Pattern/ });
+    const status = page.locator('.paths [role="status"]');
+    const longest = page.evaluate(async () => {
+      let [most, last] = [0, performance.now()];
+      while (!document.querySelector('.paths .bad')) {
+        const now = await new Promise<number>(requestAnimationFrame);
+        [most, last] = [Math.max(most, now - last), now];
+      }
+      return most;
+    });
+    await pattern.fill('(a+)+$');
+    await status.filter({ hasText: 'too long on path 2, “aaaaa' }).waitFor();
+    // The pattern would take days.
+    expect(await longest).toBeLessThan(2000);
+    expect(await page.locator('.paths .line').count()).toBe(0);
+    await pattern.fill('a+b');
+    await status.filter({ hasText: /^1 path$/ }).waitFor();
+    await pattern.fill('');
+    await status.filter({ hasText: /^3 paths$/ }).waitFor();
+  });
+
   test.skipIf(!seed)('the published samples open (needs LOGITREE_SEED_DIR)', async () => {
     for (const [name, nodes] of [
       ['india_capital_tree.json', 174],
@@ -103,7 +129,14 @@ describe('files', () => {
     await report.page.locator('.tok').first().waitFor();
     await report.page.getByRole('tab', { name: 'Tree' }).click();
     expect(await report.page.title()).not.toBe('owned');
-    expect(report.errors).toEqual([]);
+    await report.page.getByRole('tab', { name: 'Paths' }).click();
+    await report.page.getByRole('searchbox', { name: /Pattern/ }).fill('img');
+    const allowed = readFileSync(out, 'utf8').includes('worker-src blob:');
+    await report.page
+      .locator('.paths [role="status"]')
+      .filter({ hasText: allowed ? /^1 path$/ : 'its policy forbids workers' })
+      .waitFor();
+    expect(report.errors.filter((e) => allowed || !e.includes('Creating a worker'))).toEqual([]);
   });
 
   test('nothing went wrong on the page', () => {

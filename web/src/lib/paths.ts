@@ -1,5 +1,6 @@
 // Completions as a table, and answers by a pattern with bounds of their probability.
 
+import type { Tried } from './pattern';
 import { type Run, State } from './run';
 
 export interface PathRow {
@@ -40,22 +41,6 @@ export interface Answer {
   upper: number;
 }
 
-/** Longest text a pattern is tried on. */
-export const MAX_TEXT = 5000;
-
-/** What a pattern finds in a text: its first group, or all of the match. */
-export function answerIn(pattern: RegExp, text: string): string | null {
-  const found = pattern.exec(text.slice(0, MAX_TEXT));
-  return found ? (found[1] ?? found[0]) : null;
-}
-
-/** Whether a text was too long for the pattern to be certain: what was left out may hold a match, or lengthen it. */
-export function isUnsure(pattern: RegExp, text: string): boolean {
-  if (text.length <= MAX_TEXT) return false;
-  const found = pattern.exec(text.slice(0, MAX_TEXT));
-  return !found || found.index + found[0].length >= MAX_TEXT;
-}
-
 /**
  * Answers of finished paths, most likely first. What is not finished may still become any answer, and so may finished
  * paths that the pattern was not tried on, whose mass is `untried`.
@@ -75,35 +60,25 @@ export function answers(found: { answer: string | null; row: PathRow }[], finish
     .sort((a, b) => b.lower - a.lower || (a.text < b.text ? -1 : 1));
 }
 
-interface Tried {
-  state: State;
-  answer: string | null;
-  unsure: boolean;
-}
-
-/** A pattern tried on many paths, a little at a time. What was found is kept while the run grows. */
+/** What is found as a pattern is tried on many paths. It is kept while the run grows. */
 export class Search {
   /** Rows the pattern fits, in the order of the rows given. */
   rows: PathRow[] = [];
   private found: { answer: string; row: PathRow }[] = [];
-  private readonly known = new Map<number, Tried>();
+  private readonly known = new Map<number, Tried & { state: State }>();
   private all: PathRow[] = [];
   private at = 0;
   /** Mass of finished paths that nothing certain is known about. */
-  private untried = 0;
+  private untriedMass = 0;
 
-  constructor(
-    private readonly run: Run,
-    private readonly pattern: RegExp,
-  ) {}
-
-  /** Starts over with other rows; paths that were tried before are not tried again. */
+  /** Starts over with other rows; paths that were tried before need not be tried again. */
   over(rows: PathRow[]): void {
     this.all = rows;
     this.at = 0;
     this.rows = [];
     this.found = [];
-    this.untried = rows.reduce((sum, r) => (r.state === State.EndToken ? sum + r.prob : sum), 0);
+    this.untriedMass = rows.reduce((sum, r) => (r.state === State.EndToken ? sum + r.prob : sum), 0);
+    this.settle();
   }
 
   get tried(): number {
@@ -114,28 +89,35 @@ export class Search {
     return this.at >= this.all.length;
   }
 
-  /** Goes on until all is tried or `enough`, which is asked after each path that is new. */
-  step(enough: () => boolean): void {
-    while (this.at < this.all.length) {
-      const row = this.all[this.at++]!;
-      let t = this.known.get(row.leaf);
-      // A path that has ended since reads differently: its end token is no text.
-      const isNew = t?.state !== row.state;
-      if (t === undefined || isNew) {
-        const text = this.run.pathText(row.leaf);
-        t = { state: row.state, answer: answerIn(this.pattern, text), unsure: isUnsure(this.pattern, text) };
-        this.known.set(row.leaf, t);
-      }
+  /** Paths that are still to be tried, in the order of the rows. */
+  *untried(): Generator<PathRow> {
+    for (let i = this.at; i < this.all.length; i++) if (!this.knows(this.all[i]!)) yield this.all[i]!;
+  }
+
+  /** What the pattern found in a path's text. */
+  take(row: PathRow, tried: Tried): void {
+    this.known.set(row.leaf, { ...tried, state: row.state });
+    this.settle();
+  }
+
+  answers(finished: number): Answer[] {
+    return answers(this.found, finished, Math.max(0, this.untriedMass));
+  }
+
+  /** A path that has ended since reads differently: its end token is no text. */
+  private knows(row: PathRow): boolean {
+    return this.known.get(row.leaf)?.state === row.state;
+  }
+
+  private settle(): void {
+    for (; !this.done && this.knows(this.all[this.at]!); this.at++) {
+      const row = this.all[this.at]!;
+      const t = this.known.get(row.leaf)!;
       if (t.answer !== null) {
         this.rows.push(row);
         if (!t.unsure) this.found.push({ answer: t.answer, row });
       }
-      if (!t.unsure && row.state === State.EndToken) this.untried -= row.prob;
-      if (isNew && enough()) return;
+      if (!t.unsure && row.state === State.EndToken) this.untriedMass -= row.prob;
     }
-  }
-
-  answers(finished: number): Answer[] {
-    return answers(this.found, finished, Math.max(0, this.untried));
   }
 }

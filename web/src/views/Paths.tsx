@@ -1,13 +1,14 @@
 // Completions as a table; a pattern groups them by answer.
 
 import { useSignal } from '@preact/signals';
-import { useEffect, useMemo } from 'preact/hooks';
+import { useMemo } from 'preact/hooks';
 import { count, percent, visible } from '../lib/numbers';
-import { type Answer, pathRows, Search, type Sort, sorted } from '../lib/paths';
+import { type Answer, pathRows, type Sort, sorted } from '../lib/paths';
 import type { Run } from '../lib/run';
 import { reason } from '../lib/words';
 import * as store from '../state/store';
 import { useCalmRevision } from './useCalmRevision';
+import { useSearch } from './useSearch';
 import { bringIntoSight, inSight, useWindow } from './useWindow';
 import './lists.css';
 import './paths.css';
@@ -15,8 +16,6 @@ import './paths.css';
 const ROW = 28;
 /** Tokens of a row's text: more does not fit. */
 const SHOWN = 300;
-/** Milliseconds of a frame in which a pattern is tried on paths. */
-const BUDGET = 8;
 
 const HEADS: [Sort, string][] = [
   ['prob', 'Probability'],
@@ -38,28 +37,11 @@ export function PathsView() {
     [run, revision, by.value, rising.value],
   );
   const mass = useMemo(() => run?.accounting(), [run, revision]);
-  const search = useMemo(() => compile(run, pattern.value), [run, pattern.value]);
-  const progress = useSignal(0);
-  useEffect(() => {
-    if (!(search instanceof Search)) return;
-    search.over(all);
-    let frame = 0;
-    const go = () => {
-      const end = performance.now() + BUDGET;
-      search.step(() => performance.now() > end);
-      progress.value++;
-      if (!search.done) frame = requestAnimationFrame(go);
-    };
-    go();
-    return () => cancelAnimationFrame(frame);
-  }, [search, all]);
-  const list = useMemo(
-    () => (search instanceof Search && mass ? search.answers(mass.finished) : null),
-    [search, mass, progress.value],
-  );
+  const { search, progress, wrong } = useSearch(run, pattern.value, all);
+  const list = useMemo(() => (search && mass ? search.answers(mass.finished) : null), [search, mass, progress]);
   if (!run || !mass) return null;
-  const shown = search instanceof Search ? search.rows : all;
-  const tried = search instanceof Search && !search.done ? `, ${search.tried} of ${all.length} tried so far` : '';
+  const shown = search ? search.rows : all;
+  const tried = search && !search.done ? `, ${search.tried} of ${all.length} tried so far` : '';
   const [from, to] = inSight(sight, shown.length, ROW);
   const at = Math.min(cursor.value, shown.length - 1);
   const onKey = (e: KeyboardEvent) => {
@@ -89,10 +71,10 @@ export function PathsView() {
             onInput={(e) => (pattern.value = e.currentTarget.value)}
           />
         </label>
-        <span role="status" class={typeof search === 'string' ? 'bad' : 'dim'}>
-          {typeof search === 'string' ? search : `${count(shown.length, 'path')}${tried}`}
+        <span role="status" class={wrong ? 'bad' : 'dim'}>
+          {wrong || `${count(shown.length, 'path')}${tried}`}
         </span>
-        {!(search instanceof Search) && (
+        {!search && (
           <span class="dim">
             finished {percent(mass.finished)} · frontier {percent(mass.frontier)} · pruned {percent(mass.pruned)}
           </span>
@@ -151,16 +133,6 @@ export function PathsView() {
       </div>
     </div>
   );
-}
-
-/** A search, or nothing without a pattern, or what is wrong with it. */
-function compile(run: Run | undefined, pattern: string): Search | string | null {
-  if (!run || pattern === '') return null;
-  try {
-    return new Search(run, new RegExp(pattern, 'u'));
-  } catch (e) {
-    return `This pattern cannot be read: ${(e as Error).message}`;
-  }
 }
 
 /** Text of a path's first tokens: a path may be thousands of tokens long. */
