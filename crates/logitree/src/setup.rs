@@ -3,9 +3,8 @@
 use crate::cli::{ModelOptions, PromptOptions};
 use crate::models;
 use anyhow::{Context, Result, bail};
-use logitree_core::run::{self, Token};
+use logitree_core::run::{self, Message, Token};
 use logitree_core::{LanguageModel, TokenId};
-use logitree_engine::chat::Message;
 use logitree_engine::{Backend, Compute, LocalModel};
 use std::io::Read;
 use std::path::Path;
@@ -122,37 +121,77 @@ pub fn check_text(text: &str, what: &str) -> Result<()> {
     Ok(())
 }
 
+/// What the model is to go on from, as the user gives it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Given {
+    /// A text as it is.
+    Text(String),
+    /// A conversation, for the model's chat template.
+    Chat(Vec<Message>),
+}
+
+impl Given {
+    /// A text, or a conversation of one message by the user.
+    pub fn new(text: &str, chat: bool, system: Option<&str>) -> Given {
+        if !chat {
+            return Given::Text(text.into());
+        }
+        let system = system.map(|s| Message::new("system", s));
+        Given::Chat(system.into_iter().chain([Message::new("user", text)]).collect())
+    }
+
+    /// What a run was given.
+    pub fn of(prompt: &run::Prompt) -> Given {
+        if prompt.chat { Given::Chat(prompt.messages.clone()) } else { Given::Text(prompt.text.clone()) }
+    }
+}
+
+impl From<&PromptOptions> for Given {
+    fn from(options: &PromptOptions) -> Given {
+        Given::new(&options.prompt, options.chat, options.system.as_deref())
+    }
+}
+
 /// A prompt ready to run.
 pub struct Prepared {
+    /// What the user says, of a conversation the last message.
     pub text: String,
     pub tokens: Vec<TokenId>,
     pub bos: bool,
-    pub chat: bool,
+    /// The conversation, if it is one.
+    pub messages: Vec<Message>,
 }
 
 /// Tokens of a prompt, in the chat template if asked for, with BOS if the model wants it; `suffix` goes
 /// behind what the template wrote. The prompt is taken as it is: [`text_argument`] has read it.
-pub fn prepare(loaded: &Loaded, options: &PromptOptions, suffix: &str) -> Result<Prepared> {
-    let text = options.prompt.clone();
-    check_text(&text, "PROMPT")?;
-    if let Some(system) = &options.system {
-        check_text(system, "--system")?;
-    }
+pub fn prepare(loaded: &Loaded, given: impl Into<Given>, suffix: &str) -> Result<Prepared> {
     let model = &loaded.model;
     let bos = model.bos();
-    let body = if options.chat {
-        let rendered = render_chat(loaded, &text, options.system.as_deref())?;
-        let tokenizer = model.tokenizer().context("the model has no tokenizer")?;
-        tokenizer.encode_chat(&(rendered + suffix)).map_err(|e| anyhow::anyhow!("{e}"))?
-    } else {
-        model.tokenize(&format!("{text}{suffix}"), false)?
+    let (text, body, messages) = match given.into() {
+        Given::Text(text) => {
+            check_text(&text, "PROMPT")?;
+            let body = model.tokenize(&format!("{text}{suffix}"), false)?;
+            (text, body, Vec::new())
+        }
+        Given::Chat(messages) => {
+            for m in &messages {
+                check_text(&m.content, &format!("the {} message", m.role))?;
+            }
+            let last = messages.last().filter(|m| m.role == "user");
+            let last = last.context("a conversation must end with what the user says")?;
+            let template = model.chat_template(&loaded.name).context("the chat template")?;
+            let rendered = template.render(&messages, true)?;
+            let tokenizer = model.tokenizer().context("the model has no tokenizer")?;
+            let body = tokenizer.encode_chat(&(rendered + suffix)).map_err(|e| anyhow::anyhow!("{e}"))?;
+            (last.content.clone(), body, messages)
+        }
     };
     let tokens: Vec<TokenId> = bos.into_iter().chain(body).collect();
     if tokens.len() > model.context_length() {
         let (n, limit) = (tokens.len(), model.context_length());
         bail!("the prompt has {n} tokens but the model's context is {limit}: shorten it");
     }
-    Ok(Prepared { text, tokens, bos: bos.is_some(), chat: options.chat })
+    Ok(Prepared { text, tokens, bos: bos.is_some(), messages })
 }
 
 /// Strings to watch as tokens; none may be empty.
@@ -172,15 +211,6 @@ pub fn watch(loaded: &Loaded, texts: &[String]) -> Result<Vec<run::Watch>> {
 /// Ids of watched strings.
 pub fn watched_ids(watch: &[run::Watch]) -> Vec<Vec<TokenId>> {
     watch.iter().map(|w| w.tokens.iter().map(|t| t.id).collect()).collect()
-}
-
-/// The chat template's text for one user turn.
-fn render_chat(loaded: &Loaded, text: &str, system: Option<&str>) -> Result<String> {
-    let template = loaded.model.chat_template(&loaded.name).context("--chat")?;
-    let message = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
-    let system = system.map(|s| message("system", s));
-    let messages: Vec<Message> = system.into_iter().chain([message("user", text)]).collect();
-    Ok(template.render(&messages, true)?)
 }
 
 /// The moment, RFC 3339.

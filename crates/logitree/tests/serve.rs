@@ -428,3 +428,34 @@ post /api/v1/runs/{id}/stop
 post /api/v1/tokenize";
     assert_eq!(found, expected);
 }
+
+#[test]
+fn a_conversation_of_several_turns_is_a_prompt() {
+    let folder = workplace();
+    let server = Server::start(folder.path(), &[]);
+    let say = |role: &str, content: &str| json!({ "role": role, "content": content });
+    let turns = [say("system", "be brief"), say("user", "a"), say("assistant", "b"), say("user", "ab")];
+    let (status, tokens) = server.call("POST", "/tokenize", Some(json!({ "messages": turns })));
+    assert_eq!(status, 200, "{tokens}");
+    let (_, fewer) = server.call("POST", "/tokenize", Some(json!({ "messages": turns[..2] })));
+    assert!(fewer.as_array().unwrap().len() < tokens.as_array().unwrap().len());
+
+    let id = server.begin(json!({ "messages": turns, "parameters": { "max_depth": 2 } }));
+    let lines = server.lines_to_the_end(&id);
+    let header: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!((&header["prompt"]["text"], &header["prompt"]["chat"]), (&json!("ab"), &json!(true)));
+    assert_eq!(header["prompt"]["messages"], json!(turns));
+    let ids = |list: &Value| list.as_array().unwrap().iter().map(|t| t["id"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&header["prompt"]["tokens"]), ids(&tokens));
+
+    for wrong in [
+        json!({ "messages": turns[..3] }),
+        json!({ "messages": [] }),
+        json!({ "messages": turns, "prompt": "a" }),
+        json!({}),
+        json!({ "messages": [say("user", "")] }),
+    ] {
+        let (status, problem) = server.call("POST", "/tokenize", Some(wrong));
+        assert_eq!(status, 400, "{problem}");
+    }
+}

@@ -110,6 +110,25 @@ pub struct Prompt {
     pub bos: bool,
     /// Whether the text was put into the model's chat template.
     pub chat: bool,
+    /// The conversation that the template laid out; `text` is its last message.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<Message>,
+}
+
+/// What somebody says in a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who: `system`, `user` or `assistant`. Templates refuse what they don't know.
+    pub role: String,
+    /// What.
+    pub content: String,
+}
+
+impl Message {
+    /// A message of `role` that says `content`.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
+        Message { role: role.into(), content: content.into() }
+    }
 }
 
 /// A token with its text.

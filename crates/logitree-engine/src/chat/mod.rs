@@ -14,27 +14,11 @@ mod source;
 mod time;
 
 pub use error::ChatError;
+pub use logitree_core::run::Message;
 
 use minijinja::{Environment, Value, context};
-use serde::Serialize;
 use std::path::Path;
 use std::time::SystemTime;
-
-/// One message of a chat.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Message {
-    /// Who speaks: `system`, `user` or `assistant`. Templates refuse what they don't know.
-    pub role: String,
-    /// What is said.
-    pub content: String,
-}
-
-impl Message {
-    /// A message of `role` that says `content`.
-    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Message { role: role.into(), content: content.into() }
-    }
-}
 
 /// A compiled chat template.
 #[derive(Debug)]

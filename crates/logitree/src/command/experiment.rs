@@ -2,9 +2,9 @@
 
 use super::grow::{Explored, Job, Limits, Record, explore, slug, strategy_json};
 use super::strategy;
-use crate::cli::{ModelOptions, PromptOptions};
+use crate::cli::ModelOptions;
 use crate::export::table::{self, Summary};
-use crate::setup::Loaded;
+use crate::setup::{Given, Loaded};
 use crate::{import, setup, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -75,6 +75,12 @@ struct PromptSpec {
     #[serde(default)]
     chat: bool,
     system: Option<String>,
+}
+
+impl From<&PromptSpec> for Given {
+    fn from(spec: &PromptSpec) -> Given {
+        Given::new(&spec.text, spec.chat, spec.system.as_deref())
+    }
 }
 
 /// A named set of parameters.
@@ -217,7 +223,7 @@ fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits) -> Result<Option<
     let h = &run.header;
     let watched: Vec<&String> = h.watch.iter().map(|w| &w.text).collect();
     let same = h.model.name == case.model
-        && (&h.prompt.text, h.prompt.chat) == (&case.prompt.text, case.prompt.chat)
+        && Given::of(&h.prompt) == Given::from(case.prompt)
         && (&h.strategy[..], &h.parameters) == (case.setting.strategy.name(), &strategy_json(case.setting.strategy)?)
         && h.limits == limits.json()
         && watched == watch.iter().collect::<Vec<_>>();
@@ -280,10 +286,8 @@ fn case_row(
         None => {
             let file = OpenOptions::new().write(true).create(true).truncate(true).open(&case.file);
             let file = file.with_context(|| format!("cannot write {}", case.file.display()))?;
-            let PromptSpec { text, chat, system } = case.prompt;
-            let prompt = PromptOptions { prompt: text.clone(), chat: *chat, system: system.clone() };
             let record = Record::File(BufWriter::new(file), case.file.clone());
-            Job::begin(loaded, &prompt, case.setting.strategy, watch, limits, record)?
+            Job::begin(loaded, case.prompt, case.setting.strategy, watch, limits, record)?
         }
     };
     let Explored { run, rate, failure } = explore(loaded, job, limits, label)?;

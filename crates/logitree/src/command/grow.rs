@@ -1,8 +1,7 @@
 //! Growing a tree and its run file: what `tree` and `run` have in common.
 
-use crate::cli::PromptOptions;
 use crate::export::text::percent;
-use crate::setup::{self, Loaded, Prepared};
+use crate::setup::{self, Given, Loaded, Prepared};
 use crate::{progress, terminal};
 use anyhow::{Context, Result};
 use logitree_core::explore::{Explorer, Keep, Policy, Strategy};
@@ -123,13 +122,13 @@ impl Job {
     /// A new run; its header is written.
     pub fn begin(
         loaded: &Loaded,
-        prompt: &PromptOptions,
+        prompt: impl Into<Given>,
         strategy: Strategy,
         watch: &[String],
         limits: &Limits,
         record: Record,
     ) -> Result<Job> {
-        let Prepared { text, tokens, bos, chat } = setup::prepare(loaded, prompt, "")?;
+        let Prepared { text, tokens, bos, messages } = setup::prepare(loaded, prompt, "")?;
         let header = Header {
             format: FORMAT.into(),
             version: VERSION,
@@ -137,7 +136,13 @@ impl Job {
             created: setup::now(),
             model: loaded.record()?,
             engine: loaded.model.engine(),
-            prompt: Prompt { text, tokens: tokens.iter().map(|&t| loaded.token(t)).collect(), bos, chat },
+            prompt: Prompt {
+                text,
+                tokens: tokens.iter().map(|&t| loaded.token(t)).collect(),
+                bos,
+                chat: !messages.is_empty(),
+                messages,
+            },
             strategy: strategy.name().into(),
             parameters: strategy_json(strategy)?,
             limits: limits.json(),

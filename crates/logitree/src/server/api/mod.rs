@@ -7,12 +7,12 @@ pub mod runs;
 use super::problem::{Body, Problem};
 use super::store::{Info, Kind};
 use super::worker::{Command, Shared};
-use crate::cli::PromptOptions;
 use crate::command::grow::strategy_json;
-use crate::setup;
+use crate::setup::{self, Given};
 use axum::Json;
 use axum::extract::State;
 use logitree_core::explore::Strategy;
+use logitree_core::run::Message;
 use logitree_core::{LanguageModel, TokenId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -121,15 +121,23 @@ pub async fn server(State(app): State<App>) -> Answer<Json<ServerInfo>> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PromptRequest {
-    /// The text.
+    /// A text as it is.
+    #[serde(default)]
     #[schema(min_length = 1, max_length = 1_048_576)]
-    pub prompt: String,
-    /// Put the text into the model's chat template.
+    pub prompt: Option<String>,
+    /// Or a conversation, for the model's chat template; it ends with what the user says.
     #[serde(default)]
-    pub chat: bool,
-    /// The system message, with `chat`.
-    #[serde(default)]
-    pub system: Option<String>,
+    pub messages: Option<Vec<MessageRequest>>,
+}
+
+/// What somebody says in a conversation.
+#[derive(Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MessageRequest {
+    /// `system`, `user` or `assistant`, as far as the template knows them.
+    pub role: String,
+    #[schema(min_length = 1)]
+    pub content: String,
 }
 
 /// A token.
@@ -141,14 +149,20 @@ pub struct TokenInfo {
     pub special: bool,
 }
 
-fn prompt_options(request: &PromptRequest) -> Answer<PromptOptions> {
-    if request.prompt.len() > PROMPT {
+fn given(prompt: Option<String>, messages: Option<Vec<MessageRequest>>) -> Answer<Given> {
+    let given = match (prompt, messages) {
+        (Some(text), None) => Given::Text(text),
+        (None, Some(m)) => Given::Chat(m.into_iter().map(|m| Message::new(m.role, m.content)).collect()),
+        _ => return Err(Problem::bad("give either `prompt` or `messages`")),
+    };
+    let length = match &given {
+        Given::Text(text) => text.len(),
+        Given::Chat(messages) => messages.iter().map(|m| m.content.len()).sum(),
+    };
+    if length > PROMPT {
         return Err(Problem::bad(format!("the prompt is longer than {PROMPT} bytes")));
     }
-    if request.system.is_some() && !request.chat {
-        return Err(Problem::bad("`system` needs `chat`"));
-    }
-    Ok(PromptOptions { prompt: request.prompt.clone(), chat: request.chat, system: request.system.clone() })
+    Ok(given)
 }
 
 /// The exact tokens that a prompt becomes
@@ -157,8 +171,8 @@ fn prompt_options(request: &PromptRequest) -> Answer<PromptOptions> {
 pub async fn tokenize(State(app): State<App>, Body(request): Body<PromptRequest>) -> Answer<Json<Vec<TokenInfo>>> {
     blocking(move || {
         let loaded = app.loaded()?;
-        let options = prompt_options(&request)?;
-        let prepared = setup::prepare(loaded, &options, "").map_err(|e| Problem::bad(format!("{e:#}")))?;
+        let given = given(request.prompt, request.messages)?;
+        let prepared = setup::prepare(loaded, given, "").map_err(|e| Problem::bad(format!("{e:#}")))?;
         let token = |&id: &TokenId| TokenInfo { id: id.0, text: loaded.text(id), special: loaded.model.is_special(id) };
         Ok(Json(prepared.tokens.iter().map(token).collect()))
     })

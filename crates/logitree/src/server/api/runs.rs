@@ -1,6 +1,6 @@
 //! Runs: list, start, pause, resume, stop, rename, copy, delete.
 
-use super::{Answer, App, PromptRequest, blocking, prompt_options, strategies};
+use super::{Answer, App, MessageRequest, blocking, given, strategies};
 use crate::command::grow::{Job, Limits, Record, strategy_json};
 use crate::server::problem::{Body, Place, Problem};
 use crate::server::store::{Info, Kind, State as RunState};
@@ -30,12 +30,13 @@ pub async fn list(State(app): State<App>) -> Json<Vec<Info>> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunRequest {
+    /// A text as it is.
+    #[serde(default)]
     #[schema(min_length = 1, max_length = 1_048_576)]
-    pub prompt: String,
+    pub prompt: Option<String>,
+    /// Or a conversation, for the model's chat template; it ends with what the user says.
     #[serde(default)]
-    pub chat: bool,
-    #[serde(default)]
-    pub system: Option<String>,
+    pub messages: Option<Vec<MessageRequest>>,
     /// `dynamic` if absent.
     #[serde(default)]
     pub strategy: Option<String>,
@@ -96,17 +97,16 @@ pub async fn start(State(app): State<App>, Body(request): Body<RunRequest>) -> A
             return Err(Problem::bad("`store_top` must be 1 to 100000"));
         }
         let strategy = strategy(&request)?;
-        let prompt = PromptRequest { prompt: request.prompt, chat: request.chat, system: request.system };
-        let options = prompt_options(&prompt)?;
+        let given = given(request.prompt, request.messages)?;
         let keep = Keep::Top(request.store_top.unwrap_or(TOP));
         let limits = Limits { max_nodes: request.max_nodes, max_seconds: request.max_seconds, keep };
         // What the user got wrong is told before there is a file.
-        setup::prepare(loaded, &options, "").map_err(|e| Problem::bad(format!("{e:#}")))?;
+        let prepared = setup::prepare(loaded, given.clone(), "").map_err(|e| Problem::bad(format!("{e:#}")))?;
         setup::watch(loaded, &request.watch).map_err(|e| Problem::bad(format!("{e:#}")))?;
-        let made = app.shared.store.create(&prompt.prompt, Kind::Run, |path| {
+        let made = app.shared.store.create(&prepared.text, Kind::Run, |path| {
             let file = OpenOptions::new().write(true).truncate(true).open(path)?;
             let record = Record::File(BufWriter::new(file), path.into());
-            Job::begin(loaded, &options, strategy, &request.watch, &limits, record).map(drop)
+            Job::begin(loaded, given, strategy, &request.watch, &limits, record).map(drop)
         });
         let id = made.map_err(|e| Problem::internal(format!("{e:#}")))?;
         app.shared.store.update(&id, |s| s.state = RunState::Queued);
