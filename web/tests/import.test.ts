@@ -175,6 +175,8 @@ describe('run files', () => {
     expect(bad(3, HEADER)).toMatch(/^line 4: /);
     expect(bad(0, { ...HEADER, version: 2 })).toMatch(/^line 1: format version 2 was made by a newer/);
     expect(bad(0, { ...HEADER, model: undefined })).toBe('line 1: `model` of the header is missing');
+    const prompt = { ...HEADER.prompt, messages: [{ role: 'user' }] };
+    expect(bad(0, { ...HEADER, prompt })).toBe('line 1: an entry of `prompt.messages` needs `role` and `content`');
     expect(bad(0, EVENTS[0]!)).toBe('line 1: the file does not begin with a header');
     // A last line that is whole but wrong is no cut one.
     expect(refusal(`${RUN}{"type":"what"}`)).toBe('line 9: unknown line type "what"');

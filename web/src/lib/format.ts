@@ -17,6 +17,12 @@ export interface Mass {
   pruned: number;
 }
 
+/** What somebody says in a conversation. */
+export interface Message {
+  role: string;
+  content: string;
+}
+
 export interface Header {
   type: 'header';
   format: string;
@@ -34,7 +40,8 @@ export interface Header {
     end_tokens: number[];
   };
   engine: string;
-  prompt: { text: string; tokens: Token[]; bos: boolean; chat: boolean };
+  /** `messages`: the conversation that the chat template laid out; `text` is the last of them. */
+  prompt: { text: string; tokens: Token[]; bos: boolean; chat: boolean; messages?: Message[] };
   strategy: string;
   parameters: Record<string, unknown>;
   limits?: Record<string, unknown>;

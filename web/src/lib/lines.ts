@@ -58,6 +58,10 @@ function checkHeader(line: Json): void {
   if (typeof h.prompt.text !== 'string') throw new FormatError('`prompt.text` of the header is missing');
   if (!Array.isArray(h.prompt.tokens)) throw new FormatError('`prompt.tokens` of the header is missing');
   for (const t of h.prompt.tokens) checkToken(t, 'a token of the prompt');
+  const messages: unknown = h.prompt.messages ?? [];
+  const isMessage = (m: unknown) => isObject(m) && typeof m.role === 'string' && typeof m.content === 'string';
+  if (!Array.isArray(messages) || !messages.every(isMessage))
+    throw new FormatError('an entry of `prompt.messages` needs `role` and `content`');
   if (h.watch === undefined) return;
   if (!Array.isArray(h.watch)) throw new FormatError('`watch` of the header is not a list');
   for (const w of h.watch) {

@@ -321,6 +321,12 @@ export class Run {
     return this.textOf(nodes.map((m) => this.token.get(m)));
   }
 
+  /** The prompt and a path's text. What is said in a conversation begins a line of its own. */
+  wholeText(n: number): string {
+    const { text, chat } = this.header.prompt;
+    return `${text}${chat ? '\n' : ''}${this.pathText(n)}`;
+  }
+
   /** Text of tokens; characters split over them are whole. */
   textOf(tokens: number[]): string {
     if (!tokens.some((t) => this.isPart(t))) return tokens.map((t) => this.text(t)).join('');

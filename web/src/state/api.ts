@@ -1,5 +1,7 @@
 // The server's API, as far as the pages use it.
 
+import type { Message } from '../lib/format';
+
 export interface Status {
   state: 'queued' | 'running' | 'paused' | 'interrupted' | 'finished' | 'failed' | 'imported';
   nodes: number;
@@ -37,16 +39,16 @@ export interface ServerInfo {
   strategies: Record<string, Record<string, unknown>>;
 }
 
-export interface NewRun {
-  prompt: string;
-  chat?: boolean;
-  system?: string;
+/** A text as it is, or a conversation for the model's chat template. */
+export type Prompt = { prompt: string } | { messages: Message[] };
+
+export type NewRun = Prompt & {
   strategy?: string;
   parameters?: Record<string, unknown>;
   max_nodes?: number;
   max_seconds?: number;
   watch?: string[];
-}
+};
 
 export interface RankedToken {
   id: number;
@@ -88,12 +90,8 @@ const json = async <T>(method: string, path: string, body?: unknown): Promise<T>
 const at = (id: string) => `/runs/${encodeURIComponent(id)}`;
 
 export const server = () => json<ServerInfo>('GET', '/server');
-export const tokenize = (prompt: string, chat: boolean, system?: string) =>
-  json<{ id: number; text: string; special: boolean }[]>('POST', '/tokenize', {
-    prompt,
-    chat,
-    ...(system ? { system } : {}),
-  });
+export const tokenize = (prompt: Prompt) =>
+  json<{ id: number; text: string; special: boolean }[]>('POST', '/tokenize', prompt);
 export const list = () => json<Info[]>('GET', '/runs');
 export const start = (run: NewRun) => json<Info>('POST', '/runs', run);
 export const info = (id: string) => json<Info>('GET', at(id));

@@ -100,7 +100,10 @@ function listen(s: Stream, name: string): void {
     }
   });
   source.addEventListener('status', (e) => {
-    if (stream === s) status.value = JSON.parse((e as MessageEvent<string>).data) as api.Status;
+    if (stream !== s) return;
+    const before = status.value?.state;
+    status.value = JSON.parse((e as MessageEvent<string>).data) as api.Status;
+    if (status.value.state !== before) refresh().catch(() => {});
   });
   source.addEventListener('error', () => {
     if (stream !== s) return;

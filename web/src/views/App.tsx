@@ -3,7 +3,7 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { count, percent } from '../lib/numbers';
-import { ROOT, type Run } from '../lib/run';
+import type { Run } from '../lib/run';
 import { readFile } from '../state/files';
 import * as live from '../state/live';
 import { current, leaf, open, path, revision, runDocument, VIEWS, view } from '../state/store';
@@ -176,7 +176,7 @@ function Strip() {
   if (!run) return null;
   const mass = run.accounting();
   const ended = path.value.length;
-  const text = run.header.prompt.text + (leaf.value === ROOT ? '' : run.pathText(leaf.value));
+  const text = run.wholeText(leaf.value);
   return (
     <div class="strip">
       <p class="strip-path" title={text}>

@@ -1,7 +1,8 @@
 // The form of a new run: prompt, strategy, parameters, and the exact tokens the model will see.
 
-import { useSignal } from '@preact/signals';
+import { type Signal, useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
+import type { Message } from '../lib/format';
 import { count, visible } from '../lib/numbers';
 import * as api from '../state/api';
 import * as live from '../state/live';
@@ -24,26 +25,34 @@ const LABELS: Record<string, string> = {
   min_p: 'Min-p',
 };
 
+const ROLES = ['system', 'user', 'assistant'];
+
 /** The depth a first look needs; the strategies' own default is a thousand. */
 const DEPTH = 20;
 
 export function NewRun({ done }: { done: () => void }) {
   const server = live.server.value;
-  const prompt = useSignal('The capital of India is');
   const chat = useSignal(false);
-  const system = useSignal('');
+  /** As a text, only the last one counts: so it stays when the box is ticked. */
+  const turns = useSignal<Message[]>([{ role: 'user', content: 'The capital of India is' }]);
   const strategy = useSignal('dynamic');
   const values = useSignal<Record<string, string>>({ max_depth: String(DEPTH) });
   const nodes = useSignal('2000');
   const tokens = useSignal<{ id: number; text: string; special: boolean }[]>([]);
   const wrong = useSignal('');
 
+  const last = turns.value.length - 1;
+  const prompt: api.Prompt = chat.value ? { messages: turns.value } : { prompt: turns.value[last]!.content };
+  const isWhole = (chat.value ? turns.value : turns.value.slice(-1)).every((t) => t.content !== '');
+  const change = (i: number, what: Partial<Message>) => {
+    turns.value = turns.value.map((t, k) => (k === i ? { ...t, ...what } : t));
+  };
+
   useEffect(() => {
     let stale = false;
     const timer = setTimeout(async () => {
-      if (prompt.value === '') return;
       try {
-        const found = await api.tokenize(prompt.value, chat.value, chat.value ? system.value : undefined);
+        const found = isWhole ? await api.tokenize(prompt) : [];
         if (!stale) [tokens.value, wrong.value] = [found, ''];
       } catch (e) {
         if (!stale) [tokens.value, wrong.value] = [[], (e as Error).message];
@@ -53,7 +62,7 @@ export function NewRun({ done }: { done: () => void }) {
       stale = true;
       clearTimeout(timer);
     };
-  }, [prompt.value, chat.value, system.value]);
+  }, [turns.value, chat.value]);
 
   if (!server?.model) return null;
   const defaults = server.strategies[strategy.value] ?? {};
@@ -63,9 +72,7 @@ export function NewRun({ done }: { done: () => void }) {
     e.preventDefault();
     const parameters: Record<string, number> = {};
     for (const name of names) if (values.value[name] !== undefined) parameters[name] = number(name);
-    const run: api.NewRun = { prompt: prompt.value, strategy: strategy.value, parameters };
-    if (chat.value) run.chat = true;
-    if (chat.value && system.value) run.system = system.value;
+    const run: api.NewRun = { ...prompt, strategy: strategy.value, parameters };
     if (nodes.value !== '') run.max_nodes = Number(nodes.value);
     if (await live.startRun(run)) done();
   };
@@ -74,20 +81,23 @@ export function NewRun({ done }: { done: () => void }) {
       <p class="dim">
         {server.model.name} · {server.model.dtype} · {server.model.engine}
       </p>
-      <label>
-        Prompt
-        <textarea rows={3} required value={prompt.value} onInput={(e) => (prompt.value = e.currentTarget.value)} />
-      </label>
       {server.model.chat && (
         <label class="check">
           <input type="checkbox" checked={chat.value} onChange={(e) => (chat.value = e.currentTarget.checked)} />
-          As what a user says, in the model’s chat template
+          As a conversation, in the model’s chat template
         </label>
       )}
-      {chat.value && (
+      {chat.value ? (
+        <Turns turns={turns} onChange={change} />
+      ) : (
         <label>
-          System message
-          <input value={system.value} onInput={(e) => (system.value = e.currentTarget.value)} />
+          Prompt
+          <textarea
+            rows={3}
+            required
+            value={turns.value[last]!.content}
+            onInput={(e) => change(last, { content: e.currentTarget.value })}
+          />
         </label>
       )}
       <div class="tokens" role="group" aria-label="What the model will see">
@@ -154,6 +164,60 @@ export function NewRun({ done }: { done: () => void }) {
   );
 }
 
+interface TurnsProps {
+  turns: Signal<Message[]>;
+  onChange: (i: number, what: Partial<Message>) => void;
+}
+
+function Turns({ turns, onChange }: TurnsProps) {
+  const all = turns.value;
+  const next = all.at(-1)?.role === 'user' ? 'assistant' : 'user';
+  return (
+    <div class="turns">
+      {all.map((turn, i) => (
+        <fieldset key={i} class="turn">
+          <legend class="unseen">Turn {i + 1}</legend>
+          <select
+            aria-label={`Role of turn ${i + 1}`}
+            value={turn.role}
+            onChange={(e) => onChange(i, { role: e.currentTarget.value })}
+          >
+            {ROLES.map((role) => (
+              <option key={role}>{role}</option>
+            ))}
+          </select>
+          <textarea
+            rows={2}
+            required
+            aria-label={`Text of turn ${i + 1}`}
+            value={turn.content}
+            onInput={(e) => onChange(i, { content: e.currentTarget.value })}
+          />
+          <button
+            type="button"
+            class="small"
+            disabled={all.length === 1}
+            aria-label={`Remove turn ${i + 1}`}
+            onClick={() => (turns.value = all.filter((_, k) => k !== i))}
+          >
+            ×
+          </button>
+        </fieldset>
+      ))}
+      <div class="buttons">
+        <button type="button" onClick={() => (turns.value = [...all, { role: next, content: '' }])}>
+          Add a turn
+        </button>
+        {all[0]?.role !== 'system' && (
+          <button type="button" onClick={() => (turns.value = [{ role: 'system', content: '' }, ...all])}>
+            Add a system message
+          </button>
+        )}
+      </div>
+    </div>
+  );
+}
+
 /** The rule by which the threshold rises with the number of open paths. */
 function Threshold({ min, max, limit }: { min: number; max: number; limit: number }) {
   if (![min, max, limit].every(Number.isFinite) || limit < 1) return null;
@@ -179,7 +243,7 @@ function Threshold({ min, max, limit }: { min: number; max: number; limit: numbe
       <text x={x(limit) - 8} y={h - 4}>
         {limit}
       </text>
-      <text x={w - 62} y={h - 30}>
+      <text x={w - 62} y={h - 4}>
         open paths
       </text>
     </svg>

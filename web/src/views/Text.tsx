@@ -72,7 +72,7 @@ export function TextView({ onChoose, live }: Props) {
     requestAnimationFrame(() => flow.current?.querySelector<HTMLElement>(`[data-node="${next}"]`)?.focus());
   };
   const last = nodes.at(-1) ?? ROOT;
-  const text = run.pathText(last);
+  const text = run.wholeText(last);
   // A character may have begun in the tokens before those shown.
   const lead = Math.min(start, 3);
   const parts = pieces(run, nodes.slice(start - lead, start + WINDOW), store.marks.value).slice(lead);
@@ -92,7 +92,7 @@ export function TextView({ onChoose, live }: Props) {
         <button
           type="button"
           onClick={() =>
-            navigator.clipboard.writeText(run.header.prompt.text + text).then(
+            navigator.clipboard.writeText(text).then(
               () => say('Copied.'),
               () => say('The browser does not allow copying here.', 'bad'),
             )
@@ -100,7 +100,7 @@ export function TextView({ onChoose, live }: Props) {
         >
           Copy
         </button>
-        <button type="button" onClick={() => download(run, text)}>
+        <button type="button" onClick={() => download(text)}>
           Download
         </button>
         <label class="legend">
@@ -127,7 +127,7 @@ export function TextView({ onChoose, live }: Props) {
       </div>
       <div class="text-flow" ref={flow} onKeyDown={onKey}>
         {start === 0 ? (
-          <span class="prompt">{promptText(run, store.marks.value)}</span>
+          <Prompt run={run} marks={store.marks.value} />
         ) : (
           <button type="button" onClick={() => (first.value = Math.max(0, start - WINDOW / 2))}>
             Earlier…
@@ -168,10 +168,23 @@ export function TextView({ onChoose, live }: Props) {
   );
 }
 
-const promptText = (run: Run, marks: boolean): string =>
-  marks && run.header.prompt.tokens.length > 0
-    ? run.header.prompt.tokens.map((t) => visible(t.text)).join('')
-    : run.header.prompt.text;
+/** As it was given, or as the exact tokens that the model saw. */
+function Prompt({ run, marks }: { run: Run; marks: boolean }) {
+  const { text, tokens, messages } = run.header.prompt;
+  if (marks && tokens.length > 0) return <span class="prompt">{tokens.map((t) => visible(t.text)).join('')}</span>;
+  if (!messages?.length) return <span class="prompt">{text}</span>;
+  return (
+    <span class="prompt">
+      {messages.map((m, i) => (
+        <span key={i}>
+          <b>{m.role}</b> {m.content}
+          {'\n'}
+        </span>
+      ))}
+      <b>assistant</b>{' '}
+    </span>
+  );
+}
 
 interface TokenProps {
   run: Run;
@@ -221,8 +234,8 @@ function Legend({ metric }: { metric: Metric }) {
   );
 }
 
-function download(run: Run, text: string): void {
-  const url = URL.createObjectURL(new Blob([run.header.prompt.text + text], { type: 'text/plain' }));
+function download(text: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
   const a = document.createElement('a');
   a.href = url;
   a.download = 'path.txt';

@@ -1,0 +1,71 @@
+// Conversations, with a model that has a chat template.
+
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { browse, openPage, type Server, serve } from './browser';
+
+let browser: Browser;
+let server: Server;
+let page: Page;
+let errors: string[];
+
+const tokens = () =>
+  page.evaluate(() => [...document.querySelectorAll('.tokens .token')].map((t) => t.textContent).join(''));
+/** The tokens once they are others than before. */
+async function after(act: () => Promise<unknown>): Promise<string> {
+  const before = await tokens();
+  await act();
+  for (let i = 0; i < 200; i++) {
+    const now = await tokens();
+    if (now !== '' && now !== before) return now;
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  throw new Error(`still ${before}`);
+}
+
+beforeAll(async () => {
+  browser = await browse();
+  server = await serve(['serve', '--model', 'smollm2-135m', '--port', '7970']);
+  ({ page, errors } = await openPage(browser, server.link));
+});
+afterAll(async () => {
+  await browser?.close();
+  server?.process.kill('SIGINT');
+});
+
+describe('a conversation', () => {
+  test('of several turns shows the exact tokens of the chat template', async () => {
+    await page.getByRole('button', { name: 'New run' }).click();
+    await page.getByRole('textbox', { name: 'Prompt' }).fill('Name a colour.');
+    const plain = await after(() => page.getByRole('textbox', { name: 'Prompt' }).fill('Name a fruit.'));
+    expect(plain).not.toContain('<|im_start|>');
+    const one = await after(() => page.getByLabel('As a conversation').check());
+    expect(one).toMatch(/<\|im_start\|>user⏎Name·a·fruit\.<\|im_end\|>⏎<\|im_start\|>assistant⏎$/);
+
+    await page.getByRole('button', { name: 'Add a turn' }).click();
+    expect(await page.getByLabel('Role of turn 2').inputValue()).toBe('assistant');
+    await page.getByLabel('Text of turn 2').fill('Apple.');
+    await page.locator('.tokens .bad', { hasText: 'end with what the user says' }).waitFor();
+    await page.getByRole('button', { name: 'Add a turn' }).click();
+    const three = await after(() => page.getByLabel('Text of turn 3').fill('Another one.'));
+    expect(three).toContain('<|im_start|>assistant⏎Apple.<|im_end|>⏎<|im_start|>user⏎Another·one.');
+
+    await page.getByRole('button', { name: 'Add a system message' }).click();
+    const four = await after(() => page.getByLabel('Text of turn 1').fill('Be brief.'));
+    expect(four).toMatch(/^<\|im_start\|>system⏎Be·brief\./);
+    const without = await after(() => page.getByRole('button', { name: 'Remove turn 1' }).click());
+    expect(without).toBe(three);
+  });
+
+  test('starts a run, whose text shows who said what', async () => {
+    await page.getByLabel('Depth in tokens').fill('5');
+    await page.getByRole('button', { name: 'Start' }).click();
+    await page.getByRole('status').filter({ hasText: 'finished' }).waitFor();
+    const text = await page.locator('.text-flow').innerText();
+    expect(text).toMatch(/^user Name a fruit\.\s+assistant Apple\.\s+user Another one\.\s+assistant \S/);
+  });
+
+  test('nothing went wrong on the page', () => {
+    expect(errors).toEqual([]);
+  });
+});
