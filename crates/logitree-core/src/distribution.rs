@@ -30,6 +30,8 @@ pub enum Exactness {
     Exact,
     /// Only the listed tokens were seen (an engine that returns top-k): entropy is a lower bound.
     LowerBound,
+    /// As [`Exactness::LowerBound`], of an engine that takes text and read the path's text as other tokens than the path's.
+    Retokenized,
 }
 
 /// Statistics of the full next-token distribution at one position.
@@ -39,7 +41,7 @@ pub struct Distribution {
     pub top: Vec<TokenStats>,
     /// The tokens asked for by [`crate::Query::tokens`], in that order.
     pub tokens: Vec<TokenStats>,
-    /// Natural log of the sum of the exponentials of all logits.
+    /// Natural log of the sum of the exponentials of all logits; NaN where the engine does not tell.
     pub logsumexp: f64,
     /// Mean surprisal in nats, over the full vocabulary.
     pub entropy: f64,
@@ -54,6 +56,19 @@ pub struct Distribution {
 impl Distribution {
     /// Probability of everything that is not in `top`.
     pub fn rest(&self) -> f64 {
-        (1.0 - self.top.iter().map(TokenStats::prob).sum::<f64>()).max(0.0)
+        rest(&self.top)
     }
+}
+
+/// Probability of everything that is not in a list.
+pub(crate) fn rest(top: &[TokenStats]) -> f64 {
+    (1.0 - top.iter().map(TokenStats::prob).sum::<f64>()).max(0.0)
+}
+
+/// Upper bound of the probability of any token that is not in a list of the most likely ones: none is likelier than the
+/// last that is listed, nor than all that is not.
+pub fn most_likely_unlisted(top: &[TokenStats]) -> f64 {
+    // What rounding leaves of a whole distribution is no token.
+    let rest = Some(rest(top)).filter(|r| *r >= 1e-9).unwrap_or(0.0);
+    top.last().map_or(1.0, |t| t.prob().min(rest))
 }

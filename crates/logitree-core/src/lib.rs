@@ -28,7 +28,7 @@ pub mod tree;
 pub mod verify;
 pub mod watch;
 
-pub use distribution::{Distribution, Exactness, TokenStats};
+pub use distribution::{Distribution, Exactness, TokenStats, most_likely_unlisted};
 pub use model::{LanguageModel, ModelError, NodeHandle, Query, Session};
 pub use token::TokenId;
 pub use tree::{Mass, NodeId, Stop, Tree};

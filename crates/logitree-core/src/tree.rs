@@ -1,7 +1,7 @@
 //! The token tree: columns, parent before child.
 
 use crate::watch::Watched;
-use crate::{Distribution, Exactness, TokenId, TokenStats};
+use crate::{Distribution, Exactness, TokenId, TokenStats, most_likely_unlisted};
 use serde::{Deserialize, Serialize};
 
 /// A node's index in its [`Tree`]. A parent's id is always smaller than its children's.
@@ -408,6 +408,15 @@ impl Tree {
         self.path_logprob(b).total_cmp(&self.path_logprob(a)).then(a.cmp(&b))
     }
 
+    /// Whether a node may have more branches than it shows: its list, all that an engine gave, ends above the threshold.
+    pub fn possibly_more(&self, n: NodeId) -> bool {
+        let Some(e) = self.expansion(n).filter(|e| e.exactness != Exactness::Exact) else { return false };
+        let threshold = e.threshold.unwrap_or(0.0);
+        // Where listed tokens above the threshold were cut, a rule limits the branches, not the list.
+        let listed = e.top.iter().filter(|t| t.prob() > threshold).count();
+        most_likely_unlisted(&e.top) > threshold && e.children.len() >= listed
+    }
+
     /// An upper bound of the probability of any path that was cut: no path outside the tree is more likely.
     pub fn heaviest_cut(&self) -> f64 {
         let cut = |n: NodeId| match self.state(n) {
@@ -415,12 +424,7 @@ impl Tree {
             State::Expanded(e) => {
                 let is_child = |id| e.children.iter().any(|&c| self.token(c) == Some(id));
                 let listed = e.top.iter().find(|t| !is_child(t.id)).map(|t| t.prob());
-                // Nothing listed was cut: what is not listed is neither above the last listed nor above the rest.
-                let rest = (1.0 - e.top.iter().map(TokenStats::prob).sum::<f64>()).max(0.0);
-                let last = e.top.last().map_or(1.0, TokenStats::prob);
-                // What rounding leaves of a whole distribution is no token.
-                let unlisted = if rest < 1e-9 { 0.0 } else { rest.min(last) };
-                self.mass(n) * listed.unwrap_or(unlisted)
+                self.mass(n) * listed.unwrap_or_else(|| most_likely_unlisted(&e.top))
             }
             _ => 0.0,
         };

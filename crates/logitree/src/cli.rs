@@ -1,13 +1,14 @@
 //! The command line, as it is typed.
 
 use crate::command::{
-    answers, bench, experiment, export, forks, generate, guide, lens, model, report, score, serve, show, tree, verify,
-    view,
+    answers, bench, engine, experiment, export, forks, generate, guide, lens, model, report, score, serve, show, tree,
+    verify, view,
 };
 use crate::export::terminal_tree;
 use crate::terminal;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use logitree_core::run::Run;
+use logitree_remote::Kind;
 
 const ABOUT: &str = "See what a language model could have said.
 
@@ -68,6 +69,8 @@ pub enum Command {
     Bench(bench::BenchArgs),
     /// Known models and the cache
     Model(model::ModelArgs),
+    /// What a server can do as an engine
+    Engine(engine::EngineArgs),
 }
 
 /// Which model, and how to run it.
@@ -82,6 +85,48 @@ pub struct ModelOptions {
     /// Instruction set to use; results are the same bits with any [default: the fastest]
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,
+    #[command(flatten)]
+    pub remote: RemoteOptions,
+}
+
+/// Servers to ask in place of the local engine.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "Remote engine (docs/engines.md)")]
+pub struct RemoteOptions {
+    /// Ask this server instead of running a model here: vLLM, SGLang, llama-server, or any with OpenAI's completions.
+    /// Several share the load
+    #[arg(long = "engine", value_name = "URL")]
+    pub engines: Vec<String>,
+    /// What the server is [default: found out]
+    #[arg(long, value_name = "KIND", value_parser = engine_kind)]
+    pub engine_kind: Option<Kind>,
+    /// The model's name there [default: the first it serves]
+    #[arg(long, value_name = "NAME")]
+    pub engine_model: Option<String>,
+    /// Most tokens listed per step: more make tighter bounds and slower answers
+    #[arg(long, value_name = "K", value_parser = at_least_one, default_value = "100")]
+    pub engine_top: usize,
+    /// Variable of the environment that holds the server's key
+    #[arg(long, value_name = "NAME")]
+    pub api_key_env: Option<String>,
+    /// Prompts with a server at once [default: what it says, or 64]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub concurrency: Option<usize>,
+    /// Seconds that a request may take before it is repeated
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400), default_value = "120")]
+    pub request_timeout: u64,
+    /// Model whose tokenizer the server's model has: as for --model, no weights needed. Gives exact bytes, end tokens and
+    /// chat template [default: the server is asked]
+    #[arg(long, value_name = "MODEL")]
+    pub tokenizer: Option<String>,
+    /// Token that ends a generation, by id or name, in place of those found out; may be repeated
+    #[arg(long = "end-token", value_name = "TOKEN")]
+    pub end_tokens: Vec<String>,
+}
+
+fn engine_kind(text: &str) -> Result<Kind, String> {
+    let names = || Kind::ALL.map(Kind::name).join(", ");
+    Kind::ALL.into_iter().find(|k| k.name() == text).ok_or_else(|| format!("must be one of {}", names()))
 }
 
 /// What the model is given.

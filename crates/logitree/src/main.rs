@@ -2,6 +2,7 @@
 
 mod cli;
 mod command;
+mod engine;
 mod export;
 mod import;
 mod models;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Export(args) => command::export::run(args),
         Command::Bench(args) => command::bench::run(args),
         Command::Model(args) => command::model::run(args),
+        Command::Engine(args) => command::engine::run(args),
     };
     match outcome {
         Ok(()) if terminal::interrupted() => ExitCode::from(INTERRUPTED),

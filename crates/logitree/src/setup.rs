@@ -1,10 +1,11 @@
 //! From options to a loaded model and the tokens of a prompt.
 
 use crate::cli::{ModelOptions, PromptOptions};
+use crate::engine::{self, Engine};
 use crate::models;
 use anyhow::{Context, Result, bail};
+use logitree_core::TokenId;
 use logitree_core::run::{self, Message, Token};
-use logitree_core::{LanguageModel, TokenId};
 use logitree_engine::{Backend, Compute, LocalModel};
 use std::io::Read;
 use std::path::Path;
@@ -12,11 +13,16 @@ use std::path::Path;
 /// A model with the name it was asked for by.
 pub struct Loaded {
     pub name: String,
-    pub model: LocalModel,
+    pub model: Engine,
 }
 
-/// Loads the model of the options.
+/// Loads the model of the options, or asks the servers that stand for it.
 pub fn load(options: &ModelOptions) -> Result<Loaded> {
+    engine::check_options(options)?;
+    if !options.remote.engines.is_empty() {
+        let model = engine::connect(&options.remote)?;
+        return Ok(Loaded { name: model.name().into(), model: Engine::Remote(model) });
+    }
     let path = models::resolve(&options.model)?;
     let backend = match &options.backend {
         None => Backend::detect(),
@@ -30,26 +36,13 @@ pub fn load(options: &ModelOptions) -> Result<Loaded> {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let compute = Compute::new(backend, options.threads.map_or(cores, usize::from));
     let model = LocalModel::load(&path, compute).with_context(|| format!("cannot load {}", options.model))?;
-    Ok(Loaded { name: options.model.clone(), model })
+    Ok(Loaded { name: options.model.clone(), model: Engine::Local(model) })
 }
 
 impl Loaded {
     /// The model's record in a run file.
     pub fn record(&self) -> Result<run::Model> {
-        let weights = self.model.weights();
-        let tokenizer = weights.path().join("tokenizer.json");
-        let own_tokenizer = weights.gguf().is_none() && tokenizer.is_file();
-        Ok(run::Model {
-            name: self.name.clone(),
-            sha256: models::sha256(weights.files())?,
-            architecture: self.model.config().architecture.clone(),
-            dtype: weights.quantisation(),
-            tokenizer: self.model.tokenizer().map_or("none", |t| t.kind()).into(),
-            tokenizer_sha256: if own_tokenizer { Some(models::sha256(&[tokenizer])?) } else { None },
-            vocab: self.model.vocab_size(),
-            context: self.model.context_length(),
-            end_tokens: self.model.end_tokens().to_vec(),
-        })
+        self.model.record(&self.name)
     }
 
     /// Refuses to go on with, or to compare, what another model made.
@@ -179,10 +172,7 @@ pub fn prepare(loaded: &Loaded, given: impl Into<Given>, suffix: &str) -> Result
             }
             let last = messages.last().filter(|m| m.role == "user");
             let last = last.context("a conversation must end with what the user says")?;
-            let template = model.chat_template(&loaded.name).context("the chat template")?;
-            let rendered = template.render(&messages, true)?;
-            let tokenizer = model.tokenizer().context("the model has no tokenizer")?;
-            let body = tokenizer.encode_chat(&(rendered + suffix)).map_err(|e| anyhow::anyhow!("{e}"))?;
+            let body = model.chat(&loaded.name, &messages, suffix)?;
             (last.content.clone(), body, messages)
         }
     };

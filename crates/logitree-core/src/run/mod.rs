@@ -257,6 +257,10 @@ fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
+fn is_none(n: &usize) -> bool {
+    *n == 0
+}
+
 /// A node became a leaf.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StopEvent {
@@ -295,4 +299,7 @@ pub struct End {
     pub completed: usize,
     /// Wall-clock time of exploring, model loading excluded.
     pub seconds: f64,
+    /// Nodes that may have more branches than they show, for want of a longer list.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub possibly_more: usize,
 }

@@ -49,5 +49,6 @@ pub fn change_events<'a>(tree: &Tree, change: Change, bytes: &dyn Fn(TokenId) ->
 /// The closing line.
 pub fn end_event(tree: &Tree, reason: EndReason, seconds: f64) -> End {
     let completed = tree.nodes().filter(|&n| tree.stop(n) == Some(Stop::EndToken)).count();
-    End { reason, mass: tree.accounting(), nodes: tree.len(), completed, seconds }
+    let possibly_more = tree.nodes().filter(|&n| tree.possibly_more(n)).count();
+    End { reason, mass: tree.accounting(), nodes: tree.len(), completed, seconds, possibly_more }
 }

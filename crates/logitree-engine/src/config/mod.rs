@@ -7,8 +7,22 @@ mod hf_rope;
 pub(crate) mod json;
 mod validate;
 
+use crate::weights::WeightsError;
+use logitree_core::TokenId;
+use std::path::Path;
+
 pub(crate) use family::Family;
 pub(crate) use validate::{MAX_LAYERS, head_size};
+
+/// Ids that end a generation, as `config.json` and `generation_config.json` of a folder name them; no weights are needed.
+///
+/// # Errors
+/// If a file is not readable, or names what is no id.
+pub fn end_tokens_of(folder: &Path) -> Result<Vec<TokenId>, WeightsError> {
+    let path = folder.join("config.json");
+    let config = if path.exists() { json::read_object(&path)? } else { Default::default() };
+    hf::end_tokens(&json::Fields::new(&path, &config), folder)
+}
 
 /// Activation of the gated feed-forward layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use super::grow::{Explored, Job, Limits, Record, explore, slug, strategy_json};
 use super::strategy;
-use crate::cli::ModelOptions;
+use crate::cli::{ModelOptions, RemoteOptions};
+use crate::engine;
 use crate::export::table::{self, Summary};
 use crate::setup::{Given, Loaded};
 use crate::{import, setup, terminal};
@@ -50,6 +51,8 @@ pub struct RunArgs {
     /// Threads to use [default: all cores]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    #[command(flatten)]
+    pub remote: RemoteOptions,
 }
 
 /// The file.
@@ -103,7 +106,10 @@ pub fn run(args: RunArgs) -> Result<()> {
     // The parser's message shows the line and the column.
     let mut experiment: Experiment = toml::from_str(&text).map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
     if experiment.models.is_empty() {
-        experiment.models.push(crate::models::DEFAULT.into());
+        experiment.models.push(match args.remote.engines.is_empty() {
+            true => crate::models::DEFAULT.into(),
+            false => engine::connect(&args.remote)?.name().into(),
+        });
     }
     let settings = settings(&experiment.parameters).with_context(|| name.to_string())?;
     let keep = experiment.store_top.as_deref().map_or(Ok(Keep::Top(10)), strategy::keep);
@@ -118,7 +124,7 @@ pub fn run(args: RunArgs) -> Result<()> {
     }
     terminal::catch_interrupts();
     let mut rows: Vec<Summary> = Vec::new();
-    let mut models = Models { threads: args.threads, loaded: None };
+    let mut models = Models { threads: args.threads, remote: args.remote.clone(), loaded: None };
     for (i, case) in cases.iter().enumerate() {
         if terminal::interrupted() {
             break;
@@ -248,6 +254,7 @@ fn failed(case: &Case<'_>, error: &str) -> Summary {
 /// The models of an experiment, one at a time in memory.
 struct Models {
     threads: Option<u16>,
+    remote: RemoteOptions,
     /// The last one asked for; if it could not be loaded, why.
     loaded: Option<(String, Result<Loaded, String>)>,
 }
@@ -256,7 +263,11 @@ impl Models {
     fn get(&mut self, name: &str) -> Result<&Loaded> {
         if self.loaded.as_ref().is_none_or(|(last, _)| last != name) {
             drop(self.loaded.take());
-            let options = ModelOptions { model: name.into(), threads: self.threads, backend: None };
+            let mut remote = self.remote.clone();
+            if !remote.engines.is_empty() {
+                remote.engine_model = Some(name.into());
+            }
+            let options = ModelOptions { model: name.into(), threads: self.threads, backend: None, remote };
             self.loaded = Some((name.into(), setup::load(&options).map_err(|e| format!("{e:#}"))));
         }
         match &self.loaded {

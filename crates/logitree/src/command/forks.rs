@@ -8,8 +8,8 @@ use crate::setup::{self, Loaded};
 use crate::{progress, terminal};
 use anyhow::{Result, bail};
 use clap::Args;
+use logitree_core::TokenId;
 use logitree_core::forks::{self, Fork, Limits, Position};
-use logitree_core::{LanguageModel, TokenId};
 use serde_json::json;
 use std::fmt::Write;
 
@@ -63,6 +63,7 @@ pub fn run(args: ForksArgs) -> Result<()> {
         setup::check_text(text, "--text")?;
     }
     let loaded = setup::load(&args.model)?;
+    loaded.model.need_tokens("forks")?;
     let (prompt, given) = split(&loaded, &options, args.text.as_deref())?;
     let room = loaded.model.context_length().saturating_sub(prompt.len());
     // Forks get as long as what they are compared with.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use logitree_core::run::Watch;
 use logitree_core::sampling::Sampler;
-use logitree_core::{Distribution, LanguageModel, Query, TokenId, TokenStats, watch};
+use logitree_core::{Distribution, Query, TokenId, TokenStats, watch};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};

@@ -6,7 +6,7 @@ use crate::{progress, terminal};
 use anyhow::{Context, Result};
 use logitree_core::explore::{Explorer, Keep, Policy, Strategy};
 use logitree_core::run::{End, EndReason, Event, FORMAT, Header, Prompt, Run, VERSION, change_events, end_event};
-use logitree_core::{LanguageModel, TokenId, Tree};
+use logitree_core::{TokenId, Tree};
 use serde_json::{Map, Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write, stdout};

@@ -6,8 +6,8 @@ use crate::setup::{self, Prepared};
 use crate::terminal;
 use anyhow::{Context, Result};
 use clap::Args;
+use logitree_core::TokenId;
 use logitree_core::metrics::totals;
-use logitree_core::{LanguageModel, TokenId};
 use serde_json::json;
 
 const EXAMPLES: &str = "Examples:
@@ -43,6 +43,7 @@ pub fn run(args: GuideArgs) -> Result<()> {
     let options = PromptOptions { prompt: text, ..args.prompt };
     let join = args.join.unwrap_or_else(|| if options.chat { String::new() } else { "\n\n".into() });
     let loaded = setup::load(&args.model)?;
+    loaded.model.need_tokens("guide")?;
     let Prepared { text, tokens, bos, .. } = setup::prepare(&loaded, &options, &format!("{join}{}", args.prefix))?;
     let start = forced_from(&tokens, args.prefix.len(), |t| loaded.model.token_bytes(t).len());
     if start == 0 {

@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod bench;
+pub mod engine;
 pub mod experiment;
 pub mod export;
 pub mod forks;

@@ -5,7 +5,7 @@ use crate::cli::{self, Format, ModelOptions};
 use crate::{progress, setup, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use logitree_core::{LanguageModel, Query, TokenId, watch};
+use logitree_core::{Query, TokenId, watch};
 use serde_json::json;
 use std::path::Path;
 
@@ -40,6 +40,7 @@ pub fn run(args: ScoreArgs) -> Result<()> {
     let text = read(&args.text)?;
     terminal::catch_interrupts();
     let loaded = setup::load(&args.model)?;
+    loaded.model.need_tokens("score")?;
     let model = &loaded.model;
     let bos = model.bos();
     let tokens: Vec<TokenId> = bos.into_iter().chain(model.tokenize(&text, false)?).collect();

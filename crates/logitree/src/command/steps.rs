@@ -7,7 +7,7 @@ use crate::terminal;
 use logitree_core::metrics::{Totals, totals};
 use logitree_core::run::Watch;
 use logitree_core::watch::Watched;
-use logitree_core::{Distribution, LanguageModel, TokenId, TokenStats};
+use logitree_core::{Distribution, TokenId, TokenStats};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 

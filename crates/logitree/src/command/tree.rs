@@ -3,6 +3,7 @@
 use super::grow::{self, Explored, Job, Limits, Record, slug};
 use super::strategy::{self, StrategyOptions};
 use crate::cli::{self, Format, ModelOptions, PromptOptions, ViewOptions};
+use crate::engine;
 use crate::export::text;
 use crate::setup::{self, Loaded};
 use crate::{import, models, terminal};
@@ -169,7 +170,9 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<(Loaded, Job)> {
         },
         threads: args.model.threads,
         backend: args.model.backend.clone(),
+        remote: args.model.remote.clone(),
     };
+    engine::check_kind(path, &run.header.model, &options.remote)?;
     let loaded = setup::load(&options).with_context(|| format!("the model of {}", path.display()))?;
     let job = Job::resume(&loaded, run, path)?;
     Ok((loaded, job))

@@ -1,6 +1,7 @@
 //! `logitree verify`
 
-use crate::cli::{self, Format, ModelOptions};
+use crate::cli::{self, Format, ModelOptions, RemoteOptions};
+use crate::engine;
 use crate::export::text::{shorten, visible};
 use crate::setup::{self, Loaded};
 use crate::{import, progress, terminal};
@@ -8,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use logitree_core::run::Run;
 use logitree_core::verify::{Difference, Report};
-use logitree_core::{LanguageModel, NodeHandle, NodeId, Query, TokenId};
+use logitree_core::{NodeHandle, NodeId, Query, TokenId};
 use serde_json::json;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -37,6 +38,8 @@ pub struct VerifyArgs {
     /// Instruction set to use [default: the fastest]
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,
+    #[command(flatten)]
+    pub remote: RemoteOptions,
     /// Differences up to this many nats are accepted
     #[arg(long, default_value_t = 1e-4, value_parser = cli::non_negative, value_name = "NATS")]
     pub tolerance: f64,
@@ -55,7 +58,9 @@ pub fn run(args: VerifyArgs) -> Result<()> {
     }
     terminal::catch_interrupts();
     let name = args.model.clone().unwrap_or_else(|| run.header.model.name.clone());
-    let options = ModelOptions { model: name, threads: args.threads, backend: args.backend.clone() };
+    engine::check_kind(&args.file, &run.header.model, &args.remote)?;
+    let (threads, backend, remote) = (args.threads, args.backend.clone(), args.remote.clone());
+    let options = ModelOptions { model: name, threads, backend, remote };
     let loaded = setup::load(&options).with_context(|| format!("the model of {}", args.file.display()))?;
     loaded.check_made(&args.file, &run.header.model)?;
     let (report, whole) = compare(&run, &loaded)?;

@@ -37,7 +37,7 @@ impl Summary {
     pub fn of(run: &Run, model: &str, parameters: &str, file: &Path, rate: f64) -> Summary {
         let tree = &run.tree;
         let end = run.end.clone().unwrap_or_else(|| end_event(tree, EndReason::Interrupted, 0.0));
-        let End { reason, mass, nodes, completed, seconds } = end;
+        let End { reason, mass, nodes, completed, seconds, .. } = end;
         let best = tree.ranked_leaves().first().copied();
         let prob = best.map_or(0.0, |n| tree.mass(n));
         let reason = serde_json::to_value(reason).ok().and_then(|v| v.as_str().map(String::from)).unwrap_or_default();

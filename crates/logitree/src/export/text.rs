@@ -117,6 +117,10 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
         let _ = writeln!(out, "  {name:<9} {:>11}  {what}", percent(p));
     }
     let _ = writeln!(out, "  {:<9} {:>11}  {} nodes", "total", percent(mass.total()), tree.len());
+    let more = tree.nodes().filter(|&n| tree.possibly_more(n)).count();
+    if more > 0 {
+        let _ = writeln!(out, "  {more} nodes have possibly more branches: the engine lists too few tokens there");
+    }
     findings(run, completed, &mut out);
     let note = match run.end.as_ref().map(|e| e.reason) {
         Some(EndReason::Finished) => None,

@@ -21,6 +21,11 @@ pub fn file_sha256(path: &Path) -> Result<String> {
     Ok(hex(&hasher.finalize()))
 }
 
+/// Hash of bytes, in hexadecimal.
+pub fn sha256_of(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 /// Hash of a model's files; of several, the hash of their hashes in the order given.
 pub fn sha256(files: &[PathBuf]) -> Result<String> {
     let hashes = files.iter().map(|f| remembered(f)).collect::<Result<Vec<_>>>()?;

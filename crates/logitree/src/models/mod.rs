@@ -3,7 +3,7 @@
 mod hash;
 mod pull;
 
-pub use hash::sha256;
+pub use hash::{sha256, sha256_of};
 pub use pull::pull;
 
 use anyhow::{Context, Result, bail};

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use logitree_core::answers::{Choices, Ledger, Verdict, normalize as normalize_answer};
 use logitree_core::explore::{BestFirst, BestFirstParameters, BranchRules, Change, Explorer, Judge};
-use logitree_core::{LanguageModel, NodeId, Query, Stop, TokenId, Tree, watch};
+use logitree_core::{NodeId, Query, Stop, TokenId, Tree, watch};
 use serde_json::json;
 use std::cell::RefCell;
 use std::fmt::Write;

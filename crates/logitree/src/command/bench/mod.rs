@@ -3,10 +3,10 @@
 mod workload;
 
 use crate::cli::{self, ModelOptions};
-use crate::setup::Loaded;
 use crate::{progress, setup, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use logitree_engine::LocalModel;
 use logitree_kernels::{Stream, multiply_add, read};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -61,6 +61,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
     terminal::catch_interrupts();
     let started = Instant::now();
     let loaded = setup::load(&args.model)?;
+    let model = loaded.model.local()?;
     let load = started.elapsed().as_secs_f64();
     let stream = Stream::new(STREAM).context("memory for the bandwidth probe")?;
     let mut samples: Vec<Vec<Sample>> = chosen.iter().map(|_| Vec::new()).collect();
@@ -68,11 +69,11 @@ pub fn run(args: BenchArgs) -> Result<()> {
     'rounds: for round in 1..=args.rounds {
         for (workload, samples) in chosen.iter().zip(&mut samples) {
             bar.message(|| format!("round {round} of {}: {}", args.rounds, workload.name()));
-            let before = probe(&loaded, &stream);
+            let before = probe(model, &stream);
             let start = Instant::now();
-            let done = workload.run(&loaded)?;
+            let done = workload.run(model)?;
             let seconds = done.seconds.unwrap_or_else(|| start.elapsed().as_secs_f64());
-            let after = probe(&loaded, &stream);
+            let after = probe(model, &stream);
             if terminal::interrupted() {
                 break 'rounds;
             }
@@ -96,7 +97,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
         }
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    terminal::print(&table(&loaded, load, &chosen, &samples))
+    terminal::print(&table(&loaded.name, model, load, &chosen, &samples))
 }
 
 fn named(all: &[Workload], name: &str) -> Result<Workload> {
@@ -110,8 +111,8 @@ fn named(all: &[Workload], name: &str) -> Result<Workload> {
 }
 
 /// Peak (operations per second) and bandwidth (bytes per second), now.
-fn probe(loaded: &Loaded, stream: &Stream) -> (f64, f64) {
-    loaded.model.with_compute(|compute| {
+fn probe(model: &LocalModel, stream: &Stream) -> (f64, f64) {
+    model.with_compute(|compute| {
         let peak = rate(|| multiply_add(compute, 200_000));
         let bandwidth = rate(|| read(compute, stream));
         (peak, bandwidth)
@@ -158,14 +159,14 @@ fn json_of(workload: &Workload, samples: &[Sample]) -> Value {
     })
 }
 
-fn table(loaded: &Loaded, load: f64, chosen: &[Workload], samples: &[Vec<Sample>]) -> String {
-    let cost = loaded.model.cost();
+fn table(name: &str, model: &LocalModel, load: f64, chosen: &[Workload], samples: &[Vec<Sample>]) -> String {
+    let cost = model.cost();
     let all: Vec<&Sample> = samples.iter().flatten().collect();
     let of = |f: fn(&Sample) -> f64| median(all.iter().map(|s| f(s)).collect()) / 1e9;
     let mut out = format!(
         "{} · {}\npeak {:.0} GFLOP/s (f32 multiply-add), memory {:.1} GB/s; {} MB of weights loaded in {load:.2} s\n\n",
-        loaded.name,
-        loaded.model.engine(),
+        name,
+        model.engine(),
         of(|s| s.peak),
         of(|s| s.bandwidth),
         (cost.layer_bytes + cost.output_bytes) / 1_000_000,

@@ -1,9 +1,10 @@
 //! The kinds of work that are measured. `benches/peers` runs the same on other engines: keep them alike.
 
-use crate::setup::Loaded;
 use anyhow::Result;
+use logitree_core::LanguageModel;
 use logitree_core::explore::{Dynamic, DynamicParameters, Explorer};
-use logitree_core::{LanguageModel, Query, TokenId, Tree};
+use logitree_core::{Query, TokenId, Tree};
+use logitree_engine::LocalModel;
 use std::time::Instant;
 
 const PROMPT: &str = "The capital of India is";
@@ -69,43 +70,43 @@ impl Workload {
         if matches!(self, Workload::Tree(_) | Workload::Width(_)) { "nodes" } else { "tokens" }
     }
 
-    pub fn run(&self, loaded: &Loaded) -> Result<Done> {
+    pub fn run(&self, model: &LocalModel) -> Result<Done> {
         match *self {
-            Workload::Decode => paths(loaded, 1, DECODE),
-            Workload::Prefill => prefill(loaded),
-            Workload::Score => score(loaded),
-            Workload::Tree(depth) => tree(loaded, depth),
-            Workload::Width(n) => paths(loaded, n, (NODES / n).max(2)),
+            Workload::Decode => paths(model, 1, DECODE),
+            Workload::Prefill => prefill(model),
+            Workload::Score => score(model),
+            Workload::Tree(depth) => tree(model, depth),
+            Workload::Width(n) => paths(model, n, (NODES / n).max(2)),
         }
     }
 }
 
 /// Work of evaluations that ran `layers` tokens and asked for `outputs` distributions in `passes` passes.
-fn done(loaded: &Loaded, count: usize, layers: usize, outputs: usize, passes: usize) -> Done {
-    let c = loaded.model.cost();
+fn done(model: &LocalModel, count: usize, layers: usize, outputs: usize, passes: usize) -> Done {
+    let c = model.cost();
     let flops = 2.0 * (c.layers as f64 * layers as f64 + c.output as f64 * outputs as f64);
     let bytes = passes as f64 * (c.layer_bytes + c.output_bytes) as f64;
     Done { count, flops, bytes, seconds: None }
 }
 
 /// A fixed walk over common tokens: only its length matters.
-fn text(loaded: &Loaded, len: usize) -> Vec<TokenId> {
-    let vocab = loaded.model.vocab_size();
+fn text(model: &LocalModel, len: usize) -> Vec<TokenId> {
+    let vocab = model.vocab_size();
     let (first, range) = if vocab > 2000 { (1000, (vocab - 1000).min(20_000)) } else { (0, vocab) };
     let id = |i: usize| TokenId((first + 7919 * i % range) as u32);
-    loaded.model.bos().into_iter().chain((0..).map(id)).take(len).collect()
+    model.bos().into_iter().chain((0..).map(id)).take(len).collect()
 }
 
-fn prompt(loaded: &Loaded) -> Result<Vec<TokenId>> {
-    let text = loaded.model.tokenize(PROMPT, false)?;
-    Ok(loaded.model.bos().into_iter().chain(text).collect())
+fn prompt(model: &LocalModel) -> Result<Vec<TokenId>> {
+    let text = model.tokenize(PROMPT, false)?;
+    Ok(model.bos().into_iter().chain(text).collect())
 }
 
 /// The `width` most likely continuations of the prompt, each followed greedily for `steps` tokens; the prompt itself is
 /// not timed.
-fn paths(loaded: &Loaded, width: usize, steps: usize) -> Result<Done> {
-    let mut session = loaded.model.session()?;
-    let nodes = session.push_all(None, &prompt(loaded)?)?;
+fn paths(model: &LocalModel, width: usize, steps: usize) -> Result<Done> {
+    let mut session = model.session()?;
+    let nodes = session.push_all(None, &prompt(model)?)?;
     let root = nodes[nodes.len() - 1];
     let first = session.evaluate(&[Query::top(root, width)])?.remove(0);
     let mut next: Vec<_> = first.top.iter().map(|t| (root, t.id)).collect();
@@ -120,33 +121,33 @@ fn paths(loaded: &Loaded, width: usize, steps: usize) -> Result<Done> {
         next = nodes.into_iter().zip(found).map(|(n, d)| (n, d.top[0].id)).collect();
     }
     let count = steps * next.len();
-    Ok(Done { seconds: Some(start.elapsed().as_secs_f64()), ..done(loaded, count, count, count, steps) })
+    Ok(Done { seconds: Some(start.elapsed().as_secs_f64()), ..done(model, count, count, count, steps) })
 }
 
-fn prefill(loaded: &Loaded) -> Result<Done> {
-    let mut session = loaded.model.session()?;
-    let len = PREFILL.min(loaded.model.context_length());
-    let nodes = session.push_all(None, &text(loaded, len))?;
+fn prefill(model: &LocalModel) -> Result<Done> {
+    let mut session = model.session()?;
+    let len = PREFILL.min(model.context_length());
+    let nodes = session.push_all(None, &text(model, len))?;
     session.evaluate(&[Query::top(nodes[len - 1], 10)])?;
-    Ok(done(loaded, len, len, 1, 1))
+    Ok(done(model, len, len, 1, 1))
 }
 
-fn score(loaded: &Loaded) -> Result<Done> {
-    let mut session = loaded.model.session()?;
-    let len = SCORE.min(loaded.model.context_length() - 1);
-    let tokens = text(loaded, len + 1);
+fn score(model: &LocalModel) -> Result<Done> {
+    let mut session = model.session()?;
+    let len = SCORE.min(model.context_length() - 1);
+    let tokens = text(model, len + 1);
     let nodes = session.push_all(None, &tokens)?;
     let query = |i: usize| Query { node: nodes[i], top: 5, tokens: &tokens[i + 1..i + 2], logits: false };
     session.evaluate(&(0..len).map(query).collect::<Vec<_>>())?;
-    Ok(done(loaded, len, len, len, 1))
+    Ok(done(model, len, len, len, 1))
 }
 
-fn tree(loaded: &Loaded, depth: usize) -> Result<Done> {
-    let mut session = loaded.model.session()?;
+fn tree(model: &LocalModel, depth: usize) -> Result<Done> {
+    let mut session = model.session()?;
     let parameters = DynamicParameters { max_depth: depth, ..DynamicParameters::default() };
-    let policy = Dynamic::new(parameters, loaded.model.end_tokens())?;
-    let vocab = loaded.model.vocab_size();
-    let prompt = prompt(loaded)?;
+    let policy = Dynamic::new(parameters, model.end_tokens())?;
+    let vocab = model.vocab_size();
+    let prompt = prompt(model)?;
     let mut explorer = Explorer::new(&mut *session, vocab, &prompt, policy, Tree::default(), 10)?;
     let (mut expanded, mut passes) = (0, 0);
     loop {
@@ -157,5 +158,5 @@ fn tree(loaded: &Loaded, depth: usize) -> Result<Done> {
         }
     }
     // As many as were expanded: nodes at the depth limit cost nothing.
-    Ok(done(loaded, expanded, expanded + prompt.len() - 1, expanded, passes))
+    Ok(done(model, expanded, expanded + prompt.len() - 1, expanded, passes))
 }

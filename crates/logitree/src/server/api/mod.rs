@@ -8,12 +8,12 @@ use super::problem::{Body, Problem};
 use super::store::{Info, Kind};
 use super::worker::{Command, Shared};
 use crate::command::grow::strategy_json;
-use crate::setup::{self, Given};
+use crate::setup::{self, Given, Loaded};
 use axum::Json;
 use axum::extract::State;
+use logitree_core::TokenId;
 use logitree_core::explore::Strategy;
 use logitree_core::run::Message;
-use logitree_core::{LanguageModel, TokenId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -101,19 +101,20 @@ pub async fn server(State(app): State<App>) -> Answer<Json<ServerInfo>> {
         let parameters = strategy_json(s).map_err(Problem::internal)?;
         known.insert(s.name().into(), Value::Object(parameters));
     }
-    let model = app.shared.loaded.as_ref().map(|loaded| {
-        let m = &loaded.model;
-        ModelInfo {
-            name: loaded.name.clone(),
-            architecture: m.config().architecture.clone(),
-            dtype: m.weights().quantisation(),
-            vocab: m.vocab_size(),
-            context: m.context_length(),
-            end_tokens: m.end_tokens().iter().map(|t| t.0).collect(),
-            engine: m.engine(),
-            chat: m.chat_template(&loaded.name).is_ok(),
-        }
-    });
+    let model = |loaded: &Loaded| {
+        let record = loaded.record().map_err(|e| Problem::internal(format!("{e:#}")))?;
+        Ok(ModelInfo {
+            name: record.name,
+            architecture: record.architecture,
+            dtype: record.dtype,
+            vocab: record.vocab,
+            context: record.context,
+            end_tokens: record.end_tokens.iter().map(|t| t.0).collect(),
+            engine: loaded.model.engine(),
+            chat: loaded.model.chats(&loaded.name),
+        })
+    };
+    let model = app.shared.loaded.as_ref().map(model).transpose()?;
     Ok(Json(ServerInfo { version: env!("CARGO_PKG_VERSION").into(), model, strategies: known }))
 }
 

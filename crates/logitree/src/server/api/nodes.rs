@@ -6,7 +6,7 @@ use crate::server::store::State as RunState;
 use crate::server::worker::{Command, How, Request};
 use axum::Json;
 use axum::extract::State;
-use logitree_core::{LanguageModel, NodeId, TokenId};
+use logitree_core::{NodeId, TokenId};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;

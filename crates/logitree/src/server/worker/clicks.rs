@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use logitree_core::explore::{BeamParameters, Change, Continuation, Keep, Strategy};
 use logitree_core::run::{Header, change_events};
 use logitree_core::watch::{self, Watched};
-use logitree_core::{Distribution, LanguageModel, NodeHandle, NodeId, Query, Session, Stop, TokenId, TokenStats, Tree};
+use logitree_core::{Distribution, NodeHandle, NodeId, Query, Session, Stop, TokenId, TokenStats, Tree};
 use serde_json::json;
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -1,0 +1,226 @@
+//! A model behind servers.
+
+use crate::RemoteError;
+use crate::dialect::Kind;
+use crate::http::{Failure, Http};
+use crate::pool::{Pool, Traffic};
+use crate::probe::{Probe, probe};
+use crate::session::RemoteSession;
+use crate::vocabulary::{Asked, Texts, Vocabulary};
+use logitree_core::run::Message;
+use logitree_core::{LanguageModel, ModelError, Session, TokenId};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// Prompts with a server at once, where it does not say how many it works on.
+const SLOTS: usize = 64;
+/// A text that tokenizers split differently.
+const SAMPLE: &str = "The quick brown fox's naïve 東京 🙂 x = f(1234);\n\tend";
+
+/// Which servers, and how to ask them.
+pub struct Options {
+    /// Addresses of servers of one model.
+    pub urls: Vec<String>,
+    /// How they are spoken to; found out if absent.
+    pub kind: Option<Kind>,
+    /// The model's name there; the first that is served if absent.
+    pub model: Option<String>,
+    /// Key that is sent as a bearer token.
+    pub key: Option<String>,
+    /// Prompts with a server at once.
+    pub concurrency: Option<usize>,
+    /// Most tokens listed per step.
+    pub list: usize,
+    /// How long a request may take.
+    pub deadline: Duration,
+    /// A local tokenizer; the server is asked if absent.
+    pub vocabulary: Option<Box<dyn Vocabulary>>,
+    /// Asked now and then: whether the user wants to end.
+    pub interrupted: fn() -> bool,
+    /// Told what the user should know, such as that a server is down.
+    pub note: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+/// Where texts of tokens come from.
+pub(crate) enum Words {
+    Local(Box<dyn Vocabulary>),
+    Asked(Asked),
+    Texts(Texts),
+}
+
+impl Words {
+    pub(crate) fn get(&self) -> &dyn Vocabulary {
+        match self {
+            Words::Local(v) => &**v,
+            Words::Asked(v) => v,
+            Words::Texts(v) => v,
+        }
+    }
+}
+
+/// A model behind one or several servers.
+pub struct RemoteModel {
+    pub(crate) pool: Pool,
+    pub(crate) probes: Vec<Probe>,
+    pub(crate) words: Words,
+    pub(crate) list: usize,
+    end_tokens: Vec<TokenId>,
+}
+
+impl RemoteModel {
+    /// Asks every server what it is.
+    ///
+    /// # Errors
+    /// If one cannot be reached, or they differ in kind or model, or the local tokenizer is not theirs.
+    pub fn connect(options: Options) -> Result<RemoteModel, RemoteError> {
+        let Options { urls, kind, model, key, concurrency, list, deadline, vocabulary, interrupted, note } = options;
+        let mut servers = Vec::new();
+        for url in &urls {
+            servers.push((Http::new(url, key.clone(), deadline)?, SLOTS));
+        }
+        let pool = Pool::new(servers.clone(), interrupted, Box::new(|_| {}));
+        let mut probes: Vec<Probe> = Vec::new();
+        for (i, (http, _)) in servers.iter().enumerate() {
+            probes.push(pool.ask_again(i, &mut || probe(http, kind, model.as_deref(), list))?);
+        }
+        let first = probes.first().cloned().ok_or_else(|| RemoteError::Unfit("no server was named".into()))?;
+        if let Some(other) = probes.iter().find(|p| (p.kind, &p.model) != (first.kind, &first.model)) {
+            return Err(RemoteError::Unfit(format!(
+                "the servers differ: {} is {} with {}, {} is {} with {}",
+                first.url, first.kind, first.model, other.url, other.kind, other.model
+            )));
+        }
+        let http = servers[0].0.clone();
+        let ask = |e: Failure| RemoteError::Unfit(format!("{}: {e}; name its tokenizer with --tokenizer", first.url));
+        let words = match vocabulary {
+            // Without ids, a local tokenizer cannot say which tokens the server means.
+            _ if !first.kind.takes_ids() => Words::Texts(Texts::new(http, &first.model, first.echoes)),
+            Some(local) => {
+                same_tokenizer(&http, &first, &*local)?;
+                Words::Local(local)
+            }
+            None => Words::Asked(Asked::new(http, first.kind, &first.model, first.vocab).map_err(ask)?),
+        };
+        let list = probes.iter().map(|p| p.list).min().unwrap_or(1);
+        let slots = |p: &Probe| concurrency.or(p.slots).unwrap_or(SLOTS);
+        let servers = servers.into_iter().zip(&probes).map(|((http, _), p)| (http, slots(p))).collect();
+        let end_tokens = words.get().end_tokens();
+        Ok(RemoteModel { pool: Pool::new(servers, interrupted, note), probes, words, list, end_tokens })
+    }
+
+    /// What the servers are.
+    pub fn probes(&self) -> &[Probe] {
+        &self.probes
+    }
+
+    /// What went over the network so far.
+    pub fn traffic(&self) -> Traffic {
+        self.pool.traffic()
+    }
+
+    /// The model's name at the servers.
+    pub fn name(&self) -> &str {
+        &self.probes[0].model
+    }
+
+    /// Where texts of tokens come from, for records.
+    pub fn tokenizer(&self) -> &str {
+        self.words.get().kind()
+    }
+
+    /// Whether texts are split into tokens here; else a prompt counts as one token.
+    pub fn splits_text(&self) -> bool {
+        !matches!(&self.words, Words::Texts(t) if !t.splits())
+    }
+
+    /// For reports: `vllm at http://a:8000 and 3 more, top 100, bounds`.
+    pub fn engine(&self) -> String {
+        let p = &self.probes[0];
+        let more = if self.probes.len() > 1 { format!(" and {} more", self.probes.len() - 1) } else { String::new() };
+        let text = if p.kind.takes_ids() { "" } else { "; paths go as text" };
+        format!("{} at {}{more}; bounds from the {} most likely tokens{text}", p.kind, p.url, self.list)
+    }
+
+    /// Replaces the end tokens.
+    pub fn set_end_tokens(&mut self, mut ids: Vec<TokenId>) {
+        ids.sort_unstable();
+        ids.dedup();
+        self.end_tokens = ids;
+    }
+
+    /// The tokens of a conversation, as the server's own chat template has it.
+    ///
+    /// # Errors
+    /// If it cannot or will not.
+    pub fn chat(&self, messages: &[Message]) -> Result<Vec<TokenId>, RemoteError> {
+        let Probe { kind, model, .. } = &self.probes[0];
+        let http = &self.pool.servers[0].http;
+        let unfit = |why: String| RemoteError::Unfit(format!("{}: {why}", http.root()));
+        let ids = match kind {
+            Kind::LlamaServer => {
+                let body = json!({ "messages": messages });
+                let answer = self.pool.ask_again(0, &mut || http.post("/apply-template", &body))?;
+                let text = answer["prompt"].as_str().ok_or_else(|| unfit("/apply-template gives no prompt".into()))?;
+                self.words.get().tokenize(text, true).map_err(unfit)?
+            }
+            Kind::Vllm => {
+                let body = json!({ "model": model, "messages": messages, "add_generation_prompt": true });
+                let answer = self.pool.ask_again(0, &mut || http.post("/tokenize", &body))?;
+                let ids = answer["tokens"].as_array().into_iter().flatten().filter_map(Value::as_u64);
+                ids.map(|id| TokenId(id as u32)).collect()
+            }
+            _ => {
+                return Err(unfit(
+                    "it lays out no conversations: name a tokenizer with a template (--tokenizer)".into(),
+                ));
+            }
+        };
+        // BOS is put in front of every prompt.
+        let bos = self.bos();
+        Ok(ids.into_iter().enumerate().filter(|&(i, id)| i > 0 || Some(id) != bos).map(|(_, id)| id).collect())
+    }
+}
+
+/// Refuses a local tokenizer that is not the server's, where the server lets it be seen.
+fn same_tokenizer(http: &Http, probe: &Probe, local: &dyn Vocabulary) -> Result<(), RemoteError> {
+    let Ok(theirs) = Asked::new(http.clone(), probe.kind, &probe.model, probe.vocab) else { return Ok(()) };
+    let (ours, theirs) = (local.tokenize(SAMPLE, false), theirs.tokenize(SAMPLE, false));
+    match (ours, theirs) {
+        (Ok(ours), Ok(theirs)) if ours != theirs => Err(RemoteError::Unfit(format!(
+            "the tokenizer is not that of {}: it splits {SAMPLE:?} into {:?}, the server into {:?}",
+            http.root(),
+            ours.iter().map(|t| t.0).collect::<Vec<_>>(),
+            theirs.iter().map(|t| t.0).collect::<Vec<_>>()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+impl LanguageModel for RemoteModel {
+    /// The largest id there can be, where the server does not tell.
+    fn vocab_size(&self) -> usize {
+        self.probes[0].vocab.or_else(|| self.words.get().size()).unwrap_or(i32::MAX as usize)
+    }
+    fn context_length(&self) -> usize {
+        self.probes.iter().filter_map(|p| p.context).min().unwrap_or(i32::MAX as usize)
+    }
+    fn end_tokens(&self) -> &[TokenId] {
+        &self.end_tokens
+    }
+    fn bos(&self) -> Option<TokenId> {
+        self.words.get().bos()
+    }
+    fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]> {
+        self.words.get().token_bytes(id)
+    }
+    fn is_special(&self, id: TokenId) -> bool {
+        self.words.get().is_special(id)
+    }
+    fn tokenize(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, ModelError> {
+        self.words.get().tokenize(text, parse_special).map_err(ModelError::Tokenizer)
+    }
+    fn session(&self) -> Result<Box<dyn Session + '_>, ModelError> {
+        Ok(Box::new(RemoteSession::new(self)))
+    }
+}

@@ -1,0 +1,248 @@
+//! Requests side by side, over several servers.
+//!
+//! Every server has workers that take jobs from its queue, and from the longest other queue when theirs is empty: the end
+//! of a level keeps all servers busy. A failing request is repeated after a pause; a server that goes on failing is left
+//! alone for a while and its jobs go to the others. So nothing is lost while one server is left.
+
+use crate::RemoteError;
+use crate::http::{Failure, Http};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// How often a request is tried on one server.
+const TRIES: u32 = 4;
+/// First pause before a request is repeated; each further one is twice as long.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Longest pause that a server may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long a failing server is left alone.
+const REST: Duration = Duration::from_secs(30);
+
+/// A server and how it fares.
+pub(crate) struct Server {
+    pub(crate) http: Http,
+    /// Prompts that may be with it at once.
+    slots: usize,
+    /// Set while it is left alone.
+    down_since: Mutex<Option<Instant>>,
+}
+
+impl Server {
+    pub(crate) fn slots(&self) -> usize {
+        self.slots
+    }
+}
+
+/// What went over the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests that were answered.
+    pub requests: u64,
+    /// Requests that had to be repeated.
+    pub repeated: u64,
+}
+
+/// Servers of one model.
+pub(crate) struct Pool {
+    pub(crate) servers: Vec<Server>,
+    requests: AtomicU64,
+    repeated: AtomicU64,
+    interrupted: fn() -> bool,
+    note: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+/// What the workers of one call share.
+struct Work {
+    /// Jobs by server.
+    queues: Vec<VecDeque<usize>>,
+    /// Jobs without an answer.
+    left: usize,
+    failed: Option<RemoteError>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whatever panicked held plain data.
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+impl Pool {
+    pub(crate) fn new(
+        servers: Vec<(Http, usize)>,
+        interrupted: fn() -> bool,
+        note: Box<dyn Fn(&str) + Send + Sync>,
+    ) -> Pool {
+        let server = |(http, slots): (Http, usize)| Server { http, slots: slots.max(1), down_since: Mutex::new(None) };
+        let servers = servers.into_iter().map(server).collect();
+        Pool { servers, requests: AtomicU64::new(0), repeated: AtomicU64::new(0), interrupted, note }
+    }
+
+    pub(crate) fn traffic(&self) -> Traffic {
+        let read = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        Traffic { requests: read(&self.requests), repeated: read(&self.repeated) }
+    }
+
+    pub(crate) fn note(&self, text: &str) {
+        (self.note)(text);
+    }
+
+    /// Whether a server is worth asking; one that had failed is, after its rest.
+    pub(crate) fn is_up(&self, server: usize) -> bool {
+        let mut down = lock(&self.servers[server].down_since);
+        if down.is_some_and(|since| since.elapsed() >= REST) {
+            *down = None;
+        }
+        down.is_none()
+    }
+
+    /// Does jobs `0 .. places.len()`, each at its place (a server) if that is up, up to `chunk` of them in a request.
+    /// `ask` sends one request and returns an answer per job.
+    pub(crate) fn run<T: Send>(
+        &self,
+        places: &[usize],
+        chunk: usize,
+        ask: &(dyn Fn(&Http, &[usize]) -> Result<Vec<T>, Failure> + Sync),
+    ) -> Result<Vec<T>, RemoteError> {
+        let n = self.servers.len();
+        let up: Vec<usize> = (0..n).filter(|&s| self.is_up(s)).collect();
+        // If all are down, all are tried again: the alternative is to give up.
+        let up = if up.is_empty() { (0..n).collect() } else { up };
+        let mut queues = vec![VecDeque::new(); n];
+        for (job, &place) in places.iter().enumerate() {
+            let server = if up.contains(&place) { place } else { up[job % up.len()] };
+            queues[server].push_back(job);
+        }
+        let work = Mutex::new(Work { queues, left: places.len(), failed: None });
+        let changed = Condvar::new();
+        let answers: Vec<Mutex<Option<T>>> = places.iter().map(|_| Mutex::new(None)).collect();
+        std::thread::scope(|scope| {
+            for &s in &up {
+                let requests = (self.servers[s].slots / chunk).clamp(1, places.len().div_ceil(chunk).max(1));
+                for _ in 0..requests {
+                    let (work, changed, answers) = (&work, &changed, &answers);
+                    scope.spawn(move || self.serve(s, chunk, ask, work, changed, answers));
+                }
+            }
+        });
+        let work = work.into_inner().unwrap_or_else(|e| e.into_inner());
+        if let Some(failed) = work.failed {
+            return Err(failed);
+        }
+        let answers = answers.into_iter().map(|a| a.into_inner().unwrap_or_else(|e| e.into_inner()));
+        answers.collect::<Option<_>>().ok_or_else(|| RemoteError::Unreachable("no server answers".into()))
+    }
+
+    /// A worker: takes jobs and asks for them, until nothing is left or its server is down.
+    fn serve<T>(
+        &self,
+        server: usize,
+        chunk: usize,
+        ask: &(dyn Fn(&Http, &[usize]) -> Result<Vec<T>, Failure> + Sync),
+        work: &Mutex<Work>,
+        changed: &Condvar,
+        answers: &[Mutex<Option<T>>],
+    ) {
+        let http = &self.servers[server].http;
+        loop {
+            let Some(jobs) = self.take(server, chunk, work, changed) else { return };
+            let outcome = self.ask_again(server, &mut || ask(http, &jobs));
+            let mut w = lock(work);
+            match outcome {
+                Ok(found) if found.len() == jobs.len() => {
+                    w.left -= jobs.len();
+                    for (&job, answer) in jobs.iter().zip(found) {
+                        *lock(&answers[job]) = Some(answer);
+                    }
+                }
+                Ok(found) => {
+                    let why = format!("{}: {} answers for {} questions", http.root(), found.len(), jobs.len());
+                    w.failed = Some(RemoteError::Unreachable(why));
+                }
+                Err(RemoteError::Unreachable(why)) => {
+                    let first = lock(&self.servers[server].down_since).replace(Instant::now()).is_none();
+                    let others: Vec<usize> = (0..self.servers.len()).filter(|&s| self.is_up(s)).collect();
+                    w.queues[server].extend(&jobs);
+                    if others.is_empty() {
+                        w.failed = Some(RemoteError::Unreachable(why));
+                    } else {
+                        if first {
+                            self.note(&format!("{why}; its paths go to the other servers"));
+                        }
+                        let orphans = std::mem::take(&mut w.queues[server]);
+                        for (i, job) in orphans.into_iter().enumerate() {
+                            w.queues[others[i % others.len()]].push_back(job);
+                        }
+                    }
+                }
+                Err(e) => w.failed = Some(e),
+            }
+            drop(w);
+            changed.notify_all();
+        }
+    }
+
+    /// The next jobs for a server; waits while others may yet hand theirs over.
+    fn take(&self, server: usize, chunk: usize, work: &Mutex<Work>, changed: &Condvar) -> Option<Vec<usize>> {
+        let mut w = lock(work);
+        loop {
+            if w.left == 0 || w.failed.is_some() || !self.is_up(server) && self.servers.len() > 1 {
+                return None;
+            }
+            let from = if w.queues[server].is_empty() {
+                (0..w.queues.len()).max_by_key(|&s| w.queues[s].len()).unwrap_or(server)
+            } else {
+                server
+            };
+            let waiting = w.queues[from].len();
+            if waiting > 0 && from == server {
+                return Some(w.queues[from].drain(..chunk.min(waiting)).collect());
+            }
+            if waiting > 0 {
+                // Half of another's rest, from its end: both then end at about the same time.
+                let most = chunk.min(waiting.div_ceil(2));
+                return Some(w.queues[from].drain(waiting - most..).collect());
+            }
+            w = changed.wait(w).unwrap_or_else(|e| e.into_inner());
+        }
+    }
+
+    /// Asks one server, and again after a pause.
+    pub(crate) fn ask_again<T>(
+        &self,
+        server: usize,
+        ask: &mut dyn FnMut() -> Result<T, Failure>,
+    ) -> Result<T, RemoteError> {
+        let root = self.servers[server].http.root();
+        let mut pause = PAUSE;
+        let mut tries = 1;
+        loop {
+            if (self.interrupted)() {
+                return Err(RemoteError::Interrupted);
+            }
+            let (why, wait) = match ask() {
+                Ok(answer) => {
+                    self.requests.fetch_add(1, Ordering::Relaxed);
+                    return Ok(answer);
+                }
+                Err(Failure::Refused { status, message }) => {
+                    return Err(RemoteError::Refused { server: root.into(), status, message });
+                }
+                Err(Failure::Busy { after, message }) => (message, after.unwrap_or(pause).clamp(pause, LONGEST_PAUSE)),
+                Err(Failure::Broken(why)) => (why, pause),
+            };
+            if tries >= TRIES {
+                let why = format!("{root} does not answer as it should, {tries} times in a row: {why}");
+                return Err(RemoteError::Unreachable(why));
+            }
+            self.repeated.fetch_add(1, Ordering::Relaxed);
+            // In small pieces: Ctrl-C shall not wait.
+            let until = Instant::now() + wait;
+            while Instant::now() < until && !(self.interrupted)() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            pause *= 2;
+            tries += 1;
+        }
+    }
+}

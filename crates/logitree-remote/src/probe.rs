@@ -1,0 +1,116 @@
+//! What a server is and can do, found out by asking it.
+
+use crate::dialect::{Kind, List, Paths};
+use crate::http::{Failure, Http};
+use crate::vocabulary;
+use logitree_core::TokenId;
+use serde_json::Value;
+
+/// Lengths of lists that are tried, where as many as wanted are refused.
+const LENGTHS: [usize; 6] = [256, 100, 50, 20, 5, 1];
+
+/// What a server is and can do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probe {
+    /// Its address.
+    pub url: String,
+    /// How it is spoken to.
+    pub kind: Kind,
+    /// The model's name there.
+    pub model: String,
+    /// Longest sequence, where it is told.
+    pub context: Option<usize>,
+    /// Tokens of the vocabulary, where it is told.
+    pub vocab: Option<usize>,
+    /// Prompts that it works on at once, where it is told.
+    pub slots: Option<usize>,
+    /// Most tokens that are listed per step, up to what was asked for.
+    pub list: usize,
+    /// Whether the numbers are the model's own whatever the sampler's temperature; else it is asked with 1.
+    pub raw: bool,
+    /// Whether it repeats a text with its tokens and their log probabilities.
+    pub echoes: bool,
+}
+
+/// What a server is, by what only this kind answers.
+fn kind_of(http: &Http, models: &Value) -> Kind {
+    let owner = models.pointer("/data/0/owned_by").and_then(Value::as_str).unwrap_or_default();
+    match owner {
+        "vllm" | "logitree" => return Kind::Vllm,
+        "llamacpp" => return Kind::LlamaServer,
+        "sglang" => return Kind::Sglang,
+        _ => {}
+    }
+    if http.get("/props").is_ok_and(|p| p["total_slots"].is_u64()) {
+        Kind::LlamaServer
+    } else if ["/get_model_info", "/model_info"].iter().any(|p| http.get(p).is_ok_and(|i| i["model_path"].is_string()))
+    {
+        Kind::Sglang
+    } else if http.get("/version").is_ok_and(|v| v["version"].is_string()) {
+        Kind::Vllm
+    } else {
+        Kind::OpenAi
+    }
+}
+
+/// Asks a server what it is. `list` is how many tokens per step are wanted.
+pub(crate) fn probe(http: &Http, kind: Option<Kind>, model: Option<&str>, list: usize) -> Result<Probe, Failure> {
+    let models = http.get("/v1/models")?;
+    let kind = kind.unwrap_or_else(|| kind_of(http, &models));
+    let served: Vec<&Value> = models["data"].as_array().into_iter().flatten().collect();
+    let names: Vec<&str> = served.iter().filter_map(|m| m["id"].as_str()).collect();
+    let at = match model {
+        Some(name) => names.iter().position(|n| *n == name).ok_or_else(|| Failure::Refused {
+            status: 404,
+            message: format!("it serves no model {name:?}, but {}", names.join(", ")),
+        })?,
+        None => 0,
+    };
+    let name = names.get(at).ok_or_else(|| Failure::Broken("/v1/models names no model".into()))?.to_string();
+    let number = |v: Option<&Value>| v.and_then(Value::as_u64).map(|n| n as usize);
+    let mut context = number(served[at].get("max_model_len"));
+    let vocab = number(served[at].pointer("/meta/n_vocab"));
+    let mut slots = None;
+    if kind == Kind::LlamaServer {
+        let props = http.get("/props")?;
+        context = number(props.pointer("/default_generation_settings/n_ctx")).or(context);
+        slots = number(props.get("total_slots"));
+    }
+    if kind == Kind::Sglang {
+        let info = http.get("/get_model_info").or_else(|_| http.get("/model_info")).unwrap_or_default();
+        context = number(info.get("context_length")).or(context);
+    }
+    let mut probe =
+        Probe { url: http.root().into(), kind, model: name, context, vocab, slots, list: 0, raw: false, echoes: false };
+    probe.list = longest(http, &probe, list)?;
+    let (one, two) = (step(http, &probe, probe.list, 1.0)?, step(http, &probe, probe.list, 2.0)?);
+    probe.raw = one.top.iter().zip(&two.top).all(|(a, b)| (a.logprob - b.logprob).abs() < 0.02);
+    probe.echoes = !kind.takes_ids() && vocabulary::echoed(http, &probe.model, "a b").is_ok();
+    Ok(probe)
+}
+
+/// The longest list that is given, up to `wanted`.
+fn longest(http: &Http, probe: &Probe, wanted: usize) -> Result<usize, Failure> {
+    let lengths = [wanted].into_iter().chain(LENGTHS.into_iter().filter(|&n| n < wanted));
+    let mut refusal = None;
+    for n in lengths {
+        match step(http, probe, n, 1.0) {
+            Ok(list) => return Ok(list.top.len().min(n)),
+            Err(e @ Failure::Refused { .. }) => refusal = Some(e),
+            Err(e) => return Err(e),
+        }
+    }
+    Err(refusal.unwrap_or_else(|| Failure::Broken("it lists no log probabilities".into())))
+}
+
+/// The list after a first token.
+fn step(http: &Http, probe: &Probe, top: usize, temperature: f64) -> Result<List, Failure> {
+    let (ids, texts) = ([vec![TokenId(2)]], ["a".to_owned()]);
+    let paths = if probe.kind.takes_ids() { Paths::Ids(&ids) } else { Paths::Texts(&texts) };
+    let mut request = probe.kind.request(&probe.model, &paths, top, &[]);
+    let place = if probe.kind == Kind::Sglang { &mut request["sampling_params"] } else { &mut request };
+    place["temperature"] = temperature.into();
+    let answer = http.post(probe.kind.endpoint(), &request)?;
+    let lists = probe.kind.lists(&answer, 1).map_err(Failure::Broken)?;
+    lists.into_iter().next().ok_or_else(|| Failure::Broken("an empty answer".into()))
+}

@@ -1,0 +1,394 @@
+//! Paths, and the lists that follow them.
+
+use crate::RemoteError;
+use crate::dialect::{Kind, List, Listed, Paths};
+use crate::http::{Failure, Http};
+use crate::model::{RemoteModel, Words};
+use logitree_core::{
+    Distribution, Exactness, LanguageModel, ModelError, NodeHandle, Query, Session, TokenId, TokenStats,
+    most_likely_unlisted,
+};
+use serde_json::{Value, json};
+use std::collections::{BTreeSet, HashMap};
+
+/// Most prompts in one request.
+const ARRAY: usize = 128;
+/// A list as long as a first look for a token takes, where lists may be of any length.
+const LONGER: usize = 4096;
+
+struct Node {
+    parent: Option<NodeHandle>,
+    token: TokenId,
+    position: usize,
+    /// The server that was asked last about this path.
+    server: Option<usize>,
+}
+
+/// Evaluation of tree paths by servers.
+pub(crate) struct RemoteSession<'m> {
+    model: &'m RemoteModel,
+    nodes: Vec<Node>,
+}
+
+/// What is asked about one node.
+struct Ask {
+    path: Vec<TokenId>,
+    /// The path as text, where it goes as text; none if it is not whole characters.
+    text: Option<String>,
+    tokens: Vec<TokenId>,
+}
+
+impl<'m> RemoteSession<'m> {
+    pub(crate) fn new(model: &'m RemoteModel) -> RemoteSession<'m> {
+        RemoteSession { model, nodes: Vec::new() }
+    }
+
+    fn node(&self, n: NodeHandle) -> Result<&Node, ModelError> {
+        self.nodes.get(n.0 as usize).ok_or_else(|| ModelError::Engine("internal error: unknown node".into()))
+    }
+
+    fn path(&self, n: NodeHandle) -> Result<Vec<TokenId>, ModelError> {
+        let mut at = Some(n);
+        let mut path = Vec::new();
+        while let Some(n) = at {
+            let node = self.node(n)?;
+            path.push(node.token);
+            at = node.parent;
+        }
+        path.reverse();
+        Ok(path)
+    }
+
+    /// A server for each node: its parent's, for the cache, unless that has its share already.
+    fn places(&mut self, nodes: &[NodeHandle]) -> Result<Vec<usize>, ModelError> {
+        let up: Vec<usize> = (0..self.model.pool.servers.len()).filter(|&s| self.model.pool.is_up(s)).collect();
+        let share = nodes.len().div_ceil(up.len().max(1));
+        let mut load = vec![0; self.model.pool.servers.len()];
+        let mut places = Vec::with_capacity(nodes.len());
+        for &n in nodes {
+            let mut known = None;
+            let mut at = Some(n);
+            while let (None, Some(n)) = (known, at) {
+                (known, at) = (self.node(n)?.server, self.node(n)?.parent);
+            }
+            let near = known.filter(|s| up.contains(s) && load[*s] < share);
+            let server = near.or_else(|| up.iter().copied().min_by_key(|&s| load[s])).unwrap_or(0);
+            load[server] += 1;
+            self.nodes[n.0 as usize].server = Some(server);
+            places.push(server);
+        }
+        Ok(places)
+    }
+
+    /// The lists after these paths.
+    fn lists(&self, asks: &[Ask], places: &[usize], top: usize) -> Result<Vec<List>, RemoteError> {
+        let (kind, model) = (self.model.probes[0].kind, self.model.name());
+        let named: BTreeSet<TokenId> = asks.iter().flat_map(|a| &a.tokens).copied().collect();
+        let named: Vec<TokenId> = named.into_iter().collect();
+        let chunk = if kind.takes_arrays() { self.chunk(asks.len()) } else { 1 };
+        self.model.pool.run(places, chunk, &|http, jobs| {
+            let request = if kind.takes_ids() {
+                let ids: Vec<Vec<TokenId>> = jobs.iter().map(|&j| asks[j].path.clone()).collect();
+                kind.request(model, &Paths::Ids(&ids), top, &named)
+            } else {
+                let texts: Vec<String> = jobs.iter().map(|&j| asks[j].text.clone().unwrap_or_default()).collect();
+                if texts.iter().any(String::is_empty) {
+                    return Ok(vec![List::default(); jobs.len()]);
+                }
+                kind.request(model, &Paths::Texts(&texts), top, &named)
+            };
+            let answer = http.post(kind.endpoint(), &request)?;
+            kind.lists(&answer, jobs.len()).map_err(Failure::Broken)
+        })
+    }
+
+    /// Prompts per request: two requests at least fill a server's slots, so that it never waits for the network.
+    fn chunk(&self, jobs: usize) -> usize {
+        let servers = &self.model.pool.servers;
+        let slots = servers.iter().map(|s| s.slots()).min().unwrap_or(1);
+        jobs.div_ceil(2 * servers.len()).clamp(1, slots.div_ceil(2).min(ARRAY))
+    }
+
+    /// Asks for the texts of tokens that are not known yet.
+    fn learn(&self, lists: &[List]) -> Result<(), RemoteError> {
+        let Words::Asked(words) = &self.model.words else { return Ok(()) };
+        let mut unknown = BTreeSet::new();
+        for t in lists.iter().flat_map(|l| &l.top) {
+            match (t.id, &t.bytes) {
+                (Some(id), Some(bytes)) => words.learn(id, bytes),
+                (Some(id), None) if !words.knows(id) => drop(unknown.insert(id)),
+                _ => {}
+            }
+        }
+        let unknown: Vec<TokenId> = unknown.into_iter().collect();
+        let places: Vec<usize> = (0..unknown.len()).map(|i| i % self.model.pool.servers.len()).collect();
+        self.model.pool.run(&places, 1, &|http, jobs| jobs.iter().map(|&j| words.ask(http, unknown[j])).collect())?;
+        Ok(())
+    }
+
+    fn distribution(&self, q: &Query<'_>, list: &List, found: &Found) -> Result<Distribution, ModelError> {
+        let id = |t: &Listed| t.id.or_else(|| Some(self.text_id(t.bytes.as_deref()?)));
+        let all: Vec<TokenStats> = (1..)
+            .zip(&list.top)
+            .filter_map(|(rank, t)| Some(TokenStats { id: id(t)?, logprob: t.logprob, rank }))
+            .collect();
+        let whole = all.len() >= self.model.vocab_size();
+        let mut d = bounded(&all, whole);
+        d.tokens = q.tokens.iter().map(|&t| found.stats(t, &all)).collect();
+        if q.logits {
+            if !whole {
+                return Err(ModelError::Engine(format!(
+                    "this needs the whole distribution, and {} lists only {} tokens: use the local engine, or another \
+                     strategy",
+                    self.model.probes[0].kind,
+                    all.len()
+                )));
+            }
+            let mut logits = vec![f32::NEG_INFINITY; self.model.vocab_size()];
+            for t in &all {
+                if let Some(place) = logits.get_mut(t.id.index()) {
+                    *place = t.logprob as f32;
+                }
+            }
+            d.logits = Some(logits);
+        }
+        d.top.truncate(q.top);
+        Ok(d)
+    }
+
+    fn text_id(&self, bytes: &[u8]) -> TokenId {
+        match &self.model.words {
+            Words::Texts(texts) => texts.id(bytes),
+            _ => TokenId(u32::MAX),
+        }
+    }
+
+    /// Log probabilities of tokens that no list has, asked for one by one.
+    fn seek(&self, asks: &[Ask], places: &[usize], lists: &mut [List]) -> Result<Vec<Found>, RemoteError> {
+        let kind = self.model.probes[0].kind;
+        let mut found: Vec<Found> = lists.iter().map(|l| Found(named(l))).collect();
+        let mut missing = Vec::new();
+        for (i, ask) in asks.iter().enumerate() {
+            let listed: BTreeSet<TokenId> = lists[i].top.iter().filter_map(|t| self.id_of(t)).collect();
+            let unknown = |t: &&TokenId| !listed.contains(t) && !found[i].0.contains_key(t);
+            missing.extend(ask.tokens.iter().filter(unknown).map(|&t| (i, t)));
+        }
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        if kind == Kind::LlamaServer {
+            let nodes: BTreeSet<usize> = missing.iter().map(|&(i, _)| i).collect();
+            for length in [LONGER, self.model.vocab_size()] {
+                for &i in &nodes {
+                    let has = |t: &TokenId| lists[i].top.iter().any(|l| l.id == Some(*t));
+                    if !asks[i].tokens.iter().all(has) && length > lists[i].top.len() {
+                        let one = Ask { path: asks[i].path.clone(), text: None, tokens: Vec::new() };
+                        let mut longer = self.lists(&[one], &places[i..=i], length.min(self.model.vocab_size()))?;
+                        lists[i].top = std::mem::take(&mut longer[0].top);
+                    }
+                }
+            }
+            return Ok(found);
+        }
+        let at: Vec<usize> = missing.iter().map(|&(i, _)| places[i]).collect();
+        let answers = self.model.pool.run(&at, 1, &|http, jobs| {
+            let ask = |&j: &usize| self.echo(http, &asks[missing[j].0], missing[j].1);
+            jobs.iter().map(ask).collect()
+        })?;
+        for ((i, t), answer) in missing.into_iter().zip(answers) {
+            if let Some(answer) = answer {
+                found[i].0.insert(t, answer);
+            }
+        }
+        Ok(found)
+    }
+
+    fn id_of(&self, t: &Listed) -> Option<TokenId> {
+        t.id.or_else(|| Some(self.text_id(t.bytes.as_deref()?)))
+    }
+
+    /// Log probability and rank of a token behind a path, by having the path repeated; none if the server does not.
+    fn echo(&self, http: &Http, ask: &Ask, token: TokenId) -> Result<Option<(f64, Option<u32>)>, Failure> {
+        let prompt = if self.model.probes[0].kind.takes_ids() {
+            let ids: Vec<TokenId> = ask.path.iter().copied().chain([token]).collect();
+            json!(ids)
+        } else {
+            let mut bytes = ask.text.clone().unwrap_or_default().into_bytes();
+            bytes.extend_from_slice(&self.model.token_bytes(token));
+            let Ok(text) = String::from_utf8(bytes) else { return Ok(None) };
+            json!(text)
+        };
+        let mut body = json!({
+            "model": self.model.name(), "prompt": prompt, "max_tokens": 1, "echo": true, "logprobs": 1, "temperature": 1,
+        });
+        if self.model.probes[0].kind == Kind::Vllm {
+            body["prompt_logprobs"] = 0.into();
+        }
+        let answer = match http.post("/v1/completions", &body) {
+            Err(Failure::Refused { .. }) => return Ok(None),
+            other => other?,
+        };
+        let choice = &answer["choices"][0];
+        let ranked = choice["prompt_logprobs"].as_array().and_then(|p| p.last()?.get(token.0.to_string()));
+        if let Some(entry) = ranked {
+            let rank = entry["rank"].as_u64().map(|r| r as u32);
+            return Ok(entry["logprob"].as_f64().map(|l| (l, rank)));
+        }
+        // The generated token comes last.
+        let all = choice.pointer("/logprobs/token_logprobs").and_then(Value::as_array);
+        let last = all.and_then(|l| l.get(l.len().checked_sub(2)?)?.as_f64());
+        Ok(last.map(|l| (l, None)))
+    }
+
+    /// Notes texts that the server reads as other tokens than the path's.
+    fn check_texts(&self, asks: &[Ask], lists: &[List]) -> Result<Vec<bool>, RemoteError> {
+        let Words::Texts(texts) = &self.model.words else { return Ok(vec![true; asks.len()]) };
+        let mut good = Vec::with_capacity(asks.len());
+        for (ask, list) in asks.iter().zip(lists) {
+            let (Some(&first), Some(read)) = (ask.path.first(), list.prompt_tokens) else {
+                good.push(list.prompt_tokens.is_some() || list.top.is_empty());
+                continue;
+            };
+            // What stands in front of the path's own tokens, BOS among it, is counted once for each first token.
+            let front = match texts.front(first) {
+                Some(n) => n,
+                None => self.count(texts, first)?,
+            };
+            good.push(read == front + ask.path.len() - 1);
+        }
+        Ok(good)
+    }
+
+    /// Tokens that the server counts in a text that begins a path.
+    fn count(&self, texts: &crate::vocabulary::Texts, first: TokenId) -> Result<usize, RemoteError> {
+        let text = String::from_utf8_lossy(&self.model.token_bytes(first)).into_owned();
+        let ask = Ask { path: vec![first], text: Some(text), tokens: Vec::new() };
+        let list = self.lists(&[ask], &[0], 1)?;
+        let n = list[0].prompt_tokens.unwrap_or(1);
+        texts.set_front(first, n);
+        Ok(n)
+    }
+}
+
+/// Tokens whose log probability was asked for by name: with their rank, where it is told.
+struct Found(HashMap<TokenId, (f64, Option<u32>)>);
+
+fn named(list: &List) -> HashMap<TokenId, (f64, Option<u32>)> {
+    list.named.iter().filter_map(|t| Some((t.id?, (t.logprob, None)))).collect()
+}
+
+impl Found {
+    /// A token's place. What nobody tells is bounded: an unlisted token is no likelier than the last that is listed, nor
+    /// than all the rest.
+    fn stats(&self, id: TokenId, listed: &[TokenStats]) -> TokenStats {
+        if let Some(t) = listed.iter().find(|t| t.id == id) {
+            return *t;
+        }
+        let behind = listed.len() as u32 + 1;
+        match self.0.get(&id) {
+            Some(&(logprob, rank)) => {
+                let at_least = 1 + listed.iter().filter(|t| t.logprob > logprob).count() as u32;
+                TokenStats { id, logprob: logprob.min(0.0), rank: rank.unwrap_or(at_least) }
+            }
+            None => TokenStats { id, logprob: ln(most_likely_unlisted(listed)), rank: behind },
+        }
+    }
+}
+
+/// Statistics of a list. Entropy is a lower bound: every token of the rest has at least the surprisal of the most likely
+/// one that it may hold. Varentropy takes the rest as having just that.
+fn bounded(listed: &[TokenStats], whole: bool) -> Distribution {
+    let rest = (1.0 - listed.iter().map(TokenStats::prob).sum::<f64>()).max(0.0);
+    let unlisted = -ln(most_likely_unlisted(listed));
+    let rest = if whole { 0.0 } else { rest };
+    let terms = || listed.iter().map(|t| (t.prob(), -t.logprob)).chain((rest > 0.0).then_some((rest, unlisted)));
+    let entropy: f64 = terms().map(|(p, s)| p * s).sum();
+    let varentropy: f64 = terms().map(|(p, s)| p * (s - entropy).powi(2)).sum();
+    Distribution {
+        top: listed.to_vec(),
+        tokens: Vec::new(),
+        logsumexp: f64::NAN,
+        entropy,
+        varentropy,
+        exactness: if whole { Exactness::Exact } else { Exactness::LowerBound },
+        logits: None,
+    }
+}
+
+/// A finite logarithm: files have no infinities.
+fn ln(p: f64) -> f64 {
+    p.max(f64::MIN_POSITIVE).ln()
+}
+
+fn engine(e: RemoteError) -> ModelError {
+    ModelError::Engine(e.to_string())
+}
+
+impl Session for RemoteSession<'_> {
+    fn check(&self, parent: Option<NodeHandle>, tokens: &[TokenId]) -> Result<(), ModelError> {
+        let before = parent.map_or(Ok(0), |p| self.node(p).map(|n| n.position + 1))?;
+        let (needed, limit) = (before + tokens.len(), self.model.context_length());
+        // One token is generated: it takes a place too.
+        if needed >= limit {
+            return Err(ModelError::ContextExceeded { needed: needed + 1, limit });
+        }
+        let vocab = self.model.vocab_size();
+        match tokens.iter().find(|t| t.index() >= vocab) {
+            Some(&id) => Err(ModelError::UnknownToken { id, vocab }),
+            None => Ok(()),
+        }
+    }
+
+    fn push(&mut self, parent: Option<NodeHandle>, token: TokenId) -> Result<NodeHandle, ModelError> {
+        self.check(parent, &[token])?;
+        let position = parent.map_or(Ok(0), |p| self.node(p).map(|n| n.position + 1))?;
+        self.nodes.push(Node { parent, token, position, server: None });
+        Ok(NodeHandle(self.nodes.len() as u32 - 1))
+    }
+
+    fn evaluate(&mut self, queries: &[Query<'_>]) -> Result<Vec<Distribution>, ModelError> {
+        // A node is asked about once, whatever number of queries name it.
+        let mut nodes: Vec<NodeHandle> = queries.iter().map(|q| q.node).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let place = |n: NodeHandle| nodes.binary_search(&n).unwrap_or_default();
+        let mut asks = Vec::with_capacity(nodes.len());
+        for &n in &nodes {
+            let path = self.path(n)?;
+            let text = matches!(self.model.words, Words::Texts(_)).then(|| {
+                let bytes: Vec<u8> = path.iter().flat_map(|&t| self.model.token_bytes(t).into_owned()).collect();
+                String::from_utf8(bytes).ok()
+            });
+            asks.push(Ask { path, text: text.flatten(), tokens: Vec::new() });
+        }
+        for q in queries {
+            asks[place(q.node)].tokens.extend_from_slice(q.tokens);
+        }
+        let places = self.places(&nodes)?;
+        let all = queries.iter().any(|q| q.logits) && self.model.probes[0].kind == Kind::LlamaServer;
+        let most = queries.iter().map(|q| q.top).max().unwrap_or(1).max(1);
+        let top = if all { self.model.vocab_size() } else { most.min(self.model.list) };
+        let mut lists = self.lists(&asks, &places, top).map_err(engine)?;
+        for list in &mut lists {
+            // Behind the k most likely tokens, vLLM lists the one that it drew.
+            let drawn = list.top.split_off(top.min(list.top.len()));
+            list.named.extend(drawn);
+        }
+        let good = self.check_texts(&asks, &lists).map_err(engine)?;
+        let found = self.seek(&asks, &places, &mut lists).map_err(engine)?;
+        self.learn(&lists).map_err(engine)?;
+        queries
+            .iter()
+            .map(|q| {
+                let i = place(q.node);
+                let mut d = self.distribution(q, &lists[i], &found[i])?;
+                if !good[i] {
+                    d.exactness = Exactness::Retokenized;
+                }
+                Ok(d)
+            })
+            .collect()
+    }
+
+    fn release(&mut self, _: NodeHandle) {}
+}

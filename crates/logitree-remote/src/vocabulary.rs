@@ -1,0 +1,291 @@
+//! Texts of tokens and tokens of texts: from a local tokenizer, from the server, or by text alone.
+
+use crate::dialect::Kind;
+use crate::http::{Failure, Http};
+use logitree_core::TokenId;
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// A model's vocabulary. A local tokenizer is one; else the server is asked.
+pub trait Vocabulary: Send + Sync {
+    /// Number of tokens, where it is known.
+    fn size(&self) -> Option<usize>;
+    /// What it is, for records.
+    fn kind(&self) -> &str;
+    /// The token put before every text, if the model wants one.
+    fn bos(&self) -> Option<TokenId>;
+    /// Every id that ends a generation.
+    fn end_tokens(&self) -> Vec<TokenId>;
+    /// Raw bytes of a token; none if they are not known.
+    fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]>;
+    /// Whether the token is a control token rather than text.
+    fn is_special(&self, id: TokenId) -> bool;
+    /// Splits text, without BOS. The error says why not.
+    fn tokenize(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, String>;
+}
+
+impl<V: Vocabulary + ?Sized> Vocabulary for Arc<V> {
+    fn size(&self) -> Option<usize> {
+        (**self).size()
+    }
+    fn kind(&self) -> &str {
+        (**self).kind()
+    }
+    fn bos(&self) -> Option<TokenId> {
+        (**self).bos()
+    }
+    fn end_tokens(&self) -> Vec<TokenId> {
+        (**self).end_tokens()
+    }
+    fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]> {
+        (**self).token_bytes(id)
+    }
+    fn is_special(&self, id: TokenId) -> bool {
+        (**self).is_special(id)
+    }
+    fn tokenize(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, String> {
+        (**self).tokenize(text, parse_special)
+    }
+}
+
+/// Names of end tokens. `</s>` is one only where no other is: elsewhere it is HTML.
+const END_NAMES: [&str; 10] = [
+    "<eos>",
+    "<end_of_turn>",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end_of_text|>",
+    "<|end|>",
+    "<turn|>",
+    "</s>",
+];
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(|e| e.into_inner())
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(|e| e.into_inner())
+}
+
+/// What is learned of a vocabulary by asking the server: token ids with their texts.
+pub(crate) struct Asked {
+    http: Http,
+    kind: Kind,
+    model: String,
+    size: Option<usize>,
+    bos: Option<TokenId>,
+    ends: Vec<TokenId>,
+    /// A token behind which every other has its own text; the first of a text may lose its space.
+    anchor: (TokenId, String),
+    bytes: RwLock<HashMap<TokenId, Vec<u8>>>,
+}
+
+impl Asked {
+    /// Asks for BOS and end tokens.
+    pub(crate) fn new(http: Http, kind: Kind, model: &str, size: Option<usize>) -> Result<Asked, Failure> {
+        let anchor = (TokenId(0), String::new());
+        let bytes = RwLock::default();
+        let mut v = Asked { http, kind, model: model.into(), size, bos: None, ends: Vec::new(), anchor, bytes };
+        let plain = v.split("a", false, false)?;
+        let last = *plain.last().ok_or_else(|| Failure::Broken("it splits \"a\" into no tokens".into()))?;
+        v.anchor = (last, v.join(&[last])?);
+        let front = v.split("a", true, false)?;
+        v.bos = front.first().copied().filter(|_| front.len() == plain.len() + 1);
+        for name in END_NAMES {
+            if let [one] = v.split(name, false, true)?[..]
+                && (name != "</s>" || v.ends.is_empty())
+            {
+                write(&v.bytes).insert(one, name.into());
+                v.ends.push(one);
+            }
+        }
+        v.ends.sort_unstable();
+        v.ends.dedup();
+        if let Some(bos) = v.bos {
+            let name = v.join(&[bos]).unwrap_or_default();
+            write(&v.bytes).insert(bos, name.into());
+        }
+        Ok(v)
+    }
+
+    fn split(&self, text: &str, front: bool, special: bool) -> Result<Vec<TokenId>, Failure> {
+        let broken = |what: &str| Failure::Broken(format!("/tokenize: {what}"));
+        let body = match self.kind {
+            Kind::LlamaServer => {
+                json!({ "content": text, "add_special": front, "parse_special": special, "with_pieces": true })
+            }
+            _ => json!({ "model": self.model, "prompt": text, "add_special_tokens": front }),
+        };
+        let answer = self.http.post("/tokenize", &body)?;
+        let tokens = answer["tokens"].as_array().ok_or_else(|| broken("no `tokens`"))?;
+        let mut ids = Vec::with_capacity(tokens.len());
+        for t in tokens {
+            let id = t.as_u64().or_else(|| t["id"].as_u64()).and_then(|id| u32::try_from(id).ok());
+            let id = TokenId(id.ok_or_else(|| broken("a token without id"))?);
+            let piece = match &t["piece"] {
+                Value::String(text) => Some(text.as_bytes().to_vec()),
+                Value::Array(bytes) => Some(bytes.iter().filter_map(|b| Some(b.as_u64()? as u8)).collect()),
+                _ => None,
+            };
+            if let Some(piece) = piece {
+                write(&self.bytes).insert(id, piece);
+            }
+            ids.push(id);
+        }
+        Ok(ids)
+    }
+
+    fn join(&self, ids: &[TokenId]) -> Result<String, Failure> {
+        let answer = self.http.post("/detokenize", &json!({ "model": self.model, "tokens": ids }))?;
+        let text = ["prompt", "content", "text"].iter().find_map(|key| answer[*key].as_str());
+        text.map(str::to_owned).ok_or_else(|| Failure::Broken("/detokenize: no text".into()))
+    }
+
+    /// Notes a token's bytes.
+    pub(crate) fn learn(&self, id: TokenId, bytes: &[u8]) {
+        if !self.knows(id) {
+            write(&self.bytes).insert(id, bytes.to_vec());
+        }
+    }
+
+    pub(crate) fn knows(&self, id: TokenId) -> bool {
+        read(&self.bytes).contains_key(&id)
+    }
+
+    /// Asks for a token's text.
+    pub(crate) fn ask(&self, http: &Http, id: TokenId) -> Result<(), Failure> {
+        let body = json!({ "model": self.model, "tokens": [self.anchor.0, id] });
+        let answer = http.post("/detokenize", &body)?;
+        let text = ["prompt", "content", "text"].iter().find_map(|key| answer[*key].as_str());
+        let text = text.ok_or_else(|| Failure::Broken("/detokenize: no text".into()))?;
+        self.learn(id, text.strip_prefix(&self.anchor.1).unwrap_or(text).as_bytes());
+        Ok(())
+    }
+}
+
+impl Vocabulary for Asked {
+    fn size(&self) -> Option<usize> {
+        self.size
+    }
+    fn kind(&self) -> &str {
+        "the server's"
+    }
+    fn bos(&self) -> Option<TokenId> {
+        self.bos
+    }
+    fn end_tokens(&self) -> Vec<TokenId> {
+        self.ends.clone()
+    }
+    fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]> {
+        read(&self.bytes).get(&id).cloned().unwrap_or_default().into()
+    }
+    fn is_special(&self, id: TokenId) -> bool {
+        self.bos == Some(id) || self.ends.contains(&id)
+    }
+    fn tokenize(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, String> {
+        self.split(text, false, parse_special).map_err(|e| format!("{}: {e}", self.http.root()))
+    }
+}
+
+/// Tokens known by their text alone. Ids are given out in the order of their appearance.
+pub(crate) struct Texts {
+    /// Splits texts, if it can repeat them with its tokens.
+    http: Http,
+    model: String,
+    echoes: bool,
+    ids: RwLock<(HashMap<Vec<u8>, TokenId>, Vec<Vec<u8>>)>,
+    /// Tokens that the server counts in a text, BOS included, by the token that the text is or begins with here.
+    fronts: RwLock<HashMap<TokenId, usize>>,
+}
+
+impl Texts {
+    pub(crate) fn new(http: Http, model: &str, echoes: bool) -> Texts {
+        let texts = Texts { http, model: model.into(), echoes, ids: RwLock::default(), fronts: RwLock::default() };
+        for name in END_NAMES {
+            texts.id(name.as_bytes());
+        }
+        texts
+    }
+
+    pub(crate) fn id(&self, bytes: &[u8]) -> TokenId {
+        if let Some(&id) = read(&self.ids).0.get(bytes) {
+            return id;
+        }
+        let (by_bytes, all) = &mut *write(&self.ids);
+        *by_bytes.entry(bytes.to_vec()).or_insert_with(|| {
+            all.push(bytes.to_vec());
+            TokenId(all.len() as u32 - 1)
+        })
+    }
+
+    /// How many tokens the server counts in the text of a path's first token.
+    pub(crate) fn front(&self, first: TokenId) -> Option<usize> {
+        read(&self.fronts).get(&first).copied()
+    }
+
+    pub(crate) fn set_front(&self, first: TokenId, count: usize) {
+        write(&self.fronts).insert(first, count);
+    }
+
+    /// Whether texts are split as the server splits them; else a text is one token.
+    pub(crate) fn splits(&self) -> bool {
+        self.echoes
+    }
+}
+
+/// The tokens of a text, as a server repeats it; BOS, which has no text, left out.
+pub(crate) fn echoed(http: &Http, model: &str, text: &str) -> Result<Vec<String>, Failure> {
+    let body =
+        json!({ "model": model, "prompt": text, "max_tokens": 1, "echo": true, "logprobs": 1, "temperature": 1 });
+    let answer = http.post("/v1/completions", &body)?;
+    let missing = || Failure::Refused { status: 200, message: "it repeats no tokens".into() };
+    let tokens = answer.pointer("/choices/0/logprobs/tokens").and_then(Value::as_array).ok_or_else(missing)?;
+    let mut rest = text;
+    let mut out = Vec::new();
+    for t in tokens.iter().filter_map(Value::as_str) {
+        if rest.is_empty() {
+            break;
+        }
+        if let Some(after) = rest.strip_prefix(t).filter(|_| !t.is_empty()) {
+            out.push(t.to_owned());
+            rest = after;
+        } else if !out.is_empty() {
+            // Parts of characters, or another text: such tokens cannot be matched with the text.
+            return Err(missing());
+        }
+    }
+    if rest.is_empty() { Ok(out) } else { Err(missing()) }
+}
+
+impl Vocabulary for Texts {
+    fn size(&self) -> Option<usize> {
+        None
+    }
+    fn kind(&self) -> &str {
+        "texts of tokens"
+    }
+    fn bos(&self) -> Option<TokenId> {
+        None
+    }
+    fn end_tokens(&self) -> Vec<TokenId> {
+        END_NAMES.iter().map(|name| self.id(name.as_bytes())).collect()
+    }
+    fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]> {
+        read(&self.ids).1.get(id.index()).cloned().unwrap_or_default().into()
+    }
+    fn is_special(&self, id: TokenId) -> bool {
+        id.index() < END_NAMES.len()
+    }
+    fn tokenize(&self, text: &str, _: bool) -> Result<Vec<TokenId>, String> {
+        if !self.echoes {
+            return Ok(vec![self.id(text.as_bytes())]);
+        }
+        let tokens = echoed(&self.http, &self.model, text).map_err(|e| format!("{}: {e}", self.http.root()))?;
+        Ok(tokens.iter().map(|t| self.id(t.as_bytes())).collect())
+    }
+}
