@@ -116,8 +116,48 @@ describe('a live run', () => {
     await page.getByLabel('Top-k').fill('1');
     await until(async () => (await page.locator('.inspector .step.cut').count()) > 3);
     expect(await page.locator('.inspector .step').first().innerText()).toContain('100 %');
-    await page.getByRole('button', { name: 'Reset' }).click();
+    await page.getByRole('button', { name: 'Reset', exact: true }).click();
     expect(await page.locator('.inspector .step.cut').count()).toBe(0);
+  });
+
+  test('a sampler re-weights text, outline, tree and paths, and reset brings the numbers back', async () => {
+    await tab('Outline');
+    await page.getByRole('button', { name: 'Most likely' }).click();
+    const numbers = async () => ({
+      text: await page.locator('.tok').first().getAttribute('title'),
+      totals: await page.locator('.text-view .totals').innerText(),
+      outline: await page.locator('.outline .line .num').allInnerTexts(),
+      mass: await page.locator('.strip-mass').innerText(),
+    });
+    const before = await numbers();
+    await page.getByLabel('Temperature').fill('0.5');
+    await page.locator('.sampled', { hasText: 'As sampled with temperature 0.5' }).waitFor();
+    await until(async () => (await page.locator('.outline .num').allInnerTexts()).some((t) => t.startsWith('≈')));
+    const cold = await numbers();
+    for (const key of ['text', 'totals', 'outline', 'mass'] as const) expect(cold[key]).not.toEqual(before[key]);
+    expect(cold.text).toMatch(/^≈ /);
+
+    await page.getByLabel('Top-k').fill('1');
+    await page.locator('.sampled', { hasText: /\d+ tokens? of the tree cut/ }).waitFor();
+    await until(async () => (await page.locator('.outline .line.cut').count()) > 0);
+    expect(await page.locator('.outline .line.cut').first().innerText()).toContain('cut');
+    await page.locator('.tok').first().click();
+    expect(await page.locator('.choices .cut').count()).toBeGreaterThan(5);
+    await page.keyboard.press('Escape');
+    await tab('Tree');
+    await until(async () => ((await page.evaluate('__tree.dump()')) as string).includes('✗'));
+    await tab('Ribbon');
+    expect(await page.evaluate('__ribbon.dump()')).toContain('✗');
+    await tab('Paths');
+    expect(await page.locator('.paths .line.cut').count()).toBeGreaterThan(0);
+
+    expect(page.url()).toContain('temperature=0.5&top_k=1');
+    await page.reload();
+    await page.locator('.sampled', { hasText: 'temperature 0.5, top-k 1' }).waitFor();
+    await page.getByRole('button', { name: 'Reset the sampler' }).click();
+    await tab('Outline');
+    await until(async () => JSON.stringify(await numbers()) === JSON.stringify(before));
+    expect(page.url()).not.toContain('temperature');
   });
 
   test('the outline is a grid that the keyboard walks', async () => {

@@ -124,6 +124,7 @@ describe('sampler', () => {
   test('changes nothing by itself', () => {
     expect(reweigh(list, PLAIN)).toEqual({
       probs: [0.5, 0.3, 0.2].map((p) => expect.closeTo(p)),
+      beyond: [],
       other: expect.closeTo(0),
       exact: true,
     });
@@ -137,7 +138,7 @@ describe('sampler', () => {
   test('a list that is too short is said to be', () => {
     const short = [0.5, 0.2].map(Math.log);
     expect(reweigh(short, { ...PLAIN, topP: 0.9 }).exact).toBe(false);
-    expect(reweigh(short, { ...PLAIN, topK: 1 })).toEqual({ probs: [1, 0], other: 0, exact: true });
+    expect(reweigh(short, { ...PLAIN, topK: 1 })).toEqual({ probs: [1, 0], beyond: [], other: 0, exact: true });
     expect(reweigh(short, PLAIN).other).toBeCloseTo(0.3);
   });
 });

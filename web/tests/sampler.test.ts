@@ -82,6 +82,32 @@ describe('sampler', () => {
     expect(exact).toBeGreaterThan(100);
   });
 
+  test('what is known beyond the list counts as well as what is on it', () => {
+    let exact = 0;
+    fc.assert(
+      fc.property(vocabulary, fc.nat(30), fc.nat(4), sampler, (probs, k, every, s) => {
+        fc.pre(isClear(probs, s));
+        const [listed, others] = [probs.slice(0, k), probs.slice(k)];
+        const far = others.filter((_, i) => i % (every + 1) === 0);
+        const r = reweigh(listed.map(Math.log), s, far.map(Math.log));
+        const sum = [...r.probs, ...r.beyond, r.other].reduce((a, b) => a + b, 0);
+        expect(sum).toBeCloseTo(1, 9);
+        if (!r.exact) return;
+        exact++;
+        const truth = whole(probs, s);
+        expect(close(r.probs, truth)).toBe(true);
+        expect(
+          close(
+            r.beyond,
+            truth.slice(k).filter((_, i) => i % (every + 1) === 0),
+          ),
+        ).toBe(true);
+      }),
+      { numRuns: 3000 },
+    );
+    expect(exact).toBeGreaterThan(100);
+  });
+
   test('what depends on tokens that are not listed is not said to be exact', () => {
     const short = [0.5, 0.2].map(Math.log);
     expect(reweigh(short, { ...PLAIN, topK: 5 }).exact).toBe(false);
@@ -96,7 +122,7 @@ describe('sampler', () => {
   });
 
   test('an empty list and a list of one are no trouble', () => {
-    expect(reweigh([], PLAIN)).toEqual({ probs: [], other: 1, exact: true });
+    expect(reweigh([], PLAIN)).toEqual({ probs: [], beyond: [], other: 1, exact: true });
     expect(reweigh([0], { temperature: 0.1, topK: 1, topP: 0.5, minP: 1 }).probs).toEqual([1]);
   });
 });

@@ -14,11 +14,14 @@ export interface PathSeries {
   rank: Float64Array;
 }
 
+/** What is cut has no place on a scale. */
+const finiteSurprisal = (run: Run, n: number): number => (run.isCut(n) ? Number.NaN : surprisal(run, n));
+
 export function pathSeries(run: Run, nodes: readonly number[]): PathSeries {
   const make = (f: (n: number) => number) => Float64Array.from(nodes, f);
   return {
     nodes,
-    surprisal: make((n) => surprisal(run, n)),
+    surprisal: make((n) => finiteSurprisal(run, n)),
     entropy: make((n) => run.entropy.get(run.parent.get(n)) * BITS),
     rank: make((n) => run.rank(n)),
   };
@@ -60,7 +63,7 @@ export function searchSeries(run: Run): SearchSeries | null {
 /** Surprisals of all tokens of the tree, in bits. */
 export function treeSurprisals(run: Run): Float64Array {
   const out = new Float64Array(Math.max(0, run.size - 1));
-  for (let n = ROOT + 1; n < run.size; n++) out[n - 1] = surprisal(run, n);
+  for (let n = ROOT + 1; n < run.size; n++) out[n - 1] = finiteSurprisal(run, n);
   return out;
 }
 

@@ -16,7 +16,7 @@ export const METRIC_UNITS: Record<Metric, string> = {
 };
 
 /** Surprisal of a node's token in bits. */
-export const surprisal = (run: Run, n: number): number => -run.logprob.get(n) * BITS;
+export const surprisal = (run: Run, n: number): number => -run.logprobOf(n) * BITS;
 
 /** A node's value for a metric; NaN where it is not known. */
 export function metricOf(run: Run, n: number, metric: Metric): number {
@@ -25,7 +25,7 @@ export function metricOf(run: Run, n: number, metric: Metric): number {
     case 'surprisal':
       return surprisal(run, n);
     case 'probability':
-      return Math.exp(run.logprob.get(n));
+      return run.probOf(n);
     case 'rank':
       return run.rank(n);
     case 'entropy': {
@@ -54,5 +54,8 @@ export function level(metric: Metric, value: number): number {
 /** Perplexity of a path below a node. */
 export function perplexity(run: Run, from: number, to: number): number {
   const n = run.depth.get(to) - run.depth.get(from);
-  return n === 0 ? 1 : Math.exp(-(run.pathLogprob.get(to) - run.pathLogprob.get(from)) / n);
+  if (n === 0) return 1;
+  // After a cut token, the difference would be of two infinities.
+  if (run.isCut(to)) return Number.POSITIVE_INFINITY;
+  return Math.exp(-(run.pathLogprobOf(to) - run.pathLogprobOf(from)) / n);
 }

@@ -11,9 +11,10 @@ export function percent(p: number): string {
   return x > 0 ? `${x.toExponential(0)} %` : '0 %';
 }
 
-export const bits = (x: number): string => (Number.isNaN(x) ? '–' : `${x < 10 ? x.toFixed(2) : x.toFixed(1)} bits`);
+export const fixed = (x: number, digits = 3): string =>
+  Number.isNaN(x) ? '–' : x === Number.POSITIVE_INFINITY ? '∞' : x.toFixed(digits);
 
-export const fixed = (x: number, digits = 3): string => (Number.isNaN(x) ? '–' : x.toFixed(digits));
+export const bits = (x: number): string => (Number.isNaN(x) ? '–' : `${fixed(x, x < 10 ? 2 : 1)} bits`);
 
 export const count = (n: number, one: string, many = `${one}s`): string =>
   `${n.toLocaleString('en')} ${n === 1 ? one : many}`;

@@ -19,7 +19,7 @@ export interface Filter {
 export function rows(run: Run, filter: Filter): Row[] {
   const all = segments(run);
   const isShown = (s: Segment) =>
-    s.first === ROOT || (run.mass(s.first) >= filter.minMass && Math.exp(run.logprob.get(s.first)) >= filter.minProb);
+    s.first === ROOT || (run.mass(s.first) >= filter.minMass && run.probOf(s.first) >= filter.minProb);
   const out: Row[] = [];
   // A tree may be deeper than a stack of calls.
   const stack: (number | { other: Segment; prob: number })[] = [0];
@@ -35,7 +35,7 @@ export function rows(run: Run, filter: Filter): Row[] {
     const open = hasChildren && !filter.closed.has(s.first);
     out.push({ kind: 'segment', segment: s, level: s.level, open, hasChildren });
     if (!open) continue;
-    const kept = s.children.reduce((sum, c) => sum + Math.exp(run.logprob.get(all[c]!.first)), 0);
+    const kept = s.children.reduce((sum, c) => sum + run.probOf(all[c]!.first), 0);
     if (s.children.length > 1 || s.first === ROOT) stack.push({ other: s, prob: Math.max(0, 1 - kept) });
     for (const c of [...s.children].reverse()) stack.push(c);
   }

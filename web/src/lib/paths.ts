@@ -22,7 +22,7 @@ export function pathRows(run: Run): PathRow[] {
     const state = run.state.get(n) as State;
     if (state === State.Expanded) continue;
     const length = run.depth.get(n);
-    const logprob = run.pathLogprob.get(n);
+    const logprob = run.pathLogprobOf(n);
     out.push({ leaf: n, prob: Math.exp(logprob), perToken: Math.exp(logprob / length), length, state });
   }
   return out;

@@ -30,12 +30,24 @@ export interface Listed {
   node: number;
 }
 
+/** Probabilities that are shown in place of the model's own. Minus infinity is a token that is cut. */
+export interface Weights {
+  logprobOf(n: number): number;
+  pathLogprobOf(n: number): number;
+  /** Whether a token's number is only about right, because its step's list is too short. */
+  isRough(n: number): boolean;
+  /** The same of the path. */
+  isPathRough(n: number): boolean;
+}
+
 const encoder = new TextEncoder();
 
 export class Run {
   readonly header: Header;
   /** Grows with every change; what is derived from the run compares it. */
   version = 0;
+  /** What is shown in place of the model's own probabilities. */
+  private weights: Weights | null = null;
   /** The last `end` line, if nothing came after it. */
   end: EndEvent | null = null;
 
@@ -310,9 +322,50 @@ export class Run {
     return at === a;
   }
 
+  /** Shows other probabilities, or again the model's own. */
+  reweigh(weights: Weights | null): void {
+    this.weights = weights;
+    this.version++;
+  }
+
+  /** The logprob of a node's token, as it is shown. */
+  logprobOf(n: number): number {
+    return this.weights ? this.weights.logprobOf(n) : this.logprob.get(n);
+  }
+
+  /** The logprob of a path, as it is shown. */
+  pathLogprobOf(n: number): number {
+    return this.weights ? this.weights.pathLogprobOf(n) : this.pathLogprob.get(n);
+  }
+
+  /** Probability of a node's token. */
+  probOf(n: number): number {
+    return Math.exp(this.logprobOf(n));
+  }
+
   /** Probability of the path. */
   mass(n: number): number {
-    return Math.exp(this.pathLogprob.get(n));
+    return Math.exp(this.pathLogprobOf(n));
+  }
+
+  /** Whether what is shown rules a path out. */
+  isCut(n: number): boolean {
+    return this.weights?.pathLogprobOf(n) === Number.NEGATIVE_INFINITY;
+  }
+
+  isRough(n: number): boolean {
+    return this.weights?.isRough(n) ?? false;
+  }
+
+  isPathRough(n: number): boolean {
+    return this.weights?.isPathRough(n) ?? false;
+  }
+
+  /** Logprob of the tokens after one, up to one of its descendants. */
+  chainLogprob(after: number, last: number): number {
+    let sum = 0;
+    for (let n = last; n > after; n = this.parent.get(n)) sum += this.logprobOf(n);
+    return sum;
   }
 
   /** Text of a path of nodes; characters split over tokens are whole. */
@@ -350,8 +403,7 @@ export class Run {
       switch (this.state.get(n)) {
         case State.Expanded: {
           let kept = 0;
-          for (let c = this.firstChild.get(n); c !== NONE; c = this.nextSibling.get(c))
-            kept += Math.exp(this.logprob.get(c));
+          for (let c = this.firstChild.get(n); c !== NONE; c = this.nextSibling.get(c)) kept += this.probOf(c);
           pruned += m * (1 - kept);
           break;
         }

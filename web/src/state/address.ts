@@ -3,7 +3,20 @@
 import { effect } from '@preact/signals';
 import { METRICS, type Metric } from '../lib/metrics';
 import { ROOT } from '../lib/run';
-import { anchor, metric, reroute, runDocument, select, selected, VIEWS, type View, view } from './store';
+import { PLAIN, type Sampler } from '../lib/sampler';
+import {
+  anchor,
+  metric,
+  reroute,
+  runDocument,
+  sample,
+  sampler,
+  select,
+  selected,
+  VIEWS,
+  type View,
+  view,
+} from './store';
 
 export interface Address {
   run?: string;
@@ -18,6 +31,7 @@ export function readAddress(): Address {
   if (VIEWS.includes(v as View)) view.value = v as View;
   const m = q.get('colour');
   if (METRICS.includes(m as Metric)) metric.value = m as Metric;
+  sample(readSampler(q));
   const number = (name: string) => {
     const n = Number(q.get(name) ?? Number.NaN);
     return Number.isInteger(n) && n >= 0 ? n : undefined;
@@ -29,6 +43,22 @@ export function readAddress(): Address {
   if (path !== undefined) address.path = path;
   if (node !== undefined) address.node = node;
   return address;
+}
+
+const SAMPLER: [key: keyof Sampler, name: string, least: number, most: number][] = [
+  ['temperature', 'temperature', 0.1, 2],
+  ['topK', 'top_k', 0, 50],
+  ['topP', 'top_p', 0.05, 1],
+  ['minP', 'min_p', 0, 1],
+];
+
+function readSampler(q: URLSearchParams): Sampler {
+  const out = { ...PLAIN };
+  for (const [key, name, least, most] of SAMPLER) {
+    const x = Number(q.get(name) ?? Number.NaN);
+    if (x >= least && x <= most) out[key] = key === 'topK' ? Math.round(x) : x;
+  }
+  return out;
 }
 
 /** Goes to a place in a run as soon as the run has it. */
@@ -56,6 +86,7 @@ export function writeAddress(): void {
     if (selected.value !== ROOT) q.set('node', String(selected.value));
     q.set('view', view.value);
     if (metric.value !== 'surprisal') q.set('colour', metric.value);
+    for (const [key, name] of SAMPLER) if (sampler.value[key] !== PLAIN[key]) q.set(name, String(sampler.value[key]));
     history.replaceState(null, '', `#${q}`);
   });
 }

@@ -3,7 +3,9 @@
 import { batch, computed, effect, signal } from '@preact/signals';
 import type { Metric } from '../lib/metrics';
 import type { Card } from '../lib/records';
+import { Resampled } from '../lib/resampled';
 import { NONE, ROOT, type Run } from '../lib/run';
+import { isPlain, PLAIN, type Sampler } from '../lib/sampler';
 
 /** A run on the server. */
 export interface Live {
@@ -60,6 +62,9 @@ export const view = signal<View>('outline');
 export const metric = signal<Metric>('surprisal');
 /** Whether whitespace and special tokens are made visible. */
 export const marks = signal(false);
+/** By which all shown probabilities are re-weighted: see `sample`. */
+export const sampler = signal<Sampler>(PLAIN);
+export const resampled = signal<Resampled | null>(null);
 /** Shown subtrees have at least this mass, and tokens this probability. */
 export const minMass = signal(0);
 export const minProb = signal(0);
@@ -143,8 +148,24 @@ export function showDocument(key: string | null): void {
       hovered.value = NONE;
     }
     currentKey.value = key;
-    revision.value++;
+    resample();
   });
+}
+
+/** Shows all probabilities as a sampler re-weights them. */
+export function sample(s: Sampler): void {
+  batch(() => {
+    sampler.value = isPlain(s) ? PLAIN : s;
+    resample();
+  });
+}
+
+function resample(): void {
+  const run = runDocument.peek()?.run;
+  const s = sampler.peek();
+  resampled.value = run && !isPlain(s) ? new Resampled(run, s) : null;
+  run?.reweigh(resampled.value);
+  revision.value++;
 }
 
 export function close(key: string): void {

@@ -4,9 +4,22 @@ import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { count, percent } from '../lib/numbers';
 import type { Run } from '../lib/run';
+import { inWords, PLAIN } from '../lib/sampler';
 import { readFile } from '../state/files';
 import * as live from '../state/live';
-import { current, leaf, open, path, revision, runDocument, VIEWS, view } from '../state/store';
+import {
+  current,
+  leaf,
+  open,
+  path,
+  resampled,
+  revision,
+  runDocument,
+  sample,
+  sampler,
+  VIEWS,
+  view,
+} from '../state/store';
 import { say } from '../state/toasts';
 import { CurvesView } from './Curves';
 import { InspectorView } from './Inspector';
@@ -186,6 +199,7 @@ function Strip() {
         finished {percent(mass.finished)} · frontier {percent(mass.frontier)} · pruned {percent(mass.pruned)} ·{' '}
         {count(run.size, 'node')} · path of {count(ended, 'token')}
       </p>
+      <Sampled />
       <details class="about">
         <summary>About this run</summary>
         <dl>
@@ -198,6 +212,22 @@ function Strip() {
         </dl>
       </details>
     </div>
+  );
+}
+
+/** Says that the numbers are not the model's own. */
+function Sampled() {
+  const about = resampled.value?.summary();
+  if (!about) return null;
+  return (
+    <p class="sampled" role="status">
+      As sampled with {inWords(sampler.value)}
+      {about.cut > 0 && ` · ${count(about.cut, 'token')} of the tree cut`}
+      {about.rough && ' · ≈ where the list of a step is too short to be exact'}{' '}
+      <button type="button" class="small" onClick={() => sample(PLAIN)}>
+        Reset the sampler
+      </button>
+    </p>
   );
 }
 

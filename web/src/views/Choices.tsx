@@ -3,7 +3,11 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { percent, visible } from '../lib/numbers';
+import { sampledStep } from '../lib/resampled';
 import { NONE, type Run } from '../lib/run';
+import { PLAIN } from '../lib/sampler';
+import { sampledText } from '../lib/words';
+import { sampler } from '../state/store';
 
 interface Props {
   run: Run;
@@ -21,7 +25,9 @@ export function Choices({ run, node, x, y, live, onShut, onChoose }: Props) {
   const all = run.listed(run.parent.get(node));
   const rest = Math.max(0, 1 - all.reduce((sum, t) => sum + Math.exp(t.logprob), 0));
   const wanted = filter.value.toLowerCase();
-  const listed = all.filter((t) => run.text(t.id).toLowerCase().includes(wanted));
+  const step = sampledStep(all, sampler.value);
+  const changed = sampler.value !== PLAIN;
+  const listed = all.map((t, i) => ({ ...t, i })).filter((t) => run.text(t.id).toLowerCase().includes(wanted));
   const own = run.token.get(node);
 
   useEffect(() => {
@@ -76,24 +82,28 @@ export function Choices({ run, node, x, y, live, onShut, onChoose }: Props) {
               role="option"
               key={t.id}
               aria-selected={here}
-              aria-label={`${run.text(t.id)}, ${percent(p)} ${mark}`}
+              class={changed && step.probs[t.i] === 0 ? 'cut' : ''}
+              aria-label={`${run.text(t.id)}, ${percent(p)} ${changed ? sampledText(step, t.i) : ''} ${mark}`}
               disabled={mark === ''}
               title={mark === '' ? 'Not in this file; there is no model to go on with' : `id ${t.id}`}
               onClick={() => onChoose(t.id)}
             >
               <span class="what">{visible(run.text(t.id))}</span>
               <span class="num">{percent(p)}</span>
-              <span class="num">{t.logprob.toFixed(2)}</span>
+              <span class="num">{changed ? sampledText(step, t.i) : t.logprob.toFixed(2)}</span>
               <span class="mark">
                 {Number.isNaN(t.rank) ? '' : `#${t.rank} `}
                 {mark}
               </span>
-              <span class="share" style={{ width: `${p * 100}%` }} />
+              <span class="share" style={{ width: `${step.probs[t.i]! * 100}%` }} />
             </button>
           );
         })}
       </div>
-      <p class="other">other {percent(rest)}</p>
+      <p class="other">
+        other {percent(rest)}
+        {changed && ` → ${step.exact ? '' : '≈ '}${percent(step.other)}`}
+      </p>
     </div>
   );
 }

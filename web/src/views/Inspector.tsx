@@ -1,11 +1,13 @@
 // The distribution of one step: its list, its numbers, and what a sampler would make of it.
 
-import { type Signal, useSignal } from '@preact/signals';
+import { useSignal } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { BITS } from '../lib/metrics';
 import { bits, count, fixed, percent, visible } from '../lib/numbers';
+import { sampledStep } from '../lib/resampled';
 import { type Listed, NONE, ROOT, type Run, State } from '../lib/run';
-import { PLAIN, reweigh, type Sampler } from '../lib/sampler';
+import { PLAIN, type Sampler } from '../lib/sampler';
+import { chance, chanceBits, mass, massBits, sampledText } from '../lib/words';
 import * as store from '../state/store';
 import './inspector.css';
 
@@ -26,7 +28,6 @@ export function InspectorView({ onChoose, live, vocabulary }: Props) {
   store.revision.value;
   const run = store.runDocument.value?.run;
   const after = useSignal(false);
-  const sampler = useSignal<Sampler>(PLAIN);
   const query = useSignal('');
   if (!run) return null;
   const node = Math.min(store.selected.value, run.size - 1);
@@ -74,13 +75,13 @@ export function InspectorView({ onChoose, live, vocabulary }: Props) {
             <Steps
               run={run}
               listed={listed}
-              sampler={sampler.value}
+              sampler={store.sampler.value}
               here={step === node ? NONE : run.token.get(node)}
               live={live}
               onChoose={(t) => onChoose(step, t)}
             />
           )}
-          <Sliders sampler={sampler} />
+          <Sliders />
         </>
       ) : (
         <p class="dim">
@@ -109,13 +110,12 @@ function Numbers({ run, step, node, listed }: { run: Run; step: number; node: nu
         <>
           <dt>Token</dt>
           <dd>
-            id {run.token.get(node)} · {percent(Math.exp(run.logprob.get(node)))} ·{' '}
-            {bits(-run.logprob.get(node) * BITS)}
+            id {run.token.get(node)} · {chance(run, node)} · {chanceBits(run, node)}
             {bytesOf(run, run.token.get(node))}
           </dd>
           <dt>Path</dt>
           <dd>
-            {percent(run.mass(node))} · {bits(-run.pathLogprob.get(node) * BITS)}
+            {mass(run, node)} · {massBits(run, node)}
           </dd>
         </>
       )}
@@ -157,24 +157,23 @@ interface StepsProps {
 }
 
 function Steps({ run, listed, sampler, here, live, onChoose }: StepsProps) {
-  // A child that is not on the step's list has no known rank: it counts to what is not listed.
-  const ranked = useMemo(() => listed.filter((t) => !Number.isNaN(t.rank)).map((t) => t.logprob), [listed]);
-  const after = useMemo(() => reweigh(ranked, sampler), [ranked, sampler]);
+  const after = useMemo(() => sampledStep(listed, sampler), [listed, sampler]);
   const rest = Math.max(0, 1 - listed.reduce((sum, t) => sum + Math.exp(t.logprob), 0));
   const changed = sampler !== PLAIN;
   const sums = useMemo(() => {
     let sum = 0;
-    return ranked.map((l) => {
-      sum += Math.exp(l);
+    return listed.map((t) => {
+      sum += Math.exp(t.logprob);
       return sum;
     });
-  }, [ranked]);
+  }, [listed]);
   return (
     <div class="rows">
       {listed.map((t, i) => {
-        const isRanked = i < ranked.length;
-        const p = after.probs[i] ?? 0;
-        const isCut = changed && (isRanked ? p === 0 : after.exact && after.other === 0);
+        // A child that is not on the step's list has no known rank.
+        const isRanked = !Number.isNaN(t.rank);
+        const p = after.probs[i]!;
+        const isCut = changed && p === 0;
         const classes = ['step'];
         if (t.id === here) classes.push('here');
         if (isCut) classes.push('cut');
@@ -190,17 +189,9 @@ function Steps({ run, listed, sampler, here, live, onChoose }: StepsProps) {
           >
             <span class="what">{visible(run.text(t.id))}</span>
             <span class="num">{percent(Math.exp(t.logprob))}</span>
-            <span class="num">
-              {isCut
-                ? 'cut'
-                : !changed
-                  ? t.logprob.toFixed(2)
-                  : isRanked
-                    ? `→ ${after.exact ? '' : '≈ '}${percent(p)}`
-                    : '–'}
-            </span>
+            <span class="num">{changed ? sampledText(after, i) : t.logprob.toFixed(2)}</span>
             {isRanked && <span class="sum" style={{ width: `${Math.min(1, sums[i]!) * 100}%` }} />}
-            <span class="fill" style={{ width: `${(changed ? p : Math.exp(t.logprob)) * 100}%` }} />
+            <span class="fill" style={{ width: `${p * 100}%` }} />
           </button>
         );
       })}
@@ -279,7 +270,8 @@ const SLIDERS: [keyof Sampler, string, number, number, number][] = [
   ['minP', 'Min-p', 0, 1, 0.01],
 ];
 
-function Sliders({ sampler }: { sampler: Signal<Sampler> }) {
+function Sliders() {
+  const sampler = store.sampler.value;
   return (
     <fieldset class="sliders">
       <legend>As a sampler would see it</legend>
@@ -291,13 +283,13 @@ function Sliders({ sampler }: { sampler: Signal<Sampler> }) {
             min={min}
             max={max}
             step={step}
-            value={sampler.value[key]}
-            onInput={(e) => (sampler.value = { ...sampler.value, [key]: Number(e.currentTarget.value) })}
+            value={sampler[key]}
+            onInput={(e) => store.sample({ ...sampler, [key]: Number(e.currentTarget.value) })}
           />
-          <output>{key === 'topK' && sampler.value[key] === 0 ? 'all' : sampler.value[key]}</output>
+          <output>{key === 'topK' && sampler[key] === 0 ? 'all' : sampler[key]}</output>
         </label>
       ))}
-      <button type="button" disabled={sampler.value === PLAIN} onClick={() => (sampler.value = PLAIN)}>
+      <button type="button" disabled={sampler === PLAIN} onClick={() => store.sample(PLAIN)}>
         Reset
       </button>
     </fieldset>

@@ -3,12 +3,12 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import { colourAt } from '../lib/colours';
-import { BITS, level, metricOf, perplexity } from '../lib/metrics';
-import { bits, fixed, percent, visible } from '../lib/numbers';
+import { level, metricOf, perplexity } from '../lib/metrics';
+import { fixed, percent, visible } from '../lib/numbers';
 import { beginning, type Row, rowOf, rows, shift } from '../lib/outline';
 import { ROOT, type Run } from '../lib/run';
 import { type Segment, tokenCount } from '../lib/segments';
-import { reason } from '../lib/words';
+import { chance, massBits, reason } from '../lib/words';
 import * as store from '../state/store';
 import { useCalmRevision } from './useCalmRevision';
 import { bringIntoSight, inSight, useWindow } from './useWindow';
@@ -132,6 +132,7 @@ export function OutlineView() {
           const classes = ['line'];
           if (onPath.has(s.first)) classes.push('on-path');
           if (index === at) classes.push('selected');
+          if (run.isCut(s.first)) classes.push('cut');
           return (
             <div
               key={s.first}
@@ -177,10 +178,10 @@ function Cells({ run, segment: s, indent, twist }: CellsProps) {
         {visibleIf(text)}
       </span>
       <span role="gridcell" class="num">
-        {isRoot ? '' : percent(Math.exp(run.logprob.get(s.first)))}
+        {isRoot ? '' : chance(run, s.first)}
       </span>
       <span role="gridcell" class="num">
-        {isRoot ? '' : bits(-run.pathLogprob.get(s.last) * BITS)}
+        {isRoot ? '' : massBits(run, s.last)}
       </span>
       <span role="gridcell" class="num">
         {isRoot ? '' : fixed(perplexity(run, ROOT, s.last), 2)}

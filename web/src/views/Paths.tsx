@@ -5,7 +5,7 @@ import { useMemo } from 'preact/hooks';
 import { count, percent, visible } from '../lib/numbers';
 import { type Answer, pathRows, type Sort, sorted } from '../lib/paths';
 import type { Run } from '../lib/run';
-import { reason } from '../lib/words';
+import { mass, reason } from '../lib/words';
 import * as store from '../state/store';
 import { useCalmRevision } from './useCalmRevision';
 import { useSearch } from './useSearch';
@@ -36,10 +36,13 @@ export function PathsView() {
     () => (run ? sorted(pathRows(run), by.value, rising.value) : []),
     [run, revision, by.value, rising.value],
   );
-  const mass = useMemo(() => run?.accounting(), [run, revision]);
+  const account = useMemo(() => run?.accounting(), [run, revision]);
   const { search, progress, wrong } = useSearch(run, pattern.value, all);
-  const list = useMemo(() => (search && mass ? search.answers(mass.finished) : null), [search, mass, progress]);
-  if (!run || !mass) return null;
+  const list = useMemo(
+    () => (search && account ? search.answers(account.finished) : null),
+    [search, account, progress],
+  );
+  if (!run || !account) return null;
   const shown = search ? search.rows : all;
   const tried = search && !search.done ? `, ${search.tried} of ${all.length} tried so far` : '';
   const [from, to] = inSight(sight, shown.length, ROW);
@@ -76,7 +79,8 @@ export function PathsView() {
         </span>
         {!search && (
           <span class="dim">
-            finished {percent(mass.finished)} · frontier {percent(mass.frontier)} · pruned {percent(mass.pruned)}
+            finished {percent(account.finished)} · frontier {percent(account.frontier)} · pruned{' '}
+            {percent(account.pruned)}
           </span>
         )}
       </div>
@@ -113,7 +117,11 @@ export function PathsView() {
           <div
             key={row.leaf}
             id={`path-${from + i}`}
-            class={`line${row.leaf === store.leaf.value ? ' selected' : ''}${from + i === at ? ' cursor' : ''}`}
+            class={classOf(
+              row.leaf === store.leaf.value && 'selected',
+              from + i === at && 'cursor',
+              run.isCut(row.leaf) && 'cut',
+            )}
             style={{ top: `${(from + i) * ROW}px` }}
             role="option"
             tabIndex={-1}
@@ -123,7 +131,7 @@ export function PathsView() {
               store.select(row.leaf);
             }}
           >
-            <span class="num">{percent(row.prob)}</span>
+            <span class="num">{mass(run, row.leaf)}</span>
             <span class="num">{percent(row.perToken)}</span>
             <span class="num">{row.length}</span>
             <span>{reason(run, row.leaf)}</span>
@@ -141,6 +149,8 @@ function beginning(run: Run, leaf: number): string {
   const tokens = run.path(leaf).slice(0, SHOWN);
   return run.textOf(tokens.map((n) => run.token.get(n)));
 }
+
+const classOf = (...names: (string | false)[]): string => ['line', ...names].filter(Boolean).join(' ');
 
 /** A row is one line. */
 const oneLine = (text: string): string =>

@@ -2,9 +2,9 @@
 
 import { effect, useSignal } from '@preact/signals';
 import { useLayoutEffect, useRef } from 'preact/hooks';
-import { BITS } from '../lib/metrics';
-import { bits, percent, visible } from '../lib/numbers';
+import { visible } from '../lib/numbers';
 import { NONE, ROOT, type Run } from '../lib/run';
+import { mass, massBits } from '../lib/words';
 import { hovered, leaf, marks, metric, revision, runDocument, selected } from '../state/store';
 import { accountLine } from './ribbon/account';
 import { listen } from './ribbon/input';
@@ -213,7 +213,7 @@ function Crumbs({ run, zooms, onGo }: CrumbsProps) {
                 type="button"
                 disabled={i === last}
                 aria-current={i === last ? 'location' : undefined}
-                title={i === last ? undefined : `Back to a box of mass ${percent(run.mass(n))}`}
+                title={i === last ? undefined : `Back to a box of mass ${mass(run, n)}`}
                 onClick={() => onGo(i)}
               >
                 {n === ROOT ? 'prompt' : crumb(run, n)}
@@ -222,13 +222,10 @@ function Crumbs({ run, zooms, onGo }: CrumbsProps) {
           );
         })}
       </ol>
-      <span class="ribbon-bits">{bits(zoomBits(run, zooms[last] ?? ROOT))} of zoom</span>
+      <span class="ribbon-bits">{massBits(run, zooms[last] ?? ROOT)} of zoom</span>
     </>
   );
 }
-
-/** Minus the logarithm of 1 is -0. */
-const zoomBits = (run: Run, n: number): number => Math.max(0, -run.pathLogprob.get(n) * BITS);
 
 /** The beginning of the text of a segment. */
 function crumb(run: Run, first: number): string {

@@ -3,10 +3,11 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import { colourAt, inkOn } from '../lib/colours';
-import { BITS, level, METRIC_UNITS, METRICS, type Metric, metricOf, perplexity } from '../lib/metrics';
-import { bits, count, fixed, percent, visible } from '../lib/numbers';
+import { level, METRIC_UNITS, METRICS, type Metric, metricOf, perplexity } from '../lib/metrics';
+import { count, fixed, visible } from '../lib/numbers';
 import { type Piece, pieces } from '../lib/pieces';
 import { NONE, ROOT, type Run } from '../lib/run';
+import { chance, chanceBits, massBits } from '../lib/words';
 import * as store from '../state/store';
 import { say } from '../state/toasts';
 import { Choices } from './Choices';
@@ -121,8 +122,7 @@ export function TextView({ onChoose, live }: Props) {
         </label>
         <Legend metric={metric} />
         <span class="totals">
-          {count(nodes.length, 'token')} · {bits(-run.pathLogprob.get(last) * BITS)} · perplexity{' '}
-          {fixed(perplexity(run, ROOT, last), 2)}
+          {count(nodes.length, 'token')} · {massBits(run, last)} · perplexity {fixed(perplexity(run, ROOT, last), 2)}
         </span>
       </div>
       <div class="text-flow" ref={flow} onKeyDown={onKey}>
@@ -197,11 +197,13 @@ interface TokenProps {
 function Token({ run, piece, metric, stop, onOpen }: TokenProps) {
   const { node, text, name } = piece;
   const t = level(metric, metricOf(run, node, metric));
-  const p = percent(Math.exp(run.logprob.get(node)));
+  const p = chance(run, node);
   const classes = ['tok'];
   if (store.anchor.value === node) classes.push('chosen');
   if (store.selected.value === node) classes.push('selected');
   if (run.byUser.get(node) === 1) classes.push('user');
+  const isCut = run.isCut(node);
+  if (isCut) classes.push('cut');
   // Not a button element: that is a box of its own, in which a line feed breaks no line of the text.
   return (
     <span
@@ -209,8 +211,8 @@ function Token({ run, piece, metric, stop, onOpen }: TokenProps) {
       class={classes.join(' ')}
       data-node={node}
       tabIndex={stop ? 0 : -1}
-      style={{ background: colourAt(t), color: inkOn(t) }}
-      title={`${p} · ${bits(-run.logprob.get(node) * BITS)}`}
+      style={isCut ? {} : { background: colourAt(t), color: inkOn(t) }}
+      title={`${p} · ${chanceBits(run, node)}`}
       aria-label={`${name}, ${p}: alternatives`}
       onClick={(e) => onOpen(e.currentTarget)}
       onMouseEnter={() => (store.hovered.value = node)}

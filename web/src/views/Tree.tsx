@@ -8,7 +8,7 @@ import { listen } from './tree/input';
 import { Scene } from './tree/scene';
 import { type Actions, Toolbar } from './tree/Toolbar';
 import { onThemeChange } from './tree/theme';
-import { chance, describe, dump, oneLine, reasonOf, textOf } from './tree/words';
+import { branchChance, describe, dump, oneLine, reasonOf, textOf } from './tree/words';
 import { Spoken, type Tip, Tooltip } from './Tooltip';
 import './tree.css';
 
@@ -147,7 +147,7 @@ function sentence(scene: Scene, index: number): string {
   const branches = layout.collapsed[index] ? 'collapsed' : n === 1 ? '1 branch' : `${n} branches`;
   return [
     first === ROOT ? 'Prompt' : oneLine(textOf(run, first, last, 40), false),
-    chance(run, first),
+    branchChance(run, first),
     reasonOf(run, last)?.[1] ?? branches,
   ]
     .filter((x) => x !== '')

@@ -167,10 +167,10 @@ function along(run: Run, l: RibbonLayout, i: number): void {
 
 /** Divides the extent of a box among its children, and says what is not theirs. */
 function across(run: Run, l: RibbonLayout, i: number): void {
-  const base = run.pathLogprob.get(l.first[i]!);
   const [from, n] = [l.childStart[i]!, l.childCount[i]!];
+  // Not a difference of paths, which have no mass after what a sampler cuts.
+  const reached = Math.min(1, Math.exp(run.chainLogprob(l.first[i]!, l.last[i]!)));
   if (n === 0) {
-    const reached = Math.min(1, Math.exp(run.pathLogprob.get(l.last[i]!) - base));
     const state = run.state.get(l.last[i]!);
     const lost = state === State.Expanded || state === State.Pruned;
     l.open[i] = lost || state === State.EndToken ? 0 : reached;
@@ -179,16 +179,20 @@ function across(run: Run, l: RibbonLayout, i: number): void {
   }
   let kept = 0;
   for (let c = from; c < from + n; c++) {
-    l.share[c] = Math.exp(run.pathLogprob.get(l.first[c]!) - base);
+    l.share[c] = reached * run.probOf(l.first[c]!);
     kept += l.share[c]!;
   }
   l.pruned[i] = Math.max(0, 1 - kept);
   if (l.shares === 'explored') {
     // Of a very unlikely box nothing would be left to divide by: among themselves, siblings compare with the first.
-    const best = run.logprob.get(l.first[from]!);
+    const best = run.logprobOf(l.first[from]!);
+    // Where a sampler cuts them all, they are still to be seen.
+    const isCut = best === Number.NEGATIVE_INFINITY;
+    const ratio = (n: number) =>
+      isCut ? run.logprob.get(n) - run.logprob.get(l.first[from]!) : run.logprobOf(n) - best;
     kept = 0;
     for (let c = from; c < from + n; c++) {
-      l.share[c] = Math.exp(run.logprob.get(l.first[c]!) - best);
+      l.share[c] = Math.exp(ratio(l.first[c]!));
       kept += l.share[c]!;
     }
   }

@@ -59,7 +59,7 @@ export const columnX = (level: number): number => level * COLUMN;
 
 /** Whether a subtree is left out. */
 export const isLeftOut = (run: Run, n: number, f: TreeFilters): boolean =>
-  run.mass(n) < f.minMass || Math.exp(run.logprob.get(n)) < f.minProb || f.pruned.has(n);
+  run.mass(n) < f.minMass || run.probOf(n) < f.minProb || f.pruned.has(n);
 
 /** Nodes of each node's subtree, with itself. */
 function subtreeSizes(run: Run): Int32Array {

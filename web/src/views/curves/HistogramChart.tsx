@@ -28,7 +28,7 @@ export function HistogramChart({ run, nodes, revision, width, onStep }: Props) {
   const over = useSignal(NONE);
   // The run itself stays the same object while it grows.
   const ofTree = useMemo(() => treeSurprisals(run), [run, revision]);
-  const ofPath = useMemo(() => pathSeries(run, nodes).surprisal, [run, nodes]);
+  const ofPath = useMemo(() => pathSeries(run, nodes).surprisal, [run, nodes, revision]);
   const drawn = useMemo(() => {
     const range = Math.min(MOST_BITS, Math.max(2, Math.ceil(greatest(ofTree, 0))));
     const bins = Math.round(range / BIN);

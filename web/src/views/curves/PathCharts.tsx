@@ -3,7 +3,7 @@
 import { useMemo } from 'preact/hooks';
 import { greatest, indexAt, linePath, logTicks, type PathSeries, pathSeries, ticks } from '../../lib/curves';
 import { NONE, type Run } from '../../lib/run';
-import { hovered, select, selected } from '../../state/store';
+import { hovered, sampler, select, selected } from '../../state/store';
 import { type Axis, Chart, Cross, type Plot, plotOf, type Step } from './Chart';
 import { tokenLine } from './words';
 
@@ -29,7 +29,7 @@ function tokenAxis(n: number, width: number): Axis {
 }
 
 export function PathCharts({ run, nodes, width, onStep }: Props) {
-  const series = useMemo(() => pathSeries(run, nodes), [run, nodes]);
+  const series = useMemo(() => pathSeries(run, nodes), [run, nodes, sampler.value]);
   const n = nodes.length;
   const plot = plotOf(width, HEIGHT);
   const drawn = useMemo(() => {

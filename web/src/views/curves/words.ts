@@ -1,8 +1,9 @@
 // What is said about a place on the charts.
 
-import { BITS, surprisal } from '../../lib/metrics';
-import { bits, percent, visible } from '../../lib/numbers';
+import { BITS } from '../../lib/metrics';
+import { bits, visible } from '../../lib/numbers';
 import { NONE, ROOT, type Run } from '../../lib/run';
+import { chance, chanceBits } from '../../lib/words';
 
 const shorten = (text: string): string => (text.length > 60 ? `${text.slice(0, 60)}…` : text);
 
@@ -18,9 +19,9 @@ export function tokenLine(run: Run, n: number): string {
   const least = parent !== NONE && run.bound.get(parent) === 1 ? '≥ ' : '';
   return [
     tokenName(run, n),
-    `surprisal ${bits(Math.max(0, surprisal(run, n)))}`,
+    `surprisal ${chanceBits(run, n)}`,
     `entropy ${least}${bits(run.entropy.get(parent) * BITS)}`,
     Number.isNaN(rank) ? 'rank unknown' : `rank ${rank}`,
-    percent(Math.exp(run.logprob.get(n))),
+    chance(run, n),
   ].join(' · ');
 }

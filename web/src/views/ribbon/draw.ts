@@ -102,7 +102,7 @@ function children(
   const flush = (bottom: number) => {
     if (first === NONE) return;
     ctx.globalAlpha = 0.75;
-    ctx.fillStyle = colourAt(shadeOf(p, first));
+    ctx.fillStyle = p.run.isCut(l.first[first]!) ? p.theme.dim : colourAt(shadeOf(p, first));
     ctx.fillRect(f.x1, top, Math.min(width, sx(end)) - f.x1, Math.max(1, bottom - top));
     ctx.globalAlpha = 1;
     first = NONE;
@@ -143,12 +143,13 @@ function box(ctx: CanvasRenderingContext2D, p: Picture, f: Frame): void {
   const right = Math.min(f.x1, p.width + 4);
   const top = Math.max(f.y0, -4);
   const bottom = Math.min(f.y1, p.height + 4);
-  ctx.fillStyle = root ? theme.raised : colourAt(shade);
+  const cut = run.isCut(l.first[f.i]!);
+  ctx.fillStyle = root ? theme.raised : cut ? theme.bg : colourAt(shade);
   // A gap between boxes, where there is room for one.
   const gap = f.y1 - f.y0 >= 4 ? 1 : 0;
   ctx.fillRect(left, top, right - left - (f.x1 - f.x0 > 4 ? 1 : 0), bottom - top - gap);
   if (f.y1 - f.y0 < SMALL_FROM) return;
-  ctx.fillStyle = root ? theme.text : inkOn(shade);
+  ctx.fillStyle = root ? theme.text : cut ? theme.dim : inkOn(shade);
   words(ctx, p, f);
   const reason = l.childCount[f.i] === 0 && l.shares === 'explored' ? reasonOf(run, l.last[f.i]!) : null;
   if (reason && f.x1 < p.width) {

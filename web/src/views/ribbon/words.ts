@@ -1,9 +1,9 @@
 // What is said about the ribbon's boxes.
 
 import { nodeAt, type Part, preorder, type RibbonLayout } from '../../lib/layout/ribbon';
-import { BITS } from '../../lib/metrics';
-import { bits, count, percent, visible } from '../../lib/numbers';
+import { count, percent, visible } from '../../lib/numbers';
 import { ROOT, type Run, State } from '../../lib/run';
+import { chance, mass, massBits } from '../../lib/words';
 import { reasonOf, textOf } from '../tree/words';
 
 /** Name of what a hatched box stands for. */
@@ -31,10 +31,10 @@ export function describe(run: Run, l: RibbonLayout, i: number, x: number, marks:
   else {
     const n = nodeAt(run, l, i, x);
     const tokens = run.depth.get(last) - run.depth.get(first) + 1;
-    lines.push(`probability ${percent(Math.exp(run.logprob.get(first)))}, ${percent(l.share[i]!)} of its box`);
-    lines.push(`mass ${percent(run.mass(last))}, ${bits(-run.pathLogprob.get(last) * BITS)}`);
+    lines.push(`probability ${chance(run, first)}, ${percent(l.share[i]!)} of its box`);
+    lines.push(`mass ${mass(run, last)}, ${massBits(run, last)}`);
     lines.push(count(tokens, 'token'));
-    if (tokens > 1) lines.push(`here: “${visible(run.nodeText(n))}”, ${percent(Math.exp(run.logprob.get(n)))}`);
+    if (tokens > 1) lines.push(`here: “${visible(run.nodeText(n))}”, ${chance(run, n)}`);
   }
   lines.push(reasonOf(run, last)?.[1] ?? count(l.childCount[i]!, 'branch', 'branches'));
   return lines;
@@ -58,8 +58,8 @@ export function sentence(run: Run, l: RibbonLayout, i: number): string {
   if (first === ROOT) return `Prompt, ${count(l.childCount[i]!, 'branch', 'branches')}`;
   return [
     shorten(textOf(run, first, l.last[i]!, 40), 200),
-    percent(Math.exp(run.logprob.get(first))),
-    `mass ${percent(run.mass(l.last[i]!))}`,
+    chance(run, first),
+    `mass ${mass(run, l.last[i]!)}`,
     reasonOf(run, l.last[i]!)?.[1] ?? count(l.childCount[i]!, 'branch', 'branches'),
   ].join(', ');
 }

@@ -4,8 +4,8 @@ import { inkOn } from '../../lib/colours';
 import { boxesBetween, levelsBetween } from '../../lib/layout/cull';
 import { BOX_HEIGHT, BOX_WIDTH, COLUMN, columnX } from '../../lib/layout/tree';
 import { boxHeight, scaleX, scaleY } from './camera';
-import { fills, type Picture, PROMPT, scaleOf } from './picture';
-import { chance, reasonOf } from './words';
+import { CUT, fills, type Picture, PROMPT, scaleOf } from './picture';
+import { branchChance, reasonOf } from './words';
 
 const MIN_FONT = 6;
 const FONT = 12;
@@ -74,12 +74,14 @@ function write(ctx: CanvasRenderingContext2D, p: Picture, i: number, x: number, 
   const { layout, run, labels } = p;
   const shade = p.shade[i]!;
   const first = layout.first[i]!;
-  const share = w / k < WITH_CHANCE ? '' : chance(run, first);
+  const share = w / k < WITH_CHANCE ? '' : branchChance(run, first);
   const room = w / k - 2 * PAD - (share === '' ? 0 : labels.width(share) + PAD);
-  ctx.fillStyle = shade === PROMPT ? p.theme.text : inkOn(scaleOf(shade));
+  ctx.fillStyle = shade === PROMPT ? p.theme.text : shade === CUT ? p.theme.dim : inkOn(scaleOf(shade));
   ctx.font = font(p, k);
   ctx.textAlign = 'left';
-  ctx.fillText(labels.text(run, first, layout.last[i]!, room), x + PAD * k, y);
+  const text = labels.text(run, first, layout.last[i]!, room);
+  ctx.fillText(text, x + PAD * k, y);
+  if (shade === CUT) ctx.fillRect(x + PAD * k, y, ctx.measureText(text).width, 1);
   if (share === '') return;
   ctx.textAlign = 'right';
   ctx.fillText(share, x + w - PAD * k, y);

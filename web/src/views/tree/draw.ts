@@ -31,7 +31,9 @@ export function drawStrokes(ctx: CanvasRenderingContext2D, s: Scenery, c: Camera
     for (let l = from; l < Math.min(from + group, layout.levels); l++) {
       const { lo, hi } = boxesBetween(layout, l, c.y, bottom);
       for (let i = lo; i < hi; i++) {
-        column.add(Math.floor((layout.y[i]! - c.y) * ky), run.pathLogprob.get(layout.first[i]!), shade[i]!);
+        // What is cut has no mass, but is seen where nothing else is.
+        const weight = Math.max(-Number.MAX_VALUE, run.pathLogprobOf(layout.first[i]!));
+        column.add(Math.floor((layout.y[i]! - c.y) * ky), weight, shade[i]!);
       }
     }
     const x = (columnX(from) - c.x) * kx;

@@ -8,7 +8,7 @@ import type { Picture } from './picture';
 
 /** Thickness of a link in half pixels. */
 function thickness(run: Run, first: number, ky: number): number {
-  const w = 8 * Math.exp(run.pathLogprob.get(first) / 2) * Math.min(1, Math.max(0.25, ky));
+  const w = 8 * Math.sqrt(run.mass(first)) * Math.min(1, Math.max(0.25, ky));
   return Math.max(2, Math.round(2 * w));
 }
 

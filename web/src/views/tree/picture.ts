@@ -32,10 +32,13 @@ export interface Picture extends Scenery {
 export const UNKNOWN = 255;
 /** The prompt has no probability, and no colour of the scale. */
 export const PROMPT = 254;
+/** What the sampler cuts has no colour either. */
+export const CUT = 253;
 
 /** Place on the colour scale. */
 export const scaleOf = (shade: number): number => (shade === UNKNOWN ? Number.NaN : shade / 100);
-const fillOf = (shade: number, theme: Theme): string => (shade === PROMPT ? theme.raised : colourAt(scaleOf(shade)));
+const fillOf = (shade: number, theme: Theme): string =>
+  shade === PROMPT ? theme.raised : shade === CUT ? theme.bg : colourAt(scaleOf(shade));
 const FILLS = new Map<string, string[]>();
 
 /** Fill styles of all shades. */

@@ -17,7 +17,7 @@ import { hovered, leaf, marks, metric, minMass, minProb, selected } from '../../
 import { type Camera, placeAt, scaleX, scaleY } from './camera';
 import { drawTree } from './draw';
 import { Minimap } from './minimap';
-import { promptShade, UNKNOWN } from './picture';
+import { CUT, promptShade, UNKNOWN } from './picture';
 import { search } from './search';
 import { readTheme, type Theme } from './theme';
 import { Viewport } from './viewport';
@@ -126,8 +126,9 @@ export class Scene extends Viewport {
     const m = metric.peek();
     this.shade = new Uint8Array(layout.count);
     for (let i = 0; i < layout.count; i++) {
-      const x = level(m, metricOf(run, layout.first[i]!, m));
-      this.shade[i] = Number.isNaN(x) ? UNKNOWN : Math.round(100 * x);
+      const first = layout.first[i]!;
+      const x = level(m, metricOf(run, first, m));
+      this.shade[i] = run.isCut(first) ? CUT : Number.isNaN(x) ? UNKNOWN : Math.round(100 * x);
     }
     promptShade(this.shade);
     this.map.forget();

@@ -1,9 +1,9 @@
 // What is written on and beside the tree's boxes.
 
 import { preorder, type TreeLayout } from '../../lib/layout/tree';
-import { BITS } from '../../lib/metrics';
-import { bits, count, percent, visible } from '../../lib/numbers';
+import { count, percent, visible } from '../../lib/numbers';
 import { NONE, ROOT, type Run, State } from '../../lib/run';
+import { chance, mass, massBits } from '../../lib/words';
 
 const REASONS: Record<number, [glyph: string, text: string]> = {
   [State.Open]: ['○', 'open frontier: not expanded yet'],
@@ -13,9 +13,11 @@ const REASONS: Record<number, [glyph: string, text: string]> = {
   [State.Decided]: ['✓', 'decided: the answer is known'],
 };
 
+const CUT: [glyph: string, text: string] = ['✗', 'cut by the sampler'];
+
 /** Glyph and words for why a segment ends; null where it goes on. */
 export const reasonOf = (run: Run, last: number): [glyph: string, text: string] | null =>
-  REASONS[run.state.get(last)] ?? null;
+  run.isCut(last) ? CUT : (REASONS[run.state.get(last)] ?? null);
 
 /** Text of a segment, of at most so many tokens: a chain may have thousands. */
 export function textOf(run: Run, first: number, last: number, most: number): string {
@@ -95,8 +97,7 @@ export class Labels {
 }
 
 /** Probability of a segment's first token, where the text branches. */
-export const chance = (run: Run, first: number): string =>
-  first === ROOT ? '' : percent(Math.exp(run.logprob.get(first)));
+export const branchChance = (run: Run, first: number): string => (first === ROOT ? '' : chance(run, first));
 
 /** Lines of the tooltip; the first is the text. */
 export function describe(run: Run, layout: TreeLayout, i: number, marks: boolean): string[] {
@@ -108,11 +109,13 @@ export function describe(run: Run, layout: TreeLayout, i: number, marks: boolean
   if (first === ROOT) lines.push('prompt');
   else {
     const tokens = run.depth.get(last) - run.depth.get(first) + 1;
-    const within = run.pathLogprob.get(last) - run.pathLogprob.get(run.parent.get(first));
     lines.push(`${chance(run, first)} at the branch`);
-    if (tokens > 1) lines.push(`${percent(Math.exp(within))} for its ${count(tokens, 'token')}`);
+    if (tokens > 1)
+      lines.push(
+        `${run.isPathRough(last) ? '≈ ' : ''}${percent(Math.exp(run.chainLogprob(run.parent.get(first), last)))} for its ${count(tokens, 'token')}`,
+      );
     else lines.push('1 token');
-    lines.push(`path: ${percent(run.mass(last))}, ${bits(-run.pathLogprob.get(last) * BITS)}`);
+    lines.push(`path: ${mass(run, last)}, ${massBits(run, last)}`);
   }
   const reason = reasonOf(run, last);
   if (reason) lines.push(`${reason[0]} ${reason[1]}`);
@@ -131,7 +134,7 @@ export function dump(run: Run, layout: TreeLayout): string {
     const first = layout.first[i]!;
     const reason = reasonOf(run, layout.last[i]!);
     const hidden = layout.hidden[i]!;
-    const parts = [JSON.stringify(textOf(run, first, layout.last[i]!, CHARACTERS)), chance(run, first)];
+    const parts = [JSON.stringify(textOf(run, first, layout.last[i]!, CHARACTERS)), branchChance(run, first)];
     if (reason) parts.push(reason[0]);
     if (hidden > 0) parts.push(`+${hidden}`);
     // Indents of a tree of thousands of levels would be most of the text.
