@@ -57,6 +57,8 @@ pub(crate) struct Pool {
 struct Work {
     /// Jobs by server.
     queues: Vec<VecDeque<usize>>,
+    /// Workers by server that have none.
+    free: Vec<usize>,
     /// Jobs without an answer.
     left: usize,
     failed: Option<RemoteError>,
@@ -113,13 +115,15 @@ impl Pool {
             let server = if up.contains(&place) { place } else { up[job % up.len()] };
             queues[server].push_back(job);
         }
-        let work = Mutex::new(Work { queues, left: places.len(), failed: None });
+        let wide = places.len().div_ceil(chunk).max(1);
+        let workers = |s: usize| if up.contains(&s) { (self.servers[s].slots / chunk).clamp(1, wide) } else { 0 };
+        let free: Vec<usize> = (0..n).map(workers).collect();
+        let work = Mutex::new(Work { queues, free, left: places.len(), failed: None });
         let changed = Condvar::new();
         let answers: Vec<Mutex<Option<T>>> = places.iter().map(|_| Mutex::new(None)).collect();
         std::thread::scope(|scope| {
             for &s in &up {
-                let requests = (self.servers[s].slots / chunk).clamp(1, places.len().div_ceil(chunk).max(1));
-                for _ in 0..requests {
+                for _ in 0..workers(s) {
                     let (work, changed, answers) = (&work, &changed, &answers);
                     scope.spawn(move || self.serve(s, chunk, ask, work, changed, answers));
                 }
@@ -148,6 +152,7 @@ impl Pool {
             let Some(jobs) = self.take(server, chunk, work, changed) else { return };
             let outcome = self.ask_again(server, &mut || ask(http, &jobs));
             let mut w = lock(work);
+            w.free[server] += 1;
             match outcome {
                 Ok(found) if found.len() == jobs.len() => {
                     w.left -= jobs.len();
@@ -189,19 +194,18 @@ impl Pool {
             if w.left == 0 || w.failed.is_some() || !self.is_up(server) && self.servers.len() > 1 {
                 return None;
             }
-            let from = if w.queues[server].is_empty() {
-                (0..w.queues.len()).max_by_key(|&s| w.queues[s].len()).unwrap_or(server)
-            } else {
-                server
-            };
-            let waiting = w.queues[from].len();
-            if waiting > 0 && from == server {
-                return Some(w.queues[from].drain(..chunk.min(waiting)).collect());
+            let own = w.queues[server].len();
+            if own > 0 {
+                w.free[server] -= 1;
+                return Some(w.queues[server].drain(..chunk.min(own)).collect());
             }
-            if waiting > 0 {
-                // Half of another's rest, from its end: both then end at about the same time.
-                let most = chunk.min(waiting.div_ceil(2));
-                return Some(w.queues[from].drain(waiting - most..).collect());
+            // What another server has the hands for stays with it, and its cache.
+            let others = (0..w.queues.len()).filter(|&s| w.free[s] == 0);
+            if let Some(from) = others.max_by_key(|&s| w.queues[s].len()).filter(|&s| !w.queues[s].is_empty()) {
+                // Half of its rest, from the end: both then end at about the same time.
+                let waiting = w.queues[from].len();
+                w.free[server] -= 1;
+                return Some(w.queues[from].drain(waiting - chunk.min(waiting.div_ceil(2))..).collect());
             }
             w = changed.wait(w).unwrap_or_else(|e| e.into_inner());
         }

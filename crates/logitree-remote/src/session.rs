@@ -371,8 +371,7 @@ impl Session for RemoteSession<'_> {
         let mut lists = self.lists(&asks, &places, top).map_err(engine)?;
         for list in &mut lists {
             // Behind the k most likely tokens, vLLM lists the one that it drew.
-            let drawn = list.top.split_off(top.min(list.top.len()));
-            list.named.extend(drawn);
+            list.top.truncate(top);
         }
         let good = self.check_texts(&asks, &lists).map_err(engine)?;
         let found = self.seek(&asks, &places, &mut lists).map_err(engine)?;
