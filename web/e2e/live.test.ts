@@ -186,6 +186,33 @@ describe('a live run', () => {
     expect(await page.locator('.view svg').count()).toBeGreaterThanOrEqual(3);
   });
 
+  test('ribbon and tree leave out what is unlikely, and mark and go to what is searched for', async () => {
+    await tab('Ribbon');
+    const count = () => page.evaluate('__ribbon.count()') as Promise<number>;
+    const all = await count();
+    await page.getByRole('slider', { name: 'Probability' }).fill('80');
+    await until(async () => (await count()) < all);
+    const fewer = await count();
+    expect(await page.locator('.ribbon-count').innerText()).toBe(
+      `${fewer} box${fewer === 1 ? '' : 'es'}, ${all - fewer} hidden`,
+    );
+    expect(await page.evaluate('__ribbon.dump()')).toContain('hidden');
+    await page.getByRole('slider', { name: 'Probability' }).fill('0');
+    await until(async () => (await count()) === all);
+
+    await page.locator('.view canvas').first().focus();
+    await page.keyboard.press('/');
+    await page.keyboard.type('Mumbai');
+    await page.locator('.canvas-hits', { hasText: /^\d+ hits?$/ }).waitFor();
+    await page.keyboard.press('Enter');
+    await page.locator('.canvas-hits', { hasText: /^1 of / }).waitFor();
+    expect(await pathText()).toContain('Mumbai');
+    await tab('Tree');
+    expect(await page.getByRole('searchbox', { name: 'Search the run' }).inputValue()).toBe('Mumbai');
+    await page.locator('.canvas-hits', { hasText: /^\d+ hits?$/ }).waitFor();
+    await page.getByRole('searchbox', { name: 'Search the run' }).fill('');
+  });
+
   test('"continue from here" grows the tree from the selected node', async () => {
     await tab('Tree');
     const before = await nodes();

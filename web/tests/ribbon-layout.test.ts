@@ -10,7 +10,7 @@ import {
   type RibbonLayout,
   rests,
 } from '../src/lib/layout/ribbon';
-import { NONE, ROOT, type Run } from '../src/lib/run';
+import { NONE, ROOT, type Run, State } from '../src/lib/run';
 import { segments } from '../src/lib/segments';
 import { accountLine, accountOf } from '../src/views/ribbon/account';
 import { inside, showing, zoomedX, zoomedY } from '../src/views/ribbon/camera';
@@ -98,7 +98,7 @@ function check(run: Run, l: RibbonLayout): void {
       expect(y).toBe(l.y1[i]);
       expect(sum).toBeCloseTo(1, 9);
     } else {
-      expect(sum).toBeCloseTo(1 - l.pruned[i]!, 9);
+      expect(sum).toBeCloseTo(1 - l.pruned[i]! - l.hidden[i]!, 9);
     }
   }
 }
@@ -140,6 +140,30 @@ describe('layoutRibbon', () => {
         const account = run.accounting();
         expect(sums.open).toBeCloseTo(account.frontier, 9);
         expect(sums.pruned).toBeCloseTo(account.pruned, 9);
+      }),
+    );
+  });
+
+  it('leaves out what is less than asked for, and what follows it, but counts its mass', () => {
+    const least = fc.record({ minMass: fc.constantFrom(0, 0.001, 0.1), minProb: fc.constantFrom(0, 0.05, 0.5) });
+    fc.assert(
+      fc.property(grown, least, fc.constantFrom('explored' as const, 'true' as const), (run, filter, shares) => {
+        const all = segments(run);
+        const l = layoutRibbon(run, all, ROOT, shares, filter);
+        check(run, l);
+        const isShown = (n: number) => run.mass(n) >= filter.minMass && run.probOf(n) >= filter.minProb;
+        const shown = new Set([NONE]);
+        for (const [i, s] of all.entries()) if (shown.has(s.parent) && (i === 0 || isShown(s.first))) shown.add(i);
+        shown.delete(NONE);
+        expect([...l.first]).toEqual([...shown].map((i) => all[i]!.first));
+        expect(l.total).toBe(all.length);
+        const sums = { open: 0, pruned: 0, hidden: 0, ends: 0 };
+        for (let i = 0; i < l.count; i++) {
+          const mass = run.mass(l.first[i]!);
+          for (const part of ['open', 'pruned', 'hidden'] as const) sums[part] += mass * l[part][i]!;
+          if (run.state.get(l.last[i]!) === State.EndToken) sums.ends += run.mass(l.last[i]!);
+        }
+        expect(sums.open + sums.pruned + sums.hidden + sums.ends).toBeCloseTo(1, 9);
       }),
     );
   });

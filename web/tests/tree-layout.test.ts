@@ -18,7 +18,7 @@ import {
 import { NONE, ROOT, type Run } from '../src/lib/run';
 import { segments } from '../src/lib/segments';
 import { boxHeight, fit, scaleX, scaleY, zoomAt } from '../src/views/tree/camera';
-import { search } from '../src/views/tree/search';
+import { search } from '../src/views/tree/finder';
 import { dump } from '../src/views/tree/words';
 import { emptyRun } from './empty-run';
 

@@ -68,6 +68,8 @@ export const resampled = signal<Resampled | null>(null);
 /** Shown subtrees have at least this mass, and tokens this probability. */
 export const minMass = signal(0);
 export const minProb = signal(0);
+/** What is searched for in the run. */
+export const query = signal('');
 
 interface Place {
   anchor: number;

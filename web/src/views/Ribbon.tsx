@@ -1,11 +1,13 @@
 // The run as a ribbon of text: as long as the text, as wide as the probability. The "mass" view.
 
 import { effect, useSignal } from '@preact/signals';
+import type { RefObject } from 'preact';
 import { useLayoutEffect, useRef } from 'preact/hooks';
-import { visible } from '../lib/numbers';
+import { count, visible } from '../lib/numbers';
 import { NONE, ROOT, type Run } from '../lib/run';
 import { mass, massBits } from '../lib/words';
-import { hovered, leaf, marks, metric, revision, runDocument, selected } from '../state/store';
+import { hovered, leaf, marks, metric, minMass, minProb, query, revision, runDocument, selected } from '../state/store';
+import { Filters, SearchBox } from './Filters';
 import { accountLine } from './ribbon/account';
 import { listen } from './ribbon/input';
 import { Scene } from './ribbon/scene';
@@ -24,6 +26,7 @@ export function RibbonView() {
 function RunRibbon({ run }: { run: Run }) {
   const stage = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
+  const searchBox = useRef<HTMLInputElement>(null);
   const scene = useSignal<Scene | null>(null);
   const tip = useSignal<Tip | null>(null);
   const spoken = useSignal('');
@@ -49,6 +52,7 @@ function RunRibbon({ run }: { run: Run }) {
         onMove: (index) => {
           spoken.value = sentence(run, made.layout, index);
         },
+        onSearch: () => searchBox.current?.focus(),
       }),
     ];
     return () => {
@@ -61,7 +65,9 @@ function RunRibbon({ run }: { run: Run }) {
 
   return (
     <div class="canvas-view">
-      {scene.value && <Header run={run} scene={scene.value} onLeave={() => canvas.current?.focus()} />}
+      {scene.value && (
+        <Header run={run} scene={scene.value} searchBox={searchBox} onLeave={() => canvas.current?.focus()} />
+      )}
       <div class="canvas-stage" ref={stage}>
         <canvas
           ref={canvas}
@@ -106,6 +112,14 @@ function watch(scene: Scene): () => void {
       () => scene.reshade(),
     ),
     after(
+      () => [minMass.value, minProb.value],
+      () => scene.refilter(),
+    ),
+    after(
+      () => query.value,
+      () => scene.search(),
+    ),
+    after(
       () => revision.value,
       () => scene.grown(),
     ),
@@ -132,11 +146,12 @@ function expose(scene: Scene): () => void {
 interface HeaderProps {
   run: Run;
   scene: Scene;
+  searchBox: RefObject<HTMLInputElement | null>;
   onLeave: () => void;
 }
 
-function Header({ run, scene, onLeave }: HeaderProps) {
-  const { shares, zooms } = scene.shown.value;
+function Header({ run, scene, searchBox, onLeave }: HeaderProps) {
+  const { shares, zooms, boxes, hidden } = scene.shown.value;
   return (
     <div class="canvas-bar ribbon-bar">
       <div class="ribbon-row">
@@ -175,6 +190,14 @@ function Header({ run, scene, onLeave }: HeaderProps) {
             Fit
           </button>
         </fieldset>
+      </div>
+      <div class="ribbon-row">
+        <Filters />
+        <SearchBox view={scene} box={searchBox} onLeave={onLeave} />
+        <span class="ribbon-count">
+          {count(boxes, 'box', 'boxes')}
+          {hidden > 0 && `, ${hidden.toLocaleString('en')} hidden`}
+        </span>
       </div>
       <nav class="ribbon-row" aria-label="Zoom">
         <Crumbs

@@ -3,7 +3,7 @@
 import { effect, useSignal } from '@preact/signals';
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { NONE, ROOT, type Run } from '../lib/run';
-import { hovered, leaf, marks, metric, minMass, minProb, revision, runDocument, selected } from '../state/store';
+import { hovered, leaf, marks, metric, minMass, minProb, query, revision, runDocument, selected } from '../state/store';
 import { listen } from './tree/input';
 import { Scene } from './tree/scene';
 import { type Actions, Toolbar } from './tree/Toolbar';
@@ -107,6 +107,10 @@ function watch(scene: Scene): () => void {
     after(
       () => [minMass.value, minProb.value],
       () => scene.refilter(),
+    ),
+    after(
+      () => query.value,
+      () => scene.search(),
     ),
     after(
       () => revision.value,

@@ -3,6 +3,7 @@
 
 import { NONE, ROOT, type Run, State } from '../run';
 import type { Segment } from '../segments';
+import { isLeftOut, NO_FILTERS, type TreeFilters } from './tree';
 
 /** `explored`: siblings share their parent's extent among themselves; `true`: what was not followed leaves a gap. */
 export type Shares = 'explored' | 'true';
@@ -41,6 +42,10 @@ export interface RibbonLayout {
   pruned: Float64Array;
   /** Of the box's own probability, what nobody has looked at yet. */
   open: Float64Array;
+  /** Of the box's own probability, what follows it but is left out, because it is less than was asked for. */
+  hidden: Float64Array;
+  /** Boxes with those that are left out. */
+  total: number;
   /** By node: where its text begins, and its box; NaN and NONE for nodes outside of the zoomed box. */
   nodeX: Float64Array;
   boxOf: Int32Array;
@@ -88,15 +93,26 @@ function cellsOfToken(run: Run, id: number): number {
 export const nodeCells = (run: Run, n: number): number =>
   n === ROOT ? Math.min(PROMPT_CELLS, cells(run.header.prompt.text)) : cellsOfToken(run, run.token.get(n));
 
+/** What is left out of a ribbon. */
+export type RibbonFilter = Pick<TreeFilters, 'minMass' | 'minProb'>;
+
 /** The boxes of the segment that starts with node `zoom`, and of all that follows it. */
-export function layoutRibbon(run: Run, all: Segment[], zoom: number, shares: Shares): RibbonLayout {
+export function layoutRibbon(
+  run: Run,
+  all: Segment[],
+  zoom: number,
+  shares: Shares,
+  filter: RibbonFilter = NO_FILTERS,
+): RibbonLayout {
   const start = Math.max(
     0,
     all.findIndex((s) => s.first === zoom),
   );
   // Segments come level by level with siblings side by side, and so they do below any one of them.
   const order = [start];
-  for (let i = 0; i < order.length; i++) for (const c of all[order[i]!]!.children) order.push(c);
+  const filters = { ...NO_FILTERS, ...filter };
+  const isHidden = (s: number) => isLeftOut(run, all[s]!.first, filters);
+  for (let i = 0; i < order.length; i++) for (const c of all[order[i]!]!.children) if (!isHidden(c)) order.push(c);
 
   const count = order.length;
   const ints = () => new Int32Array(count);
@@ -119,6 +135,8 @@ export function layoutRibbon(run: Run, all: Segment[], zoom: number, shares: Sha
     share: floats(),
     pruned: floats(),
     open: floats(),
+    hidden: floats(),
+    total: subtreeSize(all, start),
     nodeX: new Float64Array(run.size).fill(Number.NaN),
     boxOf: new Int32Array(run.size).fill(NONE),
   };
@@ -131,23 +149,34 @@ export function layoutRibbon(run: Run, all: Segment[], zoom: number, shares: Sha
     l.first[i] = s.first;
     l.last[i] = s.last;
     l.childStart[i] = next;
-    l.childCount[i] = s.children.length;
     for (const c of s.children) {
+      if (isHidden(c)) {
+        l.hidden[i]! += run.probOf(all[c]!.first);
+        continue;
+      }
       l.first[next] = all[c]!.first;
       l.parent[next] = i;
       l.level[next] = l.level[i]! + 1;
       next++;
     }
+    l.childCount[i] = next - l.childStart[i]!;
     along(run, l, i);
     across(run, l, i);
   }
   for (let i = count - 1; i >= 0; i--) {
-    const rest = shares === 'true' && l.pruned[i]! + l.open[i]! > 0 ? REST_CELLS : 0;
+    const rest = shares === 'true' && l.pruned[i]! + l.open[i]! + l.hidden[i]! > 0 ? REST_CELLS : 0;
     l.end[i] = Math.max(l.end[i]!, l.x1[i]! + (l.childCount[i] === 0 ? Math.max(rest, SIGN_CELLS) : rest));
     const p = l.parent[i]!;
     if (p !== NONE) l.end[p] = Math.max(l.end[p]!, l.end[i]!);
   }
   return l;
+}
+
+/** Segments of a subtree. */
+function subtreeSize(all: Segment[], start: number): number {
+  const size = new Int32Array(all.length).fill(1);
+  for (let i = all.length - 1; i > start; i--) size[all[i]!.parent]! += size[i]!;
+  return size[start]!;
 }
 
 /** Places the tokens of a box one after another. */
@@ -170,7 +199,8 @@ function across(run: Run, l: RibbonLayout, i: number): void {
   const [from, n] = [l.childStart[i]!, l.childCount[i]!];
   // Not a difference of paths, which have no mass after what a sampler cuts.
   const reached = Math.min(1, Math.exp(run.chainLogprob(l.first[i]!, l.last[i]!)));
-  if (n === 0) {
+  l.hidden[i]! *= reached;
+  if (n === 0 && l.hidden[i] === 0) {
     const state = run.state.get(l.last[i]!);
     const lost = state === State.Expanded || state === State.Pruned;
     l.open[i] = lost || state === State.EndToken ? 0 : reached;
@@ -182,7 +212,8 @@ function across(run: Run, l: RibbonLayout, i: number): void {
     l.share[c] = reached * run.probOf(l.first[c]!);
     kept += l.share[c]!;
   }
-  l.pruned[i] = Math.max(0, 1 - kept);
+  l.pruned[i] = Math.max(0, 1 - kept - l.hidden[i]!);
+  if (n === 0) return;
   if (l.shares === 'explored') {
     // Of a very unlikely box nothing would be left to divide by: among themselves, siblings compare with the first.
     const best = run.logprobOf(l.first[from]!);
@@ -211,22 +242,35 @@ function across(run: Run, l: RibbonLayout, i: number): void {
   if (l.shares === 'explored') l.y1[from + n - 1] = bottom;
 }
 
-export type Part = 'box' | 'open' | 'pruned';
+/** What of a box does not go on to boxes that follow. */
+export type RestPart = 'hidden' | 'open' | 'pruned';
+export type Part = 'box' | RestPart;
 
 export interface Hit {
   index: number;
   part: Part;
 }
 
+interface Rest {
+  part: RestPart;
+  y0: number;
+  y1: number;
+  share: number;
+}
+
 /** The hatched boxes behind a box, top to bottom; none where siblings fill their parent. */
-export function rests(l: RibbonLayout, i: number): { part: Part; y0: number; y1: number; share: number }[] {
+export function rests(l: RibbonLayout, i: number): Rest[] {
   if (l.shares === 'explored') return [];
   const [y0, y1] = [l.y0[i]!, l.y1[i]!];
-  const [open, pruned] = [l.open[i]!, l.pruned[i]!];
-  const edge = Math.max(y0, y1 - (y1 - y0) * pruned);
-  const out: { part: Part; y0: number; y1: number; share: number }[] = [];
-  if (open > 0) out.push({ part: 'open', y0: Math.max(y0, edge - (y1 - y0) * open), y1: edge, share: open });
-  if (pruned > 0) out.push({ part: 'pruned', y0: edge, y1, share: pruned });
+  const out: Rest[] = [];
+  let bottom = y1;
+  for (const part of ['pruned', 'open', 'hidden'] as const) {
+    const share = l[part][i]!;
+    if (share <= 0) continue;
+    const top = Math.max(y0, bottom - (y1 - y0) * share);
+    out.unshift({ part, y0: top, y1: bottom, share });
+    bottom = top;
+  }
   return out;
 }
 

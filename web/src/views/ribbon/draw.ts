@@ -34,6 +34,8 @@ export interface Picture {
   onPath: Uint8Array;
   selected: number;
   hovered: number;
+  /** Boxes that the search found, and those above them. */
+  hits: Uint8Array | null;
   /** Levels on the colour scale by box, -1 where not computed yet. */
   shade: Float32Array;
 }
@@ -44,6 +46,13 @@ const SMALL_FONT = 9;
 const SMALL_FROM = 10;
 const LARGE_FROM = 14;
 const PAD = 3;
+
+/** What a search found, and a box that has it somewhere below. */
+export const HIT = 1;
+export const ABOVE_HIT = 2;
+const HIT_WIDTH = 4;
+/** x, y and height of what marks a hit. */
+type Mark = [number, number, number];
 
 interface Frame {
   i: number;
@@ -63,6 +72,7 @@ export function drawRibbon(ctx: CanvasRenderingContext2D, p: Picture): void {
   const sy = (y: number) => (y - camera.y) * camera.ky * height;
 
   const path: Frame[] = [];
+  const hits: Mark[] = [];
   const stack = [0];
   while (stack.length > 0) {
     const i = stack.pop()!;
@@ -71,14 +81,17 @@ export function drawRibbon(ctx: CanvasRenderingContext2D, p: Picture): void {
     if (f.x1 > 0) {
       box(ctx, p, f);
       if (p.onPath[i] === 1) path.push(f);
+      if (p.hits?.[i] === HIT) hits.push([Math.max(0, f.x0), f.y0, Math.max(2, f.y1 - f.y0 - 1)]);
     }
     if (f.x1 < width) {
       drawRests(ctx, p, f, sy);
-      children(ctx, p, f, stack, sx, sy);
+      children(ctx, p, f, stack, hits, sx, sy);
     }
   }
   // On top, or the boxes that follow would cover their outlines.
   for (const f of path) outline(ctx, f, p.theme.accent, 2, width);
+  ctx.fillStyle = p.theme.focus;
+  for (const [x, y, h] of hits) ctx.fillRect(x, y, HIT_WIDTH, h);
   mark(ctx, p, p.hovered, p.theme.text, 1.5, sx, sy);
   mark(ctx, p, p.selected, p.theme.focus, 2.5, sx, sy);
 }
@@ -89,6 +102,7 @@ function children(
   p: Picture,
   f: Frame,
   stack: number[],
+  hits: Mark[],
   sx: (x: number) => number,
   sy: (y: number) => number,
 ): void {
@@ -99,13 +113,16 @@ function children(
   let top = Number.NaN;
   let end = 0;
   let first = NONE;
+  let found = false;
   const flush = (bottom: number) => {
     if (first === NONE) return;
     ctx.globalAlpha = 0.75;
     ctx.fillStyle = p.run.isCut(l.first[first]!) ? p.theme.dim : colourAt(shadeOf(p, first));
     ctx.fillRect(f.x1, top, Math.min(width, sx(end)) - f.x1, Math.max(1, bottom - top));
     ctx.globalAlpha = 1;
+    if (found) hits.push([f.x1, top, Math.max(2, bottom - top)]);
     first = NONE;
+    found = false;
   };
   for (let c = from; c < to; c++) {
     const [y0, y1] = [sy(l.y0[c]!), sy(l.y1[c]!)];
@@ -120,6 +137,7 @@ function children(
       top = y0;
       end = l.end[c]!;
     } else end = Math.max(end, l.end[c]!);
+    found ||= p.hits !== null && p.hits[c] !== 0;
     if (y1 - top >= 1) flush(y1);
   }
   if (to > from) flush(Math.min(sy(l.y1[to - 1]!), height));
@@ -236,8 +254,7 @@ function drawRests(ctx: CanvasRenderingContext2D, p: Picture, f: Frame, sy: (y: 
     const [y0, y1] = [Math.max(sy(r.y0), -4), Math.min(sy(r.y1), p.height + 4)];
     if (y1 - y0 < 1) continue;
     const width = REST_CELLS * p.camera.kx;
-    const part = r.part === 'open' ? 'open' : 'pruned';
-    ctx.fillStyle = p.hatches[part];
+    ctx.fillStyle = r.part === 'hidden' ? p.theme.raised : p.hatches[r.part];
     ctx.fillRect(f.x1, y0, width, y1 - y0 - (y1 - y0 >= 4 ? 1 : 0));
     if (y1 - y0 < LARGE_FROM || width < 8 * p.cell) continue;
     const label = fit(

@@ -11,13 +11,15 @@ export interface Listener {
   onHover: (at: { x: number; y: number } | null) => void;
   /** A key has moved the selection to a box. */
   onMove: (index: number) => void;
+  /** The search box is asked for. */
+  onSearch: () => void;
 }
 
 /** The pointer moves so many pixels before a press is a drag. */
 const DRAG = 4;
 
 /** Listens until the returned function is called. */
-export function listen({ canvas, scene, onHover, onMove }: Listener): () => void {
+export function listen({ canvas, scene, onHover, onMove, onSearch }: Listener): () => void {
   const end = new AbortController();
   const on = <K extends keyof HTMLElementEventMap>(type: K, f: (e: HTMLElementEventMap[K]) => void, passive = true) =>
     canvas.addEventListener(type, f, { signal: end.signal, passive });
@@ -103,6 +105,7 @@ export function listen({ canvas, scene, onHover, onMove }: Listener): () => void
       } else if (e.key === '+' || e.key === '=') scene.zoomX(1.25);
       else if (e.key === '-') scene.zoomX(0.8);
       else if (e.key === '0') scene.reset();
+      else if (e.key === '/') onSearch();
       else return;
       e.preventDefault();
     },

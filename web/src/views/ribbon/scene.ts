@@ -4,15 +4,19 @@ import { type Signal, signal } from '@preact/signals';
 import { type Hit, hit, layoutRibbon, nodeAt, type RibbonLayout, type Shares } from '../../lib/layout/ribbon';
 import { NONE, ROOT, type Run } from '../../lib/run';
 import { segments } from '../../lib/segments';
-import { hovered, leaf, marks, metric, select, selected } from '../../state/store';
+import { isLeftOut, NO_FILTERS, type TreeFilters } from '../../lib/layout/tree';
+import { hovered, leaf, marks, metric, minMass, minProb, select, selected } from '../../state/store';
+import { Finder } from '../tree/finder';
 import { readTheme } from '../tree/theme';
 import { type Account, accountOf } from './account';
 import { type Camera, inside, showing, type Window, zoomedX, zoomedY } from './camera';
-import { drawRibbon, FONT, type Picture } from './draw';
+import { ABOVE_HIT, drawRibbon, FONT, HIT, type Picture } from './draw';
 import { hatch } from './hatch';
 
 /** A growing run is laid out anew at most this often, in milliseconds. */
 const RELAYOUT_EVERY = 100;
+/** What the search goes to is zoomed to if it is less high, in pixels. */
+const READABLE = 10;
 
 /** What of a view is kept while another is shown. */
 interface Kept {
@@ -27,6 +31,8 @@ export interface Shown {
   /** First nodes of the boxes zoomed to, each inside the one before; the first is the prompt's. */
   zooms: number[];
   boxes: number;
+  /** Boxes that are left out because they are less than was asked for. */
+  hidden: number;
 }
 
 export class Scene {
@@ -35,12 +41,14 @@ export class Scene {
   width = 0;
   height = 0;
   drawMs = 0;
-  readonly shown = signal<Shown>({ shares: 'explored', zooms: [ROOT], boxes: 0 });
+  readonly shown = signal<Shown>({ shares: 'explored', zooms: [ROOT], boxes: 0, hidden: 0 });
   readonly account: Signal<Account>;
+  readonly finder: Finder;
 
   private readonly kept: Kept;
   private look: Pick<Picture, 'theme' | 'hatches' | 'cell'>;
   private shade = new Float32Array(0);
+  private hits: Uint8Array | null = null;
   private frame = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private laidOut = 0;
@@ -53,6 +61,7 @@ export class Scene {
     this.account = signal(accountOf(run));
     this.kept = KEPT.get(run) ?? { shares: 'explored', zooms: [ROOT], camera: null };
     KEPT.set(run, this.kept);
+    this.finder = new Finder(run, () => this.filters);
     this.look = this.readLook();
     this.camera = this.kept.camera ?? { x: 0, y: 0, kx: this.look.cell, ky: 1 };
     this.layout = this.relayout();
@@ -124,6 +133,7 @@ export class Scene {
       onPath: this.pathBoxes(),
       selected: selected.peek(),
       hovered: hovered.peek(),
+      hits: this.hits,
       shade: this.shade,
     });
     this.drawMs = performance.now() - began;
@@ -145,13 +155,27 @@ export class Scene {
   private relayout(): RibbonLayout {
     const began = performance.now();
     const { zooms, shares } = this.kept;
-    this.layout = layoutRibbon(this.run, segments(this.run), zooms.at(-1) ?? ROOT, shares);
-    this.shown.value = { shares, zooms: [...zooms], boxes: this.layout.count };
+    this.layout = layoutRibbon(this.run, segments(this.run), zooms.at(-1) ?? ROOT, shares, this.filters);
+    const { count, total } = this.layout;
+    this.shown.value = { shares, zooms: [...zooms], boxes: count, hidden: total - count };
     this.account.value = accountOf(this.run);
     this.laidOut = performance.now();
     this.layoutMs = this.laidOut - began;
     this.reshade();
+    this.finder.follow();
+    this.markHits();
     return this.layout;
+  }
+
+  private get filters(): TreeFilters {
+    return { ...NO_FILTERS, minMass: minMass.peek(), minProb: minProb.peek() };
+  }
+
+  /** The least mass or probability has changed. */
+  refilter(): void {
+    this.relayout();
+    this.finder.again();
+    this.markHits();
   }
 
   /** The run has changed. */
@@ -285,9 +309,42 @@ export class Scene {
         before = c;
       }
     }
-    if (next === NONE) return NONE;
+    // What is left out cannot be gone to.
+    if (next === NONE || isLeftOut(run, next, this.filters)) return NONE;
     select(next);
     return this.reveal(next);
+  }
+
+  // Search
+
+  search(): void {
+    this.finder.search();
+    this.markHits();
+  }
+
+  /** Goes to the next hit (1) or the one before (-1); the first node of its segment, or NONE. */
+  searchStep(by: 1 | -1): number {
+    const n = this.finder.step(by);
+    if (n === NONE) return NONE;
+    const i = this.reveal(n);
+    const height = (this.layout.y1[i]! - this.layout.y0[i]!) * this.camera.ky * this.height;
+    // Too narrow to be read.
+    if (!(height >= READABLE)) this.zoomTo(n);
+    this.markHits();
+    return n;
+  }
+
+  private markHits(): void {
+    const { hits } = this.finder.found.peek();
+    const { boxOf, parent, count } = this.layout;
+    this.hits = hits.length > 0 ? new Uint8Array(count) : null;
+    for (const n of hits) {
+      let i = boxOf[n] ?? NONE;
+      if (i === NONE) continue;
+      this.hits![i] = HIT;
+      for (i = parent[i]!; i !== NONE && this.hits![i] === 0; i = parent[i]!) this.hits![i] = ABOVE_HIT;
+    }
+    this.invalidate();
   }
 
   /** Brings a node's box into view, zooming out as far as needed. */

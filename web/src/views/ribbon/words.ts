@@ -1,14 +1,14 @@
 // What is said about the ribbon's boxes.
 
-import { nodeAt, type Part, preorder, type RibbonLayout } from '../../lib/layout/ribbon';
+import { nodeAt, preorder, type RestPart, type RibbonLayout } from '../../lib/layout/ribbon';
 import { count, percent, visible } from '../../lib/numbers';
 import { ROOT, type Run, State } from '../../lib/run';
 import { chance, mass, massBits } from '../../lib/words';
 import { reasonOf, textOf } from '../tree/words';
 
 /** Name of what a hatched box stands for. */
-export function restName(run: Run, last: number, part: Part): string {
-  if (part === 'pruned') return 'pruned';
+export function restName(run: Run, last: number, part: RestPart): string {
+  if (part === 'pruned' || part === 'hidden') return part;
   switch (run.state.get(last)) {
     case State.MaxDepth:
       return 'max depth';
@@ -41,8 +41,8 @@ export function describe(run: Run, l: RibbonLayout, i: number, x: number, marks:
 }
 
 /** Lines of the tooltip of a hatched box. */
-export function describeRest(run: Run, l: RibbonLayout, i: number, part: Part): string[] {
-  const share = part === 'pruned' ? l.pruned[i]! : l.open[i]!;
+export function describeRest(run: Run, l: RibbonLayout, i: number, part: RestPart): string[] {
+  const share = l[part][i]!;
   const first = l.first[i]!;
   const after = first === ROOT ? 'the prompt' : `“${visible(shorten(textOf(run, first, l.last[i]!, 12), 60))}”`;
   return [
@@ -75,6 +75,7 @@ export function dump(run: Run, l: RibbonLayout): string {
       if (reason) parts.push(reason[0]);
       if (l.shares === 'true' && l.open[i]! > 0)
         parts.push(`${restName(run, l.last[i]!, 'open')} ${percent(l.open[i]!)}`);
+      if (l.hidden[i]! > 0) parts.push(`hidden ${percent(l.hidden[i]!)}`);
       if (l.shares === 'true' && l.pruned[i]! > 0) parts.push(`pruned ${percent(l.pruned[i]!)}`);
       return indent + parts.join(' ');
     })

@@ -18,14 +18,13 @@ import { type Camera, placeAt, scaleX, scaleY } from './camera';
 import { drawTree } from './draw';
 import { Minimap } from './minimap';
 import { CUT, promptShade, UNKNOWN } from './picture';
-import { search } from './search';
+import { Finder } from './finder';
 import { readTheme, type Theme } from './theme';
 import { Viewport } from './viewport';
 import { Labels } from './words';
 
 /** A growing run is laid out anew at most this often, in milliseconds. */
 const RELAYOUT_EVERY = 100;
-const SEARCH_EVERY = 1000;
 /** What is gone to is shown at least this large. */
 const READABLE = 0.6;
 
@@ -41,7 +40,7 @@ export class Scene extends Viewport {
   drawMs = 0;
   /** For the toolbar. */
   readonly shown = signal({ segments: 0, hidden: 0, pruned: 0 });
-  readonly found = signal<{ query: string; hits: number[]; at: number }>({ query: '', hits: [], at: NONE });
+  readonly finder: Finder;
 
   private readonly kept: Kept;
   private readonly map: Minimap;
@@ -52,7 +51,6 @@ export class Scene extends Viewport {
   private frame = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private laidOut = 0;
-  private searched = 0;
 
   constructor(
     readonly run: Run,
@@ -62,6 +60,7 @@ export class Scene extends Viewport {
     super();
     this.kept = KEPT.get(run) ?? { collapsed: new Set(), pruned: new Set(), camera: null };
     KEPT.set(run, this.kept);
+    this.finder = new Finder(run, () => this.filters);
     this.map = new Minimap(map);
     this.theme = readTheme(canvas);
     this.relabel();
@@ -146,8 +145,6 @@ export class Scene extends Viewport {
       this.canvas.height = h;
     }
     ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
-    const found = this.found.peek();
-    const hit = found.hits[found.at];
     drawTree(ctx, {
       ...this.scenery,
       camera: this.camera,
@@ -157,7 +154,7 @@ export class Scene extends Viewport {
       pathEnd: this.indexOf(leaf.peek()),
       selected: this.indexOf(selected.peek()),
       hovered: hovered.peek() === NONE ? NONE : this.indexOf(hovered.peek()),
-      currentHit: hit === undefined ? NONE : this.indexOf(hit),
+      currentHit: this.indexOf(this.finder.current),
       hits: this.hits,
     });
     this.map.draw(this.scenery, this.camera, this.width, this.height);
@@ -183,10 +180,8 @@ export class Scene extends Viewport {
   /** The least mass or probability has changed. */
   refilter(): void {
     this.relayout();
-    if (this.found.peek().query !== '') {
-      this.searchAgain();
-      this.markHits();
-    }
+    this.finder.again();
+    this.markHits();
   }
 
   /** Lays out anew. `fixed` (a first node), or what is nearest to the middle, stays where it is on the screen. */
@@ -215,7 +210,7 @@ export class Scene extends Viewport {
       pruned: this.kept.pruned.size,
     };
     this.reshade();
-    if (this.found.peek().query !== '' && performance.now() - this.searched > SEARCH_EVERY) this.searchAgain();
+    this.finder.follow();
     this.markHits();
   }
 
@@ -299,35 +294,20 @@ export class Scene extends Viewport {
 
   // Search
 
-  search(query: string): void {
-    const hits = search(this.run, query, this.filters);
-    this.searched = performance.now();
-    this.found.value = { query, hits, at: NONE };
+  search(): void {
+    this.finder.search();
     this.markHits();
   }
 
-  /** Hits come and go with the run and the filters; the current one stays current. */
-  private searchAgain(): void {
-    const { query, hits: before, at } = this.found.peek();
-    const hits = search(this.run, query, this.filters);
-    this.searched = performance.now();
-    this.found.value = { query, hits, at: at === NONE ? NONE : hits.indexOf(before[at]!) };
-  }
-
-  /** Goes to the next hit (1) or the one before (-1); the first node of its segment, or NONE. */
-  step(by: 1 | -1): number {
-    this.searchAgain();
-    const { query, hits, at } = this.found.peek();
-    if (hits.length === 0) return NONE;
-    const next = at === NONE ? (by === 1 ? 0 : hits.length - 1) : (at + by + hits.length) % hits.length;
-    this.found.value = { query, hits, at: next };
-    this.goTo(hits[next]!);
+  searchStep(by: 1 | -1): number {
+    const n = this.finder.step(by);
+    if (n !== NONE) this.goTo(n);
     this.markHits();
-    return hits[next]!;
+    return n;
   }
 
   private markHits(): void {
-    const { hits } = this.found.peek();
+    const { hits } = this.finder.found.peek();
     this.hits = null;
     if (hits.length > 0) {
       this.hits = new Uint8Array(this.layout.count);
