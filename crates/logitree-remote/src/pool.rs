@@ -100,16 +100,13 @@ impl Pool {
 
     /// Does jobs `0 .. places.len()`, each at its place (a server) if that is up, up to `chunk` of them in a request.
     /// `ask` sends one request and returns an answer per job.
-    pub(crate) fn run<T: Send>(
-        &self,
-        places: &[usize],
-        chunk: usize,
-        ask: &(dyn Fn(&Http, &[usize]) -> Result<Vec<T>, Failure> + Sync),
-    ) -> Result<Vec<T>, RemoteError> {
+    pub(crate) fn run<T: Send>(&self, places: &[usize], chunk: usize, ask: Ask<'_, T>) -> Result<Vec<T>, RemoteError> {
         let n = self.servers.len();
+        if !(0..n).any(|s| self.is_up(s)) {
+            // All are tried again: the alternative is to give up.
+            self.servers.iter().for_each(|s| *lock(&s.down_since) = None);
+        }
         let up: Vec<usize> = (0..n).filter(|&s| self.is_up(s)).collect();
-        // If all are down, all are tried again: the alternative is to give up.
-        let up = if up.is_empty() { (0..n).collect() } else { up };
         let mut queues = vec![VecDeque::new(); n];
         for (job, &place) in places.iter().enumerate() {
             let server = if up.contains(&place) { place } else { up[job % up.len()] };
@@ -118,97 +115,27 @@ impl Pool {
         let wide = places.len().div_ceil(chunk).max(1);
         let workers = |s: usize| if up.contains(&s) { (self.servers[s].slots / chunk).clamp(1, wide) } else { 0 };
         let free: Vec<usize> = (0..n).map(workers).collect();
-        let work = Mutex::new(Work { queues, free, left: places.len(), failed: None });
-        let changed = Condvar::new();
-        let answers: Vec<Mutex<Option<T>>> = places.iter().map(|_| Mutex::new(None)).collect();
+        let call = Call {
+            pool: self,
+            chunk,
+            ask,
+            work: Mutex::new(Work { queues, free, left: places.len(), failed: None }),
+            changed: Condvar::new(),
+            answers: places.iter().map(|_| Mutex::new(None)).collect(),
+        };
         std::thread::scope(|scope| {
+            let call = &call;
             for &s in &up {
                 for _ in 0..workers(s) {
-                    let (work, changed, answers) = (&work, &changed, &answers);
-                    scope.spawn(move || self.serve(s, chunk, ask, work, changed, answers));
+                    scope.spawn(move || call.serve(s));
                 }
             }
         });
-        let work = work.into_inner().unwrap_or_else(|e| e.into_inner());
-        if let Some(failed) = work.failed {
+        if let Some(failed) = lock(&call.work).failed.take() {
             return Err(failed);
         }
-        let answers = answers.into_iter().map(|a| a.into_inner().unwrap_or_else(|e| e.into_inner()));
+        let answers = call.answers.into_iter().map(|a| a.into_inner().unwrap_or_else(|e| e.into_inner()));
         answers.collect::<Option<_>>().ok_or_else(|| RemoteError::Unreachable("no server answers".into()))
-    }
-
-    /// A worker: takes jobs and asks for them, until nothing is left or its server is down.
-    fn serve<T>(
-        &self,
-        server: usize,
-        chunk: usize,
-        ask: &(dyn Fn(&Http, &[usize]) -> Result<Vec<T>, Failure> + Sync),
-        work: &Mutex<Work>,
-        changed: &Condvar,
-        answers: &[Mutex<Option<T>>],
-    ) {
-        let http = &self.servers[server].http;
-        loop {
-            let Some(jobs) = self.take(server, chunk, work, changed) else { return };
-            let outcome = self.ask_again(server, &mut || ask(http, &jobs));
-            let mut w = lock(work);
-            w.free[server] += 1;
-            match outcome {
-                Ok(found) if found.len() == jobs.len() => {
-                    w.left -= jobs.len();
-                    for (&job, answer) in jobs.iter().zip(found) {
-                        *lock(&answers[job]) = Some(answer);
-                    }
-                }
-                Ok(found) => {
-                    let why = format!("{}: {} answers for {} questions", http.root(), found.len(), jobs.len());
-                    w.failed = Some(RemoteError::Unreachable(why));
-                }
-                Err(RemoteError::Unreachable(why)) => {
-                    let first = lock(&self.servers[server].down_since).replace(Instant::now()).is_none();
-                    let others: Vec<usize> = (0..self.servers.len()).filter(|&s| self.is_up(s)).collect();
-                    w.queues[server].extend(&jobs);
-                    if others.is_empty() {
-                        w.failed = Some(RemoteError::Unreachable(why));
-                    } else {
-                        if first {
-                            self.note(&format!("{why}; its paths go to the other servers"));
-                        }
-                        let orphans = std::mem::take(&mut w.queues[server]);
-                        for (i, job) in orphans.into_iter().enumerate() {
-                            w.queues[others[i % others.len()]].push_back(job);
-                        }
-                    }
-                }
-                Err(e) => w.failed = Some(e),
-            }
-            drop(w);
-            changed.notify_all();
-        }
-    }
-
-    /// The next jobs for a server; waits while others may yet hand theirs over.
-    fn take(&self, server: usize, chunk: usize, work: &Mutex<Work>, changed: &Condvar) -> Option<Vec<usize>> {
-        let mut w = lock(work);
-        loop {
-            if w.left == 0 || w.failed.is_some() || !self.is_up(server) && self.servers.len() > 1 {
-                return None;
-            }
-            let own = w.queues[server].len();
-            if own > 0 {
-                w.free[server] -= 1;
-                return Some(w.queues[server].drain(..chunk.min(own)).collect());
-            }
-            // What another server has the hands for stays with it, and its cache.
-            let others = (0..w.queues.len()).filter(|&s| w.free[s] == 0);
-            if let Some(from) = others.max_by_key(|&s| w.queues[s].len()).filter(|&s| !w.queues[s].is_empty()) {
-                // Half of its rest, from the end: both then end at about the same time.
-                let waiting = w.queues[from].len();
-                w.free[server] -= 1;
-                return Some(w.queues[from].drain(waiting - chunk.min(waiting.div_ceil(2))..).collect());
-            }
-            w = changed.wait(w).unwrap_or_else(|e| e.into_inner());
-        }
     }
 
     /// Asks one server, and again after a pause.
@@ -247,6 +174,87 @@ impl Pool {
             }
             pause *= 2;
             tries += 1;
+        }
+    }
+}
+
+/// Sends one request about some jobs and gives an answer per job.
+type Ask<'a, T> = &'a (dyn Fn(&Http, &[usize]) -> Result<Vec<T>, Failure> + Sync);
+
+/// One level's questions under way.
+struct Call<'a, T> {
+    pool: &'a Pool,
+    chunk: usize,
+    ask: Ask<'a, T>,
+    work: Mutex<Work>,
+    changed: Condvar,
+    answers: Vec<Mutex<Option<T>>>,
+}
+
+impl<T> Call<'_, T> {
+    /// A worker: takes jobs and asks for them, until nothing is left or its server is down.
+    fn serve(&self, server: usize) {
+        let http = &self.pool.servers[server].http;
+        loop {
+            let Some(jobs) = self.take(server) else { return };
+            let outcome = self.pool.ask_again(server, &mut || (self.ask)(http, &jobs));
+            let mut w = lock(&self.work);
+            w.free[server] += 1;
+            match outcome {
+                Ok(found) if found.len() == jobs.len() => {
+                    w.left -= jobs.len();
+                    for (&job, answer) in jobs.iter().zip(found) {
+                        *lock(&self.answers[job]) = Some(answer);
+                    }
+                }
+                Ok(found) => {
+                    let why = format!("{}: {} answers for {} questions", http.root(), found.len(), jobs.len());
+                    w.failed = Some(RemoteError::Unreachable(why));
+                }
+                Err(RemoteError::Unreachable(why)) => {
+                    let first = lock(&self.pool.servers[server].down_since).replace(Instant::now()).is_none();
+                    let others: Vec<usize> = (0..self.pool.servers.len()).filter(|&s| self.pool.is_up(s)).collect();
+                    w.queues[server].extend(&jobs);
+                    if others.is_empty() {
+                        w.failed = Some(RemoteError::Unreachable(why));
+                    } else {
+                        if first {
+                            self.pool.note(&format!("{why}; its paths go to the other servers"));
+                        }
+                        let orphans = std::mem::take(&mut w.queues[server]);
+                        for (i, job) in orphans.into_iter().enumerate() {
+                            w.queues[others[i % others.len()]].push_back(job);
+                        }
+                    }
+                }
+                Err(e) => w.failed = Some(e),
+            }
+            drop(w);
+            self.changed.notify_all();
+        }
+    }
+
+    /// The next jobs for a server; waits while others may yet hand theirs over.
+    fn take(&self, server: usize) -> Option<Vec<usize>> {
+        let mut w = lock(&self.work);
+        loop {
+            if w.left == 0 || w.failed.is_some() || !self.pool.is_up(server) && self.pool.servers.len() > 1 {
+                return None;
+            }
+            let own = w.queues[server].len();
+            if own > 0 {
+                w.free[server] -= 1;
+                return Some(w.queues[server].drain(..self.chunk.min(own)).collect());
+            }
+            // What another server has the hands for stays with it, and its cache.
+            let others = (0..w.queues.len()).filter(|&s| w.free[s] == 0);
+            if let Some(from) = others.max_by_key(|&s| w.queues[s].len()).filter(|&s| !w.queues[s].is_empty()) {
+                // Half of its rest, from the end: both then end at about the same time.
+                let waiting = w.queues[from].len();
+                w.free[server] -= 1;
+                return Some(w.queues[from].drain(waiting - self.chunk.min(waiting.div_ceil(2))..).collect());
+            }
+            w = self.changed.wait(w).unwrap_or_else(|e| e.into_inner());
         }
     }
 }

@@ -115,8 +115,9 @@ impl<'m> RemoteSession<'m> {
         let mut unknown = BTreeSet::new();
         for t in lists.iter().flat_map(|l| &l.top) {
             match (t.id, &t.bytes) {
-                (Some(id), Some(bytes)) => words.learn(id, bytes),
-                (Some(id), None) if !words.knows(id) => drop(unknown.insert(id)),
+                // llama.cpp's server lists control tokens without text.
+                (Some(id), Some(bytes)) if !bytes.is_empty() => words.learn(id, bytes),
+                (Some(id), _) if !words.knows(id) => drop(unknown.insert(id)),
                 _ => {}
             }
         }

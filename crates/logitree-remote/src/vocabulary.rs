@@ -192,13 +192,20 @@ impl Vocabulary for Asked {
     }
 }
 
+/// Texts with their ids, both ways.
+#[derive(Default)]
+struct Interned {
+    ids: HashMap<Vec<u8>, TokenId>,
+    texts: Vec<Vec<u8>>,
+}
+
 /// Tokens known by their text alone. Ids are given out in the order of their appearance.
 pub(crate) struct Texts {
     /// Splits texts, if it can repeat them with its tokens.
     http: Http,
     model: String,
     echoes: bool,
-    ids: RwLock<(HashMap<Vec<u8>, TokenId>, Vec<Vec<u8>>)>,
+    ids: RwLock<Interned>,
     /// Tokens that the server counts in a text, BOS included, by the token that the text is or begins with here.
     fronts: RwLock<HashMap<TokenId, usize>>,
 }
@@ -213,13 +220,13 @@ impl Texts {
     }
 
     pub(crate) fn id(&self, bytes: &[u8]) -> TokenId {
-        if let Some(&id) = read(&self.ids).0.get(bytes) {
+        if let Some(&id) = read(&self.ids).ids.get(bytes) {
             return id;
         }
-        let (by_bytes, all) = &mut *write(&self.ids);
-        *by_bytes.entry(bytes.to_vec()).or_insert_with(|| {
-            all.push(bytes.to_vec());
-            TokenId(all.len() as u32 - 1)
+        let Interned { ids, texts } = &mut *write(&self.ids);
+        *ids.entry(bytes.to_vec()).or_insert_with(|| {
+            texts.push(bytes.to_vec());
+            TokenId(texts.len() as u32 - 1)
         })
     }
 
@@ -276,7 +283,7 @@ impl Vocabulary for Texts {
         END_NAMES.iter().map(|name| self.id(name.as_bytes())).collect()
     }
     fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]> {
-        read(&self.ids).1.get(id.index()).cloned().unwrap_or_default().into()
+        read(&self.ids).texts.get(id.index()).cloned().unwrap_or_default().into()
     }
     fn is_special(&self, id: TokenId) -> bool {
         id.index() < END_NAMES.len()

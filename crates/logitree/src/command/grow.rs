@@ -222,6 +222,8 @@ pub fn grow(
         match explorer.evaluate() {
             Ok(0) => break EndReason::Finished,
             Ok(_) => {}
+            // A server was waited for.
+            Err(_) if terminal::interrupted() => break EndReason::Interrupted,
             Err(e) => {
                 failure = Some(e.into());
                 break EndReason::Failed;
