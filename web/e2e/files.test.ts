@@ -106,6 +106,58 @@ describe('files', () => {
     await status.filter({ hasText: /^3 paths$/ }).waitFor();
   });
 
+  test('the gallery has a card for each run, with links to its views', async () => {
+    const take = (name: string, text: string) =>
+      page.evaluate(
+        async ([n, body]) => {
+          const made = await fetch(`/api/v1/import?name=${encodeURIComponent(n!)}`, { method: 'POST', body: body! });
+          return ((await made.json()) as { id: string }).id;
+        },
+        [name, text],
+      );
+    const id = await take('six levels', tree(6, ' six'));
+    await take('nine levels', tree(9, ' nine'));
+    await page.getByRole('link', { name: 'logitree' }).click();
+    const card = (name: string) => page.locator('.gallery li').filter({ hasText: name });
+    await card('six levels').waitFor();
+    expect(await card('six levels').innerText()).toMatch(/6 nodes · \d+ completions?/);
+    expect(await card('six levels').getByRole('link').allInnerTexts()).toEqual(['Tree', 'Text']);
+    await card('six levels').getByRole('link', { name: 'Tree' }).click();
+    await page.locator('.strip-mass').filter({ hasText: '6 nodes' }).waitFor();
+    expect(await page.getByRole('tab', { name: 'Tree' }).getAttribute('aria-selected')).toBe('true');
+    expect(page.url()).toContain(`run=${id}&view=tree`);
+    await page.goBack();
+    await card('nine levels').getByRole('link', { name: 'Text' }).click();
+    await page.locator('.text-flow').filter({ hasText: 'nine nine' }).waitFor();
+    expect(await page.getByRole('tab', { name: 'Outline' }).getAttribute('aria-selected')).toBe('true');
+  });
+
+  test('?file= opens a file of the same server, and no other', async () => {
+    const { origin } = new URL(server.link);
+    const id = await page.evaluate(async () => {
+      const runs = (await (await fetch('/api/v1/runs')).json()) as { id: string; name: string }[];
+      return runs.find((r) => r.name === 'nine levels')!.id;
+    });
+    await page.goto(`${origin}/?file=/api/v1/runs/${id}/export/tree-json#view=tree`);
+    await page.getByRole('button', { name: `/api/v1/runs/${id}/export/tree-json`, exact: true }).waitFor();
+    await page.locator('.strip-mass').filter({ hasText: '9 nodes' }).waitFor();
+    expect(await page.getByRole('tab', { name: 'Tree' }).getAttribute('aria-selected')).toBe('true');
+    for (const [bad, reason] of [
+      ['https://logitree.invalid/tree.json', 'only files of'],
+      ['//logitree.invalid/tree.json', 'only files of'],
+      ['javascript:document.title="owned"', 'only files of'],
+      ['data:application/json,{}', 'only files of'],
+      ['http://', 'only files of'],
+      [EVIL, 'the server answers 404'],
+    ] as const) {
+      await page.goto(`${origin}/?file=${encodeURIComponent(bad)}`);
+      await page.getByRole('alert').filter({ hasText: reason }).filter({ hasText: bad }).waitFor();
+      expect(await page.title()).toBe('logitree');
+      expect(await page.locator('img').count()).toBe(0);
+    }
+    await page.goto(origin);
+  });
+
   test.skipIf(!seed)('the published samples open (needs LOGITREE_SEED_DIR)', async () => {
     for (const [name, nodes] of [
       ['india_capital_tree.json', 174],

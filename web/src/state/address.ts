@@ -61,6 +61,9 @@ function readSampler(q: URLSearchParams): Sampler {
   return out;
 }
 
+/** The address of a run in a view. */
+export const hashOf = (run: string, view: View): string => `#${new URLSearchParams({ run, view })}`;
+
 /** Goes to a place in a run as soon as the run has it. */
 export function goTo(address: Address): void {
   const furthest = Math.max(address.path ?? 0, address.node ?? 0);

@@ -1,8 +1,56 @@
-// Files that were dropped or chosen.
+// Files that were dropped or chosen, or that the address names.
 
+import { signal } from '@preact/signals';
 import { checkSize, importText } from '../lib/import';
 import { FormatError } from '../lib/run';
-import type { Document } from './store';
+import { type Document, open } from './store';
+import { say } from './toasts';
+
+/** What is being read, and how much of it has been, from 0 to 1. */
+export const reading = signal<{ name: string; part: number } | null>(null);
+
+/** Opens files one after the other: a bad one is told and does not disturb the rest. */
+export async function openFiles(files: Iterable<File>): Promise<void> {
+  for (const file of files) {
+    try {
+      const progress = (part: number) => {
+        reading.value = { name: file.name, part };
+      };
+      open(await readFile(file, progress));
+    } catch (e) {
+      say(`${file.name}: ${(e as Error).message}`, 'bad');
+    }
+  }
+  reading.value = null;
+}
+
+/** Opens what `?file=` names, if it is a file of the server that the page comes from. */
+export async function openNamed(search: string): Promise<void> {
+  for (const name of new URLSearchParams(search).getAll('file')) {
+    try {
+      const blob = await fetchOwn(name);
+      await openFiles([new File([blob], name)]);
+    } catch (e) {
+      say(`${name}: ${(e as Error).message}`, 'bad');
+    }
+  }
+}
+
+async function fetchOwn(name: string): Promise<Blob> {
+  const url = URL.canParse(name, location.href) ? new URL(name, location.href) : null;
+  // A `blob:` address has the origin of who made it.
+  if (url?.origin !== location.origin || url.protocol !== location.protocol)
+    throw new Error(`only files of ${location.origin} are opened by their address; download it and drop it here`);
+  let response: Response;
+  try {
+    // Nor may it be forwarded to another server.
+    response = await fetch(url, { mode: 'same-origin' });
+  } catch {
+    throw new Error('the file cannot be fetched');
+  }
+  if (!response.ok) throw new Error(`the server answers ${response.status} ${response.statusText}`.trim());
+  return response.blob();
+}
 
 /** Reads a file; `progress` hears how much of it, from 0 to 1. Throws a FormatError if it is none that we know. */
 export async function readFile(file: File, progress: (fraction: number) => void): Promise<Document> {

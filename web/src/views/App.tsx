@@ -5,23 +5,11 @@ import { useEffect } from 'preact/hooks';
 import { count, percent } from '../lib/numbers';
 import type { Run } from '../lib/run';
 import { inWords, PLAIN } from '../lib/sampler';
-import { readFile } from '../state/files';
+import { openFiles, reading } from '../state/files';
 import * as live from '../state/live';
-import {
-  current,
-  leaf,
-  open,
-  path,
-  resampled,
-  revision,
-  runDocument,
-  sample,
-  sampler,
-  VIEWS,
-  view,
-} from '../state/store';
-import { say } from '../state/toasts';
+import { current, leaf, path, resampled, revision, runDocument, sample, sampler, VIEWS, view } from '../state/store';
 import { CurvesView } from './Curves';
+import { Gallery } from './Gallery';
 import { InspectorView } from './Inspector';
 import { NewRun } from './NewRun';
 import { OutlineView } from './Outline';
@@ -36,30 +24,13 @@ import { TreeView } from './Tree';
 const NAMES = { outline: 'Outline', tree: 'Tree', ribbon: 'Ribbon', curves: 'Curves', paths: 'Paths' } as const;
 
 export function App() {
-  const reading = useSignal<{ name: string; part: number } | null>(null);
   const creating = useSignal(false);
-
-  const readAll = async (files: Iterable<File>) => {
-    // One after the other: a bad one is told and does not disturb the rest.
-    for (const file of files) {
-      try {
-        open(
-          await readFile(file, (part) => {
-            reading.value = { name: file.name, part };
-          }),
-        );
-      } catch (e) {
-        say(`${file.name}: ${(e as Error).message}`, 'bad');
-      }
-    }
-    reading.value = null;
-  };
 
   useEffect(() => {
     const over = (e: DragEvent) => e.preventDefault();
     const drop = (e: DragEvent) => {
       e.preventDefault();
-      readAll(e.dataTransfer?.files ?? []);
+      openFiles(e.dataTransfer?.files ?? []);
     };
     addEventListener('dragover', over);
     addEventListener('drop', drop);
@@ -74,7 +45,11 @@ export function App() {
   return (
     <div class="app">
       <header class="bar">
-        <h1>logitree</h1>
+        <h1>
+          <a href="#" title="All runs">
+            logitree
+          </a>
+        </h1>
         {canStart && (
           <button
             type="button"
@@ -93,7 +68,7 @@ export function App() {
             class="hidden-input"
             onChange={(e) => {
               const input = e.currentTarget;
-              readAll([...(input.files ?? [])]).then(() => {
+              openFiles([...(input.files ?? [])]).then(() => {
                 input.value = '';
               });
             }}
@@ -126,6 +101,7 @@ function Welcome({ canStart }: { canStart: boolean }) {
         {canStart ? 'Start a run with “New run”, or drop' : 'Drop'} files anywhere: run files, tree JSON, or logprobs
         JSON Lines.
       </p>
+      <Gallery />
     </section>
   );
 }
