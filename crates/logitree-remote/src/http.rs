@@ -92,12 +92,12 @@ impl Http {
         self.answer(request.call())
     }
 
-    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+    pub(crate) fn post(&self, path: &str, body: String) -> Result<Value, Failure> {
         let mut request = self.agent.post(format!("{}{path}", self.root)).header("Content-Type", "application/json");
         if let Some(key) = &self.key {
             request = request.header("Authorization", format!("Bearer {key}"));
         }
-        self.answer(request.send(body.to_string()))
+        self.answer(request.send(body))
     }
 
     fn answer(&self, sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, Failure> {

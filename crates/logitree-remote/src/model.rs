@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 /// Prompts with a server at once, where it does not say how many it works on.
-const SLOTS: usize = 64;
+const SLOTS: usize = 128;
 /// A text that tokenizers split differently.
 const SAMPLE: &str = "The quick brown fox's naïve 東京 🙂 x = f(1234);\n\tend";
 
@@ -103,7 +103,8 @@ impl RemoteModel {
             None => Words::Asked(Asked::new(http, first.kind, &first.model, first.vocab).map_err(ask)?),
         };
         let list = probes.iter().map(|p| p.list).min().unwrap_or(1);
-        let slots = |p: &Probe| concurrency.or(p.slots).unwrap_or(SLOTS);
+        // Twice what it works on: the next ones wait there when the first are done.
+        let slots = |p: &Probe| concurrency.or(p.slots.map(|n| 2 * n)).unwrap_or(SLOTS);
         let servers = servers.into_iter().zip(&probes).map(|((http, _), p)| (http, slots(p))).collect();
         let end_tokens = words.get().end_tokens();
         Ok(RemoteModel { pool: Pool::new(servers, interrupted, note), probes, words, list, end_tokens })
@@ -160,13 +161,13 @@ impl RemoteModel {
         let ids = match kind {
             Kind::LlamaServer => {
                 let body = json!({ "messages": messages });
-                let answer = self.pool.ask_again(0, &mut || http.post("/apply-template", &body))?;
+                let answer = self.pool.ask_again(0, &mut || http.post("/apply-template", body.to_string()))?;
                 let text = answer["prompt"].as_str().ok_or_else(|| unfit("/apply-template gives no prompt".into()))?;
                 self.words.get().tokenize(text, true).map_err(unfit)?
             }
             Kind::Vllm => {
                 let body = json!({ "model": model, "messages": messages, "add_generation_prompt": true });
-                let answer = self.pool.ask_again(0, &mut || http.post("/tokenize", &body))?;
+                let answer = self.pool.ask_again(0, &mut || http.post("/tokenize", body.to_string()))?;
                 let ids = answer["tokens"].as_array().into_iter().flatten().filter_map(Value::as_u64);
                 ids.map(|id| TokenId(id as u32)).collect()
             }

@@ -1,6 +1,6 @@
 //! What a server is and can do, found out by asking it.
 
-use crate::dialect::{Kind, List, Paths};
+use crate::dialect::{Kind, List, Paths, Step};
 use crate::http::{Failure, Http};
 use crate::vocabulary;
 use logitree_core::TokenId;
@@ -105,12 +105,10 @@ fn longest(http: &Http, probe: &Probe, wanted: usize) -> Result<usize, Failure> 
 
 /// The list after a first token.
 fn step(http: &Http, probe: &Probe, top: usize, temperature: f64) -> Result<List, Failure> {
-    let (ids, texts) = ([vec![TokenId(2)]], ["a".to_owned()]);
-    let paths = if probe.kind.takes_ids() { Paths::Ids(&ids) } else { Paths::Texts(&texts) };
-    let mut request = probe.kind.request(&probe.model, &paths, top, &[]);
-    let place = if probe.kind == Kind::Sglang { &mut request["sampling_params"] } else { &mut request };
-    place["temperature"] = temperature.into();
-    let answer = http.post(probe.kind.endpoint(), &request)?;
+    let ids = [TokenId(2)];
+    let paths = if probe.kind.takes_ids() { Paths::Ids(vec![&ids]) } else { Paths::Texts(vec!["a"]) };
+    let step = Step { model: &probe.model, top, tokens: &[], temperature };
+    let answer = http.post(probe.kind.endpoint(), probe.kind.request(&paths, &step))?;
     let lists = probe.kind.lists(&answer, 1).map_err(Failure::Broken)?;
     lists.into_iter().next().ok_or_else(|| Failure::Broken("an empty answer".into()))
 }

@@ -1,7 +1,7 @@
 //! Paths, and the lists that follow them.
 
 use crate::RemoteError;
-use crate::dialect::{Kind, List, Listed, Paths};
+use crate::dialect::{Kind, List, Listed, Paths, Step};
 use crate::http::{Failure, Http};
 use crate::model::{RemoteModel, Words};
 use logitree_core::{
@@ -87,26 +87,25 @@ impl<'m> RemoteSession<'m> {
         let named: Vec<TokenId> = named.into_iter().collect();
         let chunk = if kind.takes_arrays() { self.chunk(asks.len()) } else { 1 };
         self.model.pool.run(places, chunk, &|http, jobs| {
-            let request = if kind.takes_ids() {
-                let ids: Vec<Vec<TokenId>> = jobs.iter().map(|&j| asks[j].path.clone()).collect();
-                kind.request(model, &Paths::Ids(&ids), top, &named)
+            let paths = if kind.takes_ids() {
+                Paths::Ids(jobs.iter().map(|&j| &asks[j].path[..]).collect())
             } else {
-                let texts: Vec<String> = jobs.iter().map(|&j| asks[j].text.clone().unwrap_or_default()).collect();
-                if texts.iter().any(String::is_empty) {
-                    return Ok(vec![List::default(); jobs.len()]);
-                }
-                kind.request(model, &Paths::Texts(&texts), top, &named)
+                // What is not whole characters cannot be sent as text: nothing is known about its next token.
+                let texts: Option<Vec<&str>> = jobs.iter().map(|&j| asks[j].text.as_deref()).collect();
+                let Some(texts) = texts else { return Ok(vec![List::default(); jobs.len()]) };
+                Paths::Texts(texts)
             };
-            let answer = http.post(kind.endpoint(), &request)?;
+            let step = Step { model, top, tokens: &named, temperature: 1.0 };
+            let answer = http.post(kind.endpoint(), kind.request(&paths, &step))?;
             kind.lists(&answer, jobs.len()).map_err(Failure::Broken)
         })
     }
 
-    /// Prompts per request: two requests at least fill a server's slots, so that it never waits for the network.
+    /// Prompts per request: a server has four at once, so that it never waits for the network.
     fn chunk(&self, jobs: usize) -> usize {
         let servers = &self.model.pool.servers;
         let slots = servers.iter().map(|s| s.slots()).min().unwrap_or(1);
-        jobs.div_ceil(2 * servers.len()).clamp(1, slots.div_ceil(2).min(ARRAY))
+        jobs.div_ceil(4 * servers.len()).clamp(1, slots.div_ceil(4).min(ARRAY))
     }
 
     /// Asks for the texts of tokens that are not known yet.
@@ -225,7 +224,7 @@ impl<'m> RemoteSession<'m> {
         if self.model.probes[0].kind == Kind::Vllm {
             body["prompt_logprobs"] = 0.into();
         }
-        let answer = match http.post("/v1/completions", &body) {
+        let answer = match http.post("/v1/completions", body.to_string()) {
             Err(Failure::Refused { .. }) => return Ok(None),
             other => other?,
         };

@@ -121,7 +121,7 @@ impl Asked {
             }
             _ => json!({ "model": self.model, "prompt": text, "add_special_tokens": front }),
         };
-        let answer = self.http.post("/tokenize", &body)?;
+        let answer = self.http.post("/tokenize", body.to_string())?;
         let tokens = answer["tokens"].as_array().ok_or_else(|| broken("no `tokens`"))?;
         let mut ids = Vec::with_capacity(tokens.len());
         for t in tokens {
@@ -141,7 +141,7 @@ impl Asked {
     }
 
     fn join(&self, ids: &[TokenId]) -> Result<String, Failure> {
-        let answer = self.http.post("/detokenize", &json!({ "model": self.model, "tokens": ids }))?;
+        let answer = self.http.post("/detokenize", json!({ "model": self.model, "tokens": ids }).to_string())?;
         let text = ["prompt", "content", "text"].iter().find_map(|key| answer[*key].as_str());
         text.map(str::to_owned).ok_or_else(|| Failure::Broken("/detokenize: no text".into()))
     }
@@ -160,7 +160,7 @@ impl Asked {
     /// Asks for a token's text.
     pub(crate) fn ask(&self, http: &Http, id: TokenId) -> Result<(), Failure> {
         let body = json!({ "model": self.model, "tokens": [self.anchor.0, id] });
-        let answer = http.post("/detokenize", &body)?;
+        let answer = http.post("/detokenize", body.to_string())?;
         let text = ["prompt", "content", "text"].iter().find_map(|key| answer[*key].as_str());
         let text = text.ok_or_else(|| Failure::Broken("/detokenize: no text".into()))?;
         self.learn(id, text.strip_prefix(&self.anchor.1).unwrap_or(text).as_bytes());
@@ -249,7 +249,7 @@ impl Texts {
 pub(crate) fn echoed(http: &Http, model: &str, text: &str) -> Result<Vec<String>, Failure> {
     let body =
         json!({ "model": model, "prompt": text, "max_tokens": 1, "echo": true, "logprobs": 1, "temperature": 1 });
-    let answer = http.post("/v1/completions", &body)?;
+    let answer = http.post("/v1/completions", body.to_string())?;
     let missing = || Failure::Refused { status: 200, message: "it repeats no tokens".into() };
     let tokens = answer.pointer("/choices/0/logprobs/tokens").and_then(Value::as_array).ok_or_else(missing)?;
     let mut rest = text;

@@ -109,7 +109,7 @@ pub struct RemoteOptions {
     /// Variable of the environment that holds the server's key
     #[arg(long, value_name = "NAME")]
     pub api_key_env: Option<String>,
-    /// Prompts with a server at once [default: what it says, or 64]
+    /// Prompts with a server at once [default: twice what it works on, or 128]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub concurrency: Option<usize>,
     /// Seconds that a request may take before it is repeated

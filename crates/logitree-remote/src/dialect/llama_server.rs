@@ -1,19 +1,15 @@
 //! llama.cpp's `/completion`. `post_sampling_probs: false` gives the softmax of the logits before any sampler.
 
-use super::{List, Listed, id};
-use logitree_core::TokenId;
+use super::{List, Listed, Step, id};
 use serde_json::{Value, json};
 
-pub(super) fn request(paths: &[Vec<TokenId>], top: usize) -> Value {
-    // A single prompt goes as it is: its answer is an object in every version.
-    let prompt = if let [path] = paths { json!(path) } else { json!(paths) };
+pub(super) fn request(step: &Step<'_>) -> Value {
     json!({
-        "prompt": prompt,
         "n_predict": 1,
-        "n_probs": top,
+        "n_probs": step.top,
         "post_sampling_probs": false,
         "cache_prompt": true,
-        "temperature": 0,
+        "temperature": step.temperature,
         "stream": false,
     })
 }

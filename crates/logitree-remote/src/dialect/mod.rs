@@ -59,15 +59,25 @@ impl Kind {
         }
     }
 
-    /// The request for the next-token lists after these paths. `tokens` are those that some path asks for by name.
-    pub(crate) fn request(self, model: &str, paths: &Paths<'_>, top: usize, tokens: &[TokenId]) -> Value {
-        match (self, paths) {
-            (Kind::Vllm, Paths::Ids(ids)) => vllm::request(model, ids, top),
-            (Kind::Sglang, Paths::Ids(ids)) => sglang::request(ids, top, tokens),
-            (Kind::LlamaServer, Paths::Ids(ids)) => llama_server::request(ids, top),
-            (_, Paths::Ids(ids)) => openai::request(model, serde_json::json!(ids), top),
-            (_, Paths::Texts(texts)) => openai::request(model, serde_json::json!(texts), top),
-        }
+    /// The request for the next-token lists after these paths, as JSON.
+    pub(crate) fn request(self, paths: &Paths<'_>, step: &Step<'_>) -> String {
+        // Paths go into the JSON as they are: as values they would take thirty times their size.
+        let (prompts, count) = match paths {
+            Paths::Ids(ids) => (serde_json::to_string(ids), ids.len()),
+            Paths::Texts(texts) => (serde_json::to_string(texts), texts.len()),
+        };
+        // Lists of numbers and texts have no reason to fail.
+        let prompts = prompts.unwrap_or_default();
+        let (key, rest) = match self {
+            Kind::Vllm => ("prompt", vllm::request(step)),
+            Kind::Sglang => ("input_ids", sglang::request(step, count)),
+            Kind::LlamaServer => ("prompt", llama_server::request(step)),
+            Kind::OpenAi => ("prompt", openai::request(step)),
+        };
+        // A single prompt goes as it is, where its answer then is an object in every version.
+        let one = count == 1 && self == Kind::LlamaServer;
+        let prompts = if one { &prompts[1..prompts.len() - 1] } else { &prompts };
+        format!("{{\"{key}\":{prompts},{}", &rest.to_string()[1..])
     }
 
     /// The lists of an answer, one per path. The error says what is missing.
@@ -90,8 +100,20 @@ impl fmt::Display for Kind {
 
 /// Paths from the start of the sequence.
 pub(crate) enum Paths<'a> {
-    Ids(&'a [Vec<TokenId>]),
-    Texts(&'a [String]),
+    Ids(Vec<&'a [TokenId]>),
+    Texts(Vec<&'a str>),
+}
+
+/// What is asked about every path.
+pub(crate) struct Step<'a> {
+    /// The model's name.
+    pub model: &'a str,
+    /// Length of the list.
+    pub top: usize,
+    /// Tokens that some path asks for by name.
+    pub tokens: &'a [TokenId],
+    /// 1, but to see what the server makes of another.
+    pub temperature: f64,
 }
 
 /// A token as a server names it.

@@ -1,15 +1,13 @@
 //! SGLang's `/generate`. Its lists are of the distribution after temperature: 1 here.
 
-use super::{List, Listed, id};
-use logitree_core::TokenId;
+use super::{List, Listed, Step, id};
 use serde_json::{Value, json};
 
-pub(super) fn request(paths: &[Vec<TokenId>], top: usize, tokens: &[TokenId]) -> Value {
+pub(super) fn request(step: &Step<'_>, paths: usize) -> Value {
     let mut request = json!({
-        "input_ids": paths,
         "sampling_params": {
             "max_new_tokens": 1,
-            "temperature": 1,
+            "temperature": step.temperature,
             "top_p": 1,
             "top_k": -1,
             "min_p": 0,
@@ -20,11 +18,11 @@ pub(super) fn request(paths: &[Vec<TokenId>], top: usize, tokens: &[TokenId]) ->
         },
         "return_logprob": true,
         "logprob_start_len": -1,
-        "top_logprobs_num": top,
+        "top_logprobs_num": step.top,
         "return_text_in_logprobs": false,
     });
-    if !tokens.is_empty() {
-        request["token_ids_logprob"] = json!(vec![tokens; paths.len()]);
+    if !step.tokens.is_empty() {
+        request["token_ids_logprob"] = json!(vec![step.tokens; paths]);
     }
     request
 }

@@ -3,19 +3,17 @@
 //! `return_tokens_as_token_ids` makes keys `token_id:N`. The list holds the sampled token beside the k asked for. With
 //! `--logprobs-mode` raw (the default) numbers are the model's own; the parameters below make processed ones the same.
 
-use super::{List, Listed, choices, token_id};
-use logitree_core::TokenId;
+use super::{List, Listed, Step, choices, token_id};
 use serde_json::{Value, json};
 
-pub(super) fn request(model: &str, paths: &[Vec<TokenId>], top: usize) -> Value {
+pub(super) fn request(step: &Step<'_>) -> Value {
     json!({
-        "model": model,
-        "prompt": paths,
+        "model": step.model,
         "max_tokens": 1,
-        "logprobs": top,
+        "logprobs": step.top,
         "return_tokens_as_token_ids": true,
         "ignore_eos": true,
-        "temperature": 1,
+        "temperature": step.temperature,
         "top_p": 1,
         "top_k": -1,
         "min_p": 0,
