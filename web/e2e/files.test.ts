@@ -1,12 +1,24 @@
 // Files that are dropped or opened, good and bad, and the one-file report.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { HEADER } from '../tests/empty-run';
 import { browse, openPage, program, type Server, serve } from './browser';
 
 const seed = process.env.LOGITREE_SEED_DIR;
@@ -156,6 +168,52 @@ describe('files', () => {
       expect(await page.locator('img').count()).toBe(0);
     }
     await page.goto(origin);
+    await page.locator('[aria-current="true"]').waitFor();
+  });
+
+  test('a run file of 200 MB opens while the page stays alive; a tree of that size is refused politely', async () => {
+    const path = write('large.run.jsonl', `${JSON.stringify(HEADER)}\n`);
+    const top = Array.from({ length: 170 }, (_, i) => ({ id: i, text: `token ${i}`.padEnd(26), logprob: -2 - i / 10 }));
+    const rest = `"queue":1,"entropy":1,"varentropy":1,"children":2,"top":${JSON.stringify(top)}}\n`;
+    const file = openSync(path, 'a');
+    for (let n = 0; n < 20_000; n++) {
+      const child = (k: number) =>
+        `{"type":"node","node":${2 * n + k},"parent":${n},"id":${k},"text":" w${k}","logprob":-0.7}\n`;
+      writeSync(file, `{"type":"expand","node":${n},${rest}${child(1)}${child(2)}`);
+    }
+    closeSync(file);
+    const size = statSync(path).size;
+    expect(size).toBeGreaterThan(200e6);
+    expect(size).toBeLessThan(250e6);
+    const watched = page.evaluate(async () => {
+      const seen = new Set<number>();
+      let [most, last] = [0, performance.now()];
+      while (!document.querySelector('.strip-mass')?.textContent?.includes('40,001 nodes')) {
+        const part = document.querySelector<HTMLProgressElement>('.reading progress')?.value;
+        if (part !== undefined) seen.add(part);
+        const now = await new Promise<number>(requestAnimationFrame);
+        [most, last] = [Math.max(most, now - last), now];
+      }
+      return { seen: seen.size, most };
+    });
+    await choose(path);
+    const { seen, most } = await watched;
+    console.log(`200 MB: ${seen} steps of the bar were seen, the longest pause was ${most.toFixed(0)} ms`);
+    expect(seen).toBeGreaterThan(10);
+    expect(most).toBeLessThan(3000);
+    expect(await page.locator('.reading').count()).toBe(0);
+    rmSync(path);
+
+    const other = write('large_tree.json', tree(2, 'x').slice(0, 100));
+    truncateSync(other, 200e6);
+    await choose(other);
+    const refused = page.getByRole('alert').filter({ hasText: 'large_tree.json' });
+    await refused.filter({ hasText: 'has 200 MB; the limit is 100 MB for trees and records' }).waitFor();
+    truncateSync(other, 501e6);
+    await choose(other);
+    await refused.filter({ hasText: 'has 501 MB; the limit is 500 MB' }).waitFor();
+    rmSync(other);
+    await page.getByRole('button', { name: 'Close large.run.jsonl' }).click();
   });
 
   test.skipIf(!seed)('the published samples open (needs LOGITREE_SEED_DIR)', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { importText, MAX_SIZE } from '../src/lib/import';
+import { Importer, importText, MAX_SIZE, MAX_WHOLE } from '../src/lib/import';
 import { RunLines } from '../src/lib/lines';
 import { FormatError, ROOT, type Run, State } from '../src/lib/run';
 import { readFile } from '../src/state/files';
@@ -287,6 +287,23 @@ describe('hostile files', () => {
     }
     for (const text of ['', ' \n\t\n', '\ufeff']) expect(refusal(text)).toBe('the file is empty');
     expect(refusal('x'.repeat(MAX_SIZE + 1))).toBe('the file has 501 MB; the limit is 500 MB');
+    expect(refusal(`{"metadata":${' '.repeat(MAX_WHOLE)}`)).toBe(
+      'the file has 101 MB; the limit is 100 MB for trees and records, 500 MB for run files',
+    );
+  });
+
+  test('the same document, however the text is cut', () => {
+    const texts = [RUN, `\ufeff \n${RUN}`, JSON.stringify(treeFile([])), '{"prompt":"p","data":[]}\nbad\n'];
+    for (const text of texts) {
+      const whole = importText('x', text);
+      for (const step of [1, 7, 100]) {
+        const importer = new Importer('x', text.length);
+        for (let at = 0; at < text.length; at += step) importer.feed(text.slice(at, at + step));
+        const document = importer.finish();
+        if (document.kind === 'run' && whole.kind === 'run') expect(document.run.size).toBe(whole.run.size);
+        else expect(document).toEqual(whole);
+      }
+    }
   });
 
   test('text stays text', () => {

@@ -1,10 +1,15 @@
 // Files that were dropped or chosen, or that the address names.
 
 import { signal } from '@preact/signals';
-import { checkSize, importText } from '../lib/import';
+import { Importer } from '../lib/import';
 import { FormatError } from '../lib/run';
 import { type Document, open } from './store';
 import { say } from './toasts';
+
+/** The page stands still for no longer than this, in milliseconds, while a file is read. */
+const BUSY = 30;
+/** What takes less is not announced, in milliseconds. */
+const SHORT = 300;
 
 /** What is being read, and how much of it has been, from 0 to 1. */
 export const reading = signal<{ name: string; part: number } | null>(null);
@@ -13,8 +18,9 @@ export const reading = signal<{ name: string; part: number } | null>(null);
 export async function openFiles(files: Iterable<File>): Promise<void> {
   for (const file of files) {
     try {
+      const start = performance.now();
       const progress = (part: number) => {
-        reading.value = { name: file.name, part };
+        if (performance.now() - start > SHORT) reading.value = { name: file.name, part };
       };
       open(await readFile(file, progress));
     } catch (e) {
@@ -54,30 +60,37 @@ async function fetchOwn(name: string): Promise<Blob> {
 
 /** Reads a file; `progress` hears how much of it, from 0 to 1. Throws a FormatError if it is none that we know. */
 export async function readFile(file: File, progress: (fraction: number) => void): Promise<Document> {
-  checkSize(file.size);
+  const importer = new Importer(file.name, file.size);
   progress(0);
   const decoder = new TextDecoder('utf-8', { fatal: true });
-  const parts: string[] = [];
   let read = 0;
+  let drawn = performance.now();
   const reader = file.stream().getReader();
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
-      parts.push(decode(decoder, value));
+      importer.feed(decode(decoder, value));
       read += value.byteLength;
       progress(Math.min(1, read / file.size));
+      if (performance.now() - drawn > BUSY) {
+        await pause();
+        drawn = performance.now();
+      }
     }
-    parts.push(decode(decoder));
+    importer.feed(decode(decoder));
   } catch (e) {
     await reader.cancel().catch(() => {});
     throw e instanceof FormatError ? e : new FormatError(`the file cannot be read: ${(e as Error).message}`);
   }
   progress(1);
   // Let the full bar be drawn before the parser keeps the page busy.
-  await new Promise((done) => setTimeout(done));
-  return importText(file.name, parts.join(''));
+  await pause();
+  return importer.finish();
 }
+
+/** Lets the page draw and answer. */
+const pause = () => new Promise((done) => setTimeout(done));
 
 function decode(decoder: TextDecoder, bytes?: Uint8Array): string {
   try {

@@ -77,7 +77,10 @@ export function App() {
         <RunStatus />
       </header>
       {reading.value && (
-        <progress class="reading" max={1} value={reading.value.part} aria-label={`Reading ${reading.value.name}`} />
+        <label class="reading">
+          Reading {reading.value.name}: {Math.floor(reading.value.part * 100)} %
+          <progress max={1} value={reading.value.part} />
+        </label>
       )}
       <nav class="side" aria-label="Runs and files">
         <Runs />
