@@ -62,6 +62,26 @@ describe('files', () => {
     expect(await page.locator('img').count()).toBe(0);
   });
 
+  test('responses are compared in a table that sorts and leads to them', async () => {
+    const lines = Array.from({ length: 40 }, (_, i) => {
+      const data = Array.from({ length: (i % 7) + 1 }, () => ({ token: ' a', logprob: -i / 10, prob: 50 }));
+      return JSON.stringify({ prompt: `prompt ${i + 1}`, response: 'a', data });
+    });
+    await choose(write('forty.jsonl', lines.join('\n')));
+    const table = page.getByRole('table', { name: 'Comparison of the responses' });
+    await table.waitFor();
+    const first = () => table.getByRole('row').nth(1).innerText();
+    expect(await first()).toContain('prompt 1');
+    await table.getByRole('button', { name: 'Perplexity' }).click();
+    expect(await first()).toMatch(/Line 40[\s\S]*49\.40[\s\S]*prompt 40/);
+    await table.getByRole('button', { name: 'Line 40' }).click();
+    await page.getByText('Page 2 of 2').waitFor();
+    const focused = () => page.evaluate(() => document.activeElement?.querySelector('h3')?.textContent);
+    for (let i = 0; i < 100 && (await focused()) !== 'Line 40'; i++) await page.waitForTimeout(50);
+    expect(await focused()).toBe('Line 40');
+    await page.getByRole('button', { name: 'Close forty.jsonl' }).click();
+  });
+
   test('bad files are told one by one and do not disturb the rest', async () => {
     await choose(
       write('empty.json', ''),

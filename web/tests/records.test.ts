@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { candidates, meanEntropy, pages, shown } from '../src/views/records/numbers';
+import { candidates, compare, meanEntropy, ordered, pages, shown } from '../src/views/records/numbers';
 
 describe('what is shown of records', () => {
   const step = (token: string, logprob: number, other: [string, number][] = []) => ({
@@ -17,6 +17,20 @@ describe('what is shown of records', () => {
     expect(pages([])).toEqual([]);
     expect(pages(Array.from({ length: 45 }, () => cardOf(2)))).toEqual([0, 20, 40]);
     expect(pages([cardOf(20_000), cardOf(1), cardOf(1499), cardOf(1)])).toEqual([0, 1, 3]);
+  });
+
+  test('responses with tokens are compared, in any order, equal ones by line', () => {
+    const bad = { line: 2, error: 'not JSON', start: '' };
+    const cards = [3, 1, 0, 3].map((n, i) => ({ ...cardOf(n), line: 2 * i + 1 }));
+    const rows = compare([cards[0]!, bad, ...cards.slice(1)]);
+    expect(rows.map((r) => [r.line, r.tokens])).toEqual([
+      [1, 3],
+      [3, 1],
+      [7, 3],
+    ]);
+    expect(rows[0]).toMatchObject({ bits: expect.closeTo(3 / Math.LN2), perplexity: expect.closeTo(Math.E) });
+    expect(ordered(rows, 'tokens', false).map((r) => r.line)).toEqual([1, 7, 3]);
+    expect(ordered(rows, 'bits', true).map((r) => r.line)).toEqual([3, 1, 7]);
   });
 
   test('the chosen token is in the list once, and what is left is the others', () => {

@@ -5,6 +5,7 @@ import { colourAt } from '../lib/colours';
 import { bits, count, fixed } from '../lib/numbers';
 import { type Card, type LogprobsRecord, totals } from '../lib/records';
 import type { RecordsDocument } from '../state/store';
+import { Comparison } from './records/Comparison';
 import { meanEntropy, pages } from './records/numbers';
 import { Tip } from './records/Tip';
 import { type Pointed, Tokens } from './records/Tokens';
@@ -31,6 +32,16 @@ function Pages({ document }: { document: RecordsDocument }) {
     setPointed(null);
     setPage(to);
     top.current?.scrollTo({ top: 0 });
+  };
+  const goTo = (line: number) => {
+    const card = cards.findIndex((c) => c.line === line);
+    turn(starts.findLastIndex((s) => s <= card));
+    // When the page is there.
+    setTimeout(() => {
+      const article = top.current?.querySelector<HTMLElement>(`[data-line="${line}"]`);
+      article?.focus({ preventScroll: true });
+      article?.scrollIntoView();
+    });
   };
   // Focus scrolls to its token: what is said of it moves along. What the mouse has left behind goes away.
   const scrolled = () => setPointed((p) => (p && p.element === globalThis.document.activeElement ? { ...p } : null));
@@ -65,6 +76,7 @@ function Pages({ document }: { document: RecordsDocument }) {
           </nav>
         )}
       </header>
+      <Comparison cards={cards} onGo={goTo} />
       {cards.slice(from, to).map((card) => (
         <CardView key={card.line} card={card} tip={tip} onPoint={setPointed} />
       ))}
@@ -105,7 +117,7 @@ type RecordProps = Omit<CardProps, 'card'> & { record: LogprobsRecord; line: num
 function RecordCard({ record, line, tip, onPoint }: RecordProps) {
   const sums = useMemo(() => ({ ...totals(record), entropy: meanEntropy(record) }), [record]);
   return (
-    <article class="record">
+    <article class="record" data-line={line} tabIndex={-1}>
       <h3>Line {line}</h3>
       <p class="record-prompt">{record.prompt}</p>
       {record.data.length > 0 ? (

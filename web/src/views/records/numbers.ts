@@ -1,6 +1,6 @@
 // Numbers of logprobs records, and which of them a page shows.
 
-import type { Card, LogprobsRecord, RecordStep } from '../../lib/records';
+import { type Card, type LogprobsRecord, type RecordStep, totals } from '../../lib/records';
 
 /** Tokens of one record that are in the page at once. */
 export const PART = 1500;
@@ -60,6 +60,31 @@ export function meanEntropy(record: LogprobsRecord): number {
   }
   return sum / record.data.length;
 }
+
+/** What responses are compared by. */
+export interface Compared {
+  line: number;
+  prompt: string;
+  tokens: number;
+  bits: number;
+  perplexity: number;
+  entropy: number;
+}
+export type Measure = Exclude<keyof Compared, 'prompt'>;
+
+/** The numbers of all responses that have tokens. */
+export function compare(cards: Card[]): Compared[] {
+  const out: Compared[] = [];
+  for (const card of cards) {
+    if (!('record' in card) || card.record.data.length === 0) continue;
+    const { record, line } = card;
+    out.push({ line, prompt: record.prompt, ...totals(record), entropy: meanEntropy(record) });
+  }
+  return out;
+}
+
+export const ordered = (rows: Compared[], by: Measure, rising: boolean): Compared[] =>
+  [...rows].sort((a, b) => (rising ? a[by] - b[by] : b[by] - a[by]) || a.line - b.line);
 
 /** A response's token as it is shown: line breaks and tabs are visible and still do what they do. */
 export const shown = (token: string): string => token.replace(/\r/g, '␍').replace(/\n/g, '⏎\n').replace(/\t/g, '⇥\t');
