@@ -2,7 +2,7 @@
 
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { browse, openPage, type Server, serve } from './browser';
+import { browse, openPage, type Server, serious, serve } from './browser';
 
 let browser: Browser;
 let server: Server;
@@ -55,6 +55,7 @@ describe('a conversation', () => {
     expect(four).toMatch(/^<\|im_start\|>system⏎Be·brief\./);
     const without = await after(() => page.getByRole('button', { name: 'Remove turn 1' }).click());
     expect(without).toBe(three);
+    expect(await serious(page)).toEqual([]);
   });
 
   test('starts a run, whose text shows who said what', async () => {

@@ -19,7 +19,7 @@ import { pathToFileURL } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { HEADER } from '../tests/empty-run';
-import { browse, openPage, program, type Server, serve } from './browser';
+import { browse, openPage, program, serious, type Server, serve } from './browser';
 
 const seed = process.env.LOGITREE_SEED_DIR;
 const folder = mkdtempSync(join(tmpdir(), 'logitree-files-'));
@@ -79,6 +79,7 @@ describe('files', () => {
     const focused = () => page.evaluate(() => document.activeElement?.querySelector('h3')?.textContent);
     for (let i = 0; i < 100 && (await focused()) !== 'Line 40'; i++) await page.waitForTimeout(50);
     expect(await focused()).toBe('Line 40');
+    expect(await serious(page)).toEqual([]);
     await page.getByRole('button', { name: 'Close forty.jsonl' }).click();
   });
 
@@ -152,6 +153,7 @@ describe('files', () => {
     await page.getByRole('link', { name: 'logitree' }).click();
     const card = (name: string) => page.locator('.gallery li').filter({ hasText: name });
     await card('six levels').waitFor();
+    expect(await serious(page)).toEqual([]);
     expect(await card('six levels').innerText()).toMatch(/6 nodes · \d+ completions?/);
     expect(await card('six levels').getByRole('link').allInnerTexts()).toEqual(['Tree', 'Text']);
     await card('six levels').getByRole('link', { name: 'Tree' }).click();
