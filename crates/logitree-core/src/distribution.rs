@@ -34,6 +34,22 @@ pub enum Exactness {
     Retokenized,
 }
 
+impl Exactness {
+    /// Its name in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Exactness::Exact => "exact",
+            Exactness::LowerBound => "lower_bound",
+            Exactness::Retokenized => "retokenized",
+        }
+    }
+
+    /// What to write before a number that is a lower bound.
+    pub fn sign(self) -> &'static str {
+        if self == Exactness::Exact { "" } else { "≥" }
+    }
+}
+
 /// Statistics of the full next-token distribution at one position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Distribution {

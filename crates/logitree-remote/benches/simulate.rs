@@ -4,6 +4,9 @@
 //! prefix cache has not, and answers all. A step of `n` prompts with `u` uncached tokens takes `15 ms + 0.05 ms · n +
 //! u / 12 ms`, which is about a model of 70B parameters on eight GPUs (docs/scaling.md). The cache holds whole blocks of 16
 //! tokens. Client, requests and answers are the real ones.
+//!
+//! Client and servers share this machine. `SLOW=8` gives every step eight times its time and shows eight times the nodes/s:
+//! what is left is the client's scheduling, not this machine's haste in playing servers.
 
 use logitree_core::{LanguageModel, NodeHandle, Query, TokenId};
 use logitree_remote::{Kind, Options, RemoteModel};
@@ -45,6 +48,11 @@ struct Work {
     filled: f64,
 }
 
+/// By how much servers are slowed.
+fn slow() -> f64 {
+    std::env::var("SLOW").ok().and_then(|s| s.parse().ok()).unwrap_or(1.0)
+}
+
 fn schedule(slots: usize, waiting: &Receiver<Waiting>, work: &Mutex<Work>) {
     let mut cache: HashSet<u64> = HashSet::new();
     while let Ok(first) = waiting.recv() {
@@ -65,7 +73,7 @@ fn schedule(slots: usize, waiting: &Receiver<Waiting>, work: &Mutex<Work>) {
             computed += (w.path.len() - known) as u64;
             cached += known as u64;
         }
-        let seconds = 0.015 + 5e-5 * batch.len() as f64 + computed as f64 / 12_000.0;
+        let seconds = slow() * (0.015 + 5e-5 * batch.len() as f64 + computed as f64 / 12_000.0);
         std::thread::sleep(Duration::from_secs_f64(seconds));
         {
             let mut w = work.lock().unwrap();
@@ -193,7 +201,7 @@ fn measure(servers: usize, slots: usize, concurrency: usize, width: usize) {
     println!(
         "| {} | {slots} | {concurrency} | {width} | {:.0} | {:.0} % | {:.0} % | {:.1} |",
         servers.len(),
-        (LEVELS * width) as f64 / seconds,
+        slow() * (LEVELS * width) as f64 / seconds,
         share(done[0]),
         share(done[1]),
         done[2] / done[3],

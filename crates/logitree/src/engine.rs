@@ -4,7 +4,7 @@ use crate::cli::{ModelOptions, RemoteOptions};
 use crate::{models, terminal};
 use anyhow::{Context, Result, bail};
 use logitree_core::run::{self, Message};
-use logitree_core::{LanguageModel, TokenId};
+use logitree_core::{Exactness, LanguageModel, TokenId};
 use logitree_engine::chat::ChatTemplate;
 use logitree_engine::tokenizer::Tokenizer;
 use logitree_engine::weights::Weights;
@@ -70,6 +70,14 @@ impl Engine {
         match self {
             Engine::Local(model) => Ok(model),
             Engine::Remote(_) => bail!("this needs a model in this process: leave out --engine"),
+        }
+    }
+
+    /// What is known of its distributions.
+    pub fn exactness(&self) -> Exactness {
+        match self {
+            Engine::Local(_) => Exactness::Exact,
+            Engine::Remote(_) => Exactness::LowerBound,
         }
     }
 

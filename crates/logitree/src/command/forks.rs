@@ -167,6 +167,7 @@ fn report(
     let head = format!("{:>4}  {:>7} {:>8}  {:<32}  answer", "#", "gap", "entropy", "token → runner-up");
     let _ = writeln!(out, "{}", style.paint("1", &head));
     let room = style.width.saturating_sub(8).max(20);
+    let sign = loaded.model.exactness().sign();
     for r in &rows {
         let swap = format!(
             "{} {} → {} {}",
@@ -182,7 +183,8 @@ fn report(
             (None, true) => "is lost".into(),
             (Some(_), true) => "changes".into(),
         };
-        let row = format!("{:>4}  {:>7.4} {:>8.3}  {swap:<32}  {verdict}", r.fork.position + 1, r.at.gap, r.at.entropy);
+        let entropy = format!("{sign}{:.3}", r.at.entropy);
+        let row = format!("{:>4}  {:>7.4} {entropy:>8}  {swap:<32}  {verdict}", r.fork.position + 1, r.at.gap);
         let _ = writeln!(out, "{}", if r.flips { style.paint("33", &row) } else { row });
         let _ = writeln!(out, "      {}", style.paint("2", &shorten(&visible(&r.text), room)));
     }

@@ -130,8 +130,8 @@ pub fn generate(
         let Some(token) = choose(&next, &sampler, &mut rng) else { break "no_token" };
         made.push(token.id);
         bar.message(|| format!("{} tokens  {}", made.len(), tail(&text_of(loaded, made.iter().copied()))));
-        let Distribution { entropy, top: listed, .. } = next;
-        steps.push(Scored { token, entropy, top: listed, forced: false, watched });
+        let Distribution { entropy, exactness, top: listed, .. } = next;
+        steps.push(Scored { token, entropy, exactness, top: listed, forced: false, watched });
         if model.end_tokens().contains(&token.id) {
             break "end_token";
         }

@@ -91,7 +91,8 @@ pub fn run(args: ScoreArgs) -> Result<()> {
             let mut out = table(&loaded, &steps, args.top, &watch);
             out.push('\n');
             out.push_str(&totals_line("total", totals));
-            out.push_str(&format!("mean entropy {entropy:.4} nats; {}, {}\n", loaded.name, loaded.front()));
+            let sign = steps.iter().map(|s| s.exactness.sign()).max().unwrap_or_default();
+            out.push_str(&format!("mean entropy {sign}{entropy:.4} nats; {}, {}\n", loaded.name, loaded.front()));
             if bos.is_none() {
                 let first = crate::export::text::visible(&loaded.text(tokens[0]));
                 out.push_str(&format!("not scored: the first token {first:?}, which has nothing before it (no BOS)\n"));

@@ -7,7 +7,7 @@ use crate::terminal;
 use logitree_core::metrics::{Totals, totals};
 use logitree_core::run::Watch;
 use logitree_core::watch::Watched;
-use logitree_core::{Distribution, TokenId, TokenStats};
+use logitree_core::{Distribution, Exactness, TokenId, TokenStats};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
@@ -15,6 +15,7 @@ use std::fmt::Write;
 pub struct Scored {
     pub token: TokenStats,
     pub entropy: f64,
+    pub exactness: Exactness,
     pub top: Vec<TokenStats>,
     /// Given rather than generated.
     pub forced: bool,
@@ -25,7 +26,13 @@ pub struct Scored {
 impl Scored {
     /// From a distribution whose first asked-for token is the one that is there.
     pub fn new((d, watched): (Distribution, Vec<Watched>), forced: bool) -> Option<Scored> {
-        Some(Scored { token: *d.tokens.first()?, entropy: d.entropy, top: d.top, forced, watched })
+        let Distribution { entropy, exactness, top, tokens, .. } = d;
+        Some(Scored { token: *tokens.first()?, entropy, exactness, top, forced, watched })
+    }
+
+    /// What stands before its rank: behind the list, an engine may know only that it is no better.
+    fn rank_sign(&self) -> &'static str {
+        if self.top.iter().any(|t| t.id == self.token.id) { "" } else { self.exactness.sign() }
     }
 }
 
@@ -40,7 +47,7 @@ pub fn text_of(loaded: &Loaded, ids: impl IntoIterator<Item = TokenId>) -> Strin
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A token as JSON: `{id, text, bytes?, logprob, rank, entropy, top: [{id, text, logprob}], watch?: [{text, logprob, rank?}]}`.
+/// A token as JSON: `{id, text, bytes?, logprob, rank, entropy, exactness?, top: [{id, text, logprob}], watch?: [{text, logprob, rank?}]}`.
 pub fn step_json(loaded: &Loaded, s: &Scored, top: usize, watch: &[Watch]) -> Value {
     let mut map = Map::new();
     let token = loaded.token(s.token.id);
@@ -52,6 +59,9 @@ pub fn step_json(loaded: &Loaded, s: &Scored, top: usize, watch: &[Watch]) -> Va
     map.insert("logprob".into(), json!(s.token.logprob));
     map.insert("rank".into(), json!(s.token.rank));
     map.insert("entropy".into(), json!(s.entropy));
+    if s.exactness != Exactness::Exact {
+        map.insert("exactness".into(), json!(s.exactness.name()));
+    }
     if s.forced {
         map.insert("forced".into(), json!(true));
     }
@@ -120,13 +130,13 @@ pub fn table(loaded: &Loaded, steps: &[Scored], top: usize, watch: &[Watch]) -> 
         let mark = if s.forced { ">" } else { " " };
         let _ = writeln!(
             out,
-            "{:>4}{mark} {}{padding}  {:>9}  {:>9.4}  {:>6}  {:>7.3}  {}",
+            "{:>4}{mark} {}{padding}  {:>9}  {:>9.4}  {:>6}  {:>7}  {}",
             i + 1,
             style.paint(terminal::colour_of(prob), &text),
             percent(prob),
             s.token.logprob,
-            s.token.rank,
-            s.entropy,
+            format!("{}{}", s.rank_sign(), s.token.rank),
+            format!("{}{:.3}", s.exactness.sign(), s.entropy),
             style.paint("2", others.trim_end()),
         );
         if !watch.is_empty() {

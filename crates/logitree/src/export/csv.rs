@@ -5,7 +5,7 @@ use logitree_core::run::Run;
 use std::io::Write;
 
 /// Column names, in order.
-pub const COLUMNS: [&str; 17] = [
+pub const COLUMNS: [&str; 18] = [
     "node",
     "parent",
     "depth",
@@ -18,6 +18,7 @@ pub const COLUMNS: [&str; 17] = [
     "path_prob",
     "entropy",
     "varentropy",
+    "exactness",
     "threshold",
     "queue",
     "state",
@@ -52,6 +53,7 @@ fn fields(r: Row) -> Vec<String> {
         r.path_logprob.exp().to_string(),
         optional(r.entropy),
         optional(r.varentropy),
+        optional(r.exactness),
         optional(r.threshold),
         optional(r.queue),
         r.state.to_string(),

@@ -66,6 +66,8 @@ pub struct Row {
     pub path_logprob: f64,
     pub entropy: Option<f64>,
     pub varentropy: Option<f64>,
+    /// Whether entropy is exact, where the node was expanded.
+    pub exactness: Option<&'static str>,
     pub threshold: Option<f64>,
     pub queue: Option<u32>,
     pub state: &'static str,
@@ -94,6 +96,7 @@ pub fn rows(run: &Run) -> impl Iterator<Item = Row> {
             path_logprob: tree.path_logprob(n),
             entropy: e.map(|e| e.entropy),
             varentropy: e.map(|e| e.varentropy),
+            exactness: e.map(|e| e.exactness.name()),
             threshold: e.and_then(|e| e.threshold),
             queue: e.map(|e| e.queue),
             state: tree.stop(n).map_or("expanded", |s| s.name()),

@@ -25,6 +25,7 @@ const SCHEMA: &str = "message nodes {
     required double path_prob;
     optional double entropy;
     optional double varentropy;
+    optional binary exactness (string);
     optional double threshold;
     optional int32 queue (integer(32, false));
     required binary state (string);
@@ -56,6 +57,7 @@ pub fn write(run: &Run, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     required::<DoubleType, _, _>(&mut group, &rows, |r| r.path_logprob.exp())?;
     optional::<DoubleType, _, _>(&mut group, &rows, |r| r.entropy)?;
     optional::<DoubleType, _, _>(&mut group, &rows, |r| r.varentropy)?;
+    optional::<ByteArrayType, _, _>(&mut group, &rows, |r| r.exactness.map(text))?;
     optional::<DoubleType, _, _>(&mut group, &rows, |r| r.threshold)?;
     optional::<Int32Type, _, _>(&mut group, &rows, |r| r.queue.map(|q| q as i32))?;
     required::<ByteArrayType, _, _>(&mut group, &rows, |r| text(r.state))?;

@@ -104,10 +104,12 @@ pub struct DistributionPage {
     pub tokens: Vec<RankedToken>,
     /// Tokens that match.
     pub total: usize,
-    /// In nats, over the whole vocabulary.
+    /// In nats.
     pub entropy: f64,
     /// In nats².
     pub varentropy: f64,
+    /// `exact`: over the whole vocabulary. `lower_bound`: all that a remote engine lists; entropy is a lower bound.
+    pub exactness: &'static str,
 }
 
 /// The whole distribution after a node, page by page
@@ -143,6 +145,7 @@ pub async fn distribution(
             total: all.len(),
             entropy: ranked.entropy,
             varentropy: ranked.varentropy,
+            exactness: ranked.exactness.name(),
         }))
     })
     .await

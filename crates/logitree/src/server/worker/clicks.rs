@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use logitree_core::explore::{BeamParameters, Change, Continuation, Keep, Strategy};
 use logitree_core::run::{Header, change_events};
 use logitree_core::watch::{self, Watched};
-use logitree_core::{Distribution, NodeHandle, NodeId, Query, Session, Stop, TokenId, TokenStats, Tree};
+use logitree_core::{Distribution, Exactness, NodeHandle, NodeId, Query, Session, Stop, TokenId, TokenStats, Tree};
 use serde_json::json;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -45,6 +45,7 @@ pub struct Ranked {
     pub tokens: Vec<(TokenId, f64)>,
     pub entropy: f64,
     pub varentropy: f64,
+    pub exactness: Exactness,
 }
 
 /// What clicks need of the model.
@@ -162,13 +163,16 @@ impl<'m> Clicks<'m> {
         run: &Opened<'_>,
         node: NodeId,
         tokens: &[TokenId],
-        logits: bool,
+        whole: bool,
     ) -> Result<(Distribution, Vec<Watched>)> {
+        let logits = whole && self.loaded.model.exactness() == Exactness::Exact;
         let (base, last) = self.base(run.header)?;
         let tail: Vec<TokenId> = std::iter::once(last).chain(run.tree.path(node)).collect();
         let at = *self.session.push_all(base, &tail)?.last().context("the last token of the prompt at least")?;
         self.pushed += tail.len();
-        let query = Query { node: at, top: TOP, tokens, logits };
+        // A server lists no more than it is asked for, and no more than it can.
+        let top = if whole && !logits { self.loaded.model.vocab_size() } else { TOP };
+        let query = Query { node: at, top, tokens, logits };
         let found = watch::evaluate(&mut *self.session, &[query], &setup::watched_ids(&run.header.watch));
         self.session.release(at);
         found?.pop().context("one query, one answer")
@@ -211,13 +215,18 @@ impl<'m> Clicks<'m> {
         }
         check(run.tree, node)?;
         let (d, _) = self.ask(run, node, &[], true)?;
-        let logits = d.logits.context("logits were asked for")?;
-        let mut order: Vec<u32> = (0..logits.len() as u32).collect();
-        order.sort_unstable_by(|&a, &b| logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b)));
-        let logprob = |i: u32| (f64::from(logits[i as usize]) - d.logsumexp).min(0.0);
-        let tokens = order.into_iter().map(|i| (TokenId(i), logprob(i))).collect();
-        let (entropy, varentropy) = (d.entropy, d.varentropy);
-        let ranked = Arc::new(Ranked { run: run.id.into(), node, tokens, entropy, varentropy });
+        let tokens = match d.logits {
+            Some(logits) => {
+                let mut order: Vec<u32> = (0..logits.len() as u32).collect();
+                order.sort_unstable_by(|&a, &b| logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b)));
+                let logprob = |i: u32| (f64::from(logits[i as usize]) - d.logsumexp).min(0.0);
+                order.into_iter().map(|i| (TokenId(i), logprob(i))).collect()
+            }
+            // All that servers list.
+            None => d.top.iter().map(|t| (t.id, t.logprob)).collect(),
+        };
+        let Distribution { entropy, varentropy, exactness, .. } = d;
+        let ranked = Arc::new(Ranked { run: run.id.into(), node, tokens, entropy, varentropy, exactness });
         self.ranked.truncate(RANKED - 1);
         self.ranked.insert(0, ranked.clone());
         Ok(ranked)
