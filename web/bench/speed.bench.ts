@@ -1,13 +1,14 @@
-// How fast the tree opens and moves, beside a page with one SVG element per node: npm run bench.
+// How fast the tree opens, moves and grows, and what memory it takes, beside a page with one SVG element per node: npm run bench.
 // LOGITREE_SEED_DIR/trees/sort_algorithm_tree.json is the sample of 8,979 nodes.
 
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import type { Page } from 'playwright-core';
-import { test } from 'vitest';
+import type { Browser, Page } from 'playwright-core';
+import { expect, test } from 'vitest';
 import { createServer } from 'vite';
 import { browse, serve } from '../e2e/browser';
+import { standIn } from './standin';
 
 /** A bushy tree as the notebook writes it. */
 function synthetic(nodes: number): [nodes: string, text: string] {
@@ -64,6 +65,28 @@ async function drawn(page: Page, nodes: string): Promise<void> {
   await page.evaluate(() => new Promise((next) => setTimeout(() => requestAnimationFrame(next), 100)));
 }
 
+/** Megabytes of the page's JavaScript heap, and of memory that the largest renderer has for itself (on Linux). */
+async function memory(browser: Browser, page: Page): Promise<{ heap: number; renderer: number }> {
+  const session = await page.context().newCDPSession(page);
+  await session.send('HeapProfiler.collectGarbage');
+  await session.send('Performance.enable');
+  const { metrics } = await session.send('Performance.getMetrics');
+  const heap = metrics.find((m) => m.name === 'JSHeapUsedSize')?.value ?? Number.NaN;
+  const { processInfo } = await (await browser.newBrowserCDPSession()).send('SystemInfo.getProcessInfo');
+  const own = processInfo.filter((p) => p.type === 'renderer').map((p) => privateMemory(p.id));
+  return { heap: heap / 1e6, renderer: Math.max(...own) / 1e6 };
+}
+
+/** Bytes of a process that it shares with no other; NaN where there is no /proc. */
+function privateMemory(pid: number): number {
+  try {
+    const lines = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').matchAll(/^Private_\w+:\s+(\d+) kB/gm);
+    return [...lines].reduce((sum, [, kb]) => sum + 1024 * Number(kb), 0);
+  } catch {
+    return Number.NaN;
+  }
+}
+
 test('opening and moving', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'logitree-bench-'));
   const files: [string, string][] = [synthetic(50_000)];
@@ -89,6 +112,10 @@ test('opening and moving', async () => {
     console.log(
       `${nodes} nodes: opens in ${open} ms; a frame takes ${median.toFixed(1)} ms (worst ${worst.toFixed(0)})`,
     );
+    const { heap, renderer } = await memory(browser, page);
+    console.log(`  memory: ${heap.toFixed(0)} MB of JavaScript, ${renderer.toFixed(0)} MB of the whole page's process`);
+    expect(heap).toBeLessThan(300);
+    if (!Number.isNaN(renderer)) expect(renderer).toBeLessThan(300);
     await page.close();
     server.process.kill('SIGINT');
     // The other page takes minutes for 50,000 nodes.
@@ -109,3 +136,37 @@ test('opening and moving', async () => {
   await vite.close();
   await browser.close();
 }, 300_000);
+
+const RATE = 1000;
+const SECONDS = 10;
+
+test('growing', async () => {
+  const browser = await browse();
+  const server = await standIn(RATE, RATE * SECONDS);
+  for (const view of ['Outline', 'Tree', 'Ribbon']) {
+    const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
+    await page.goto(server.address);
+    await page.getByRole('tab', { name: view }).click();
+    const { frames, worst, nodes } = await page.evaluate(async (seconds) => {
+      const frames: number[] = [];
+      const begin = performance.now();
+      let [worst, last] = [0, begin];
+      while (last - begin < 1000 * seconds) {
+        const now = await new Promise<number>(requestAnimationFrame);
+        worst = Math.max(worst, now - last);
+        const second = Math.floor((now - begin) / 1000);
+        frames[second] = (frames[second] ?? 0) + 1;
+        last = now;
+      }
+      return { frames, worst, nodes: document.querySelector('.strip-mass')?.textContent?.match(/[\d,]+ nodes/)?.[0] };
+    }, SECONDS - 1);
+    const least = Math.min(...frames.slice(0, SECONDS - 1));
+    console.log(
+      `${view}, growing by ${RATE} nodes a second to ${nodes}: ${least} to ${Math.max(...frames)} frames a second (worst frame ${worst.toFixed(0)} ms)`,
+    );
+    expect(least).toBeGreaterThanOrEqual(30);
+    await page.close();
+  }
+  server.close();
+  await browser.close();
+}, 120_000);
