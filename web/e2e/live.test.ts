@@ -110,6 +110,13 @@ describe('a live run', () => {
         (await page.locator('.inspector .step').count()) > 0 ||
         (await page.locator('.inspector .rows .other').count()) > 0,
     );
+    expect(await page.locator('.inspector .rows').innerText()).not.toContain('only these were searched');
+    // What a remote engine answers.
+    const few = { tokens: [], total: 0, entropy: 1, varentropy: 1, exactness: 'lower_bound' };
+    await page.route('**/distribution?*', (route) => route.fulfill({ json: few }));
+    await page.getByRole('searchbox', { name: 'Search the whole vocabulary' }).fill('numbat');
+    await page.getByText('only these were searched').waitFor();
+    await page.unroute('**/distribution?*');
     await page.getByRole('searchbox', { name: 'Search the whole vocabulary' }).fill('');
     await page.getByLabel('Top-k').fill('1');
     await until(async () => (await page.locator('.inspector .step.cut').count()) > 3);

@@ -102,7 +102,7 @@ export const act = (id: string, action: 'pause' | 'resume' | 'stop' | 'duplicate
 export const expand = (id: string, what: { nodes: number[]; token?: number; steps?: number; max_nodes?: number }) =>
   json<{ nodes: number[] }>('POST', `${at(id)}/expand`, what);
 export const distribution = (id: string, node: number, search: string, offset: number) =>
-  json<{ tokens: RankedToken[]; total: number; entropy: number }>(
+  json<{ tokens: RankedToken[]; total: number; exactness: 'exact' | 'lower_bound' }>(
     'GET',
     `${at(id)}/nodes/${node}/distribution?offset=${offset}&limit=50&search=${encodeURIComponent(search)}`,
   );

@@ -187,10 +187,16 @@ export async function startRun(run: api.NewRun): Promise<boolean> {
   return true;
 }
 
-/** Tokens of the whole vocabulary after a node of the shown run. */
-export async function vocabulary(node: number, query: string, offset: number): Promise<api.RankedToken[]> {
+/** Tokens after a node of the shown run; `whole`: of the whole vocabulary, not only of what the engine lists. */
+export async function vocabulary(
+  node: number,
+  query: string,
+  offset: number,
+): Promise<{ tokens: api.RankedToken[]; whole: boolean }> {
   const id = shownId();
-  return id ? (await api.distribution(id, node, query, offset)).tokens : [];
+  if (!id) return { tokens: [], whole: true };
+  const { tokens, exactness } = await api.distribution(id, node, query, offset);
+  return { tokens, whole: exactness === 'exact' };
 }
 
 export function forget(id: string): void {

@@ -21,7 +21,7 @@ export interface Found {
 interface Props {
   onChoose: (parent: number, token: number) => void;
   live: boolean;
-  vocabulary?: (node: number, query: string, offset: number) => Promise<Found[]>;
+  vocabulary?: (node: number, query: string, offset: number) => Promise<{ tokens: Found[]; whole: boolean }>;
 }
 
 export function InspectorView({ onChoose, live, vocabulary }: Props) {
@@ -222,6 +222,7 @@ interface SearchProps {
 function Search({ step, query, vocabulary, onChoose }: SearchProps) {
   const found = useSignal<Found[]>([]);
   const state = useSignal<'busy' | 'more' | 'all' | string>('busy');
+  const whole = useSignal(true);
   // An answer to what was asked before must not take the place of a later one.
   const asked = useRef(0);
   const load = async (offset: number) => {
@@ -229,8 +230,9 @@ function Search({ step, query, vocabulary, onChoose }: SearchProps) {
     try {
       const page = await vocabulary(step, query, offset);
       if (mine !== asked.current) return;
-      found.value = offset === 0 ? page : [...found.value, ...page];
-      state.value = page.length < 50 ? 'all' : 'more';
+      found.value = offset === 0 ? page.tokens : [...found.value, ...page.tokens];
+      state.value = page.tokens.length < 50 ? 'all' : 'more';
+      whole.value = page.whole;
     } catch (e) {
       if (mine === asked.current) state.value = (e as Error).message;
     }
@@ -258,6 +260,7 @@ function Search({ step, query, vocabulary, onChoose }: SearchProps) {
         </button>
       )}
       {state.value === 'all' && found.value.length === 0 && <p class="other">No token has this in its text.</p>}
+      {!whole.value && <p class="other">The engine lists no more than some tokens: only these were searched.</p>}
       {!['busy', 'more', 'all'].includes(state.value) && <p class="bad">{state.value}</p>}
     </div>
   );

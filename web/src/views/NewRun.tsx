@@ -78,9 +78,7 @@ export function NewRun({ done }: { done: () => void }) {
   };
   return (
     <form class="new-run" onSubmit={submit} aria-label="New run">
-      <p class="dim">
-        {server.model.name} · {server.model.dtype} · {server.model.engine}
-      </p>
+      <p class="dim">{[server.model.name, server.model.dtype, server.model.engine].filter(Boolean).join(' · ')}</p>
       {server.model.chat && (
         <label class="check">
           <input type="checkbox" checked={chat.value} onChange={(e) => (chat.value = e.currentTarget.checked)} />
