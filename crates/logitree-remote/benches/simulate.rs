@@ -10,7 +10,7 @@
 
 use logitree_core::{LanguageModel, NodeHandle, Query, TokenId};
 use logitree_remote::{Kind, Options, RemoteModel};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -88,6 +88,13 @@ fn schedule(slots: usize, waiting: &Receiver<Waiting>, work: &Mutex<Work>) {
     }
 }
 
+/// What of a request matters.
+#[derive(serde::Deserialize)]
+struct Body {
+    prompt: Vec<Vec<u32>>,
+    logprobs: usize,
+}
+
 struct Server {
     url: String,
     work: Arc<Mutex<Work>>,
@@ -132,16 +139,14 @@ fn serve(socket: &TcpStream, queue: &Sender<Waiting>) -> Option<()> {
             json!({ "data": [{ "id": "simulated", "owned_by": "vllm", "max_model_len": 100_000 }] }).to_string()
         }
         "/v1/completions" => {
-            let body: Value = serde_json::from_slice(&body).ok()?;
-            let prompts: Vec<Vec<u32>> = serde_json::from_value(body["prompt"].clone()).ok()?;
-            let n = prompts.len();
+            let body: Body = serde_json::from_slice(&body).ok()?;
+            let n = body.prompt.len();
             let (done, told) = channel();
-            for path in prompts {
+            for path in body.prompt {
                 queue.send(Waiting { path, done: done.clone() }).ok()?;
             }
             (0..n).try_for_each(|_| told.recv()).ok()?;
-            let k = body["logprobs"].as_u64()? as usize;
-            let top: Vec<String> = (0..k.min(LIST)).map(|i| format!("\"token_id:{i}\":-{}.5", 1 + i)).collect();
+            let top: Vec<String> = (0..body.logprobs.min(LIST)).map(|i| format!("\"token_id:{i}\":-{}.5", 1 + i)).collect();
             let choice = |i| format!("{{\"index\":{i},\"logprobs\":{{\"top_logprobs\":[{{{}}}]}}}}", top.join(","));
             format!("{{\"choices\":[{}]}}", (0..n).map(choice).collect::<Vec<_>>().join(","))
         }

@@ -168,7 +168,7 @@ impl<'m> RemoteSession<'m> {
         let kind = self.model.probes[0].kind;
         let mut found: Vec<Found> = lists.iter().map(|l| Found(named(l))).collect();
         let mut missing = Vec::new();
-        for (i, ask) in asks.iter().enumerate() {
+        for (i, ask) in asks.iter().enumerate().filter(|(_, ask)| !ask.tokens.is_empty()) {
             let listed: BTreeSet<TokenId> = lists[i].top.iter().filter_map(|t| self.id_of(t)).collect();
             let unknown = |t: &&TokenId| !listed.contains(t) && !found[i].0.contains_key(t);
             missing.extend(ask.tokens.iter().filter(unknown).map(|&t| (i, t)));

@@ -3,6 +3,7 @@
 import { useMemo } from 'preact/hooks';
 import { greatest, indexAt, linePath, logTicks, type PathSeries, pathSeries, ticks } from '../../lib/curves';
 import { NONE, type Run } from '../../lib/run';
+import { PLAIN } from '../../lib/sampler';
 import { hovered, sampler, select, selected } from '../../state/store';
 import { type Axis, Chart, Cross, type Plot, plotOf, type Step } from './Chart';
 import { tokenLine } from './words';
@@ -72,7 +73,10 @@ export function PathCharts({ run, nodes, width, onStep }: Props) {
         y={drawn.bits}
         legend={[
           { text: 'surprisal of the token', line: 'curves-one' },
-          { text: 'entropy before the choice', line: 'curves-two' },
+          {
+            text: `entropy before the choice${sampler.value === PLAIN ? '' : ', as the model has it'}`,
+            line: 'curves-two',
+          },
         ]}
       >
         <path class="curves-two" d={drawn.entropy} />
