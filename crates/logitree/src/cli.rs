@@ -23,9 +23,11 @@ const EXAMPLES: &str = "Examples:
   logitree show the-capital-of-india-is.run.jsonl
 
 Environment:
-  LOGITREE_CACHE    where models are kept
+  LOGITREE_CACHE    where known models are kept
   LOGITREE_DATA     where `serve` keeps runs
   LOGITREE_OFFLINE  never download
+  HF_HOME           where models of the Hugging Face Hub are kept, shared with Python; HF_TOKEN, HF_ENDPOINT,
+                    HF_HUB_CACHE and HF_HUB_OFFLINE are heeded too
   NO_COLOR          no colours";
 
 #[derive(Parser)]
@@ -76,7 +78,8 @@ pub enum Command {
 /// Which model, and how to run it.
 #[derive(Args)]
 pub struct ModelOptions {
-    /// A known name (`logitree model list`), a .gguf file, or a folder with safetensors
+    /// A known name (`logitree model list`), a .gguf file, a folder with safetensors, or a model of the Hugging Face Hub:
+    /// OWNER/REPO[@REVISION], or hf:OWNER/REPO/FILE.gguf[@REVISION] for one GGUF file
     #[arg(short, long, default_value = crate::models::DEFAULT, value_name = "MODEL")]
     pub model: String,
     /// Threads to use [default: all cores]

@@ -243,7 +243,7 @@ pub fn check_kind(file: &Path, recorded: &run::Model, remote: &RemoteOptions) ->
 
 /// The tokenizer of a model: of a GGUF file, or of a folder, which needs no weights.
 fn words(spec: &str) -> Result<Words> {
-    let path = models::resolve(spec).with_context(|| format!("--tokenizer {spec}"))?;
+    let path = models::resolve(spec, models::Extent::Tokenizer).with_context(|| format!("--tokenizer {spec}"))?;
     let read = |path: &Path| -> Result<Words> {
         if path.is_dir() {
             let tokenizer = Tokenizer::from_folder(path)?;

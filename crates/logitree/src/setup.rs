@@ -23,7 +23,7 @@ pub fn load(options: &ModelOptions) -> Result<Loaded> {
         let model = engine::connect(&options.remote)?;
         return Ok(Loaded { name: model.name().into(), model: Engine::Remote(model) });
     }
-    let path = models::resolve(&options.model)?;
+    let path = models::resolve(&options.model, models::Extent::Whole)?;
     let backend = match &options.backend {
         None => Backend::detect(),
         Some(name) => {

@@ -24,6 +24,17 @@ pub fn end_tokens_of(folder: &Path) -> Result<Vec<TokenId>, WeightsError> {
     hf::end_tokens(&json::Fields::new(&path, &config), folder)
 }
 
+/// The configuration in a folder's `config.json`, checked as far as that goes without weights.
+///
+/// # Errors
+/// If the file is not readable, or describes no model that the engine runs.
+pub fn of_folder(folder: &Path) -> Result<Config, WeightsError> {
+    let path = folder.join("config.json");
+    let config = hf::read(&json::Fields::new(&path, &json::read_object(&path)?))?;
+    config.validate(&path)?;
+    Ok(config)
+}
+
 /// Activation of the gated feed-forward layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {

@@ -1,7 +1,7 @@
 //! `logitree model`
 
 use crate::cli::Format;
-use crate::models::{self, KNOWN, megabytes};
+use crate::models::{self, Extent, KNOWN, megabytes};
 use crate::terminal;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -14,6 +14,7 @@ use std::fmt::Write;
 const EXAMPLES: &str = "Examples:
   logitree model list
   logitree model pull gemma-3-270m
+  logitree model pull google/gemma-2-2b-it
   logitree model info ./my-model.gguf
   ls -l \"$(logitree model path gemma-3-270m)\"";
 
@@ -33,19 +34,19 @@ pub enum ModelCommand {
     List,
     /// What a model is: architecture, sizes, quantisation, tokenizer, context, end ids
     Info {
-        /// A known name, a .gguf file or a folder
+        /// As for --model: a known name, a .gguf file, a folder, or a model of the Hugging Face Hub
         #[arg(default_value = models::DEFAULT)]
         model: String,
     },
-    /// Fetch a known model into the cache
+    /// Fetch a model into the cache, without running it
     Pull {
-        /// Its name
+        /// A known name, or a model of the Hugging Face Hub: OWNER/REPO[@REVISION], hf:OWNER/REPO/FILE.gguf[@REVISION]
         #[arg(default_value = models::DEFAULT)]
         model: String,
     },
-    /// Where a model's file is, or would be
+    /// Where a model's file or folder is, or would be
     Path {
-        /// Its name
+        /// A known name, or a model of the Hugging Face Hub
         #[arg(default_value = models::DEFAULT)]
         model: String,
     },
@@ -53,22 +54,18 @@ pub enum ModelCommand {
 
 pub fn run(args: ModelArgs) -> Result<()> {
     let json = args.format == Format::Json;
-    let known = |name: &str| {
-        let names: Vec<&str> = KNOWN.iter().map(|k| k.name).collect();
-        models::known(name).with_context(|| format!("no known model {name:?}; known are {}", names.join(", ")))
-    };
     match &args.command {
         ModelCommand::List => list(json),
         ModelCommand::Info { model } => info(model, json),
         ModelCommand::Pull { model } => {
-            let path = models::pull(known(model)?)?;
+            let path = models::resolve(model, Extent::Whole)?;
             let text = path.display().to_string();
             terminal::print(&if json { format!("{:#}\n", json!({ "path": text })) } else { text + "\n" })
         }
         ModelCommand::Path { model } => {
-            let path = models::path_of(known(model)?)?;
+            let (path, exists) = models::locate(model)?;
             let text = path.display().to_string();
-            let object = json!({ "path": text, "exists": path.exists() });
+            let object = json!({ "path": text, "exists": exists });
             terminal::print(&if json { format!("{object:#}\n") } else { text + "\n" })
         }
     }
@@ -100,7 +97,7 @@ fn list(json: bool) -> Result<()> {
 }
 
 fn info(spec: &str, json: bool) -> Result<()> {
-    let path = models::resolve(spec)?;
+    let path = models::resolve(spec, Extent::Whole)?;
     let weights = Weights::open(&path).with_context(|| format!("cannot load {spec}"))?;
     let c = weights.config()?;
     let tokenizer = tokenizer_of(&weights).context("tokenizer");

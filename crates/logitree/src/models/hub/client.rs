@@ -1,0 +1,246 @@
+//! Requests to the Hub: redirects, the access token, patience, and what refusals mean.
+
+use super::url::{harmless, host, origin, quoted, said, target, without_query};
+use super::{HubError, Settings, settings, spec};
+use crate::terminal;
+use serde::Deserialize;
+use std::io::Read;
+use std::time::{Duration, Instant};
+use ureq::http::HeaderMap;
+use ureq::http::header::{CONTENT_LENGTH, ETAG, LOCATION, RETRY_AFTER};
+
+pub(super) type Response = ureq::http::Response<ureq::Body>;
+
+/// How often a busy server is asked.
+const TRIES: u32 = 4;
+/// Redirects that are followed.
+const REDIRECTS: usize = 8;
+/// Longest wait that a server may ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Largest description of a repository: some 100,000 files.
+const LARGEST_LISTING: u64 = 16 << 20;
+
+/// A repository at a revision, or a file in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Address<'a> {
+    /// `OWNER/REPO`.
+    pub repo: &'a str,
+    /// Branch, tag or commit.
+    pub revision: &'a str,
+    /// Path in the repository; none stands for its description.
+    pub file: Option<&'a str>,
+}
+
+/// What a repository has at a revision.
+#[derive(Debug)]
+pub(super) struct Listing {
+    /// The whole id.
+    pub commit: String,
+    /// Paths. Nothing is known about them: only what is asked for by name may become a path here.
+    pub files: Vec<String>,
+}
+
+/// What the Hub says of a file before it sends it.
+#[derive(Debug)]
+pub(super) struct FileInfo {
+    /// Its name in the cache: SHA-256 of a large file's content, Git's hash of a small one.
+    pub blob: String,
+    /// In bytes.
+    pub size: u64,
+}
+
+/// A way to the Hub.
+pub struct Client {
+    agent: ureq::Agent,
+    endpoint: String,
+    token: Option<String>,
+}
+
+impl Client {
+    /// Asks nothing yet.
+    pub fn new(settings: &Settings) -> Client {
+        let agent = ureq::Agent::config_builder()
+            .timeout_resolve(Some(Duration::from_secs(10)))
+            .timeout_connect(Some(Duration::from_secs(10)))
+            .timeout_recv_response(Some(Duration::from_secs(30)))
+            // A transfer may take hours, but not stand still.
+            .timeout_per_read(Some(Duration::from_secs(60)))
+            .http_status_as_error(false)
+            // They are followed here, which see: hosts differ in what they may know.
+            .max_redirects(0)
+            .user_agent(concat!("logitree/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .into();
+        Client { agent, endpoint: settings.endpoint.clone(), token: settings.token.clone() }
+    }
+
+    /// What a repository has. Without `patience` a busy server is asked only once.
+    pub(super) fn listing(&self, repo: &str, revision: &str, patience: bool) -> Result<Listing, HubError> {
+        #[derive(Deserialize)]
+        struct Info {
+            sha: String,
+            #[serde(default)]
+            siblings: Vec<Sibling>,
+        }
+        #[derive(Deserialize)]
+        struct Sibling {
+            rfilename: String,
+        }
+        let address = Address { repo, revision, file: None };
+        let url = self.url(&address);
+        let answer = |problem: String| HubError::Answer { url: url.clone(), problem };
+        let tries = if patience { TRIES } else { 1 };
+        let mut response = self.walk(false, &address, 0, tries, &mut |_| false)?;
+        let mut text = Vec::new();
+        let read = response.body_mut().as_reader().take(LARGEST_LISTING + 1).read_to_end(&mut text);
+        read.map_err(|e| HubError::Unreachable { host: host(&url), reason: e.to_string() })?;
+        if text.len() as u64 > LARGEST_LISTING {
+            return Err(answer(format!("the answer has more than {} MB", LARGEST_LISTING >> 20)));
+        }
+        let info: Info =
+            serde_json::from_slice(&text).map_err(|e| answer(format!("the answer is not a model: {e}")))?;
+        if !spec::is_commit(&info.sha) || (spec::is_commit(revision) && info.sha != revision) {
+            return Err(answer(format!("it names {:?} as the commit", harmless(&info.sha))));
+        }
+        Ok(Listing { commit: info.sha, files: info.siblings.into_iter().map(|s| s.rfilename).collect() })
+    }
+
+    /// What a file of a commit is.
+    pub(super) fn info(&self, address: &Address) -> Result<FileInfo, HubError> {
+        let text = |headers: &HeaderMap, name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
+        let (mut etag, mut size, mut commit) = (None, None, None);
+        // The Hub says it all on its own first answer, which for large files is a redirect to a host that knows nothing.
+        let mut enough = |response: &Response| {
+            let headers = response.headers();
+            commit = commit.take().or_else(|| text(headers, "x-repo-commit"));
+            etag = etag.take().or_else(|| text(headers, "x-linked-etag"));
+            size = size.or_else(|| text(headers, "x-linked-size")?.parse().ok());
+            etag.is_some() && size.is_some()
+        };
+        let last = self.walk(true, address, 0, TRIES, &mut enough)?;
+        if !enough(&last) {
+            etag = etag.or_else(|| text(last.headers(), ETAG.as_str()));
+            size = size.or_else(|| text(last.headers(), CONTENT_LENGTH.as_str())?.parse().ok());
+        }
+        let answer = |problem: &str| HubError::Answer { url: self.url(address), problem: problem.into() };
+        if commit.is_some_and(|c| c != address.revision) {
+            return Err(answer("the answer is about another commit"));
+        }
+        let blob = etag.as_deref().and_then(spec::blob_name).ok_or_else(|| answer("the answer has no usable ETag"))?;
+        Ok(FileInfo {
+            blob: blob.into(),
+            size: size.ok_or_else(|| answer("the answer does not say how long the file is"))?,
+        })
+    }
+
+    /// The content of a file from a byte on; the answer's status says whether the server heeds that.
+    pub(super) fn content(&self, address: &Address, from: u64) -> Result<Response, HubError> {
+        self.walk(false, address, from, TRIES, &mut |_| false)
+    }
+
+    /// Follows redirects until `enough`.
+    fn walk(
+        &self,
+        head: bool,
+        address: &Address,
+        from: u64,
+        tries: u32,
+        enough: &mut dyn FnMut(&Response) -> bool,
+    ) -> Result<Response, HubError> {
+        let mut url = self.url(address);
+        for _ in 0..=REDIRECTS {
+            let response = self.send(head, &url, from, tries)?;
+            match response.status().as_u16() {
+                200 | 206 => return Ok(response),
+                // What is there already is all there is; the caller knows what that means.
+                416 if from > 0 => return Ok(response),
+                301 | 302 | 303 | 307 | 308 if enough(&response) => return Ok(response),
+                301 | 302 | 303 | 307 | 308 => {
+                    let location = response.headers().get(LOCATION).and_then(|l| l.to_str().ok());
+                    let next = location.and_then(|l| target(&url, l));
+                    let problem = || format!("it redirects to {}", harmless(location.unwrap_or("nowhere")));
+                    url = next.ok_or_else(|| HubError::Answer { url: url.clone(), problem: problem() })?;
+                }
+                _ => return Err(self.refusal(address, &url, &response)),
+            }
+        }
+        Err(HubError::Answer { url: self.url(address), problem: "it redirects without end".into() })
+    }
+
+    fn send(&self, head: bool, url: &str, from: u64, tries: u32) -> Result<Response, HubError> {
+        let mut tried = 0;
+        loop {
+            let request = if head { self.agent.head(url) } else { self.agent.get(url) };
+            // Lengths and ranges count the file's own bytes.
+            let mut request = request.header("Accept-Encoding", "identity");
+            if from > 0 {
+                request = request.header("Range", format!("bytes={from}-"));
+            }
+            // Redirects lead to other hosts, whose addresses are signed: the token is not for them.
+            if let Some(token) = self.token.as_ref().filter(|_| self.is_hub(url)) {
+                request = request.header("Authorization", format!("Bearer {token}"));
+            }
+            let response = request.call();
+            let response =
+                response.map_err(|e| HubError::Unreachable { host: host(url), reason: harmless(&e.to_string()) })?;
+            tried += 1;
+            let status = response.status().as_u16();
+            if !matches!(status, 408 | 429 | 500 | 502 | 503 | 504) {
+                return Ok(response);
+            }
+            if tried >= tries {
+                return Err(HubError::Busy { host: host(url), status, tries: tried, said: said(response.headers()) });
+            }
+            let asked = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
+            let wait = asked.map_or(Duration::from_secs(1 << (tried - 1)), Duration::from_secs).min(LONGEST_PAUSE);
+            eprintln!("note: {} answered {status}; asking again in {} s", host(url), wait.as_secs());
+            pause(wait)?;
+        }
+    }
+
+    fn refusal(&self, address: &Address, url: &str, response: &Response) -> HubError {
+        let (status, said) = (response.status().as_u16(), said(response.headers()));
+        let repo = address.repo.to_owned();
+        let code = response.headers().get("x-error-code").and_then(|v| v.to_str().ok()).unwrap_or_default();
+        match (status, code) {
+            _ if !self.is_hub(url) => HubError::Status { url: without_query(url), status, said },
+            (_, "GatedRepo") => HubError::Gated { page: format!("{}/{repo}", self.endpoint), repo, said },
+            (_, "RepoNotFound") => HubError::NoRepo { repo },
+            (_, "RevisionNotFound") => HubError::NoRevision { repo, revision: address.revision.into() },
+            (401 | 403, _) => HubError::Denied { repo, status, said },
+            (404, _) => match address.file {
+                None => HubError::NoRepo { repo },
+                Some(file) => {
+                    HubError::NoFile { repo: format!("{repo}@{}", address.revision), file: file.into(), instead: said }
+                }
+            },
+            _ => HubError::Status { url: without_query(url), status, said },
+        }
+    }
+
+    fn url(&self, address: &Address) -> String {
+        let Address { repo, revision, file } = address;
+        match file {
+            None => format!("{}/api/models/{repo}/revision/{}", self.endpoint, quoted(revision, "")),
+            Some(file) => format!("{}/{repo}/resolve/{}/{}", self.endpoint, quoted(revision, ""), quoted(file, "/")),
+        }
+    }
+
+    /// Whether an address is the Hub's own: the one we were told, or the original behind a mirror.
+    fn is_hub(&self, url: &str) -> bool {
+        let here = origin(url);
+        here.is_some() && (here == origin(&self.endpoint) || here == origin(settings::HUB))
+    }
+}
+
+/// Waits, unless the user has had enough.
+pub(super) fn pause(wait: Duration) -> Result<(), HubError> {
+    let begin = Instant::now();
+    while let Some(left) = wait.checked_sub(begin.elapsed()) {
+        if terminal::interrupted() {
+            return Err(HubError::Interrupted);
+        }
+        std::thread::sleep(left.min(Duration::from_millis(100)));
+    }
+    Ok(())
+}

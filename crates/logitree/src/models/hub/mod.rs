@@ -1,0 +1,191 @@
+//! Models of the Hugging Face Hub by name, in the cache that Python's `huggingface_hub` uses too.
+//!
+//! This is our own client over `ureq`, which is here anyway. The `hf-hub` crate was looked at: 1.0 brings an async runtime's
+//! HTTP stack, Xet and C++ (cmake), more than 300 packages for a dozen requests; 0.5 ignores `HF_TOKEN` and offline mode.
+//! Either would still need the checks below. What it takes is little: two kinds of request, and a folder's layout.
+//!
+//! * [`spec`]: names, and which of them may become paths. Nothing that a server names does so unchecked.
+//! * [`settings`]: the environment. * [`client`]: requests. * [`download`]: bytes. * [`cache`]: the layout.
+//! * [`wanted`]: which files the engine reads.
+
+mod cache;
+mod client;
+mod download;
+mod error;
+mod settings;
+mod spec;
+mod url;
+mod wanted;
+
+pub use client::{Address, Client};
+pub use error::HubError;
+pub use settings::Settings;
+pub use spec::Spec;
+pub use wanted::Extent;
+
+use super::{hash, megabytes};
+use cache::Cache;
+use std::cell::Cell;
+use std::fs;
+use std::path::PathBuf;
+
+/// The Hub and its cache.
+pub struct Hub {
+    client: Client,
+    cache: Cache,
+    settings: Settings,
+    /// Whether the user knows that something is being fetched.
+    announced: Cell<bool>,
+}
+
+impl Hub {
+    /// As the environment says.
+    ///
+    /// # Errors
+    /// If a setting makes no sense.
+    pub fn from_environment() -> Result<Hub, HubError> {
+        let settings = Settings::from_environment()?;
+        let (client, cache) = (Client::new(&settings), Cache::new(&settings));
+        Ok(Hub { client, cache, settings, announced: Cell::new(false) })
+    }
+
+    /// The folder or the GGUF file of a model, fetched as far as it is not here. Where the Hub is out of reach, what the
+    /// cache has stands in.
+    pub fn fetch(&self, spec: &Spec, extent: Extent) -> Result<PathBuf, HubError> {
+        let cached = self.cached(spec, extent);
+        if self.settings.offline {
+            let cache = self.settings.cache.clone();
+            return cached.map_err(|missing| HubError::Offline { cache, missing });
+        }
+        match (self.online(spec, extent, cached.is_err()), cached) {
+            (Err(e), Ok(path)) if e.lets_the_cache_stand_in() => {
+                let commit = self.cache.commit(&spec.repo, &spec.revision).unwrap_or_default();
+                eprintln!("note: {e}\nnote: using {spec} as it is in the cache (commit {commit})");
+                Ok(path)
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// Where a model is, or where it would be, and whether it is there. Asks nobody.
+    pub fn locate(&self, spec: &Spec) -> (PathBuf, bool) {
+        match self.cached(spec, Extent::Whole) {
+            Ok(path) => (path, true),
+            Err(_) => (self.cache.folder(&spec.repo), false),
+        }
+    }
+
+    /// What the cache has; else what it lacks.
+    fn cached(&self, spec: &Spec, extent: Extent) -> Result<PathBuf, String> {
+        let Spec { repo, revision, file } = spec;
+        let commit = self.cache.commit(repo, revision).ok_or_else(|| format!("{repo}@{revision}"))?;
+        let snapshot = self.cache.snapshot(repo, &commit);
+        let check = |name: &str| match snapshot.join(name).is_file() {
+            true => Ok(()),
+            false => Err(format!("{name} of {repo}@{revision}")),
+        };
+        if let Some(file) = file {
+            wanted::parts(file).iter().try_for_each(|part| check(part))?;
+            return Ok(snapshot.join(file));
+        }
+        check("tokenizer.json")?;
+        if extent == Extent::Whole {
+            check("config.json")?;
+            let index = snapshot.join(wanted::INDEX);
+            if index.is_file() {
+                wanted::shards(&index)?.iter().try_for_each(|shard| check(shard))?;
+            } else {
+                check(wanted::WHOLE)?;
+            }
+        }
+        Ok(snapshot)
+    }
+
+    fn online(&self, spec: &Spec, extent: Extent, patience: bool) -> Result<PathBuf, HubError> {
+        let Spec { repo, revision, file } = spec;
+        let listing = self.client.listing(repo, revision, patience)?;
+        let (commit, files) = (&listing.commit, &listing.files);
+        let snapshot = self.cache.snapshot(repo, commit);
+        let named = format!("{repo}@{revision}");
+        let get = |name: &str| {
+            if !files.iter().any(|f| f == name) {
+                let instead = wanted::ggufs(repo, files).filter(|_| file.is_some()).unwrap_or_default();
+                return Err(HubError::NoFile { repo: named.clone(), file: name.into(), instead });
+            }
+            self.get(repo, commit, name)
+        };
+        let path = match file {
+            Some(file) => {
+                wanted::parts(file).iter().try_for_each(|part| get(part))?;
+                snapshot.join(file)
+            }
+            None => {
+                wanted::companions(&named, extent, files)?.into_iter().try_for_each(&get)?;
+                if extent == Extent::Whole {
+                    let refuse = |problem: String| HubError::Unsupported { repo: named.clone(), problem };
+                    logitree_engine::config::of_folder(&snapshot).map_err(|e| refuse(e.to_string()))?;
+                    if files.iter().any(|f| f == wanted::INDEX) {
+                        get(wanted::INDEX)?;
+                        let shards = wanted::shards(&snapshot.join(wanted::INDEX)).map_err(refuse)?;
+                        shards.iter().try_for_each(|shard| get(shard))?;
+                    } else {
+                        get(wanted::WHOLE)?;
+                    }
+                }
+                snapshot
+            }
+        };
+        // Only now: until all is here, the last whole commit is what serves offline. Where it cannot be written (a cache
+        // that others keep), nothing else is lost.
+        let _ = self.cache.remember(repo, revision, commit);
+        Ok(path)
+    }
+
+    /// Brings a file into a commit's snapshot.
+    fn get(&self, repo: &str, commit: &str, file: &str) -> Result<(), HubError> {
+        if self.cache.snapshot(repo, commit).join(file).is_file() {
+            return Ok(());
+        }
+        let address = Address { repo, revision: commit, file: Some(file) };
+        let info = self.client.info(&address)?;
+        let blob = self.cache.blob(repo, &info.blob);
+        let _lock = self.cache.lock(repo, &info.blob)?;
+        // Linked by other commits, perhaps; one of another size is damaged.
+        let here = fs::metadata(&blob).is_ok_and(|m| m.len() == info.size);
+        if !here {
+            self.download(&address, &info, &blob)?;
+        }
+        self.cache.link(repo, &info.blob, commit, file, !here)
+    }
+
+    fn download(&self, address: &Address, info: &client::FileInfo, blob: &PathBuf) -> Result<(), HubError> {
+        let file = address.file.unwrap_or_default();
+        if !self.announced.replace(true) {
+            eprintln!("fetching {} from {}", address.repo, self.settings.endpoint);
+        }
+        if info.size >= 1_000_000 {
+            eprintln!("  {file}, {}", megabytes(info.size));
+        }
+        if let Some(folder) = blob.parent() {
+            fs::create_dir_all(folder).map_err(HubError::io(folder))?;
+        }
+        let mut part = blob.clone().into_os_string();
+        part.push(".incomplete");
+        let part = PathBuf::from(part);
+        // Small files are known by Git's hash, which is not checked here: they are not put together from pieces.
+        let sha256 = Some(info.blob.as_str()).filter(|b| b.len() == 64);
+        if sha256.is_none() && part.exists() {
+            fs::remove_file(&part).map_err(HubError::io(&part))?;
+        }
+        self.client.download(address, info.size, &part, file)?;
+        if let Some(problem) = hash::mismatch(&part, info.size, sha256).map_err(HubError::io(&part))? {
+            fs::remove_file(&part).map_err(HubError::io(&part))?;
+            return Err(HubError::Wrong { file: file.into(), problem });
+        }
+        fs::rename(&part, blob).map_err(HubError::io(blob))?;
+        if let Some(sha256) = sha256 {
+            hash::remember(blob, sha256);
+        }
+        Ok(())
+    }
+}

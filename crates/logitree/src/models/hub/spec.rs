@@ -1,0 +1,163 @@
+//! What a model on the Hub is called, and which names may become paths.
+
+use super::HubError;
+use std::fmt;
+
+/// What stands before a name that can only be the Hub's.
+const SCHEME: &str = "hf:";
+/// The branch that is meant where none is named.
+const MAIN: &str = "main";
+
+/// A model on the Hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// `OWNER/REPO`.
+    pub repo: String,
+    /// Branch, tag or commit.
+    pub revision: String,
+    /// One GGUF file, in place of the repository's safetensors.
+    pub file: Option<String>,
+}
+
+impl Spec {
+    /// Reads `OWNER/REPO[@REVISION]`, `hf:OWNER/REPO[@REVISION]` or `hf:OWNER/REPO/FILE.gguf[@REVISION]`; `None` for what
+    /// has none of these forms.
+    ///
+    /// # Errors
+    /// If a part of it cannot be: of a name that begins with `hf:`, or of a revision.
+    pub fn parse(text: &str) -> Result<Option<Spec>, HubError> {
+        let explicit = text.strip_prefix(SCHEME);
+        let (path, revision) = match explicit.unwrap_or(text).split_once('@') {
+            Some((path, revision)) => (path, Some(revision)),
+            None => (explicit.unwrap_or(text), None),
+        };
+        let wrong = |why: String| Err(HubError::Name { name: text.into(), why });
+        let mut parts = path.splitn(3, '/');
+        let (owner, name, file) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next());
+        let repo = format!("{owner}/{name}");
+        if explicit.is_none() {
+            // What ends like a file is a path that was mistyped.
+            let like_a_file = [".gguf", ".safetensors"].iter().any(|end| name.to_ascii_lowercase().ends_with(end));
+            if file.is_some() || like_a_file || !is_repo(&repo) {
+                return Ok(None);
+            }
+        } else if !is_repo(&repo) {
+            return wrong("a repository is OWNER/NAME, of letters, digits, '-', '_' and '.'".into());
+        }
+        if let Some(file) = file {
+            if !is_path(file) {
+                return wrong(format!("{file:?} cannot be a file of a repository"));
+            }
+            if !file.to_ascii_lowercase().ends_with(".gguf") {
+                return wrong(format!("{file:?} is not a .gguf file; for safetensors leave it out: {SCHEME}{repo}"));
+            }
+        }
+        let revision = revision.unwrap_or(MAIN);
+        if !is_revision(revision) {
+            return wrong(format!("{revision:?} cannot be a branch, a tag or a commit"));
+        }
+        Ok(Some(Spec { repo, revision: revision.into(), file: file.map(str::to_owned) }))
+    }
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.file {
+            None => write!(f, "{}@{}", self.repo, self.revision),
+            Some(file) => write!(f, "{SCHEME}{}/{file}@{}", self.repo, self.revision),
+        }
+    }
+}
+
+/// Whether a repository may be called so: the Hub's own rules. They also keep `models--OWNER--NAME` unambiguous.
+fn is_repo(repo: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_part = |part: &str| {
+        (1..=96).contains(&part.len())
+            && part.chars().all(|c| is_word(c) || c == '-' || c == '.')
+            && part.starts_with(is_word)
+            && part.ends_with(is_word)
+    };
+    let Some((owner, name)) = repo.split_once('/') else { return false };
+    is_part(owner) && is_part(name) && !repo.contains("--") && !repo.contains("..") && !repo.ends_with(".git")
+}
+
+/// Whether a branch, a tag or a commit may be called so. It becomes a path below `refs`.
+fn is_revision(name: &str) -> bool {
+    name.len() <= 200 && !name.starts_with('-') && !name.contains('@') && is_path(name)
+}
+
+/// Whether a repository's file may be called so: relative, inside, and possible on every system.
+pub fn is_path(path: &str) -> bool {
+    path.len() <= 1000 && path.split('/').all(is_file_name)
+}
+
+/// Whether this is one file's name: no path, no drive, nothing that a system reads otherwise.
+pub fn is_file_name(name: &str) -> bool {
+    (1..=200).contains(&name.len())
+        && !name.contains(|c: char| c.is_control() || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|'))
+        // This is also what keeps out `.` and `..`.
+        && !name.ends_with(['.', ' '])
+}
+
+/// Whether this is the whole id of a commit.
+pub fn is_commit(name: &str) -> bool {
+    name.len() == 40 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The name that a file with this `ETag` has in the cache; the quotes are not part of it.
+pub fn blob_name(etag: &str) -> Option<&str> {
+    let name = etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"');
+    let fits = (1..=128).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    fits.then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Option<(String, String, Option<String>)> {
+        Spec::parse(text).unwrap().map(|s| (s.repo, s.revision, s.file))
+    }
+
+    #[test]
+    fn names_are_told_from_paths() {
+        let model = |repo: &str, revision: &str| Some((repo.to_owned(), revision.to_owned(), None));
+        assert_eq!(parsed("google/gemma-2-2b-it"), model("google/gemma-2-2b-it", "main"));
+        assert_eq!(parsed("google/gemma-2-2b-it@v1.0"), model("google/gemma-2-2b-it", "v1.0"));
+        assert_eq!(parsed("hf:a/b_c@refs/pr/3"), model("a/b_c", "refs/pr/3"));
+        let file = |file: &str, revision: &str| Some(("a/b".to_owned(), revision.to_owned(), Some(file.to_owned())));
+        assert_eq!(parsed("hf:a/b/c.gguf"), file("c.gguf", "main"));
+        assert_eq!(parsed("hf:a/b/Q4/c d.GGUF@x/y"), file("Q4/c d.GGUF", "x/y"));
+        for path in
+            ["model", "./a/b", "../a", "a/b/c", "/a/b", "a/b.gguf", "a/b.GGUF@main", "a\\b", "C:/b", "a/", "~/b", ""]
+        {
+            assert_eq!(parsed(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn names_that_reach_elsewhere_are_refused() {
+        for repo in ["hf:", "hf:a", "hf:a/..", "hf:../b", "hf:a/b--c", "hf:a/.b", "hf:a/b.", "hf:a/b.git", "hf:a b/c"] {
+            assert!(Spec::parse(repo).unwrap_err().to_string().contains("a repository is OWNER/NAME"), "{repo}");
+        }
+        for file in ["hf:a/b/../c.gguf", "hf:a/b//c.gguf", "hf:a/b/C:c.gguf", "hf:a/b/x/./c.gguf", "hf:a/b/x\\c.gguf"] {
+            assert!(Spec::parse(file).unwrap_err().to_string().contains("cannot be a file"), "{file}");
+        }
+        assert!(Spec::parse("hf:a/b/model.safetensors").unwrap_err().to_string().contains("hf:a/b"));
+        for revision in ["a/b@", "a/b@..", "a/b@x/../y", "a/b@/x", "a/b@x@y", "hf:a/b@-x", "a/b@x\ny"] {
+            assert!(Spec::parse(revision).unwrap_err().to_string().contains("cannot be a branch"), "{revision}");
+        }
+    }
+
+    #[test]
+    fn only_harmless_etags_name_files() {
+        assert_eq!(blob_name("\"abc\""), Some("abc"));
+        assert_eq!(blob_name("W/\"abc-2\""), Some("abc-2"));
+        for wrong in ["", "\"\"", "\"../x\"", "\"a/b\"", "\"a.lock\"", "\"a\\b\"", &"a".repeat(129)] {
+            assert_eq!(blob_name(wrong), None, "{wrong}");
+        }
+        assert!(is_commit(&"0f".repeat(20)));
+        assert!(!is_commit(&"0F".repeat(20)) && !is_commit("main") && !is_commit(&"../".repeat(13)));
+    }
+}

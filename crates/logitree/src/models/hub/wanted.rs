@@ -1,0 +1,169 @@
+//! Which files of a repository the engine reads.
+
+use super::{HubError, spec};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// Weights in one file.
+pub(super) const WHOLE: &str = "model.safetensors";
+/// Which shard has which tensor; where both are there, the engine goes by this one.
+pub(super) const INDEX: &str = "model.safetensors.index.json";
+/// What the engine cannot do without.
+const NEEDED: [&str; 2] = ["config.json", "tokenizer.json"];
+/// What it reads if it is there.
+const OPTIONAL: [&str; 5] = [
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "chat_template.json",
+];
+/// Largest index that is read.
+const LARGEST_INDEX: u64 = 64 << 20;
+/// Most of a repository's files that an error lists.
+const LISTED: usize = 12;
+
+/// How much of a model is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All that the engine reads.
+    Whole,
+    /// Only what describes its text: tokenizer, chat template, end tokens.
+    Tokenizer,
+}
+
+/// The small files of a repository that stand beside the weights, of those that it has.
+///
+/// # Errors
+/// If one that is needed is missing: before anything large is fetched.
+pub(super) fn companions(repo: &str, extent: Extent, files: &[String]) -> Result<Vec<&'static str>, HubError> {
+    let has = |name: &str| files.iter().any(|f| f == name);
+    let missing = |file: &str, instead: String| Err(HubError::NoFile { repo: repo.into(), file: file.into(), instead });
+    if extent == Extent::Whole && !has(WHOLE) && !has(INDEX) {
+        let fix = "; logitree reads safetensors and GGUF: choose another repository";
+        return missing(WHOLE, ggufs(repo, files).unwrap_or_else(|| fix.into()));
+    }
+    for name in NEEDED {
+        if !has(name) && (extent == Extent::Whole || name != "config.json") {
+            return missing(
+                name,
+                "; choose another repository, or save the model again with a current transformers".into(),
+            );
+        }
+    }
+    Ok(NEEDED.into_iter().chain(OPTIONAL).filter(|name| has(name)).collect())
+}
+
+/// What a repository has to offer instead, if it has GGUF files.
+pub(super) fn ggufs(repo: &str, files: &[String]) -> Option<String> {
+    let repo = repo.split('@').next().unwrap_or(repo);
+    let mut names: Vec<&str> = files.iter().map(String::as_str).collect();
+    // The names are the server's.
+    names.retain(|f| f.to_ascii_lowercase().ends_with(".gguf") && spec::is_path(f));
+    names.retain(|f| split(f).is_none_or(|(_, number, _)| number == 1));
+    let more = names.len().saturating_sub(LISTED);
+    let list: Vec<String> = names.iter().take(LISTED).map(|f| format!("hf:{repo}/{f}")).collect();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!list.is_empty()).then(|| format!("; it has these: {}{more}", list.join(", ")))
+}
+
+/// The shards that an index names.
+///
+/// # Errors
+/// What is wrong, if it is no index, or names what is not a file beside it.
+pub(super) fn shards(index: &Path) -> Result<BTreeSet<String>, String> {
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: BTreeMap<String, String>,
+    }
+    let mut text = Vec::new();
+    let file = File::open(index).and_then(|file| file.take(LARGEST_INDEX + 1).read_to_end(&mut text));
+    file.map_err(|e| format!("{INDEX}: {e}"))?;
+    if text.len() as u64 > LARGEST_INDEX {
+        return Err(format!("{INDEX} has more than {} MB", LARGEST_INDEX >> 20));
+    }
+    let index: Index = serde_json::from_slice(&text).map_err(|e| format!("{INDEX}: {e}"))?;
+    let shards: BTreeSet<String> = index.weight_map.into_values().collect();
+    match shards.iter().find(|s| !spec::is_file_name(s)) {
+        Some(shard) => Err(format!("{INDEX}: {shard:?} is not a file's name")),
+        None => Ok(shards),
+    }
+}
+
+/// All files of a GGUF model, given any of them.
+pub(super) fn parts(file: &str) -> Vec<String> {
+    match split(file) {
+        Some((stem, _, count)) => (1..=count).map(|n| format!("{stem}-{n:05}-of-{count:05}.gguf")).collect(),
+        None => vec![file.into()],
+    }
+}
+
+/// `STEM-NNNNN-of-MMMMM.gguf`, as the engine reads it too.
+fn split(file: &str) -> Option<(&str, usize, usize)> {
+    let (rest, count) = file.strip_suffix(".gguf")?.rsplit_once("-of-")?;
+    let (stem, number) = rest.rsplit_once('-')?;
+    let digits = |t: &str| (t.len() == 5 && t.bytes().all(|b| b.is_ascii_digit())).then(|| t.parse().ok())?;
+    let (number, count): (usize, usize) = (digits(number)?, digits(count)?);
+    (1..=count).contains(&number).then_some((stem, number, count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(names: &[&str]) -> Vec<String> {
+        names.iter().map(|n| n.to_string()).collect()
+    }
+
+    #[test]
+    fn what_the_engine_reads_is_wanted_and_nothing_else() {
+        let all = files(&[
+            "../../x",
+            "README.md",
+            "chat_template.jinja",
+            "config.json",
+            "model.safetensors",
+            "pytorch_model.bin",
+            "tokenizer.json",
+            "tokenizer.model",
+            "x/config.json",
+        ]);
+        let wanted = companions("a/b", Extent::Whole, &all).unwrap();
+        assert_eq!(wanted, ["config.json", "tokenizer.json", "chat_template.jinja"]);
+        let words = files(&["tokenizer.json", "tokenizer_config.json"]);
+        assert_eq!(companions("a/b", Extent::Tokenizer, &words).unwrap(), ["tokenizer.json", "tokenizer_config.json"]);
+        let error = |names: &[&str]| companions("a/b@c", Extent::Whole, &files(names)).unwrap_err().to_string();
+        assert!(error(&["config.json", "model.safetensors"]).contains("a/b@c has no tokenizer.json"));
+        assert!(error(&["pytorch_model.bin"]).contains("has no model.safetensors; logitree reads"));
+        let error = error(&["m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "q/n.gguf", "../evil.gguf"]);
+        assert!(error.ends_with("it has these: hf:a/b/m-00001-of-00002.gguf, hf:a/b/q/n.gguf"), "{error}");
+    }
+
+    #[test]
+    fn parts_of_a_model_go_together() {
+        assert_eq!(parts("x/m.gguf"), ["x/m.gguf"]);
+        assert_eq!(parts("x/m-00002-of-00002.gguf"), ["x/m-00001-of-00002.gguf", "x/m-00002-of-00002.gguf"]);
+        assert_eq!(parts("m-00003-of-00002.gguf").len(), 1);
+        assert_eq!(parts("m-1-of-2.gguf").len(), 1);
+    }
+
+    #[test]
+    fn an_index_names_only_files_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = folder.path().join(INDEX);
+        let read = |text: &str| {
+            std::fs::write(&index, text).unwrap();
+            shards(&index)
+        };
+        let good = read(r#"{"metadata": {}, "weight_map": {"a": "s-2", "b": "s-1", "c": "s-2"}}"#).unwrap();
+        assert_eq!(good.into_iter().collect::<Vec<_>>(), ["s-1", "s-2"]);
+        for name in ["../x", "/etc/passwd", "a/b", "", "..", "C:x", "a\\\\b"] {
+            let error = read(&format!(r#"{{"weight_map": {{"a": "{name}"}}}}"#)).unwrap_err();
+            assert!(error.contains("is not a file's name"), "{name}: {error}");
+        }
+        assert!(read("[1]").is_err() && read("").is_err());
+    }
+}
