@@ -146,7 +146,8 @@ fn serve(socket: &TcpStream, queue: &Sender<Waiting>) -> Option<()> {
                 queue.send(Waiting { path, done: done.clone() }).ok()?;
             }
             (0..n).try_for_each(|_| told.recv()).ok()?;
-            let top: Vec<String> = (0..body.logprobs.min(LIST)).map(|i| format!("\"token_id:{i}\":-{}.5", 1 + i)).collect();
+            let top: Vec<String> =
+                (0..body.logprobs.min(LIST)).map(|i| format!("\"token_id:{i}\":-{}.5", 1 + i)).collect();
             let choice = |i| format!("{{\"index\":{i},\"logprobs\":{{\"top_logprobs\":[{{{}}}]}}}}", top.join(","));
             format!("{{\"choices\":[{}]}}", (0..n).map(choice).collect::<Vec<_>>().join(","))
         }

@@ -9,7 +9,7 @@ use logitree_engine::chat::ChatTemplate;
 use logitree_engine::tokenizer::Tokenizer;
 use logitree_engine::weights::Weights;
 use logitree_engine::{LocalModel, tokenizer_of};
-use logitree_remote::{Options, RemoteModel, Vocabulary};
+use logitree_remote::{Options, RemoteError, RemoteModel, Vocabulary};
 use std::borrow::Cow;
 use std::ops::Deref;
 use std::path::Path;
@@ -177,6 +177,12 @@ pub fn check_options(options: &ModelOptions) -> Result<()> {
     if let Some((name, _)) = given.iter().find(|(_, given)| *given && r.engines.is_empty()) {
         bail!("{name} is about servers: name one with --engine");
     }
+    if !r.engines.is_empty() && options.model != models::DEFAULT {
+        bail!(
+            "-m {} names a model for this process: with --engine, name the server's with --engine-model",
+            options.model
+        );
+    }
     if !r.engines.is_empty() && (options.threads.is_some() || options.backend.is_some()) {
         bail!("--threads and --backend are about a model in this process: leave them out with --engine");
     }
@@ -206,10 +212,18 @@ pub fn options(remote: &RemoteOptions) -> Result<(Options, Option<Arc<Words>>)> 
     Ok((options, words))
 }
 
+/// What to try when a server does not answer at the start.
+pub fn at_start(e: RemoteError) -> anyhow::Error {
+    match e {
+        RemoteError::Unreachable(why) => anyhow::anyhow!("{why}; is the server running, and is this its address?"),
+        other => other.into(),
+    }
+}
+
 /// Asks the servers of the options what they are.
 pub fn connect(remote: &RemoteOptions) -> Result<Remote> {
     let (options, words) = options(remote)?;
-    let mut model = RemoteModel::connect(options)?;
+    let mut model = RemoteModel::connect(options).map_err(at_start)?;
     if !remote.end_tokens.is_empty() {
         let id = |text: &String| {
             let known = text.parse().ok().map(TokenId).or_else(|| match model.tokenize(text, true).as_deref() {

@@ -44,7 +44,7 @@ pub fn run(args: EngineArgs) -> Result<()> {
     }
     remote.engines = vec![url];
     let (options, _) = engine::options(&remote)?;
-    let model = RemoteModel::connect(options)?;
+    let model = RemoteModel::connect(options).map_err(engine::at_start)?;
     let text = match format {
         Format::Json => serde_json::to_string(&as_json(&model))? + "\n",
         Format::Text => as_text(&model),

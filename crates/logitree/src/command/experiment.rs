@@ -264,10 +264,12 @@ impl Models {
         if self.loaded.as_ref().is_none_or(|(last, _)| last != name) {
             drop(self.loaded.take());
             let mut remote = self.remote.clone();
+            let mut model = name;
             if !remote.engines.is_empty() {
                 remote.engine_model = Some(name.into());
+                model = crate::models::DEFAULT;
             }
-            let options = ModelOptions { model: name.into(), threads: self.threads, backend: None, remote };
+            let options = ModelOptions { model: model.into(), threads: self.threads, backend: None, remote };
             self.loaded = Some((name.into(), setup::load(&options).map_err(|e| format!("{e:#}"))));
         }
         match &self.loaded {

@@ -163,7 +163,7 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<(Loaded, Job)> {
     let run = import::open_run(path)?;
     let options = ModelOptions {
         // The model that the run was made with, unless another is named.
-        model: if args.model.model == models::DEFAULT {
+        model: if args.model.model == models::DEFAULT && args.model.remote.engines.is_empty() {
             run.header.model.name.clone()
         } else {
             args.model.model.clone()

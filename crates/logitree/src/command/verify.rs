@@ -57,7 +57,11 @@ pub fn run(args: VerifyArgs) -> Result<()> {
         );
     }
     terminal::catch_interrupts();
-    let name = args.model.clone().unwrap_or_else(|| run.header.model.name.clone());
+    let name = match &args.model {
+        Some(name) => name.clone(),
+        None if args.remote.engines.is_empty() => run.header.model.name.clone(),
+        None => crate::models::DEFAULT.into(),
+    };
     engine::check_kind(&args.file, &run.header.model, &args.remote)?;
     let (threads, backend, remote) = (args.threads, args.backend.clone(), args.remote.clone());
     let options = ModelOptions { model: name, threads, backend, remote };
