@@ -1,6 +1,6 @@
 //! A record against the model that it claims to come from.
 
-use crate::{Distribution, NodeId, TokenId, Tree};
+use crate::{Distribution, Exactness, NodeId, TokenId, Tree};
 use serde::Serialize;
 
 /// A number of the record that the model does not confirm.
@@ -54,6 +54,10 @@ impl Report {
         let listed = e.top.iter().map(|t| (t.id, t.logprob));
         for (token, recorded) in listed.chain(children) {
             let found = now.top.iter().chain(&now.tokens).find(|t| t.id == token);
+            // Where a list ends tells nothing about what is behind it.
+            if found.is_none() && now.exactness != Exactness::Exact {
+                continue;
+            }
             // Neither listed now nor asked for: so much has changed that no number can tell.
             let now = found.map_or(f64::NEG_INFINITY, |t| t.logprob);
             self.note(Difference { node: n, token, recorded, now });
