@@ -56,7 +56,7 @@ export interface ExpandEvent {
   entropy: number;
   varentropy: number;
   logsumexp?: number;
-  exactness?: 'exact' | 'lower_bound';
+  exactness?: 'exact' | 'lower_bound' | 'retokenized';
   top: TopToken[];
   children: number;
   watch?: { logprob: number; rank?: number }[];

@@ -1,7 +1,7 @@
 // A run as columns, fed line by line: from a file, or from a server while the model explores.
 
 import { f32, f64, i32, u8 } from './columns';
-import type { EndEvent, Header, Mass, NodeEvent, RunEvent, StopReason, Token, TopToken } from './format';
+import type { EndEvent, ExpandEvent, Header, Mass, NodeEvent, RunEvent, StopReason, Token, TopToken } from './format';
 
 export const ROOT = 0;
 export const NONE = -1;
@@ -42,6 +42,16 @@ export interface Weights {
 
 const encoder = new TextEncoder();
 
+/** Whether an unlisted token may be above the threshold: it is no likelier than the last listed, nor than the rest. */
+function mayHaveMore({ exactness = 'exact', threshold = 0, top, children, adopts = [] }: ExpandEvent): boolean {
+  if (exactness === 'exact') return false;
+  const probs = top.map((t) => Math.exp(t.logprob));
+  const rest = 1 - probs.reduce((a, b) => a + b, 0);
+  const unlisted = rest < 1e-9 ? 0 : Math.min(probs.at(-1) ?? 1, rest);
+  // Where listed tokens above the threshold were cut, a rule limits the branches, not the list.
+  return unlisted > threshold && children + adopts.length >= probs.filter((p) => p > threshold).length;
+}
+
 export class Run {
   readonly header: Header;
   /** Grows with every change; what is derived from the run compares it. */
@@ -71,6 +81,10 @@ export class Run {
   readonly queue = i32();
   /** 1: only the listed tokens were seen, so entropy is a lower bound. */
   readonly bound = u8();
+  /** 1: the list ends above the threshold, so there may be branches that nobody saw. */
+  readonly more = u8();
+  /** Nodes with possibly more branches. */
+  moreCount = 0;
   private readonly topStart = i32();
   private readonly topLength = i32();
   private readonly topId = i32();
@@ -114,7 +128,10 @@ export class Run {
         this.varentropy.set(n, event.varentropy);
         this.threshold.set(n, event.threshold ?? Number.NaN);
         this.queue.set(n, event.queue);
-        this.bound.set(n, event.exactness === 'lower_bound' ? 1 : 0);
+        this.bound.set(n, (event.exactness ?? 'exact') === 'exact' ? 0 : 1);
+        this.moreCount -= this.more.get(n);
+        this.more.set(n, mayHaveMore(event) ? 1 : 0);
+        this.moreCount += this.more.get(n);
         this.list(n, event.top);
         for (const { node, samples } of event.adopts ?? []) {
           this.byUser.set(this.known(node), 0);
@@ -192,6 +209,7 @@ export class Run {
     this.threshold.push(Number.NaN);
     this.queue.push(0);
     this.bound.push(0);
+    this.more.push(0);
     this.topStart.push(0);
     this.topLength.push(0);
     if (parent !== NONE) this.link(parent, n);

@@ -177,6 +177,7 @@ function Strip() {
       <p class="strip-mass">
         finished {percent(mass.finished)} · frontier {percent(mass.frontier)} · pruned {percent(mass.pruned)} ·{' '}
         {count(run.size, 'node')} · path of {count(ended, 'token')}
+        {run.moreCount > 0 && ` · ${count(run.moreCount, 'node')} with possibly more branches than were listed`}
       </p>
       <Sampled />
       <details class="about">

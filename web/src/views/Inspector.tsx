@@ -128,7 +128,7 @@ function Numbers({ run, step, node, listed }: { run: Run; step: number; node: nu
           </dd>
           <dt>Varentropy</dt>
           <dd>
-            {bound}
+            {bound && '≈ '}
             {fixed(run.varentropy.get(step) * BITS * BITS, 2)} bits²
           </dd>
         </>
