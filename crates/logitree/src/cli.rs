@@ -79,7 +79,7 @@ pub enum Command {
 #[derive(Args)]
 pub struct ModelOptions {
     /// A known name (`logitree model list`), a .gguf file, a folder with safetensors, or a model of the Hugging Face Hub:
-    /// OWNER/REPO[@REVISION], or hf:OWNER/REPO/FILE.gguf[@REVISION] for one GGUF file
+    /// OWNER/REPO, or hf:OWNER/REPO/FILE.gguf for one GGUF file; both may end in @REVISION
     #[arg(short, long, default_value = crate::models::DEFAULT, value_name = "MODEL")]
     pub model: String,
     /// Threads to use [default: all cores]

@@ -40,7 +40,7 @@ pub enum ModelCommand {
     },
     /// Fetch a model into the cache, without running it
     Pull {
-        /// A known name, or a model of the Hugging Face Hub: OWNER/REPO[@REVISION], hf:OWNER/REPO/FILE.gguf[@REVISION]
+        /// A known name, or a model of the Hugging Face Hub: OWNER/REPO or hf:OWNER/REPO/FILE.gguf, and @REVISION
         #[arg(default_value = models::DEFAULT)]
         model: String,
     },
