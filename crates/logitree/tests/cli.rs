@@ -301,3 +301,13 @@ fn the_documented_run_file_reads() {
     assert_eq!((&shown["nodes"], &shown["reason"]), (&4.into(), &"interrupted".into()));
     assert_eq!(shown["paths"][1]["text"], " of the");
 }
+
+#[test]
+fn a_run_that_cannot_begin_leaves_no_file() {
+    let folder = workplace();
+    fails(folder.path(), &["tree", "a", "-m", "nowhere"], 1);
+    fails(folder.path(), &["tree", "a", "--engine", "http://127.0.0.1:9", "--request-timeout", "1"], 1);
+    fails(folder.path(), &["tree", "a", "-m", "model", "--watch", ""], 1);
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(left.iter().all(|n| !n.to_string_lossy().ends_with(".jsonl")), "{left:?}");
+}

@@ -20,6 +20,14 @@ pub enum Record {
 }
 
 impl Record {
+    /// The file, unless it is standard output.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Record::File(_, path) => Some(path),
+            Record::Stdout => None,
+        }
+    }
+
     /// Appends events.
     pub fn write(&mut self, events: &[Event]) -> Result<()> {
         let mut lines = Vec::new();

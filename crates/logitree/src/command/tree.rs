@@ -111,10 +111,19 @@ fn begin(args: &TreeArgs, strategy: Strategy) -> Result<(Loaded, Job)> {
     let text = setup::text_argument(&prompt, "PROMPT")?;
     // Before the model is loaded: a bad path is told at once.
     let record = create(args, &text)?;
-    let loaded = setup::load(&args.model)?;
-    let prompt = PromptOptions { prompt: text, chat: args.chat, system: args.system.clone() };
-    let job = Job::begin(&loaded, &prompt, strategy, &args.watch, &limits(args), record)?;
-    Ok((loaded, job))
+    let file = record.path().map(Path::to_owned);
+    let begun = setup::load(&args.model).and_then(|loaded| {
+        let prompt = PromptOptions { prompt: text, chat: args.chat, system: args.system.clone() };
+        let job = Job::begin(&loaded, &prompt, strategy, &args.watch, &limits(args), record)?;
+        Ok((loaded, job))
+    });
+    // A file without its first line is of no use to anybody.
+    if let (Err(_), Some(file)) = (&begun, file)
+        && std::fs::metadata(&file).is_ok_and(|m| m.len() == 0)
+    {
+        let _ = std::fs::remove_file(&file);
+    }
+    begun
 }
 
 fn limits(args: &TreeArgs) -> Limits {
