@@ -28,6 +28,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use worker::Shared;
+use worker::generate::Desk;
 
 /// Largest request body but for files.
 const BODY: usize = 4 << 20;
@@ -104,9 +105,10 @@ pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<
         ids.push(id);
     }
     let (commands, receiver) = std::sync::mpsc::channel();
+    let (desk, orders) = Desk::new();
     let engine = {
         let shared = shared.clone();
-        std::thread::Builder::new().name("engine".into()).spawn(move || worker::work(&shared, receiver))?
+        std::thread::Builder::new().name("engine".into()).spawn(move || worker::work(&shared, receiver, orders))?
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(async {
@@ -116,7 +118,7 @@ pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<
         let token = token(options.data)?;
         let link = format!("http://{address}/?token={token}");
         let guard = Guard { token, address, remote: options.remote };
-        let router = router(App { shared, commands, closing }, guard);
+        let router = router(App { shared, commands, desk, closing }, guard);
         ready(&link, &ids);
         let ended = async move {
             interrupted().await;

@@ -6,6 +6,7 @@ pub mod runs;
 
 use super::problem::{Body, Problem};
 use super::store::{Info, Kind};
+use super::worker::generate::Desk;
 use super::worker::{Command, Shared};
 use crate::command::grow::strategy_json;
 use crate::setup::{self, Given, Loaded};
@@ -29,6 +30,8 @@ const PROMPT: usize = 1 << 20;
 pub struct App {
     pub shared: Arc<Shared>,
     pub commands: Sender<Command>,
+    /// Where texts are ordered.
+    pub desk: Desk,
     /// Becomes true when the server goes down.
     pub closing: watch::Receiver<bool>,
 }
