@@ -39,12 +39,12 @@ pub struct App {
 type Answer<T> = Result<T, Problem>;
 
 impl App {
-    fn loaded(&self) -> Answer<&setup::Loaded> {
+    pub fn loaded(&self) -> Answer<&setup::Loaded> {
         let none = || Problem::conflict("no model is loaded: start with `logitree serve --model NAME`");
         self.shared.loaded.as_ref().ok_or_else(none)
     }
 
-    fn send(&self, command: Command) -> Answer<()> {
+    pub fn send(&self, command: Command) -> Answer<()> {
         self.commands.send(command).map_err(|_| Problem::internal("the engine has stopped: restart the server"))
     }
 
@@ -82,6 +82,8 @@ pub struct ServerInfo {
     pub version: String,
     /// Absent if the server only shows files.
     pub model: Option<ModelInfo>,
+    /// Texts that are being generated for OpenAI's requests, or wait.
+    pub generating: usize,
     /// Every strategy with its default parameters.
     #[schema(value_type = Object)]
     pub strategies: Map<String, Value>,
@@ -118,7 +120,12 @@ pub async fn server(State(app): State<App>) -> Answer<Json<ServerInfo>> {
         })
     };
     let model = app.shared.loaded.as_ref().map(model).transpose()?;
-    Ok(Json(ServerInfo { version: env!("CARGO_PKG_VERSION").into(), model, strategies: known }))
+    Ok(Json(ServerInfo {
+        version: env!("CARGO_PKG_VERSION").into(),
+        model,
+        generating: app.desk.taken(),
+        strategies: known,
+    }))
 }
 
 /// A prompt as the user gives it.

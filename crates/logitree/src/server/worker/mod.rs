@@ -233,12 +233,16 @@ impl Worker<'_> {
         if let Some(mut a) = active
             && a.run.id == id
         {
-            return self.clicks.go_on(&mut a.run, request, reply, &mut || drop(self.generator.step()));
+            return self.clicks.go_on(&mut a.run, request, reply, &mut || {
+                self.generator.step();
+            });
         }
         self.open(id)?;
         let idle = self.idle.as_mut().context("opened above")?;
         let before = idle.tree.len();
-        let between = &mut || drop(self.generator.step());
+        let between = &mut || {
+            self.generator.step();
+        };
         let done = self.clicks.go_on(&mut idle.open(), request, reply, between);
         if let Some(end) = &mut idle.end
             && idle.tree.len() > before

@@ -87,7 +87,12 @@ impl Sequence {
     }
 
     /// Goes on along its tokens while `budget` lasts, and adds its questions to those of the step.
-    pub fn plan(&mut self, paths: &mut Paths<'_>, budget: &mut usize, asks: &mut Vec<Ask>) -> Result<Asked, ModelError> {
+    pub fn plan(
+        &mut self,
+        paths: &mut Paths<'_>,
+        budget: &mut usize,
+        asks: &mut Vec<Ask>,
+    ) -> Result<Asked, ModelError> {
         let mut asked = Vec::new();
         let mut is_new = false;
         while self.path.len() < self.goal() && *budget > 0 && asked.len() < ANSWERS {

@@ -94,7 +94,10 @@ mod tests {
     #[test]
     fn characters_wait_until_they_are_whole() {
         assert_eq!(pieces(&[], &[b"a\xf0\x9f", b"\x99", b"\x82b"]), ["a", "", "🙂b", ""]);
-        assert_eq!(pieces(&[], &[b"\xc3", b"a", b"\xff\xff", b"\xe2\x82"]), ["", "\u{fffd}a", "\u{fffd}\u{fffd}", "", "\u{fffd}"]);
+        assert_eq!(
+            pieces(&[], &[b"\xc3", b"a", b"\xff\xff", b"\xe2\x82"]),
+            ["", "\u{fffd}a", "\u{fffd}\u{fffd}", "", "\u{fffd}"]
+        );
     }
 
     #[test]
