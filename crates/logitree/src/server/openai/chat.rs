@@ -15,7 +15,8 @@ use logitree_core::run::Message;
 
 /// Goes on with a conversation
 #[utoipa::path(post, path = "/v1/chat/completions", request_body = Request, responses(
-    (status = 200, body = Answer), (status = "4XX", body = ErrorShape)))]
+    (status = 200, content((Answer = "application/json"), (String = "text/event-stream"))),
+    (status = "4XX", body = ErrorShape)))]
 pub async fn completions(State(app): State<App>, Input(request): Input<Request>) -> Result<Response, Failure> {
     let order = blocking(&app, move |served| {
         served.check_name(request.model.as_deref())?;

@@ -11,10 +11,8 @@ pub struct Request {
     /// The served model's id, or absent.
     pub model: Option<String>,
     /// Of completions: a text, a list of texts, a list of token ids, or a list of such lists.
-    #[schema(value_type = Object)]
     pub prompt: Option<Prompt>,
     /// Of chat completions.
-    #[schema(value_type = Vec<Object>)]
     pub messages: Option<Vec<ChatMessage>>,
     /// 16 if absent; in a chat, what the context has room for.
     pub max_tokens: Option<usize>,
@@ -34,12 +32,10 @@ pub struct Request {
     #[schema(minimum = 1, maximum = 128)]
     pub n: Option<usize>,
     /// Strings that end the text and are not part of it.
-    #[schema(value_type = Object)]
     pub stop: Option<Stop>,
     /// Of completions: the prompt is part of the text, and scored if `logprobs` is given.
     pub echo: Option<bool>,
     /// Of completions: so many of the most likely tokens; of chat completions: whether tokens are scored.
-    #[schema(value_type = Object)]
     pub logprobs: Option<LogprobsWanted>,
     /// Of chat completions.
     #[schema(maximum = 1000)]
@@ -62,7 +58,7 @@ pub struct Request {
 }
 
 /// What is to be completed.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "a text, a list of texts, a list of token ids, or a list of such lists is needed here")]
 pub enum Prompt {
     Text(String),
@@ -72,7 +68,7 @@ pub enum Prompt {
 }
 
 /// Stop strings.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "a string or a list of strings is needed here")]
 pub enum Stop {
     One(String),
@@ -80,7 +76,7 @@ pub enum Stop {
 }
 
 /// A number of tokens, or whether.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "a number of tokens, or in a chat true or false, is needed here")]
 pub enum LogprobsWanted {
     Flag(bool),
@@ -96,14 +92,14 @@ pub struct StreamOptions {
 }
 
 /// What somebody says.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub struct ChatMessage {
     pub role: String,
     pub content: Option<Content>,
 }
 
 /// A text, or parts of one.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "a text or a list of text parts is needed here")]
 pub enum Content {
     Text(String),
@@ -111,7 +107,7 @@ pub enum Content {
 }
 
 /// A part of a message.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub struct ContentPart {
     pub r#type: String,
     pub text: Option<String>,

@@ -17,7 +17,6 @@ use utoipa::ToSchema;
 pub struct TokenizeRequest {
     pub model: Option<String>,
     pub prompt: Option<String>,
-    #[schema(value_type = Vec<Object>)]
     pub messages: Option<Vec<ChatMessage>>,
     /// Whether BOS goes in front of a text.
     pub add_special_tokens: Option<bool>,
