@@ -6,6 +6,8 @@
 
 mod paths;
 mod sequence;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use anyhow::Result;
