@@ -48,9 +48,7 @@ impl Sampler {
 
     /// Tokens that may be chosen with their probs, most likely first. `logits` is `[vocab]`.
     pub fn distribution(&self, logits: &[f32]) -> Vec<(TokenId, f64)> {
-        let larger = |&a: &u32, &b: &u32| {
-            logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b))
-        };
+        let larger = |&a: &u32, &b: &u32| logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b));
         let mut order: Vec<u32> = (0..logits.len() as u32).collect();
         let Some(best) = order.iter().copied().min_by(larger) else { return Vec::new() };
         if self.is_greedy() {
@@ -78,7 +76,7 @@ impl Sampler {
             most_likely(&mut order, keep, larger);
             let logit = |i: u32| f64::from(logits[i as usize]);
             let share = |&i: &u32| (TokenId(i), ((logit(i) - logit(best)) / self.temperature).exp());
-            let mut kept = order[..keep].iter().map(share).collect();
+            let mut kept: Vec<_> = order[..keep].iter().map(share).collect();
             normalise(&mut kept);
             kept
         };
@@ -163,11 +161,13 @@ mod tests {
     #[test]
     fn sorting_no_more_than_needed_keeps_the_same_tokens() {
         // A peak, a long tail of which many are equal, and shares that reach far into it.
-        let logits: Vec<f32> = (0..5000u32).map(|i| ((i * 2_654_435_761) >> 20) as f32 / 700.0).collect();
+        let logits: Vec<f32> = (0..5000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 20) as f32 / 700.0).collect();
         let all = Sampler { temperature: 0.7, ..Default::default() };
         let sorted = all.distribution(&logits);
         assert_eq!(sorted.len(), 5000);
-        for (top_p, min_p) in [(0.001, 0.0), (0.1, 0.0), (0.6, 0.0), (0.999, 0.0), (1.0, 0.5), (1.0, 1e-3), (0.9, 0.2), (1.0, 1e-12)] {
+        for (top_p, min_p) in
+            [(0.001, 0.0), (0.1, 0.0), (0.6, 0.0), (0.999, 0.0), (1.0, 0.5), (1.0, 1e-3), (0.9, 0.2), (1.0, 1e-12)]
+        {
             let mut before = 0.0;
             let by_mass = sorted.iter().take_while(|(_, p)| {
                 before += p;

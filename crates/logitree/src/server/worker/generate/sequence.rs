@@ -1,8 +1,8 @@
 //! One text in the making: what it asks of the model next, and what it makes of the answers.
 
+use super::desk::{Event, Finish, Options, Scored, Seat, Step, Task};
 use super::paths::{Ask, Paths};
 use super::text::Text;
-use super::{Finish, Options, Scored, Seat, Step, Task};
 use crate::command::generate::choose;
 use anyhow::{Context, Result};
 use logitree_core::{Distribution, LanguageModel, ModelError, TokenId, TokenStats};
@@ -28,7 +28,7 @@ pub struct Sequence {
     options: Arc<Options>,
     rng: StdRng,
     text: Text,
-    pub events: Sender<super::Event>,
+    pub events: Sender<Event>,
     _seat: Seat,
 }
 
@@ -36,7 +36,7 @@ pub struct Sequence {
 pub type Asked = Vec<(usize, usize)>;
 
 impl Sequence {
-    pub fn new(task: Task, options: Arc<Options>, events: Sender<super::Event>, seat: Seat) -> Sequence {
+    pub fn new(task: Task, options: Arc<Options>, events: Sender<Event>, seat: Seat) -> Sequence {
         Sequence {
             index: task.index,
             prompt: task.prompt.len(),

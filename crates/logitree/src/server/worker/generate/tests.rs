@@ -1,9 +1,12 @@
 //! The generator on a model whose distributions are hashes of paths: who waits for whom, and what is computed twice.
 
+use super::desk::{BEHIND, SEATS};
 use super::*;
-use logitree_core::{Distribution, Exactness, NodeHandle, Query, Session};
+use logitree_core::sampling::Sampler;
+use logitree_core::{Distribution, Exactness, NodeHandle, Query, Session, TokenId, TokenStats};
 use std::borrow::Cow;
 use std::sync::Mutex;
+use tokio::sync::mpsc::Receiver;
 
 const VOCAB: u32 = 16;
 const END: TokenId = TokenId(1);
