@@ -96,6 +96,20 @@ fn prompts_are_scored_as_the_command_scores_them() {
             assert!(all[at..].iter().collect::<String>().starts_with(token), "{token:?} at {at}");
         }
     }
+    // As vLLM tells it: with ids and ranks.
+    let told = complete(&s, with(greedy(TEXT, 1), json!({ "prompt_logprobs": 3 })))["choices"][0].clone();
+    let told_prompt = told["prompt_logprobs"].as_array().unwrap();
+    assert!(told_prompt.len() == steps.len() + 1 && told_prompt[0].is_null() && told["logprobs"].is_null());
+    for (entry, step) in told_prompt[1..].iter().zip(steps) {
+        let own = &entry[step["id"].to_string()];
+        assert_eq!(
+            (&own["logprob"], &own["rank"], &own["decoded_token"]),
+            (&step["logprob"], &step["rank"], &step["text"])
+        );
+        assert!(
+            (3..=4).contains(&entry.as_object().unwrap().len()) && entry[step["top"][2]["id"].to_string()]["rank"] == 3
+        );
+    }
     // Token ids, batches and parts of an answer say the same.
     let ids = post(&s, "/tokenize", json!({ "prompt": TEXT }))["tokens"].clone();
     let echo = json!({ "echo": true, "logprobs": 7 });
@@ -434,7 +448,6 @@ fn every_error_says_which_parameter_was_wrong() {
         ("response_format", json!({ "type": "json_object" })),
         ("use_beam_search", json!(true)),
         ("stop_token_ids", json!([3])),
-        ("prompt_logprobs", json!(2)),
         ("skip_special_tokens", json!(false)),
     ] {
         c(json!({ name: value }), name, "unsupported_parameter");
@@ -443,6 +456,7 @@ fn every_error_says_which_parameter_was_wrong() {
         ("n", json!(0)),
         ("n", json!(129)),
         ("logprobs", json!(1001)),
+        ("prompt_logprobs", json!(1001)),
         ("logprobs", json!(true)),
         ("temperature", json!(-0.1)),
         ("top_p", json!(1.5)),
@@ -500,6 +514,8 @@ fn every_error_says_which_parameter_was_wrong() {
     h(json!({ "messages": "hi" }), "messages", "invalid_type");
     h(json!({ "logprobs": 5 }), "logprobs", "invalid_value");
     h(json!({ "top_logprobs": 5 }), "top_logprobs", "invalid_value");
+    h(json!({ "prompt_logprobs": 1 }), "prompt_logprobs", "unsupported_parameter");
+    c(json!({ "prompt_logprobs": 1, "stream": true }), "prompt_logprobs", "unsupported_parameter");
     h(json!({ "echo": true }), "echo", "unsupported_parameter");
     h(json!({ "tools": [{ "type": "function" }] }), "tools", "unsupported_parameter");
     h(json!({ "max_tokens": 256 }), "messages", "context_length_exceeded");

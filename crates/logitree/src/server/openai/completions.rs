@@ -92,6 +92,7 @@ pub fn order(
         }
         let scored = max_tokens.min(limit - len) + if settings.echo { len } else { 0 };
         entries += n * scored * settings.lists.map_or(0, |k| k + 1);
+        entries += n * len * settings.prompt_lists.map_or(0, |k| k + 1);
     }
     if entries > ENTRIES {
         let message = format!(

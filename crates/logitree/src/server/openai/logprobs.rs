@@ -4,7 +4,7 @@ use crate::server::worker::generate::Scored;
 use crate::setup::Loaded;
 use logitree_core::{TokenId, TokenStats};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// How tokens are written.
 #[derive(Clone, Copy)]
@@ -34,25 +34,23 @@ pub struct TextLogprobs {
 
 impl TextLogprobs {
     /// Adds a token; `offset` is moved behind it.
-    pub fn push(&mut self, s: &Scored, names: Names<'_>, offset: &mut usize) {
+    pub fn push(&mut self, s: &Scored, top: usize, names: Names<'_>, offset: &mut usize) {
         self.tokens.push(names.of(s.token));
-        self.token_logprobs.push(s.logprob);
+        self.token_logprobs.push(s.stats.map(|t| t.logprob));
         self.text_offset.push(*offset);
         let model = &names.loaded.model;
         if !model.is_special(s.token) {
             // A character that several tokens make up counts with its first byte.
             *offset += model.token_bytes(s.token).iter().filter(|&&b| b & 0xc0 != 0x80).count();
         }
-        let Some(logprob) = s.logprob else {
-            self.top_logprobs.push(None);
-            return;
-        };
-        let mut top = Map::new();
-        let listed = s.top.iter().map(|t| (t.id, t.logprob));
-        for (id, logprob) in listed.chain([(s.token, logprob)]) {
-            top.entry(names.of(id)).or_insert_with(|| logprob.into());
-        }
-        self.top_logprobs.push(Some(top));
+        let listed = s.stats.map(|own| {
+            let mut map = Map::new();
+            for t in s.top.iter().take(top).chain([&own]) {
+                map.entry(names.of(t.id)).or_insert_with(|| t.logprob.into());
+            }
+            map
+        });
+        self.top_logprobs.push(listed);
     }
 
     /// Adds what follows.
@@ -62,6 +60,19 @@ impl TextLogprobs {
         self.top_logprobs.append(&mut other.top_logprobs);
         self.text_offset.append(&mut other.text_offset);
     }
+}
+
+/// What vLLM tells of a token of the prompt: the most likely tokens and the one that stands there, by id. None for the first.
+pub type PromptToken = Option<Map<String, Value>>;
+
+/// A token of the prompt with the most likely ones in its place.
+pub fn prompt_token(s: &Scored, top: usize, loaded: &Loaded) -> PromptToken {
+    let own = s.stats?;
+    let entry = |t: &TokenStats| {
+        let told = json!({ "logprob": t.logprob, "rank": t.rank, "decoded_token": loaded.text(t.id) });
+        (t.id.to_string(), told)
+    };
+    Some([&own].into_iter().chain(s.top.iter().take(top)).map(entry).collect())
 }
 
 /// Scored tokens of an answer in a conversation.
@@ -95,9 +106,9 @@ impl ChatLogprobs {
             logprob,
             bytes: names.loaded.model.token_bytes(id).into_owned(),
         };
-        let Some(logprob) = s.logprob else { return };
+        let Some(own) = s.stats else { return };
         let top_logprobs = s.top.iter().map(|t: &TokenStats| named(t.id, t.logprob)).collect();
-        self.content.push(ChatToken { token: named(s.token, logprob), top_logprobs });
+        self.content.push(ChatToken { token: named(s.token, own.logprob), top_logprobs });
     }
 
     /// Adds what follows.

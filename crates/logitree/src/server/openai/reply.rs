@@ -1,6 +1,6 @@
 //! From steps of the engine to answers: whole, or chunk by chunk.
 
-use super::logprobs::{ChatLogprobs, Names, TextLogprobs};
+use super::logprobs::{ChatLogprobs, Names, PromptToken, TextLogprobs, prompt_token};
 use super::request::Settings;
 use super::shapes::{Answer, ChatChoice, Choice, Delta, Said, TextChoice, Usage};
 use crate::server::worker::generate::{Finish, Step};
@@ -23,6 +23,7 @@ struct Part {
     text: String,
     tokens: Vec<TokenId>,
     text_logprobs: TextLogprobs,
+    prompt_logprobs: Vec<PromptToken>,
     chat_logprobs: ChatLogprobs,
     finish: Option<Finish>,
 }
@@ -32,6 +33,7 @@ impl Part {
         self.text += &other.text;
         self.tokens.extend(other.tokens);
         self.text_logprobs.append(other.text_logprobs);
+        self.prompt_logprobs.extend(other.prompt_logprobs);
         self.chat_logprobs.append(other.chat_logprobs);
         self.finish = self.finish.or(other.finish);
     }
@@ -82,13 +84,16 @@ impl Reply {
         part.text += &step.text;
         self.made += usize::from(step.token.is_some());
         part.tokens.extend(step.token.iter().map(|t| t.token));
-        if self.settings.lists.is_some() {
+        if let Some(top) = self.settings.prompt_lists {
+            part.prompt_logprobs.extend(step.prompt.iter().map(|s| prompt_token(s, top, loaded)));
+        }
+        if let Some(top) = self.settings.lists {
             let names = Names { loaded, as_ids: self.settings.names_as_ids };
-            for scored in step.prompt.iter().chain(&step.token) {
+            for scored in step.prompt.iter().filter(|_| self.settings.echo).chain(&step.token) {
                 if self.chat {
                     part.chat_logprobs.push(scored, names);
                 } else {
-                    part.text_logprobs.push(scored, names, &mut state.offset);
+                    part.text_logprobs.push(scored, top, names, &mut state.offset);
                 }
             }
         }
@@ -122,6 +127,7 @@ impl Reply {
             finish_reason,
             token_ids,
             prompt_token_ids: if whole { ids(&self.prompts[index / s.n].ids) } else { None },
+            prompt_logprobs: s.prompt_lists.map(|_| part.prompt_logprobs).filter(|_| whole),
         })
     }
 

@@ -43,7 +43,6 @@ const UNSUPPORTED: &[(&str, &[Neutral])] = &[
     ("include_stop_str_in_output", &[Neutral::Bool(false)]),
     ("skip_special_tokens", &[Neutral::Bool(true)]),
     ("truncate_prompt_tokens", &[Neutral::Null]),
-    ("prompt_logprobs", &[Neutral::Null]),
     ("prompt_embeds", &[Neutral::Null]),
     ("response_format", &[Neutral::Word("text")]),
     ("structured_outputs", &[Neutral::Empty]),
@@ -94,6 +93,8 @@ pub struct Settings {
     pub max_tokens: Option<usize>,
     /// Most likely tokens to list, if tokens are scored at all.
     pub lists: Option<usize>,
+    /// Most likely tokens to list per token of the prompt, if these are scored as vLLM does it.
+    pub prompt_lists: Option<usize>,
     pub echo: bool,
     pub seed: u64,
     pub stream: bool,
@@ -129,6 +130,7 @@ impl Settings {
             (a, b) => a.or(b),
         };
         let stream = r.stream.unwrap_or(false);
+        let prompt_lists = prompt_lists(r, chat, stream)?;
         if r.stream_options.is_some() && !stream {
             return Err(Failure::value("stream_options", "stream_options is only for `stream`: true"));
         }
@@ -139,11 +141,12 @@ impl Settings {
                 sampler: sampler(r)?,
                 stop: stops(r)?,
                 ignore_eos: r.ignore_eos.unwrap_or(false),
-                prompt_logprobs: echo && lists.is_some(),
-                top: lists.unwrap_or(0),
+                prompt_logprobs: echo && lists.is_some() || prompt_lists.is_some(),
+                top: lists.max(prompt_lists).unwrap_or(0),
             },
             max_tokens,
             lists,
+            prompt_lists,
             echo,
             seed: r.seed.map_or_else(super::random, |s| s as u64),
             stream,
@@ -192,6 +195,20 @@ fn chat_lists(r: &Request) -> Result<Option<usize>, Failure> {
         (_, Some(k)) if k > 0 => Err(Failure::value("top_logprobs", "top_logprobs needs `logprobs`: true")),
         _ => Ok(None),
     }
+}
+
+fn prompt_lists(r: &Request, chat: bool, stream: bool) -> Result<Option<usize>, Failure> {
+    let Some(k) = r.prompt_logprobs else { return Ok(None) };
+    let param = "prompt_logprobs";
+    if chat || stream {
+        let message =
+            "prompt_logprobs are told by /v1/completions without `stream` only: `echo` with `logprobs` can stream";
+        return Err(Failure::unsupported(param, message));
+    }
+    if k > LISTED {
+        return Err(Failure::value(param, format!("prompt_logprobs is {k}: at most {LISTED} tokens are listed")));
+    }
+    Ok(Some(k))
 }
 
 fn sampler(r: &Request) -> Result<Sampler, Failure> {

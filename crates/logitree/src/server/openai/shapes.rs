@@ -1,6 +1,6 @@
 //! What requests and answers look like.
 
-use super::logprobs::{ChatLogprobs, TextLogprobs};
+use super::logprobs::{ChatLogprobs, PromptToken, TextLogprobs};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -37,6 +37,9 @@ pub struct Request {
     pub echo: Option<bool>,
     /// Of completions: so many of the most likely tokens; of chat completions: whether tokens are scored.
     pub logprobs: Option<LogprobsWanted>,
+    /// Of completions: scores the prompt as vLLM does, with ids and ranks.
+    #[schema(maximum = 1000)]
+    pub prompt_logprobs: Option<usize>,
     /// Of chat completions.
     #[schema(maximum = 1000)]
     pub top_logprobs: Option<usize>,
@@ -160,6 +163,8 @@ pub struct TextChoice {
     pub token_ids: Option<Vec<u32>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_token_ids: Option<Vec<u32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_logprobs: Option<Vec<PromptToken>>,
 }
 
 /// An answer in a conversation, or a piece of it.

@@ -44,8 +44,8 @@ pub struct Task {
 #[derive(Clone, Debug)]
 pub struct Scored {
     pub token: TokenId,
-    /// None for the first token of a sequence.
-    pub logprob: Option<f64>,
+    /// Log probability and rank; none for the first token of a sequence.
+    pub stats: Option<TokenStats>,
     /// The most likely tokens in its place.
     pub top: Vec<TokenStats>,
 }

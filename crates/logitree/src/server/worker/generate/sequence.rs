@@ -142,7 +142,7 @@ impl Sequence {
         let mut step = Step { index: self.index, ..Step::default() };
         if !std::mem::replace(&mut self.begun, true) && self.options.prompt_logprobs {
             // Nothing comes before the first token.
-            step.prompt.push(Scored { token: self.tokens[0], logprob: None, top: Vec::new() });
+            step.prompt.push(Scored { token: self.tokens[0], stats: None, top: Vec::new() });
         }
         for &(position, place) in asked {
             let d = &answers[place];
@@ -166,7 +166,7 @@ impl Sequence {
 
     fn scored(&self, token: TokenStats, d: &Distribution) -> Scored {
         let top = d.top.iter().take(self.options.top).copied().collect();
-        Scored { token: token.id, logprob: Some(token.logprob), top }
+        Scored { token: token.id, stats: Some(token), top }
     }
 
     fn generate(&mut self, model: &dyn LanguageModel, d: &Distribution, step: &mut Step) -> Result<()> {

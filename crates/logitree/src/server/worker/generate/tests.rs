@@ -234,7 +234,7 @@ fn scoring_a_long_prompt_holds_up_nobody() {
     generator.step();
     b.take(&mut slow);
     assert_eq!(b.finish, Some(Finish::Length));
-    assert!(b.prompt[0].logprob.is_none() && b.prompt[1..].iter().all(|s| s.logprob.is_some() && s.top.len() == 2));
+    assert!(b.prompt[0].stats.is_none() && b.prompt[1..].iter().all(|s| s.stats.is_some() && s.top.len() == 2));
     assert!(b.prompt.iter().map(|s| s.token).eq(prompt(2, 2000)));
 }
 
