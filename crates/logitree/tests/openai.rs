@@ -3,7 +3,7 @@
 mod common;
 
 use common::server::Server;
-use common::{json as command, ok, workplace};
+use common::{json as command, logitree, ok, workplace};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
@@ -632,6 +632,30 @@ fn runs_and_clicks_go_on_beside_it() {
     s.wait(&id, |s| s["state"] == "finished");
     drop(s);
     ok(w, &["verify", &format!("runs/{id}.run.jsonl"), "-m", "model"]);
+}
+
+#[test]
+fn it_is_an_engine_for_other_machines_with_the_same_numbers() {
+    let w = workplace();
+    let w = w.path();
+    let s = Server::start(w, &[]);
+    let grow = |file: &str, model: &[&str]| {
+        #[rustfmt::skip]
+        let parameters = ["tree", "hello", "--max-depth=5", "--min-branch-threshold=0.01", "--max-branch-threshold=0.05", "-o", file];
+        let done = logitree(w, &[&parameters, model].concat()).env("KEY", &s.token).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let file = std::fs::read_to_string(w.join(file)).unwrap();
+        let steps = file.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()).filter(|l| l["type"] == "expand");
+        let numbers = |l: Value| {
+            let top = l["top"].as_array().unwrap().iter().map(|t| (t["id"].clone(), t["logprob"].clone()));
+            (l["node"].clone(), l["threshold"].clone(), top.collect::<Vec<_>>())
+        };
+        steps.map(numbers).collect::<Vec<_>>()
+    };
+    let own = grow("own.run.jsonl", &["-m", "model"]);
+    let url = format!("http://{}/v1", s.address);
+    let far = grow("far.run.jsonl", &["--engine", &url, "--api-key-env", "KEY", "--tokenizer", "model"]);
+    assert!(own.len() > 50 && own == far, "{} steps, {} steps", own.len(), far.len());
 }
 
 #[cfg(unix)]
