@@ -2,6 +2,10 @@
 
 use crate::TokenId;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+
+/// Tokens that are sorted at first where the likeliest are wanted.
+const FEW: usize = 256;
 
 /// How to choose the next token. The order is transformers': temperature, top-k, top-p, min-p.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,19 +48,38 @@ impl Sampler {
 
     /// Tokens that may be chosen with their probs, most likely first. `logits` is `[vocab]`.
     pub fn distribution(&self, logits: &[f32]) -> Vec<(TokenId, f64)> {
+        let larger = |&a: &u32, &b: &u32| logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b));
         let mut order: Vec<u32> = (0..logits.len() as u32).collect();
-        let logit = |i: u32| f64::from(logits[i as usize]);
-        order.sort_unstable_by(|&a, &b| logit(b).total_cmp(&logit(a)).then(a.cmp(&b)));
-        let Some(&best) = order.first() else { return Vec::new() };
+        let Some(best) = order.iter().copied().min_by(larger) else { return Vec::new() };
         if self.is_greedy() {
             return vec![(TokenId(best), 1.0)];
         }
-        if self.top_k > 0 {
-            order.truncate(self.top_k);
-        }
-        let mut kept: Vec<(TokenId, f64)> =
-            order.iter().map(|&i| (TokenId(i), ((logit(i) - logit(best)) / self.temperature).exp())).collect();
-        normalise(&mut kept);
+        let cuts = self.top_p < 1.0 || self.min_p > 0.0;
+        let mut kept: Vec<(TokenId, f64)> = if self.top_k == 0 && cuts {
+            // A vocabulary is rarely sorted whole: the tokens that stay are mostly few.
+            let shares = self.shares(logits);
+            let share = |id: u32| shares[id as usize];
+            let mut sorted = 0;
+            loop {
+                let more = (8 * sorted).max(FEW);
+                most_likely(&mut order[sorted..], more, larger);
+                sorted = (sorted + more).min(order.len());
+                let mass: f64 = order[..sorted].iter().map(|&id| share(id).1).sum();
+                let last = share(order[sorted - 1]).1;
+                let enough = (self.top_p < 1.0 && mass >= self.top_p) || last < self.min_p * share(best).1;
+                if enough || sorted == order.len() {
+                    break order[..sorted].iter().map(|&id| share(id)).collect();
+                }
+            }
+        } else {
+            let keep = if self.top_k > 0 { self.top_k.min(order.len()) } else { order.len() };
+            most_likely(&mut order, keep, larger);
+            let logit = |i: u32| f64::from(logits[i as usize]);
+            let share = |&i: &u32| (TokenId(i), ((logit(i) - logit(best)) / self.temperature).exp());
+            let mut kept: Vec<_> = order[..keep].iter().map(share).collect();
+            normalise(&mut kept);
+            kept
+        };
         if self.top_p < 1.0 {
             let mut before = 0.0;
             // A token stays if those before it do not reach top_p yet: the first always does.
@@ -97,6 +120,15 @@ impl Sampler {
     }
 }
 
+/// Brings the `n` first by an order to the front, sorted.
+fn most_likely(ids: &mut [u32], n: usize, order: impl Fn(&u32, &u32) -> Ordering) {
+    let n = n.min(ids.len());
+    if n > 0 && n < ids.len() {
+        ids.select_nth_unstable_by(n - 1, &order);
+    }
+    ids[..n].sort_unstable_by(&order);
+}
+
 fn normalise(kept: &mut [(TokenId, f64)]) {
     let total: f64 = kept.iter().map(|k| k.1).sum();
     kept.iter_mut().for_each(|k| k.1 /= total);
@@ -124,6 +156,31 @@ mod tests {
         // p^2: 0.16, 0.09, 0.04, 0.01 of 0.30.
         let squared = [(1, 0.5333), (3, 0.3), (2, 0.1333), (0, 0.0333)];
         assert_eq!(kept(Sampler { temperature: 0.5, ..base }, &probs), squared);
+    }
+
+    #[test]
+    fn sorting_no_more_than_needed_keeps_the_same_tokens() {
+        // A peak, a long tail of which many are equal, and shares that reach far into it.
+        let logits: Vec<f32> = (0..5000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 20) as f32 / 700.0).collect();
+        let all = Sampler { temperature: 0.7, ..Default::default() };
+        let sorted = all.distribution(&logits);
+        assert_eq!(sorted.len(), 5000);
+        for (top_p, min_p) in
+            [(0.001, 0.0), (0.1, 0.0), (0.6, 0.0), (0.999, 0.0), (1.0, 0.5), (1.0, 1e-3), (0.9, 0.2), (1.0, 1e-12)]
+        {
+            let mut before = 0.0;
+            let by_mass = sorted.iter().take_while(|(_, p)| {
+                before += p;
+                before - p < top_p
+            });
+            let expected: Vec<(TokenId, f64)> = by_mass.filter(|(_, p)| *p >= min_p * sorted[0].1).copied().collect();
+            let total: f64 = expected.iter().map(|t| t.1).sum();
+            let found = Sampler { top_p, min_p, ..all }.distribution(&logits);
+            assert!(found.iter().map(|t| t.0).eq(expected.iter().map(|t| t.0)), "{top_p} {min_p}");
+            assert!(found.iter().zip(&expected).all(|(a, b)| (a.1 - b.1 / total).abs() < 1e-12));
+        }
+        let few = Sampler { top_k: 700, ..all }.distribution(&logits);
+        assert!(few.iter().map(|t| t.0).eq(sorted.iter().take(700).map(|t| t.0)));
     }
 
     #[test]

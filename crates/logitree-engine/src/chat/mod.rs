@@ -24,6 +24,7 @@ use std::time::SystemTime;
 #[derive(Debug)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
+    source: String,
     bos: Option<String>,
     eos: Option<String>,
 }
@@ -35,7 +36,13 @@ impl ChatTemplate {
     /// If the template is not valid Jinja.
     pub fn new(source: &str, bos: Option<&str>, eos: Option<&str>) -> Result<Self, ChatError> {
         let environment = jinja::environment(source)?;
-        Ok(ChatTemplate { environment, bos: bos.map(str::to_owned), eos: eos.map(str::to_owned) })
+        let name = |name: Option<&str>| name.map(str::to_owned);
+        Ok(ChatTemplate { environment, source: source.into(), bos: name(bos), eos: name(eos) })
+    }
+
+    /// The Jinja text.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// Compiles the template that a model has, if it has one; `model` is its name for the error.

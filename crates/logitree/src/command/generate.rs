@@ -150,8 +150,8 @@ pub fn generate(
 }
 
 /// The chosen token with its own logprob and rank under the model's distribution.
-fn choose(d: &Distribution, sampler: &Sampler, rng: &mut StdRng) -> Option<TokenStats> {
-    let Some(logits) = &d.logits else { return d.top.first().copied() };
+pub fn choose(d: &Distribution, sampler: &Sampler, rng: &mut StdRng) -> Option<TokenStats> {
+    let Some(logits) = d.logits.as_ref().filter(|_| !sampler.is_greedy()) else { return d.top.first().copied() };
     let id = sampler.choose(logits, rng.random::<f64>())?;
     let logit = logits[id.index()];
     let above = logits.iter().enumerate().filter(|&(i, &l)| l > logit || (l == logit && i < id.index())).count();

@@ -1,5 +1,6 @@
 //! Who may talk to the server: the holder of the token, from this server's own pages, under its own name.
 
+use super::openai::{self, error::Failure};
 use super::problem::Problem;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -91,11 +92,13 @@ impl Guard {
 
 /// Checks a request and puts the usual headers on what comes back.
 pub async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let is_api = request.uri().path().starts_with("/api/");
+    let is_openai = openai::is_openai(request.uri().path());
+    let is_api = is_openai || request.uri().path().starts_with("/api/");
     let welcome = guard.welcome(&request);
     let mut response = match (welcome, guard.check(&request)) {
         (Some(welcome), _) => welcome,
         (None, Ok(())) => next.run(request).await,
+        (None, Err(problem)) if is_openai => Failure::from(problem).into_response(),
         (None, Err(problem)) => problem.into_response(),
     };
     let headers = response.headers_mut();

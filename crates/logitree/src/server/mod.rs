@@ -3,6 +3,7 @@
 mod api;
 mod assets;
 mod guard;
+mod openai;
 mod problem;
 pub mod report;
 mod store;
@@ -13,8 +14,10 @@ use crate::terminal;
 use anyhow::{Context, Result};
 use api::App;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
+use axum::response::IntoResponse;
 use guard::Guard;
+use openai::error::Failure;
 use problem::Problem;
 use rand::{RngExt, rngs::StdRng};
 use std::io::Write;
@@ -28,6 +31,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use worker::Shared;
+use worker::generate::Desk;
 
 /// Largest request body but for files.
 const BODY: usize = 4 << 20;
@@ -72,6 +76,7 @@ fn router(app: App, guard: Guard) -> axum::Router {
         .routes(routes!(api::files::events))
         .routes(routes!(api::files::content))
         .routes(routes!(api::files::export))
+        .merge(openai::router())
         .layer(DefaultBodyLimit::max(BODY))
         .merge(OpenApiRouter::new().routes(routes!(api::files::import)).layer(DefaultBodyLimit::max(FILE)))
         .split_for_parts();
@@ -82,9 +87,11 @@ fn router(app: App, guard: Guard) -> axum::Router {
             "/api/{*rest}",
             axum::routing::any(|| async { Problem::not_found("there is no such address in the API") }),
         )
+        .route("/v1/{*rest}", axum::routing::any(openai::not_found))
         .fallback(assets::serve)
-        .method_not_allowed_fallback(|| async {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "another method is needed here")
+        .method_not_allowed_fallback(|uri: Uri| async move {
+            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "another method is needed here");
+            if openai::is_openai(uri.path()) { Failure::from(problem).into_response() } else { problem.into_response() }
         })
         .with_state(app)
         .layer(axum::middleware::from_fn_with_state(Arc::new(guard), guard::guard))
@@ -104,9 +111,10 @@ pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<
         ids.push(id);
     }
     let (commands, receiver) = std::sync::mpsc::channel();
+    let (desk, orders) = Desk::new();
     let engine = {
         let shared = shared.clone();
-        std::thread::Builder::new().name("engine".into()).spawn(move || worker::work(&shared, receiver))?
+        std::thread::Builder::new().name("engine".into()).spawn(move || worker::work(&shared, receiver, orders))?
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(async {
@@ -116,7 +124,7 @@ pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<
         let token = token(options.data)?;
         let link = format!("http://{address}/?token={token}");
         let guard = Guard { token, address, remote: options.remote };
-        let router = router(App { shared, commands, closing }, guard);
+        let router = router(App { shared, commands, desk, closing }, guard);
         ready(&link, &ids);
         let ended = async move {
             interrupted().await;

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test file uses a part
 
 pub mod hub;
+pub mod server;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

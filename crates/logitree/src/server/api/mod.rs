@@ -6,6 +6,7 @@ pub mod runs;
 
 use super::problem::{Body, Problem};
 use super::store::{Info, Kind};
+use super::worker::generate::Desk;
 use super::worker::{Command, Shared};
 use crate::command::grow::strategy_json;
 use crate::setup::{self, Given, Loaded};
@@ -29,6 +30,8 @@ const PROMPT: usize = 1 << 20;
 pub struct App {
     pub shared: Arc<Shared>,
     pub commands: Sender<Command>,
+    /// Where texts are ordered.
+    pub desk: Desk,
     /// Becomes true when the server goes down.
     pub closing: watch::Receiver<bool>,
 }
@@ -36,12 +39,12 @@ pub struct App {
 type Answer<T> = Result<T, Problem>;
 
 impl App {
-    fn loaded(&self) -> Answer<&setup::Loaded> {
+    pub fn loaded(&self) -> Answer<&setup::Loaded> {
         let none = || Problem::conflict("no model is loaded: start with `logitree serve --model NAME`");
         self.shared.loaded.as_ref().ok_or_else(none)
     }
 
-    fn send(&self, command: Command) -> Answer<()> {
+    pub fn send(&self, command: Command) -> Answer<()> {
         self.commands.send(command).map_err(|_| Problem::internal("the engine has stopped: restart the server"))
     }
 
@@ -79,6 +82,8 @@ pub struct ServerInfo {
     pub version: String,
     /// Absent if the server only shows files.
     pub model: Option<ModelInfo>,
+    /// Texts that are being generated for OpenAI's requests, or wait.
+    pub generating: usize,
     /// Every strategy with its default parameters.
     #[schema(value_type = Object)]
     pub strategies: Map<String, Value>,
@@ -115,7 +120,12 @@ pub async fn server(State(app): State<App>) -> Answer<Json<ServerInfo>> {
         })
     };
     let model = app.shared.loaded.as_ref().map(model).transpose()?;
-    Ok(Json(ServerInfo { version: env!("CARGO_PKG_VERSION").into(), model, strategies: known }))
+    Ok(Json(ServerInfo {
+        version: env!("CARGO_PKG_VERSION").into(),
+        model,
+        generating: app.desk.taken(),
+        strategies: known,
+    }))
 }
 
 /// A prompt as the user gives it.

@@ -76,12 +76,13 @@ impl<'m> Clicks<'m> {
         move |id| model.token_bytes(id)
     }
 
-    /// Goes on from nodes of a run; `reply` is sent as soon as these are there.
+    /// Goes on from nodes of a run; `reply` is sent as soon as these are there. `between` is called after every step.
     pub fn go_on(
         &mut self,
         run: &mut Opened<'_>,
         request: &Request,
         reply: &mut Option<oneshot::Sender<Result<Vec<NodeId>>>>,
+        between: &mut dyn FnMut(),
     ) -> Result<()> {
         let mut starts = Vec::new();
         for &node in &request.nodes {
@@ -101,14 +102,20 @@ impl<'m> Clicks<'m> {
         }
         for start in starts {
             if run.tree.stop(start) != Some(Stop::EndToken) {
-                self.follow(run, start, request)?;
+                self.follow(run, start, request, between)?;
             }
         }
         Ok(())
     }
 
     /// Lets the model go on below a node.
-    fn follow(&mut self, run: &mut Opened<'_>, start: NodeId, request: &Request) -> Result<()> {
+    fn follow(
+        &mut self,
+        run: &mut Opened<'_>,
+        start: NodeId,
+        request: &Request,
+        between: &mut dyn FnMut(),
+    ) -> Result<()> {
         let loaded = self.loaded;
         let header = run.header;
         let (strategy, max_nodes) = match request.how {
@@ -137,6 +144,7 @@ impl<'m> Clicks<'m> {
                 run.record.write(&change_events(run.tree, change, &bytes))?;
             }
             run.tell(&shared.store)?;
+            between();
         }
         self.pushed += c.nodes();
         Ok(())

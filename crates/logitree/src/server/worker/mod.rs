@@ -1,6 +1,8 @@
-//! The engine's thread: one run explores at a time, and what a click asks for comes between its levels.
+//! The engine's thread: one run explores at a time; what a click asks for comes between its levels, and so does a step of
+//! everything that is being generated.
 
 mod clicks;
+pub mod generate;
 
 pub use clicks::{How, Ranked, Request};
 
@@ -10,6 +12,7 @@ use crate::setup::Loaded;
 use crate::{import, terminal};
 use anyhow::{Context, Result};
 use clicks::Clicks;
+use generate::{Generator, Orders};
 use logitree_core::explore::Keep;
 use logitree_core::run::{End, EndReason, Event, Header, end_event};
 use logitree_core::{NodeId, Tree};
@@ -37,6 +40,8 @@ pub enum Command {
     Distribution(String, NodeId, oneshot::Sender<Result<Arc<Ranked>>>),
     /// Forget what is held of a run.
     Forget(String),
+    /// Look at the desk: there is something to generate.
+    Generate,
 }
 
 /// What the engine's thread and the requests share.
@@ -95,21 +100,33 @@ struct Worker<'m> {
     queue: VecDeque<(String, Option<usize>)>,
     idle: Option<Idle>,
     clicks: Clicks<'m>,
+    generator: Generator<'m>,
 }
 
 /// Serves commands until the program is told to end, or nobody can ask any more.
-pub fn work(shared: &Shared, commands: Receiver<Command>) -> Result<()> {
+pub fn work(shared: &Shared, commands: Receiver<Command>, orders: Orders) -> Result<()> {
     let Some(loaded) = &shared.loaded else { return Ok(()) };
     let clicks = Clicks::new(shared, loaded)?;
-    let mut worker = Worker { shared, loaded, commands, queue: VecDeque::new(), idle: None, clicks };
+    let generator = Generator::new(&*loaded.model, orders)?;
+    let mut worker = Worker { shared, loaded, commands, queue: VecDeque::new(), idle: None, clicks, generator };
     while !terminal::interrupted() {
+        while let Ok(command) = worker.commands.try_recv() {
+            worker.serve(command, None);
+        }
+        let went = worker.generator.step();
         if let Some((id, top)) = worker.queue.pop_front() {
             if let Err(e) = worker.explore(&id, top) {
                 shared.store.update(&id, |s| (s.state, s.message) = (State::Failed, Some(format!("{e:#}"))));
             }
             continue;
         }
-        match worker.commands.recv_timeout(Duration::from_millis(100)) {
+        let pause = match (went, worker.generator.is_busy()) {
+            (true, _) => continue,
+            // Its clients have not read yet what they were sent.
+            (false, true) => Duration::from_millis(5),
+            (false, false) => Duration::from_millis(100),
+        };
+        match worker.commands.recv_timeout(pause) {
             Ok(command) => worker.serve(command, None),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
@@ -148,6 +165,8 @@ impl Worker<'_> {
                 self.idle.take_if(|i| i.id == id);
                 self.clicks.forget(&id);
             }
+            // Comes next anyway.
+            Command::Generate => {}
         }
     }
 
@@ -175,6 +194,7 @@ impl Worker<'_> {
                 let run = Opened { id, header: level.header, tree: &mut e.tree, record: level.record };
                 self.serve(command, Some(Active { run, end: &mut ended }));
             }
+            self.generator.step();
             Ok(ended.map(|_| EndReason::Interrupted))
         })?;
         let Grown { record, end, failure, .. } = grown;
@@ -213,12 +233,17 @@ impl Worker<'_> {
         if let Some(mut a) = active
             && a.run.id == id
         {
-            return self.clicks.go_on(&mut a.run, request, reply);
+            return self.clicks.go_on(&mut a.run, request, reply, &mut || {
+                self.generator.step();
+            });
         }
         self.open(id)?;
         let idle = self.idle.as_mut().context("opened above")?;
         let before = idle.tree.len();
-        let done = self.clicks.go_on(&mut idle.open(), request, reply);
+        let between = &mut || {
+            self.generator.step();
+        };
+        let done = self.clicks.go_on(&mut idle.open(), request, reply, between);
         if let Some(end) = &mut idle.end
             && idle.tree.len() > before
         {

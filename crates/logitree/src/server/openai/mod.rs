@@ -1,0 +1,49 @@
+//! An OpenAI-compatible server: completions and chat completions with exact logprobs, of prompts too.
+//!
+//! Both kinds of requests become orders for the engine's [`Desk`](super::worker::generate::Desk); what comes back is put into
+//! the shape that was asked for. docs/openai-server.md says what is supported.
+
+mod chat;
+mod completions;
+pub mod error;
+mod logprobs;
+mod model;
+mod reply;
+mod request;
+mod shapes;
+mod stream;
+mod tokenize;
+
+use super::api::App;
+use axum::http::StatusCode;
+use error::Failure;
+use rand::{RngExt, rngs::StdRng};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Whether errors at this address have OpenAI's shape.
+pub fn is_openai(path: &str) -> bool {
+    path.starts_with("/v1/") || ["/tokenize", "/detokenize", "/tokenizer_info"].contains(&path)
+}
+
+/// The requests of this module.
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(model::list))
+        .routes(routes!(model::get))
+        .routes(routes!(completions::completions))
+        .routes(routes!(chat::completions))
+        .routes(routes!(tokenize::tokenize))
+        .routes(routes!(tokenize::detokenize))
+        .routes(routes!(tokenize::info))
+}
+
+/// The answer where there is nothing.
+pub async fn not_found() -> Failure {
+    let message = "there is no such address: there are /v1/models, /v1/completions and /v1/chat/completions";
+    Failure::new(StatusCode::NOT_FOUND, message, None, Some("unknown_url"))
+}
+
+fn random() -> u64 {
+    rand::make_rng::<StdRng>().random()
+}
