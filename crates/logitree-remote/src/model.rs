@@ -125,6 +125,35 @@ impl RemoteModel {
         &self.probes[0].model
     }
 
+    /// Takes over the texts of tokens from a file that is to be gone on with.
+    ///
+    /// # Errors
+    /// If tokens are known by their texts alone, and one has another id here.
+    pub fn learn<'t>(&self, texts: impl IntoIterator<Item = (TokenId, &'t [u8])>) -> Result<(), RemoteError> {
+        for (id, bytes) in texts {
+            let known = match &self.words {
+                Words::Local(_) => true,
+                Words::Asked(asked) => {
+                    asked.learn(id, bytes);
+                    true
+                }
+                Words::Texts(texts) => texts.learn(id, bytes),
+            };
+            if !known {
+                let text = String::from_utf8_lossy(bytes);
+                return Err(RemoteError::Unfit(format!(
+                    "the token {text:?} has id {id} in the file and another here: start the program anew, for this file alone"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tokens of the vocabulary, where anybody tells.
+    pub fn told_vocab(&self) -> Option<usize> {
+        self.probes[0].vocab.or_else(|| self.words.get().size())
+    }
+
     /// Where texts of tokens come from, for records.
     pub fn tokenizer(&self) -> &str {
         self.words.get().kind()
@@ -201,7 +230,7 @@ fn same_tokenizer(http: &Http, probe: &Probe, local: &dyn Vocabulary) -> Result<
 impl LanguageModel for RemoteModel {
     /// The largest id there can be, where the server does not tell.
     fn vocab_size(&self) -> usize {
-        self.probes[0].vocab.or_else(|| self.words.get().size()).unwrap_or(i32::MAX as usize)
+        self.told_vocab().unwrap_or(i32::MAX as usize)
     }
     fn context_length(&self) -> usize {
         self.probes.iter().filter_map(|p| p.context).min().unwrap_or(i32::MAX as usize)

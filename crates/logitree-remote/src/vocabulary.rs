@@ -196,10 +196,17 @@ impl Vocabulary for Asked {
 #[derive(Default)]
 struct Interned {
     ids: HashMap<Vec<u8>, TokenId>,
-    texts: Vec<Vec<u8>>,
+    texts: HashMap<TokenId, Vec<u8>>,
 }
 
-/// Tokens known by their text alone. Ids are given out in the order of their appearance.
+/// Where to look for a free id first: the same in every process, so that run files can be gone on with.
+fn hashed(bytes: &[u8]) -> u32 {
+    // FNV-1a, its better half.
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    (hash >> 33) as u32 % i32::MAX as u32
+}
+
+/// Tokens known by their text alone.
 pub(crate) struct Texts {
     /// Splits texts, if it can repeat them with its tokens.
     http: Http,
@@ -225,9 +232,24 @@ impl Texts {
         }
         let Interned { ids, texts } = &mut *write(&self.ids);
         *ids.entry(bytes.to_vec()).or_insert_with(|| {
-            texts.push(bytes.to_vec());
-            TokenId(texts.len() as u32 - 1)
+            let mut id = TokenId(hashed(bytes));
+            while texts.contains_key(&id) {
+                id = TokenId((id.0 + 1) % i32::MAX as u32);
+            }
+            texts.insert(id, bytes.to_vec());
+            id
         })
+    }
+
+    /// Notes the id that a text has in a file; false if it is another's here.
+    pub(crate) fn learn(&self, id: TokenId, bytes: &[u8]) -> bool {
+        let Interned { ids, texts } = &mut *write(&self.ids);
+        let (free, new) = (!texts.contains_key(&id), !ids.contains_key(bytes));
+        if free && new {
+            texts.insert(id, bytes.to_vec());
+            ids.insert(bytes.to_vec(), id);
+        }
+        free && new || ids.get(bytes) == Some(&id)
     }
 
     /// How many tokens the server counts in the text of a path's first token.
@@ -283,10 +305,10 @@ impl Vocabulary for Texts {
         END_NAMES.iter().map(|name| self.id(name.as_bytes())).collect()
     }
     fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]> {
-        read(&self.ids).texts.get(id.index()).cloned().unwrap_or_default().into()
+        read(&self.ids).texts.get(&id).cloned().unwrap_or_default().into()
     }
     fn is_special(&self, id: TokenId) -> bool {
-        id.index() < END_NAMES.len()
+        END_NAMES.iter().any(|name| read(&self.ids).ids.get(name.as_bytes()) == Some(&id))
     }
     fn tokenize(&self, text: &str, _: bool) -> Result<Vec<TokenId>, String> {
         if !self.echoes {

@@ -258,6 +258,29 @@ fn a_server_that_repeats_nothing_takes_a_prompt_as_one_token() {
 }
 
 #[test]
+fn a_file_of_another_process_can_be_gone_on_with() {
+    for kind in [Kind::Vllm, Kind::OpenAi] {
+        let server = Server::start(Behaviour::good(kind));
+        let (first, second) = (connect(&[&server]).unwrap(), connect(&[&server]).unwrap());
+        let tree = grow(&first, "abc", parameters(4)).unwrap();
+        let texts: Vec<(TokenId, Vec<u8>)> =
+            tree.nodes().filter_map(|n| tree.token(n)).map(|t| (t, first.token_bytes(t).into_owned())).collect();
+        // In another order than they were seen in.
+        second.tokenize("tsrqp", false).unwrap();
+        second.learn(texts.iter().rev().map(|(id, b)| (*id, &b[..]))).unwrap();
+        for (id, bytes) in &texts {
+            assert!(!bytes.is_empty());
+            assert_eq!(*second.token_bytes(*id), bytes[..]);
+        }
+        if kind == Kind::OpenAi {
+            let id = second.tokenize("k", false).unwrap()[0];
+            let wrong = second.learn([(TokenId(id.0 ^ 1), &b"k"[..])]).unwrap_err().to_string();
+            assert!(wrong.contains("another here"), "{wrong}");
+        }
+    }
+}
+
+#[test]
 fn what_cannot_work_is_said_at_once() {
     let vllm = Server::start(Behaviour::good(Kind::Vllm));
     let llama = Server::start(Behaviour::good(Kind::LlamaServer));

@@ -3,7 +3,7 @@
 use crate::cli::{ModelOptions, RemoteOptions};
 use crate::{models, terminal};
 use anyhow::{Context, Result, bail};
-use logitree_core::run::{self, Message};
+use logitree_core::run::{self, Message, Run};
 use logitree_core::{Exactness, LanguageModel, TokenId};
 use logitree_engine::chat::ChatTemplate;
 use logitree_engine::tokenizer::Tokenizer;
@@ -70,6 +70,14 @@ impl Engine {
         match self {
             Engine::Local(model) => Ok(model),
             Engine::Remote(_) => bail!("this needs a model in this process: leave out --engine"),
+        }
+    }
+
+    /// Takes over the texts of a run that is to be gone on with: a server's tokens are known by what was seen of them.
+    pub fn learn(&self, run: &Run) -> Result<()> {
+        match self {
+            Engine::Local(_) => Ok(()),
+            Engine::Remote(remote) => Ok(remote.model.learn(run.texts.iter().map(|(&id, bytes)| (id, &bytes[..])))?),
         }
     }
 
@@ -140,7 +148,7 @@ impl Engine {
                     dtype: "the server's".into(),
                     tokenizer: model.tokenizer().into(),
                     tokenizer_sha256: None,
-                    vocab: model.vocab_size(),
+                    vocab: model.told_vocab().unwrap_or(0),
                     context: model.context_length(),
                     end_tokens: model.end_tokens().to_vec(),
                 });

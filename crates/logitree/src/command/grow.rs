@@ -165,6 +165,7 @@ impl Job {
 
     /// A stopped run, to be gone on with in its own file.
     pub fn resume(loaded: &Loaded, run: Run, path: &Path) -> Result<Job> {
+        loaded.model.learn(&run)?;
         let header = run.header;
         loaded.check_made(path, &header.model)?;
         let strategy: Strategy =

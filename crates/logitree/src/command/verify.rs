@@ -67,6 +67,7 @@ pub fn run(args: VerifyArgs) -> Result<()> {
     let options = ModelOptions { model: name, threads, backend, remote };
     let loaded = setup::load(&options).with_context(|| format!("the model of {}", args.file.display()))?;
     loaded.check_made(&args.file, &run.header.model)?;
+    loaded.model.learn(&run)?;
     let (report, whole) = compare(&run, &loaded)?;
     print(&args, &run, &loaded, &report, whole)?;
     let most = report.max_difference();

@@ -217,6 +217,7 @@ impl Worker<'_> {
             let path = self.shared.store.path(id).map_err(|p| anyhow::anyhow!(p.detail))?;
             let run = import::run(BufReader::new(File::open(&path)?))?;
             self.loaded.check_made(&path, &run.header.model)?;
+            self.loaded.model.learn(&run)?;
             let record = Record::append(&path, run.valid_bytes)?;
             self.idle = Some(Idle { id: id.into(), header: run.header, tree: run.tree, record, end: run.end });
         }
