@@ -100,9 +100,9 @@ pub struct RemoteOptions {
     /// Several share the load
     #[arg(long = "engine", value_name = "URL")]
     pub engines: Vec<String>,
-    /// What the server is [default: found out]
-    #[arg(long, value_name = "KIND", value_parser = engine_kind)]
-    pub engine_kind: Option<Kind>,
+    /// What the server is: vllm, sglang, llama-server or openai; auto finds it out
+    #[arg(long, value_name = "KIND", value_parser = engine_kind, default_value = "auto")]
+    pub engine_kind: EngineKind,
     /// The model's name there [default: the first it serves]
     #[arg(long, value_name = "NAME")]
     pub engine_model: Option<String>,
@@ -127,9 +127,16 @@ pub struct RemoteOptions {
     pub end_tokens: Vec<String>,
 }
 
-fn engine_kind(text: &str) -> Result<Kind, String> {
-    let names = || Kind::ALL.map(Kind::name).join(", ");
-    Kind::ALL.into_iter().find(|k| k.name() == text).ok_or_else(|| format!("must be one of {}", names()))
+/// A kind of server; none is to be found out.
+#[derive(Clone, Copy)]
+pub struct EngineKind(pub Option<Kind>);
+
+fn engine_kind(text: &str) -> Result<EngineKind, String> {
+    let known = Kind::ALL.into_iter().find(|k| k.name() == text);
+    if known.is_none() && text != "auto" {
+        return Err(format!("must be auto or one of {}", Kind::ALL.map(Kind::name).join(", ")));
+    }
+    Ok(EngineKind(known))
 }
 
 /// What the model is given.

@@ -175,7 +175,7 @@ impl Engine {
 pub fn check_options(options: &ModelOptions) -> Result<()> {
     let r = &options.remote;
     let given = [
-        ("--engine-kind", r.engine_kind.is_some()),
+        ("--engine-kind", r.engine_kind.0.is_some()),
         ("--engine-model", r.engine_model.is_some()),
         ("--api-key-env", r.api_key_env.is_some()),
         ("--concurrency", r.concurrency.is_some()),
@@ -207,7 +207,7 @@ pub fn options(remote: &RemoteOptions) -> Result<(Options, Option<Arc<Words>>)> 
     let vocabulary = words.clone().map(|w| Box::new(w) as Box<dyn Vocabulary>);
     let options = Options {
         urls: remote.engines.clone(),
-        kind: remote.engine_kind,
+        kind: remote.engine_kind.0,
         model: remote.engine_model.clone(),
         key: remote.api_key_env.as_ref().map(key).transpose()?,
         concurrency: remote.concurrency,
