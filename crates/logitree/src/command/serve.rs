@@ -14,7 +14,10 @@ const EXAMPLES: &str = "Examples:
   logitree serve --host 0.0.0.0 --allow-remote
 
 The printed link holds a token: whoever has it can use the model. Runs are files in the data folder, and are still
-there the next time.";
+there the next time.
+
+It also is an OpenAI-compatible server, with exact log probabilities of prompts too: clients take the printed address
+with /v1 as their base URL and the token as their API key (/v1/completions, /v1/chat/completions, /v1/models, /tokenize).";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -97,6 +100,7 @@ pub fn run(args: ServeArgs) -> Result<()> {
     // Asked for at every new run: hashing the weights is better done before the first.
     loaded.record()?;
     eprintln!("{}, {}; runs are in {}", loaded.name, loaded.model.engine(), data.display());
+    let local = loaded.model.local().is_ok();
     let options = server::Options {
         address: args.listen.address(),
         any_port: true,
@@ -105,5 +109,10 @@ pub fn run(args: ServeArgs) -> Result<()> {
         loaded: Some(loaded),
         files,
     };
-    server::run(options, |link, ids| args.listen.announce(link, ids))
+    server::run(options, |link, ids| {
+        args.listen.announce(link, ids);
+        if local && let Some((address, _)) = link.split_once("/?token=") {
+            eprintln!("OpenAI clients: base URL {address}/v1, the link's token as API key.");
+        }
+    })
 }
