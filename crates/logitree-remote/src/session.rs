@@ -108,10 +108,11 @@ impl<'m> RemoteSession<'m> {
         jobs.div_ceil(4 * servers.len()).clamp(1, slots.div_ceil(4).min(ARRAY))
     }
 
-    /// Asks for the texts of tokens that are not known yet.
-    fn learn(&self, lists: &[List]) -> Result<(), RemoteError> {
+    /// Asks for the texts of tokens that are not known yet: the listed ones, and those asked for by name.
+    fn learn(&self, asks: &[Ask], lists: &[List]) -> Result<(), RemoteError> {
         let Words::Asked(words) = &self.model.words else { return Ok(()) };
-        let mut unknown = BTreeSet::new();
+        let named = asks.iter().flat_map(|a| &a.tokens).copied();
+        let mut unknown: BTreeSet<TokenId> = named.filter(|&t| !words.knows(t)).collect();
         for t in lists.iter().flat_map(|l| &l.top) {
             match (t.id, &t.bytes) {
                 // llama.cpp's server lists control tokens without text.
@@ -375,7 +376,7 @@ impl Session for RemoteSession<'_> {
         }
         let good = self.check_texts(&asks, &lists).map_err(engine)?;
         let found = self.seek(&asks, &places, &mut lists).map_err(engine)?;
-        self.learn(&lists).map_err(engine)?;
+        self.learn(&asks, &lists).map_err(engine)?;
         queries
             .iter()
             .map(|q| {

@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::{Behaviour, Fault, Here, Server, VOCAB, connect, logprobs, options};
+use common::{Behaviour, Fault, Here, Server, VOCAB, connect, logprobs, options, patience};
 use logitree_core::explore::{Dynamic, DynamicParameters, Explorer};
 use logitree_core::{Exactness, LanguageModel, NodeId, Query, TokenId, Tree};
-use logitree_remote::{Kind, RemoteError, RemoteModel};
+use logitree_remote::{Kind, Options, RemoteError, RemoteModel};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -101,7 +101,7 @@ fn what_goes_wrong_once_changes_nothing() {
             }
             let fault_at = move |n: usize| (n == 6 || n == 20).then_some(fault);
             let server = Server::start(Behaviour { fault: Box::new(fault_at), ..Behaviour::good(kind) });
-            let model = connect(&[&server]).unwrap();
+            let model = RemoteModel::connect(Options { deadline: patience(fault), ..options(&[&server]) }).unwrap();
             expect(&model, 4);
             let t = model.traffic();
             assert!(t.repeated >= 1 && t.requests > t.repeated, "{kind} {fault:?} {t:?}");
@@ -116,7 +116,7 @@ fn what_stays_wrong_is_told() {
             fault: Box::new(move |n| (n > 8).then_some(fault)),
             ..Behaviour::good(Kind::Vllm)
         });
-        let model = connect(&[&server]).unwrap();
+        let model = RemoteModel::connect(Options { deadline: patience(fault), ..options(&[&server]) }).unwrap();
         let why = grow(&model, "abc", parameters(9)).unwrap_err();
         assert!(why.contains("4 times in a row") && why.contains("http://127.0.0.1"), "{why}");
         why
@@ -126,7 +126,8 @@ fn what_stays_wrong_is_told() {
     assert!(says(Fault::NotJson).contains("not JSON"));
     assert!(says(Fault::CutOff).contains("breaks off"));
     assert!(says(Fault::Silence).contains("timeout"));
-    assert!(says(Fault::NoLogprobs).contains("choices") || says(Fault::NoLogprobs).contains("no log probabilities"));
+    let nothing = says(Fault::NoLogprobs);
+    assert!(nothing.contains("choices for") || nothing.contains("no log probabilities"), "{nothing}");
     assert!(says(Fault::Fewer).contains("choices for"));
     assert!(says(Fault::Impossible).contains("log probability of"));
 }
@@ -197,6 +198,7 @@ fn tokens_behind_the_list_are_asked_for() {
         assert_eq!((found.len(), found[0].top.len()), (1, 3));
         for (t, id) in found[0].tokens.iter().zip(2..) {
             assert!((t.logprob - truth[id]).abs() < 1e-6, "{kind}: {} {}", t.logprob, truth[id]);
+            assert_eq!(*model.token_bytes(t.id), *common::text(id as u32).as_bytes());
             let rank = 1 + truth.iter().filter(|l| **l > truth[id]).count();
             match kind {
                 Kind::Vllm | Kind::LlamaServer => assert_eq!(t.rank as usize, rank),
@@ -220,7 +222,7 @@ fn tokens_behind_the_list_are_asked_for() {
 #[test]
 fn a_list_of_the_whole_vocabulary_is_exact() {
     let server = Server::start(Behaviour::good(Kind::LlamaServer));
-    let model = RemoteModel::connect(logitree_remote::Options { list: 1000, ..options(&[&server]) }).unwrap();
+    let model = RemoteModel::connect(Options { list: 1000, ..options(&[&server]) }).unwrap();
     let prompt = [0u32, 5, 6].map(TokenId);
     let ask = |model: &dyn LanguageModel| {
         let mut session = model.session().unwrap();

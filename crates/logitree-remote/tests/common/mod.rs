@@ -443,7 +443,12 @@ fn respond(behaviour: &Behaviour, path: &str, body: &Value) -> (u16, Value) {
     }
 }
 
-/// Options for these servers: short deadlines, no waiting.
+/// How long is waited for a server that may be silent.
+pub fn patience(fault: Fault) -> Duration {
+    if fault == Fault::Silence { Duration::from_secs(1) } else { Duration::from_secs(30) }
+}
+
+/// Options for these servers.
 pub fn options(servers: &[&Server]) -> Options {
     Options {
         urls: servers.iter().map(|s| s.url.clone()).collect(),
@@ -452,7 +457,7 @@ pub fn options(servers: &[&Server]) -> Options {
         key: None,
         concurrency: None,
         list: 12,
-        deadline: Duration::from_millis(1000),
+        deadline: Duration::from_secs(30),
         vocabulary: None,
         interrupted: || false,
         note: Box::new(|_| {}),
