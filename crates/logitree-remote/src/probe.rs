@@ -69,7 +69,7 @@ pub(crate) fn probe(http: &Http, kind: Option<Kind>, model: Option<&str>, list: 
     let name = names.get(at).ok_or_else(|| Failure::Broken("/v1/models names no model".into()))?.to_string();
     let number = |v: Option<&Value>| v.and_then(Value::as_u64).map(|n| n as usize);
     let mut context = number(served[at].get("max_model_len"));
-    let vocab = number(served[at].pointer("/meta/n_vocab"));
+    let vocab = number(served[at].pointer("/meta/n_vocab")).filter(|&n| n > 0);
     let mut slots = None;
     if kind == Kind::LlamaServer {
         let props = http.get("/props")?;

@@ -235,10 +235,13 @@ impl<'m> RemoteSession<'m> {
             let rank = entry["rank"].as_u64().map(|r| r as u32);
             return Ok(entry["logprob"].as_f64().map(|l| (l, rank)));
         }
-        // The generated token comes last.
+        // Whether a generated token follows depends on the server: the place is counted from the front.
+        let place = match prompt.as_str() {
+            None => Some(ask.path.len()),
+            Some(text) => last_of(text, &choice["logprobs"]["tokens"]),
+        };
         let all = choice.pointer("/logprobs/token_logprobs").and_then(Value::as_array);
-        let last = all.and_then(|l| l.get(l.len().checked_sub(2)?)?.as_f64());
-        Ok(last.map(|l| (l, None)))
+        Ok(place.and_then(|i| all?.get(i)?.as_f64()).map(|l| (l, None)))
     }
 
     /// Notes texts that the server reads as other tokens than the path's.
@@ -269,6 +272,21 @@ impl<'m> RemoteSession<'m> {
         texts.set_front(first, n);
         Ok(n)
     }
+}
+
+/// The place of the token that ends a text among the tokens that repeat it; none if they do not add up to it.
+fn last_of(text: &str, tokens: &Value) -> Option<usize> {
+    let mut rest = text;
+    for (i, token) in tokens.as_array()?.iter().enumerate() {
+        match rest.strip_prefix(token.as_str()?) {
+            Some("") => return Some(i),
+            Some(after) => rest = after,
+            // BOS has a name but is no part of the text.
+            None if i == 0 => {}
+            None => return None,
+        }
+    }
+    None
 }
 
 /// Tokens whose log probability was asked for by name: with their rank, where it is told.

@@ -5,7 +5,7 @@ use crate::http::{Failure, Http};
 use logitree_core::TokenId;
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A model's vocabulary. A local tokenizer is one; else the server is asked.
@@ -188,7 +188,12 @@ impl Vocabulary for Asked {
         self.bos == Some(id) || self.ends.contains(&id)
     }
     fn tokenize(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, String> {
-        self.split(text, false, parse_special).map_err(|e| format!("{}: {e}", self.http.root()))
+        let told = |e| format!("{}: {e}", self.http.root());
+        let ids = self.split(text, false, parse_special).map_err(told)?;
+        // Some servers give ids without texts.
+        let unknown: BTreeSet<TokenId> = ids.iter().copied().filter(|&id| !self.knows(id)).collect();
+        unknown.into_iter().try_for_each(|id| self.ask(&self.http, id)).map_err(told)?;
+        Ok(ids)
     }
 }
 

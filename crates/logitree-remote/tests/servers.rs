@@ -190,6 +190,7 @@ fn tokens_behind_the_list_are_asked_for() {
         let server = Server::start(Behaviour { most: 5, ..Behaviour::good(kind) });
         let model = connect(&[&server]).unwrap();
         let prompt: Vec<TokenId> = model.bos().into_iter().chain(model.tokenize("ab", false).unwrap()).collect();
+        assert_eq!(*model.token_bytes(*prompt.last().unwrap()), *b"b");
         let all: Vec<TokenId> =
             (2..VOCAB as u32).map(|id| model.tokenize(&common::text(id), false).unwrap()[0]).collect();
         let mut session = model.session().unwrap();

@@ -10,6 +10,7 @@ mod vllm;
 
 use logitree_core::TokenId;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// What a server is.
@@ -149,7 +150,10 @@ impl List {
             t.logprob = t.logprob.min(0.0);
         }
         self.top.sort_by(|a, b| b.logprob.total_cmp(&a.logprob).then(a.id.cmp(&b.id)));
-        self.top.dedup_by(|a, b| a.id.is_some() && a.id == b.id);
+        let mut seen = BTreeSet::new();
+        if let Some(id) = self.top.iter().filter_map(|t| t.id).find(|&id| !seen.insert(id)) {
+            return Err(format!("token {id} twice"));
+        }
         let sum: f64 = self.top.iter().map(|t| t.logprob.exp()).sum();
         if sum > 1.01 {
             return Err(format!("probabilities that add up to {sum:.3}"));
