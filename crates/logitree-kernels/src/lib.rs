@@ -19,6 +19,7 @@ mod head;
 mod kv;
 mod math;
 mod matmul;
+mod micro;
 mod ops;
 mod pack;
 mod probe;

@@ -16,14 +16,14 @@
 //! products, a line per turn of the loop, or de-quantising would wait for memory.
 
 use crate::buffer::Buffer;
-use crate::simd::{LANES, Lanes, Simd, Task};
+use crate::micro::{Micro, Sums};
+use crate::pack::{Decode, NARROW};
+use crate::simd::{LANES, Simd, Task};
 use crate::team::{Parts, PerThread, Team};
 use crate::{Backend, PackedMatrix};
 
 /// f32 values of the de-quantised block: 32 KiB.
 const BLOCK: usize = 8192;
-/// Steps of `k` per turn of the innermost loop.
-const UNROLL: usize = 4;
 
 /// Threads, instruction set and scratch memory for running kernels.
 pub struct Compute {
@@ -220,14 +220,13 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
     });
 }
 
-/// Cuts tiles `first .. first + count` into strips `(tile, tiles)` of at most `most`, a power of two;
-/// what remains at the end is cut into smaller powers of two.
+/// Cuts tiles `first .. first + count` into strips `(tile, tiles)` of `most`; what remains at the end comes one by one.
 pub(crate) fn strips(first: usize, count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
     let end = first + count;
     let mut tile = first;
     std::iter::from_fn(move || {
         let left = end - tile;
-        let tiles = if left >= most { most } else { left.checked_ilog2().map_or(0, |bits| 1 << bits) };
+        let tiles = if left >= most { most } else { left.min(1) };
         tile += tiles;
         (tiles > 0).then(|| (tile - tiles, tiles))
     })
@@ -248,7 +247,7 @@ impl Backend {
     }
 }
 
-/// Computes `tiles` tiles (1, 2 or 4) for all columns.
+/// Computes `tiles` tiles, one or as many as [`Backend::tiles`] says, for all columns.
 pub(crate) struct Strip<'a> {
     pub(crate) matrix: &'a PackedMatrix,
     pub(crate) x: &'a Panels,
@@ -283,15 +282,17 @@ impl Task for RunStrip<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let shape = self.strip.x.shape;
-        assert_eq!(self.strip.matrix.cols(), shape.k, "inner dimension of a matrix product");
-        if shape.columns <= 2 {
-            return narrow(s, self);
-        }
         let Strip { matrix, x, tile, tiles, weights, acc } = self.strip;
-        let weights = weights.at_least(BLOCK).as_chunks_mut::<LANES>().0;
+        let shape = x.shape;
+        assert_eq!(matrix.cols(), shape.k, "inner dimension of a matrix product");
         let size = tiles * LANES;
         let acc = acc.at_least(shape.columns * size);
+        if shape.columns <= NARROW {
+            let sums = Sums { resume: false, memory: acc, out: self.out };
+            let x = &x.data[..shape.columns * shape.k];
+            return Decode { matrix, tile, k0: 0, k: shape.k, x, sums, weights: &mut [] }.run(s, tiles, shape.columns);
+        }
+        let weights = weights.at_least(BLOCK).as_chunks_mut::<LANES>().0;
         let block = BLOCK / size;
         for k0 in (0..shape.k).step_by(block) {
             let k = block.min(shape.k - k0);
@@ -299,144 +300,21 @@ impl Task for RunStrip<'_, '_> {
             // What each tile needs next: this strip's next block or the next strip's first.
             let (next, k1) = if last { (tile + tiles, 0) } else { (tile, k0 + k) };
             for t in 0..tiles {
-                matrix.decode(s, tile + t, k0, &mut weights[t * k..(t + 1) * k]);
+                let sums = Sums { resume: false, memory: &mut [], out: None };
+                let weights = &mut weights[t * k..(t + 1) * k];
+                Decode { matrix, tile: tile + t, k0, k, x: &[], sums, weights }.run(s, 1, 0);
             }
             for g in 0..shape.groups {
                 let (first, width) = shape.group(g);
-                let streams = Streams {
-                    ahead: if g < tiles { matrix.packed(next + g, k1, block) } else { &[] },
-                    weights: &weights[..k * tiles],
-                    x: &x.data[first * shape.k + k0 * width..][..k * width],
+                let sums = Sums {
                     resume: k0 > 0,
-                    acc: &mut acc[first * size..(first + width) * size],
+                    memory: &mut acc[first * size..(first + width) * size],
                     out: self.out.filter(|_| last).map(|(out, start, stride)| (out, start + first * stride, stride)),
                 };
-                micro(s, tiles, width, streams);
+                let x = &x.data[first * shape.k + k0 * width..][..k * width];
+                let ahead = if g < tiles { matrix.packed(next + g, k1, block) } else { &[] };
+                Micro { weights: &weights[..k * tiles], x, ahead, sums }.run(s, tiles, width);
             }
         }
-    }
-}
-
-/// [`RunStrip`] for one or two columns.
-#[inline(always)]
-fn narrow<S: Simd>(s: S, run: RunStrip<'_, '_>) {
-    let Strip { matrix, x, tile, tiles, acc, .. } = run.strip;
-    let size = tiles * LANES;
-    let acc = acc.at_least(x.shape.columns * size);
-    let x = &x.data[..x.shape.columns * x.shape.k];
-    match (tiles, acc.len() / size) {
-        (1, 1) => matrix.dot::<S, 1, 1>(s, tile, x, acc),
-        (2, 1) => matrix.dot::<S, 2, 1>(s, tile, x, acc),
-        (4, 1) => matrix.dot::<S, 4, 1>(s, tile, x, acc),
-        (1, 2) => matrix.dot::<S, 1, 2>(s, tile, x, acc),
-        (2, 2) => matrix.dot::<S, 2, 2>(s, tile, x, acc),
-        (4, 2) => matrix.dot::<S, 4, 2>(s, tile, x, acc),
-        (tiles, columns) => unreachable!("{tiles} tiles x {columns} columns"),
-    }
-    if let Some((out, start, stride)) = run.out {
-        for (c, acc) in acc.chunks_exact(size).enumerate() {
-            // SAFETY: the maker of the task vouches for these elements.
-            unsafe { out.part(start + c * stride, size) }.copy_from_slice(acc);
-        }
-    }
-}
-
-/// Operands of the micro-kernel.
-struct Streams<'a, 'b> {
-    /// `[T][k][16]`.
-    weights: &'a [Lanes<f32>],
-    /// `[k][C]`.
-    x: &'a [f32],
-    /// Bytes that will be needed soon.
-    ahead: &'a [u8],
-    /// Whether the sums go on from `acc` or start at zero.
-    resume: bool,
-    /// `[C][T][16]`.
-    acc: &'a mut [f32],
-    /// Where the sums go instead of `acc`: `out[start + c · stride ..]`.
-    out: Option<(Parts<'b, f32>, usize, usize)>,
-}
-
-struct Micro<'a, 'b, const T: usize, const C: usize>(Streams<'a, 'b>);
-
-impl<const T: usize, const C: usize> Task for Micro<'_, '_, T, C> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Streams { weights, x, ahead, resume, acc, out } = self.0;
-        let memory = acc.as_chunks_mut::<LANES>().0;
-        assert!(memory.len() == C * T);
-        let mut acc = [[s.splat(0.0); T]; C];
-        if resume {
-            for c in 0..C {
-                for t in 0..T {
-                    acc[c][t] = s.load(&memory[c * T + t]);
-                }
-            }
-        }
-        let x = x.as_chunks::<C>().0;
-        let k = x.len();
-        assert!(weights.len() == T * k);
-        let (unrolled, rest) = x.as_chunks::<UNROLL>();
-        // A macro, not a closure: a closure may not inline and is then not compiled for the instruction set.
-        macro_rules! step {
-            ($i:expr, $x:expr) => {
-                let (i, x) = ($i, &$x);
-                let mut w = [s.splat(0.0); T];
-                for t in 0..T {
-                    // SAFETY: t < T and i < k, and there are T · k weights (checked above).
-                    w[t] = s.load(unsafe { weights.get_unchecked(t * k + i) });
-                }
-                for c in 0..C {
-                    let x = s.splat(x[c]);
-                    for t in 0..T {
-                        acc[c][t] = s.fma(w[t], x, acc[c][t]);
-                    }
-                }
-            };
-        }
-        let (fetch, pace) = (ahead.as_ptr(), ahead.len() / unrolled.len().max(1));
-        for (i, x) in unrolled.iter().enumerate() {
-            s.prefetch(fetch.wrapping_add(i * pace));
-            for u in 0..UNROLL {
-                step!(i * UNROLL + u, x[u]);
-            }
-        }
-        for (i, x) in rest.iter().enumerate() {
-            step!(unrolled.len() * UNROLL + i, x);
-        }
-        if let Some((out, start, stride)) = out {
-            for c in 0..C {
-                // SAFETY: the maker of `Streams` vouches for these elements.
-                let to = unsafe { out.part(start + c * stride, T * LANES) }.as_chunks_mut::<LANES>().0;
-                for t in 0..T {
-                    s.store(&mut to[t], acc[c][t]);
-                }
-            }
-        } else {
-            for c in 0..C {
-                for t in 0..T {
-                    s.store(&mut memory[c * T + t], acc[c][t]);
-                }
-            }
-        }
-    }
-}
-
-/// Runs the micro-kernel for `tiles` × `columns`.
-#[inline(always)]
-fn micro<S: Simd>(s: S, tiles: usize, columns: usize, streams: Streams<'_, '_>) {
-    macro_rules! pick {
-        ($($t:literal: $($c:literal)+;)+) => {
-            match (tiles, columns) {
-                $($(($t, $c) => s.vectorize(Micro::<$t, $c>(streams)),)+)+
-                _ => unreachable!("{tiles} tiles x {columns} columns"),
-            }
-        };
-    }
-    pick! {
-        1: 1 2 3 4 5 6;
-        2: 1 2 3 4 5 6;
-        4: 1 2 3 4 5 6;
     }
 }

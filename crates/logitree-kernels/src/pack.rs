@@ -10,13 +10,16 @@
 //! unquantised   [k][16] elements
 //! quantised     d [16] f16, (m [16] f16), then per 32 columns:
 //!               sub-scales [1 or 2][16] i8, (sub-minima [1 or 2][16] u8)      K formats only
-//!               low bits  [4·low ][16] bytes: column k is at byte k mod 4·low, bits low·(k div 4·low)
-//!               high bits [4·high][16] bytes, likewise
+//!               low bits  [low ][16] u32: neighbouring columns share a word, the first in its lowest bits; 8 bits with
+//!                                         128 added, unsigned like the others
+//!               high bits [high][16] u32, likewise
 //! ```
 //!
 //! It holds the same bits as the file, so it is as large (K formats: 3 % larger).
 
 mod decode;
+
+pub(crate) use decode::{Decode, NARROW};
 
 use crate::buffer::Memory;
 use crate::quant::{Block, Layout, unpack};
@@ -57,23 +60,23 @@ pub enum PackError {
     Memory(#[from] std::io::Error),
 }
 
-fn block_bytes(dtype: DType) -> usize {
+const fn block_bytes(dtype: DType) -> usize {
     match Layout::of(dtype) {
         None => dtype.block_bytes() * LANES,
         Some(l) => header_bytes(&l) + dtype.block_len() / 32 * group_bytes(&l),
     }
 }
 
-fn header_bytes(l: &Layout) -> usize {
+const fn header_bytes(l: &Layout) -> usize {
     if l.has_min { 4 * LANES } else { 2 * LANES }
 }
 
-fn scale_bytes(l: &Layout) -> usize {
+const fn scale_bytes(l: &Layout) -> usize {
     let sub = if l.sub_scales { 32 / l.scale_len * LANES } else { 0 };
     if l.has_min { 2 * sub } else { sub }
 }
 
-fn group_bytes(l: &Layout) -> usize {
+const fn group_bytes(l: &Layout) -> usize {
     scale_bytes(l) + 4 * (l.low + l.high) * LANES
 }
 
@@ -150,6 +153,7 @@ impl PackedMatrix {
         let [from, to] = [k0, k0 + k].map(|k| k.min(self.cols) * self.tile_bytes / self.cols);
         &self.data[tile * self.tile_bytes..][from..to]
     }
+
 }
 
 /// Packs up to 16 rows into one tile.
@@ -202,50 +206,34 @@ fn pack_group(layout: &Layout, blocks: &[Block; LANES], g: usize, out: &mut [u8]
     }
     let (low, high) = codes.split_at_mut(4 * layout.low * LANES);
     for (bits, skip, out) in [(layout.low, 0, low), (layout.high, layout.low, high)] {
-        let mut planes = [[0; 32]; LANES];
-        for (plane, block) in planes.iter_mut().zip(blocks) {
+        for (lane, block) in blocks.iter().enumerate() {
             let codes = block.codes[32 * g..].first_chunk().expect("a block is whole groups");
-            match bits {
-                8 => *plane = *codes,
-                4 => pack_plane::<4>(codes, skip, plane),
-                2 => pack_plane::<2>(codes, skip, plane),
-                1 => pack_plane::<1>(codes, skip, plane),
-                _ => {}
+            let stream = match bits {
+                8 => codes.map(|signed| signed ^ 0x80),
+                4 => pack_bits::<4>(codes, skip),
+                2 => pack_bits::<2>(codes, skip),
+                1 => pack_bits::<1>(codes, skip),
+                _ => break,
+            };
+            let words = out.as_chunks_mut::<4>().0;
+            for (word, out) in stream.as_chunks::<4>().0.iter().zip(words[lane..].iter_mut().step_by(LANES)) {
+                *out = *word;
             }
-        }
-        transpose_bytes(&planes, out);
-    }
-}
-
-/// Packs `BITS` bits of each of 32 codes, after `skip` bits, into the first `4 · BITS` bytes of `plane`.
-fn pack_plane<const BITS: usize>(codes: &[u8; 32], skip: usize, plane: &mut [u8; 32]) {
-    let n = 4 * BITS;
-    for i in 0..8 / BITS {
-        for j in 0..n {
-            plane[j] |= (codes[j + i * n] >> skip & ((1 << BITS) - 1)) << (BITS * i);
         }
     }
 }
 
-/// `out[column][lane] = rows[lane][column]`, as many columns as `out` holds.
-fn transpose_bytes(rows: &[[u8; 32]; LANES], out: &mut [u8]) {
-    let columns = out.len() / LANES;
-    for column in (0..columns).step_by(8) {
-        for lane in [0, 8] {
-            // Eight rows of eight bytes; each stage swaps the off-diagonal halves of ever smaller squares.
-            let mut x: [u64; 8] = std::array::from_fn(|i| u64::from_le_bytes(rows[lane + i].as_chunks().0[column / 8]));
-            for (step, shift, mask) in
-                [(4, 32, 0xffff_ffff), (2, 16, 0x0000_ffff_0000_ffff), (1, 8, 0x00ff_00ff_00ff_00ff)]
-            {
-                for i in (0..8).filter(|i| i & step == 0) {
-                    let swap = ((x[i] >> shift) ^ x[i + step]) & mask;
-                    x[i + step] ^= swap;
-                    x[i] ^= swap << shift;
-                }
-            }
-            for (i, x) in x.iter().enumerate().take(columns - column) {
-                out[(column + i) * LANES + lane..][..8].copy_from_slice(&x.to_le_bytes());
-            }
-        }
+/// `BITS` bits of each of 32 codes, after `skip` bits, side by side in the first `4 · BITS` bytes.
+fn pack_bits<const BITS: usize>(codes: &[u8; 32], skip: usize) -> [u8; 32] {
+    let mut stream = [0; 32];
+    for (codes, out) in codes.as_chunks::<8>().0.iter().zip(stream.chunks_exact_mut(BITS)) {
+        // Eight codes a byte apart; each stage halves the gaps by moving every other piece to its neighbour.
+        let gap = 8 - BITS;
+        let mut x = u64::from_le_bytes(*codes) >> skip & (u64::MAX / 0xff * ((1 << BITS) - 1));
+        x = (x | x >> gap) & (u64::MAX / 0xffff * ((1 << (2 * BITS)) - 1));
+        x = (x | x >> (2 * gap)) & (u64::MAX / 0xffff_ffff * ((1 << (4 * BITS)) - 1));
+        x |= x >> (4 * gap);
+        out.copy_from_slice(&x.to_le_bytes()[..BITS]);
     }
+    stream
 }

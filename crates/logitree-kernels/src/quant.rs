@@ -29,10 +29,17 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// `None` for the unquantised formats.
-    pub(crate) fn of(dtype: DType) -> Option<Layout> {
-        let l = |low, high, bias, scale_len, has_min, sub_scales| {
+    pub(crate) const fn of(dtype: DType) -> Option<Layout> {
+        const fn l(
+            low: usize,
+            high: usize,
+            bias: f32,
+            scale_len: usize,
+            has_min: bool,
+            sub_scales: bool,
+        ) -> Option<Layout> {
             Some(Layout { low, high, bias, scale_len, has_min, sub_scales })
-        };
+        }
         match dtype {
             DType::F32 | DType::F16 | DType::BF16 => None,
             DType::Q4_0 => l(4, 0, 8.0, 32, false, false),

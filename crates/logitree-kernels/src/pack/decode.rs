@@ -1,292 +1,300 @@
-//! From packed bytes to weights: into memory for wide batches, straight into sums for narrow ones.
+//! From packed bytes to weights in registers, and from there straight into sums and, for wider batches, into memory.
 
 use super::{PackedMatrix, block_bytes, group_bytes, header_bytes, scale_bytes};
 use crate::DType;
+use crate::micro::{Sums, by_shape};
 use crate::quant::Layout;
 use crate::simd::{LANES, Lanes, Simd, Task};
+use std::marker::PhantomData;
 
-/// `$floats` for an unquantised format, else `$groups!(low, high)`: the code bits of the format as constants.
-macro_rules! by_format {
-    ($dtype:expr, $floats:expr, $groups:ident) => {
-        match $dtype {
-            DType::F32 | DType::F16 | DType::BF16 => $floats,
-            DType::Q4_0 | DType::Q4_1 | DType::Q4_K => $groups!(4, 0),
-            DType::Q5_0 | DType::Q5_1 | DType::Q5_K => $groups!(4, 1),
-            DType::Q8_0 => $groups!(8, 0),
-            DType::Q2_K => $groups!(2, 0),
-            DType::Q3_K => $groups!(2, 1),
-            DType::Q6_K => $groups!(4, 2),
+/// De-quantises columns `k0 .. k0 + k` of `T` tiles: straight into the products with `C` activation vectors for a batch
+/// so narrow that no weight is needed twice, and into memory with `C = 0` for wider ones.
+pub(crate) struct Decode<'a, 'b> {
+    pub(crate) matrix: &'a PackedMatrix,
+    /// First of the `T` tiles.
+    pub(crate) tile: usize,
+    /// For quantised formats it and `k` are multiples of 32.
+    pub(crate) k0: usize,
+    pub(crate) k: usize,
+    /// Activations, `[k][C]`.
+    pub(crate) x: &'a [f32],
+    /// Sums of the products.
+    pub(crate) sums: Sums<'a, 'b>,
+    /// Weights, `[T][k][16]`, if `C = 0`.
+    pub(crate) weights: &'a mut [Lanes<f32>],
+}
+
+/// Widest batch whose weights do not go through memory.
+pub(crate) const NARROW: usize = 3;
+
+impl Decode<'_, '_> {
+    /// Runs it for `tiles` × `columns`.
+    #[inline(always)]
+    pub(crate) fn run<S: Simd>(self, s: S, tiles: usize, columns: usize) {
+        match self.matrix.dtype {
+            DType::F32 => self.floats::<S, F32>(s, tiles, columns),
+            DType::F16 => self.floats::<S, F16>(s, tiles, columns),
+            DType::BF16 => self.floats::<S, BF16>(s, tiles, columns),
+            DType::Q4_0 => self.groups::<S, Q4_0>(s, tiles, columns),
+            DType::Q4_1 => self.groups::<S, Q4_1>(s, tiles, columns),
+            DType::Q5_0 => self.groups::<S, Q5_0>(s, tiles, columns),
+            DType::Q5_1 => self.groups::<S, Q5_1>(s, tiles, columns),
+            DType::Q8_0 => self.groups::<S, Q8_0>(s, tiles, columns),
+            DType::Q2_K => self.groups::<S, Q2_K>(s, tiles, columns),
+            DType::Q3_K => self.groups::<S, Q3_K>(s, tiles, columns),
+            DType::Q4_K => self.groups::<S, Q4_K>(s, tiles, columns),
+            DType::Q5_K => self.groups::<S, Q5_K>(s, tiles, columns),
+            DType::Q6_K => self.groups::<S, Q6_K>(s, tiles, columns),
         }
+    }
+
+    #[inline(always)]
+    fn floats<S: Simd, F: Format>(self, s: S, tiles: usize, columns: usize) {
+        macro_rules! shape {
+            ($t:literal, $c:literal) => {
+                s.vectorize(Floats::<F, $t, $c>(self, PhantomData))
+            };
+        }
+        by_shape!(S, tiles, columns, shape, 0 1 2 3)
+    }
+
+    #[inline(always)]
+    fn groups<S: Simd, F: Format>(self, s: S, tiles: usize, columns: usize) {
+        macro_rules! shape {
+            ($t:literal, $c:literal) => {
+                s.vectorize(Groups::<F, $t, $c>(self, PhantomData))
+            };
+        }
+        by_shape!(S, tiles, columns, shape, 0 1 2 3)
+    }
+}
+
+/// A storage format whose layout is known when kernels are compiled: no shift, offset or choice is left to run time.
+trait Format {
+    const DTYPE: DType;
+    const LAYOUT: Layout = match Layout::of(Self::DTYPE) {
+        Some(layout) => layout,
+        None => panic!("unquantised formats have no layout"),
+    };
+    /// Sizes in packed bytes; see the parent module.
+    const BLOCK: usize = block_bytes(Self::DTYPE);
+    const HEADER: usize = header_bytes(&Self::LAYOUT);
+    const SCALES: usize = scale_bytes(&Self::LAYOUT);
+    const GROUP: usize = group_bytes(&Self::LAYOUT);
+    /// Bits of a code.
+    const BITS: usize = Self::LAYOUT.low + Self::LAYOUT.high;
+    /// Subtracted from an unsigned code.
+    const BIAS: f32 = if Self::BITS == 8 { 128.0 } else { Self::LAYOUT.bias };
+    /// Columns per turn of the innermost loop: a word of low bits.
+    const UNIT: usize = 32 / Self::LAYOUT.low;
+}
+
+macro_rules! formats {
+    ($($name:ident)+) => {
+        $(
+            #[allow(non_camel_case_types)]
+            struct $name;
+            impl Format for $name {
+                const DTYPE: DType = DType::$name;
+            }
+        )+
     };
 }
 
-impl PackedMatrix {
-    /// Adds products of `T` tiles from `tile` on with `C` activation vectors `x`, `[k][C]`, to sums that start at zero:
-    /// `[C][T]` vectors. For batches so narrow that de-quantised weights are used once: they stay in registers.
-    #[inline(always)]
-    pub(crate) fn dot<S: Simd, const T: usize, const C: usize>(&self, s: S, tile: usize, x: &[f32], out: &mut [f32]) {
-        assert!(x.len() == self.cols * C && out.len() == C * T * LANES);
-        let bytes = &self.data[tile * self.tile_bytes..][..T * self.tile_bytes];
-        macro_rules! groups {
-            ($low:literal, $high:literal) => {
-                s.vectorize(DotGroups::<T, C, $low, $high> { matrix: self, bytes, x, out })
-            };
-        }
-        by_format!(self.dtype, s.vectorize(DotFloats::<T, C> { matrix: self, bytes, x, out }), groups)
-    }
+formats! { F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K }
 
-    /// De-quantises columns `k0 .. k0 + out.len()` of a tile; both must be multiples of 32 for
-    /// quantised formats.
-    #[inline(always)]
-    pub(crate) fn decode<S: Simd>(&self, s: S, tile: usize, k0: usize, out: &mut [Lanes<f32>]) {
-        let bytes = &self.data[tile * self.tile_bytes..][..self.tile_bytes];
-        macro_rules! groups {
-            ($low:literal, $high:literal) => {
-                s.vectorize(DecodeGroups::<$low, $high> { dtype: self.dtype, bytes, k0, out })
-            };
-        }
-        by_format!(self.dtype, s.vectorize(DecodeFloats { dtype: self.dtype, bytes, k0, out }), groups)
-    }
-}
+/// [`Decode`] of an unquantised format.
+struct Floats<'a, 'b, F, const T: usize, const C: usize>(Decode<'a, 'b>, PhantomData<F>);
 
-struct DecodeFloats<'a> {
-    dtype: DType,
-    bytes: &'a [u8],
-    k0: usize,
-    out: &'a mut [Lanes<f32>],
-}
-
-impl Task for DecodeFloats<'_> {
+impl<F: Format, const T: usize, const C: usize> Task for Floats<'_, '_, F, T, C> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let size = self.dtype.block_bytes() * LANES;
-        let bytes = &self.bytes[self.k0 * size..][..self.out.len() * size];
-        for (out, b) in self.out.iter_mut().zip(bytes.chunks_exact(size)) {
-            s.store(out, float(s, self.dtype, b));
+        let Decode { matrix, tile, k0, k, x, sums, weights } = self.0;
+        let tile_bytes = matrix.tile_bytes;
+        let bytes = &matrix.data[tile * tile_bytes..][..T * tile_bytes];
+        assert!(k0 + k <= matrix.cols && x.len() == k * C && (C > 0 || weights.len() == T * k));
+        let mut acc = sums.start::<S, T, C>(s);
+        for i in 0..k {
+            for t in 0..T {
+                let at = t * tile_bytes + (k0 + i) * F::BLOCK;
+                // SAFETY: column k0 + i of tile t, which is there; so are its place and its activations (checked above).
+                unsafe {
+                    let w = match F::DTYPE {
+                        DType::F32 => s.load(lanes(bytes, at)),
+                        DType::F16 => s.load_f16(lanes(bytes, at)),
+                        _ => s.load_bf16(lanes(bytes, at)),
+                    };
+                    use_weight(s, w, t, i, x, &mut acc, weights, k);
+                }
+            }
         }
+        sums.finish(s, &acc);
+    }
+}
+
+/// [`Decode`] of a quantised format.
+struct Groups<'a, 'b, F, const T: usize, const C: usize>(Decode<'a, 'b>, PhantomData<F>);
+
+impl<F: Format, const T: usize, const C: usize> Task for Groups<'_, '_, F, T, C> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Decode { matrix, tile, k0, k, x, sums, weights } = self.0;
+        let tile_bytes = matrix.tile_bytes;
+        let bytes = &matrix.data[tile * tile_bytes..][..T * tile_bytes];
+        assert!(k0 + k <= matrix.cols && x.len() == k * C && (C > 0 || weights.len() == T * k));
+        assert!(k0.is_multiple_of(32) && k.is_multiple_of(32));
+        let mut acc = sums.start::<S, T, C>(s);
+        for i in 0..k / 32 {
+            let groups = const { F::DTYPE.block_len() / 32 };
+            let (block, group) = ((k0 / 32 + i) / groups * F::BLOCK, (k0 / 32 + i) % groups);
+            let group = block + F::HEADER + group * F::GROUP;
+            for sub in 0..const { 32 / F::LAYOUT.scale_len } {
+                let mut scale = [s.splat(0.0); T];
+                let mut offset = scale;
+                for t in 0..T {
+                    let at = t * tile_bytes;
+                    // SAFETY: a group of columns before k0 + k of tile t, which is there (checked above).
+                    (scale[t], offset[t]) = unsafe { scale_of::<S, F>(s, bytes, at + block, at + group, sub) };
+                }
+                for unit in 0..const { F::LAYOUT.scale_len / F::UNIT } {
+                    let first = sub * F::LAYOUT.scale_len + unit * F::UNIT;
+                    let mut words = [(s.splat_i32(0), s.splat_i32(0)); T];
+                    for t in 0..T {
+                        // SAFETY: as above.
+                        words[t] = unsafe { words_of::<S, F>(s, bytes, t * tile_bytes + group + F::SCALES, first) };
+                    }
+                    for j in 0..const { F::UNIT } {
+                        for t in 0..T {
+                            let w = s.fma(code::<S, F>(s, words[t], j), scale[t], offset[t]);
+                            // SAFETY: a column before k of a tile before T (checked above).
+                            unsafe { use_weight(s, w, t, 32 * i + first + j, x, &mut acc, weights, k) };
+                        }
+                    }
+                }
+            }
+        }
+        sums.finish(s, &acc);
+    }
+}
+
+/// Multiplies the weight of column `i` of tile `t` with `C` activations, or keeps it if there are none.
+///
+/// # Safety
+/// `i < k` and `t < T`; `x` must be `[k][C]` and `weights`, without activations, `[T][k]`.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn use_weight<S: Simd, const T: usize, const C: usize>(
+    s: S,
+    w: S::F,
+    t: usize,
+    i: usize,
+    x: &[f32],
+    acc: &mut [[S::F; T]; C],
+    weights: &mut [Lanes<f32>],
+    k: usize,
+) {
+    // SAFETY: the caller vouches for the places.
+    unsafe {
+        if C == 0 {
+            s.store(weights.get_unchecked_mut(t * k + i), w);
+        }
+        for c in 0..C {
+            acc[c][t] = s.fma(w, s.splat(*x.get_unchecked(i * C + c)), acc[c][t]);
+        }
+    }
+}
+
+/// Words with the low and the high bits of a group's columns from `first` on, which is a multiple of [`Format::UNIT`];
+/// the group's codes begin at `at`.
+///
+/// # Safety
+/// The group must lie within `bytes`.
+#[inline(always)]
+unsafe fn words_of<S: Simd, F: Format>(s: S, bytes: &[u8], at: usize, first: usize) -> (S::I, S::I) {
+    let (n, m) = const { (F::LAYOUT.low, F::LAYOUT.high) };
+    let word = |bit: usize| at + bit / 32 * 4 * LANES;
+    // SAFETY: the caller vouches for the group.
+    unsafe {
+        let low = s.load_u32(lanes(bytes, word(first * n)));
+        if m == 0 {
+            return (low, low);
+        }
+        let high = s.load_u32(lanes(bytes, word(32 * n + first * m)));
+        (low, s.shr(high, (first * m % 32) as u32))
+    }
+}
+
+/// Code of the `j`th column of these words. Without a minimum it is the fraction of a number from 1 on, `1 + code / 2^BITS`:
+/// that saves its conversion, and the 1 goes into the offset, where it costs no precision (see [`scale_of`]).
+#[inline(always)]
+fn code<S: Simd, F: Format>(s: S, (low, high): (S::I, S::I), j: usize) -> S::F {
+    let (n, m) = const { (F::LAYOUT.low, F::LAYOUT.high) };
+    let at = if F::LAYOUT.has_min { 0 } else { 23 - F::BITS };
+    let mut code = moved(s, low, j * n, at, n);
+    if m > 0 {
+        code = s.or(code, moved(s, high, j * m, at + n, m));
+    }
+    if F::LAYOUT.has_min { s.to_f32(code) } else { s.from_bits(s.or(code, s.splat_i32(0x3f80_0000))) }
+}
+
+/// Bits `from .. from + n` at `to`, the others zero.
+#[inline(always)]
+fn moved<S: Simd>(s: S, x: S::I, from: usize, to: usize, n: usize) -> S::I {
+    let x = if from > to { s.shr(x, (from - to) as u32) } else { s.shl(x, (to - from) as u32) };
+    s.and(x, s.splat_i32(((1 << n) - 1) << to))
+}
+
+/// Scale and offset of a sub-block of the group at `group` of the block at `block`: `weight = scale · code + offset`,
+/// with the [`code`] as that function gives it.
+///
+/// # Safety
+/// The block must lie within `bytes`.
+#[inline(always)]
+unsafe fn scale_of<S: Simd, F: Format>(s: S, bytes: &[u8], block: usize, group: usize, sub: usize) -> (S::F, S::F) {
+    let l = const { F::LAYOUT };
+    // SAFETY: the caller vouches for the block.
+    unsafe {
+        let mut scale = s.load_f16(lanes(bytes, block));
+        if l.sub_scales {
+            scale = s.mul(scale, s.to_f32(s.load_i8(lanes(bytes, group + sub * LANES))));
+        }
+        if !l.has_min {
+            // scale · (code - bias) = 2^BITS scale · (1 + code / 2^BITS) - (2^BITS + bias) scale, and all three products
+            // are exact: 2^BITS + bias is 3 times a power of two.
+            let range = const { (1 << F::BITS) as f32 };
+            return (s.mul(scale, s.splat(range)), s.mul(scale, s.splat(-range - F::BIAS)));
+        }
+        let mut offset = s.load_f16(lanes(bytes, block + 2 * LANES));
+        if l.sub_scales {
+            let min = s.load_u8(lanes(bytes, group + (32 / l.scale_len + sub) * LANES));
+            offset = s.mul(s.sub(s.splat(0.0), offset), s.to_f32(min));
+        }
+        (scale, offset)
     }
 }
 
 /// Plain numbers that may be read from packed bytes.
 trait Plain {}
 impl Plain for f32 {}
+impl Plain for u32 {}
 impl Plain for u16 {}
 impl Plain for u8 {}
 impl Plain for i8 {}
 
-/// Views the first `16 · size` bytes as 16 numbers. Packed data starts on a cache line and all
-/// parts of it are multiples of 16 bytes long.
+/// Views 16 numbers at `at`. Packed data starts on a cache line and all parts of it are multiples of 16 bytes long.
+///
+/// # Safety
+/// They must lie within `bytes`.
 #[inline(always)]
-fn cast<T: Plain>(bytes: &[u8]) -> &Lanes<T> {
-    assert!(bytes.len() >= size_of::<Lanes<T>>() && bytes.as_ptr().cast::<T>().is_aligned());
-    // SAFETY: long enough and aligned (checked above); any bytes are valid numbers. The data is
-    // little-endian, as are all targets with a SIMD backend.
-    unsafe { &*bytes.as_ptr().cast() }
-}
-
-struct DecodeGroups<'a, const LOW: usize, const HIGH: usize> {
-    dtype: DType,
-    bytes: &'a [u8],
-    k0: usize,
-    out: &'a mut [Lanes<f32>],
-}
-
-impl<const LOW: usize, const HIGH: usize> Task for DecodeGroups<'_, LOW, HIGH> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Some(layout) = Layout::of(self.dtype) else { return };
-        let groups = self.dtype.block_len() / 32;
-        let (block_bytes, group_bytes) = (block_bytes(self.dtype), group_bytes(&layout));
-        let (header_bytes, scale_bytes) = (header_bytes(&layout), scale_bytes(&layout));
-        for (i, out) in self.out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-            let group = self.k0 / 32 + i;
-            let block = &self.bytes[group / groups * block_bytes..][..block_bytes];
-            let (scales, codes) =
-                block[header_bytes + group % groups * group_bytes..][..group_bytes].split_at(scale_bytes);
-            let (scale, offset) = scales_of(s, &layout, &block[..header_bytes], scales);
-            decode_group::<S, LOW, HIGH>(s, codes, scale, offset, out);
-        }
-    }
-}
-
-/// One vector of an unquantised format.
-#[inline(always)]
-fn float<S: Simd>(s: S, dtype: DType, bytes: &[u8]) -> S::F {
-    match dtype {
-        DType::F32 => s.load(cast(bytes)),
-        DType::F16 => s.load_f16(cast(bytes)),
-        _ => s.load_bf16(cast(bytes)),
-    }
-}
-
-/// The code of which `byte` holds the low bits at place `i`, and `top` the high bits at place `j`.
-#[inline(always)]
-fn code<S: Simd, const LOW: usize, const HIGH: usize>(s: S, byte: S::I, top: S::I, i: usize, j: usize) -> S::I {
-    let low = s.bits(byte, (i * LOW) as u32, (1 << LOW) - 1);
-    if HIGH == 0 {
-        return low;
-    }
-    s.or(low, s.shl(s.bits(top, (j * HIGH) as u32, (1 << HIGH) - 1), LOW as u32))
-}
-
-/// Scale and offset of both halves of a group: `weight = scale · code + offset`.
-#[inline(always)]
-fn scales_of<S: Simd>(s: S, l: &Layout, header: &[u8], scales: &[u8]) -> ([S::F; 2], [S::F; 2]) {
-    let d = s.load_f16(cast(header));
-    let mut scale = [d; 2];
-    let mut offset = [s.splat(0.0); 2];
-    if l.sub_scales {
-        let halves = 32 / l.scale_len;
-        for h in 0..2 {
-            scale[h] = s.mul(d, s.to_f32(s.load_i8(cast(&scales[h % halves * LANES..]))));
-        }
-        if l.has_min {
-            let m = s.sub(s.splat(0.0), s.load_f16(cast(&header[2 * LANES..])));
-            for h in 0..2 {
-                offset[h] = s.mul(m, s.to_f32(s.load_u8(cast(&scales[(halves + h % halves) * LANES..]))));
-            }
-        }
-    } else if l.has_min {
-        offset = [s.load_f16(cast(&header[2 * LANES..])); 2];
-    }
-    if l.bias != 0.0 {
-        // scale · (code - bias) = scale · code - scale · bias: both products are exact.
-        for h in 0..2 {
-            offset[h] = s.mul(scale[h], s.splat(-l.bias));
-        }
-    }
-    (scale, offset)
-}
-
-#[inline(always)]
-fn decode_group<S: Simd, const LOW: usize, const HIGH: usize>(
-    s: S,
-    codes: &[u8],
-    scale: [S::F; 2],
-    offset: [S::F; 2],
-    out: &mut [Lanes<f32>; 32],
-) {
-    // Whole rows of 16, cut once to lengths that are constants: no check is left in the loops.
-    let codes = codes.as_chunks::<LANES>().0;
-    let n = 4 * LOW;
-    let (low, high) = (&codes[..n], &codes[n..n + 4 * HIGH]);
-    if LOW == 8 {
-        for k in 0..32 {
-            let codes = s.load_i8(cast(&low[k]));
-            s.store(&mut out[k], s.mul(scale[0], s.to_f32(codes)));
-        }
-        return;
-    }
-    // Bytes that share a high byte, so that its shifts are constants: HIGH divides LOW.
-    let step = if HIGH > 0 { 4 * HIGH } else { n };
-    for first in 0..step {
-        let top = if HIGH > 0 { s.load_u8(&high[first]) } else { s.load_u8(&low[first]) };
-        for m in 0..n / step {
-            let byte = s.load_u8(&low[first + m * step]);
-            for i in 0..8 / LOW {
-                let code = code::<S, LOW, HIGH>(s, byte, top, i, m + i * n / step);
-                // Column first + m · step + i · n; which half it lies in depends on i alone, since n divides 16.
-                let half = i * n / 16;
-                s.store(&mut out[first + m * step + i * n], s.fma(s.to_f32(code), scale[half], offset[half]));
-            }
-        }
-    }
-}
-
-/// See [`PackedMatrix::dot`].
-struct DotFloats<'a, const T: usize, const C: usize> {
-    matrix: &'a PackedMatrix,
-    /// `T` tiles.
-    bytes: &'a [u8],
-    x: &'a [f32],
-    out: &'a mut [f32],
-}
-
-impl<const T: usize, const C: usize> Task for DotFloats<'_, T, C> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let dtype = self.matrix.dtype;
-        let size = dtype.block_bytes() * LANES;
-        let mut acc = [[s.splat(0.0); T]; C];
-        for (k, x) in self.x.as_chunks::<C>().0.iter().enumerate() {
-            for t in 0..T {
-                let b = &self.bytes[t * self.matrix.tile_bytes + k * size..][..size];
-                let w = float(s, dtype, b);
-                for c in 0..C {
-                    acc[c][t] = s.fma(w, s.splat(x[c]), acc[c][t]);
-                }
-            }
-        }
-        store_sums(s, &acc, self.out);
-    }
-}
-
-/// See [`PackedMatrix::dot`].
-struct DotGroups<'a, const T: usize, const C: usize, const LOW: usize, const HIGH: usize> {
-    matrix: &'a PackedMatrix,
-    /// `T` tiles.
-    bytes: &'a [u8],
-    x: &'a [f32],
-    out: &'a mut [f32],
-}
-
-impl<const T: usize, const C: usize, const LOW: usize, const HIGH: usize> Task for DotGroups<'_, T, C, LOW, HIGH> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let PackedMatrix { dtype, tile_bytes, .. } = *self.matrix;
-        let Some(layout) = Layout::of(dtype) else { return };
-        let groups = dtype.block_len() / 32;
-        let (block_bytes, group_bytes) = (block_bytes(dtype), group_bytes(&layout));
-        let (header_bytes, scale_bytes) = (header_bytes(&layout), scale_bytes(&layout));
-        let mut acc = [[s.splat(0.0); T]; C];
-        let x = self.x.as_chunks::<C>().0.as_chunks::<32>().0;
-        for (group, x) in x.iter().enumerate() {
-            let mut scale = [[s.splat(0.0); 2]; T];
-            let mut offset = scale;
-            let mut codes: [&[Lanes<u8>]; T] = [&[]; T];
-            for t in 0..T {
-                let block = &self.bytes[t * tile_bytes + group / groups * block_bytes..][..block_bytes];
-                let at = header_bytes + group % groups * group_bytes;
-                let (scales, rest) = block[at..at + group_bytes].split_at(scale_bytes);
-                (scale[t], offset[t]) = scales_of(s, &layout, &block[..header_bytes], scales);
-                codes[t] = &rest.as_chunks::<LANES>().0[..4 * (LOW + HIGH)];
-            }
-            // Columns in order, as everywhere: plane by plane.
-            let n = 4 * LOW;
-            let step = if HIGH > 0 { 4 * HIGH } else { n };
-            for i in 0..8 / LOW {
-                let half = if LOW == 8 { 0 } else { i * n / 16 };
-                for m in 0..n / step {
-                    for first in 0..step {
-                        let j = first + m * step;
-                        for t in 0..T {
-                            let w = if LOW == 8 {
-                                s.mul(scale[t][0], s.to_f32(s.load_i8(cast(&codes[t][j]))))
-                            } else {
-                                let byte = s.load_u8(&codes[t][j]);
-                                let top = if HIGH > 0 { s.load_u8(&codes[t][n + first]) } else { byte };
-                                let code = code::<S, LOW, HIGH>(s, byte, top, i, m + i * n / step);
-                                s.fma(s.to_f32(code), scale[t][half], offset[t][half])
-                            };
-                            for c in 0..C {
-                                acc[c][t] = s.fma(w, s.splat(x[j + i * n][c]), acc[c][t]);
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        store_sums(s, &acc, self.out);
-    }
-}
-
-#[inline(always)]
-fn store_sums<S: Simd, const T: usize, const C: usize>(s: S, acc: &[[S::F; T]; C], out: &mut [f32]) {
-    for (out, &sum) in out.as_chunks_mut().0.iter_mut().zip(acc.as_flattened()) {
-        s.store(out, sum);
+unsafe fn lanes<T: Plain>(bytes: &[u8], at: usize) -> &Lanes<T> {
+    debug_assert!(at + size_of::<Lanes<T>>() <= bytes.len());
+    // SAFETY: the caller vouches for the place; any bytes are valid numbers, and their order is that of all targets
+    // with a SIMD backend, little-endian.
+    unsafe {
+        let start = bytes.as_ptr().add(at).cast::<Lanes<T>>();
+        debug_assert!(start.is_aligned());
+        &*start
     }
 }

@@ -63,6 +63,7 @@ impl Simd for Avx2 {
     type F = F;
     type I = I;
     const COLS: usize = 6;
+    const TILES: usize = 2;
 
     #[inline(always)]
     fn tiles(columns: usize) -> usize {
@@ -79,6 +80,10 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
         unsafe { F(_mm256_set1_ps(x), _mm256_set1_ps(x)) }
+    }
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> Self::I {
+        unsafe { I(_mm256_set1_epi32(x), _mm256_set1_epi32(x)) }
     }
     #[inline(always)]
     fn load(self, p: &Lanes<f32>) -> Self::F {
@@ -112,6 +117,10 @@ impl Simd for Avx2 {
                 )))),
             )
         }
+    }
+    #[inline(always)]
+    fn load_u32(self, p: &Lanes<u32>) -> Self::I {
+        unsafe { I(_mm256_loadu_si256(p.as_ptr().cast()), _mm256_loadu_si256(p.as_ptr().add(8).cast())) }
     }
     #[inline(always)]
     fn load_u8(self, p: &Lanes<u8>) -> Self::I {
@@ -198,17 +207,25 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    fn from_bits(self, a: Self::I) -> Self::F {
+        unsafe { F(_mm256_castsi256_ps(a.0), _mm256_castsi256_ps(a.1)) }
+    }
+    #[inline(always)]
     fn to_f32(self, a: Self::I) -> Self::F {
         unsafe { F(_mm256_cvtepi32_ps(a.0), _mm256_cvtepi32_ps(a.1)) }
     }
     #[inline(always)]
-    fn bits(self, a: Self::I, shift: u32, mask: i32) -> Self::I {
+    fn shr(self, a: Self::I, shift: u32) -> Self::I {
         unsafe {
             I(
-                _mm256_and_si256(_mm256_srlv_epi32(a.0, _mm256_set1_epi32(shift as i32)), _mm256_set1_epi32(mask)),
-                _mm256_and_si256(_mm256_srlv_epi32(a.1, _mm256_set1_epi32(shift as i32)), _mm256_set1_epi32(mask)),
+                _mm256_srlv_epi32(a.0, _mm256_set1_epi32(shift as i32)),
+                _mm256_srlv_epi32(a.1, _mm256_set1_epi32(shift as i32)),
             )
         }
+    }
+    #[inline(always)]
+    fn and(self, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { I(_mm256_and_si256(a.0, b.0), _mm256_and_si256(a.1, b.1)) }
     }
     #[inline(always)]
     fn shl(self, a: Self::I, shift: u32) -> Self::I {

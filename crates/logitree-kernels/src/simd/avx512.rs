@@ -28,6 +28,7 @@ impl Simd for Avx512 {
     type F = __m512;
     type I = __m512i;
     const COLS: usize = 6;
+    const TILES: usize = 4;
 
     #[inline(always)]
     fn tiles(_: usize) -> usize {
@@ -41,6 +42,10 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
         unsafe { _mm512_set1_ps(x) }
+    }
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> Self::I {
+        unsafe { _mm512_set1_epi32(x) }
     }
     #[inline(always)]
     fn load(self, p: &Lanes<f32>) -> Self::F {
@@ -59,6 +64,10 @@ impl Simd for Avx512 {
         unsafe {
             _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p.as_ptr().cast()))))
         }
+    }
+    #[inline(always)]
+    fn load_u32(self, p: &Lanes<u32>) -> Self::I {
+        unsafe { _mm512_loadu_si512(p.as_ptr().cast()) }
     }
     #[inline(always)]
     fn load_u8(self, p: &Lanes<u8>) -> Self::I {
@@ -118,12 +127,20 @@ impl Simd for Avx512 {
         unsafe { u32::from(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b)) }
     }
     #[inline(always)]
+    fn from_bits(self, a: Self::I) -> Self::F {
+        unsafe { _mm512_castsi512_ps(a) }
+    }
+    #[inline(always)]
     fn to_f32(self, a: Self::I) -> Self::F {
         unsafe { _mm512_cvtepi32_ps(a) }
     }
     #[inline(always)]
-    fn bits(self, a: Self::I, shift: u32, mask: i32) -> Self::I {
-        unsafe { _mm512_and_si512(_mm512_srlv_epi32(a, _mm512_set1_epi32(shift as i32)), _mm512_set1_epi32(mask)) }
+    fn shr(self, a: Self::I, shift: u32) -> Self::I {
+        unsafe { _mm512_srlv_epi32(a, _mm512_set1_epi32(shift as i32)) }
+    }
+    #[inline(always)]
+    fn and(self, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { _mm512_and_si512(a, b) }
     }
     #[inline(always)]
     fn shl(self, a: Self::I, shift: u32) -> Self::I {

@@ -30,18 +30,22 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     type I: Copy;
     /// Most activation columns the micro-kernel keeps in registers beside its tiles.
     const COLS: usize;
-    /// Weight tiles the micro-kernel takes at once for a batch of this width: enough chains to hide the
-    /// latency of an FMA, few enough for the registers, and as few loads per FMA as that allows.
+    /// Most weight tiles it takes at once.
+    const TILES: usize;
+    /// Weight tiles it takes at once for a batch of this width, [`Self::TILES`] or one: enough chains to hide
+    /// the latency of an FMA, few enough for the registers, and as few loads per FMA as that allows.
     fn tiles(columns: usize) -> usize;
 
     /// Runs a task in a function compiled for this instruction set.
     fn vectorize<T: Task>(self, task: T) -> T::Output;
 
     fn splat(self, x: f32) -> Self::F;
+    fn splat_i32(self, x: i32) -> Self::I;
     fn load(self, p: &Lanes<f32>) -> Self::F;
     fn store(self, p: &mut Lanes<f32>, v: Self::F);
     fn load_f16(self, p: &Lanes<u16>) -> Self::F;
     fn load_bf16(self, p: &Lanes<u16>) -> Self::F;
+    fn load_u32(self, p: &Lanes<u32>) -> Self::I;
     fn load_u8(self, p: &Lanes<u8>) -> Self::I;
     fn load_i8(self, p: &Lanes<i8>) -> Self::I;
 
@@ -63,10 +67,13 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn ge(self, a: Self::F, b: Self::F) -> u32;
 
     fn to_f32(self, a: Self::I) -> Self::F;
-    /// `(a >> shift) & mask`, logical.
-    fn bits(self, a: Self::I, shift: u32, mask: i32) -> Self::I;
+    /// Logical shift to the right.
+    fn shr(self, a: Self::I, shift: u32) -> Self::I;
     fn shl(self, a: Self::I, shift: u32) -> Self::I;
+    fn and(self, a: Self::I, b: Self::I) -> Self::I;
     fn or(self, a: Self::I, b: Self::I) -> Self::I;
+    /// The f32 with these bits.
+    fn from_bits(self, a: Self::I) -> Self::F;
 
     /// Asks for the cache line at `p` ahead of its use. Only a hint: `p` may be anything.
     #[inline(always)]
@@ -215,7 +222,8 @@ mod tests {
                         s.load_f16(&halves),
                         s.load_bf16(&halves),
                         s.to_f32(s.load_i8(&bytes.map(|b| b as i8))),
-                        s.to_f32(s.or(s.bits(s.load_u8(&bytes), 3, 7), s.shl(s.load_u8(&bytes), 4))),
+                        s.to_f32(s.or(s.and(s.shr(s.load_u8(&bytes), 3), s.splat_i32(7)), s.shl(s.load_u8(&bytes), 4))),
+                        s.from_bits(s.shr(s.load_u32(a.each_ref().map(|x| x.to_bits()).first_chunk().unwrap()), 1)),
                     ];
                     out.extend(vectors.iter().flat_map(|&v| s.array(v)).map(f32::to_bits));
                     out.extend([s.gt(x, y), s.ge(x, y)]);

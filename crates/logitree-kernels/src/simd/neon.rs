@@ -46,6 +46,7 @@ impl Simd for Neon {
     type F = F;
     type I = I;
     const COLS: usize = 6;
+    const TILES: usize = 2;
 
     #[inline(always)]
     fn tiles(columns: usize) -> usize {
@@ -62,6 +63,10 @@ impl Simd for Neon {
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
         unsafe { [vdupq_n_f32(x); 4] }
+    }
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> Self::I {
+        unsafe { [vdupq_n_s32(x); 4] }
     }
     #[inline(always)]
     fn load(self, p: &Lanes<f32>) -> Self::F {
@@ -85,6 +90,10 @@ impl Simd for Neon {
     #[inline(always)]
     fn load_bf16(self, p: &Lanes<u16>) -> Self::F {
         unsafe { each(|i| vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(p.as_ptr().add(4 * i))))) }
+    }
+    #[inline(always)]
+    fn load_u32(self, p: &Lanes<u32>) -> Self::I {
+        unsafe { std::array::from_fn(|i| vreinterpretq_s32_u32(vld1q_u32(p.as_ptr().add(4 * i)))) }
     }
     #[inline(always)]
     fn load_u8(self, p: &Lanes<u8>) -> Self::I {
@@ -157,18 +166,23 @@ impl Simd for Neon {
         unsafe { bitmask(|i| vcgeq_f32(a[i], b[i])) }
     }
     #[inline(always)]
+    fn from_bits(self, a: Self::I) -> Self::F {
+        unsafe { each(|i| vreinterpretq_f32_s32(a[i])) }
+    }
+    #[inline(always)]
     fn to_f32(self, a: Self::I) -> Self::F {
         unsafe { each(|i| vcvtq_f32_s32(a[i])) }
     }
     #[inline(always)]
-    fn bits(self, a: Self::I, shift: u32, mask: i32) -> Self::I {
+    fn shr(self, a: Self::I, shift: u32) -> Self::I {
         unsafe {
             let by = vdupq_n_s32(-(shift as i32));
-            std::array::from_fn(|i| {
-                let v = vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(a[i]), by));
-                vandq_s32(v, vdupq_n_s32(mask))
-            })
+            std::array::from_fn(|i| vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(a[i]), by)))
         }
+    }
+    #[inline(always)]
+    fn and(self, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { std::array::from_fn(|i| vandq_s32(a[i], b[i])) }
     }
     #[inline(always)]
     fn shl(self, a: Self::I, shift: u32) -> Self::I {

@@ -20,6 +20,7 @@ impl Simd for Scalar {
     type F = Lanes<f32>;
     type I = Lanes<i32>;
     const COLS: usize = 6;
+    const TILES: usize = 1;
 
     #[inline(always)]
     fn tiles(_: usize) -> usize {
@@ -31,6 +32,10 @@ impl Simd for Scalar {
     }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
+        [x; LANES]
+    }
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> Self::I {
         [x; LANES]
     }
     #[inline(always)]
@@ -48,6 +53,10 @@ impl Simd for Scalar {
     #[inline(always)]
     fn load_bf16(self, p: &Lanes<u16>) -> Self::F {
         p.map(|h| bf16::from_bits(h).to_f32())
+    }
+    #[inline(always)]
+    fn load_u32(self, p: &Lanes<u32>) -> Self::I {
+        p.map(|x| x as i32)
     }
     #[inline(always)]
     fn load_u8(self, p: &Lanes<u8>) -> Self::I {
@@ -103,12 +112,20 @@ impl Simd for Scalar {
         mask(a, b, |a, b| a >= b)
     }
     #[inline(always)]
+    fn from_bits(self, a: Self::I) -> Self::F {
+        a.map(|a| f32::from_bits(a as u32))
+    }
+    #[inline(always)]
     fn to_f32(self, a: Self::I) -> Self::F {
         a.map(|a| a as f32)
     }
     #[inline(always)]
-    fn bits(self, a: Self::I, shift: u32, mask: i32) -> Self::I {
-        a.map(|a| ((a as u32) >> shift) as i32 & mask)
+    fn shr(self, a: Self::I, shift: u32) -> Self::I {
+        a.map(|a| (a as u32 >> shift) as i32)
+    }
+    #[inline(always)]
+    fn and(self, a: Self::I, b: Self::I) -> Self::I {
+        std::array::from_fn(|i| a[i] & b[i])
     }
     #[inline(always)]
     fn shl(self, a: Self::I, shift: u32) -> Self::I {

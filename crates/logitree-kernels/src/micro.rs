@@ -1,0 +1,129 @@
+//! Blocks of sums in registers: `T` tiles of 16 rows × `C` columns.
+
+use crate::simd::{LANES, Lanes, Simd, Task};
+use crate::team::Parts;
+
+/// Steps of `k` per turn of the innermost loop.
+const UNROLL: usize = 4;
+
+/// `$run!(T, C)` with both numbers as constants, for the widths listed.
+macro_rules! by_shape {
+    ($S:ident, $tiles:expr, $columns:expr, $run:ident, $($c:literal)+) => {
+        match ($tiles, $columns) {
+            $((1, $c) => $run!(1, $c),)+
+            // Shapes that a backend never asks for (see `Simd::tiles`) are not even compiled.
+            $((2, $c) if const { $S::TILES == 2 && $c < 4 } => $run!(2, $c),)+
+            $((4, $c) if const { $S::TILES == 4 } => $run!(4, $c),)+
+            (tiles, columns) => unreachable!("{tiles} tiles x {columns} columns"),
+        }
+    };
+}
+pub(crate) use by_shape;
+
+/// Where sums come from and go to.
+pub(crate) struct Sums<'a, 'b> {
+    /// Whether they go on from `memory` or start at zero.
+    pub(crate) resume: bool,
+    /// `[C][T][16]`.
+    pub(crate) memory: &'a mut [f32],
+    /// Where they go instead: `out[start + c · stride ..][.. 16 · T]`, as `(out, start, stride)`. Nobody else touches it.
+    pub(crate) out: Option<(Parts<'b, f32>, usize, usize)>,
+}
+
+impl Sums<'_, '_> {
+    #[inline(always)]
+    pub(crate) fn start<S: Simd, const T: usize, const C: usize>(&self, s: S) -> [[S::F; T]; C] {
+        let mut acc = [[s.splat(0.0); T]; C];
+        if self.resume {
+            let memory = self.memory.as_chunks::<LANES>().0;
+            for c in 0..C {
+                for t in 0..T {
+                    acc[c][t] = s.load(&memory[c * T + t]);
+                }
+            }
+        }
+        acc
+    }
+
+    #[inline(always)]
+    pub(crate) fn finish<S: Simd, const T: usize, const C: usize>(self, s: S, acc: &[[S::F; T]; C]) {
+        for c in 0..C {
+            let to = match &self.out {
+                // SAFETY: whoever made this vouches for these elements.
+                Some((out, start, stride)) => unsafe { out.part(start + c * stride, T * LANES) },
+                None => &mut self.memory[c * T * LANES..][..T * LANES],
+            };
+            let to = to.as_chunks_mut::<LANES>().0;
+            for t in 0..T {
+                s.store(&mut to[t], acc[c][t]);
+            }
+        }
+    }
+}
+
+/// Products of weights in memory.
+pub(crate) struct Micro<'a, 'b> {
+    /// `[T][k][16]`.
+    pub(crate) weights: &'a [Lanes<f32>],
+    /// `[k][C]`.
+    pub(crate) x: &'a [f32],
+    /// Bytes that will be needed soon.
+    pub(crate) ahead: &'a [u8],
+    pub(crate) sums: Sums<'a, 'b>,
+}
+
+impl Micro<'_, '_> {
+    /// Runs it for `tiles` × `columns`.
+    #[inline(always)]
+    pub(crate) fn run<S: Simd>(self, s: S, tiles: usize, columns: usize) {
+        macro_rules! shape {
+            ($t:literal, $c:literal) => {
+                s.vectorize(Shaped::<$t, $c>(self))
+            };
+        }
+        by_shape!(S, tiles, columns, shape, 1 2 3 4 5 6)
+    }
+}
+
+struct Shaped<'a, 'b, const T: usize, const C: usize>(Micro<'a, 'b>);
+
+impl<const T: usize, const C: usize> Task for Shaped<'_, '_, T, C> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Micro { weights, x, ahead, sums } = self.0;
+        let x = x.as_chunks::<C>().0;
+        let k = x.len();
+        assert!(weights.len() == T * k);
+        let mut acc = sums.start::<S, T, C>(s);
+        // A macro, not a closure: a closure may not inline and is then not compiled for the instruction set.
+        macro_rules! step {
+            ($i:expr, $x:expr) => {
+                let (i, x) = ($i, &$x);
+                let mut w = [s.splat(0.0); T];
+                for t in 0..T {
+                    // SAFETY: t < T and i < k, and there are T · k weights (checked above).
+                    w[t] = s.load(unsafe { weights.get_unchecked(t * k + i) });
+                }
+                for c in 0..C {
+                    let x = s.splat(x[c]);
+                    for t in 0..T {
+                        acc[c][t] = s.fma(w[t], x, acc[c][t]);
+                    }
+                }
+            };
+        }
+        let (unrolled, rest) = x.as_chunks::<UNROLL>();
+        let (fetch, pace) = (ahead.as_ptr(), ahead.len() / unrolled.len().max(1));
+        for (i, x) in unrolled.iter().enumerate() {
+            s.prefetch(fetch.wrapping_add(i * pace));
+            for u in 0..UNROLL {
+                step!(i * UNROLL + u, x[u]);
+            }
+        }
+        for (i, x) in rest.iter().enumerate() {
+            step!(unrolled.len() * UNROLL + i, x);
+        }
+        sums.finish(s, &acc);
+    }
+}
