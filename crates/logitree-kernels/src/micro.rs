@@ -67,8 +67,8 @@ pub(crate) struct Micro<'a, 'b> {
     pub(crate) weights: &'a [Lanes<f32>],
     /// `[k][C]`.
     pub(crate) x: &'a [f32],
-    /// Bytes that will be needed soon.
-    pub(crate) ahead: &'a [u8],
+    /// Bytes that will be needed soon: so many pieces, 0, 1, 2 or 4, of the same length.
+    pub(crate) ahead: &'a [&'a [u8]],
     pub(crate) sums: Sums<'a, 'b>,
 }
 
@@ -78,16 +78,22 @@ impl Micro<'_, '_> {
     pub(crate) fn run<S: Simd>(self, s: S, tiles: usize, columns: usize) {
         macro_rules! shape {
             ($t:literal, $c:literal) => {
-                s.vectorize(Shaped::<$t, $c>(self))
+                match self.ahead.len() {
+                    0 => s.vectorize(Shaped::<$t, $c, 0>(self)),
+                    1 => s.vectorize(Shaped::<$t, $c, 1>(self)),
+                    2 => s.vectorize(Shaped::<$t, $c, 2>(self)),
+                    _ => s.vectorize(Shaped::<$t, $c, 4>(self)),
+                }
             };
         }
         by_shape!(S, tiles, columns, shape, 1 2 3 4 5 6)
     }
 }
 
-struct Shaped<'a, 'b, const T: usize, const C: usize>(Micro<'a, 'b>);
+/// [`Micro`] that fetches `P` pieces.
+struct Shaped<'a, 'b, const T: usize, const C: usize, const P: usize>(Micro<'a, 'b>);
 
-impl<const T: usize, const C: usize> Task for Shaped<'_, '_, T, C> {
+impl<const T: usize, const C: usize, const P: usize> Task for Shaped<'_, '_, T, C, P> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
@@ -114,9 +120,15 @@ impl<const T: usize, const C: usize> Task for Shaped<'_, '_, T, C> {
             };
         }
         let (unrolled, rest) = x.as_chunks::<UNROLL>();
-        let (fetch, pace) = (ahead.as_ptr(), ahead.len() / unrolled.len().max(1));
+        let mut fetch = [std::ptr::null::<u8>(); P];
+        for p in 0..P {
+            fetch[p] = ahead[p].as_ptr();
+        }
+        let pace = if P == 0 { 0 } else { ahead[0].len() / unrolled.len().max(1) };
         for (i, x) in unrolled.iter().enumerate() {
-            s.prefetch(fetch.wrapping_add(i * pace));
+            for p in 0..P {
+                s.prefetch(fetch[p].wrapping_add(i * pace));
+            }
             for u in 0..UNROLL {
                 step!(i * UNROLL + u, x[u]);
             }

@@ -153,7 +153,6 @@ impl PackedMatrix {
         let [from, to] = [k0, k0 + k].map(|k| k.min(self.cols) * self.tile_bytes / self.cols);
         &self.data[tile * self.tile_bytes..][from..to]
     }
-
 }
 
 /// Packs up to 16 rows into one tile.
