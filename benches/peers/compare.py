@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs logitree and its peers in turn on the same file and prints a table of ratios.
 
-  compare.py LOGITREE MODEL.gguf [--rounds N] [--slow-rounds N] [-o FILE.json]
+  compare.py LOGITREE MODEL.gguf [--rounds N] [--slow-rounds N] [--only NAMES] [-o FILE.json]
 """
 import argparse, json, os, platform, statistics, subprocess, sys
 from datetime import date
@@ -20,13 +20,22 @@ a.add_argument("logitree")
 a.add_argument("model")
 a.add_argument("--rounds", type=int, default=5)
 a.add_argument("--slow-rounds", type=int, default=2, help="rounds in which the notebook's algorithm runs too")
+a.add_argument("--only", help="only these rows, separated by commas: " + ", ".join(name for name, *_ in ROWS))
 a.add_argument("-o", "--output")
 args = a.parse_args()
+if args.only:
+    names = args.only.split(",")
+    unknown = set(names) - {name for name, *_ in ROWS}
+    if unknown:
+        a.error(f"--only: no row {', '.join(sorted(unknown))}")
+    ROWS = [row for row in ROWS if row[0] in names]
+NAMES = [name for name, *_ in ROWS]
+SLOW = [name for name in ("tree30", "score") if name in NAMES]
 
 
 def logitree():
     out = subprocess.run([args.logitree, "bench", "-m", args.model, "--rounds", "1", "-o", "-",
-                          "--only", ",".join(name for name, *_ in ROWS)],
+                          "--only", ",".join(NAMES)],
                          capture_output=True, text=True, check=True).stdout
     found = json.loads(out)
     for w in found["workloads"]:
@@ -67,10 +76,10 @@ def add(engine, found):
 for r in range(args.rounds):
     print(f"round {r + 1} of {args.rounds}", file=sys.stderr, flush=True)
     add("logitree", logitree())
-    add("llama.cpp", peer("llama_cpp_peer.py", [name for name, *_ in ROWS]))
+    add("llama.cpp", peer("llama_cpp_peer.py", NAMES))
     if r < args.slow_rounds:
-        add("transformers f32", peer("transformers_peer.py", ["tree30", "score"], PEER_DTYPE="float32", **ids))
-        add("transformers bf16", peer("transformers_peer.py", ["tree30"], PEER_DTYPE="bfloat16", **ids))
+        add("transformers f32", peer("transformers_peer.py", SLOW, PEER_DTYPE="float32", **ids))
+        add("transformers bf16", peer("transformers_peer.py", [n for n in SLOW if n == "tree30"], PEER_DTYPE="bfloat16", **ids))
 
 
 def cell(values):
@@ -103,7 +112,8 @@ for row, name, unit in ROWS:
     for peer_name in list(engines)[1:]:
         cells += [cell(engines[peer_name].get(row, [])), ratio(row, peer_name)]
     print("| " + " | ".join(cells) + " |")
-shares = ", ".join(f"{row}: {100 * statistics.median(engines['logitree'][row + ' share']):.0f} %" for row in ("tree30", "tree200"))
-print(f"\nShare of the machine's measured f32 multiply-add peak: {shares}.")
+shares = ", ".join(f"{row}: {100 * statistics.median(engines['logitree'][row + ' share']):.0f} %" for row in NAMES if row.startswith("tree"))
+if shares:
+    print(f"\nShare of the machine's measured f32 multiply-add peak: {shares}.")
 if args.output:
     json.dump(engines, open(args.output, "w"), indent=1)

@@ -236,7 +236,7 @@ fn code<S: Simd, F: Format>(s: S, (low, high): (S::I, S::I), j: usize) -> S::F {
     if m > 0 {
         code = s.or(code, moved(s, high, j * m, at + n, m));
     }
-    if F::LAYOUT.has_min { s.to_f32(code) } else { s.from_bits(s.or(code, s.splat_i32(0x3f80_0000))) }
+    if F::LAYOUT.has_min { s.to_f32(code) } else { s.bitcast(s.or(code, s.splat_i32(0x3f80_0000))) }
 }
 
 /// Bits `from .. from + n` at `to`, the others zero.

@@ -207,7 +207,7 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
-    fn from_bits(self, a: Self::I) -> Self::F {
+    fn bitcast(self, a: Self::I) -> Self::F {
         unsafe { F(_mm256_castsi256_ps(a.0), _mm256_castsi256_ps(a.1)) }
     }
     #[inline(always)]

@@ -127,7 +127,7 @@ impl Simd for Avx512 {
         unsafe { u32::from(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b)) }
     }
     #[inline(always)]
-    fn from_bits(self, a: Self::I) -> Self::F {
+    fn bitcast(self, a: Self::I) -> Self::F {
         unsafe { _mm512_castsi512_ps(a) }
     }
     #[inline(always)]

@@ -73,7 +73,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn and(self, a: Self::I, b: Self::I) -> Self::I;
     fn or(self, a: Self::I, b: Self::I) -> Self::I;
     /// The f32 with these bits.
-    fn from_bits(self, a: Self::I) -> Self::F;
+    fn bitcast(self, a: Self::I) -> Self::F;
 
     /// Asks for the cache line at `p` ahead of its use. Only a hint: `p` may be anything.
     #[inline(always)]
@@ -223,7 +223,7 @@ mod tests {
                         s.load_bf16(&halves),
                         s.to_f32(s.load_i8(&bytes.map(|b| b as i8))),
                         s.to_f32(s.or(s.and(s.shr(s.load_u8(&bytes), 3), s.splat_i32(7)), s.shl(s.load_u8(&bytes), 4))),
-                        s.from_bits(s.shr(s.load_u32(a.each_ref().map(|x| x.to_bits()).first_chunk().unwrap()), 1)),
+                        s.bitcast(s.shr(s.load_u32(a.each_ref().map(|x| x.to_bits()).first_chunk().unwrap()), 1)),
                     ];
                     out.extend(vectors.iter().flat_map(|&v| s.array(v)).map(f32::to_bits));
                     out.extend([s.gt(x, y), s.ge(x, y)]);

@@ -166,7 +166,7 @@ impl Simd for Neon {
         unsafe { bitmask(|i| vcgeq_f32(a[i], b[i])) }
     }
     #[inline(always)]
-    fn from_bits(self, a: Self::I) -> Self::F {
+    fn bitcast(self, a: Self::I) -> Self::F {
         unsafe { each(|i| vreinterpretq_f32_s32(a[i])) }
     }
     #[inline(always)]

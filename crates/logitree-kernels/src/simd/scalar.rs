@@ -112,7 +112,7 @@ impl Simd for Scalar {
         mask(a, b, |a, b| a >= b)
     }
     #[inline(always)]
-    fn from_bits(self, a: Self::I) -> Self::F {
+    fn bitcast(self, a: Self::I) -> Self::F {
         a.map(|a| f32::from_bits(a as u32))
     }
     #[inline(always)]
