@@ -297,19 +297,13 @@ impl Task for RunStrip<'_, '_> {
         for k0 in (0..shape.k).step_by(block) {
             let k = block.min(shape.k - k0);
             let last = k0 + k == shape.k;
+            for (t, weights) in weights[..tiles * k].chunks_exact_mut(k).enumerate() {
+                Decode::into(matrix, tile + t, k0, weights).run(s, 1, 0);
+            }
             // What each tile needs next: this strip's next block or the next strip's first. The groups share it out.
-            let (next, k1) = if last { (tile + tiles, 0) } else { (tile, k0 + k) };
-            let tiles_ahead = tiles.min(matrix.tiles().saturating_sub(next));
-            let mut ahead: [&[u8]; 4] = [&[]; 4];
-            for t in 0..tiles_ahead {
-                ahead[t] = matrix.packed(next + t, k1, block);
-            }
-            let share = tiles.div_ceil(shape.groups).next_power_of_two();
-            for t in 0..tiles {
-                let sums = Sums { resume: false, memory: &mut [], out: None };
-                let weights = &mut weights[t * k..(t + 1) * k];
-                Decode { matrix, tile: tile + t, k0, k, x: &[], sums, weights }.run(s, 1, 0);
-            }
+            let (next, span) =
+                if last { (tile + tiles, matrix.span(0, block)) } else { (tile, matrix.span(k0 + k, block)) };
+            let share = if next < matrix.tiles() { tiles.div_ceil(shape.groups).next_power_of_two() } else { 0 };
             for g in 0..shape.groups {
                 let (first, width) = shape.group(g);
                 let sums = Sums {
@@ -318,8 +312,12 @@ impl Task for RunStrip<'_, '_> {
                     out: self.out.filter(|_| last).map(|(out, start, stride)| (out, start + first * stride, stride)),
                 };
                 let x = &x.data[first * shape.k + k0 * width..][..k * width];
-                let ahead = ahead.chunks_exact(share).take(tiles_ahead.div_ceil(share)).nth(g).unwrap_or_default();
-                Micro { weights: &weights[..k * tiles], x, ahead, sums }.run(s, tiles, width);
+                let mut ahead: [&[u8]; 4] = [&[]; 4];
+                let ahead = if g * share < tiles { &mut ahead[..share] } else { &mut [] };
+                for (t, piece) in (next + g * share..matrix.tiles()).zip(&mut *ahead) {
+                    *piece = &matrix.tile(t)[span.clone()];
+                }
+                Micro { weights: &weights[..tiles * k], x, ahead, sums }.run(s, tiles, width);
             }
         }
     }

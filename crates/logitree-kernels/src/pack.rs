@@ -26,6 +26,7 @@ use crate::quant::{Block, Layout, unpack};
 use crate::simd::LANES;
 use crate::team::Parts;
 use crate::{Compute, DType};
+use std::ops::Range;
 
 /// Packed bytes written between two reports of progress.
 const PART: usize = 16 << 20;
@@ -145,13 +146,15 @@ impl PackedMatrix {
         self.rows.div_ceil(LANES)
     }
 
-    /// Packed bytes of columns `k0 .. k0 + k` of a tile, roughly; none past the end of the matrix.
-    pub(crate) fn packed(&self, tile: usize, k0: usize, k: usize) -> &[u8] {
-        if tile >= self.tiles() {
-            return &[];
-        }
+    /// Packed bytes of a tile.
+    pub(crate) fn tile(&self, tile: usize) -> &[u8] {
+        &self.data[tile * self.tile_bytes..][..self.tile_bytes]
+    }
+
+    /// Where columns `k0 .. k0 + k` lie in a tile's packed bytes, roughly, as far as they exist.
+    pub(crate) fn span(&self, k0: usize, k: usize) -> Range<usize> {
         let [from, to] = [k0, k0 + k].map(|k| k.min(self.cols) * self.tile_bytes / self.cols);
-        &self.data[tile * self.tile_bytes..][from..to]
+        from..to
     }
 }
 

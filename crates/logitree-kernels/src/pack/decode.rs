@@ -8,7 +8,7 @@ use crate::simd::{LANES, Lanes, Simd, Task};
 use std::marker::PhantomData;
 
 /// De-quantises columns `k0 .. k0 + k` of `T` tiles: straight into the products with `C` activation vectors for a batch
-/// so narrow that no weight is needed twice, and into memory with `C = 0` for wider ones.
+/// so narrow that no weight is needed twice, and into memory with `C = 0`, a tile at a time, for wider ones.
 pub(crate) struct Decode<'a, 'b> {
     pub(crate) matrix: &'a PackedMatrix,
     /// First of the `T` tiles.
@@ -20,14 +20,20 @@ pub(crate) struct Decode<'a, 'b> {
     pub(crate) x: &'a [f32],
     /// Sums of the products.
     pub(crate) sums: Sums<'a, 'b>,
-    /// Weights, `[T][k][16]`, if `C = 0`.
+    /// Weights, `[k][16]`, if `C = 0`.
     pub(crate) weights: &'a mut [Lanes<f32>],
 }
 
 /// Widest batch whose weights do not go through memory.
 pub(crate) const NARROW: usize = 3;
 
-impl Decode<'_, '_> {
+impl<'a> Decode<'a, '_> {
+    /// Into memory, `[k][16]`.
+    pub(crate) fn into(matrix: &'a PackedMatrix, tile: usize, k0: usize, weights: &'a mut [Lanes<f32>]) -> Self {
+        let sums = Sums { resume: false, memory: &mut [], out: None };
+        Decode { matrix, tile, k0, k: weights.len(), x: &[], sums, weights }
+    }
+
     /// Runs it for `tiles` × `columns`.
     #[inline(always)]
     pub(crate) fn run<S: Simd>(self, s: S, tiles: usize, columns: usize) {
@@ -55,7 +61,10 @@ impl Decode<'_, '_> {
                 s.vectorize(Floats::<F, $t, $c>(self, PhantomData))
             };
         }
-        by_shape!(S, tiles, columns, shape, 0 1 2 3)
+        match columns {
+            0 => shape!(1, 0),
+            _ => by_shape!(S, tiles, columns, shape, 1 2 3),
+        }
     }
 
     #[inline(always)]
@@ -65,7 +74,10 @@ impl Decode<'_, '_> {
                 s.vectorize(Groups::<F, $t, $c>(self, PhantomData))
             };
         }
-        by_shape!(S, tiles, columns, shape, 0 1 2 3)
+        match columns {
+            0 => shape!(1, 0),
+            _ => by_shape!(S, tiles, columns, shape, 1 2 3),
+        }
     }
 }
 
@@ -110,26 +122,23 @@ impl<F: Format, const T: usize, const C: usize> Task for Floats<'_, '_, F, T, C>
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Decode { matrix, tile, k0, k, x, sums, weights } = self.0;
-        let tile_bytes = matrix.tile_bytes;
-        let bytes = &matrix.data[tile * tile_bytes..][..T * tile_bytes];
-        assert!(k0 + k <= matrix.cols && x.len() == k * C && (C > 0 || weights.len() == T * k));
-        let mut acc = sums.start::<S, T, C>(s);
+        let Decode { k0, k, .. } = self.0;
+        let (tiles, mut sink) = self.0.start::<S, T, C>(s);
         for i in 0..k {
             for t in 0..T {
-                let at = t * tile_bytes + (k0 + i) * F::BLOCK;
-                // SAFETY: column k0 + i of tile t, which is there; so are its place and its activations (checked above).
+                // SAFETY: column k0 + i < k0 + k of tile t < T.
                 unsafe {
+                    let at = (k0 + i) * F::BLOCK;
                     let w = match F::DTYPE {
-                        DType::F32 => s.load(lanes(bytes, at)),
-                        DType::F16 => s.load_f16(lanes(bytes, at)),
-                        _ => s.load_bf16(lanes(bytes, at)),
+                        DType::F32 => s.load(lanes(tiles[t], at)),
+                        DType::F16 => s.load_f16(lanes(tiles[t], at)),
+                        _ => s.load_bf16(lanes(tiles[t], at)),
                     };
-                    use_weight(s, w, t, i, x, &mut acc, weights, k);
+                    sink.take(s, t, i, w);
                 }
             }
         }
-        sums.finish(s, &acc);
+        sink.finish(s);
     }
 }
 
@@ -140,12 +149,9 @@ impl<F: Format, const T: usize, const C: usize> Task for Groups<'_, '_, F, T, C>
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Decode { matrix, tile, k0, k, x, sums, weights } = self.0;
-        let tile_bytes = matrix.tile_bytes;
-        let bytes = &matrix.data[tile * tile_bytes..][..T * tile_bytes];
-        assert!(k0 + k <= matrix.cols && x.len() == k * C && (C > 0 || weights.len() == T * k));
+        let Decode { k0, k, .. } = self.0;
         assert!(k0.is_multiple_of(32) && k.is_multiple_of(32));
-        let mut acc = sums.start::<S, T, C>(s);
+        let (tiles, mut sink) = self.0.start::<S, T, C>(s);
         for i in 0..k / 32 {
             let groups = const { F::DTYPE.block_len() / 32 };
             let (block, group) = ((k0 / 32 + i) / groups * F::BLOCK, (k0 / 32 + i) % groups);
@@ -154,55 +160,73 @@ impl<F: Format, const T: usize, const C: usize> Task for Groups<'_, '_, F, T, C>
                 let mut scale = [s.splat(0.0); T];
                 let mut offset = scale;
                 for t in 0..T {
-                    let at = t * tile_bytes;
-                    // SAFETY: a group of columns before k0 + k of tile t, which is there (checked above).
-                    (scale[t], offset[t]) = unsafe { scale_of::<S, F>(s, bytes, at + block, at + group, sub) };
+                    // SAFETY: a group of columns before k0 + k.
+                    (scale[t], offset[t]) = unsafe { scale_of::<S, F>(s, tiles[t], block, group, sub) };
                 }
                 for unit in 0..const { F::LAYOUT.scale_len / F::UNIT } {
                     let first = sub * F::LAYOUT.scale_len + unit * F::UNIT;
                     let mut words = [(s.splat_i32(0), s.splat_i32(0)); T];
                     for t in 0..T {
                         // SAFETY: as above.
-                        words[t] = unsafe { words_of::<S, F>(s, bytes, t * tile_bytes + group + F::SCALES, first) };
+                        words[t] = unsafe { words_of::<S, F>(s, tiles[t], group + F::SCALES, first) };
                     }
                     for j in 0..const { F::UNIT } {
                         for t in 0..T {
                             let w = s.fma(code::<S, F>(s, words[t], j), scale[t], offset[t]);
-                            // SAFETY: a column before k of a tile before T (checked above).
-                            unsafe { use_weight(s, w, t, 32 * i + first + j, x, &mut acc, weights, k) };
+                            // SAFETY: a column before k of a tile before T.
+                            unsafe { sink.take(s, t, 32 * i + first + j, w) };
                         }
                     }
                 }
             }
         }
-        sums.finish(s, &acc);
+        sink.finish(s);
     }
 }
 
-/// Multiplies the weight of column `i` of tile `t` with `C` activations, or keeps it if there are none.
-///
-/// # Safety
-/// `i < k` and `t < T`; `x` must be `[k][C]` and `weights`, without activations, `[T][k]`.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-unsafe fn use_weight<S: Simd, const T: usize, const C: usize>(
-    s: S,
-    w: S::F,
-    t: usize,
-    i: usize,
-    x: &[f32],
-    acc: &mut [[S::F; T]; C],
-    weights: &mut [Lanes<f32>],
-    k: usize,
-) {
-    // SAFETY: the caller vouches for the places.
-    unsafe {
-        if C == 0 {
-            s.store(weights.get_unchecked_mut(t * k + i), w);
+/// Where de-quantised weights go: into products with `C` activation vectors, or into memory if there are none.
+struct Sink<'a, 'b, S: Simd, const T: usize, const C: usize> {
+    acc: [[S::F; T]; C],
+    x: &'a [f32],
+    sums: Sums<'a, 'b>,
+    weights: &'a mut [Lanes<f32>],
+}
+
+impl<'a, 'b> Decode<'a, 'b> {
+    /// Checks all sizes; the packed bytes of each tile, up to column `k0 + k` at least, and a sink for `T` tiles of `k` columns.
+    #[inline(always)]
+    fn start<S: Simd, const T: usize, const C: usize>(self, s: S) -> ([&'a [u8]; T], Sink<'a, 'b, S, T, C>) {
+        let Decode { matrix, tile, k0, k, x, sums, weights } = self;
+        assert!(k0 + k <= matrix.cols && x.len() == k * C && (C > 0 || (T == 1 && weights.len() == k)));
+        let mut tiles: [&[u8]; T] = [&[]; T];
+        for t in 0..T {
+            tiles[t] = matrix.tile(tile + t);
         }
-        for c in 0..C {
-            acc[c][t] = s.fma(w, s.splat(*x.get_unchecked(i * C + c)), acc[c][t]);
+        (tiles, Sink { acc: sums.start(s), x, sums, weights })
+    }
+}
+
+impl<S: Simd, const T: usize, const C: usize> Sink<'_, '_, S, T, C> {
+    /// Takes the weight of column `i` of tile `t`.
+    ///
+    /// # Safety
+    /// `t < T` and `i < k`.
+    #[inline(always)]
+    unsafe fn take(&mut self, s: S, t: usize, i: usize, w: S::F) {
+        // SAFETY: the caller vouches for the place; `start` checked that there are k activations, or k weights of one tile.
+        unsafe {
+            if C == 0 {
+                s.store(self.weights.get_unchecked_mut(i), w);
+            }
+            for c in 0..C {
+                self.acc[c][t] = s.fma(w, s.splat(*self.x.get_unchecked(i * C + c)), self.acc[c][t]);
+            }
         }
+    }
+
+    #[inline(always)]
+    fn finish(self, s: S) {
+        self.sums.finish(s, &self.acc);
     }
 }
 
