@@ -30,7 +30,8 @@ if args.only:
         a.error(f"--only: no row {', '.join(sorted(unknown))}")
     ROWS = [row for row in ROWS if row[0] in names]
 NAMES = [name for name, *_ in ROWS]
-SLOW = [name for name in ("tree30", "score") if name in NAMES]
+# Rows that the notebook's algorithm runs too, with the types of its weights.
+SLOW = {"float32": [n for n in ("tree30", "score") if n in NAMES], "bfloat16": [n for n in ("tree30",) if n in NAMES]}
 
 
 def logitree():
@@ -78,8 +79,9 @@ for r in range(args.rounds):
     add("logitree", logitree())
     add("llama.cpp", peer("llama_cpp_peer.py", NAMES))
     if r < args.slow_rounds:
-        add("transformers f32", peer("transformers_peer.py", SLOW, PEER_DTYPE="float32", **ids))
-        add("transformers bf16", peer("transformers_peer.py", [n for n in SLOW if n == "tree30"], PEER_DTYPE="bfloat16", **ids))
+        for engine, dtype in (("transformers f32", "float32"), ("transformers bf16", "bfloat16")):
+            if SLOW[dtype]:
+                add(engine, peer("transformers_peer.py", SLOW[dtype], PEER_DTYPE=dtype, **ids))
 
 
 def cell(values):
