@@ -15,6 +15,7 @@
 mod attention;
 mod buffer;
 mod dtype;
+mod fast;
 mod head;
 mod kv;
 mod math;

@@ -16,6 +16,7 @@
 //! products, a line per turn of the loop, or de-quantising would wait for memory.
 
 use crate::buffer::Buffer;
+use crate::fast::{FastStrip, Rounded};
 use crate::micro::{Micro, Sums};
 use crate::pack::{Decode, NARROW};
 use crate::simd::{LANES, Simd, Task};
@@ -30,6 +31,8 @@ pub struct Compute {
     pub(crate) team: Team,
     pub(crate) backend: Backend,
     pub(crate) scratch: PerThread<Scratch>,
+    /// Activations rounded to 8 bits, in the approximate mode.
+    pub(crate) rounded: Option<Rounded>,
 }
 
 /// Buffers of one thread.
@@ -58,7 +61,20 @@ impl Compute {
 
     fn with_team(backend: Backend, team: Team) -> Compute {
         let scratch = PerThread::new(team.threads(), |_| Scratch::default());
-        Compute { team, backend, scratch }
+        Compute { team, backend, scratch, rounded: None }
+    }
+
+    /// The approximate mode: activations are rounded to 8 bits before they are multiplied with quantised weights.
+    pub fn fast(mut self) -> Compute {
+        self.rounded = Some(Rounded::default());
+        self
+    }
+
+    /// Rounds activations for products with `matrix`, if that is the mode.
+    pub(crate) fn round(&mut self, x: &Panels) {
+        if let Some(rounded) = &mut self.rounded {
+            rounded.round(self.backend, &mut self.team, x);
+        }
     }
 
     /// The instruction set in use.
@@ -76,16 +92,16 @@ impl Compute {
 /// neighbouring columns: `[group][k][columns of the group]`.
 #[derive(Default)]
 pub struct Panels {
-    shape: Shape,
-    data: Buffer,
+    pub(crate) shape: Shape,
+    pub(crate) data: Buffer,
 }
 
 /// How columns are grouped: the first `wider` groups have one column more than the others.
 #[derive(Clone, Copy, Default)]
-struct Shape {
-    columns: usize,
-    k: usize,
-    groups: usize,
+pub(crate) struct Shape {
+    pub(crate) columns: usize,
+    pub(crate) k: usize,
+    pub(crate) groups: usize,
     width: usize,
     wider: usize,
 }
@@ -98,7 +114,7 @@ impl Shape {
     }
 
     /// First column and width of a group.
-    fn group(&self, g: usize) -> (usize, usize) {
+    pub(crate) fn group(&self, g: usize) -> (usize, usize) {
         (g * self.width + g.min(self.wider), self.width + usize::from(g < self.wider))
     }
 
@@ -184,6 +200,9 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
     if columns == 0 {
         return;
     }
+    if products.iter().any(|p| p.matrix.groups().is_some()) {
+        compute.round(x);
+    }
     let backend = compute.backend;
     let most = backend.tiles(columns);
     let targets: Vec<(&PackedMatrix, Parts<'_, f32>)> = products
@@ -196,7 +215,7 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
     let work: Vec<(usize, usize, usize)> = (0..targets.len())
         .flat_map(|p| strips(0, targets[p].0.tiles(), most).map(move |(tile, tiles)| (p, tile, tiles)))
         .collect();
-    let scratch = &compute.scratch;
+    let (scratch, rounded) = (&compute.scratch, compute.rounded.as_ref());
     compute.team.each(work.len(), |thread, i| {
         let (p, tile, tiles) = work[i];
         let (matrix, out) = targets[p];
@@ -204,7 +223,7 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
         let scratch = unsafe { scratch.get(thread) };
         let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
         let (first, stride) = (tile * LANES, matrix.rows());
-        let strip = Strip { matrix, x, tile, tiles, weights, acc };
+        let strip = Strip { matrix, x, rounded, tile, tiles, weights, acc };
         if first + tiles * LANES <= stride {
             // SAFETY: strips cover disjoint rows.
             unsafe { strip.run_into(backend, out, first, stride) };
@@ -251,6 +270,8 @@ impl Backend {
 pub(crate) struct Strip<'a> {
     pub(crate) matrix: &'a PackedMatrix,
     pub(crate) x: &'a Panels,
+    /// The same rounded, in the approximate mode.
+    pub(crate) rounded: Option<&'a Rounded>,
     pub(crate) tile: usize,
     pub(crate) tiles: usize,
     pub(crate) weights: &'a mut Buffer,
@@ -282,11 +303,14 @@ impl Task for RunStrip<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Strip { matrix, x, tile, tiles, weights, acc } = self.strip;
+        let Strip { matrix, x, rounded, tile, tiles, weights, acc } = self.strip;
         let shape = x.shape;
         assert_eq!(matrix.cols(), shape.k, "inner dimension of a matrix product");
         let size = tiles * LANES;
         let acc = acc.at_least(shape.columns * size);
+        if let (Some(x), Some(form)) = (rounded, matrix.groups()) {
+            return FastStrip { matrix, shape, x, tile, tiles, weights, acc, out: self.out }.run(s, form);
+        }
         if shape.columns <= NARROW {
             let sums = Sums { resume: false, memory: acc, out: self.out };
             let x = &x.data[..shape.columns * shape.k];

@@ -10,8 +10,8 @@
 //! unquantised   [k][16] elements
 //! quantised     d [16] f16, (m [16] f16), then per 32 columns:
 //!               sub-scales [1 or 2][16] i8, (sub-minima [1 or 2][16] u8)      K formats only
-//!               low bits  [low ][16] u32: neighbouring columns share a word, the first in its lowest bits; 8 bits with
-//!                                         128 added, unsigned like the others
+//!               low bits  [low ][16] u32: four neighbouring columns in the lowest bits of a word's four bytes, the
+//!                                         next four in the bits above; 8 bits with 128 added, unsigned like the others
 //!               high bits [high][16] u32, likewise
 //! ```
 //!
@@ -20,6 +20,28 @@
 mod decode;
 
 pub(crate) use decode::{Decode, NARROW};
+
+/// Columns whose codes are packed together.
+pub(crate) const RUN: usize = 32;
+
+/// Form of a quantised matrix once unpacked.
+#[derive(Clone, Copy)]
+pub(crate) struct Groups {
+    /// Sub-blocks with a scale of their own among 32 columns: 1 or 2.
+    pub(crate) subs: usize,
+    /// Whether they have an offset; if not, codes have a bias.
+    pub(crate) min: bool,
+    /// Subtracted from unsigned codes.
+    pub(crate) bias: i32,
+}
+
+impl Groups {
+    /// Vectors of 32 columns of a tile: 8 of four codes a lane, the scales and the offsets of the sub-blocks.
+    pub(crate) fn record(self) -> usize {
+        8 + self.subs * (1 + usize::from(self.min))
+    }
+}
+
 
 use crate::buffer::Memory;
 use crate::quant::{Block, Layout, unpack};
@@ -142,6 +164,13 @@ impl PackedMatrix {
         self.data.len()
     }
 
+    /// `None` if it is not quantised.
+    pub(crate) fn groups(&self) -> Option<Groups> {
+        let l = Layout::of(self.dtype)?;
+        let bias = if l.low == 8 { 128 } else { l.bias as i32 };
+        Some(Groups { subs: RUN / l.scale_len, min: l.has_min, bias })
+    }
+
     pub(crate) fn tiles(&self) -> usize {
         self.rows.div_ceil(LANES)
     }
@@ -210,32 +239,27 @@ fn pack_group(layout: &Layout, blocks: &[Block; LANES], g: usize, out: &mut [u8]
     for (bits, skip, out) in [(layout.low, 0, low), (layout.high, layout.low, high)] {
         for (lane, block) in blocks.iter().enumerate() {
             let codes = block.codes[32 * g..].first_chunk().expect("a block is whole groups");
-            let stream = match bits {
-                8 => codes.map(|signed| signed ^ 0x80),
+            let words = match bits {
+                8 => pack_bits::<8>(&codes.map(|signed| signed ^ 0x80), skip),
                 4 => pack_bits::<4>(codes, skip),
                 2 => pack_bits::<2>(codes, skip),
                 1 => pack_bits::<1>(codes, skip),
                 _ => break,
             };
-            let words = out.as_chunks_mut::<4>().0;
-            for (word, out) in stream.as_chunks::<4>().0.iter().zip(words[lane..].iter_mut().step_by(LANES)) {
-                *out = *word;
+            let out = out.as_chunks_mut::<4>().0;
+            for (word, out) in words.iter().zip(out[lane..].iter_mut().step_by(LANES)) {
+                *out = word.to_le_bytes();
             }
         }
     }
 }
 
-/// `BITS` bits of each of 32 codes, after `skip` bits, side by side in the first `4 · BITS` bytes.
-fn pack_bits<const BITS: usize>(codes: &[u8; 32], skip: usize) -> [u8; 32] {
-    let mut stream = [0; 32];
-    for (codes, out) in codes.as_chunks::<8>().0.iter().zip(stream.chunks_exact_mut(BITS)) {
-        // Eight codes a byte apart; each stage halves the gaps by moving every other piece to its neighbour.
-        let gap = 8 - BITS;
-        let mut x = u64::from_le_bytes(*codes) >> skip & (u64::MAX / 0xff * ((1 << BITS) - 1));
-        x = (x | x >> gap) & (u64::MAX / 0xffff * ((1 << (2 * BITS)) - 1));
-        x = (x | x >> (2 * gap)) & (u64::MAX / 0xffff_ffff * ((1 << (4 * BITS)) - 1));
-        x |= x >> (4 * gap);
-        out.copy_from_slice(&x.to_le_bytes()[..BITS]);
+/// `BITS` bits of each of 32 codes, after `skip` bits, in the first `BITS` words.
+fn pack_bits<const BITS: usize>(codes: &[u8; 32], skip: usize) -> [u32; 8] {
+    let mut words = [0; 8];
+    for (i, codes) in codes.as_chunks::<4>().0.iter().enumerate() {
+        let (word, plane) = (i * BITS / 8, i * BITS % 8);
+        words[word] |= (u32::from_le_bytes(*codes) >> skip & (((1 << BITS) - 1) * 0x0101_0101)) << plane;
     }
-    stream
+    words
 }

@@ -161,7 +161,7 @@ impl<F: Format, const T: usize, const C: usize> Task for Groups<'_, '_, F, T, C>
                 let mut offset = scale;
                 for t in 0..T {
                     // SAFETY: a group of columns before k0 + k.
-                    (scale[t], offset[t]) = unsafe { scale_of::<S, F>(s, tiles[t], block, group, sub) };
+                    (scale[t], offset[t]) = unsafe { scale_of_code::<S, F>(s, tiles[t], block, group, sub) };
                 }
                 for unit in 0..const { F::LAYOUT.scale_len / F::UNIT } {
                     let first = sub * F::LAYOUT.scale_len + unit * F::UNIT;
@@ -246,19 +246,21 @@ unsafe fn words_of<S: Simd, F: Format>(s: S, bytes: &[u8], at: usize, first: usi
             return (low, low);
         }
         let high = s.load_u32(lanes(bytes, word(32 * n + first * m)));
-        (low, s.shr(high, (first * m % 32) as u32))
+        (low, s.shr(high, (first / 4 * m % 8) as u32))
     }
 }
 
 /// Code of the `j`th column of these words. Without a minimum it is the fraction of a number from 1 on, `1 + code / 2^BITS`:
-/// that saves its conversion, and the 1 goes into the offset, where it costs no precision (see [`scale_of`]).
+/// that saves its conversion, and the 1 goes into the offset, where it costs no precision (see [`scale_of_code`]).
 #[inline(always)]
 fn code<S: Simd, F: Format>(s: S, (low, high): (S::I, S::I), j: usize) -> S::F {
     let (n, m) = const { (F::LAYOUT.low, F::LAYOUT.high) };
     let at = if F::LAYOUT.has_min { 0 } else { 23 - F::BITS };
-    let mut code = moved(s, low, j * n, at, n);
+    // Columns lie in the bytes of a word, its next four columns above them.
+    let (byte, plane) = (8 * (j % 4), j / 4);
+    let mut code = moved(s, low, byte + plane * n, at, n);
     if m > 0 {
-        code = s.or(code, moved(s, high, j * m, at + n, m));
+        code = s.or(code, moved(s, high, byte + plane * m, at + n, m));
     }
     if F::LAYOUT.has_min { s.to_f32(code) } else { s.bitcast(s.or(code, s.splat_i32(0x3f80_0000))) }
 }
@@ -270,8 +272,8 @@ fn moved<S: Simd>(s: S, x: S::I, from: usize, to: usize, n: usize) -> S::I {
     s.and(x, s.splat_i32(((1 << n) - 1) << to))
 }
 
-/// Scale and offset of a sub-block of the group at `group` of the block at `block`: `weight = scale · code + offset`,
-/// with the [`code`] as that function gives it.
+/// Scale and offset of a sub-block of the group at `group` of the block at `block`: `weight = scale · code + offset`, with
+/// the code as it is stored and no offset but the minimum.
 ///
 /// # Safety
 /// The block must lie within `bytes`.
@@ -285,10 +287,7 @@ unsafe fn scale_of<S: Simd, F: Format>(s: S, bytes: &[u8], block: usize, group: 
             scale = s.mul(scale, s.to_f32(s.load_i8(lanes(bytes, group + sub * LANES))));
         }
         if !l.has_min {
-            // scale · (code - bias) = 2^BITS scale · (1 + code / 2^BITS) - (2^BITS + bias) scale, and all three products
-            // are exact: 2^BITS + bias is 3 times a power of two.
-            let range = const { (1 << F::BITS) as f32 };
-            return (s.mul(scale, s.splat(range)), s.mul(scale, s.splat(-range - F::BIAS)));
+            return (scale, s.splat(0.0));
         }
         let mut offset = s.load_f16(lanes(bytes, block + 2 * LANES));
         if l.sub_scales {
@@ -296,6 +295,83 @@ unsafe fn scale_of<S: Simd, F: Format>(s: S, bytes: &[u8], block: usize, group: 
             offset = s.mul(s.sub(s.splat(0.0), offset), s.to_f32(min));
         }
         (scale, offset)
+    }
+}
+
+/// The same for a [`code`] as that function gives it.
+///
+/// # Safety
+/// As for [`scale_of`].
+#[inline(always)]
+unsafe fn scale_of_code<S: Simd, F: Format>(s: S, bytes: &[u8], block: usize, group: usize, sub: usize) -> (S::F, S::F) {
+    // SAFETY: the caller vouches for the block.
+    let (scale, offset) = unsafe { scale_of::<S, F>(s, bytes, block, group, sub) };
+    if F::LAYOUT.has_min {
+        return (scale, offset);
+    }
+    // scale · (code - bias) = 2^BITS scale · (1 + code / 2^BITS) - (2^BITS + bias) scale, and all three products
+    // are exact: 2^BITS + bias is 3 times a power of two.
+    let range = const { (1 << F::BITS) as f32 };
+    (s.mul(scale, s.splat(range)), s.mul(scale, s.splat(-range - F::BIAS)))
+}
+
+impl PackedMatrix {
+    /// Unpacks columns `32 run ..` of a tile, as many as there is room for: `[run][record][16]`, see [`super::Groups`].
+    #[inline(always)]
+    pub(crate) fn unpack<S: Simd>(&self, s: S, tile: usize, run: usize, out: &mut [Lanes<f32>]) {
+        macro_rules! unpack {
+            ($($name:ident)+) => {
+                match self.dtype {
+                    $(DType::$name => s.vectorize(Unpack::<$name>(self, tile, run, out, PhantomData)),)+
+                    DType::F32 | DType::F16 | DType::BF16 => unreachable!("no codes"),
+                }
+            };
+        }
+        unpack!(Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K)
+    }
+}
+
+struct Unpack<'a, F>(&'a PackedMatrix, usize, usize, &'a mut [Lanes<f32>], PhantomData<F>);
+
+impl<F: Format> Task for Unpack<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Unpack(matrix, tile, run, out, _) = self;
+        let l = const { F::LAYOUT };
+        let subs = const { 32 / F::LAYOUT.scale_len };
+        let record = const { 8 + 32 / F::LAYOUT.scale_len * (1 + F::LAYOUT.has_min as usize) };
+        let bytes = matrix.tile(tile);
+        assert!((run + out.len() / record) * 32 <= matrix.cols);
+        for (i, out) in out.chunks_exact_mut(record).enumerate() {
+            let groups = const { F::DTYPE.block_len() / 32 };
+            let (block, group) = ((run + i) / groups * F::BLOCK, (run + i) % groups);
+            let group = block + F::HEADER + group * F::GROUP;
+            let at = group + F::SCALES;
+            for q in 0..8 {
+                // SAFETY: a group of columns of this tile (checked above).
+                let bits = |at: usize, n: usize, to: usize| unsafe {
+                    let word = s.load_u32(lanes(bytes, at + q * n / 8 * 4 * LANES));
+                    let mask = (((1u32 << n) - 1) << to).wrapping_mul(0x0101_0101) as i32;
+                    let from = q * n % 8;
+                    let word = if from > to { s.shr(word, (from - to) as u32) } else { s.shl(word, (to - from) as u32) };
+                    s.and(word, s.splat_i32(mask))
+                };
+                let mut codes = bits(at, l.low, 0);
+                if l.high > 0 {
+                    codes = s.or(codes, bits(at + 4 * l.low * LANES, l.high, l.low));
+                }
+                s.store(&mut out[q], s.bitcast(codes));
+            }
+            for sub in 0..subs {
+                // SAFETY: as above.
+                let (scale, offset) = unsafe { scale_of::<S, F>(s, bytes, block, group, sub) };
+                s.store(&mut out[8 + sub], scale);
+                if l.has_min {
+                    s.store(&mut out[8 + subs + sub], offset);
+                }
+            }
+        }
     }
 }
 

@@ -21,6 +21,12 @@ fn enter<T: Task>(simd: Avx512, task: T) -> T::Output {
     task.run(simd)
 }
 
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
+fn enter_dots<T: Task>(simd: Avx512, task: T) -> T::Output {
+    task.run(simd)
+}
+
 // SAFETY of every block below: `self` proves that the CPU has the instructions, and references to
 // 16-element arrays are valid for the unaligned loads and stores made through them.
 #[allow(clippy::undocumented_unsafe_blocks)]
@@ -38,6 +44,13 @@ impl Simd for Avx512 {
 
     fn vectorize<T: Task>(self, task: T) -> T::Output {
         unsafe { enter(self, task) }
+    }
+    fn vectorize_dots<T: Task>(self, task: T) -> T::Output {
+        unsafe { enter_dots(self, task) }
+    }
+    #[inline(always)]
+    fn dot(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { _mm512_dpbusd_epi32(sum, a, b) }
     }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {

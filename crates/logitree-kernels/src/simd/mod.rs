@@ -39,6 +39,11 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Runs a task in a function compiled for this instruction set.
     fn vectorize<T: Task>(self, task: T) -> T::Output;
 
+    /// As [`Self::vectorize`], for tasks that call [`Self::dot`].
+    fn vectorize_dots<T: Task>(self, task: T) -> T::Output {
+        self.vectorize(task)
+    }
+
     fn splat(self, x: f32) -> Self::F;
     fn splat_i32(self, x: i32) -> Self::I;
     fn load(self, p: &Lanes<f32>) -> Self::F;
@@ -74,6 +79,17 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn or(self, a: Self::I, b: Self::I) -> Self::I;
     /// The f32 with these bits.
     fn bitcast(self, a: Self::I) -> Self::F;
+
+    /// Adds the products of four unsigned bytes of `a` with four signed ones of `b`, lane by lane.
+    #[inline(always)]
+    fn dot(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        let [sum, a, b] = [sum, a, b].map(|v| self.array(self.bitcast(v)).map(f32::to_bits));
+        let lane = |i: usize| {
+            let products = a[i].to_le_bytes().into_iter().zip(b[i].to_le_bytes());
+            products.fold(sum[i] as i32, |sum, (a, b)| sum + i32::from(a) * i32::from(b as i8)) as u32
+        };
+        self.load_u32(&std::array::from_fn(lane))
+    }
 
     /// Asks for the cache line at `p` ahead of its use. Only a hint: `p` may be anything.
     #[inline(always)]
