@@ -7,9 +7,9 @@
 //! log-sum-exp, entropy and varentropy. Chunks are fixed and combined in order, in f64.
 
 use crate::PackedMatrix;
-use crate::fast::Rounded;
 use crate::math::{exp, sum, tanh};
 use crate::matmul::{Compute, Panels, Strip, strips};
+use crate::rounded::Rounded;
 use crate::simd::{LANES, Simd, Task};
 use crate::team::{Parts, PerThread};
 
@@ -89,9 +89,7 @@ fn batch(
     wanted: &[Wanted<'_>],
 ) -> Vec<Summary> {
     let (vocab, columns) = (matrix.rows(), x.columns());
-    if matrix.groups().is_some() {
-        compute.round(x);
-    }
+    compute.round(x, [matrix]);
     let chunks = vocab.div_ceil(CHUNK);
     // Ranks are counted while the chunks stream by, so the wanted logits must be known before.
     let targets = wanted_logits(compute, matrix, softcap, x, wanted);
@@ -110,8 +108,7 @@ fn batch(
     });
     {
         let (sums, logits) = (Parts::new(&mut sums), Parts::new(&mut logits));
-        let (backend, scratch, rounded, found) =
-            (compute.backend, &compute.scratch, compute.rounded.as_ref(), &found);
+        let (backend, scratch, rounded, found) = (compute.backend, &compute.scratch, compute.rounded.as_ref(), &found);
         let (targets, kept) = (&targets, &kept);
         compute.team.each(chunks, |thread, chunk| {
             // SAFETY: `thread` is this thread's own index; each chunk is handed out once.

@@ -15,7 +15,6 @@
 mod attention;
 mod buffer;
 mod dtype;
-mod fast;
 mod head;
 mod kv;
 mod math;
@@ -25,6 +24,7 @@ mod ops;
 mod pack;
 mod probe;
 mod quant;
+mod rounded;
 mod simd;
 mod team;
 

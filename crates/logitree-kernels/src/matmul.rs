@@ -16,9 +16,9 @@
 //! products, a line per turn of the loop, or de-quantising would wait for memory.
 
 use crate::buffer::Buffer;
-use crate::fast::{FastStrip, Rounded};
-use crate::micro::{Micro, Sums};
+use crate::micro::{Micro, Place, Sums};
 use crate::pack::{Decode, NARROW};
+use crate::rounded::{Rounded, RoundedStrip};
 use crate::simd::{LANES, Simd, Task};
 use crate::team::{Parts, PerThread, Team};
 use crate::{Backend, PackedMatrix};
@@ -65,14 +65,22 @@ impl Compute {
     }
 
     /// The approximate mode: activations are rounded to 8 bits before they are multiplied with quantised weights.
-    pub fn fast(mut self) -> Compute {
+    /// `None` unless [`Backend::has_dots`].
+    pub fn approximate(mut self) -> Option<Compute> {
         self.rounded = Some(Rounded::default());
-        self
+        self.backend.has_dots().then_some(self)
     }
 
-    /// Rounds activations for products with `matrix`, if that is the mode.
-    pub(crate) fn round(&mut self, x: &Panels) {
-        if let Some(rounded) = &mut self.rounded {
+    /// Whether activations are rounded.
+    pub fn is_approximate(&self) -> bool {
+        self.rounded.is_some()
+    }
+
+    /// Rounds activations for products with these matrices, if that is the mode.
+    pub(crate) fn round<'m>(&mut self, x: &Panels, matrices: impl IntoIterator<Item = &'m PackedMatrix>) {
+        if let Some(rounded) = &mut self.rounded
+            && matrices.into_iter().any(|m| m.form().is_some())
+        {
             rounded.round(self.backend, &mut self.team, x);
         }
     }
@@ -200,9 +208,7 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
     if columns == 0 {
         return;
     }
-    if products.iter().any(|p| p.matrix.groups().is_some()) {
-        compute.round(x);
-    }
+    compute.round(x, products.iter().map(|p| p.matrix));
     let backend = compute.backend;
     let most = backend.tiles(columns);
     let targets: Vec<(&PackedMatrix, Parts<'_, f32>)> = products
@@ -281,7 +287,7 @@ pub(crate) struct Strip<'a> {
 impl Strip<'_> {
     /// Into `acc`, `[column][16 · tiles]`.
     pub(crate) fn run(self, backend: Backend) {
-        backend.dispatch(RunStrip { strip: self, out: None });
+        self.dispatch(backend, None);
     }
 
     /// Into `out[column · stride + start ..][.. 16 · tiles]`; `acc` is only scratch.
@@ -289,28 +295,32 @@ impl Strip<'_> {
     /// # Safety
     /// No other thread may touch these elements.
     pub(crate) unsafe fn run_into(self, backend: Backend, out: Parts<'_, f32>, start: usize, stride: usize) {
-        backend.dispatch(RunStrip { strip: self, out: Some((out, start, stride)) });
+        self.dispatch(backend, Some((out, start, stride)));
+    }
+
+    fn dispatch(self, backend: Backend, out: Option<Place<'_>>) {
+        match (self.rounded, self.matrix.form()) {
+            (Some(x), Some(form)) => backend.dispatch(RoundedStrip { strip: self, x, form, out }),
+            _ => backend.dispatch(RunStrip { strip: self, out }),
+        }
     }
 }
 
-/// See [`Strip`]; parts of the output that nobody else touches, as `(out, start, stride)`.
+/// See [`Strip`].
 struct RunStrip<'a, 'b> {
     strip: Strip<'a>,
-    out: Option<(Parts<'b, f32>, usize, usize)>,
+    out: Option<Place<'b>>,
 }
 
 impl Task for RunStrip<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Strip { matrix, x, rounded, tile, tiles, weights, acc } = self.strip;
+        let Strip { matrix, x, tile, tiles, weights, acc, .. } = self.strip;
         let shape = x.shape;
         assert_eq!(matrix.cols(), shape.k, "inner dimension of a matrix product");
         let size = tiles * LANES;
         let acc = acc.at_least(shape.columns * size);
-        if let (Some(x), Some(form)) = (rounded, matrix.groups()) {
-            return FastStrip { matrix, shape, x, tile, tiles, weights, acc, out: self.out }.run(s, form);
-        }
         if shape.columns <= NARROW {
             let sums = Sums { resume: false, memory: acc, out: self.out };
             let x = &x.data[..shape.columns * shape.k];

@@ -26,9 +26,12 @@ pub(crate) struct Sums<'a, 'b> {
     pub(crate) resume: bool,
     /// `[C][T][16]`.
     pub(crate) memory: &'a mut [f32],
-    /// Where they go instead: `out[start + c · stride ..][.. 16 · T]`, as `(out, start, stride)`. Nobody else touches it.
-    pub(crate) out: Option<(Parts<'b, f32>, usize, usize)>,
+    /// Where they go instead.
+    pub(crate) out: Option<Place<'b>>,
 }
+
+/// `out[start + c · stride ..][.. 16 · T]`, as `(out, start, stride)`. Nobody else touches it.
+pub(crate) type Place<'b> = (Parts<'b, f32>, usize, usize);
 
 impl Sums<'_, '_> {
     #[inline(always)]

@@ -24,9 +24,9 @@ pub(crate) use decode::{Decode, NARROW};
 /// Columns whose codes are packed together.
 pub(crate) const RUN: usize = 32;
 
-/// Form of a quantised matrix once unpacked.
+/// What 32 columns of a quantised matrix hold, once unpacked.
 #[derive(Clone, Copy)]
-pub(crate) struct Groups {
+pub(crate) struct Form {
     /// Sub-blocks with a scale of their own among 32 columns: 1 or 2.
     pub(crate) subs: usize,
     /// Whether they have an offset; if not, codes have a bias.
@@ -35,13 +35,12 @@ pub(crate) struct Groups {
     pub(crate) bias: i32,
 }
 
-impl Groups {
+impl Form {
     /// Vectors of 32 columns of a tile: 8 of four codes a lane, the scales and the offsets of the sub-blocks.
     pub(crate) fn record(self) -> usize {
         8 + self.subs * (1 + usize::from(self.min))
     }
 }
-
 
 use crate::buffer::Memory;
 use crate::quant::{Block, Layout, unpack};
@@ -165,10 +164,10 @@ impl PackedMatrix {
     }
 
     /// `None` if it is not quantised.
-    pub(crate) fn groups(&self) -> Option<Groups> {
+    pub(crate) fn form(&self) -> Option<Form> {
         let l = Layout::of(self.dtype)?;
         let bias = if l.low == 8 { 128 } else { l.bias as i32 };
-        Some(Groups { subs: RUN / l.scale_len, min: l.has_min, bias })
+        Some(Form { subs: RUN / l.scale_len, min: l.has_min, bias })
     }
 
     pub(crate) fn tiles(&self) -> usize {

@@ -103,6 +103,73 @@ fn every_format_multiplies_like_f64_and_the_same_bits_everywhere() {
     }
 }
 
+/// What the approximate mode makes of activations: whole numbers of up to 127 steps, a step for 32 of them.
+fn rounded(x: &[f32]) -> Vec<f64> {
+    let runs = x.chunks(32).flat_map(|run| {
+        let most = run.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+        let (step, inverse) = (most / 127.0, if most > 0.0 { 127.0 / most } else { 0.0 });
+        run.iter().map(move |x| f64::from(step) * f64::from((x * inverse).round_ties_even()))
+    });
+    runs.collect()
+}
+
+#[test]
+fn rounded_activations_multiply_like_f64_and_the_same_bits_everywhere() {
+    let mut rng = Rng(11);
+    for dtype in DType::ALL {
+        let (rows, cols) = (16 * 9 + 5, 768);
+        let bytes = random_weights(&mut rng, dtype, rows, cols);
+        let mut dense = vec![0.0f32; rows * cols];
+        for (row, bytes) in dense.chunks_mut(cols).zip(bytes.chunks(dtype.row_bytes(cols).unwrap())) {
+            dequantise_row(dtype, bytes, row);
+        }
+        let mut x: Vec<Vec<f32>> = (0..27).map(|_| rng.floats(cols)).collect();
+        x[1][64..96].fill(0.0);
+        x[2][5] = 300.0;
+        let mut reference: Option<Vec<f32>> = None;
+        for compute in computes() {
+            let Some(mut compute) = compute.approximate() else { continue };
+            let name = compute.backend().name();
+            let matrix = PackedMatrix::pack(&mut compute, dtype, rows, cols, &bytes).unwrap();
+            for width in [27, 1, 2, 3, 4, 5, 6, 7, 13] {
+                let out = product(&mut compute, &matrix, &x[..width]);
+                let reference = reference.get_or_insert_with(|| {
+                    // Unquantised weights are not worth it: they are multiplied exactly.
+                    if matches!(dtype, DType::F32 | DType::F16 | DType::BF16) {
+                        return product(&mut Compute::new(Backend::detect(), 1), &matrix, &x);
+                    }
+                    for (x, out) in x.iter().zip(out.chunks(rows)) {
+                        let x = rounded(x);
+                        for (weights, got) in dense.chunks(cols).zip(out) {
+                            let products = || weights.iter().zip(&x).map(|(&w, x)| f64::from(w) * x);
+                            let (want, size): (f64, f64) = (products().sum(), products().map(f64::abs).sum());
+                            assert!((f64::from(*got) - want).abs() <= 1e-5 * size, "{dtype} {name}: {got} {want}");
+                        }
+                    }
+                    out.clone()
+                });
+                assert!(out.iter().zip(&*reference).all(|(a, b)| a.to_bits() == b.to_bits()), "{dtype} {name} {width}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_is_not_rounded_away() {
+    let mut rng = Rng(5);
+    let bytes = random_weights(&mut rng, DType::Q5_0, 16, 64);
+    for compute in computes() {
+        let Some(mut compute) = compute.approximate() else { continue };
+        let matrix = PackedMatrix::pack(&mut compute, DType::Q5_0, 16, 64, &bytes).unwrap();
+        for damage in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut x = vec![rng.floats(64); 3];
+            x[1][40] = damage;
+            let out = product(&mut compute, &matrix, &x);
+            assert!(out[16..32].iter().all(|y| !y.is_finite()) && out[..16].iter().all(|y| y.is_finite()));
+        }
+    }
+}
+
 #[test]
 fn sizes_that_do_not_match_are_refused() {
     let mut compute = Compute::new(Backend::detect(), 1);

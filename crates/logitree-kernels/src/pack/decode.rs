@@ -303,7 +303,13 @@ unsafe fn scale_of<S: Simd, F: Format>(s: S, bytes: &[u8], block: usize, group: 
 /// # Safety
 /// As for [`scale_of`].
 #[inline(always)]
-unsafe fn scale_of_code<S: Simd, F: Format>(s: S, bytes: &[u8], block: usize, group: usize, sub: usize) -> (S::F, S::F) {
+unsafe fn scale_of_code<S: Simd, F: Format>(
+    s: S,
+    bytes: &[u8],
+    block: usize,
+    group: usize,
+    sub: usize,
+) -> (S::F, S::F) {
     // SAFETY: the caller vouches for the block.
     let (scale, offset) = unsafe { scale_of::<S, F>(s, bytes, block, group, sub) };
     if F::LAYOUT.has_min {
@@ -316,7 +322,7 @@ unsafe fn scale_of_code<S: Simd, F: Format>(s: S, bytes: &[u8], block: usize, gr
 }
 
 impl PackedMatrix {
-    /// Unpacks columns `32 run ..` of a tile, as many as there is room for: `[run][record][16]`, see [`super::Groups`].
+    /// Unpacks columns `32 run ..` of a tile, as many as there is room for: `[run][record][16]`, see [`super::Form`].
     #[inline(always)]
     pub(crate) fn unpack<S: Simd>(&self, s: S, tile: usize, run: usize, out: &mut [Lanes<f32>]) {
         macro_rules! unpack {
@@ -354,7 +360,8 @@ impl<F: Format> Task for Unpack<'_, F> {
                     let word = s.load_u32(lanes(bytes, at + q * n / 8 * 4 * LANES));
                     let mask = (((1u32 << n) - 1) << to).wrapping_mul(0x0101_0101) as i32;
                     let from = q * n % 8;
-                    let word = if from > to { s.shr(word, (from - to) as u32) } else { s.shl(word, (to - from) as u32) };
+                    let word =
+                        if from > to { s.shr(word, (from - to) as u32) } else { s.shl(word, (to - from) as u32) };
                     s.and(word, s.splat_i32(mask))
                 };
                 let mut codes = bits(at, l.low, 0);

@@ -46,6 +46,7 @@ impl Simd for Avx512 {
         unsafe { enter(self, task) }
     }
     fn vectorize_dots<T: Task>(self, task: T) -> T::Output {
+        // `Backend::has_dots` was asked for before.
         unsafe { enter_dots(self, task) }
     }
     #[inline(always)]

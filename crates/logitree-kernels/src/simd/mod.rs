@@ -39,9 +39,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Runs a task in a function compiled for this instruction set.
     fn vectorize<T: Task>(self, task: T) -> T::Output;
 
-    /// As [`Self::vectorize`], for tasks that call [`Self::dot`].
-    fn vectorize_dots<T: Task>(self, task: T) -> T::Output {
-        self.vectorize(task)
+    /// As [`Self::vectorize`], for tasks that call [`Self::dot`]. Only a backend for which [`Backend::has_dots`] holds may run them.
+    fn vectorize_dots<T: Task>(self, _: T) -> T::Output {
+        unreachable!("this backend has no products of bytes")
     }
 
     fn splat(self, x: f32) -> Self::F;
@@ -81,14 +81,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn bitcast(self, a: Self::I) -> Self::F;
 
     /// Adds the products of four unsigned bytes of `a` with four signed ones of `b`, lane by lane.
+    /// Only for [`Self::vectorize_dots`].
     #[inline(always)]
-    fn dot(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
-        let [sum, a, b] = [sum, a, b].map(|v| self.array(self.bitcast(v)).map(f32::to_bits));
-        let lane = |i: usize| {
-            let products = a[i].to_le_bytes().into_iter().zip(b[i].to_le_bytes());
-            products.fold(sum[i] as i32, |sum, (a, b)| sum + i32::from(a) * i32::from(b as i8)) as u32
-        };
-        self.load_u32(&std::array::from_fn(lane))
+    fn dot(self, sum: Self::I, _a: Self::I, _b: Self::I) -> Self::I {
+        sum
     }
 
     /// Asks for the cache line at `p` ahead of its use. Only a hint: `p` may be anything.
@@ -164,6 +160,18 @@ impl Backend {
     /// The fastest available backend.
     pub fn detect() -> Backend {
         Backend::available()[0]
+    }
+
+    /// Whether it can multiply bytes: AVX-512 with VNNI has an instruction for it, and the portable backend does it
+    /// one by one, for comparison. Elsewhere it would be slower than f32.
+    pub fn has_dots(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => is_x86_feature_detected!("avx512vnni"),
+            Kind::Scalar => true,
+            #[allow(unreachable_patterns)]
+            _ => false,
+        }
     }
 
     /// Name for output and files: `avx512`, `avx2`, `neon` or `scalar`.

@@ -30,6 +30,16 @@ impl Simd for Scalar {
     fn vectorize<T: Task>(self, task: T) -> T::Output {
         task.run(self)
     }
+    fn vectorize_dots<T: Task>(self, task: T) -> T::Output {
+        task.run(self)
+    }
+    #[inline(always)]
+    fn dot(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        std::array::from_fn(|i| {
+            let products = a[i].to_le_bytes().into_iter().zip(b[i].to_le_bytes());
+            products.fold(sum[i], |sum, (a, b)| sum + i32::from(a) * i32::from(b as i8))
+        })
+    }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
         [x; LANES]

@@ -12,15 +12,21 @@
 //!
 //! A block of weights is unpacked once per batch, here too: into codes, four columns a word, and f32 scales.
 
-use crate::buffer::Buffer;
-use crate::matmul::{Panels, Shape};
-use crate::micro::{Sums, by_shape};
-use crate::pack::{Groups, PackedMatrix, RUN};
+use crate::Backend;
+use crate::matmul::{Panels, Shape, Strip};
+use crate::micro::{Place, Sums, by_shape};
+use crate::pack::{Form, RUN};
 use crate::simd::{LANES, Lanes, Simd, Task};
 use crate::team::{Parts, Team};
 
 /// Words of a run of one column: 8 of four codes each, the sums of the first and the last 16 codes, and the bits of the step.
 const WORDS: usize = 11;
+
+/// Runs rounded in one go.
+const PIECE: usize = 8;
+
+/// f32 values of the unpacked block: 24 KiB.
+const BLOCK: usize = 6144;
 
 /// Activations rounded to 8 bits, grouped as their [`Panels`] are.
 #[derive(Default)]
@@ -29,12 +35,9 @@ pub(crate) struct Rounded {
     data: Vec<i32>,
 }
 
-/// Runs rounded in one go.
-const PIECE: usize = 8;
-
 impl Rounded {
     /// Rounds all columns of `x`, whose length must be a multiple of 32.
-    pub(crate) fn round(&mut self, backend: crate::Backend, team: &mut Team, x: &Panels) {
+    pub(crate) fn round(&mut self, backend: Backend, team: &mut Team, x: &Panels) {
         let shape = x.shape;
         let runs = shape.k / RUN;
         self.data.resize(shape.columns * runs * WORDS, 0);
@@ -52,7 +55,7 @@ impl Rounded {
     }
 
     /// A group's runs from `run` on.
-    fn runs(&self, shape: Shape, g: usize, run: usize, runs: usize) -> &[i32] {
+    fn runs(&self, shape: &Shape, g: usize, run: usize, runs: usize) -> &[i32] {
         let (first, width) = shape.group(g);
         &self.data[(first * (shape.k / RUN) + run * width) * WORDS..][..runs * WORDS * width]
     }
@@ -116,57 +119,54 @@ impl Round<'_> {
     }
 }
 
-/// Computes `tiles` tiles of a quantised matrix for all columns.
-pub(crate) struct FastStrip<'a, 'b> {
-    pub(crate) matrix: &'a PackedMatrix,
-    pub(crate) shape: Shape,
+/// A [`Strip`] of a quantised matrix with rounded activations.
+pub(crate) struct RoundedStrip<'a, 'b> {
+    pub(crate) strip: Strip<'a>,
     pub(crate) x: &'a Rounded,
-    pub(crate) tile: usize,
-    pub(crate) tiles: usize,
-    pub(crate) weights: &'a mut Buffer,
-    /// `[column][16 · tiles]`.
-    pub(crate) acc: &'a mut [f32],
-    /// See [`Sums::out`].
-    pub(crate) out: Option<(Parts<'b, f32>, usize, usize)>,
+    pub(crate) form: Form,
+    pub(crate) out: Option<Place<'b>>,
 }
 
-/// f32 values of the unpacked block: 24 KiB.
-const BLOCK: usize = 6144;
-
-impl FastStrip<'_, '_> {
+impl Task for RoundedStrip<'_, '_> {
+    type Output = ();
     #[inline(always)]
-    pub(crate) fn run<S: Simd>(self, s: S, form: Groups) {
-        let FastStrip { matrix, shape, x, tile, tiles, weights, acc, out } = self;
-        let weights = weights.at_least(BLOCK).as_chunks_mut::<LANES>().0;
+    fn run<S: Simd>(self, s: S) {
+        let RoundedStrip {
+            strip: Strip { matrix, x: Panels { shape, .. }, tile, tiles, weights, acc, .. },
+            x,
+            form,
+            out,
+        } = self;
+        assert_eq!(matrix.cols(), shape.k, "inner dimension of a matrix product");
+        let size = tiles * LANES;
+        let acc = acc.at_least(shape.columns * size);
         let record = form.record();
         let most = BLOCK / LANES / (tiles * record);
         let all = shape.k / RUN;
         for run in (0..all).step_by(most) {
             let runs = most.min(all - run);
             let last = run + runs == all;
-            let weights = &mut weights[..tiles * runs * record];
+            let weights = &mut weights.at_least(BLOCK).as_chunks_mut::<LANES>().0[..tiles * runs * record];
             for (t, weights) in weights.chunks_exact_mut(runs * record).enumerate() {
                 matrix.unpack(s, tile + t, run, weights);
             }
             // What each tile needs next, as in the exact mode.
-            let (next, span) = if last { (tile + tiles, matrix.span(0, most * RUN)) } else { (tile, matrix.span((run + runs) * RUN, most * RUN)) };
+            let (next, from) = if last { (tile + tiles, 0) } else { (tile, run + runs) };
+            let span = matrix.span(from * RUN, most * RUN);
             let share = tiles.div_ceil(shape.groups);
             for g in 0..shape.groups {
-                let mut ahead: [&[u8]; 4] = [&[]; 4];
-                let mut pieces = 0;
-                for t in (next + g * share..matrix.tiles().min(next + tiles)).take(share) {
-                    ahead[pieces] = &matrix.tile(t)[span.clone()];
-                    pieces += 1;
-                }
-                let ahead = &ahead[..pieces];
                 let (first, width) = shape.group(g);
-                let size = tiles * LANES;
+                let mut ahead: [&[u8]; 4] = [&[]; 4];
+                let wanted = (next + g * share..matrix.tiles().min(next + tiles)).take(share);
+                for (t, piece) in wanted.zip(&mut ahead) {
+                    *piece = &matrix.tile(t)[span.clone()];
+                }
                 let sums = Sums {
                     resume: run > 0,
                     memory: &mut acc[first * size..(first + width) * size],
                     out: out.filter(|_| last).map(|(out, start, stride)| (out, start + first * stride, stride)),
                 };
-                let dots = Dots { form, weights, x: x.runs(shape, g, run, runs), ahead, sums };
+                let dots = Dots { bias: form.bias, weights, x: x.runs(shape, g, run, runs), ahead, sums };
                 match (form.subs, form.min) {
                     (1, false) => dots.run::<S, 1, false>(s, tiles, width),
                     (1, true) => dots.run::<S, 1, true>(s, tiles, width),
@@ -180,12 +180,13 @@ impl FastStrip<'_, '_> {
 
 /// Products of an unpacked block with a group of columns.
 struct Dots<'a, 'b> {
-    form: Groups,
-    /// `[T][run][record][16]`, see [`Groups::record`].
+    bias: i32,
+    /// `[T][run][record][16]`, see [`Form::record`].
     weights: &'a [Lanes<f32>],
     /// `[run][WORDS][C]`.
     x: &'a [i32],
-    ahead: &'a [&'a [u8]],
+    /// Bytes that will be needed soon.
+    ahead: [&'a [u8]; 4],
     sums: Sums<'a, 'b>,
 }
 
@@ -207,15 +208,15 @@ impl<const T: usize, const C: usize, const SUBS: usize, const MIN: bool> Task fo
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Dots { form, weights, x, ahead, sums } = self.0;
+        let Dots { bias, weights, x, ahead, sums } = self.0;
         let x = x.as_chunks::<C>().0.as_chunks::<WORDS>().0;
         let record = const { 8 + SUBS * (1 + MIN as usize) };
         let runs = x.len();
         assert!(weights.len() == T * runs * record);
         let mut acc = sums.start::<S, T, C>(s);
-        let pace = ahead.first().map_or(0, |piece| piece.len() / runs);
         for (run, x) in x.iter().enumerate() {
             for piece in ahead {
+                let pace = piece.len() / runs;
                 for line in (run * pace..(run + 1) * pace).step_by(64) {
                     s.prefetch(piece.as_ptr().wrapping_add(line));
                 }
@@ -228,7 +229,7 @@ impl<const T: usize, const C: usize, const SUBS: usize, const MIN: bool> Task fo
                 for c in 0..C {
                     total[c] = if SUBS == 1 { x[8][c] + x[9][c] } else { x[8 + sub][c] };
                     if !MIN {
-                        dots[c] = [s.splat_i32(-form.bias * total[c]); T];
+                        dots[c] = [s.splat_i32(-bias * total[c]); T];
                     }
                 }
                 for word in sub * (8 / SUBS)..(sub + 1) * (8 / SUBS) {
