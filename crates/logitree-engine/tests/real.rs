@@ -74,6 +74,64 @@ fn check(file: &str, golden: &str) {
     assert!(compared > 500 && worst <= 1e-3, "{compared} compared, off by {worst}");
 }
 
+/// The approximate mode is as far from the reference as its reports say, and not nearer: then it would not be in force.
+fn check_approximation(file: &str, golden: &str) {
+    let Some(path) = real(file) else { return };
+    let Some(compute) = Compute::detect().approximate() else {
+        eprintln!("skipped: this CPU has no instruction for products of bytes");
+        return;
+    };
+    let rounded = LocalModel::load(&path, compute).unwrap();
+    assert!(rounded.engine().contains("off by 0.1 nats on average, 1.0 at most"), "{}", rounded.engine());
+    let golden: Golden = serde_json::from_slice(&std::fs::read(fixtures().join("gguf").join(golden)).unwrap()).unwrap();
+    let (mut worst, mut total, mut compared, mut same, mut positions) = (0.0f64, 0.0, 0, 0, 0);
+    for p in &golden.prompts {
+        let mut session = rounded.session().unwrap();
+        let ids: Vec<TokenId> = p.input_ids.iter().map(|&id| TokenId(id)).collect();
+        let nodes = session.push_all(None, &ids).unwrap();
+        let wanted: Vec<Vec<TokenId>> =
+            p.positions.iter().map(|r| r.top_ids.iter().map(|&t| TokenId(t)).collect()).collect();
+        let queries: Vec<Query<'_>> =
+            nodes.iter().zip(&wanted).map(|(&node, tokens)| Query { node, top: 1, tokens, logits: false }).collect();
+        for (d, r) in session.evaluate(&queries).unwrap().iter().zip(&p.positions) {
+            positions += 1;
+            same += usize::from(d.top[0].id.0 == r.top_ids[0]);
+            for (got, &want) in d.tokens.iter().zip(&r.top_logprobs).filter(|(_, want)| **want >= 1e-4f64.ln()) {
+                let difference = (got.logprob - want).abs();
+                (worst, total, compared) = (worst.max(difference), total + difference, compared + 1);
+            }
+        }
+    }
+    let (mean, same) = (total / f64::from(compared), same as f64 / positions as f64);
+    println!("{file}: {compared} logprobs compared, off by {mean:.4}, at most {worst:.3}; {:.1} % agree", 100.0 * same);
+    assert!(compared > 500 && mean > 0.01 && mean <= 0.1 && worst <= 1.0 && same >= 0.9);
+}
+
+#[test]
+fn approximate_gemma_3_is_as_far_off_as_it_says() {
+    check_approximation(GEMMA, "gemma-3-270m-q4_k_m.json");
+}
+
+#[test]
+fn approximate_smollm2_is_as_far_off_as_it_says() {
+    check_approximation(SMOLLM, "SmolLM2-135M-Instruct.Q4_1.json");
+}
+
+#[test]
+fn random_trees_of_approximate_gemma_3_give_the_bits_of_linear_runs() {
+    let Some(path) = real(GEMMA) else { return };
+    let mut rng = Rng(6);
+    for (threads, width) in [(1, 3), (2, 30)] {
+        let Some(compute) = Compute::new(Backend::detect(), threads).approximate() else {
+            eprintln!("skipped: this CPU has no instruction for products of bytes");
+            return;
+        };
+        let model = LocalModel::load(&path, compute).unwrap();
+        let ids = model.tokenize("The capital of India is", false).unwrap();
+        random_walk(&model, &mut rng, model.vocab_size(), &ids, 2, width);
+    }
+}
+
 #[test]
 fn gemma_3_equals_the_float32_reference() {
     check(GEMMA, "gemma-3-270m-q4_k_m.json");

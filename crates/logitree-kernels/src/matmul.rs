@@ -79,7 +79,7 @@ impl Compute {
     /// Rounds activations for products with these matrices, if that is the mode.
     pub(crate) fn round<'m>(&mut self, x: &Panels, matrices: impl IntoIterator<Item = &'m PackedMatrix>) {
         if let Some(rounded) = &mut self.rounded
-            && matrices.into_iter().any(|m| m.form().is_some())
+            && matrices.into_iter().any(PackedMatrix::is_quantised)
         {
             rounded.round(self.backend, &mut self.team, x);
         }

@@ -158,6 +158,11 @@ impl PackedMatrix {
         self.cols
     }
 
+    /// Whether its weights are codes with scales.
+    pub fn is_quantised(&self) -> bool {
+        self.form().is_some()
+    }
+
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         self.data.len()

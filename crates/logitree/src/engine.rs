@@ -151,6 +151,7 @@ impl Engine {
                     vocab: model.told_vocab().unwrap_or(0),
                     context: model.context_length(),
                     end_tokens: model.end_tokens().to_vec(),
+                    approximation: None,
                 });
             }
         };
@@ -167,6 +168,7 @@ impl Engine {
             vocab: model.vocab_size(),
             context: model.context_length(),
             end_tokens: model.end_tokens().to_vec(),
+            approximation: model.approximation().map(Into::into),
         })
     }
 }
@@ -191,8 +193,8 @@ pub fn check_options(options: &ModelOptions) -> Result<()> {
             options.model
         );
     }
-    if !r.engines.is_empty() && (options.threads.is_some() || options.backend.is_some()) {
-        bail!("--threads and --backend are about a model in this process: leave them out with --engine");
+    if !r.engines.is_empty() && (options.threads.is_some() || options.backend.is_some() || options.fast) {
+        bail!("--threads, --backend and --fast are about a model in this process: leave them out with --engine");
     }
     Ok(())
 }

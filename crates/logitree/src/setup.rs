@@ -34,8 +34,20 @@ pub fn load(options: &ModelOptions) -> Result<Loaded> {
         }
     };
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let compute = Compute::new(backend, options.threads.map_or(cores, usize::from));
+    let mut compute = Compute::new(backend, options.threads.map_or(cores, usize::from));
+    if options.fast {
+        compute = compute.approximate().with_context(|| {
+            format!(
+                "--fast needs a CPU with AVX-512 VNNI: with {}, exact arithmetic is as fast; leave it out",
+                backend.name()
+            )
+        })?;
+    }
     let model = LocalModel::load(&path, compute).with_context(|| format!("cannot load {}", options.model))?;
+    if options.fast && model.approximation().is_none() {
+        let dtype = model.weights().quantisation();
+        bail!("--fast is for quantised weights, and {} has none ({dtype}): leave it out", options.model);
+    }
     Ok(Loaded { name: options.model.clone(), model: Engine::Local(model) })
 }
 
@@ -48,6 +60,13 @@ impl Loaded {
     /// Refuses to go on with, or to compare, what another model made.
     pub fn check_made(&self, file: &Path, recorded: &run::Model) -> Result<()> {
         let now = self.record()?;
+        if recorded.approximation != now.approximation {
+            let (arithmetic, fix) = match &recorded.approximation {
+                Some(what) => (what.as_str(), "add --fast"),
+                None => ("exact arithmetic", "leave out --fast"),
+            };
+            bail!("{} was made with {arithmetic}: {fix}", file.display());
+        }
         if recorded.sha256 != now.sha256 {
             bail!(
                 "{} was made with other weights (sha256 {}, not {}): name the right model with --model",

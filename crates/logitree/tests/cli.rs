@@ -252,6 +252,13 @@ fn bad_input_is_told_by_name() {
     assert!(with(&["tree", &long], 1).contains("the model's context is 256"));
     assert!(with(&["guide", "x", "--prefix", ""], 1).contains("--prefix is empty"));
     assert!(with(&["tree", "x", "--backend", "mmx"], 1).contains("this CPU has"));
+    assert!(with(&["tree", "x", "--fast", "--backend", "scalar"], 1).contains("for quantised weights"));
+    std::fs::create_dir(w.join("half")).unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(w.join("model").join(file), w.join("half").join(file)).unwrap();
+    }
+    let text = fails(w, &["tree", "x", "-m", "half"], 1);
+    assert_eq!(text.matches("tokenizer.json: cannot be read").count(), 1, "a reason is said once: {text}");
     assert!(fails(w, &["tree", "x", "-m", "nowhere"], 1).contains("neither a known name"));
     assert!(fails(w, &["show", "nowhere"], 1).contains("nowhere"));
     assert!(fails(w, &["logprobs", "x"], 1).contains("offline"));
@@ -273,6 +280,38 @@ fn bad_input_is_told_by_name() {
         assert!(String::from_utf8_lossy(&output.stderr).contains(text));
         assert_eq!(output.status.code(), Some(1));
     }
+}
+
+#[test]
+fn the_approximate_mode_says_so_and_goes_on_as_it_began() {
+    let Some(models) = std::env::var_os("LOGITREE_TEST_MODELS") else {
+        eprintln!("skipped: LOGITREE_TEST_MODELS does not name a folder with SmolLM2-135M-Instruct.Q4_1.gguf");
+        return;
+    };
+    if !logitree_engine::Backend::detect().has_dots() {
+        eprintln!("skipped: this CPU has no instruction for products of bytes");
+        return;
+    }
+    let w = workplace();
+    let w = w.path();
+    let model = Path::new(&models).join("SmolLM2-135M-Instruct.Q4_1.gguf");
+    let model = model.to_str().unwrap();
+    ok(w, &["tree", "The capital of India is", "-m", model, "--fast", "--max-nodes", "20", "-o", "fast.run.jsonl"]);
+    let header: Value =
+        serde_json::from_str(std::fs::read_to_string(w.join("fast.run.jsonl")).unwrap().lines().next().unwrap())
+            .unwrap();
+    assert_eq!(header["model"]["approximation"], "8-bit activations");
+    let engine = header["engine"].as_str().unwrap();
+    assert!(engine.starts_with("approximate: 8-bit activations (on test prompts off by"), "{engine}");
+    // Gone on with and verified in the same arithmetic, unasked: to the last bit.
+    ok(w, &["tree", "--resume", "fast.run.jsonl", "--max-nodes", "60"]);
+    assert!(ok(w, &["verify", "fast.run.jsonl"]).contains("the same to the last bit"));
+
+    ok(w, &["tree", "The capital of India is", "-m", model, "--max-nodes", "20", "-o", "exact.run.jsonl"]);
+    let text = fails(w, &["tree", "--resume", "exact.run.jsonl", "--fast"], 1);
+    assert!(text.contains("was made with exact arithmetic: leave out --fast"), "{text}");
+    let first = |file: &str| json(w, &["show", file])["paths"][0]["logprob"].as_f64();
+    assert_ne!(first("fast.run.jsonl"), first("exact.run.jsonl"));
 }
 
 #[test]

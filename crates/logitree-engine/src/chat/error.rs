@@ -28,12 +28,12 @@ pub enum ChatError {
     #[error("the chat template was stopped: {0}; it may be broken or malicious, give the text as a plain prompt")]
     Stopped(&'static str),
     /// A file of a model folder could not be read.
-    #[error("{path}: cannot be read: {source}; check its permissions")]
+    #[error("{path}: cannot be read: {reason}; check its permissions")]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// A file of a model folder does not hold what it should.
     #[error("{path}: {field}: {problem}; download the file again, or remove it to use another template")]

@@ -33,7 +33,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, ChatError> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(ChatError::Read { path: path.to_owned(), source }),
+        Err(reason) => Err(ChatError::Read { path: path.to_owned(), reason }),
     }
 }
 

@@ -26,13 +26,13 @@ pub enum TokenizerError {
     UnknownPreTokenizer(String),
     /// A file of a model folder could not be read.
     #[error(
-        "{path}: cannot be read: {source}; a model folder needs a tokenizer.json (a tokenizer.model alone is not enough: save the tokenizer again with `AutoTokenizer.from_pretrained(..).save_pretrained(..)`)"
+        "{path}: cannot be read: {reason}; a model folder needs a tokenizer.json (a tokenizer.model alone is not enough: save the tokenizer again with `AutoTokenizer.from_pretrained(..).save_pretrained(..)`)"
     )]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// A file of a model folder does not hold what it should.
     #[error(

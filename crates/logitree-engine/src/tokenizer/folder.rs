@@ -64,7 +64,7 @@ pub(super) fn load(folder: &Path) -> Result<Tokenizer, TokenizerError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TokenizerError> {
-    std::fs::read(path).map_err(|source| TokenizerError::Read { path: path.to_owned(), source })
+    std::fs::read(path).map_err(|reason| TokenizerError::Read { path: path.to_owned(), reason })
 }
 
 fn file(path: &Path, field: &'static str, problem: impl ToString) -> TokenizerError {
@@ -206,7 +206,7 @@ impl FolderConfig {
             let json = match std::fs::read(&path) {
                 Ok(json) => json,
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(source) => return Err(TokenizerError::Read { path, source }),
+                Err(reason) => return Err(TokenizerError::Read { path, reason }),
             };
             let json: serde_json::Value = serde_json::from_slice(&json).map_err(|e| file(&path, "contents", e))?;
             config.bos = config.bos.or_else(|| token_name(&json, "bos_token"));

@@ -11,12 +11,12 @@ pub(crate) const DAMAGED: &str = "the file is incomplete or damaged: download it
 #[non_exhaustive]
 pub enum WeightsError {
     /// The operating system refused.
-    #[error("{path}: {source}")]
+    #[error("{path}: {reason}")]
     Io {
         /// File or folder.
         path: PathBuf,
         /// Reason.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// A part of the file is not what it should be.
     #[error("{path}: {field}: {problem}; {fix}")]
@@ -82,6 +82,6 @@ impl WeightsError {
 
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> WeightsError {
         let path = path.to_path_buf();
-        move |source| WeightsError::Io { path, source }
+        move |reason| WeightsError::Io { path, reason }
     }
 }

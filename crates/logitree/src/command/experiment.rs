@@ -51,6 +51,9 @@ pub struct RunArgs {
     /// Threads to use [default: all cores]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    /// Round activations to 8 bits, as `logitree tree --fast`
+    #[arg(long)]
+    pub fast: bool,
     #[command(flatten)]
     pub remote: RemoteOptions,
 }
@@ -124,7 +127,7 @@ pub fn run(args: RunArgs) -> Result<()> {
     }
     terminal::catch_interrupts();
     let mut rows: Vec<Summary> = Vec::new();
-    let mut models = Models { threads: args.threads, remote: args.remote.clone(), loaded: None };
+    let mut models = Models { threads: args.threads, fast: args.fast, remote: args.remote.clone(), loaded: None };
     for (i, case) in cases.iter().enumerate() {
         if terminal::interrupted() {
             break;
@@ -254,6 +257,7 @@ fn failed(case: &Case<'_>, error: &str) -> Summary {
 /// The models of an experiment, one at a time in memory.
 struct Models {
     threads: Option<u16>,
+    fast: bool,
     remote: RemoteOptions,
     /// The last one asked for; if it could not be loaded, why.
     loaded: Option<(String, Result<Loaded, String>)>,
@@ -269,7 +273,8 @@ impl Models {
                 remote.engine_model = Some(name.into());
                 model = crate::models::DEFAULT;
             }
-            let options = ModelOptions { model: model.into(), threads: self.threads, backend: None, remote };
+            let options =
+                ModelOptions { model: model.into(), threads: self.threads, backend: None, fast: self.fast, remote };
             self.loaded = Some((name.into(), setup::load(&options).map_err(|e| format!("{e:#}"))));
         }
         match &self.loaded {

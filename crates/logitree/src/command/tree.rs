@@ -179,6 +179,8 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<(Loaded, Job)> {
         },
         threads: args.model.threads,
         backend: args.model.backend.clone(),
+        // It goes on as it began.
+        fast: args.model.fast || run.header.model.approximation.is_some(),
         remote: args.model.remote.clone(),
     };
     engine::check_kind(path, &run.header.model, &options.remote)?;

@@ -64,7 +64,8 @@ pub fn run(args: VerifyArgs) -> Result<()> {
     };
     engine::check_kind(&args.file, &run.header.model, &args.remote)?;
     let (threads, backend, remote) = (args.threads, args.backend.clone(), args.remote.clone());
-    let options = ModelOptions { model: name, threads, backend, remote };
+    let fast = run.header.model.approximation.is_some();
+    let options = ModelOptions { model: name, threads, backend, fast, remote };
     let loaded = setup::load(&options).with_context(|| format!("the model of {}", args.file.display()))?;
     loaded.check_made(&args.file, &run.header.model)?;
     loaded.model.learn(&run)?;

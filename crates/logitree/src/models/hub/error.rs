@@ -150,19 +150,19 @@ pub enum HubError {
     #[error("interrupted; the next time it goes on from here")]
     Interrupted,
     /// The operating system refused.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {reason}", path.display())]
     Io {
         /// File or folder.
         path: PathBuf,
         /// Reason.
-        source: io::Error,
+        reason: io::Error,
     },
 }
 
 impl HubError {
     /// What the operating system said about a path.
     pub fn io(path: &Path) -> impl FnOnce(io::Error) -> HubError + '_ {
-        |source| HubError::Io { path: path.into(), source }
+        |reason| HubError::Io { path: path.into(), reason }
     }
 
     /// Whether a copy in the cache is as good: the Hub is out of reach or keeps us out, but does not say that the thing
