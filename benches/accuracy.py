@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How far logitree, transformers in bfloat16 and llama.cpp are from transformers in float32, on the same GGUF file.
+"""How far logitree, exact and with --fast, transformers in bfloat16 and llama.cpp are from transformers in float32, on the same GGUF file.
 
 The reference is fixtures/gguf/*.json. Compared is every listed token with a probability of at least 1e-4.
 
@@ -36,12 +36,14 @@ def row_of(logits, ids):
     return {"best": int(x.argmax()), "logprobs": {i: float(x[i] - lse) for i in ids}}
 
 
-def ours(p):
-    out = subprocess.run([logitree, "score", "-", "-m", model, "--top", "40", "--format", "json"],
-                         input=p["prompt"] + "\n", capture_output=True, text=True, check=True).stdout
-    o = json.loads(out)
-    rows = [{"best": t["top"][0]["id"], "logprobs": {x["id"]: x["logprob"] for x in t["top"]}} for t in o["tokens"]]
-    return rows + [None]
+def ours(*options):
+    def rows(p):
+        out = subprocess.run([logitree, "score", "-", "-m", model, "--top", "40", "--format", "json", *options],
+                             input=p["prompt"] + "\n", capture_output=True, text=True, check=True).stdout
+        found = [{"best": t["top"][0]["id"], "logprobs": {x["id"]: x["logprob"] for x in t["top"]}}
+                 for t in json.loads(out)["tokens"]]
+        return found + [None]
+    return rows
 
 
 def bfloat16():
@@ -69,6 +71,7 @@ def llama_cpp():
 
 
 print(f"{os.path.basename(model)}\n\n| engine | logprobs | largest difference | mean | same most likely token |\n|---|---|---|---|---|")
-compare("logitree", ours)
+compare("logitree", ours())
+compare("logitree --fast", ours("--fast"))
 compare("transformers, bfloat16", bfloat16())
 compare("llama.cpp", llama_cpp())

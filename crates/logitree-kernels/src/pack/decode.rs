@@ -1,6 +1,6 @@
 //! From packed bytes to weights in registers, and from there straight into sums and, for wider batches, into memory.
 
-use super::{PackedMatrix, block_bytes, group_bytes, header_bytes, scale_bytes};
+use super::{PackedMatrix, RUN, block_bytes, group_bytes, header_bytes, scale_bytes};
 use crate::DType;
 use crate::micro::{Sums, by_shape};
 use crate::quant::Layout;
@@ -258,18 +258,18 @@ fn code<S: Simd, F: Format>(s: S, (low, high): (S::I, S::I), j: usize) -> S::F {
     let at = if F::LAYOUT.has_min { 0 } else { 23 - F::BITS };
     // Columns lie in the bytes of a word, its next four columns above them.
     let (byte, plane) = (8 * (j % 4), j / 4);
-    let mut code = moved(s, low, byte + plane * n, at, n);
+    let mut code = moved(s, low, byte + plane * n, at, (1 << n) - 1);
     if m > 0 {
-        code = s.or(code, moved(s, high, byte + plane * m, at + n, m));
+        code = s.or(code, moved(s, high, byte + plane * m, at + n, (1 << m) - 1));
     }
     if F::LAYOUT.has_min { s.to_f32(code) } else { s.bitcast(s.or(code, s.splat_i32(0x3f80_0000))) }
 }
 
-/// Bits `from .. from + n` at `to`, the others zero.
+/// The bits of `mask`, shifted from `from` to `to`, the others zero.
 #[inline(always)]
-fn moved<S: Simd>(s: S, x: S::I, from: usize, to: usize, n: usize) -> S::I {
+fn moved<S: Simd>(s: S, x: S::I, from: usize, to: usize, mask: u32) -> S::I {
     let x = if from > to { s.shr(x, (from - to) as u32) } else { s.shl(x, (to - from) as u32) };
-    s.and(x, s.splat_i32(((1 << n) - 1) << to))
+    s.and(x, s.splat_i32((mask << to) as i32))
 }
 
 /// Scale and offset of a sub-block of the group at `group` of the block at `block`: `weight = scale · code + offset`, with
@@ -322,14 +322,14 @@ unsafe fn scale_of_code<S: Simd, F: Format>(
 }
 
 impl PackedMatrix {
-    /// Unpacks columns `32 run ..` of a tile, as many as there is room for: `[run][record][16]`, see [`super::Form`].
+    /// Unpacks a tile's columns from `32 · run` on, as many as `out` holds: `[run][record][16]`, see [`super::Form`].
     #[inline(always)]
     pub(crate) fn unpack<S: Simd>(&self, s: S, tile: usize, run: usize, out: &mut [Lanes<f32>]) {
         macro_rules! unpack {
             ($($name:ident)+) => {
                 match self.dtype {
-                    $(DType::$name => s.vectorize(Unpack::<$name>(self, tile, run, out, PhantomData)),)+
-                    DType::F32 | DType::F16 | DType::BF16 => unreachable!("no codes"),
+                    $(DType::$name => s.vectorize(Unpack::<$name> { matrix: self, tile, run, out, format: PhantomData }),)+
+                    DType::F32 | DType::F16 | DType::BF16 => unreachable!("unquantised formats have no codes"),
                 }
             };
         }
@@ -337,38 +337,38 @@ impl PackedMatrix {
     }
 }
 
-struct Unpack<'a, F>(&'a PackedMatrix, usize, usize, &'a mut [Lanes<f32>], PhantomData<F>);
+/// See [`PackedMatrix::unpack`].
+struct Unpack<'a, F> {
+    matrix: &'a PackedMatrix,
+    tile: usize,
+    run: usize,
+    out: &'a mut [Lanes<f32>],
+    format: PhantomData<F>,
+}
 
 impl<F: Format> Task for Unpack<'_, F> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Unpack(matrix, tile, run, out, _) = self;
+        let Unpack { matrix, tile, run, out, .. } = self;
         let l = const { F::LAYOUT };
-        let subs = const { 32 / F::LAYOUT.scale_len };
-        let record = const { 8 + 32 / F::LAYOUT.scale_len * (1 + F::LAYOUT.has_min as usize) };
+        let subs = const { RUN / F::LAYOUT.scale_len };
+        let record = const { 8 + RUN / F::LAYOUT.scale_len * (1 + F::LAYOUT.has_min as usize) };
         let bytes = matrix.tile(tile);
-        assert!((run + out.len() / record) * 32 <= matrix.cols);
+        assert!((run + out.len() / record) * RUN <= matrix.cols);
         for (i, out) in out.chunks_exact_mut(record).enumerate() {
-            let groups = const { F::DTYPE.block_len() / 32 };
+            let groups = const { F::DTYPE.block_len() / RUN };
             let (block, group) = ((run + i) / groups * F::BLOCK, (run + i) % groups);
             let group = block + F::HEADER + group * F::GROUP;
-            let at = group + F::SCALES;
-            for q in 0..8 {
-                // SAFETY: a group of columns of this tile (checked above).
-                let bits = |at: usize, n: usize, to: usize| unsafe {
-                    let word = s.load_u32(lanes(bytes, at + q * n / 8 * 4 * LANES));
-                    let mask = (((1u32 << n) - 1) << to).wrapping_mul(0x0101_0101) as i32;
-                    let from = q * n % 8;
-                    let word =
-                        if from > to { s.shr(word, (from - to) as u32) } else { s.shl(word, (to - from) as u32) };
-                    s.and(word, s.splat_i32(mask))
-                };
-                let mut codes = bits(at, l.low, 0);
+            let (low, high) = (group + F::SCALES, group + F::SCALES + 4 * l.low * LANES);
+            for word in 0..8 {
+                // SAFETY: a group of this tile's columns (checked above).
+                let mut codes = unsafe { plane::<S>(s, bytes, low, l.low, word, 0) };
                 if l.high > 0 {
-                    codes = s.or(codes, bits(at + 4 * l.low * LANES, l.high, l.low));
+                    // SAFETY: as above.
+                    codes = s.or(codes, unsafe { plane::<S>(s, bytes, high, l.high, word, l.low) });
                 }
-                s.store(&mut out[q], s.bitcast(codes));
+                s.store(&mut out[word], s.bitcast(codes));
             }
             for sub in 0..subs {
                 // SAFETY: as above.
@@ -380,6 +380,17 @@ impl<F: Format> Task for Unpack<'_, F> {
             }
         }
     }
+}
+
+/// `n` bits each of columns `4 word .. 4 word + 4` of the codes that begin at `at`, one column a byte, at bit `to`.
+///
+/// # Safety
+/// The group must lie within `bytes`.
+#[inline(always)]
+unsafe fn plane<S: Simd>(s: S, bytes: &[u8], at: usize, n: usize, word: usize, to: usize) -> S::I {
+    // SAFETY: the caller vouches for the group.
+    let bits = unsafe { s.load_u32(lanes(bytes, at + word * n / 8 * 4 * LANES)) };
+    moved(s, bits, word * n % 8, to, ((1 << n) - 1) * 0x0101_0101)
 }
 
 /// Plain numbers that may be read from packed bytes.
