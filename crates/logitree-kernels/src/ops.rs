@@ -75,7 +75,14 @@ impl Residual<'_> {
         let writer = panels.writer();
         let (backend, scratch) = (compute.backend, &compute.scratch);
         let (post, next) = (self.post, self.next);
-        compute.team.each(columns, |thread, column| {
+        // Neighbouring columns lie in the same cache lines of the panels: threads work on distant ones.
+        let threads = compute.team.threads();
+        let share = columns.div_ceil(threads);
+        compute.team.each(share * threads, |thread, i| {
+            let column = i % threads * share + i / threads;
+            if column >= columns {
+                return;
+            }
             // SAFETY: each column is handed out once; `thread` is this thread's own index.
             let (x, y, scratch) =
                 unsafe { (x.part(column * k, k), y.as_ref().map(|y| y.part(column * k, k)), scratch.get(thread)) };

@@ -22,6 +22,9 @@ use crate::team::{Parts, Team};
 /// Words of a run of one column: 8 of four codes each, the sums of the first and the last 16 codes, and the bits of the step.
 const WORDS: usize = 11;
 
+/// Added to a small number, it leaves the nearest whole one, ties to even, in the sum's lowest bits.
+const ROUND: f32 = 12_582_912.0;
+
 /// Runs rounded in one go.
 const PIECE: usize = 8;
 
@@ -89,32 +92,22 @@ impl Round<'_> {
     fn columns<const C: usize>(self) {
         let runs = self.x.as_chunks::<C>().0.as_chunks::<RUN>().0;
         for (x, out) in runs.iter().zip(self.out.as_chunks_mut::<C>().0.as_chunks_mut::<WORDS>().0) {
-            let (mut most, mut damage) = ([0.0f32; C], [0.0f32; C]);
-            for x in x {
-                for c in 0..C {
-                    most[c] = most[c].max(x[c].abs());
-                    // Zero, unless a number is not finite: that must not be rounded away.
-                    damage[c] += x[c] * 0.0;
-                }
-            }
-            let mut inverse = [0.0; C];
             for c in 0..C {
-                inverse[c] = if most[c] > 0.0 { 127.0 / most[c] } else { 0.0 };
-                out[WORDS - 1][c] = (most[c] / 127.0 + damage[c]).to_bits() as i32;
-            }
-            let mut sums = [[0; C]; 2];
-            for (word, x) in x.as_chunks::<4>().0.iter().enumerate() {
-                let mut codes = [0; C];
-                for (i, x) in x.iter().enumerate() {
-                    for c in 0..C {
-                        let code = (x[c] * inverse[c]).round_ties_even() as i32;
-                        sums[word / 4][c] += code;
-                        codes[c] |= (code & 0xff) << (8 * i);
-                    }
+                let x: [f32; RUN] = std::array::from_fn(|i| x[i][c]);
+                // Bits of positive numbers are ordered as the numbers are, and infinity and NaN come last.
+                let most = f32::from_bits(x.iter().fold(0, |most, x| most.max(x.abs().to_bits())));
+                let inverse = if most > 0.0 { 127.0 / most } else { 0.0 };
+                let codes: [i8; RUN] = x.map(|x| (x * inverse + ROUND).to_bits() as i8);
+                for (word, codes) in codes.as_chunks::<4>().0.iter().enumerate() {
+                    out[word][c] = i32::from_le_bytes(codes.map(|code| code as u8));
                 }
-                out[word] = codes;
+                for (half, codes) in codes.as_chunks::<{ RUN / 2 }>().0.iter().enumerate() {
+                    out[8 + half][c] = codes.iter().map(|&code| i32::from(code)).sum();
+                }
+                // What is not finite must not be rounded away.
+                let step = if most.is_finite() { most / 127.0 } else { f32::NAN };
+                out[WORDS - 1][c] = step.to_bits() as i32;
             }
-            [out[8], out[9]] = sums;
         }
     }
 }
