@@ -131,20 +131,24 @@ pub fn gated(compute: &mut Compute, activation: Gate, gate: &mut [f32], up: &[f3
     let columns = panels.columns();
     assert_eq!(gate.len(), up.len());
     let k = gate.len() / columns.max(1);
-    // Pieces rather than whole columns, so that one column still feeds all threads.
-    const PIECE: usize = 512;
+    // Pieces rather than whole columns, so that one column still feeds all threads. Columns of a group go together: their
+    // elements lie in the same cache lines.
+    const PIECE: usize = 256;
     let pieces = k.div_ceil(PIECE);
     let gate = Parts::new(gate);
+    let shape = panels.shape;
     let writer = panels.writer();
     let backend = compute.backend;
-    compute.team.each(columns * pieces, |_, i| {
-        let (column, k0) = (i / pieces, i % pieces * PIECE);
+    compute.team.each(shape.groups * pieces, |_, i| {
+        let ((first, width), k0) = (shape.group(i / pieces), i % pieces * PIECE);
         let n = PIECE.min(k - k0);
-        // SAFETY: each piece is handed out once.
-        let gate = unsafe { gate.part(column * k + k0, n) };
-        backend.dispatch(GatePiece { activation, gate, up: &up[column * k + k0..][..n] });
-        // SAFETY: as above.
-        unsafe { writer.set(column, k0, gate) };
+        for column in first..first + width {
+            // SAFETY: each piece of a group is handed out once.
+            let gate = unsafe { gate.part(column * k + k0, n) };
+            backend.dispatch(GatePiece { activation, gate, up: &up[column * k + k0..][..n] });
+            // SAFETY: as above.
+            unsafe { writer.set(column, k0, gate) };
+        }
     });
 }
 
