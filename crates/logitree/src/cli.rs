@@ -88,7 +88,7 @@ pub struct ModelOptions {
     /// Instruction set to use; results are the same bits with any [default: the fastest]
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,
-    /// Round activations to 8 bits: wide trees grow about 1.5 times as fast, and logprobs are off by 0.1 nats on average, up
+    /// Round activations to 8 bits: wide trees grow 1.3 to 1.6 times as fast, and logprobs are off by 0.1 nats on average, up
     /// to 1.0. Needs quantised weights and a CPU with AVX-512 VNNI (docs/performance.md)
     #[arg(long)]
     pub fast: bool,
