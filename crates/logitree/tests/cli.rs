@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{fails, fixtures, json, logitree, ok, workplace};
+use common::{fails, fixtures, json, logitree, ok, run, workplace};
 use serde_json::Value;
 use std::io::Write;
 use std::path::Path;
@@ -310,6 +310,13 @@ fn the_approximate_mode_says_so_and_goes_on_as_it_began() {
     ok(w, &["tree", "The capital of India is", "-m", model, "--max-nodes", "20", "-o", "exact.run.jsonl"]);
     let text = fails(w, &["tree", "--resume", "exact.run.jsonl", "--fast"], 1);
     assert!(text.contains("was made with exact arithmetic: leave out --fast"), "{text}");
+    let experiment =
+        format!("models = [{model:?}]\n[[prompts]]\ntext = \"The\"\n[[parameters]]\nname = \"a\"\nmax_depth = 2\n");
+    std::fs::write(w.join("e.toml"), experiment).unwrap();
+    ok(w, &["run", "e.toml", "-o", "results"]);
+    let output = run(w, &["run", "e.toml", "-o", "results", "--fast"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("made with other settings"), "{text}");
     let first = |file: &str| json(w, &["show", file])["paths"][0]["logprob"].as_f64();
     assert_ne!(first("fast.run.jsonl"), first("exact.run.jsonl"));
 }

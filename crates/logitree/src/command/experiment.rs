@@ -219,7 +219,7 @@ fn setting(i: usize, given: &Map<String, Value>) -> Result<Setting> {
 }
 
 /// What an earlier start has of a case; an error if the file is something else.
-fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits) -> Result<Option<Run>> {
+fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits, fast: bool) -> Result<Option<Run>> {
     let file = case.file.display();
     match std::fs::read(&case.file) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -232,6 +232,7 @@ fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits) -> Result<Option<
     let h = &run.header;
     let watched: Vec<&String> = h.watch.iter().map(|w| &w.text).collect();
     let same = h.model.name == case.model
+        && h.model.approximation.is_some() == fast
         && Given::of(&h.prompt) == Given::from(case.prompt)
         && (&h.strategy[..], &h.parameters) == (case.setting.strategy.name(), &strategy_json(case.setting.strategy)?)
         && h.limits == limits.json()
@@ -293,7 +294,7 @@ fn case_row(
     limits: &Limits,
     label: &str,
 ) -> Result<(Summary, bool)> {
-    let earlier = earlier(case, watch, limits)?;
+    let earlier = earlier(case, watch, limits, models.fast)?;
     if let Some(row) = earlier.as_ref().and_then(|run| finished(case, run)) {
         return Ok((row, true));
     }
