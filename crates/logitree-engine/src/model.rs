@@ -66,7 +66,7 @@ pub fn tokenizer_of(weights: &Weights) -> Result<Tokenizer, TokenizerError> {
     })
 }
 
-/// How far the approximate mode was from the exact one, in nats, for all tokens of a probability of at least 1e-4 on the
+/// How far the approximate mode was from the float32 reference, in nats, for all tokens of a probability of at least 1e-4 on the
 /// prompts of `fixtures/gguf`; `tests/real.rs` holds it to that.
 const MEASURED: &str = "on test prompts off by 0.1 nats on average, 1.0 at most";
 

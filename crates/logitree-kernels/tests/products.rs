@@ -51,6 +51,14 @@ fn random_weights(rng: &mut Rng, dtype: DType, rows: usize, cols: usize) -> Vec<
         .collect()
 }
 
+/// Weights as f32, `[rows][cols]`.
+fn dense(dtype: DType, cols: usize, bytes: &[u8]) -> Vec<f32> {
+    let rows = bytes.chunks(dtype.row_bytes(cols).unwrap());
+    let mut dense = vec![0.0; rows.len() * cols];
+    dense.chunks_mut(cols).zip(rows).for_each(|(row, bytes)| dequantise_row(dtype, bytes, row));
+    dense
+}
+
 fn computes() -> Vec<Compute> {
     Backend::available().into_iter().flat_map(|b| [1, 2, 3].map(|t| Compute::new(b, t))).collect()
 }
@@ -72,10 +80,7 @@ fn every_format_multiplies_like_f64_and_the_same_bits_everywhere() {
     for dtype in DType::ALL {
         let (rows, cols) = (16 * 11 + 5, 512);
         let bytes = random_weights(&mut rng, dtype, rows, cols);
-        let mut dense = vec![0.0f32; rows * cols];
-        for (row, bytes) in dense.chunks_mut(cols).zip(bytes.chunks(dtype.row_bytes(cols).unwrap())) {
-            dequantise_row(dtype, bytes, row);
-        }
+        let dense = dense(dtype, cols, &bytes);
         let x: Vec<Vec<f32>> = (0..27).map(|_| rng.floats(cols)).collect();
         // The specified sum: one chain of fused multiply-adds per element, k in order.
         let chain = |row: usize, x: &[f32]| {
@@ -119,10 +124,7 @@ fn rounded_activations_multiply_like_f64_and_the_same_bits_everywhere() {
     for dtype in DType::ALL {
         let (rows, cols) = (16 * 9 + 5, 768);
         let bytes = random_weights(&mut rng, dtype, rows, cols);
-        let mut dense = vec![0.0f32; rows * cols];
-        for (row, bytes) in dense.chunks_mut(cols).zip(bytes.chunks(dtype.row_bytes(cols).unwrap())) {
-            dequantise_row(dtype, bytes, row);
-        }
+        let dense = dense(dtype, cols, &bytes);
         let mut x: Vec<Vec<f32>> = (0..27).map(|_| rng.floats(cols)).collect();
         x[1][64..96].fill(0.0);
         x[2][5] = 300.0;

@@ -83,8 +83,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Adds the products of four unsigned bytes of `a` with four signed ones of `b`, lane by lane.
     /// Only for [`Self::vectorize_dots`].
     #[inline(always)]
-    fn dot(self, sum: Self::I, _a: Self::I, _b: Self::I) -> Self::I {
-        sum
+    fn dot(self, _sum: Self::I, _a: Self::I, _b: Self::I) -> Self::I {
+        unreachable!("this backend has no products of bytes")
     }
 
     /// Asks for the cache line at `p` ahead of its use. Only a hint: `p` may be anything.
@@ -163,7 +163,7 @@ impl Backend {
     }
 
     /// Whether it can multiply bytes: AVX-512 with VNNI has an instruction for it, and the portable backend does it
-    /// one by one, for comparison. Elsewhere it would be slower than f32.
+    /// one by one, for comparison. The others have no kernel for it.
     pub fn has_dots(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
