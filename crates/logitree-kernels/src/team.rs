@@ -38,7 +38,13 @@ unsafe impl Send for Shared {}
 pub struct Team {
     shared: Arc<Shared>,
     members: Vec<(Thread, Option<JoinHandle<()>>)>,
+    /// The first index of each thread's run that is not handed out.
+    next: Vec<Counter>,
 }
+
+/// On a cache line of its own: another's counting must not slow ours.
+#[repr(align(64))]
+struct Counter(AtomicUsize);
 
 impl Team {
     /// A team of `threads` (at least one), the calling thread included.
@@ -60,8 +66,9 @@ impl Team {
                     thread::Builder::new().name(format!("team-{}", i + 1)).spawn(move || member(&shared, i)).ok()?;
                 Some((handle.thread().clone(), Some(handle)))
             })
-            .collect();
-        Team { shared, members }
+            .collect::<Vec<_>>();
+        let next = (0..=members.len()).map(|_| Counter(AtomicUsize::new(0))).collect();
+        Team { shared, members, next }
     }
 
     /// A team with a thread for every core that this process may use.
@@ -77,6 +84,11 @@ impl Team {
     /// Calls `f(0) … f(threads - 1)`, each on its own thread, and returns when all have ended.
     /// A panic of any is passed on.
     pub fn run(&mut self, f: &(dyn Fn(usize) + Sync)) {
+        self.step(f);
+    }
+
+    /// As [`Team::run`]; one step at a time.
+    fn step(&self, f: &(dyn Fn(usize) + Sync)) {
         if self.members.is_empty() {
             return f(0);
         }
@@ -112,17 +124,24 @@ impl Team {
         }
     }
 
-    /// Hands out the indices `0..count` in order to whichever thread is free;
-    /// `f(thread, index)` is called once for each.
+    /// Hands out the indices `0..count`: to each thread a run of neighbours, in order, for the memory they share and fetch
+    /// ahead; whoever is done early helps the others. `f(thread, index)` is called once for each.
     pub fn each(&mut self, count: usize, f: impl Fn(usize, usize) + Sync) {
-        let next = AtomicUsize::new(0);
-        self.run(&|thread| {
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                if index >= count {
-                    break;
+        let threads = self.threads();
+        let end = |run: usize| count * (run + 1) / threads;
+        for (run, next) in self.next.iter_mut().enumerate() {
+            *next.0.get_mut() = count * run / threads;
+        }
+        let next = &self.next;
+        self.step(&|thread| {
+            for run in (thread..threads).chain(0..thread) {
+                loop {
+                    let index = next[run].0.fetch_add(1, Ordering::Relaxed);
+                    if index >= end(run) {
+                        break;
+                    }
+                    f(thread, index);
                 }
-                f(thread, index);
             }
         });
     }
