@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs logitree and its peers in turn on the same file and prints a table of ratios.
 
-  compare.py LOGITREE MODEL.gguf [--rounds N] [--slow-rounds N] [--only NAMES] [-o FILE.json]
+  compare.py LOGITREE MODEL.gguf [--rounds N] [--slow-rounds N] [--only NAMES] [--fast] [-o FILE.json]
 """
 import argparse, json, os, platform, statistics, subprocess, sys
 from datetime import date
@@ -21,8 +21,11 @@ a.add_argument("model")
 a.add_argument("--rounds", type=int, default=5)
 a.add_argument("--slow-rounds", type=int, default=2, help="rounds in which the notebook's algorithm runs too")
 a.add_argument("--only", help="only these rows, separated by commas: " + ", ".join(name for name, *_ in ROWS))
+a.add_argument("--fast", action="store_true", help="logitree --fast takes a turn too; its ratio is exact mode's speed to its own")
 a.add_argument("-o", "--output")
 args = a.parse_args()
+if not os.path.isfile(args.model):
+    a.error(f"no file {args.model}: the peers need the model's path, as `logitree model pull NAME` prints it")
 if args.only:
     names = args.only.split(",")
     unknown = set(names) - {name for name, *_ in ROWS}
@@ -34,9 +37,9 @@ NAMES = [name for name, *_ in ROWS]
 SLOW = {"float32": [n for n in ("tree30", "score") if n in NAMES], "bfloat16": [n for n in ("tree30",) if n in NAMES]}
 
 
-def logitree():
+def logitree(*options):
     out = subprocess.run([args.logitree, "bench", "-m", args.model, "--rounds", "1", "-o", "-",
-                          "--only", ",".join(NAMES)],
+                          "--only", ",".join(NAMES), *options],
                          capture_output=True, text=True, check=True).stdout
     found = json.loads(out)
     for w in found["workloads"]:
@@ -64,6 +67,8 @@ def prompt_ids():
 
 
 engines = {"logitree": {}, "llama.cpp": {}, "transformers f32": {}, "transformers bf16": {}}
+if args.fast:
+    engines["logitree --fast"] = {}
 ids = prompt_ids()
 
 
@@ -77,6 +82,8 @@ def add(engine, found):
 for r in range(args.rounds):
     print(f"round {r + 1} of {args.rounds}", file=sys.stderr, flush=True)
     add("logitree", logitree())
+    if args.fast:
+        add("logitree --fast", logitree("--fast"))
     add("llama.cpp", peer("llama_cpp_peer.py", NAMES))
     if r < args.slow_rounds:
         for engine, dtype in (("transformers f32", "float32"), ("transformers bf16", "bfloat16")):
@@ -108,10 +115,11 @@ def cpu():
 
 print(f"{os.path.basename(args.model)}, {date.today()}, {cpu()}, {os.cpu_count()} cores; logitree: {engines['logitree']['engine'][0]}.")
 print(f"Median of {args.rounds} rounds (slowest–fastest); ratios are medians over rounds, engines taking turns.\n")
-print("| | logitree | llama.cpp | ratio | transformers f32 | ratio | transformers bf16 | ratio |\n|---|---|---|---|---|---|---|---|")
+peers = list(engines)[1:]
+print("| | logitree | " + " | ".join(f"{name} | ratio" for name in peers) + " |\n|---|---|" + "---|---|" * len(peers))
 for row, name, unit in ROWS:
     cells = [f"{name}, {unit}", cell(engines["logitree"][row])]
-    for peer_name in list(engines)[1:]:
+    for peer_name in peers:
         cells += [cell(engines[peer_name].get(row, [])), ratio(row, peer_name)]
     print("| " + " | ".join(cells) + " |")
 shares = ", ".join(f"{row}: {100 * statistics.median(engines['logitree'][row + ' share']):.0f} %" for row in NAMES if row.startswith("tree"))
