@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A tree of some 1,800 nodes.
 const TREE: [&str; 7] = [
@@ -95,16 +95,22 @@ fn a_stopped_run_goes_on_to_the_same_tree() {
 fn killed_at_random_moments_nothing_flushed_is_lost() {
     let w = workplace();
     let w = w.path();
-    let started = Instant::now();
     tree(w, &["-o", "whole.run.jsonl"]);
-    let length = started.elapsed();
+    let length = std::fs::metadata(w.join("whole.run.jsonl")).unwrap().len();
     let whole = exported(w, "whole.run.jsonl");
     let mut sizes = Vec::new();
     for i in 0..20u32 {
         let file = format!("killed-{i}.run.jsonl");
         let mut command = logitree(w, &[&TREE[..], &["-o", &file]].concat());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(length * (i * 7 % 20) / 20 + Duration::from_millis(2));
+        // By what it has written, not by the clock: other tests make runs slow at times.
+        let enough = length * u64::from(i) / 20;
+        let written = || std::fs::metadata(w.join(&file)).map_or(0, |found| found.len());
+        while written() < enough && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // And at any moment of what comes next.
+        std::thread::sleep(Duration::from_micros(u64::from(i * 7 % 20) * 150));
         child.kill().unwrap();
         child.wait().unwrap();
         match std::fs::read(w.join(&file)) {
@@ -122,7 +128,7 @@ fn killed_at_random_moments_nothing_flushed_is_lost() {
     }
     sizes.sort_unstable();
     sizes.dedup();
-    assert!(sizes.len() > 2, "always killed at the same point: {sizes:?}");
+    assert!(sizes.len() > 5, "always killed at the same point: {sizes:?}");
 }
 
 #[cfg(unix)]
