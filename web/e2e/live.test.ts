@@ -96,6 +96,8 @@ describe('a live run', () => {
     await until(async () => (await page.locator('.tok.selected').innerText()).includes('capital'));
     await page.keyboard.press('Enter');
     await page.getByRole('dialog', { name: 'Alternatives' }).waitFor();
+    // They come from the server, a moment after the box.
+    await page.getByRole('option').first().waitFor();
     await page.keyboard.press('ArrowDown');
     expect(await page.evaluate(() => document.activeElement?.getAttribute('role'))).toBe('option');
     await page.keyboard.press('Escape');
