@@ -97,7 +97,7 @@ describe('a live run', () => {
     await page.keyboard.press('Enter');
     await page.getByRole('dialog', { name: 'Alternatives' }).waitFor();
     // They come from the server, a moment after the box.
-    await page.getByRole('option').first().waitFor();
+    await page.getByRole('dialog').getByRole('option').first().waitFor();
     await page.keyboard.press('ArrowDown');
     expect(await page.evaluate(() => document.activeElement?.getAttribute('role'))).toBe('option');
     await page.keyboard.press('Escape');
