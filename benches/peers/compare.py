@@ -21,7 +21,7 @@ a.add_argument("model")
 a.add_argument("--rounds", type=int, default=5)
 a.add_argument("--slow-rounds", type=int, default=2, help="rounds in which the notebook's algorithm runs too")
 a.add_argument("--only", help="only these rows, separated by commas: " + ", ".join(name for name, *_ in ROWS))
-a.add_argument("--fast", action="store_true", help="logitree --fast takes a turn too; its ratio is exact mode's speed to its own")
+a.add_argument("--fast", action="store_true", help="`logitree --fast` takes a turn too; its speed against the exact mode's comes in a line of its own")
 a.add_argument("-o", "--output")
 args = a.parse_args()
 if not os.path.isfile(args.model):
@@ -66,9 +66,8 @@ def prompt_ids():
     return {"PEER_PROMPT_IDS": join(t["id"] for t in header["prompt"]["tokens"]), "PEER_END_IDS": join(header["model"]["end_tokens"])}
 
 
-engines = {"logitree": {}, "llama.cpp": {}, "transformers f32": {}, "transformers bf16": {}}
-if args.fast:
-    engines["logitree --fast"] = {}
+engines = {"logitree": {}, "llama.cpp": {}, "transformers f32": {}, "transformers bf16": {}, "logitree --fast": {}}
+peers = ["llama.cpp", "transformers f32", "transformers bf16"]
 ids = prompt_ids()
 
 
@@ -99,10 +98,9 @@ def cell(values):
     return f"{m:.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
 
 
-def ratio(row, peer):
+def ratio(row, faster, slower):
     """Median of the ratios of the same round."""
-    ours, theirs = engines["logitree"].get(row, []), engines[peer].get(row, [])
-    r = [o / t for o, t in zip(ours, theirs)]
+    r = [f / s for f, s in zip(engines[faster].get(row, []), engines[slower].get(row, []))]
     return f"{statistics.median(r):.2f} ×" if r else "–"
 
 
@@ -115,15 +113,16 @@ def cpu():
 
 print(f"{os.path.basename(args.model)}, {date.today()}, {cpu()}, {os.cpu_count()} cores; logitree: {engines['logitree']['engine'][0]}.")
 print(f"Median of {args.rounds} rounds (slowest–fastest); ratios are medians over rounds, engines taking turns.\n")
-peers = list(engines)[1:]
 print("| | logitree | " + " | ".join(f"{name} | ratio" for name in peers) + " |\n|---|---|" + "---|---|" * len(peers))
 for row, name, unit in ROWS:
     cells = [f"{name}, {unit}", cell(engines["logitree"][row])]
     for peer_name in peers:
-        cells += [cell(engines[peer_name].get(row, [])), ratio(row, peer_name)]
+        cells += [cell(engines[peer_name].get(row, [])), ratio(row, "logitree", peer_name)]
     print("| " + " | ".join(cells) + " |")
 shares = ", ".join(f"{row}: {100 * statistics.median(engines['logitree'][row + ' share']):.0f} %" for row in NAMES if row.startswith("tree"))
 if shares:
     print(f"\nShare of the machine's measured f32 multiply-add peak: {shares}.")
+if args.fast:
+    print("\n`--fast` against the exact mode: " + ", ".join(f"{name} {ratio(name, 'logitree --fast', 'logitree')}" for name in NAMES) + ".")
 if args.output:
     json.dump(engines, open(args.output, "w"), indent=1)
