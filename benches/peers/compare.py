@@ -50,8 +50,13 @@ def logitree(*options):
 
 
 def peer(script, workloads, **env):
-    out = subprocess.run([sys.executable, os.path.join(HERE, script), args.model, *workloads], stdout=subprocess.PIPE,
-                         stderr=subprocess.DEVNULL, text=True, check=True, env={**os.environ, **env}).stdout
+    command = [sys.executable, os.path.join(HERE, script), args.model, *workloads]
+    try:
+        out = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=True,
+                             env={**os.environ, **env}).stdout
+    except subprocess.CalledProcessError as e:
+        how = f"was ended by signal {-e.returncode}" if e.returncode < 0 else f"failed with {e.returncode}"
+        raise SystemExit(f"{script} {how}: {' '.join(command)}\n{e.stderr[-2000:]}")
     for line in out.splitlines():
         w = json.loads(line)
         yield w["workload"], w["count"] / w["seconds"]
