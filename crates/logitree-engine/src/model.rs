@@ -7,7 +7,7 @@ use crate::session::LocalSession;
 use crate::tokenizer::{GgufVocabulary, Tokenizer, TokenizerError};
 use crate::weights::{Role, Weights, WeightsError};
 use logitree_core::{LanguageModel, ModelError, Session, TokenId};
-use logitree_kernels::{Arithmetic, Compute};
+use logitree_kernels::Compute;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
@@ -174,28 +174,18 @@ impl LocalModel {
 
     /// Arithmetic, instruction set and threads, for reports: `exact f32, avx2, 2 threads`.
     pub fn engine(&self) -> String {
-        let arithmetic = match self.approximation() {
-            Some(what) => format!("approximate: {what} ({MEASURED})"),
-            None => format!("exact {}", self.arithmetic().name()),
-        };
+        let arithmetic =
+            self.approximation().map_or("exact f32".into(), |what| format!("approximate: {what} ({MEASURED})"));
         let compute = self.compute();
         let threads = compute.threads();
         format!("{arithmetic}, {}, {threads} thread{}", compute.backend().name(), if threads == 1 { "" } else { "s" })
     }
 
-    /// How products of weights and activations are computed.
-    pub fn arithmetic(&self) -> Arithmetic {
-        let t = &self.transformer;
-        match self.compute().arithmetic() {
-            // What is not quantised is not rounded.
-            Arithmetic::Rounded if !t.matrices().chain([&t.output]).any(|m| m.is_quantised()) => Arithmetic::Float,
-            arithmetic => arithmetic,
-        }
-    }
-
-    /// What is rounded, if anything is: see [`Arithmetic::Rounded`].
+    /// What is rounded, if anything is: see [`Compute::approximate`].
     pub fn approximation(&self) -> Option<&'static str> {
-        (self.arithmetic() == Arithmetic::Rounded).then_some("8-bit activations")
+        let t = &self.transformer;
+        let rounded = self.compute().is_approximate() && t.matrices().chain([&t.output]).any(|m| m.is_quantised());
+        rounded.then_some("8-bit activations")
     }
 
     /// A new session with its concrete type.

@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use logitree_core::*;
-use logitree_engine::{Arithmetic, Backend, Compute, LocalModel};
+use logitree_engine::{Backend, Compute, LocalModel};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -29,9 +29,9 @@ struct Position {
     next_rank: Option<u32>,
 }
 
-fn check(file: &str, golden: &str, arithmetic: Arithmetic) {
+fn check(file: &str, golden: &str) {
     let Some(path) = real(file) else { return };
-    let model = LocalModel::load(&path, Compute::detect().with_arithmetic(arithmetic)).unwrap();
+    let model = LocalModel::load(&path, Compute::detect()).unwrap();
     let golden: Golden = serde_json::from_slice(&std::fs::read(fixtures().join("gguf").join(golden)).unwrap()).unwrap();
     let (mut worst, mut compared) = (0.0f64, 0);
     for p in &golden.prompts {
@@ -70,18 +70,18 @@ fn check(file: &str, golden: &str, arithmetic: Arithmetic) {
             }
         }
     }
-    println!("{file}, {}: {compared} logprobs compared, worst difference {worst:.2e}", arithmetic.name());
+    println!("{file}: {compared} logprobs compared, worst difference {worst:.2e}");
     assert!(compared > 500 && worst <= 1e-3, "{compared} compared, off by {worst}");
 }
 
 /// The approximate mode is as far from the reference as its reports say, and not nearer: then it would not be in force.
 fn check_approximation(file: &str, golden: &str) {
     let Some(path) = real(file) else { return };
-    if !Backend::detect().has_dots() {
+    let Some(compute) = Compute::detect().approximate() else {
         eprintln!("skipped: this CPU has no instruction for products of bytes");
         return;
-    }
-    let rounded = LocalModel::load(&path, Compute::detect().with_arithmetic(Arithmetic::Rounded)).unwrap();
+    };
+    let rounded = LocalModel::load(&path, compute).unwrap();
     assert!(rounded.engine().contains("off by 0.1 nats on average, 1.0 at most"), "{}", rounded.engine());
     let golden: Golden = serde_json::from_slice(&std::fs::read(fixtures().join("gguf").join(golden)).unwrap()).unwrap();
     let (mut worst, mut total, mut compared, mut same, mut positions) = (0.0f64, 0.0, 0, 0, 0);
@@ -121,12 +121,11 @@ fn approximate_smollm2_is_as_far_off_as_it_says() {
 fn random_trees_of_approximate_gemma_3_give_the_bits_of_linear_runs() {
     let Some(path) = real(GEMMA) else { return };
     let mut rng = Rng(6);
-    if !Backend::detect().has_dots() {
-        eprintln!("skipped: this CPU has no instruction for products of bytes");
-        return;
-    }
     for (threads, width) in [(1, 3), (2, 30)] {
-        let compute = Compute::new(Backend::detect(), threads).with_arithmetic(Arithmetic::Rounded);
+        let Some(compute) = Compute::new(Backend::detect(), threads).approximate() else {
+            eprintln!("skipped: this CPU has no instruction for products of bytes");
+            return;
+        };
         let model = LocalModel::load(&path, compute).unwrap();
         let ids = model.tokenize("The capital of India is", false).unwrap();
         random_walk(&model, &mut rng, model.vocab_size(), &ids, 2, width);
@@ -135,12 +134,12 @@ fn random_trees_of_approximate_gemma_3_give_the_bits_of_linear_runs() {
 
 #[test]
 fn gemma_3_equals_the_float32_reference() {
-    EXACT.into_iter().for_each(|arithmetic| check(GEMMA, "gemma-3-270m-q4_k_m.json", arithmetic));
+    check(GEMMA, "gemma-3-270m-q4_k_m.json");
 }
 
 #[test]
 fn smollm2_equals_the_float32_reference() {
-    EXACT.into_iter().for_each(|arithmetic| check(SMOLLM, "SmolLM2-135M-Instruct.Q4_1.json", arithmetic));
+    check(SMOLLM, "SmolLM2-135M-Instruct.Q4_1.json");
 }
 
 #[test]

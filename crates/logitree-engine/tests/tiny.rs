@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use logitree_core::*;
-use logitree_engine::{Backend, Compute, LocalModel};
+use logitree_engine::{Backend, LocalModel};
 
 struct Golden {
     ids: Vec<TokenId>,
@@ -37,9 +37,8 @@ fn assert_close(got: &[f32], want: &[f32], what: &str) {
 fn logits_equal_the_reference_prefilled_whole_and_token_by_token() {
     for name in TINY {
         let golden = golden(name);
-        for compute in EXACT.into_iter().flat_map(|arithmetic| computes(arithmetic, 2)) {
-            let backend = compute.backend();
-            let model = tiny(name, compute);
+        for backend in Backend::available() {
+            let model = tiny(name, backend, 2);
             let vocab = model.vocab_size();
             let whole = linear(&model, &golden.ids, 3, true);
             for (i, d) in whole.iter().enumerate() {
@@ -62,7 +61,7 @@ fn logits_equal_the_reference_prefilled_whole_and_token_by_token() {
 fn hidden_states_equal_the_reference_after_every_layer() {
     for name in TINY {
         let golden = golden(name);
-        let model = tiny(name, Compute::detect());
+        let model = tiny(name, Backend::detect(), 2);
         let states = model.local_session().hidden_states(&golden.ids).unwrap();
         let size = golden.ids.len() * model.config().hidden;
         assert_eq!(golden.hidden.len(), states.len() * size);
@@ -76,14 +75,13 @@ fn hidden_states_equal_the_reference_after_every_layer() {
 fn random_trees_give_the_bits_of_linear_runs() {
     let mut rng = Rng(2024);
     for name in TINY {
-        for (arithmetic, threads, width) in EXACT.into_iter().flat_map(|a| [(a, 1, 1), (a, 2, 9), (a, 3, 40)]) {
-            for compute in computes(arithmetic, threads) {
-                let backend = compute.backend();
-                let slow = backend.name() == "scalar" || arithmetic != backend.exact_arithmetic();
-                let model = tiny(name, compute);
-                let prompt: Vec<TokenId> = (0..1 + rng.below(30)).map(|_| TokenId(rng.below(320) as u32)).collect();
-                random_walk(&model, &mut rng, 320, &prompt, if slow { 2 } else { 6 }, width);
-            }
+        for (backend, threads, width) in
+            Backend::available().into_iter().flat_map(|b| [(b, 1, 1), (b, 2, 9), (b, 3, 40)])
+        {
+            let slow = backend.name() == "scalar";
+            let model = tiny(name, backend, threads);
+            let prompt: Vec<TokenId> = (0..1 + rng.below(30)).map(|_| TokenId(rng.below(320) as u32)).collect();
+            random_walk(&model, &mut rng, 320, &prompt, if slow { 2 } else { 6 }, width);
         }
     }
 }
@@ -92,12 +90,10 @@ fn random_trees_give_the_bits_of_linear_runs() {
 fn all_backends_and_thread_counts_give_the_same_bits() {
     for name in ["gemma3", "gemma2", "qwen2"] {
         let ids = golden(name).ids;
-        for arithmetic in EXACT {
-            let want =
-                linear(&tiny(name, Compute::new(Backend::detect(), 1).with_arithmetic(arithmetic)), &ids, 5, true);
-            for compute in [1, 2, 5].into_iter().flat_map(|threads| computes(arithmetic, threads)) {
-                let backend = compute.backend().name();
-                assert_eq!(linear(&tiny(name, compute), &ids, 5, true), want, "{name} {backend} {arithmetic:?}");
+        let want = linear(&tiny(name, Backend::detect(), 1), &ids, 5, true);
+        for backend in Backend::available() {
+            for threads in [1, 2, 5] {
+                assert_eq!(linear(&tiny(name, backend, threads), &ids, 5, true), want, "{name} {}", backend.name());
             }
         }
     }
@@ -105,7 +101,7 @@ fn all_backends_and_thread_counts_give_the_same_bits() {
 
 #[test]
 fn the_context_limit_and_foreign_tokens_are_errors_before_any_work() {
-    let model = tiny("llama", Compute::detect());
+    let model = tiny("llama", Backend::detect(), 1);
     let mut session = model.session().unwrap();
     let long = vec![TokenId(5); model.context_length() + 1];
     let error = session.push_all(None, &long).unwrap_err().to_string();
@@ -119,7 +115,7 @@ fn the_context_limit_and_foreign_tokens_are_errors_before_any_work() {
 
 #[test]
 fn rows_that_nobody_needs_are_reused() {
-    let model = tiny("llama", Compute::detect());
+    let model = tiny("llama", Backend::detect(), 1);
     let mut session = model.local_session();
     let prompt = session.push_all(None, &[TokenId(2), TokenId(7), TokenId(9)]).unwrap();
     for i in 0..200 {
@@ -132,7 +128,7 @@ fn rows_that_nobody_needs_are_reused() {
 
 #[test]
 fn rows_made_again_for_a_descendant_go_with_it() {
-    let model = tiny("llama", Compute::detect());
+    let model = tiny("llama", Backend::detect(), 1);
     let mut session = model.local_session();
     let chain = session.push_all(None, &[TokenId(2), TokenId(7), TokenId(9), TokenId(11)]).unwrap();
     session.evaluate(&[Query::top(chain[3], 1)]).unwrap();
@@ -147,7 +143,7 @@ fn rows_made_again_for_a_descendant_go_with_it() {
 
 #[test]
 fn a_chain_that_does_not_fit_adds_no_node() {
-    let model = tiny("llama", Compute::detect());
+    let model = tiny("llama", Backend::detect(), 1);
     let mut session = model.session().unwrap();
     assert!(session.push_all(None, &[TokenId(1), TokenId(320)]).is_err());
     assert_eq!(session.push(None, TokenId(1)).unwrap(), NodeHandle(0));
@@ -161,7 +157,7 @@ fn a_missing_or_misshapen_tensor_is_named() {
     let config = std::fs::read_to_string(from.join("config.json")).unwrap();
     let load = |config: &str| {
         std::fs::write(folder.path().join("config.json"), config).unwrap();
-        match LocalModel::load_without_tokenizer(folder.path(), Compute::new(Backend::detect(), 1)) {
+        match LocalModel::load_without_tokenizer(folder.path(), logitree_engine::Compute::new(Backend::detect(), 1)) {
             Ok(_) => panic!("loaded"),
             Err(e) => e.to_string(),
         }

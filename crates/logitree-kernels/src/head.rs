@@ -8,7 +8,8 @@
 
 use crate::PackedMatrix;
 use crate::math::{exp, sum, tanh};
-use crate::matmul::{Compute, Inputs, Panels, Strip, strips};
+use crate::matmul::{Compute, Panels, Strip, strips};
+use crate::rounded::Rounded;
 use crate::simd::{LANES, Simd, Task};
 use crate::team::{Parts, PerThread};
 
@@ -88,7 +89,7 @@ fn batch(
     wanted: &[Wanted<'_>],
 ) -> Vec<Summary> {
     let (vocab, columns) = (matrix.rows(), x.columns());
-    compute.prepare(x, [matrix]);
+    compute.round(x, [matrix]);
     let chunks = vocab.div_ceil(CHUNK);
     // Ranks are counted while the chunks stream by, so the wanted logits must be known before.
     let targets = wanted_logits(compute, matrix, softcap, x, wanted);
@@ -107,13 +108,13 @@ fn batch(
     });
     {
         let (sums, logits) = (Parts::new(&mut sums), Parts::new(&mut logits));
-        let (backend, scratch, inputs, found) = (compute.backend, &compute.scratch, &compute.inputs, &found);
+        let (backend, scratch, rounded, found) = (compute.backend, &compute.scratch, compute.rounded.as_ref(), &found);
         let (targets, kept) = (&targets, &kept);
         compute.team.each(chunks, |thread, chunk| {
             // SAFETY: `thread` is this thread's own index; each chunk is handed out once.
             let (scratch, found, sums) =
                 unsafe { (scratch.get(thread), found.get(thread), sums.part(chunk * columns, columns)) };
-            let rows = chunk_logits(backend, matrix, x, inputs, chunk, scratch);
+            let rows = chunk_logits(backend, matrix, x, rounded, chunk, scratch);
             for column in 0..columns {
                 let row = &mut scratch.work[column * STRIDE..][..CHUNK];
                 let first = (chunk * CHUNK) as u32;
@@ -158,7 +159,7 @@ fn chunk_logits(
     backend: crate::Backend,
     matrix: &PackedMatrix,
     x: &Panels,
-    inputs: &Inputs,
+    rounded: Option<&Rounded>,
     chunk: usize,
     scratch: &mut crate::matmul::Scratch,
 ) -> usize {
@@ -166,7 +167,7 @@ fn chunk_logits(
     let tiles = (CHUNK / LANES).min(matrix.tiles() - first);
     let out = Parts::new(scratch.work.at_least(x.columns() * STRIDE));
     for (tile, tiles) in strips(first, tiles, backend.tiles(x.columns())) {
-        let strip = Strip { matrix, x, inputs, tile, tiles, weights: &mut scratch.weights, acc: &mut scratch.acc };
+        let strip = Strip { matrix, x, rounded, tile, tiles, weights: &mut scratch.weights, acc: &mut scratch.acc };
         // SAFETY: `out` is this thread's own.
         unsafe { strip.run_into(backend, out, (tile - first) * LANES, STRIDE) };
     }
@@ -190,13 +191,13 @@ fn wanted_logits(
     let mut logits = vec![0.0; tiles.len() * x.columns() * LANES];
     let size = x.columns() * LANES;
     let parts = Parts::new(&mut logits);
-    let (backend, scratch, inputs) = (compute.backend, &compute.scratch, &compute.inputs);
+    let (backend, scratch, rounded) = (compute.backend, &compute.scratch, compute.rounded.as_ref());
     compute.team.each(tiles.len(), |thread, i| {
         assert!(tiles[i] < matrix.tiles(), "wanted token outside the vocabulary");
         // SAFETY: `thread` is this thread's own index; each tile is handed out once.
         let (scratch, out) = unsafe { (scratch.get(thread), parts.part(i * size, size)) };
         let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
-        Strip { matrix, x, inputs, tile: tiles[i], tiles: 1, weights, acc }.run(backend);
+        Strip { matrix, x, rounded, tile: tiles[i], tiles: 1, weights, acc }.run(backend);
         backend.dispatch(Softcap { logits: &mut acc[..size], cap: softcap });
         out.copy_from_slice(&acc[..size]);
     });

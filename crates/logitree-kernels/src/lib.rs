@@ -15,7 +15,6 @@
 mod attention;
 mod buffer;
 mod dtype;
-mod fixed;
 mod head;
 mod kv;
 mod math;
@@ -33,7 +32,7 @@ pub use attention::{AttentionShape, Projections, Visible, attention};
 pub use dtype::DType;
 pub use head::{Summary, Wanted, head};
 pub use kv::{KvPages, PAGE_ROWS};
-pub use matmul::{Arithmetic, Compute, Panels, Product, matmul};
+pub use matmul::{Compute, Panels, Product, matmul};
 pub use ops::{Gate, Residual, RmsNorm, RopePairs, gated};
 pub use pack::{PackError, PackedMatrix};
 pub use probe::{Stream, multiply_add, read};

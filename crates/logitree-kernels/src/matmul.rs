@@ -16,9 +16,8 @@
 //! products, a line per turn of the loop, or de-quantising would wait for memory.
 
 use crate::buffer::Buffer;
-use crate::fixed::{Digits, FixedStrip};
 use crate::micro::{Micro, Place, Sums};
-use crate::pack::{Decode, IntoMemory, NARROW};
+use crate::pack::{Decode, NARROW};
 use crate::rounded::{Rounded, RoundedStrip};
 use crate::simd::{LANES, Simd, Task};
 use crate::team::{Parts, PerThread, Team};
@@ -32,37 +31,8 @@ pub struct Compute {
     pub(crate) team: Team,
     pub(crate) backend: Backend,
     pub(crate) scratch: PerThread<Scratch>,
-    pub(crate) inputs: Inputs,
-}
-
-/// How products of weights and activations are computed. Results are the same bits on every backend; they differ between
-/// these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arithmetic {
-    /// Chains of f32 multiply-adds.
-    Float,
-    /// Sums of fixed-point numbers, activations of 32 bits, as precise as f32: faster where the CPU has a unit for tiles of bytes, slower elsewhere.
-    Fixed,
-    /// The approximate mode: activations are rounded to 8 bits before they are multiplied with quantised weights.
-    Rounded,
-}
-
-impl Arithmetic {
-    /// Name for output and files: `f32`, `fixed32` or `rounded8`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Arithmetic::Float => "f32",
-            Arithmetic::Fixed => "fixed32",
-            Arithmetic::Rounded => "rounded8",
-        }
-    }
-}
-
-/// Activations as the arithmetic wants them, beside the [`Panels`].
-pub(crate) enum Inputs {
-    Float,
-    Fixed(Digits),
-    Rounded(Rounded),
+    /// Activations rounded to 8 bits, in the approximate mode.
+    pub(crate) rounded: Option<Rounded>,
 }
 
 /// Buffers of one thread.
@@ -91,40 +61,27 @@ impl Compute {
 
     fn with_team(backend: Backend, team: Team) -> Compute {
         let scratch = PerThread::new(team.threads(), |_| Scratch::default());
-        Compute { team, backend, scratch, inputs: Inputs::Float }.with_arithmetic(backend.exact_arithmetic())
+        Compute { team, backend, scratch, rounded: None }
     }
 
-    /// The same with another arithmetic than the backend's fastest exact one. Matrices must be packed with the arithmetic that
-    /// they are multiplied with.
-    pub fn with_arithmetic(mut self, arithmetic: Arithmetic) -> Compute {
-        self.inputs = match arithmetic {
-            Arithmetic::Float => Inputs::Float,
-            Arithmetic::Fixed => Inputs::Fixed(Digits::default()),
-            Arithmetic::Rounded => Inputs::Rounded(Rounded::default()),
-        };
-        self
+    /// The approximate mode: activations are rounded to 8 bits before they are multiplied with quantised weights.
+    /// `None` unless [`Backend::has_dots`].
+    pub fn approximate(mut self) -> Option<Compute> {
+        self.rounded = Some(Rounded::default());
+        self.backend.has_dots().then_some(self)
     }
 
-    /// How products are computed.
-    pub fn arithmetic(&self) -> Arithmetic {
-        match self.inputs {
-            Inputs::Float => Arithmetic::Float,
-            Inputs::Fixed(_) => Arithmetic::Fixed,
-            Inputs::Rounded(_) => Arithmetic::Rounded,
-        }
+    /// Whether activations are rounded.
+    pub fn is_approximate(&self) -> bool {
+        self.rounded.is_some()
     }
 
-    /// Prepares activations for products with these matrices.
-    pub(crate) fn prepare<'m>(&mut self, x: &Panels, matrices: impl IntoIterator<Item = &'m PackedMatrix>) {
-        let mut matrices = matrices.into_iter();
-        match &mut self.inputs {
-            Inputs::Fixed(digits) if matrices.any(|m| m.scales().is_some()) => {
-                digits.set(self.backend, &mut self.team, x)
-            }
-            Inputs::Rounded(rounded) if matrices.any(PackedMatrix::is_quantised) => {
-                rounded.round(self.backend, &mut self.team, x);
-            }
-            _ => {}
+    /// Rounds activations for products with these matrices, if that is the mode.
+    pub(crate) fn round<'m>(&mut self, x: &Panels, matrices: impl IntoIterator<Item = &'m PackedMatrix>) {
+        if let Some(rounded) = &mut self.rounded
+            && matrices.into_iter().any(PackedMatrix::is_quantised)
+        {
+            rounded.round(self.backend, &mut self.team, x);
         }
     }
 
@@ -158,7 +115,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    pub(crate) fn new(columns: usize, k: usize, most: usize) -> Shape {
+    fn new(columns: usize, k: usize, most: usize) -> Shape {
         let groups = columns.div_ceil(most);
         let (width, wider) = columns.checked_div(groups).map_or((0, 0), |width| (width, columns % groups));
         Shape { columns, k, groups, width, wider }
@@ -169,17 +126,14 @@ impl Shape {
         (g * self.width + g.min(self.wider), self.width + usize::from(g < self.wider))
     }
 
-    /// A column's group, with its first column and width.
-    pub(crate) fn group_of(&self, column: usize) -> (usize, usize, usize) {
+    fn group_of(&self, column: usize) -> (usize, usize) {
         let wide = self.wider * (self.width + 1);
-        let g = if column < wide { column / (self.width + 1) } else { (column - self.wider) / self.width };
-        let (first, width) = self.group(g);
-        (g, first, width)
+        self.group(if column < wide { column / (self.width + 1) } else { (column - self.wider) / self.width })
     }
 
     /// Where element `k0` of a column lies, and how far apart its elements are.
     fn place(&self, column: usize, k0: usize) -> (usize, usize) {
-        let (_, first, width) = self.group_of(column);
+        let (first, width) = self.group_of(column);
         (first * self.k + k0 * width + (column - first), width)
     }
 }
@@ -187,9 +141,7 @@ impl Shape {
 impl Panels {
     /// Takes this shape, keeping the allocation. The content is unspecified.
     pub fn reset(&mut self, compute: &Compute, columns: usize, k: usize) {
-        // In fixed point columns lie one after the other.
-        let group = if compute.arithmetic() == Arithmetic::Fixed { 1 } else { compute.backend.cols() };
-        self.shape = Shape::new(columns, k, group);
+        self.shape = Shape::new(columns, k, compute.backend.cols());
         self.data.at_least(columns * k);
     }
 
@@ -256,7 +208,7 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
     if columns == 0 {
         return;
     }
-    compute.prepare(x, products.iter().map(|p| p.matrix));
+    compute.round(x, products.iter().map(|p| p.matrix));
     let backend = compute.backend;
     let most = backend.tiles(columns);
     let targets: Vec<(&PackedMatrix, Parts<'_, f32>)> = products
@@ -269,7 +221,7 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
     let work: Vec<(usize, usize, usize)> = (0..targets.len())
         .flat_map(|p| strips(0, targets[p].0.tiles(), most).map(move |(tile, tiles)| (p, tile, tiles)))
         .collect();
-    let (scratch, inputs) = (&compute.scratch, &compute.inputs);
+    let (scratch, rounded) = (&compute.scratch, compute.rounded.as_ref());
     compute.team.each(work.len(), |thread, i| {
         let (p, tile, tiles) = work[i];
         let (matrix, out) = targets[p];
@@ -277,7 +229,7 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
         let scratch = unsafe { scratch.get(thread) };
         let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
         let (first, stride) = (tile * LANES, matrix.rows());
-        let strip = Strip { matrix, x, inputs, tile, tiles, weights, acc };
+        let strip = Strip { matrix, x, rounded, tile, tiles, weights, acc };
         if first + tiles * LANES <= stride {
             // SAFETY: strips cover disjoint rows.
             unsafe { strip.run_into(backend, out, first, stride) };
@@ -324,7 +276,8 @@ impl Backend {
 pub(crate) struct Strip<'a> {
     pub(crate) matrix: &'a PackedMatrix,
     pub(crate) x: &'a Panels,
-    pub(crate) inputs: &'a Inputs,
+    /// The same rounded, in the approximate mode.
+    pub(crate) rounded: Option<&'a Rounded>,
     pub(crate) tile: usize,
     pub(crate) tiles: usize,
     pub(crate) weights: &'a mut Buffer,
@@ -346,11 +299,8 @@ impl Strip<'_> {
     }
 
     fn dispatch(self, backend: Backend, out: Option<Place<'_>>) {
-        match (self.inputs, self.matrix.scales(), self.matrix.form()) {
-            (Inputs::Fixed(x), Some(scales), _) => {
-                backend.dispatch(FixedStrip { strip: self, x, scales, backend, out })
-            }
-            (Inputs::Rounded(x), _, Some(form)) => backend.dispatch(RoundedStrip { strip: self, x, form, out }),
+        match (self.rounded, self.matrix.form()) {
+            (Some(x), Some(form)) => backend.dispatch(RoundedStrip { strip: self, x, form, out }),
             _ => backend.dispatch(RunStrip { strip: self, out }),
         }
     }
@@ -371,10 +321,10 @@ impl Task for RunStrip<'_, '_> {
         assert_eq!(matrix.cols(), shape.k, "inner dimension of a matrix product");
         let size = tiles * LANES;
         let acc = acc.at_least(shape.columns * size);
-        if shape.columns <= NARROW && shape.groups == 1 {
+        if shape.columns <= NARROW {
             let sums = Sums { resume: false, memory: acc, out: self.out };
             let x = &x.data[..shape.columns * shape.k];
-            return Decode { matrix, tile, k0: 0, k: shape.k }.products(s, tiles, shape.columns, x, sums);
+            return Decode { matrix, tile, k0: 0, k: shape.k, x, sums, weights: &mut [] }.run(s, tiles, shape.columns);
         }
         let weights = weights.at_least(BLOCK).as_chunks_mut::<LANES>().0;
         let block = BLOCK / size;
@@ -382,7 +332,7 @@ impl Task for RunStrip<'_, '_> {
             let k = block.min(shape.k - k0);
             let last = k0 + k == shape.k;
             for (t, weights) in weights[..tiles * k].chunks_exact_mut(k).enumerate() {
-                Decode { matrix, tile: tile + t, k0, k }.run::<S, _, 1>(s, IntoMemory(weights));
+                Decode::into(matrix, tile + t, k0, weights).run(s, 1, 0);
             }
             // What each tile needs next: this strip's next block or the next strip's first. The groups share it out.
             let (next, span) =

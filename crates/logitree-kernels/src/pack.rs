@@ -18,10 +18,8 @@
 //! It holds the same bits as the file, so it is as large (K formats: 3 % larger).
 
 mod decode;
-mod sink;
 
 pub(crate) use decode::{Decode, NARROW};
-pub(crate) use sink::{CHUNK, CHUNK_LANES, IntoDigits, IntoMemory, Meanwhile};
 
 /// Columns whose codes are packed together.
 pub(crate) const RUN: usize = 32;
@@ -45,12 +43,10 @@ impl Form {
 }
 
 use crate::buffer::Memory;
-use crate::fixed::{MAX_COLS, row_scales};
 use crate::quant::{Block, Layout, unpack};
-use crate::simd::{LANES, Lanes, Simd, Task};
+use crate::simd::LANES;
 use crate::team::Parts;
-use crate::{Arithmetic, Compute, DType};
-use sink::Largest;
+use crate::{Compute, DType};
 use std::ops::Range;
 
 /// Packed bytes written between two reports of progress.
@@ -63,8 +59,6 @@ pub struct PackedMatrix {
     cols: usize,
     tile_bytes: usize,
     data: Memory,
-    /// For products in fixed point: a power of two for each row, by tile; empty if it is not made for them.
-    scales: Vec<Lanes<f32>>,
 }
 
 /// Why a matrix cannot be packed.
@@ -151,20 +145,7 @@ impl PackedMatrix {
             });
             done(part);
         }
-        let mut matrix = PackedMatrix { dtype, rows, cols, tile_bytes, data, scales: Vec::new() };
-        if compute.arithmetic() == Arithmetic::Fixed && cols <= MAX_COLS {
-            let mut scales = vec![[0.0; LANES]; tiles];
-            let parts = Parts::new(&mut scales);
-            let backend = compute.backend;
-            compute.team.each(tiles, |_, tile| {
-                let largest = backend.dispatch(LargestOfRows { matrix: &matrix, tile });
-                // SAFETY: each tile is handed out once.
-                let scale = unsafe { parts.part(tile, 1) };
-                scale[0] = row_scales(&largest);
-            });
-            matrix.scales = scales;
-        }
-        Ok(matrix)
+        Ok(PackedMatrix { dtype, rows, cols, tile_bytes, data })
     }
 
     /// Output features.
@@ -187,12 +168,6 @@ impl PackedMatrix {
         self.data.len()
     }
 
-    /// Powers of two of the rows, by tile, if it was packed for products in fixed point. Longer rows than those have room for
-    /// are multiplied in floating point.
-    pub(crate) fn scales(&self) -> Option<&[Lanes<f32>]> {
-        (!self.scales.is_empty()).then_some(&self.scales)
-    }
-
     /// `None` if it is not quantised.
     pub(crate) fn form(&self) -> Option<Form> {
         let l = Layout::of(self.dtype)?;
@@ -213,21 +188,6 @@ impl PackedMatrix {
     pub(crate) fn span(&self, k0: usize, k: usize) -> Range<usize> {
         let [from, to] = [k0, k0 + k].map(|k| k.min(self.cols) * self.tile_bytes / self.cols);
         from..to
-    }
-}
-
-/// The largest size of each row of a tile, NaN if one is not finite.
-struct LargestOfRows<'a> {
-    matrix: &'a PackedMatrix,
-    tile: usize,
-}
-
-impl Task for LargestOfRows<'_> {
-    type Output = Lanes<f32>;
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Lanes<f32> {
-        let LargestOfRows { matrix, tile } = self;
-        Decode { matrix, tile, k0: 0, k: matrix.cols }.run::<S, _, 1>(s, Largest)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::models;
 use anyhow::{Context, Result, bail};
 use logitree_core::TokenId;
 use logitree_core::run::{self, Message, Token};
-use logitree_engine::{Arithmetic, Backend, Compute, LocalModel};
+use logitree_engine::{Backend, Compute, LocalModel};
 use std::io::Read;
 use std::path::Path;
 
@@ -36,13 +36,12 @@ pub fn load(options: &ModelOptions) -> Result<Loaded> {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let mut compute = Compute::new(backend, options.threads.map_or(cores, usize::from));
     if options.fast {
-        if !backend.has_dots() {
-            bail!(
+        compute = compute.approximate().with_context(|| {
+            format!(
                 "--fast needs a CPU with AVX-512 VNNI: with {}, exact arithmetic is as fast; leave it out",
                 backend.name()
-            );
-        }
-        compute = compute.with_arithmetic(Arithmetic::Rounded);
+            )
+        })?;
     }
     let model = LocalModel::load(&path, compute).with_context(|| format!("cannot load {}", options.model))?;
     if options.fast && model.approximation().is_none() {

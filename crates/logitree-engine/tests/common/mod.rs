@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub)] // each test file uses some of them
 
 use logitree_core::*;
-use logitree_engine::{Arithmetic, Backend, Compute, LocalModel};
+use logitree_engine::{Backend, Compute, LocalModel};
 use std::path::{Path, PathBuf};
 
 pub fn fixtures() -> PathBuf {
@@ -11,17 +11,8 @@ pub fn fixtures() -> PathBuf {
 
 pub const TINY: [&str; 8] = ["gemma1", "gemma2", "gemma3", "llama", "llama-untied", "mistral", "qwen2", "qwen3"];
 
-pub fn tiny(name: &str, compute: Compute) -> LocalModel {
-    LocalModel::load_without_tokenizer(&fixtures().join("tiny").join(name), compute).unwrap()
-}
-
-/// The exact kinds of arithmetic.
-pub const EXACT: [Arithmetic; 2] = [Arithmetic::Float, Arithmetic::Fixed];
-
-/// Each backend of this CPU with this arithmetic and so many threads.
-pub fn computes(arithmetic: Arithmetic, threads: usize) -> impl Iterator<Item = Compute> {
-    let backends = Backend::available().into_iter();
-    backends.map(move |backend| Compute::new(backend, threads).with_arithmetic(arithmetic))
+pub fn tiny(name: &str, backend: Backend, threads: usize) -> LocalModel {
+    LocalModel::load_without_tokenizer(&fixtures().join("tiny").join(name), Compute::new(backend, threads)).unwrap()
 }
 
 /// A real model's file, if the environment says where they are.

@@ -1,6 +1,5 @@
-//! From packed bytes to weights in registers, and from there wherever a [`Target`] wants them.
+//! From packed bytes to weights in registers, and from there straight into sums and, for wider batches, into memory.
 
-use super::sink::{Products, Sink, Target};
 use super::{PackedMatrix, RUN, block_bytes, group_bytes, header_bytes, scale_bytes};
 use crate::DType;
 use crate::micro::{Sums, by_shape};
@@ -8,14 +7,21 @@ use crate::quant::Layout;
 use crate::simd::{LANES, Lanes, Simd, Task};
 use std::marker::PhantomData;
 
-/// De-quantises columns `k0 .. k0 + k` of neighbouring tiles.
-pub(crate) struct Decode<'a> {
+/// De-quantises columns `k0 .. k0 + k` of `T` tiles: straight into the products with `C` activation vectors for a batch
+/// so narrow that no weight is needed twice, and into memory with `C = 0`, a tile at a time, for wider ones.
+pub(crate) struct Decode<'a, 'b> {
     pub(crate) matrix: &'a PackedMatrix,
-    /// The first tile.
+    /// First of the `T` tiles.
     pub(crate) tile: usize,
     /// For quantised formats it and `k` are multiples of 32.
     pub(crate) k0: usize,
     pub(crate) k: usize,
+    /// Activations, `[k][C]`.
+    pub(crate) x: &'a [f32],
+    /// Sums of the products.
+    pub(crate) sums: Sums<'a, 'b>,
+    /// Weights, `[k][16]`, if `C = 0`.
+    pub(crate) weights: &'a mut [Lanes<f32>],
 }
 
 /// How far ahead of its use a tile's packed memory is fetched, in bytes.
@@ -24,43 +30,57 @@ const AHEAD: usize = 2048;
 /// Widest batch whose weights do not go through memory.
 pub(crate) const NARROW: usize = 3;
 
-impl Decode<'_> {
-    /// Runs it for `T` tiles.
+impl<'a> Decode<'a, '_> {
+    /// Into memory, `[k][16]`.
+    pub(crate) fn into(matrix: &'a PackedMatrix, tile: usize, k0: usize, weights: &'a mut [Lanes<f32>]) -> Self {
+        let sums = Sums { resume: false, memory: &mut [], out: None };
+        Decode { matrix, tile, k0, k: weights.len(), x: &[], sums, weights }
+    }
+
+    /// Runs it for `tiles` × `columns`.
     #[inline(always)]
-    pub(crate) fn run<S: Simd, G: Target, const T: usize>(self, s: S, target: G) -> G::Output {
-        macro_rules! by_format {
-            ($($task:ident: $($name:ident)+;)+) => {
-                match self.matrix.dtype {
-                    $($(DType::$name => s.vectorize($task::<$name, G, T>(self, target, PhantomData)),)+)+
-                }
-            };
-        }
-        by_format! {
-            Floats: F32 F16 BF16;
-            Groups: Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K;
+    pub(crate) fn run<S: Simd>(self, s: S, tiles: usize, columns: usize) {
+        match self.matrix.dtype {
+            DType::F32 => self.floats::<S, F32>(s, tiles, columns),
+            DType::F16 => self.floats::<S, F16>(s, tiles, columns),
+            DType::BF16 => self.floats::<S, BF16>(s, tiles, columns),
+            DType::Q4_0 => self.groups::<S, Q4_0>(s, tiles, columns),
+            DType::Q4_1 => self.groups::<S, Q4_1>(s, tiles, columns),
+            DType::Q5_0 => self.groups::<S, Q5_0>(s, tiles, columns),
+            DType::Q5_1 => self.groups::<S, Q5_1>(s, tiles, columns),
+            DType::Q8_0 => self.groups::<S, Q8_0>(s, tiles, columns),
+            DType::Q2_K => self.groups::<S, Q2_K>(s, tiles, columns),
+            DType::Q3_K => self.groups::<S, Q3_K>(s, tiles, columns),
+            DType::Q4_K => self.groups::<S, Q4_K>(s, tiles, columns),
+            DType::Q5_K => self.groups::<S, Q5_K>(s, tiles, columns),
+            DType::Q6_K => self.groups::<S, Q6_K>(s, tiles, columns),
         }
     }
 
-    /// Products with so few columns that no weight is needed twice: `x` is `[k][columns]`.
     #[inline(always)]
-    pub(crate) fn products<S: Simd>(self, s: S, tiles: usize, columns: usize, x: &[f32], sums: Sums<'_, '_>) {
+    fn floats<S: Simd, F: Format>(self, s: S, tiles: usize, columns: usize) {
         macro_rules! shape {
             ($t:literal, $c:literal) => {
-                self.run::<S, Products<'_, '_, $t, $c>, $t>(s, Products { x, sums })
+                s.vectorize(Floats::<F, $t, $c>(self, PhantomData))
             };
         }
-        by_shape!(S, tiles, columns, shape, 1 2 3)
+        match columns {
+            0 => shape!(1, 0),
+            _ => by_shape!(S, tiles, columns, shape, 1 2 3),
+        }
     }
 
-    /// The packed bytes of each tile, up to column `k0 + k` at least.
     #[inline(always)]
-    fn tiles<const T: usize>(&self) -> [&[u8]; T] {
-        assert!(self.k0 + self.k <= self.matrix.cols);
-        let mut tiles: [&[u8]; T] = [&[]; T];
-        for t in 0..T {
-            tiles[t] = self.matrix.tile(self.tile + t);
+    fn groups<S: Simd, F: Format>(self, s: S, tiles: usize, columns: usize) {
+        macro_rules! shape {
+            ($t:literal, $c:literal) => {
+                s.vectorize(Groups::<F, $t, $c>(self, PhantomData))
+            };
         }
-        tiles
+        match columns {
+            0 => shape!(1, 0),
+            _ => by_shape!(S, tiles, columns, shape, 1 2 3),
+        }
     }
 }
 
@@ -99,62 +119,47 @@ macro_rules! formats {
 formats! { F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K }
 
 /// [`Decode`] of an unquantised format.
-struct Floats<'a, F, G, const T: usize>(Decode<'a>, G, PhantomData<F>);
+struct Floats<'a, 'b, F, const T: usize, const C: usize>(Decode<'a, 'b>, PhantomData<F>);
 
-impl<F: Format, G: Target, const T: usize> Task for Floats<'_, F, G, T> {
-    type Output = G::Output;
+impl<F: Format, const T: usize, const C: usize> Task for Floats<'_, '_, F, T, C> {
+    type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> G::Output {
-        let Floats(decode, target, _) = self;
-        let Decode { k0, k, .. } = decode;
-        let (tiles, mut sink) = (decode.tiles::<T>(), target.open(s, k));
-        macro_rules! weight {
-            ($t:expr, $i:expr) => {{
-                let at = (k0 + $i) * F::BLOCK;
+    fn run<S: Simd>(self, s: S) {
+        let Decode { k0, k, .. } = self.0;
+        let (tiles, mut sink) = self.0.start::<S, T, C>(s);
+        for i in 0..k {
+            for t in 0..T {
                 // SAFETY: column k0 + i < k0 + k of tile t < T.
                 unsafe {
-                    match F::DTYPE {
-                        DType::F32 => s.load(lanes(tiles[$t], at)),
-                        DType::F16 => s.load_f16(lanes(tiles[$t], at)),
-                        _ => s.load_bf16(lanes(tiles[$t], at)),
-                    }
+                    let at = (k0 + i) * F::BLOCK;
+                    let w = match F::DTYPE {
+                        DType::F32 => s.load(lanes(tiles[t], at)),
+                        DType::F16 => s.load_f16(lanes(tiles[t], at)),
+                        _ => s.load_bf16(lanes(tiles[t], at)),
+                    };
+                    sink.take(s, t, i, w);
                 }
-            }};
-        }
-        for i in (0..k / 4 * 4).step_by(4) {
-            for t in 0..T {
-                let w = [weight!(t, i), weight!(t, i + 1), weight!(t, i + 2), weight!(t, i + 3)];
-                // SAFETY: columns before k of a tile before T.
-                unsafe { sink.four(s, t, i, w) };
             }
         }
-        for i in k / 4 * 4..k {
-            for t in 0..T {
-                let w = weight!(t, i);
-                // SAFETY: as above.
-                unsafe { sink.one(s, t, i, w) };
-            }
-        }
-        sink.finish(s)
+        sink.finish(s);
     }
 }
 
 /// [`Decode`] of a quantised format.
-struct Groups<'a, F, G, const T: usize>(Decode<'a>, G, PhantomData<F>);
+struct Groups<'a, 'b, F, const T: usize, const C: usize>(Decode<'a, 'b>, PhantomData<F>);
 
-impl<F: Format, G: Target, const T: usize> Task for Groups<'_, F, G, T> {
-    type Output = G::Output;
+impl<F: Format, const T: usize, const C: usize> Task for Groups<'_, '_, F, T, C> {
+    type Output = ();
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> G::Output {
-        let Groups(decode, target, _) = self;
-        let Decode { k0, k, .. } = decode;
+    fn run<S: Simd>(self, s: S) {
+        let Decode { k0, k, .. } = self.0;
         assert!(k0.is_multiple_of(32) && k.is_multiple_of(32));
-        let (tiles, mut sink) = (decode.tiles::<T>(), target.open(s, k));
+        let (tiles, mut sink) = self.0.start::<S, T, C>(s);
         for i in 0..k / 32 {
             let groups = const { F::DTYPE.block_len() / 32 };
             let (block, group) = ((k0 / 32 + i) / groups * F::BLOCK, (k0 / 32 + i) % groups);
             let group = block + F::HEADER + group * F::GROUP;
-            if G::FETCH {
+            if C > 0 {
                 for t in 0..T {
                     fetch_ahead::<S>(s, tiles[t], group, F::GROUP, T);
                 }
@@ -173,33 +178,17 @@ impl<F: Format, G: Target, const T: usize> Task for Groups<'_, F, G, T> {
                         // SAFETY: as above.
                         words[t] = unsafe { words_of::<S, F>(s, tiles[t], group + F::SCALES, first) };
                     }
-                    // Written out: with the column as a literal, shifts and masks are constants.
-                    macro_rules! four {
-                        ($j:literal) => {
-                            for t in 0..T {
-                                let w = [
-                                    s.fma(code::<S, F>(s, words[t], $j), scale[t], offset[t]),
-                                    s.fma(code::<S, F>(s, words[t], $j + 1), scale[t], offset[t]),
-                                    s.fma(code::<S, F>(s, words[t], $j + 2), scale[t], offset[t]),
-                                    s.fma(code::<S, F>(s, words[t], $j + 3), scale[t], offset[t]),
-                                ];
-                                // SAFETY: columns before k of a tile before T.
-                                unsafe { sink.four(s, t, 32 * i + first + $j, w) };
-                            }
-                        };
-                    }
-                    four!(0);
-                    if const { F::UNIT > 4 } {
-                        four!(4);
-                    }
-                    if const { F::UNIT > 8 } {
-                        four!(8);
-                        four!(12);
+                    for j in 0..const { F::UNIT } {
+                        for t in 0..T {
+                            let w = s.fma(code::<S, F>(s, words[t], j), scale[t], offset[t]);
+                            // SAFETY: a column before k of a tile before T.
+                            unsafe { sink.take(s, t, 32 * i + first + j, w) };
+                        }
                     }
                 }
             }
         }
-        sink.finish(s)
+        sink.finish(s);
     }
 }
 
@@ -211,6 +200,52 @@ fn fetch_ahead<S: Simd>(s: S, tile: &[u8], from: usize, bytes: usize, strip: usi
     let at = if at < tile.len() { at } else { at + (strip - 1) * tile.len() };
     for line in (0..bytes).step_by(64) {
         s.prefetch(tile.as_ptr().wrapping_add(at + line));
+    }
+}
+
+/// Where de-quantised weights go: into products with `C` activation vectors, or into memory if there are none.
+struct Sink<'a, 'b, S: Simd, const T: usize, const C: usize> {
+    acc: [[S::F; T]; C],
+    x: &'a [f32],
+    sums: Sums<'a, 'b>,
+    weights: &'a mut [Lanes<f32>],
+}
+
+impl<'a, 'b> Decode<'a, 'b> {
+    /// Checks all sizes; the packed bytes of each tile, up to column `k0 + k` at least, and a sink for `T` tiles of `k` columns.
+    #[inline(always)]
+    fn start<S: Simd, const T: usize, const C: usize>(self, s: S) -> ([&'a [u8]; T], Sink<'a, 'b, S, T, C>) {
+        let Decode { matrix, tile, k0, k, x, sums, weights } = self;
+        assert!(k0 + k <= matrix.cols && x.len() == k * C && (C > 0 || (T == 1 && weights.len() == k)));
+        let mut tiles: [&[u8]; T] = [&[]; T];
+        for t in 0..T {
+            tiles[t] = matrix.tile(tile + t);
+        }
+        (tiles, Sink { acc: sums.start(s), x, sums, weights })
+    }
+}
+
+impl<S: Simd, const T: usize, const C: usize> Sink<'_, '_, S, T, C> {
+    /// Takes the weight of column `i` of tile `t`.
+    ///
+    /// # Safety
+    /// `t < T` and `i < k`.
+    #[inline(always)]
+    unsafe fn take(&mut self, s: S, t: usize, i: usize, w: S::F) {
+        // SAFETY: the caller vouches for the place; `start` checked that there are k activations, or k weights of one tile.
+        unsafe {
+            if C == 0 {
+                s.store(self.weights.get_unchecked_mut(i), w);
+            }
+            for c in 0..C {
+                self.acc[c][t] = s.fma(w, s.splat(*self.x.get_unchecked(i * C + c)), self.acc[c][t]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn finish(self, s: S) {
+        self.sums.finish(s, &self.acc);
     }
 }
 

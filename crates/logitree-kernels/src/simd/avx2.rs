@@ -211,10 +211,6 @@ impl Simd for Avx2 {
         unsafe { F(_mm256_castsi256_ps(a.0), _mm256_castsi256_ps(a.1)) }
     }
     #[inline(always)]
-    fn bits(self, a: Self::F) -> Self::I {
-        unsafe { I(_mm256_castps_si256(a.0), _mm256_castps_si256(a.1)) }
-    }
-    #[inline(always)]
     fn to_f32(self, a: Self::I) -> Self::F {
         unsafe { F(_mm256_cvtepi32_ps(a.0), _mm256_cvtepi32_ps(a.1)) }
     }

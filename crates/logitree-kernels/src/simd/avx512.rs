@@ -27,25 +27,6 @@ fn enter_dots<T: Task>(simd: Avx512, task: T) -> T::Output {
     task.run(simd)
 }
 
-/// `into` with the bytes that `mask` names replaced by bytes of `from`, by index within each 16: one instruction. In assembly,
-/// because the compiler takes the intrinsic apart, into two or three.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn merge_bytes(mut into: __m512i, mask: u64, from: __m512i, index: __m512i) -> __m512i {
-    // SAFETY: an operation on registers that this function's features allow.
-    unsafe {
-        std::arch::asm!(
-            "vpshufb {into} {{{mask}}}, {from}, {index}",
-            into = inout(zmm_reg) into,
-            mask = in(kreg) mask,
-            from = in(zmm_reg) from,
-            index = in(zmm_reg) index,
-            options(pure, nomem, nostack, preserves_flags)
-        );
-    }
-    into
-}
-
 // SAFETY of every block below: `self` proves that the CPU has the instructions, and references to
 // 16-element arrays are valid for the unaligned loads and stores made through them.
 #[allow(clippy::undocumented_unsafe_blocks)]
@@ -164,10 +145,6 @@ impl Simd for Avx512 {
         unsafe { _mm512_castsi512_ps(a) }
     }
     #[inline(always)]
-    fn bits(self, a: Self::F) -> Self::I {
-        unsafe { _mm512_castps_si512(a) }
-    }
-    #[inline(always)]
     fn to_f32(self, a: Self::I) -> Self::F {
         unsafe { _mm512_cvtepi32_ps(a) }
     }
@@ -186,41 +163,6 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn or(self, a: Self::I, b: Self::I) -> Self::I {
         unsafe { _mm512_or_si512(a, b) }
-    }
-    #[inline(always)]
-    fn digits(self, x: [Self::F; 4]) -> [Self::F; 3] {
-        /// The same for the four dwords of 16 bytes, in each 16 bytes; a byte that is masked out is 0.
-        const fn bytes(dword: [u8; 4]) -> [i32; LANES] {
-            let mut index = [0; LANES];
-            let mut i = 0;
-            while i < LANES {
-                index[i] = i32::from_le_bytes(dword) + 0x0404_0404 * (i % 4) as i32;
-                i += 1;
-            }
-            index
-        }
-        const EVEN: [i32; LANES] = bytes([0, 0, 0, 2]);
-        const SECOND: [i32; LANES] = bytes([1, 0, 0, 0]);
-        const TO_HIGH: [i32; LANES] = bytes([0, 0, 0, 1]);
-        const TO_LOW: [i32; LANES] = bytes([2, 3, 0, 0]);
-        const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
-        const LOW: u64 = 0x3333_3333_3333_3333;
-        let x = [self.bits(x[0]), self.bits(x[1]), self.bits(x[2]), self.bits(x[3])];
-        unsafe {
-            let even = _mm512_loadu_si512(EVEN.as_ptr().cast());
-            let second = _mm512_loadu_si512(SECOND.as_ptr().cast());
-            let to_high = _mm512_loadu_si512(TO_HIGH.as_ptr().cast());
-            let to_low = _mm512_loadu_si512(TO_LOW.as_ptr().cast());
-            // Bytes 0 and 2 of two vectors, then bytes 1 of them; two pairs make four.
-            let a = merge_bytes(x[0], ODD, x[1], even);
-            let b = merge_bytes(x[2], ODD, x[3], even);
-            let c = merge_bytes(x[1], !ODD, x[0], second);
-            let d = merge_bytes(x[3], !ODD, x[2], second);
-            let first = merge_bytes(a, !LOW, b, to_high);
-            let third = merge_bytes(b, LOW, a, to_low);
-            let second = merge_bytes(c, !LOW, d, to_high);
-            [self.bitcast(first), self.bitcast(second), self.bitcast(third)]
-        }
     }
     #[inline(always)]
     fn prefetch(self, p: *const u8) {

@@ -9,19 +9,12 @@
 //! that the CPU has the instructions.
 
 #[cfg(target_arch = "x86_64")]
-mod amx;
-#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
-
-#[cfg(target_arch = "x86_64")]
-pub(crate) use amx::{TileUnit, Tiles};
-
-use crate::Arithmetic;
 
 /// Lanes of a vector, rows of a weight tile, keys of an attention block.
 pub(crate) const LANES: usize = 16;
@@ -46,9 +39,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Runs a task in a function compiled for this instruction set.
     fn vectorize<T: Task>(self, task: T) -> T::Output;
 
-    /// As [`Self::vectorize`], for tasks that call [`Self::dot`]: fast where [`Backend::has_dots`] holds.
-    fn vectorize_dots<T: Task>(self, task: T) -> T::Output {
-        self.vectorize(task)
+    /// As [`Self::vectorize`], for tasks that call [`Self::dot`]. Only a backend for which [`Backend::has_dots`] holds may run them.
+    fn vectorize_dots<T: Task>(self, _: T) -> T::Output {
+        unreachable!("this backend has no products of bytes")
     }
 
     fn splat(self, x: f32) -> Self::F;
@@ -86,36 +79,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn or(self, a: Self::I, b: Self::I) -> Self::I;
     /// The f32 with these bits.
     fn bitcast(self, a: Self::I) -> Self::F;
-    /// The bits of an f32.
-    fn bits(self, a: Self::F) -> Self::I;
 
-    /// Adds the products of four unsigned bytes of `a` with four signed ones of `b`, lane by lane, modulo 2³².
+    /// Adds the products of four unsigned bytes of `a` with four signed ones of `b`, lane by lane.
     /// Only for [`Self::vectorize_dots`].
     #[inline(always)]
-    fn dot(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
-        let (sum, a, b) = (self.array(self.bitcast(sum)), self.array(self.bitcast(a)), self.array(self.bitcast(b)));
-        let mut out = [0; LANES];
-        for i in 0..LANES {
-            let (a, b) = (a[i].to_bits().to_le_bytes(), b[i].to_bits().to_le_bytes());
-            let products: i32 = (0..4).map(|j| i32::from(a[j]) * i32::from(b[j] as i8)).sum();
-            out[i] = sum[i].to_bits().wrapping_add_signed(products);
-        }
-        self.load_u32(&out)
-    }
-
-    /// The three lowest bytes of four vectors, sorted by byte: the lowest byte of each in order, then the second, then the third.
-    #[inline(always)]
-    fn digits(self, x: [Self::F; 4]) -> [Self::F; 3] {
-        let mut out = [self.splat(0.0); 3];
-        for d in 0..3 {
-            let mut digit = self.splat_i32(0);
-            for j in 0..4 {
-                let byte = self.and(self.shr(self.bits(x[j]), 8 * d as u32), self.splat_i32(0xff));
-                digit = self.or(digit, self.shl(byte, 8 * j as u32));
-            }
-            out[d] = self.bitcast(digit);
-        }
-        out
+    fn dot(self, _sum: Self::I, _a: Self::I, _b: Self::I) -> Self::I {
+        unreachable!("this backend has no products of bytes")
     }
 
     /// Asks for the cache line at `p` ahead of its use. Only a hint: `p` may be anything.
@@ -151,9 +120,6 @@ pub struct Backend(Kind);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// AVX-512 and a unit that multiplies tiles of bytes.
-    #[cfg(target_arch = "x86_64")]
-    Amx(TileUnit),
     #[cfg(target_arch = "x86_64")]
     Avx512,
     #[cfg(target_arch = "x86_64")]
@@ -177,7 +143,6 @@ impl Backend {
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512dq")
             {
-                found.extend(TileUnit::detect().map(|unit| Backend(Kind::Amx(unit))));
                 found.push(Backend(Kind::Avx512));
             }
             if avx2 {
@@ -202,36 +167,16 @@ impl Backend {
     pub fn has_dots(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Amx(_) | Kind::Avx512 => is_x86_feature_detected!("avx512vnni"),
+            Kind::Avx512 => is_x86_feature_detected!("avx512vnni"),
             Kind::Scalar => true,
             #[allow(unreachable_patterns)]
             _ => false,
         }
     }
 
-    /// The exact arithmetic that is fastest on it.
-    pub fn exact_arithmetic(self) -> Arithmetic {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Kind::Amx(_) => Arithmetic::Fixed,
-            _ => Arithmetic::Float,
-        }
-    }
-
-    /// The unit that multiplies tiles, if it has one.
-    #[cfg(target_arch = "x86_64")]
-    pub(crate) fn tile_unit(self) -> Option<TileUnit> {
-        match self.0 {
-            Kind::Amx(unit) => Some(unit),
-            _ => None,
-        }
-    }
-
-    /// Name for output and files: `amx`, `avx512`, `avx2`, `neon` or `scalar`.
+    /// Name for output and files: `avx512`, `avx2`, `neon` or `scalar`.
     pub fn name(self) -> &'static str {
         match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Kind::Amx(_) => "amx",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => "avx512",
             #[cfg(target_arch = "x86_64")]
@@ -259,7 +204,7 @@ impl Backend {
         match self.0 {
             // SAFETY: `available` is the only maker of these values and checked the CPU.
             #[cfg(target_arch = "x86_64")]
-            Kind::Amx(_) | Kind::Avx512 => unsafe { avx512::Avx512::assume() }.vectorize(task),
+            Kind::Avx512 => unsafe { avx512::Avx512::assume() }.vectorize(task),
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => unsafe { avx2::Avx2::assume() }.vectorize(task),
@@ -312,10 +257,6 @@ mod tests {
             let mut transposed = vec![0.0; 256];
             s.transpose(std::array::from_fn(|i| &block[i]), &mut transposed);
             out.extend(transposed.iter().map(|x| x.to_bits()));
-            let quad = std::array::from_fn(|j| {
-                s.load(&std::array::from_fn(|i| f32::from_bits((i * 0x1234567 + j * 0x3571) as u32)))
-            });
-            out.extend(s.digits(quad).iter().flat_map(|&d| s.array(d)).map(f32::to_bits));
             out
         }
     }

@@ -170,10 +170,6 @@ impl Simd for Neon {
         unsafe { each(|i| vreinterpretq_f32_s32(a[i])) }
     }
     #[inline(always)]
-    fn bits(self, a: Self::F) -> Self::I {
-        unsafe { each(|i| vreinterpretq_s32_f32(a[i])) }
-    }
-    #[inline(always)]
     fn to_f32(self, a: Self::I) -> Self::F {
         unsafe { each(|i| vcvtq_f32_s32(a[i])) }
     }

@@ -126,10 +126,6 @@ impl Simd for Scalar {
         a.map(|a| f32::from_bits(a as u32))
     }
     #[inline(always)]
-    fn bits(self, a: Self::F) -> Self::I {
-        a.map(|a| a.to_bits() as i32)
-    }
-    #[inline(always)]
     fn to_f32(self, a: Self::I) -> Self::F {
         a.map(|a| a as f32)
     }
