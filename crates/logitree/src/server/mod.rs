@@ -6,6 +6,7 @@ mod guard;
 mod openai;
 mod problem;
 pub mod report;
+mod sse;
 mod store;
 mod worker;
 

@@ -5,6 +5,7 @@ use crate::export::{self, Format};
 use crate::import::{self, Document};
 use crate::server::problem::{Parameters, Place, Problem};
 use crate::server::report;
+use crate::server::sse::ServerSentEvent;
 use crate::server::store::{Info, Kind, Store, lines, write_run};
 use axum::Json;
 use axum::body::Bytes;
@@ -37,7 +38,7 @@ pub struct From {
 /// `lines` events have whole lines of the run file; their id is the byte at which the next one begins. `status` events have the run's status. Nothing is kept
 /// for a slow client: it reads from the file.
 #[utoipa::path(get, path = "/api/v1/runs/{id}/events", params(("id" = String, Path, description = "Id of the run"), From),
-    responses((status = 200, content_type = "text/event-stream", body = String), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, content_type = "text/event-stream", body = ServerSentEvent), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn events(
     State(app): State<App>,
     Place(id): Place<String>,

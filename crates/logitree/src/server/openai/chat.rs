@@ -8,14 +8,15 @@ use super::request::Settings;
 use super::shapes::{Answer, ChatMessage, Content, Request};
 use super::stream;
 use crate::server::api::App;
+use crate::server::sse::ServerSentEvent;
 use axum::extract::State;
 use axum::response::Response;
 use logitree_core::TokenId;
 use logitree_core::run::Message;
 
 /// Goes on with a conversation
-#[utoipa::path(post, path = "/v1/chat/completions", request_body = Request, responses(
-    (status = 200, content((Answer = "application/json"), (String = "text/event-stream"))),
+#[utoipa::path(post, path = "/v1/chat/completions", request_body(content = Request, example = json!({"messages": [{"role": "user", "content": "What is the capital of India?"}], "max_tokens": 5, "logprobs": true, "stream": true})), responses(
+    (status = 200, content((Answer = "application/json"), (ServerSentEvent = "text/event-stream"))),
     (status = "4XX", body = ErrorShape)))]
 pub async fn completions(State(app): State<App>, Input(request): Input<Request>) -> Result<Response, Failure> {
     let order = blocking(&app, move |served| {

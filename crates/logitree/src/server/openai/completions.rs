@@ -7,6 +7,7 @@ use super::request::Settings;
 use super::shapes::{Answer, Prompt, Request};
 use super::stream::{self, Order};
 use crate::server::api::App;
+use crate::server::sse::ServerSentEvent;
 use crate::server::worker::generate::Task;
 use axum::extract::State;
 use axum::response::Response;
@@ -20,8 +21,8 @@ const TEXTS: usize = 256;
 const ENTRIES: usize = 4_000_000;
 
 /// Completes texts
-#[utoipa::path(post, path = "/v1/completions", request_body = Request, responses(
-    (status = 200, content((Answer = "application/json"), (String = "text/event-stream"))),
+#[utoipa::path(post, path = "/v1/completions", request_body(content = Request, example = json!({"prompt": "The capital of India is", "max_tokens": 5, "logprobs": 2, "stream": true})), responses(
+    (status = 200, content((Answer = "application/json"), (ServerSentEvent = "text/event-stream"))),
     (status = "4XX", body = ErrorShape)))]
 pub async fn completions(State(app): State<App>, Input(request): Input<Request>) -> Result<Response, Failure> {
     let order = blocking(&app, move |served| {
