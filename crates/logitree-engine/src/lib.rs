@@ -14,6 +14,6 @@ mod session;
 pub mod tokenizer;
 pub mod weights;
 
-pub use logitree_kernels::{Backend, Compute};
+pub use logitree_kernels::{Arithmetic, Backend, Compute, UnknownArithmetic};
 pub use model::{Cost, LoadError, LocalModel, tokenizer_of};
 pub use session::LocalSession;

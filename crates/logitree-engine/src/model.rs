@@ -7,7 +7,7 @@ use crate::session::LocalSession;
 use crate::tokenizer::{GgufVocabulary, Tokenizer, TokenizerError};
 use crate::weights::{Role, Weights, WeightsError};
 use logitree_core::{LanguageModel, ModelError, Session, TokenId};
-use logitree_kernels::Compute;
+use logitree_kernels::{Arithmetic, Compute};
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
@@ -174,18 +174,21 @@ impl LocalModel {
 
     /// Arithmetic, instruction set and threads, for reports: `exact f32, avx2, 2 threads`.
     pub fn engine(&self) -> String {
-        let arithmetic =
-            self.approximation().map_or("exact f32".into(), |what| format!("approximate: {what} ({MEASURED})"));
+        let arithmetic = match self.arithmetic() {
+            Arithmetic::F32 => "exact f32".into(),
+            Arithmetic::Bits24 => "exact, 24-bit activations".into(),
+            Arithmetic::Bits8 => format!("approximate: 8-bit activations ({MEASURED})"),
+        };
         let compute = self.compute();
         let threads = compute.threads();
         format!("{arithmetic}, {}, {threads} thread{}", compute.backend().name(), if threads == 1 { "" } else { "s" })
     }
 
-    /// What is rounded, if anything is: see [`Compute::approximate`].
-    pub fn approximation(&self) -> Option<&'static str> {
+    /// How its products are computed: in f32 always, if no weights are quantised.
+    pub fn arithmetic(&self) -> Arithmetic {
         let t = &self.transformer;
-        let rounded = self.compute().is_approximate() && t.matrices().chain([&t.output]).any(|m| m.is_quantised());
-        rounded.then_some("8-bit activations")
+        let quantised = t.matrices().chain([&t.output]).any(|m| m.is_quantised());
+        if quantised { self.compute().arithmetic() } else { Arithmetic::F32 }
     }
 
     /// A new session with its concrete type.

@@ -7,9 +7,9 @@
 //! log-sum-exp, entropy and varentropy. Chunks are fixed and combined in order, in f64.
 
 use crate::PackedMatrix;
+use crate::coded::Coded;
 use crate::math::{exp, sum, tanh};
 use crate::matmul::{Compute, Panels, Strip, strips};
-use crate::rounded::Rounded;
 use crate::simd::{LANES, Simd, Task};
 use crate::team::{Parts, PerThread};
 
@@ -89,7 +89,7 @@ fn batch(
     wanted: &[Wanted<'_>],
 ) -> Vec<Summary> {
     let (vocab, columns) = (matrix.rows(), x.columns());
-    compute.round(x, [matrix]);
+    compute.encode(x, [matrix]);
     let chunks = vocab.div_ceil(CHUNK);
     // Ranks are counted while the chunks stream by, so the wanted logits must be known before.
     let targets = wanted_logits(compute, matrix, softcap, x, wanted);
@@ -108,13 +108,13 @@ fn batch(
     });
     {
         let (sums, logits) = (Parts::new(&mut sums), Parts::new(&mut logits));
-        let (backend, scratch, rounded, found) = (compute.backend, &compute.scratch, compute.rounded.as_ref(), &found);
+        let (backend, scratch, coded, found) = (compute.backend, &compute.scratch, compute.coded.as_ref(), &found);
         let (targets, kept) = (&targets, &kept);
         compute.team.each(chunks, |thread, chunk| {
             // SAFETY: `thread` is this thread's own index; each chunk is handed out once.
             let (scratch, found, sums) =
                 unsafe { (scratch.get(thread), found.get(thread), sums.part(chunk * columns, columns)) };
-            let rows = chunk_logits(backend, matrix, x, rounded, chunk, scratch);
+            let rows = chunk_logits(backend, matrix, x, coded, chunk, scratch);
             for column in 0..columns {
                 let row = &mut scratch.work[column * STRIDE..][..CHUNK];
                 let first = (chunk * CHUNK) as u32;
@@ -159,7 +159,7 @@ fn chunk_logits(
     backend: crate::Backend,
     matrix: &PackedMatrix,
     x: &Panels,
-    rounded: Option<&Rounded>,
+    coded: Option<&Coded>,
     chunk: usize,
     scratch: &mut crate::matmul::Scratch,
 ) -> usize {
@@ -167,7 +167,7 @@ fn chunk_logits(
     let tiles = (CHUNK / LANES).min(matrix.tiles() - first);
     let out = Parts::new(scratch.work.at_least(x.columns() * STRIDE));
     for (tile, tiles) in strips(first, tiles, backend.tiles(x.columns())) {
-        let strip = Strip { matrix, x, rounded, tile, tiles, weights: &mut scratch.weights, acc: &mut scratch.acc };
+        let strip = Strip { matrix, x, coded, tile, tiles, weights: &mut scratch.weights, acc: &mut scratch.acc };
         // SAFETY: `out` is this thread's own.
         unsafe { strip.run_into(backend, out, (tile - first) * LANES, STRIDE) };
     }
@@ -191,13 +191,13 @@ fn wanted_logits(
     let mut logits = vec![0.0; tiles.len() * x.columns() * LANES];
     let size = x.columns() * LANES;
     let parts = Parts::new(&mut logits);
-    let (backend, scratch, rounded) = (compute.backend, &compute.scratch, compute.rounded.as_ref());
+    let (backend, scratch, coded) = (compute.backend, &compute.scratch, compute.coded.as_ref());
     compute.team.each(tiles.len(), |thread, i| {
         assert!(tiles[i] < matrix.tiles(), "wanted token outside the vocabulary");
         // SAFETY: `thread` is this thread's own index; each tile is handed out once.
         let (scratch, out) = unsafe { (scratch.get(thread), parts.part(i * size, size)) };
         let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
-        Strip { matrix, x, rounded, tile: tiles[i], tiles: 1, weights, acc }.run(backend);
+        Strip { matrix, x, coded, tile: tiles[i], tiles: 1, weights, acc }.run(backend);
         backend.dispatch(Softcap { logits: &mut acc[..size], cap: softcap });
         out.copy_from_slice(&acc[..size]);
     });

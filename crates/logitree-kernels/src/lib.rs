@@ -12,8 +12,11 @@
 //! * [`head()`]: the output matrix fused with softmax statistics, top-k and ranks.
 //! * [`Residual`], [`gated`]: what lies between.
 
+mod arithmetic;
 mod attention;
 mod buffer;
+mod coded;
+mod digits;
 mod dtype;
 mod head;
 mod kv;
@@ -28,6 +31,7 @@ mod rounded;
 mod simd;
 mod team;
 
+pub use arithmetic::{Arithmetic, UnknownArithmetic};
 pub use attention::{AttentionShape, Projections, Visible, attention};
 pub use dtype::DType;
 pub use head::{Summary, Wanted, head};

@@ -16,12 +16,12 @@
 //! products, a line per turn of the loop, or de-quantising would wait for memory.
 
 use crate::buffer::Buffer;
+use crate::coded::{Coded, CodedStrip};
 use crate::micro::{Micro, Place, Sums};
 use crate::pack::{Decode, NARROW};
-use crate::rounded::{Rounded, RoundedStrip};
 use crate::simd::{LANES, Simd, Task};
 use crate::team::{Parts, PerThread, Team};
-use crate::{Backend, PackedMatrix};
+use crate::{Arithmetic, Backend, PackedMatrix, digits};
 
 /// f32 values of the de-quantised block: 32 KiB.
 const BLOCK: usize = 8192;
@@ -31,8 +31,8 @@ pub struct Compute {
     pub(crate) team: Team,
     pub(crate) backend: Backend,
     pub(crate) scratch: PerThread<Scratch>,
-    /// Activations rounded to 8 bits, in the approximate mode.
-    pub(crate) rounded: Option<Rounded>,
+    /// Activations as codes, unless they stay as they are.
+    pub(crate) coded: Option<Coded>,
 }
 
 /// Buffers of one thread.
@@ -49,39 +49,48 @@ pub(crate) struct Scratch {
 }
 
 impl Compute {
-    /// Runs on the given backend with a team of `threads`.
+    /// Runs on the given backend with a team of `threads`, in f32.
     pub fn new(backend: Backend, threads: usize) -> Compute {
         Compute::with_team(backend, Team::new(threads))
     }
 
-    /// Runs on the fastest backend with all cores.
+    /// Runs on the fastest backend with all cores, in its own arithmetic.
     pub fn detect() -> Compute {
-        Compute::with_team(Backend::detect(), Team::all_cores())
+        let backend = Backend::detect();
+        let compute = Compute::with_team(backend, Team::all_cores());
+        Compute { coded: Coded::new(backend.arithmetic()), ..compute }
     }
 
     fn with_team(backend: Backend, team: Team) -> Compute {
         let scratch = PerThread::new(team.threads(), |_| Scratch::default());
-        Compute { team, backend, scratch, rounded: None }
+        Compute { team, backend, scratch, coded: None }
     }
 
-    /// The approximate mode: activations are rounded to 8 bits before they are multiplied with quantised weights.
-    /// `None` unless [`Backend::has_dots`].
-    pub fn approximate(mut self) -> Option<Compute> {
-        self.rounded = Some(Rounded::default());
-        self.backend.has_dots().then_some(self)
+    /// Runs in this arithmetic; `None` if the backend has no fast way of it, see [`Backend::has_dots`].
+    pub fn with(mut self, arithmetic: Arithmetic) -> Option<Compute> {
+        self.coded = Coded::new(arithmetic);
+        (arithmetic != Arithmetic::Bits8 || self.backend.has_dots()).then_some(self)
     }
 
-    /// Whether activations are rounded.
-    pub fn is_approximate(&self) -> bool {
-        self.rounded.is_some()
+    /// How activations enter products with quantised weights.
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.coded.as_ref().map_or(Arithmetic::F32, Coded::arithmetic)
     }
 
-    /// Rounds activations for products with these matrices, if that is the mode.
-    pub(crate) fn round<'m>(&mut self, x: &Panels, matrices: impl IntoIterator<Item = &'m PackedMatrix>) {
-        if let Some(rounded) = &mut self.rounded
+    /// Takes activations for products with these matrices, if they need to be coded.
+    pub(crate) fn encode<'m>(&mut self, x: &Panels, matrices: impl IntoIterator<Item = &'m PackedMatrix>) {
+        if let Some(coded) = &mut self.coded
             && matrices.into_iter().any(PackedMatrix::is_quantised)
         {
-            rounded.round(self.backend, &mut self.team, x);
+            coded.round(self.backend, &mut self.team, x);
+        }
+    }
+
+    /// Widest group of columns.
+    fn columns(&self) -> usize {
+        match &self.coded {
+            Some(Coded::Bits24(_)) => self.backend.cols().min(digits::COLUMNS),
+            _ => self.backend.cols(),
         }
     }
 
@@ -141,7 +150,7 @@ impl Shape {
 impl Panels {
     /// Takes this shape, keeping the allocation. The content is unspecified.
     pub fn reset(&mut self, compute: &Compute, columns: usize, k: usize) {
-        self.shape = Shape::new(columns, k, compute.backend.cols());
+        self.shape = Shape::new(columns, k, compute.columns());
         self.data.at_least(columns * k);
     }
 
@@ -208,7 +217,7 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
     if columns == 0 {
         return;
     }
-    compute.round(x, products.iter().map(|p| p.matrix));
+    compute.encode(x, products.iter().map(|p| p.matrix));
     let backend = compute.backend;
     let most = backend.tiles(columns);
     let targets: Vec<(&PackedMatrix, Parts<'_, f32>)> = products
@@ -221,7 +230,7 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
     let work: Vec<(usize, usize, usize)> = (0..targets.len())
         .flat_map(|p| strips(0, targets[p].0.tiles(), most).map(move |(tile, tiles)| (p, tile, tiles)))
         .collect();
-    let (scratch, rounded) = (&compute.scratch, compute.rounded.as_ref());
+    let (scratch, coded) = (&compute.scratch, compute.coded.as_ref());
     compute.team.each(work.len(), |thread, i| {
         let (p, tile, tiles) = work[i];
         let (matrix, out) = targets[p];
@@ -229,7 +238,7 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
         let scratch = unsafe { scratch.get(thread) };
         let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
         let (first, stride) = (tile * LANES, matrix.rows());
-        let strip = Strip { matrix, x, rounded, tile, tiles, weights, acc };
+        let strip = Strip { matrix, x, coded, tile, tiles, weights, acc };
         if first + tiles * LANES <= stride {
             // SAFETY: strips cover disjoint rows.
             unsafe { strip.run_into(backend, out, first, stride) };
@@ -276,8 +285,8 @@ impl Backend {
 pub(crate) struct Strip<'a> {
     pub(crate) matrix: &'a PackedMatrix,
     pub(crate) x: &'a Panels,
-    /// The same rounded, in the approximate mode.
-    pub(crate) rounded: Option<&'a Rounded>,
+    /// The same as codes, unless they stay as they are.
+    pub(crate) coded: Option<&'a Coded>,
     pub(crate) tile: usize,
     pub(crate) tiles: usize,
     pub(crate) weights: &'a mut Buffer,
@@ -299,8 +308,8 @@ impl Strip<'_> {
     }
 
     fn dispatch(self, backend: Backend, out: Option<Place<'_>>) {
-        match (self.rounded, self.matrix.form()) {
-            (Some(x), Some(form)) => backend.dispatch(RoundedStrip { strip: self, x, form, out }),
+        match (self.coded, self.matrix.form()) {
+            (Some(x), Some(form)) => backend.dispatch(CodedStrip { strip: self, x, form, backend, out }),
             _ => backend.dispatch(RunStrip { strip: self, out }),
         }
     }

@@ -1,22 +1,13 @@
-//! Products with activations rounded to 8 bits: the approximate mode.
+//! Activations rounded to 8 bits: the arithmetic of [`crate::Arithmetic::Bits8`].
 //!
-//! Each column's activations are cut into runs of 32, `x ≈ step · code` with whole codes from -127 to 127. With
-//! `weight = scale · code + offset` the products of a sub-block of weights become
-//!
-//! ```text
-//! Σ weight · x  ≈  scale · (step · Σ code · code)  +  offset · (step · Σ code of x)
-//! ```
-//!
-//! where the sums are of whole numbers: exact in any order, four products per lane and instruction. Sub-blocks are added
-//! in f32, in order; so the bits depend neither on the batch nor on the instruction set, as in the exact mode.
-//!
-//! A block of weights is unpacked once per batch, here too: into codes, four columns a word, and f32 scales.
+//! A run's codes are whole numbers from -127 to 127; four products with codes of weights are one instruction per lane.
 
 use crate::Backend;
-use crate::matmul::{Panels, Shape, Strip};
-use crate::micro::{Place, Sums, by_shape};
-use crate::pack::{Form, RUN};
-use crate::simd::{LANES, Lanes, Simd, Task};
+use crate::coded::Block;
+use crate::matmul::{Panels, Shape};
+use crate::micro::by_shape;
+use crate::pack::RUN;
+use crate::simd::{Simd, Task};
 use crate::team::{Parts, Team};
 
 /// Words of a run of one column: 8 of four codes each, the sums of the first and the last 16 codes, and the bits of the step.
@@ -28,9 +19,6 @@ const ROUND: f32 = 12_582_912.0;
 /// Runs rounded in one go.
 const PIECE: usize = 8;
 
-/// f32 values of the unpacked block: 24 KiB.
-const BLOCK: usize = 6144;
-
 /// Activations rounded to 8 bits, grouped as their [`Panels`] are.
 #[derive(Default)]
 pub(crate) struct Rounded {
@@ -39,7 +27,7 @@ pub(crate) struct Rounded {
 }
 
 impl Rounded {
-    /// Rounds all columns of `x`, whose length must be a multiple of 32.
+    /// See [`crate::coded::Coded::round`].
     pub(crate) fn round(&mut self, backend: Backend, team: &mut Team, x: &Panels) {
         let shape = x.shape;
         let runs = shape.k / RUN;
@@ -58,7 +46,7 @@ impl Rounded {
     }
 
     /// A group's runs from `run` on.
-    fn runs(&self, shape: &Shape, g: usize, run: usize, runs: usize) -> &[i32] {
+    pub(crate) fn runs(&self, shape: &Shape, g: usize, run: usize, runs: usize) -> &[i32] {
         let (first, width) = shape.group(g);
         &self.data[(first * (shape.k / RUN) + run * width) * WORDS..][..runs * WORDS * width]
     }
@@ -112,108 +100,39 @@ impl Round<'_> {
     }
 }
 
-/// A [`Strip`] of a quantised matrix with rounded activations.
-pub(crate) struct RoundedStrip<'a, 'b> {
-    pub(crate) strip: Strip<'a>,
-    pub(crate) x: &'a Rounded,
-    pub(crate) form: Form,
-    pub(crate) out: Option<Place<'b>>,
-}
-
-impl Task for RoundedStrip<'_, '_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let RoundedStrip {
-            strip: Strip { matrix, x: Panels { shape, .. }, tile, tiles, weights, acc, .. },
-            x,
-            form,
-            out,
-        } = self;
-        assert_eq!(matrix.cols(), shape.k, "inner dimension of a matrix product");
-        let size = tiles * LANES;
-        let acc = acc.at_least(shape.columns * size);
-        let record = form.record();
-        let most = BLOCK / LANES / (tiles * record);
-        let all = shape.k / RUN;
-        for run in (0..all).step_by(most) {
-            let runs = most.min(all - run);
-            let last = run + runs == all;
-            let weights = &mut weights.at_least(BLOCK).as_chunks_mut::<LANES>().0[..tiles * runs * record];
-            for (t, weights) in weights.chunks_exact_mut(runs * record).enumerate() {
-                matrix.unpack(s, tile + t, run, weights);
+/// Products of a block with a group of `columns`, `[run][WORDS][columns]`.
+#[inline(always)]
+pub(crate) fn multiply<S: Simd>(s: S, block: Block<'_, '_>, x: &[i32], tiles: usize, columns: usize) {
+    macro_rules! shape {
+        ($t:literal, $c:literal) => {
+            match (block.form.subs, block.form.min) {
+                (1, false) => s.vectorize_dots(Dots::<$t, $c, 1, false> { block, x }),
+                (1, true) => s.vectorize_dots(Dots::<$t, $c, 1, true> { block, x }),
+                (_, false) => s.vectorize_dots(Dots::<$t, $c, 2, false> { block, x }),
+                (_, true) => s.vectorize_dots(Dots::<$t, $c, 2, true> { block, x }),
             }
-            // What each tile needs next, as in the exact mode.
-            let (next, from) = if last { (tile + tiles, 0) } else { (tile, run + runs) };
-            let span = matrix.span(from * RUN, most * RUN);
-            let share = tiles.div_ceil(shape.groups);
-            for g in 0..shape.groups {
-                let (first, width) = shape.group(g);
-                let mut ahead: [&[u8]; 4] = [&[]; 4];
-                let wanted = (next + g * share..matrix.tiles().min(next + tiles)).take(share);
-                for (t, piece) in wanted.zip(&mut ahead) {
-                    *piece = &matrix.tile(t)[span.clone()];
-                }
-                let sums = Sums {
-                    resume: run > 0,
-                    memory: &mut acc[first * size..(first + width) * size],
-                    out: out.filter(|_| last).map(|(out, start, stride)| (out, start + first * stride, stride)),
-                };
-                let dots = Dots { bias: form.bias, weights, x: x.runs(shape, g, run, runs), ahead, sums };
-                match (form.subs, form.min) {
-                    (1, false) => dots.run::<S, 1, false>(s, tiles, width),
-                    (1, true) => dots.run::<S, 1, true>(s, tiles, width),
-                    (_, false) => dots.run::<S, 2, false>(s, tiles, width),
-                    (_, true) => dots.run::<S, 2, true>(s, tiles, width),
-                }
-            }
-        }
+        };
     }
+    by_shape!(S, tiles, columns, shape, 1 2 3 4 5 6)
 }
 
-/// Products of an unpacked block with a group of columns.
-struct Dots<'a, 'b> {
-    bias: i32,
-    /// `[T][run][record][16]`, see [`Form::record`].
-    weights: &'a [Lanes<f32>],
-    /// `[run][WORDS][C]`.
+struct Dots<'a, 'b, const T: usize, const C: usize, const SUBS: usize, const MIN: bool> {
+    block: Block<'a, 'b>,
     x: &'a [i32],
-    /// Bytes that will be needed soon.
-    ahead: [&'a [u8]; 4],
-    sums: Sums<'a, 'b>,
 }
 
-impl Dots<'_, '_> {
-    #[inline(always)]
-    fn run<S: Simd, const SUBS: usize, const MIN: bool>(self, s: S, tiles: usize, columns: usize) {
-        macro_rules! shape {
-            ($t:literal, $c:literal) => {
-                s.vectorize_dots(ShapedDots::<$t, $c, SUBS, MIN>(self))
-            };
-        }
-        by_shape!(S, tiles, columns, shape, 1 2 3 4 5 6)
-    }
-}
-
-struct ShapedDots<'a, 'b, const T: usize, const C: usize, const SUBS: usize, const MIN: bool>(Dots<'a, 'b>);
-
-impl<const T: usize, const C: usize, const SUBS: usize, const MIN: bool> Task for ShapedDots<'_, '_, T, C, SUBS, MIN> {
+impl<const T: usize, const C: usize, const SUBS: usize, const MIN: bool> Task for Dots<'_, '_, T, C, SUBS, MIN> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Dots { bias, weights, x, ahead, sums } = self.0;
+        let Dots { block: Block { form, weights, ahead, sums }, x } = self;
         let x = x.as_chunks::<C>().0.as_chunks::<WORDS>().0;
         let record = const { 8 + SUBS * (1 + MIN as usize) };
         let runs = x.len();
         assert!(weights.len() == T * runs * record);
         let mut acc = sums.start::<S, T, C>(s);
         for (run, x) in x.iter().enumerate() {
-            for piece in ahead {
-                let pace = piece.len() / runs;
-                for line in (run * pace..(run + 1) * pace).step_by(64) {
-                    s.prefetch(piece.as_ptr().wrapping_add(line));
-                }
-            }
+            Block::fetch(s, &ahead, run, runs);
             // SAFETY: t < T, run < runs and i < record, and there are so many weights (checked above).
             let weight = |t: usize, i: usize| unsafe { weights.get_unchecked((t * runs + run) * record + i) };
             for sub in 0..SUBS {
@@ -222,7 +141,7 @@ impl<const T: usize, const C: usize, const SUBS: usize, const MIN: bool> Task fo
                 for c in 0..C {
                     total[c] = if SUBS == 1 { x[8][c] + x[9][c] } else { x[8 + sub][c] };
                     if !MIN {
-                        dots[c] = [s.splat_i32(-bias * total[c]); T];
+                        dots[c] = [s.splat_i32(-form.bias * total[c]); T];
                     }
                 }
                 for word in sub * (8 / SUBS)..(sub + 1) * (8 / SUBS) {

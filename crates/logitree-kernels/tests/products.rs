@@ -130,7 +130,7 @@ fn rounded_activations_multiply_like_f64_and_the_same_bits_everywhere() {
         x[2][5] = 300.0;
         let mut reference: Option<Vec<f32>> = None;
         for compute in computes() {
-            let Some(mut compute) = compute.approximate() else { continue };
+            let Some(mut compute) = compute.with(Arithmetic::Bits8) else { continue };
             let name = compute.backend().name();
             let matrix = PackedMatrix::pack(&mut compute, dtype, rows, cols, &bytes).unwrap();
             for width in [27, 1, 2, 3, 4, 5, 6, 7, 13] {
@@ -157,11 +157,62 @@ fn rounded_activations_multiply_like_f64_and_the_same_bits_everywhere() {
 }
 
 #[test]
+fn whole_numbers_multiply_nearer_to_f64_than_f32_does_and_the_same_bits_everywhere() {
+    let mut rng = Rng(13);
+    for dtype in DType::ALL {
+        let (rows, cols) = (16 * 9 + 5, 768);
+        let bytes = random_weights(&mut rng, dtype, rows, cols);
+        let dense = dense(dtype, cols, &bytes);
+        let mut x: Vec<Vec<f32>> = (0..27).map(|_| rng.floats(cols)).collect();
+        x[1][64..96].fill(0.0);
+        x[2][5] = 300.0;
+        x[3].iter_mut().for_each(|x| *x *= 1e-20);
+        x[4].iter_mut().for_each(|x| *x *= 1e20);
+        x[5][..32].fill(1.0);
+        x[6][..32].copy_from_slice(&[-1.999_999_9; 32]);
+        // Root mean square of the differences from f64, relative to the sizes of the products.
+        let error = |out: &[f32]| {
+            let squares = x.iter().zip(out.chunks(rows)).flat_map(|(x, out)| {
+                dense.chunks(cols).zip(out).map(move |(weights, got)| {
+                    let products = || weights.iter().zip(x).map(|(&w, &x)| f64::from(w) * f64::from(x));
+                    let (want, size): (f64, f64) = (products().sum(), products().map(f64::abs).sum());
+                    ((f64::from(*got) - want) / size).powi(2)
+                })
+            });
+            (squares.sum::<f64>() / out.len() as f64).sqrt()
+        };
+        let mut in_f32 = Compute::new(Backend::detect(), 1);
+        let matrix = PackedMatrix::pack(&mut in_f32, dtype, rows, cols, &bytes).unwrap();
+        let in_f32 = product(&mut in_f32, &matrix, &x);
+        let mut reference: Option<Vec<f32>> = None;
+        for compute in computes() {
+            let mut compute = compute.with(Arithmetic::Bits24).unwrap();
+            let name = compute.backend().name();
+            let matrix = PackedMatrix::pack(&mut compute, dtype, rows, cols, &bytes).unwrap();
+            for width in [27, 1, 2, 3, 4, 5, 6, 7, 13] {
+                let out = product(&mut compute, &matrix, &x[..width]);
+                let reference = reference.get_or_insert_with(|| {
+                    if matrix.is_quantised() {
+                        let (error, bar) = (error(&out), error(&in_f32));
+                        assert!(error < 0.7 * bar, "{dtype} {name}: off by {error}, f32 by {bar}");
+                    } else {
+                        assert_eq!(out, in_f32);
+                    }
+                    out.clone()
+                });
+                assert!(out.iter().zip(&*reference).all(|(a, b)| a.to_bits() == b.to_bits()), "{dtype} {name} {width}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_not_finite_is_not_rounded_away() {
     let mut rng = Rng(5);
     let bytes = random_weights(&mut rng, DType::Q5_0, 16, 64);
-    for compute in computes() {
-        let Some(mut compute) = compute.approximate() else { continue };
+    let arithmetics =
+        || Arithmetic::ALL.into_iter().flat_map(|a| computes().into_iter().filter_map(move |c| c.with(a)));
+    for mut compute in arithmetics() {
         let matrix = PackedMatrix::pack(&mut compute, DType::Q5_0, 16, 64, &bytes).unwrap();
         for damage in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut x = vec![rng.floats(64); 3];

@@ -8,6 +8,7 @@ use crate::export::terminal_tree;
 use crate::terminal;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use logitree_core::run::Run;
+use logitree_engine::Arithmetic;
 use logitree_remote::Kind;
 
 const ABOUT: &str = "See what a language model could have said.
@@ -85,15 +86,41 @@ pub struct ModelOptions {
     /// Threads to use [default: all cores]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Instruction set to use; results are the same bits with any [default: the fastest]
+    /// Instruction set to use; results are the same bits with any, in the same arithmetic [default: the fastest]
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,
-    /// Round activations to 8 bits: wide trees grow 1.3 to 1.6 times as fast, and logprobs are off by 0.1 nats on average, up
-    /// to 1.0. Needs quantised weights and a CPU with AVX-512 VNNI (docs/performance.md)
-    #[arg(long)]
-    pub fast: bool,
+    #[command(flatten)]
+    pub arithmetic: ArithmeticOptions,
     #[command(flatten)]
     pub remote: RemoteOptions,
+}
+
+impl ModelOptions {
+    /// A model in this process or on servers, all else by default.
+    pub fn new(model: String, arithmetic: Option<Arithmetic>, remote: RemoteOptions) -> ModelOptions {
+        let arithmetic = ArithmeticOptions { arithmetic, fast: false };
+        ModelOptions { model, threads: None, backend: None, arithmetic, remote }
+    }
+}
+
+/// How to multiply.
+#[derive(Args, Clone, Copy)]
+pub struct ArithmeticOptions {
+    /// How activations are multiplied with quantised weights: f32; 24-bit, which is as exact and faster with AMX; or 8-bit,
+    /// which is approximate (docs/performance.md) [default: f32; with AMX, 24-bit]
+    #[arg(long, value_name = "NAME", conflicts_with = "fast")]
+    arithmetic: Option<Arithmetic>,
+    /// The same as `--arithmetic 8-bit`: wide trees grow 1.3 to 1.6 times as fast as in f32, and logprobs are off by 0.1 nats on
+    /// average, up to 1.0. Needs quantised weights and a CPU with AVX-512 VNNI
+    #[arg(long)]
+    fast: bool,
+}
+
+impl ArithmeticOptions {
+    /// What was asked for.
+    pub fn asked(self) -> Option<Arithmetic> {
+        if self.fast { Some(Arithmetic::Bits8) } else { self.arithmetic }
+    }
 }
 
 /// Servers to ask in place of the local engine.

@@ -8,7 +8,7 @@ use logitree_core::{Exactness, LanguageModel, TokenId};
 use logitree_engine::chat::ChatTemplate;
 use logitree_engine::tokenizer::Tokenizer;
 use logitree_engine::weights::Weights;
-use logitree_engine::{LocalModel, tokenizer_of};
+use logitree_engine::{Arithmetic, LocalModel, tokenizer_of};
 use logitree_remote::{Options, RemoteError, RemoteModel, Vocabulary};
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What stands for the architecture of a model behind servers.
-const REMOTE: &str = "remote";
+pub const REMOTE: &str = "remote";
 
 /// A model and what runs it.
 pub enum Engine {
@@ -151,7 +151,7 @@ impl Engine {
                     vocab: model.told_vocab().unwrap_or(0),
                     context: model.context_length(),
                     end_tokens: model.end_tokens().to_vec(),
-                    approximation: None,
+                    arithmetic: None,
                 });
             }
         };
@@ -168,7 +168,10 @@ impl Engine {
             vocab: model.vocab_size(),
             context: model.context_length(),
             end_tokens: model.end_tokens().to_vec(),
-            approximation: model.approximation().map(Into::into),
+            arithmetic: match model.arithmetic() {
+                Arithmetic::F32 => None,
+                other => Some(other.name().into()),
+            },
         })
     }
 }
@@ -193,8 +196,12 @@ pub fn check_options(options: &ModelOptions) -> Result<()> {
             options.model
         );
     }
-    if !r.engines.is_empty() && (options.threads.is_some() || options.backend.is_some() || options.fast) {
-        bail!("--threads, --backend and --fast are about a model in this process: leave them out with --engine");
+    if !r.engines.is_empty()
+        && (options.threads.is_some() || options.backend.is_some() || options.arithmetic.asked().is_some())
+    {
+        bail!(
+            "--threads, --backend, --arithmetic and --fast are about a model in this process: leave them out with --engine"
+        );
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::models;
 use anyhow::{Context, Result, bail};
 use logitree_core::TokenId;
 use logitree_core::run::{self, Message, Token};
-use logitree_engine::{Backend, Compute, LocalModel};
+use logitree_engine::{Arithmetic, Backend, Compute, LocalModel};
 use std::io::Read;
 use std::path::Path;
 
@@ -34,21 +34,32 @@ pub fn load(options: &ModelOptions) -> Result<Loaded> {
         }
     };
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let mut compute = Compute::new(backend, options.threads.map_or(cores, usize::from));
-    if options.fast {
-        compute = compute.approximate().with_context(|| {
-            format!(
-                "--fast needs a CPU with AVX-512 VNNI: with {}, exact arithmetic is as fast; leave it out",
-                backend.name()
-            )
-        })?;
-    }
+    let arithmetic = options.arithmetic.asked().unwrap_or(backend.arithmetic());
+    let compute = Compute::new(backend, options.threads.map_or(cores, usize::from)).with(arithmetic).with_context(|| {
+        format!(
+            "8-bit activations need a CPU with AVX-512 VNNI: with {}, exact arithmetic is as fast; leave out --fast",
+            backend.name()
+        )
+    })?;
     let model = LocalModel::load(&path, compute).with_context(|| format!("cannot load {}", options.model))?;
-    if options.fast && model.approximation().is_none() {
+    if arithmetic == Arithmetic::Bits8 && model.arithmetic() != arithmetic {
         let dtype = model.weights().quantisation();
-        bail!("--fast is for quantised weights, and {} has none ({dtype}): leave it out", options.model);
+        bail!(
+            "8-bit activations are for quantised weights, and {} has none ({dtype}): leave out --fast",
+            options.model
+        );
     }
     Ok(Loaded { name: options.model.clone(), model: Engine::Local(model) })
+}
+
+/// The arithmetic in which a run was made, for a model in this process.
+pub fn arithmetic_of(file: &Path, recorded: &run::Model) -> Result<Option<Arithmetic>> {
+    if recorded.architecture == engine::REMOTE {
+        return Ok(None);
+    }
+    let name = recorded.arithmetic.as_deref().unwrap_or(Arithmetic::F32.name());
+    let unknown = || format!("{} was made with {name} activations, which this version does not know", file.display());
+    name.parse().map(Some).with_context(unknown)
 }
 
 impl Loaded {
@@ -60,12 +71,12 @@ impl Loaded {
     /// Refuses to go on with, or to compare, what another model made.
     pub fn check_made(&self, file: &Path, recorded: &run::Model) -> Result<()> {
         let now = self.record()?;
-        if recorded.approximation != now.approximation {
-            let (arithmetic, fix) = match &recorded.approximation {
-                Some(what) => (what.as_str(), "add --fast"),
-                None => ("exact arithmetic", "leave out --fast"),
-            };
-            bail!("{} was made with {arithmetic}: {fix}", file.display());
+        if recorded.arithmetic != now.arithmetic {
+            let [was, is] = [recorded, &now].map(|m| m.arithmetic.as_deref().unwrap_or(Arithmetic::F32.name()));
+            bail!(
+                "{} was made with {was} activations, and this model runs with {is} ones: run it with --arithmetic {was}",
+                file.display()
+            );
         }
         if recorded.sha256 != now.sha256 {
             bail!(

@@ -306,7 +306,7 @@ fn the_approximate_mode_says_so_and_goes_on_as_it_began() {
     let header: Value =
         serde_json::from_str(std::fs::read_to_string(w.join("fast.run.jsonl")).unwrap().lines().next().unwrap())
             .unwrap();
-    assert_eq!(header["model"]["approximation"], "8-bit activations");
+    assert_eq!(header["model"]["arithmetic"], "8-bit");
     let engine = header["engine"].as_str().unwrap();
     assert!(engine.starts_with("approximate: 8-bit activations (on test prompts off by"), "{engine}");
     // Gone on with and verified in the same arithmetic, unasked: to the last bit.
@@ -315,7 +315,7 @@ fn the_approximate_mode_says_so_and_goes_on_as_it_began() {
 
     ok(w, &["tree", "The capital of India is", "-m", model, "--max-nodes", "20", "-o", "exact.run.jsonl"]);
     let text = fails(w, &["tree", "--resume", "exact.run.jsonl", "--fast"], 1);
-    assert!(text.contains("was made with exact arithmetic: leave out --fast"), "{text}");
+    assert!(text.contains("and this model runs with 8-bit ones: run it with --arithmetic"), "{text}");
     let experiment =
         format!("models = [{model:?}]\n[[prompts]]\ntext = \"The\"\n[[parameters]]\nname = \"a\"\nmax_depth = 2\n");
     std::fs::write(w.join("e.toml"), experiment).unwrap();

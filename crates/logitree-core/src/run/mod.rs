@@ -97,9 +97,9 @@ pub struct Model {
     pub context: usize,
     /// Ids that end a generation.
     pub end_tokens: Vec<TokenId>,
-    /// What was rounded on the way, such as `8-bit activations`; absent where the arithmetic is exact.
+    /// How products were computed, `24-bit` or `8-bit` activations; absent where it was in f32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approximation: Option<String>,
+    pub arithmetic: Option<String>,
 }
 
 /// The prompt of a run.

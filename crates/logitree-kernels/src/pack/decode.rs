@@ -341,13 +341,14 @@ unsafe fn scale_of_code<S: Simd, F: Format>(
 }
 
 impl PackedMatrix {
-    /// Unpacks a tile's columns from `32 · run` on, as many as `out` holds: `[run][record][16]`, see [`super::Form`].
+    /// Unpacks a tile's columns from `32 · run` on, as many as `out` holds: `[run][record][16]`, see [`super::Form`]. Codes without
+    /// a minimum have their bias subtracted if they are to be signed.
     #[inline(always)]
-    pub(crate) fn unpack<S: Simd>(&self, s: S, tile: usize, run: usize, out: &mut [Lanes<f32>]) {
+    pub(crate) fn unpack<S: Simd>(&self, s: S, tile: usize, run: usize, signed: bool, out: &mut [Lanes<f32>]) {
         macro_rules! unpack {
             ($($name:ident)+) => {
                 match self.dtype {
-                    $(DType::$name => s.vectorize(Unpack::<$name> { matrix: self, tile, run, out, format: PhantomData }),)+
+                    $(DType::$name => s.vectorize(Unpack::<$name> { matrix: self, tile, run, signed, out, format: PhantomData }),)+
                     DType::F32 | DType::F16 | DType::BF16 => unreachable!("unquantised formats have no codes"),
                 }
             };
@@ -361,6 +362,7 @@ struct Unpack<'a, F> {
     matrix: &'a PackedMatrix,
     tile: usize,
     run: usize,
+    signed: bool,
     out: &'a mut [Lanes<f32>],
     format: PhantomData<F>,
 }
@@ -369,10 +371,14 @@ impl<F: Format> Task for Unpack<'_, F> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Unpack { matrix, tile, run, out, .. } = self;
+        let Unpack { matrix, tile, run, signed, out, .. } = self;
         let l = const { F::LAYOUT };
         let subs = const { RUN / F::LAYOUT.scale_len };
         let record = const { 8 + RUN / F::LAYOUT.scale_len * (1 + F::LAYOUT.has_min as usize) };
+        // Signed codes are `(code + 128 - bias) xor 128`, byte by byte: the sum is a byte still.
+        let signed = signed && !l.has_min;
+        let move_by = s.splat_i32(if signed { (128 - F::BIAS as i32) * 0x0101_0101 } else { 0 });
+        let flip = s.splat_i32(if signed { 0x8080_8080_u32 as i32 } else { 0 });
         let bytes = matrix.tile(tile);
         assert!((run + out.len() / record) * RUN <= matrix.cols);
         for (i, out) in out.chunks_exact_mut(record).enumerate() {
@@ -387,7 +393,7 @@ impl<F: Format> Task for Unpack<'_, F> {
                     // SAFETY: as above.
                     codes = s.or(codes, unsafe { plane::<S>(s, bytes, high, l.high, word, l.low) });
                 }
-                s.store(&mut out[word], s.bitcast(codes));
+                s.store(&mut out[word], s.bitcast(s.xor(s.add_i32(codes, move_by), flip)));
             }
             for sub in 0..subs {
                 // SAFETY: as above.

@@ -241,6 +241,18 @@ impl Simd for Avx2 {
         unsafe { I(_mm256_or_si256(a.0, b.0), _mm256_or_si256(a.1, b.1)) }
     }
     #[inline(always)]
+    fn xor(self, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { I(_mm256_xor_si256(a.0, b.0), _mm256_xor_si256(a.1, b.1)) }
+    }
+    #[inline(always)]
+    fn add_i32(self, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { I(_mm256_add_epi32(a.0, b.0), _mm256_add_epi32(a.1, b.1)) }
+    }
+    #[inline(always)]
+    fn dot_signed(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { I(dot_signed(sum.0, a.0, b.0), dot_signed(sum.1, a.1, b.1)) }
+    }
+    #[inline(always)]
     fn prefetch(self, p: *const u8) {
         unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
     }
@@ -260,4 +272,15 @@ impl Simd for Avx2 {
             }
         }
     }
+}
+
+/// Half of [`Simd::dot_signed`].
+#[inline]
+#[target_feature(enable = "avx2")]
+fn dot_signed(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
+    // Bytes as 16-bit numbers: the even ones moved up and down again, the odd ones down.
+    let even_a = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(a));
+    let even_b = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(b));
+    let odd = _mm256_madd_epi16(_mm256_srai_epi16::<8>(a), _mm256_srai_epi16::<8>(b));
+    _mm256_add_epi32(sum, _mm256_add_epi32(_mm256_madd_epi16(even_a, even_b), odd))
 }

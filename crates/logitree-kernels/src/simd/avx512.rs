@@ -165,6 +165,24 @@ impl Simd for Avx512 {
         unsafe { _mm512_or_si512(a, b) }
     }
     #[inline(always)]
+    fn xor(self, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { _mm512_xor_si512(a, b) }
+    }
+    #[inline(always)]
+    fn add_i32(self, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { _mm512_add_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn dot_signed(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        unsafe {
+            // Bytes as 16-bit numbers: the even ones moved up and down again, the odd ones down.
+            let even_a = _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(a));
+            let even_b = _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(b));
+            let odd = _mm512_madd_epi16(_mm512_srai_epi16::<8>(a), _mm512_srai_epi16::<8>(b));
+            _mm512_add_epi32(sum, _mm512_add_epi32(_mm512_madd_epi16(even_a, even_b), odd))
+        }
+    }
+    #[inline(always)]
     fn prefetch(self, p: *const u8) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }

@@ -9,12 +9,20 @@
 //! that the CPU has the instructions.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "no_amx.rs"]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
+
+use crate::Arithmetic;
+pub(crate) use amx::{TileUnit, Tiles};
 
 /// Lanes of a vector, rows of a weight tile, keys of an attention block.
 pub(crate) const LANES: usize = 16;
@@ -77,6 +85,11 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn shl(self, a: Self::I, shift: u32) -> Self::I;
     fn and(self, a: Self::I, b: Self::I) -> Self::I;
     fn or(self, a: Self::I, b: Self::I) -> Self::I;
+    fn xor(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Wraps around.
+    fn add_i32(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Adds the products of four signed bytes of `a` with four of `b`, lane by lane.
+    fn dot_signed(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I;
     /// The f32 with these bits.
     fn bitcast(self, a: Self::I) -> Self::F;
 
@@ -120,6 +133,9 @@ pub struct Backend(Kind);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
+    /// AVX-512 with the tiles of AMX beside it.
+    #[cfg(target_arch = "x86_64")]
+    Amx(TileUnit),
     #[cfg(target_arch = "x86_64")]
     Avx512,
     #[cfg(target_arch = "x86_64")]
@@ -143,6 +159,7 @@ impl Backend {
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512dq")
             {
+                found.extend(TileUnit::detect().map(|unit| Backend(Kind::Amx(unit))));
                 found.push(Backend(Kind::Avx512));
             }
             if avx2 {
@@ -167,16 +184,36 @@ impl Backend {
     pub fn has_dots(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => is_x86_feature_detected!("avx512vnni"),
+            Kind::Amx(_) | Kind::Avx512 => is_x86_feature_detected!("avx512vnni"),
             Kind::Scalar => true,
             #[allow(unreachable_patterns)]
             _ => false,
         }
     }
 
-    /// Name for output and files: `avx512`, `avx2`, `neon` or `scalar`.
+    /// Its tile registers, if it has any.
+    pub(crate) fn tile_unit(self) -> Option<TileUnit> {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx(unit) => Some(unit),
+            _ => None,
+        }
+    }
+
+    /// The arithmetic in which it is fastest, among those that are as exact as f32.
+    pub fn arithmetic(self) -> Arithmetic {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx(_) => Arithmetic::Bits24,
+            _ => Arithmetic::F32,
+        }
+    }
+
+    /// Name for output and files: `amx`, `avx512`, `avx2`, `neon` or `scalar`.
     pub fn name(self) -> &'static str {
         match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx(_) => "amx",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => "avx512",
             #[cfg(target_arch = "x86_64")]
@@ -204,7 +241,7 @@ impl Backend {
         match self.0 {
             // SAFETY: `available` is the only maker of these values and checked the CPU.
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => unsafe { avx512::Avx512::assume() }.vectorize(task),
+            Kind::Amx(_) | Kind::Avx512 => unsafe { avx512::Avx512::assume() }.vectorize(task),
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => unsafe { avx2::Avx2::assume() }.vectorize(task),
@@ -247,6 +284,14 @@ mod tests {
                         s.load_bf16(&halves),
                         s.to_f32(s.load_i8(&bytes.map(|b| b as i8))),
                         s.to_f32(s.or(s.and(s.shr(s.load_u8(&bytes), 3), s.splat_i32(7)), s.shl(s.load_u8(&bytes), 4))),
+                        s.bitcast(
+                            s.xor(s.add_i32(s.load_u8(&bytes), s.load_i8(&bytes.map(|b| b as i8))), s.splat_i32(-7)),
+                        ),
+                        s.bitcast(s.dot_signed(
+                            s.splat_i32(-5),
+                            s.load_u32(&a.map(f32::to_bits)),
+                            s.load_u32(&b.map(|b| b.to_bits().rotate_left(9))),
+                        )),
                         s.bitcast(s.shr(s.load_u32(a.each_ref().map(|x| x.to_bits()).first_chunk().unwrap()), 1)),
                     ];
                     out.extend(vectors.iter().flat_map(|&v| s.array(v)).map(f32::to_bits));

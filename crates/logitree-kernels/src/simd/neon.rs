@@ -192,4 +192,24 @@ impl Simd for Neon {
     fn or(self, a: Self::I, b: Self::I) -> Self::I {
         unsafe { std::array::from_fn(|i| vorrq_s32(a[i], b[i])) }
     }
+    #[inline(always)]
+    fn xor(self, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { std::array::from_fn(|i| veorq_s32(a[i], b[i])) }
+    }
+    #[inline(always)]
+    fn add_i32(self, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { std::array::from_fn(|i| vaddq_s32(a[i], b[i])) }
+    }
+    #[inline(always)]
+    fn dot_signed(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        unsafe {
+            std::array::from_fn(|i| {
+                let (a, b) = (vreinterpretq_s8_s32(a[i]), vreinterpretq_s8_s32(b[i]));
+                // Sums of neighbouring products, then of neighbouring sums: four bytes a lane.
+                let low = vpaddlq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(b)));
+                let high = vpaddlq_s16(vmull_s8(vget_high_s8(a), vget_high_s8(b)));
+                vaddq_s32(sum[i], vpaddq_s32(low, high))
+            })
+        }
+    }
 }

@@ -145,4 +145,19 @@ impl Simd for Scalar {
     fn or(self, a: Self::I, b: Self::I) -> Self::I {
         std::array::from_fn(|i| a[i] | b[i])
     }
+    #[inline(always)]
+    fn xor(self, a: Self::I, b: Self::I) -> Self::I {
+        std::array::from_fn(|i| a[i] ^ b[i])
+    }
+    #[inline(always)]
+    fn add_i32(self, a: Self::I, b: Self::I) -> Self::I {
+        std::array::from_fn(|i| a[i].wrapping_add(b[i]))
+    }
+    #[inline(always)]
+    fn dot_signed(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        std::array::from_fn(|i| {
+            let products = a[i].to_le_bytes().into_iter().zip(b[i].to_le_bytes());
+            products.fold(sum[i], |sum, (a, b)| sum + i32::from(a as i8) * i32::from(b as i8))
+        })
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::grow::{Explored, Job, Limits, Record, explore, slug, strategy_json};
 use super::strategy;
-use crate::cli::{ModelOptions, RemoteOptions};
+use crate::cli::{ArithmeticOptions, ModelOptions, RemoteOptions};
 use crate::engine;
 use crate::export::table::{self, Summary};
 use crate::setup::{Given, Loaded};
@@ -13,6 +13,7 @@ use logitree_core::explore::{
     BeamParameters, BestFirstParameters, DynamicParameters, Keep, SampleParameters, Strategy,
 };
 use logitree_core::run::{EndReason, Run};
+use logitree_engine::Arithmetic;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
@@ -51,9 +52,8 @@ pub struct RunArgs {
     /// Threads to use [default: all cores]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Round activations to 8 bits, as `logitree tree --fast`
-    #[arg(long)]
-    pub fast: bool,
+    #[command(flatten)]
+    pub arithmetic: ArithmeticOptions,
     #[command(flatten)]
     pub remote: RemoteOptions,
 }
@@ -127,7 +127,8 @@ pub fn run(args: RunArgs) -> Result<()> {
     }
     terminal::catch_interrupts();
     let mut rows: Vec<Summary> = Vec::new();
-    let mut models = Models { threads: args.threads, fast: args.fast, remote: args.remote.clone(), loaded: None };
+    let arithmetic = args.arithmetic.asked();
+    let mut models = Models { threads: args.threads, arithmetic, remote: args.remote.clone(), loaded: None };
     for (i, case) in cases.iter().enumerate() {
         if terminal::interrupted() {
             break;
@@ -219,7 +220,7 @@ fn setting(i: usize, given: &Map<String, Value>) -> Result<Setting> {
 }
 
 /// What an earlier start has of a case; an error if the file is something else.
-fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits, fast: bool) -> Result<Option<Run>> {
+fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits, asked: Option<Arithmetic>) -> Result<Option<Run>> {
     let file = case.file.display();
     match std::fs::read(&case.file) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -231,8 +232,14 @@ fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits, fast: bool) -> Re
     let run = import::open_run(&case.file)?;
     let h = &run.header;
     let watched: Vec<&String> = h.watch.iter().map(|w| &w.text).collect();
+    // Exact runs may be of any exact arithmetic, unless one is asked for.
+    let same_arithmetic = match (asked, setup::arithmetic_of(&case.file, &h.model)?) {
+        (None, made_in) => made_in != Some(Arithmetic::Bits8),
+        // Weights that are not quantised are multiplied in f32, whatever was asked for.
+        (asked, made_in) => made_in == asked || (made_in == Some(Arithmetic::F32) && asked == Some(Arithmetic::Bits24)),
+    };
     let same = h.model.name == case.model
-        && h.model.approximation.is_some() == fast
+        && same_arithmetic
         && Given::of(&h.prompt) == Given::from(case.prompt)
         && (&h.strategy[..], &h.parameters) == (case.setting.strategy.name(), &strategy_json(case.setting.strategy)?)
         && h.limits == limits.json()
@@ -258,15 +265,16 @@ fn failed(case: &Case<'_>, error: &str) -> Summary {
 /// The models of an experiment, one at a time in memory.
 struct Models {
     threads: Option<u16>,
-    fast: bool,
+    arithmetic: Option<Arithmetic>,
     remote: RemoteOptions,
-    /// The last one asked for; if it could not be loaded, why.
-    loaded: Option<(String, Result<Loaded, String>)>,
+    /// The last one asked for, with its arithmetic; if it could not be loaded, why.
+    loaded: Option<((String, Option<Arithmetic>), Result<Loaded, String>)>,
 }
 
 impl Models {
-    fn get(&mut self, name: &str) -> Result<&Loaded> {
-        if self.loaded.as_ref().is_none_or(|(last, _)| last != name) {
+    fn get(&mut self, name: &str, arithmetic: Option<Arithmetic>) -> Result<&Loaded> {
+        let key = (name.to_string(), arithmetic);
+        if self.loaded.as_ref().is_none_or(|(last, _)| *last != key) {
             drop(self.loaded.take());
             let mut remote = self.remote.clone();
             let mut model = name;
@@ -274,9 +282,8 @@ impl Models {
                 remote.engine_model = Some(name.into());
                 model = crate::models::DEFAULT;
             }
-            let options =
-                ModelOptions { model: model.into(), threads: self.threads, backend: None, fast: self.fast, remote };
-            self.loaded = Some((name.into(), setup::load(&options).map_err(|e| format!("{e:#}"))));
+            let options = ModelOptions { threads: self.threads, ..ModelOptions::new(model.into(), arithmetic, remote) };
+            self.loaded = Some((key, setup::load(&options).map_err(|e| format!("{e:#}"))));
         }
         match &self.loaded {
             Some((_, Ok(loaded))) => Ok(loaded),
@@ -294,12 +301,17 @@ fn case_row(
     limits: &Limits,
     label: &str,
 ) -> Result<(Summary, bool)> {
-    let earlier = earlier(case, watch, limits, models.fast)?;
+    let earlier = earlier(case, watch, limits, models.arithmetic)?;
     if let Some(row) = earlier.as_ref().and_then(|run| finished(case, run)) {
         return Ok((row, true));
     }
     setup::check_text(&case.prompt.text, "the prompt")?;
-    let loaded = models.get(case.model)?;
+    // What has begun goes on in its own arithmetic.
+    let arithmetic = match &earlier {
+        Some(run) => setup::arithmetic_of(&case.file, &run.header.model)?,
+        None => models.arithmetic,
+    };
+    let loaded = models.get(case.model, arithmetic)?;
     let job = match earlier {
         Some(run) => Job::resume(loaded, run, &case.file)?,
         None => {

@@ -170,18 +170,21 @@ fn create(args: &TreeArgs, prompt: &str) -> Result<Record> {
 
 fn resume(args: &TreeArgs, path: &Path) -> Result<(Loaded, Job)> {
     let run = import::open_run(path)?;
+    // The model that the run was made with, unless another is named.
+    let model = if args.model.model == models::DEFAULT && args.model.remote.engines.is_empty() {
+        run.header.model.name.clone()
+    } else {
+        args.model.model.clone()
+    };
+    // It goes on as it began, unless that is refused below.
+    let arithmetic = match args.model.arithmetic.asked() {
+        None => setup::arithmetic_of(path, &run.header.model)?,
+        asked => asked,
+    };
     let options = ModelOptions {
-        // The model that the run was made with, unless another is named.
-        model: if args.model.model == models::DEFAULT && args.model.remote.engines.is_empty() {
-            run.header.model.name.clone()
-        } else {
-            args.model.model.clone()
-        },
         threads: args.model.threads,
         backend: args.model.backend.clone(),
-        // It goes on as it began.
-        fast: args.model.fast || run.header.model.approximation.is_some(),
-        remote: args.model.remote.clone(),
+        ..ModelOptions::new(model, arithmetic, args.model.remote.clone())
     };
     engine::check_kind(path, &run.header.model, &options.remote)?;
     let loaded = setup::load(&options).with_context(|| format!("the model of {}", path.display()))?;

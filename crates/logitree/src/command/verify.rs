@@ -63,9 +63,12 @@ pub fn run(args: VerifyArgs) -> Result<()> {
         None => crate::models::DEFAULT.into(),
     };
     engine::check_kind(&args.file, &run.header.model, &args.remote)?;
-    let (threads, backend, remote) = (args.threads, args.backend.clone(), args.remote.clone());
-    let fast = run.header.model.approximation.is_some();
-    let options = ModelOptions { model: name, threads, backend, fast, remote };
+    let made_in = setup::arithmetic_of(&args.file, &run.header.model)?;
+    let options = ModelOptions {
+        threads: args.threads,
+        backend: args.backend.clone(),
+        ..ModelOptions::new(name, made_in, args.remote.clone())
+    };
     let loaded = setup::load(&options).with_context(|| format!("the model of {}", args.file.display()))?;
     loaded.check_made(&args.file, &run.header.model)?;
     loaded.model.learn(&run)?;
