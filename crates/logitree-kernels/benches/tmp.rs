@@ -9,6 +9,7 @@ fn main() {
         "q41" => (DType::Q4_1, 16384, 576),
         _ => (DType::Q4_K, 8192, 2048),
     };
+    let rows = a.get(5).map_or(rows, |r| r.parse().unwrap());
     let arith = Arithmetic::ALL.into_iter().find(|x| x.name() == a[3]).unwrap();
     let threads: usize = a[4].parse().unwrap();
     let mut compute = Compute::new(Backend::detect(), threads).with(arith).unwrap();

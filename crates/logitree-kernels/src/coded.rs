@@ -84,7 +84,6 @@ pub(crate) struct CodedStrip<'a, 'b> {
     pub(crate) strip: Strip<'a>,
     pub(crate) x: &'a Coded,
     pub(crate) form: Form,
-    pub(crate) backend: Backend,
     pub(crate) out: Option<Place<'b>>,
 }
 
@@ -93,17 +92,16 @@ impl Task for CodedStrip<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let CodedStrip {
-            strip: Strip { matrix, x: Panels { shape, .. }, tile, tiles, weights, acc, .. },
+            strip: Strip { matrix, x: Panels { shape, .. }, tile, tiles, registers, weights, acc, .. },
             x,
             form,
-            backend,
             out,
         } = self;
         assert_eq!(matrix.cols(), shape.k, "inner dimension of a matrix product");
         let size = tiles * LANES;
         let acc = acc.at_least(shape.columns * size);
         let (weights, scratch) = weights.at_least(BLOCK + digits::SCRATCH).split_at_mut(BLOCK);
-        let mut registers = if let Coded::Bits24(_) = x { digits::registers(backend, form, shape) } else { None };
+        let mut registers = if let Coded::Bits24(_) = x { registers.shaped(form, shape) } else { None };
         let record = form.record();
         let most = BLOCK / LANES / (tiles * record);
         let all = shape.k / RUN;
@@ -134,7 +132,7 @@ impl Task for CodedStrip<'_, '_> {
                 match x {
                     Coded::Bits24(x) => digits::multiply(
                         s,
-                        registers.as_mut(),
+                        registers.as_deref_mut(),
                         block,
                         x.runs(shape, g, run, runs),
                         tiles,

@@ -13,7 +13,7 @@ use crate::coded::Block;
 use crate::matmul::{Panels, Shape};
 use crate::micro::{Sums, by_shape};
 use crate::pack::{Form, RUN};
-use crate::simd::{LANES, Lanes, Simd, Task, Tiles};
+use crate::simd::{LANES, Lanes, Simd, Task, TileUnit, Tiles};
 use crate::team::{Parts, Team};
 
 /// Widest group of columns: their digits are the rows of a tile.
@@ -116,26 +116,33 @@ impl Task for Round<'_> {
             .zip(scales.chunks_exact_mut(SCALES * width))
         {
             for c in 0..width {
+                // Plain loops, which become vectors one by one.
                 let mut run = [0.0; RUN];
                 for i in 0..RUN {
                     run[i] = x[i * width + c];
                 }
-                // Bits of positive numbers are ordered as the numbers are, and infinity and NaN come last.
-                let most = f32::from_bits(run.iter().fold(0, |most, x| most.max(x.abs().to_bits())));
-                let step = step_of(most);
-                let inverse = if step.is_nan() { 0.0 } else { 1.0 / step };
-                let mut halves = [0; 2];
+                let mut most = 0;
+                for x in run {
+                    // Bits of positive numbers are ordered as the numbers are, and infinity and NaN come last.
+                    most = most.max(x.abs().to_bits());
+                }
+                let (step, inverse) = step_of(f32::from_bits(most));
+                if step.is_nan() {
+                    run = [0.0; RUN];
+                }
+                let mut whole = [0; RUN];
                 for i in 0..RUN {
-                    let whole = (run[i] * inverse).round_ties_even() as i32;
-                    halves[i / (RUN / 2)] += whole;
-                    // The lowest byte as a signed digit; what it leaves is a multiple of 256.
-                    let low = whole as i8;
-                    let rest = (whole - i32::from(low)) >> 8;
-                    let middle = rest as i8;
-                    let high = (rest - i32::from(middle)) >> 8;
-                    rows[c].0[i] = high as i8;
-                    rows[width + c].0[i] = middle;
-                    rows[2 * width + c].0[i] = low;
+                    // SAFETY: it is finite, and below 2^23, because that is how the step is made.
+                    whole[i] = unsafe { (run[i] * inverse).round_ties_even().to_int_unchecked::<i32>() };
+                }
+                let halves = [0, 1].map(|half| whole[half * RUN / 2..][..RUN / 2].iter().sum::<i32>());
+                // The lowest byte as a signed digit; what it leaves is a multiple of 256.
+                for digit in (0..DIGITS).rev() {
+                    let row = &mut rows[digit * width + c].0;
+                    for i in 0..RUN {
+                        row[i] = whole[i] as i8;
+                        whole[i] = (whole[i] - i32::from(row[i])) >> 8;
+                    }
                 }
                 let sums = [halves[0] + halves[1], halves[0], halves[1]];
                 scales[c] = step;
@@ -147,22 +154,48 @@ impl Task for Round<'_> {
     }
 }
 
-/// The power of two in whose multiples a run is written whose largest number is `most`; NaN if that is not finite, which
-/// must not be rounded away.
-fn step_of(most: f32) -> f32 {
+/// The power of two in whose multiples a run is written whose largest number is `most`, and its inverse. NaN if that is not
+/// finite, which must not be rounded away.
+#[inline(always)]
+fn step_of(most: f32) -> (f32, f32) {
     if !most.is_finite() {
-        return f32::NAN;
+        return (f32::NAN, 0.0);
     }
+    let power = |n: i32| f32::from_bits(((n + 127) as u32) << 23);
     // A run of nothing but numbers below 2^-80 is written in steps of 2^-102: so its products do not underflow.
     let exponent = ((most.to_bits() >> 23) as i32 - 127).max(-80) - 22;
-    let step = f32::from_bits(((exponent + 127) as u32) << 23);
-    if most / step > LARGEST { 2.0 * step } else { step }
+    let exponent = exponent + i32::from(most * power(-exponent) > LARGEST);
+    (power(exponent), power(-exponent))
 }
 
-/// Tile registers for the products of a strip of this form with columns grouped like that, if the backend has any.
-pub(crate) fn registers(backend: Backend, form: Form, shape: &Shape) -> Option<Tiles> {
-    // The first group is one of the widest; others leave some rows of theirs to what happens to follow.
-    backend.tile_unit().map(|unit| unit.configure(DIGITS * shape.group(0).1, RUN / form.subs))
+/// The tile registers of a thread, if its backend has any and as soon as they are wanted. To be dropped before other work:
+/// while they are held, AVX-512 is slower.
+pub(crate) struct Registers {
+    unit: Option<TileUnit>,
+    /// With the rows and bytes they are configured for, which takes as long as dozens of products.
+    held: Option<(Tiles, [usize; 2])>,
+}
+
+impl Registers {
+    pub(crate) fn new(backend: Backend) -> Registers {
+        Registers { unit: backend.tile_unit(), held: None }
+    }
+
+    /// Gives them back until they are wanted again.
+    pub(crate) fn release(&mut self) {
+        self.held = None;
+    }
+
+    /// For the products of strips of this form with columns grouped like that.
+    pub(crate) fn shaped(&mut self, form: Form, shape: &Shape) -> Option<&mut Tiles> {
+        let unit = self.unit?;
+        // The first group is one of the widest; others leave some rows of theirs to what happens to follow.
+        let size = [DIGITS * shape.group(0).1, RUN / form.subs];
+        if self.held.as_ref().is_none_or(|(_, held)| *held != size) {
+            self.held = Some((unit.configure(size[0], size[1]), size));
+        }
+        self.held.as_mut().map(|(tiles, _)| tiles)
+    }
 }
 
 /// Products of a block with a group of `columns`.
@@ -280,8 +313,8 @@ impl<const T: usize, const C: usize, const SUBS: usize, const MIN: bool> Task fo
             multiply!(3, 0);
         }
         for step in 1..steps {
-            Block::fetch(s, &ahead, step, steps);
             load!(step);
+            Block::fetch(s, &ahead, step - 1, steps);
             let (scale, total) = scales_of!(step - 1);
             macro_rules! go_on {
                 ($t:literal) => {
@@ -297,6 +330,7 @@ impl<const T: usize, const C: usize, const SUBS: usize, const MIN: bool> Task fo
                 go_on!(3);
             }
         }
+        Block::fetch(s, &ahead, steps - 1, steps);
         let (scale, total) = scales_of!(steps - 1);
         macro_rules! end {
             ($t:literal) => {

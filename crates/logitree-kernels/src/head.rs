@@ -8,6 +8,7 @@
 
 use crate::PackedMatrix;
 use crate::coded::Coded;
+use crate::digits::Registers;
 use crate::math::{exp, sum, tanh};
 use crate::matmul::{Compute, Panels, Strip, strips};
 use crate::simd::{LANES, Simd, Task};
@@ -166,8 +167,10 @@ fn chunk_logits(
     let first = chunk * CHUNK / LANES;
     let tiles = (CHUNK / LANES).min(matrix.tiles() - first);
     let out = Parts::new(scratch.work.at_least(x.columns() * STRIDE));
+    let registers = &mut Registers::new(backend);
     for (tile, tiles) in strips(first, tiles, backend.tiles(x.columns())) {
-        let strip = Strip { matrix, x, coded, tile, tiles, weights: &mut scratch.weights, acc: &mut scratch.acc };
+        let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
+        let strip = Strip { matrix, x, coded, tile, tiles, registers, weights, acc };
         // SAFETY: `out` is this thread's own.
         unsafe { strip.run_into(backend, out, (tile - first) * LANES, STRIDE) };
     }
@@ -197,7 +200,8 @@ fn wanted_logits(
         // SAFETY: `thread` is this thread's own index; each tile is handed out once.
         let (scratch, out) = unsafe { (scratch.get(thread), parts.part(i * size, size)) };
         let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
-        Strip { matrix, x, coded, tile: tiles[i], tiles: 1, weights, acc }.run(backend);
+        let registers = &mut Registers::new(backend);
+        Strip { matrix, x, coded, tile: tiles[i], tiles: 1, registers, weights, acc }.run(backend);
         backend.dispatch(Softcap { logits: &mut acc[..size], cap: softcap });
         out.copy_from_slice(&acc[..size]);
     });

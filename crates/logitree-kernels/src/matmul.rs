@@ -17,11 +17,12 @@
 
 use crate::buffer::Buffer;
 use crate::coded::{Coded, CodedStrip};
+use crate::digits::{COLUMNS, Registers};
 use crate::micro::{Micro, Place, Sums};
 use crate::pack::{Decode, NARROW};
 use crate::simd::{LANES, Simd, Task};
 use crate::team::{Parts, PerThread, Team};
-use crate::{Arithmetic, Backend, PackedMatrix, digits};
+use crate::{Arithmetic, Backend, PackedMatrix};
 
 /// f32 values of the de-quantised block: 32 KiB.
 const BLOCK: usize = 8192;
@@ -89,7 +90,7 @@ impl Compute {
     /// Widest group of columns.
     fn columns(&self) -> usize {
         match &self.coded {
-            Some(Coded::Bits24(_)) => self.backend.cols().min(digits::COLUMNS),
+            Some(Coded::Bits24(_)) => self.backend.cols().min(COLUMNS),
             _ => self.backend.cols(),
         }
     }
@@ -231,27 +232,31 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
         .flat_map(|p| strips(0, targets[p].0.tiles(), most).map(move |(tile, tiles)| (p, tile, tiles)))
         .collect();
     let (scratch, coded) = (&compute.scratch, compute.coded.as_ref());
-    compute.team.each(work.len(), |thread, i| {
-        let (p, tile, tiles) = work[i];
-        let (matrix, out) = targets[p];
-        // SAFETY: `thread` is this thread's own index.
-        let scratch = unsafe { scratch.get(thread) };
-        let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
-        let (first, stride) = (tile * LANES, matrix.rows());
-        let strip = Strip { matrix, x, coded, tile, tiles, weights, acc };
-        if first + tiles * LANES <= stride {
-            // SAFETY: strips cover disjoint rows.
-            unsafe { strip.run_into(backend, out, first, stride) };
-            return;
-        }
-        // The last tile is padded: only real rows may leave.
-        strip.run(backend);
-        for (column, acc) in scratch.acc.chunks_exact(tiles * LANES).take(columns).enumerate() {
-            // SAFETY: strips cover disjoint rows.
-            let out = unsafe { out.part(column * stride + first, stride - first) };
-            out.copy_from_slice(&acc[..out.len()]);
-        }
-    });
+    compute.team.each_with(
+        work.len(),
+        || Registers::new(backend),
+        |registers, thread, i| {
+            let (p, tile, tiles) = work[i];
+            let (matrix, out) = targets[p];
+            // SAFETY: `thread` is this thread's own index.
+            let scratch = unsafe { scratch.get(thread) };
+            let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
+            let (first, stride) = (tile * LANES, matrix.rows());
+            let strip = Strip { matrix, x, coded, tile, tiles, registers, weights, acc };
+            if first + tiles * LANES <= stride {
+                // SAFETY: strips cover disjoint rows.
+                unsafe { strip.run_into(backend, out, first, stride) };
+                return;
+            }
+            // The last tile is padded: only real rows may leave.
+            strip.run(backend);
+            for (column, acc) in scratch.acc.chunks_exact(tiles * LANES).take(columns).enumerate() {
+                // SAFETY: strips cover disjoint rows.
+                let out = unsafe { out.part(column * stride + first, stride - first) };
+                out.copy_from_slice(&acc[..out.len()]);
+            }
+        },
+    );
 }
 
 /// Cuts tiles `first .. first + count` into strips `(tile, tiles)` of `most`; what remains at the end comes one by one.
@@ -289,6 +294,7 @@ pub(crate) struct Strip<'a> {
     pub(crate) coded: Option<&'a Coded>,
     pub(crate) tile: usize,
     pub(crate) tiles: usize,
+    pub(crate) registers: &'a mut Registers,
     pub(crate) weights: &'a mut Buffer,
     pub(crate) acc: &'a mut Buffer,
 }
@@ -309,8 +315,11 @@ impl Strip<'_> {
 
     fn dispatch(self, backend: Backend, out: Option<Place<'_>>) {
         match (self.coded, self.matrix.form()) {
-            (Some(x), Some(form)) => backend.dispatch(CodedStrip { strip: self, x, form, backend, out }),
-            _ => backend.dispatch(RunStrip { strip: self, out }),
+            (Some(x), Some(form)) => backend.dispatch(CodedStrip { strip: self, x, form, out }),
+            _ => {
+                self.registers.release();
+                backend.dispatch(RunStrip { strip: self, out });
+            }
         }
     }
 }

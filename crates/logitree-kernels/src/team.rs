@@ -127,6 +127,11 @@ impl Team {
     /// Hands out the indices `0..count`: to each thread a run of neighbours, in order, for the memory they share and fetch
     /// ahead; whoever is done early helps the others. `f(thread, index)` is called once for each.
     pub fn each(&mut self, count: usize, f: impl Fn(usize, usize) + Sync) {
+        self.each_with(count, || (), |(), thread, index| f(thread, index));
+    }
+
+    /// As [`Team::each`], with what each thread makes before its first index and drops after its last.
+    pub fn each_with<T>(&mut self, count: usize, make: impl Fn() -> T + Sync, f: impl Fn(&mut T, usize, usize) + Sync) {
         let threads = self.threads();
         let end = |run: usize| count * (run + 1) / threads;
         for (run, next) in self.next.iter_mut().enumerate() {
@@ -134,13 +139,14 @@ impl Team {
         }
         let next = &self.next;
         self.step(&|thread| {
+            let mut made = None;
             for run in (thread..threads).chain(0..thread) {
                 loop {
                     let index = next[run].0.fetch_add(1, Ordering::Relaxed);
                     if index >= end(run) {
                         break;
                     }
-                    f(thread, index);
+                    f(made.get_or_insert_with(&make), thread, index);
                 }
             }
         });
