@@ -135,7 +135,8 @@ impl Task for Round<'_> {
                     // SAFETY: it is finite, and below 2^23, because that is how the step is made.
                     whole[i] = unsafe { (run[i] * inverse).round_ties_even().to_int_unchecked::<i32>() };
                 }
-                let halves = [0, 1].map(|half| whole[half * RUN / 2..][..RUN / 2].iter().sum::<i32>());
+                let (first, second) = whole.split_at(RUN / 2);
+                let halves: [i32; 2] = [first.iter().sum(), second.iter().sum()];
                 // The lowest byte as a signed digit; what it leaves is a multiple of 256.
                 for digit in (0..DIGITS).rev() {
                     let row = &mut rows[digit * width + c].0;
