@@ -159,7 +159,10 @@ fn random_trees_of_gemma_3_give_the_bits_of_linear_runs() {
         if backend.name() == "scalar" {
             continue;
         }
-        for (arithmetic, threads, width) in EXACT.iter().flat_map(|&a| [(a, 1, 3), (a, 2, 30)]) {
+        // Backends without AMX take their time for whole numbers.
+        let wide = if backend == Backend::detect() { 30 } else { 4 };
+        let cases = [(Arithmetic::F32, 1, 3), (Arithmetic::F32, 2, 30), (Arithmetic::Bits24, 1, 3)];
+        for (arithmetic, threads, width) in cases.into_iter().chain([(Arithmetic::Bits24, 2, wide)]) {
             let compute = Compute::new(backend, threads).with(arithmetic).unwrap();
             let model = LocalModel::load(&path, compute).unwrap();
             let ids = model.tokenize("The capital of India is", false).unwrap();

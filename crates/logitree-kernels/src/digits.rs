@@ -263,7 +263,7 @@ impl<const T: usize, const C: usize, const SUBS: usize, const MIN: bool> Task fo
         macro_rules! load {
             ($step:expr) => {
                 let (run, sub) = ($step / SUBS, $step % SUBS);
-                // SAFETY: the rows of a run before `runs` and MORE rows after it, and the second half of their 32 bytes if there are two.
+                // SAFETY: rows of a run before `runs` and MORE after it, and the second half of each if there are two.
                 unsafe { registers.load(rows.as_ptr().add(run * DIGITS * C).cast::<u8>().add(sub * RUN / 2)) };
             };
         }
@@ -279,9 +279,9 @@ impl<const T: usize, const C: usize, const SUBS: usize, const MIN: bool> Task fo
                 let (run, sub) = ($step / SUBS, $step % SUBS);
                 let at = ($t * runs + run) * record + 8 + sub;
                 // SAFETY: scale and offset of a sub-block of tile t < T in a run before `runs`.
-                let (scale, offset) =
-                    unsafe { (weights.get_unchecked(at), weights.get_unchecked(at + if MIN { SUBS } else { 0 })) };
-                let (scale, offset) = (s.load(scale), s.load(offset));
+                let scale = s.load(unsafe { weights.get_unchecked(at) });
+                // SAFETY: as above.
+                let offset = s.load(unsafe { weights.get_unchecked(at + if MIN { SUBS } else { 0 }) });
                 for c in 0..C {
                     let [high, middle, low] = [&products[$t][c], &products[$t][C + c], &products[$t][2 * C + c]]
                         .map(|row| row.map(f32::to_bits));

@@ -262,13 +262,16 @@ fn failed(case: &Case<'_>, error: &str) -> Summary {
     Summary::failed(&case.prompt.text, case.model, &case.setting.name, &case.file, error)
 }
 
+/// A model's name, and in which arithmetic it is to run.
+type Key = (String, Option<Arithmetic>);
+
 /// The models of an experiment, one at a time in memory.
 struct Models {
     threads: Option<u16>,
     arithmetic: Option<Arithmetic>,
     remote: RemoteOptions,
-    /// The last one asked for, with its arithmetic; if it could not be loaded, why.
-    loaded: Option<((String, Option<Arithmetic>), Result<Loaded, String>)>,
+    /// The last one asked for; if it could not be loaded, why.
+    loaded: Option<(Key, Result<Loaded, String>)>,
 }
 
 impl Models {
