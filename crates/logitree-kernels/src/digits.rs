@@ -1,7 +1,7 @@
 //! Activations as whole numbers of 24 bits, multiplied exactly: the arithmetic of [`crate::Arithmetic::Bits24`].
 //!
 //! A run's step is a power of two with which its largest activation just fits into 24 bits: what is rounded away is less
-//! than the last bit of that one. A whole number is three digits from -128 to 127, `65536 high + 256 middle + low`; bytes
+//! than twice that one's last bit. A whole number is three digits from -128 to 127, `65536 high + 256 middle + low`; bytes
 //! that can be multiplied with the codes of weights. The sums of a sub-block's products with each digit are exact, and meet in
 //! f32. So there are far fewer roundings than in a chain of multiply-adds, and results are nearer to the exact ones.
 //!

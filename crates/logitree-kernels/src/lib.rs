@@ -4,8 +4,8 @@
 //! backends chosen at run time.
 //!
 //! **Order.** Every reduction runs in an order that depends on the sequence alone, and all backends
-//! perform the same correctly rounded operations: results are bit-identical whatever the batch,
-//! the number of threads and the instruction set.
+//! perform the same correctly rounded operations: in one [`Arithmetic`], results are bit-identical
+//! whatever the batch, the number of threads and the instruction set.
 //!
 //! * [`PackedMatrix`]: weights repacked so that lanes are rows; [`matmul()`]: products with a batch.
 //! * [`attention()`]: each node over its own path of [`KvPages`] rows.
