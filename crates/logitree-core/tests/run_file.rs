@@ -160,3 +160,15 @@ fn broken_files_are_refused_with_line_and_field() {
     assert!(read(b"").unwrap_err().to_string().contains("empty"));
     assert!(read(b"\xff\xfe\n").is_err());
 }
+
+#[test]
+fn the_first_files_name_for_the_arithmetic_is_understood() {
+    let read = |field: &str, name: &str| {
+        let mut model = serde_json::to_value(Model::default()).unwrap();
+        model[field] = name.into();
+        serde_json::from_value::<Model>(model).unwrap().arithmetic
+    };
+    assert_eq!(read("approximation", "8-bit activations"), Some("8-bit".into()));
+    assert_eq!(read("arithmetic", "24-bit"), Some("24-bit".into()));
+    assert_eq!(Model::default().arithmetic, None);
+}

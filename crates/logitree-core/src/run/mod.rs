@@ -98,8 +98,19 @@ pub struct Model {
     /// Ids that end a generation.
     pub end_tokens: Vec<TokenId>,
     /// How products were computed, `24-bit` or `8-bit` activations; absent where it was in f32.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        alias = "approximation",
+        deserialize_with = "arithmetic",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub arithmetic: Option<String>,
+}
+
+/// The first files had `"approximation": "8-bit activations"` in its place.
+fn arithmetic<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let name = Option::<String>::deserialize(from)?;
+    Ok(name.map(|name| name.trim_end_matches(" activations").into()))
 }
 
 /// The prompt of a run.
