@@ -6,7 +6,7 @@ pub enum Arithmetic {
     /// As they are, in chains of f32 multiply-adds.
     F32,
     /// As whole numbers of 24 bits, a power of two as step for each 32, multiplied and summed exactly within a sub-block of
-    /// weights: nearer to the exact product than [`Arithmetic::F32`]. Fastest with AMX.
+    /// weights: as near to the exact product as [`Arithmetic::F32`], or nearer. Fastest with AMX.
     Bits24,
     /// Rounded to 8 bits, a step for each 32: approximate.
     Bits8,

@@ -1,9 +1,9 @@
 //! Activations as whole numbers of 24 bits, multiplied exactly: the arithmetic of [`crate::Arithmetic::Bits24`].
 //!
-//! A run's step is a power of two with which its largest activation just fits into 24 bits: what is rounded away is less
-//! than twice that one's last bit. A whole number is three digits from -128 to 127, `65536 high + 256 middle + low`; bytes
+//! A run's step is a power of two with which its largest activation just fits into 24 bits: what is rounded away is at
+//! most two of that one's last bits. A whole number is three digits from -128 to 127, `65536 high + 256 middle + low`; bytes
 //! that can be multiplied with the codes of weights. The sums of a sub-block's products with each digit are exact, and meet in
-//! f32. So there are far fewer roundings than in a chain of multiply-adds, and results are nearer to the exact ones.
+//! f32. So there are fewer roundings than in a chain of multiply-adds, and results are as near to the exact ones, or nearer.
 //!
 //! AMX multiplies five columns at once, three digits of each, with 16 rows of weights. Other backends do the same one column
 //! at a time, slower than they multiply f32: for records that were made with AMX.
@@ -193,6 +193,8 @@ impl Registers {
         // The first group is one of the widest; others leave some rows of theirs to what happens to follow.
         let size = [DIGITS * shape.group(0).1, RUN / form.subs];
         if self.held.as_ref().is_none_or(|(_, held)| *held != size) {
+            // First, because releasing the old ones would release the new ones too.
+            self.release();
             self.held = Some((unit.configure(size[0], size[1]), size));
         }
         self.held.as_mut().map(|(tiles, _)| tiles)

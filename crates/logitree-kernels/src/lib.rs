@@ -1,4 +1,4 @@
-//! Exact f32 kernels over quantised weights.
+//! Exact kernels over quantised weights.
 //!
 //! The only crate of the workspace with unsafe code. One algorithm for every kernel, over thin SIMD
 //! backends chosen at run time.

@@ -67,7 +67,7 @@ impl Compute {
         Compute { team, backend, scratch, coded: None }
     }
 
-    /// Runs in this arithmetic; `None` if the backend has no fast way of it, see [`Backend::has_dots`].
+    /// Runs in this arithmetic; `None` for [`Arithmetic::Bits8`] without [`Backend::has_dots`].
     pub fn with(mut self, arithmetic: Arithmetic) -> Option<Compute> {
         self.coded = Coded::new(arithmetic);
         (arithmetic != Arithmetic::Bits8 || self.backend.has_dots()).then_some(self)

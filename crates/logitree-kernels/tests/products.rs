@@ -210,6 +210,30 @@ fn whole_numbers_multiply_nearer_to_f64_than_f32_does_and_the_same_bits_everywhe
 }
 
 #[test]
+fn matrices_of_several_formats_are_multiplied_together_as_alone() {
+    let mut rng = Rng(17);
+    let (rows, cols) = (80, 512);
+    let formats = [DType::Q4_K, DType::Q6_K, DType::F32, DType::Q4_K, DType::Q2_K, DType::Q8_0, DType::Q6_K];
+    let weights = formats.map(|dtype| (dtype, random_weights(&mut rng, dtype, rows, cols)));
+    let x: Vec<Vec<f32>> = (0..7).map(|_| rng.floats(cols)).collect();
+    for compute in Backend::available().into_iter().map(|b| Compute::new(b, 1)) {
+        let mut compute = compute.with(Arithmetic::Bits24).unwrap();
+        let matrices = weights
+            .each_ref()
+            .map(|(dtype, bytes)| PackedMatrix::pack(&mut compute, *dtype, rows, cols, bytes).unwrap());
+        let alone = matrices.each_ref().map(|m| product(&mut compute, m, &x));
+        let mut panels = Panels::default();
+        panels.reset(&compute, x.len(), cols);
+        x.iter().enumerate().for_each(|(i, x)| panels.set(i, x));
+        let mut together = matrices.each_ref().map(|_| vec![0.0; x.len() * rows]);
+        let mut products: Vec<Product<'_>> =
+            matrices.iter().zip(&mut together).map(|(matrix, out)| Product { matrix, out }).collect();
+        matmul(&mut compute, &panels, &mut products);
+        assert_eq!(together, alone, "{}", compute.backend().name());
+    }
+}
+
+#[test]
 fn what_is_not_finite_is_not_rounded_away() {
     let mut rng = Rng(5);
     let bytes = random_weights(&mut rng, DType::Q5_0, 16, 64);

@@ -37,7 +37,7 @@ pub fn load(options: &ModelOptions) -> Result<Loaded> {
     let arithmetic = options.arithmetic.asked().unwrap_or(backend.arithmetic());
     let compute = Compute::new(backend, options.threads.map_or(cores, usize::from)).with(arithmetic).with_context(|| {
         format!(
-            "8-bit activations need a CPU with AVX-512 VNNI: with {}, exact arithmetic is as fast; leave out --fast",
+            "8-bit activations need a CPU with AVX-512 VNNI: with {}, exact arithmetic is as fast; leave out --fast, or ask for another --arithmetic",
             backend.name()
         )
     })?;
@@ -45,7 +45,7 @@ pub fn load(options: &ModelOptions) -> Result<Loaded> {
     if arithmetic == Arithmetic::Bits8 && model.arithmetic() != arithmetic {
         let dtype = model.weights().quantisation();
         bail!(
-            "8-bit activations are for quantised weights, and {} has none ({dtype}): leave out --fast",
+            "8-bit activations are for quantised weights, and {} has none ({dtype}): leave out --fast, or ask for another --arithmetic",
             options.model
         );
     }
@@ -71,19 +71,19 @@ impl Loaded {
     /// Refuses to go on with, or to compare, what another model made.
     pub fn check_made(&self, file: &Path, recorded: &run::Model) -> Result<()> {
         let now = self.record()?;
-        if recorded.arithmetic != now.arithmetic {
-            let [was, is] = [recorded, &now].map(|m| m.arithmetic.as_deref().unwrap_or(Arithmetic::F32.name()));
-            bail!(
-                "{} was made with {was} activations, and this model runs with {is} ones: run it with --arithmetic {was}",
-                file.display()
-            );
-        }
         if recorded.sha256 != now.sha256 {
             bail!(
                 "{} was made with other weights (sha256 {}, not {}): name the right model with --model",
                 file.display(),
                 recorded.sha256,
                 now.sha256
+            );
+        }
+        if recorded.arithmetic != now.arithmetic {
+            let [was, is] = [recorded, &now].map(|m| m.arithmetic.as_deref().unwrap_or(Arithmetic::F32.name()));
+            bail!(
+                "{} was made with {was} activations, and this model runs with {is} ones: start with --arithmetic {was}",
+                file.display()
             );
         }
         let kind = |m: &run::Model| (m.vocab, m.tokenizer.clone(), m.tokenizer_sha256.clone());

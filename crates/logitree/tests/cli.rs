@@ -289,6 +289,31 @@ fn bad_input_is_told_by_name() {
 }
 
 #[test]
+fn whole_numbers_have_the_same_bits_without_amx() {
+    let Some(models) = std::env::var_os("LOGITREE_TEST_MODELS") else {
+        eprintln!("skipped: LOGITREE_TEST_MODELS does not name a folder with SmolLM2-135M-Instruct.Q4_1.gguf");
+        return;
+    };
+    let w = workplace();
+    let w = w.path();
+    let model = Path::new(&models).join("SmolLM2-135M-Instruct.Q4_1.gguf");
+    let model = model.to_str().unwrap();
+    let whole = ["--arithmetic", "24-bit", "--max-nodes", "20", "-o", "whole.run.jsonl"];
+    ok(w, &[&["tree", "The capital of India is", "-m", model][..], &whole].concat());
+    let header = std::fs::read_to_string(w.join("whole.run.jsonl")).unwrap().lines().next().unwrap().to_string();
+    let header: Value = serde_json::from_str(&header).unwrap();
+    assert_eq!(header["model"]["arithmetic"], "24-bit");
+    ok(w, &["tree", "--resume", "whole.run.jsonl", "--max-nodes", "30"]);
+    for backend in logitree_engine::Backend::available().iter().filter(|b| b.name() != "scalar") {
+        let text = ok(w, &["verify", "whole.run.jsonl", "--backend", backend.name()]);
+        assert!(text.contains("the same to the last bit"), "{}: {text}", backend.name());
+    }
+    let text = fails(w, &["tree", "--resume", "whole.run.jsonl", "--arithmetic", "f32"], 1);
+    assert!(text.contains("made with 24-bit activations, and this model runs with f32 ones"), "{text}");
+    assert!(fails(w, &["tree", "x", "--arithmetic", "f16"], 2).contains("there are f32, 24-bit and 8-bit"));
+}
+
+#[test]
 fn the_approximate_mode_says_so_and_goes_on_as_it_began() {
     let Some(models) = std::env::var_os("LOGITREE_TEST_MODELS") else {
         eprintln!("skipped: LOGITREE_TEST_MODELS does not name a folder with SmolLM2-135M-Instruct.Q4_1.gguf");
@@ -313,24 +338,9 @@ fn the_approximate_mode_says_so_and_goes_on_as_it_began() {
     ok(w, &["tree", "--resume", "fast.run.jsonl", "--max-nodes", "60"]);
     assert!(ok(w, &["verify", "fast.run.jsonl"]).contains("the same to the last bit"));
 
-    // What was made with whole numbers of 24 bits has the same bits without AMX.
-    let whole = ["--arithmetic", "24-bit", "--max-nodes", "20", "-o", "whole.run.jsonl"];
-    ok(w, &[&["tree", "The capital of India is", "-m", model][..], &whole].concat());
-    let header = std::fs::read_to_string(w.join("whole.run.jsonl")).unwrap().lines().next().unwrap().to_string();
-    let header: Value = serde_json::from_str(&header).unwrap();
-    assert_eq!(header["model"]["arithmetic"], "24-bit");
-    ok(w, &["tree", "--resume", "whole.run.jsonl", "--max-nodes", "30"]);
-    for backend in logitree_engine::Backend::available().iter().filter(|b| b.name() != "scalar") {
-        let text = ok(w, &["verify", "whole.run.jsonl", "--backend", backend.name()]);
-        assert!(text.contains("the same to the last bit"), "{}: {text}", backend.name());
-    }
-    let text = fails(w, &["tree", "--resume", "whole.run.jsonl", "--arithmetic", "f32"], 1);
-    assert!(text.contains("made with 24-bit activations, and this model runs with f32 ones"), "{text}");
-    assert!(fails(w, &["tree", "x", "--arithmetic", "f16"], 2).contains("there are f32, 24-bit and 8-bit"));
-
     ok(w, &["tree", "The capital of India is", "-m", model, "--max-nodes", "20", "-o", "exact.run.jsonl"]);
     let text = fails(w, &["tree", "--resume", "exact.run.jsonl", "--fast"], 1);
-    assert!(text.contains("and this model runs with 8-bit ones: run it with --arithmetic"), "{text}");
+    assert!(text.contains("and this model runs with 8-bit ones: start with --arithmetic"), "{text}");
     let experiment =
         format!("models = [{model:?}]\n[[prompts]]\ntext = \"The\"\n[[parameters]]\nname = \"a\"\nmax_depth = 2\n");
     std::fs::write(w.join("e.toml"), experiment).unwrap();

@@ -18,7 +18,9 @@ impl TileUnit {
     pub(super) fn detect() -> Option<TileUnit> {
         const TILES: u32 = 1 << 24;
         const BYTES: u32 = 1 << 25;
-        let found = __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & (TILES | BYTES) == TILES | BYTES;
+        // SAFETY: every x86-64 CPU has the instruction. Newer compilers know that.
+        #[allow(unused_unsafe)]
+        let found = unsafe { __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & (TILES | BYTES) == TILES | BYTES };
         (found && allowed()).then_some(TileUnit(()))
     }
 }

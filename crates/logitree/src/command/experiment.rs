@@ -236,7 +236,8 @@ fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits, asked: Option<Ari
     let same_arithmetic = match (asked, setup::arithmetic_of(&case.file, &h.model)?) {
         (None, made_in) => made_in != Some(Arithmetic::Bits8),
         // Weights that are not quantised are multiplied in f32, whatever was asked for.
-        (asked, made_in) => made_in == asked || (made_in == Some(Arithmetic::F32) && asked == Some(Arithmetic::Bits24)),
+        (Some(Arithmetic::Bits24), Some(Arithmetic::F32)) => !h.model.dtype.contains('Q'),
+        (asked, made_in) => made_in == asked,
     };
     let same = h.model.name == case.model
         && same_arithmetic
