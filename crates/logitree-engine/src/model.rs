@@ -70,6 +70,12 @@ pub fn tokenizer_of(weights: &Weights) -> Result<Tokenizer, TokenizerError> {
 /// prompts of `fixtures/gguf`; `tests/real.rs` holds it to that.
 const MEASURED: &str = "on test prompts off by 0.1 nats on average, 1.0 at most";
 
+/// Only quantised weights are multiplied otherwise than in f32.
+fn for_weights(transformer: Transformer, compute: Compute) -> (Transformer, Compute) {
+    let quantised = transformer.matrices().chain([&transformer.output]).any(|m| m.is_quantised());
+    (transformer, if quantised { compute } else { compute.in_f32() })
+}
+
 /// Weights that every token is multiplied with, and the memory they take.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
@@ -103,7 +109,7 @@ impl LocalModel {
             let transformer = weights
                 .config()
                 .and_then(|config| Transformer::load(&mut compute, &weights, config))
-                .map(|t| (t, compute));
+                .map(|t| for_weights(t, compute));
             (transformer, tokenizer.join())
         });
         let (transformer, compute) = transformer?;
@@ -124,6 +130,7 @@ impl LocalModel {
     pub fn load_without_tokenizer(path: &Path, mut compute: Compute) -> Result<LocalModel, LoadError> {
         let weights = Weights::open(path)?;
         let transformer = Transformer::load(&mut compute, &weights, weights.config()?)?;
+        let (transformer, compute) = for_weights(transformer, compute);
         let end_tokens = weights.end_tokens()?;
         Ok(LocalModel { transformer, weights, tokenizer: None, end_tokens, compute: Mutex::new(compute) })
     }
@@ -186,9 +193,7 @@ impl LocalModel {
 
     /// How its products are computed: in f32 always, if no weights are quantised.
     pub fn arithmetic(&self) -> Arithmetic {
-        let t = &self.transformer;
-        let quantised = t.matrices().chain([&t.output]).any(|m| m.is_quantised());
-        if quantised { self.compute().arithmetic() } else { Arithmetic::F32 }
+        self.compute().arithmetic()
     }
 
     /// A new session with its concrete type.

@@ -48,10 +48,10 @@ impl Coded {
     }
 
     /// Takes all columns of `x`, whose length must be a multiple of 32.
-    pub(crate) fn round(&mut self, backend: Backend, team: &mut Team, x: &Panels) {
+    pub(crate) fn encode(&mut self, backend: Backend, team: &mut Team, x: &Panels) {
         match self {
-            Coded::Bits24(digits) => digits.round(backend, team, x),
-            Coded::Bits8(rounded) => rounded.round(backend, team, x),
+            Coded::Bits24(digits) => digits.encode(backend, team, x),
+            Coded::Bits8(rounded) => rounded.encode(backend, team, x),
         }
     }
 }

@@ -73,6 +73,11 @@ impl Compute {
         (arithmetic != Arithmetic::Bits8 || self.backend.has_dots()).then_some(self)
     }
 
+    /// Runs in f32.
+    pub fn in_f32(self) -> Compute {
+        Compute { coded: None, ..self }
+    }
+
     /// How activations enter products with quantised weights.
     pub fn arithmetic(&self) -> Arithmetic {
         self.coded.as_ref().map_or(Arithmetic::F32, Coded::arithmetic)
@@ -83,7 +88,7 @@ impl Compute {
         if let Some(coded) = &mut self.coded
             && matrices.into_iter().any(PackedMatrix::is_quantised)
         {
-            coded.round(self.backend, &mut self.team, x);
+            coded.encode(self.backend, &mut self.team, x);
         }
     }
 

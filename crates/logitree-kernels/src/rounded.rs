@@ -27,8 +27,8 @@ pub(crate) struct Rounded {
 }
 
 impl Rounded {
-    /// See [`crate::coded::Coded::round`].
-    pub(crate) fn round(&mut self, backend: Backend, team: &mut Team, x: &Panels) {
+    /// See [`crate::coded::Coded::encode`].
+    pub(crate) fn encode(&mut self, backend: Backend, team: &mut Team, x: &Panels) {
         let shape = x.shape;
         let runs = shape.k / RUN;
         self.data.resize(shape.columns * runs * WORDS, 0);

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What stands for the architecture of a model behind servers.
-pub const REMOTE: &str = "remote";
+const REMOTE: &str = "remote";
 
 /// A model and what runs it.
 pub enum Engine {
@@ -270,6 +270,16 @@ pub fn check_kind(file: &Path, recorded: &run::Model, remote: &RemoteOptions) ->
         (false, false) => bail!("{} was made with a model in this process: leave out --engine", file.display()),
         _ => Ok(()),
     }
+}
+
+/// The arithmetic in which a run was made; none if servers made it.
+pub fn arithmetic_of(file: &Path, recorded: &run::Model) -> Result<Option<Arithmetic>> {
+    if recorded.architecture == REMOTE {
+        return Ok(None);
+    }
+    let name = recorded.arithmetic.as_deref().unwrap_or(Arithmetic::F32.name());
+    let unknown = || format!("{} was made with {name} activations, which this version does not know", file.display());
+    name.parse().map(Some).with_context(unknown)
 }
 
 /// The tokenizer of a model: of a GGUF file, or of a folder, which needs no weights.

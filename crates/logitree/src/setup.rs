@@ -52,16 +52,6 @@ pub fn load(options: &ModelOptions) -> Result<Loaded> {
     Ok(Loaded { name: options.model.clone(), model: Engine::Local(model) })
 }
 
-/// The arithmetic in which a run was made, for a model in this process.
-pub fn arithmetic_of(file: &Path, recorded: &run::Model) -> Result<Option<Arithmetic>> {
-    if recorded.architecture == engine::REMOTE {
-        return Ok(None);
-    }
-    let name = recorded.arithmetic.as_deref().unwrap_or(Arithmetic::F32.name());
-    let unknown = || format!("{} was made with {name} activations, which this version does not know", file.display());
-    name.parse().map(Some).with_context(unknown)
-}
-
 impl Loaded {
     /// The model's record in a run file.
     pub fn record(&self) -> Result<run::Model> {

@@ -5,7 +5,7 @@ mod common;
 use common::{fails, fixtures, json, logitree, ok, run, workplace};
 use serde_json::Value;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -288,15 +288,21 @@ fn bad_input_is_told_by_name() {
     }
 }
 
+/// A real model with quantised weights, if the environment says where it is.
+fn smollm() -> Option<PathBuf> {
+    let file = "SmolLM2-135M-Instruct.Q4_1.gguf";
+    let Some(folder) = std::env::var_os("LOGITREE_TEST_MODELS") else {
+        eprintln!("skipped: LOGITREE_TEST_MODELS does not name a folder with {file}");
+        return None;
+    };
+    Some(Path::new(&folder).join(file))
+}
+
 #[test]
 fn whole_numbers_have_the_same_bits_without_amx() {
-    let Some(models) = std::env::var_os("LOGITREE_TEST_MODELS") else {
-        eprintln!("skipped: LOGITREE_TEST_MODELS does not name a folder with SmolLM2-135M-Instruct.Q4_1.gguf");
-        return;
-    };
+    let Some(model) = smollm() else { return };
     let w = workplace();
     let w = w.path();
-    let model = Path::new(&models).join("SmolLM2-135M-Instruct.Q4_1.gguf");
     let model = model.to_str().unwrap();
     let whole = ["--arithmetic", "24-bit", "--max-nodes", "20", "-o", "whole.run.jsonl"];
     ok(w, &[&["tree", "The capital of India is", "-m", model][..], &whole].concat());
@@ -315,17 +321,13 @@ fn whole_numbers_have_the_same_bits_without_amx() {
 
 #[test]
 fn the_approximate_mode_says_so_and_goes_on_as_it_began() {
-    let Some(models) = std::env::var_os("LOGITREE_TEST_MODELS") else {
-        eprintln!("skipped: LOGITREE_TEST_MODELS does not name a folder with SmolLM2-135M-Instruct.Q4_1.gguf");
-        return;
-    };
+    let Some(model) = smollm() else { return };
     if !logitree_engine::Backend::detect().has_dots() {
         eprintln!("skipped: this CPU has no instruction for products of bytes");
         return;
     }
     let w = workplace();
     let w = w.path();
-    let model = Path::new(&models).join("SmolLM2-135M-Instruct.Q4_1.gguf");
     let model = model.to_str().unwrap();
     ok(w, &["tree", "The capital of India is", "-m", model, "--fast", "--max-nodes", "20", "-o", "fast.run.jsonl"]);
     let header: Value =

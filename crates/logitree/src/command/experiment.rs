@@ -13,7 +13,7 @@ use logitree_core::explore::{
     BeamParameters, BestFirstParameters, DynamicParameters, Keep, SampleParameters, Strategy,
 };
 use logitree_core::run::{EndReason, Run};
-use logitree_engine::Arithmetic;
+use logitree_engine::{Arithmetic, Backend};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
@@ -127,8 +127,8 @@ pub fn run(args: RunArgs) -> Result<()> {
     }
     terminal::catch_interrupts();
     let mut rows: Vec<Summary> = Vec::new();
-    let arithmetic = args.arithmetic.asked();
-    let mut models = Models { threads: args.threads, arithmetic, remote: args.remote.clone(), loaded: None };
+    let asked = args.arithmetic.asked();
+    let mut models = Models { threads: args.threads, asked, remote: args.remote.clone(), loaded: None };
     for (i, case) in cases.iter().enumerate() {
         if terminal::interrupted() {
             break;
@@ -233,7 +233,7 @@ fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits, asked: Option<Ari
     let h = &run.header;
     let watched: Vec<&String> = h.watch.iter().map(|w| &w.text).collect();
     // Exact runs may be of any exact arithmetic, unless one is asked for.
-    let same_arithmetic = match (asked, setup::arithmetic_of(&case.file, &h.model)?) {
+    let same_arithmetic = match (asked, engine::arithmetic_of(&case.file, &h.model)?) {
         (None, made_in) => made_in != Some(Arithmetic::Bits8),
         // Weights that are not quantised are multiplied in f32, whatever was asked for.
         (Some(Arithmetic::Bits24), Some(Arithmetic::F32)) => !h.model.dtype.contains('Q'),
@@ -269,13 +269,20 @@ type Key = (String, Option<Arithmetic>);
 /// The models of an experiment, one at a time in memory.
 struct Models {
     threads: Option<u16>,
-    arithmetic: Option<Arithmetic>,
+    /// The one asked for.
+    asked: Option<Arithmetic>,
     remote: RemoteOptions,
     /// The last one asked for; if it could not be loaded, why.
     loaded: Option<(Key, Result<Loaded, String>)>,
 }
 
 impl Models {
+    /// What new runs are made in.
+    fn arithmetic(&self) -> Option<Arithmetic> {
+        let local = self.remote.engines.is_empty();
+        self.asked.or_else(|| local.then(|| Backend::detect().arithmetic()))
+    }
+
     fn get(&mut self, name: &str, arithmetic: Option<Arithmetic>) -> Result<&Loaded> {
         let key = (name.to_string(), arithmetic);
         if self.loaded.as_ref().is_none_or(|(last, _)| *last != key) {
@@ -305,15 +312,15 @@ fn case_row(
     limits: &Limits,
     label: &str,
 ) -> Result<(Summary, bool)> {
-    let earlier = earlier(case, watch, limits, models.arithmetic)?;
+    let earlier = earlier(case, watch, limits, models.asked)?;
     if let Some(row) = earlier.as_ref().and_then(|run| finished(case, run)) {
         return Ok((row, true));
     }
     setup::check_text(&case.prompt.text, "the prompt")?;
     // What has begun goes on in its own arithmetic.
     let arithmetic = match &earlier {
-        Some(run) => setup::arithmetic_of(&case.file, &run.header.model)?,
-        None => models.arithmetic,
+        Some(run) => engine::arithmetic_of(&case.file, &run.header.model)?,
+        None => models.arithmetic(),
     };
     let loaded = models.get(case.model, arithmetic)?;
     let job = match earlier {

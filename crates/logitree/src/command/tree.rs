@@ -178,7 +178,7 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<(Loaded, Job)> {
     };
     // It goes on as it began, unless that is refused below.
     let arithmetic = match args.model.arithmetic.asked() {
-        None => setup::arithmetic_of(path, &run.header.model)?,
+        None => engine::arithmetic_of(path, &run.header.model)?,
         asked => asked,
     };
     let options = ModelOptions {

@@ -63,7 +63,7 @@ pub fn run(args: VerifyArgs) -> Result<()> {
         None => crate::models::DEFAULT.into(),
     };
     engine::check_kind(&args.file, &run.header.model, &args.remote)?;
-    let made_in = setup::arithmetic_of(&args.file, &run.header.model)?;
+    let made_in = engine::arithmetic_of(&args.file, &run.header.model)?;
     let options = ModelOptions {
         threads: args.threads,
         backend: args.backend.clone(),
