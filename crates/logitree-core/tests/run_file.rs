@@ -169,6 +169,6 @@ fn the_first_files_name_for_the_arithmetic_is_understood() {
         serde_json::from_value::<Model>(model).unwrap().arithmetic
     };
     assert_eq!(read("approximation", "8-bit activations"), Some("8-bit".into()));
-    assert_eq!(read("arithmetic", "24-bit"), Some("24-bit".into()));
+    assert_eq!(read("arithmetic", "bf16x3"), Some("bf16x3".into()));
     assert_eq!(Model::default().arithmetic, None);
 }

@@ -70,10 +70,11 @@ pub fn tokenizer_of(weights: &Weights) -> Result<Tokenizer, TokenizerError> {
 /// prompts of `fixtures/gguf`; `tests/real.rs` holds it to that.
 const MEASURED: &str = "on test prompts off by 0.1 nats on average, 1.0 at most";
 
-/// Only quantised weights are multiplied otherwise than in f32.
+/// Weights that have nothing of this arithmetic are multiplied in f32.
 fn for_weights(transformer: Transformer, compute: Compute) -> (Transformer, Compute) {
-    let quantised = transformer.matrices().chain([&transformer.output]).any(|m| m.is_quantised());
-    (transformer, if quantised { compute } else { compute.in_f32() })
+    let arithmetic = compute.arithmetic();
+    let any = transformer.matrices().chain([&transformer.output]).any(|m| m.multiplies_in(arithmetic));
+    (transformer, if any { compute } else { compute.in_f32() })
 }
 
 /// Weights that every token is multiplied with, and the memory they take.
@@ -183,7 +184,7 @@ impl LocalModel {
     pub fn engine(&self) -> String {
         let arithmetic = match self.arithmetic() {
             Arithmetic::F32 => "exact f32".into(),
-            Arithmetic::Bits24 => "exact, 24-bit activations".into(),
+            Arithmetic::Bf16x3 => "exact bf16x3".into(),
             Arithmetic::Bits8 => format!("approximate: 8-bit activations ({MEASURED})"),
         };
         let compute = self.compute();
@@ -191,7 +192,7 @@ impl LocalModel {
         format!("{arithmetic}, {}, {threads} thread{}", compute.backend().name(), if threads == 1 { "" } else { "s" })
     }
 
-    /// How its products are computed: in f32 always, if no weights are quantised.
+    /// How its products are computed: in f32, if its weights have nothing of the arithmetic it was to run in.
     pub fn arithmetic(&self) -> Arithmetic {
         self.compute().arithmetic()
     }

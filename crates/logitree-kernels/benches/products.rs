@@ -1,6 +1,7 @@
 //! Matrix products by format, batch width and exact arithmetic, as a share of the machine's measured f32 peak.
 //!
 //!   cargo bench -p logitree-kernels --bench products
+//!   cargo bench -p logitree-kernels --bench products -- bf16x3 Q5_0 25      some of them
 
 mod common;
 
@@ -18,16 +19,20 @@ fn main() {
         "{:>6} {:>6} {:>14} {:>5} {:>9} {:>8} {:>7}",
         "", "format", "matrix", "width", "GFLOP/s", "% peak", "GB/s"
     );
-    for arithmetic in [Arithmetic::F32, Arithmetic::Bits24] {
+    let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    // Of each kind of name, those asked for, or all.
+    for arithmetic in [Arithmetic::F32, Arithmetic::Bf16x3] {
         // Without AMX the second is only for records that were made with it.
-        if arithmetic == Arithmetic::F32 || arithmetic == compute.backend().arithmetic() {
+        if (arithmetic == Arithmetic::F32 || arithmetic == compute.backend().arithmetic())
+            && wanted(&asked, arithmetic.name(), |arg| arg.parse::<Arithmetic>().is_ok())
+        {
             compute = compute.with(arithmetic).expect("every backend has it");
-            products(&mut compute, peak);
+            products(&mut compute, peak, &asked);
         }
     }
 }
 
-fn products(compute: &mut Compute, peak: f64) {
+fn products(compute: &mut Compute, peak: f64, asked: &[String]) {
     let arithmetic = compute.arithmetic();
     for (dtype, rows, cols) in [
         (DType::Q8_0, 65536, 640),
@@ -36,9 +41,15 @@ fn products(compute: &mut Compute, peak: f64) {
         (DType::Q6_K, 8192, 2048),
         (DType::BF16, 8192, 2048),
     ] {
+        if !wanted(asked, dtype.name(), |arg| DType::ALL.iter().any(|dtype| dtype.name() == arg)) {
+            continue;
+        }
         let bytes = vec![0x11; dtype.row_bytes(cols).expect("whole blocks") * rows];
         let matrix = PackedMatrix::pack(compute, dtype, rows, cols, &bytes).expect("sizes match");
         for width in [1, 2, 4, 8, 16, 25, 32, 64, 256] {
+            if !wanted(asked, &width.to_string(), |arg| arg.parse::<usize>().is_ok()) {
+                continue;
+            }
             let mut panels = Panels::default();
             panels.reset(compute, width, cols);
             (0..width).for_each(|c| panels.set(c, &vec![0.5; cols]));
@@ -54,4 +65,10 @@ fn products(compute: &mut Compute, peak: f64) {
             );
         }
     }
+}
+
+/// Whether this is among the arguments of its kind, or there are none.
+fn wanted(asked: &[String], name: &str, kind: impl Fn(&str) -> bool) -> bool {
+    let mut of_kind = asked.iter().filter(|arg| kind(arg)).peekable();
+    of_kind.peek().is_none() || of_kind.any(|arg| arg == name)
 }

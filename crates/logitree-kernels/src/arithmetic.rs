@@ -1,26 +1,26 @@
 //! How activations enter products.
 
-/// How activations are multiplied with quantised weights. Whatever else there is, is computed in f32 always.
+/// How activations are multiplied with weights that are quantised or bf16. Whatever else there is, is computed in f32 always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arithmetic {
     /// As they are, in chains of f32 multiply-adds.
     F32,
-    /// As whole numbers of 24 bits, a power of two as step for each 32, multiplied and summed exactly within a sub-block of
-    /// weights: as near to the exact product as [`Arithmetic::F32`], or nearer. Fastest with AMX.
-    Bits24,
-    /// Rounded to 8 bits, a step for each 32: approximate.
+    /// As three bf16 numbers each, which together are the same number: exact products, and sums in f32 with fewer roundings than
+    /// [`Arithmetic::F32`]. Fastest with AMX.
+    Bf16x3,
+    /// Rounded to 8 bits, a step for each 32: approximate, and for quantised weights only.
     Bits8,
 }
 
 impl Arithmetic {
     /// Every one.
-    pub const ALL: [Arithmetic; 3] = [Arithmetic::F32, Arithmetic::Bits24, Arithmetic::Bits8];
+    pub const ALL: [Arithmetic; 3] = [Arithmetic::F32, Arithmetic::Bf16x3, Arithmetic::Bits8];
 
-    /// For output and files: `f32`, `24-bit` or `8-bit`.
+    /// For output and files: `f32`, `bf16x3` or `8-bit`.
     pub const fn name(self) -> &'static str {
         match self {
             Arithmetic::F32 => "f32",
-            Arithmetic::Bits24 => "24-bit",
+            Arithmetic::Bf16x3 => "bf16x3",
             Arithmetic::Bits8 => "8-bit",
         }
     }
@@ -35,7 +35,7 @@ impl std::str::FromStr for Arithmetic {
 
 /// Not the name of an arithmetic.
 #[derive(Debug, thiserror::Error)]
-#[error("there are f32, 24-bit and 8-bit")]
+#[error("there are f32, bf16x3 and 8-bit")]
 pub struct UnknownArithmetic;
 
 impl std::fmt::Display for Arithmetic {

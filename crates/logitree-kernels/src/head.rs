@@ -8,7 +8,7 @@
 
 use crate::PackedMatrix;
 use crate::coded::Coded;
-use crate::digits::Registers;
+use crate::pieces::Registers;
 use crate::math::{exp, sum, tanh};
 use crate::matmul::{Compute, Panels, Strip, strips};
 use crate::simd::{LANES, Simd, Task};

@@ -16,10 +16,11 @@
 //! products, a line per turn of the loop, or de-quantising would wait for memory.
 
 use crate::buffer::Buffer;
-use crate::coded::{Coded, CodedStrip};
-use crate::digits::{COLUMNS, Registers};
+use crate::coded::Coded;
 use crate::micro::{Micro, Place, Sums};
 use crate::pack::{Decode, NARROW};
+use crate::pieces::{PieceStrip, Registers};
+use crate::rounded::RoundedStrip;
 use crate::simd::{LANES, Simd, Task};
 use crate::team::{Parts, PerThread, Team};
 use crate::{Arithmetic, Backend, PackedMatrix};
@@ -32,7 +33,7 @@ pub struct Compute {
     pub(crate) team: Team,
     pub(crate) backend: Backend,
     pub(crate) scratch: PerThread<Scratch>,
-    /// Activations as codes, unless they stay as they are.
+    /// Activations as other numbers, unless they stay as they are.
     pub(crate) coded: Option<Coded>,
 }
 
@@ -78,7 +79,7 @@ impl Compute {
         Compute { coded: None, ..self }
     }
 
-    /// How activations enter products with quantised weights.
+    /// How activations enter products with weights that are not f32 or f16.
     pub fn arithmetic(&self) -> Arithmetic {
         self.coded.as_ref().map_or(Arithmetic::F32, Coded::arithmetic)
     }
@@ -86,17 +87,9 @@ impl Compute {
     /// Takes activations for products with these matrices, if they need to be coded.
     pub(crate) fn encode<'m>(&mut self, x: &Panels, matrices: impl IntoIterator<Item = &'m PackedMatrix>) {
         if let Some(coded) = &mut self.coded
-            && matrices.into_iter().any(PackedMatrix::is_quantised)
+            && matrices.into_iter().any(|m| m.multiplies_in(coded.arithmetic()))
         {
             coded.encode(self.backend, &mut self.team, x);
-        }
-    }
-
-    /// Widest group of columns.
-    fn columns(&self) -> usize {
-        match &self.coded {
-            Some(Coded::Bits24(_)) => self.backend.cols().min(COLUMNS),
-            _ => self.backend.cols(),
         }
     }
 
@@ -130,7 +123,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    fn new(columns: usize, k: usize, most: usize) -> Shape {
+    pub(crate) fn new(columns: usize, k: usize, most: usize) -> Shape {
         let groups = columns.div_ceil(most);
         let (width, wider) = columns.checked_div(groups).map_or((0, 0), |width| (width, columns % groups));
         Shape { columns, k, groups, width, wider }
@@ -141,7 +134,8 @@ impl Shape {
         (g * self.width + g.min(self.wider), self.width + usize::from(g < self.wider))
     }
 
-    fn group_of(&self, column: usize) -> (usize, usize) {
+    /// First column and width of a column's group.
+    pub(crate) fn group_of(&self, column: usize) -> (usize, usize) {
         let wide = self.wider * (self.width + 1);
         self.group(if column < wide { column / (self.width + 1) } else { (column - self.wider) / self.width })
     }
@@ -156,8 +150,9 @@ impl Shape {
 impl Panels {
     /// Takes this shape, keeping the allocation. The content is unspecified.
     pub fn reset(&mut self, compute: &Compute, columns: usize, k: usize) {
-        self.shape = Shape::new(columns, k, compute.columns());
-        self.data.at_least(columns * k);
+        self.shape = Shape::new(columns, k, compute.backend.cols());
+        // Whoever reads a group's columns may read a vector.
+        self.data.at_least(columns * k + LANES);
     }
 
     /// Number of activation vectors.
@@ -295,7 +290,7 @@ impl Backend {
 pub(crate) struct Strip<'a> {
     pub(crate) matrix: &'a PackedMatrix,
     pub(crate) x: &'a Panels,
-    /// The same as codes, unless they stay as they are.
+    /// The same as other numbers, unless they stay as they are.
     pub(crate) coded: Option<&'a Coded>,
     pub(crate) tile: usize,
     pub(crate) tiles: usize,
@@ -320,7 +315,10 @@ impl Strip<'_> {
 
     fn dispatch(self, backend: Backend, out: Option<Place<'_>>) {
         match (self.coded, self.matrix.form()) {
-            (Some(x), Some(form)) => backend.dispatch(CodedStrip { strip: self, x, form, out }),
+            (Some(Coded::Bits8(x)), Some(form)) => backend.dispatch(RoundedStrip { strip: self, x, form, out }),
+            (Some(Coded::Bf16x3(x)), _) if self.matrix.multiplies_in(Arithmetic::Bf16x3) => {
+                backend.dispatch(PieceStrip { strip: self, x, out });
+            }
             _ => {
                 self.registers.release();
                 backend.dispatch(RunStrip { strip: self, out });

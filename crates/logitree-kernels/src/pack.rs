@@ -7,7 +7,8 @@
 //! Layout: tiles of 16 rows; within a tile blocks along `k`; within a block
 //!
 //! ```text
-//! unquantised   [k][16] elements
+//! f32, f16      [k][16] elements
+//! bf16          [pair][16][2] elements: columns 4 i and 4 i + 2, then 4 i + 1 and 4 i + 3; padded to whole fours
 //! quantised     d [16] f16, (m [16] f16), then per 32 columns:
 //!               sub-scales [1 or 2][16] i8, (sub-minima [1 or 2][16] u8)      K formats only
 //!               low bits  [low ][16] u32: four neighbouring columns in the lowest bits of a word's four bytes, the
@@ -19,7 +20,7 @@
 
 mod decode;
 
-pub(crate) use decode::{Decode, NARROW};
+pub(crate) use decode::{Decode, HIGH, NARROW, halves, join};
 
 /// Columns whose codes are packed together.
 pub(crate) const RUN: usize = 32;
@@ -36,17 +37,29 @@ pub(crate) struct Form {
 }
 
 impl Form {
-    /// Vectors of 32 columns of a tile: 8 of four codes a lane, the scales and the offsets of the sub-blocks.
-    pub(crate) fn record(self) -> usize {
-        8 + self.subs * (1 + usize::from(self.min))
+    /// Vectors of 32 columns of a tile: the codes, then the scales and the offsets of the sub-blocks.
+    pub(crate) fn record(self, codes: usize) -> usize {
+        codes + self.subs * (1 + usize::from(self.min))
     }
+}
+
+/// Vectors of 32 unpacked codes, a byte each: four neighbouring columns a lane.
+pub(crate) const BYTES: usize = 8;
+
+/// Vectors of 32 unpacked codes in bf16: two columns a lane, those of packed bf16 weights (see [`pair`]).
+pub(crate) const PAIRS: usize = 16;
+
+/// Columns of the `i`th pair of bf16 numbers in a lane.
+pub(crate) const fn pair(i: usize) -> [usize; 2] {
+    let first = i / 2 * 4 + i % 2;
+    [first, first + 2]
 }
 
 use crate::buffer::Memory;
 use crate::quant::{Block, Layout, unpack};
 use crate::simd::LANES;
 use crate::team::Parts;
-use crate::{Compute, DType};
+use crate::{Arithmetic, Compute, DType};
 use std::ops::Range;
 
 /// Packed bytes written between two reports of progress.
@@ -130,7 +143,8 @@ impl PackedMatrix {
             return Err(size_error());
         }
         let tiles = rows.div_ceil(LANES);
-        let tile_bytes = cols / dtype.block_len() * block_bytes(dtype);
+        let blocks = if dtype == DType::BF16 { cols.next_multiple_of(4) } else { cols / dtype.block_len() };
+        let tile_bytes = blocks * block_bytes(dtype);
         let mut data = Memory::zeroed(tiles * tile_bytes)?;
         let part_tiles = (PART / tile_bytes).max(1);
         for (part, packed) in bytes.chunks(part_tiles * LANES * row_bytes).zip(data.chunks_mut(part_tiles * tile_bytes))
@@ -161,6 +175,15 @@ impl PackedMatrix {
     /// Whether its weights are codes with scales.
     pub fn is_quantised(&self) -> bool {
         self.form().is_some()
+    }
+
+    /// Whether products with it differ from those in f32: other weights are multiplied in f32 always.
+    pub fn multiplies_in(&self, arithmetic: Arithmetic) -> bool {
+        match arithmetic {
+            Arithmetic::F32 => false,
+            Arithmetic::Bf16x3 => self.is_quantised() || (self.dtype == DType::BF16 && self.cols.is_multiple_of(RUN)),
+            Arithmetic::Bits8 => self.is_quantised(),
+        }
     }
 
     /// Bytes held.
@@ -194,8 +217,9 @@ impl PackedMatrix {
 /// Packs up to 16 rows into one tile.
 fn pack_tile(dtype: DType, rows: &[u8], row_bytes: usize, out: &mut [u8]) {
     let Some(layout) = Layout::of(dtype) else {
-        return match dtype.block_bytes() {
-            2 => pack_elements::<2>(rows, row_bytes, out),
+        return match dtype {
+            DType::BF16 => pack_pairs(rows, row_bytes, out),
+            DType::F16 => pack_elements::<2>(rows, row_bytes, out),
             _ => pack_elements::<4>(rows, row_bytes, out),
         };
     };
@@ -223,6 +247,18 @@ fn pack_elements<const N: usize>(rows: &[u8], row_bytes: usize, out: &mut [u8]) 
     for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
         for (element, out) in row.as_chunks::<N>().0.iter().zip(out[lane..].iter_mut().step_by(LANES)) {
             *out = *element;
+        }
+    }
+}
+
+/// Packs bf16 elements.
+fn pack_pairs(rows: &[u8], row_bytes: usize, out: &mut [u8]) {
+    let pairs = out.as_chunks_mut::<4>().0.as_chunks_mut::<LANES>().0;
+    for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
+        let row = row.as_chunks::<2>().0;
+        for (i, out) in pairs.iter_mut().enumerate() {
+            let [low, high] = pair(i).map(|column| row.get(column).copied().unwrap_or_default());
+            out[lane] = [low[0], low[1], high[0], high[1]];
         }
     }
 }

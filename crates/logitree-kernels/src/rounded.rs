@@ -1,14 +1,26 @@
 //! Activations rounded to 8 bits: the arithmetic of [`crate::Arithmetic::Bits8`].
 //!
-//! A run's codes are whole numbers from -127 to 127; four products with codes of weights are one instruction per lane.
+//! Each column's activations are cut into runs of 32, `x ≈ step · code` with whole numbers from -127 to 127. With
+//! `weight = scale · code + offset` the products of a sub-block of weights become
+//!
+//! ```text
+//! Σ weight · x  ≈  scale · (step · Σ code · code)  +  offset · (step · Σ code of x)
+//! ```
+//!
+//! where the sums are of whole numbers: exact in any order; four products are one instruction per lane. Sub-blocks are added in
+//! f32, in order; so the bits depend neither on the batch nor on the instruction set.
+//!
+//! A block of weights is unpacked once per batch: into codes, four columns a word, and f32 scales.
 
 use crate::Backend;
-use crate::coded::Block;
-use crate::matmul::{Panels, Shape};
-use crate::micro::by_shape;
-use crate::pack::RUN;
-use crate::simd::{Simd, Task};
+use crate::matmul::{Panels, Shape, Strip};
+use crate::micro::{Place, Sums, by_shape, fetch};
+use crate::pack::{BYTES, Form, RUN};
+use crate::simd::{LANES, Lanes, Simd, Task};
 use crate::team::{Parts, Team};
+
+/// f32 values of the unpacked block: 16 KiB.
+const BLOCK: usize = 4032;
 
 /// Words of a run of one column: 8 of four codes each, the sums of the first and the last 16 codes, and the bits of the step.
 const WORDS: usize = 11;
@@ -46,7 +58,7 @@ impl Rounded {
     }
 
     /// A group's runs from `run` on.
-    pub(crate) fn runs(&self, shape: &Shape, g: usize, run: usize, runs: usize) -> &[i32] {
+    fn runs(&self, shape: &Shape, g: usize, run: usize, runs: usize) -> &[i32] {
         let (first, width) = shape.group(g);
         &self.data[(first * (shape.k / RUN) + run * width) * WORDS..][..runs * WORDS * width]
     }
@@ -100,9 +112,74 @@ impl Round<'_> {
     }
 }
 
+/// A [`Strip`] of a quantised matrix.
+pub(crate) struct RoundedStrip<'a, 'b> {
+    pub(crate) strip: Strip<'a>,
+    pub(crate) x: &'a Rounded,
+    pub(crate) form: Form,
+    pub(crate) out: Option<Place<'b>>,
+}
+
+impl Task for RoundedStrip<'_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let RoundedStrip {
+            strip: Strip { matrix, x: Panels { shape, .. }, tile, tiles, weights, acc, .. },
+            x,
+            form,
+            out,
+        } = self;
+        assert_eq!(matrix.cols(), shape.k, "inner dimension of a matrix product");
+        let size = tiles * LANES;
+        let acc = acc.at_least(shape.columns * size);
+        let weights = weights.at_least(BLOCK);
+        let record = form.record(BYTES);
+        let most = BLOCK / LANES / (tiles * record);
+        let all = shape.k / RUN;
+        for run in (0..all).step_by(most) {
+            let runs = most.min(all - run);
+            let last = run + runs == all;
+            let weights = &mut weights.as_chunks_mut::<LANES>().0[..tiles * runs * record];
+            for (t, weights) in weights.chunks_exact_mut(runs * record).enumerate() {
+                matrix.unpack::<S, false>(s, tile + t, run, weights);
+            }
+            // What each tile needs next, as in the products of f32.
+            let (next, from) = if last { (tile + tiles, 0) } else { (tile, run + runs) };
+            let span = matrix.span(from * RUN, most * RUN);
+            let share = tiles.div_ceil(shape.groups);
+            for g in 0..shape.groups {
+                let (first, width) = shape.group(g);
+                let mut ahead: [&[u8]; 4] = [&[]; 4];
+                let wanted = (next + g * share..matrix.tiles().min(next + tiles)).take(share);
+                for (t, piece) in wanted.zip(&mut ahead) {
+                    *piece = &matrix.tile(t)[span.clone()];
+                }
+                let sums = Sums {
+                    resume: run > 0,
+                    memory: &mut acc[first * size..(first + width) * size],
+                    out: out.filter(|_| last).map(|(out, start, stride)| (out, start + first * stride, stride)),
+                };
+                let block = Block { form, weights, ahead, sums };
+                multiply(s, block, x.runs(shape, g, run, runs), tiles, width);
+            }
+        }
+    }
+}
+
+/// An unpacked block and what is to be done with it for one group of columns.
+struct Block<'a, 'b> {
+    form: Form,
+    /// `[tile][run][record][16]`, see [`Form::record`].
+    weights: &'a [Lanes<f32>],
+    /// Bytes that will be needed soon.
+    ahead: [&'a [u8]; 4],
+    sums: Sums<'a, 'b>,
+}
+
 /// Products of a block with a group of `columns`, `[run][WORDS][columns]`.
 #[inline(always)]
-pub(crate) fn multiply<S: Simd>(s: S, block: Block<'_, '_>, x: &[i32], tiles: usize, columns: usize) {
+fn multiply<S: Simd>(s: S, block: Block<'_, '_>, x: &[i32], tiles: usize, columns: usize) {
     macro_rules! shape {
         ($t:literal, $c:literal) => {
             match (block.form.subs, block.form.min) {
@@ -127,12 +204,12 @@ impl<const T: usize, const C: usize, const SUBS: usize, const MIN: bool> Task fo
     fn run<S: Simd>(self, s: S) {
         let Dots { block: Block { form, weights, ahead, sums }, x } = self;
         let x = x.as_chunks::<C>().0.as_chunks::<WORDS>().0;
-        let record = const { 8 + SUBS * (1 + MIN as usize) };
+        let record = const { BYTES + SUBS * (1 + MIN as usize) };
         let runs = x.len();
         assert!(weights.len() == T * runs * record);
         let mut acc = sums.start::<S, T, C>(s);
         for (run, x) in x.iter().enumerate() {
-            Block::fetch(s, &ahead, run, runs);
+            fetch(s, &ahead, run, runs);
             // SAFETY: t < T, run < runs and i < record, and there are so many weights (checked above).
             let weight = |t: usize, i: usize| unsafe { weights.get_unchecked((t * runs + run) * record + i) };
             for sub in 0..SUBS {
@@ -160,10 +237,10 @@ impl<const T: usize, const C: usize, const SUBS: usize, const MIN: bool> Task fo
                     let step = f32::from_bits(x[WORDS - 1][c] as u32);
                     for t in 0..T {
                         let scaled = s.mul(s.to_f32(dots[c][t]), s.splat(step));
-                        acc[c][t] = s.fma(s.load(weight(t, 8 + sub)), scaled, acc[c][t]);
+                        acc[c][t] = s.fma(s.load(weight(t, BYTES + sub)), scaled, acc[c][t]);
                         if MIN {
                             let total = s.splat(step * total[c] as f32);
-                            acc[c][t] = s.fma(s.load(weight(t, 8 + SUBS + sub)), total, acc[c][t]);
+                            acc[c][t] = s.fma(s.load(weight(t, BYTES + SUBS + sub)), total, acc[c][t]);
                         }
                     }
                 }

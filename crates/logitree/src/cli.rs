@@ -106,8 +106,8 @@ impl ModelOptions {
 /// How to multiply.
 #[derive(Args, Clone, Copy)]
 pub struct ArithmeticOptions {
-    /// How activations are multiplied with quantised weights: f32; 24-bit, which is as exact and faster with AMX; or 8-bit,
-    /// which is approximate (docs/performance.md) [default: f32; with AMX, 24-bit]
+    /// How activations are multiplied with weights: f32; bf16x3, as three bf16 numbers each, which is as exact and faster with
+    /// AMX; or 8-bit, which is approximate (docs/performance.md) [default: f32; with AMX, bf16x3]
     #[arg(long, value_name = "NAME", conflicts_with = "fast")]
     arithmetic: Option<Arithmetic>,
     /// The same as `--arithmetic 8-bit`: wide trees grow 1.3 to 1.6 times as fast as in f32, and logprobs are off by 0.1 nats on

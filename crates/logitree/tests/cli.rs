@@ -304,19 +304,19 @@ fn whole_numbers_have_the_same_bits_without_amx() {
     let w = workplace();
     let w = w.path();
     let model = model.to_str().unwrap();
-    let whole = ["--arithmetic", "24-bit", "--max-nodes", "20", "-o", "whole.run.jsonl"];
+    let whole = ["--arithmetic", "bf16x3", "--max-nodes", "20", "-o", "whole.run.jsonl"];
     ok(w, &[&["tree", "The capital of India is", "-m", model][..], &whole].concat());
     let header = std::fs::read_to_string(w.join("whole.run.jsonl")).unwrap().lines().next().unwrap().to_string();
     let header: Value = serde_json::from_str(&header).unwrap();
-    assert_eq!(header["model"]["arithmetic"], "24-bit");
+    assert_eq!(header["model"]["arithmetic"], "bf16x3");
     ok(w, &["tree", "--resume", "whole.run.jsonl", "--max-nodes", "30"]);
     for backend in logitree_engine::Backend::available().iter().filter(|b| b.name() != "scalar") {
         let text = ok(w, &["verify", "whole.run.jsonl", "--backend", backend.name()]);
         assert!(text.contains("the same to the last bit"), "{}: {text}", backend.name());
     }
     let text = fails(w, &["tree", "--resume", "whole.run.jsonl", "--arithmetic", "f32"], 1);
-    assert!(text.contains("made with 24-bit activations, and this model runs with f32 ones"), "{text}");
-    assert!(fails(w, &["tree", "x", "--arithmetic", "f16"], 2).contains("there are f32, 24-bit and 8-bit"));
+    assert!(text.contains("made with bf16x3 activations, and this model runs with f32 ones"), "{text}");
+    assert!(fails(w, &["tree", "x", "--arithmetic", "f16"], 2).contains("there are f32, bf16x3 and 8-bit"));
 }
 
 #[test]

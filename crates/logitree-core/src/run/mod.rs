@@ -97,7 +97,7 @@ pub struct Model {
     pub context: usize,
     /// Ids that end a generation.
     pub end_tokens: Vec<TokenId>,
-    /// How products were computed, `24-bit` or `8-bit` activations; absent where it was in f32.
+    /// How products were computed, `bf16x3` or `8-bit`; absent where it was in f32.
     #[serde(
         default,
         alias = "approximation",

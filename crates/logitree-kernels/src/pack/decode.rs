@@ -1,6 +1,6 @@
 //! From packed bytes to weights in registers, and from there straight into sums and, for wider batches, into memory.
 
-use super::{PackedMatrix, RUN, block_bytes, group_bytes, header_bytes, scale_bytes};
+use super::{BYTES, PAIRS, PackedMatrix, RUN, block_bytes, group_bytes, header_bytes, scale_bytes};
 use crate::DType;
 use crate::micro::{Sums, by_shape};
 use crate::quant::Layout;
@@ -131,11 +131,15 @@ impl<F: Format, const T: usize, const C: usize> Task for Floats<'_, '_, F, T, C>
             for t in 0..T {
                 // SAFETY: column k0 + i < k0 + k of tile t < T.
                 unsafe {
-                    let at = (k0 + i) * F::BLOCK;
+                    let column = k0 + i;
+                    let at = column * F::BLOCK;
                     let w = match F::DTYPE {
                         DType::F32 => s.load(lanes(tiles[t], at)),
                         DType::F16 => s.load_f16(lanes(tiles[t], at)),
-                        _ => s.load_bf16(lanes(tiles[t], at)),
+                        _ => {
+                            let pair = s.load_u32(lanes(tiles[t], (column / 4 * 2 + column % 2) * 4 * LANES));
+                            halves(s, pair)[column / 2 % 2]
+                        }
                     };
                     sink.take(s, t, i, w);
                 }
@@ -341,14 +345,14 @@ unsafe fn scale_of_code<S: Simd, F: Format>(
 }
 
 impl PackedMatrix {
-    /// Unpacks a tile's columns from `32 · run` on, as many as `out` holds: `[run][record][16]`, see [`super::Form`]. Codes without
-    /// a minimum have their bias subtracted if they are to be signed.
+    /// Unpacks a tile's columns from `32 · run` on, as many as `out` holds: `[run][record][16]`, see [`super::Form`]. Codes are
+    /// unsigned bytes, with their bias; in bf16, `WIDE`, they are without.
     #[inline(always)]
-    pub(crate) fn unpack<S: Simd>(&self, s: S, tile: usize, run: usize, signed: bool, out: &mut [Lanes<f32>]) {
+    pub(crate) fn unpack<S: Simd, const WIDE: bool>(&self, s: S, tile: usize, run: usize, out: &mut [Lanes<f32>]) {
         macro_rules! unpack {
             ($($name:ident)+) => {
                 match self.dtype {
-                    $(DType::$name => s.vectorize(Unpack::<$name> { matrix: self, tile, run, signed, out, format: PhantomData }),)+
+                    $(DType::$name => s.vectorize(Unpack::<$name, WIDE> { matrix: self, tile, run, out, format: PhantomData }),)+
                     DType::F32 | DType::F16 | DType::BF16 => unreachable!("unquantised formats have no codes"),
                 }
             };
@@ -358,27 +362,23 @@ impl PackedMatrix {
 }
 
 /// See [`PackedMatrix::unpack`].
-struct Unpack<'a, F> {
+struct Unpack<'a, F, const WIDE: bool> {
     matrix: &'a PackedMatrix,
     tile: usize,
     run: usize,
-    signed: bool,
     out: &'a mut [Lanes<f32>],
     format: PhantomData<F>,
 }
 
-impl<F: Format> Task for Unpack<'_, F> {
+impl<F: Format, const WIDE: bool> Task for Unpack<'_, F, WIDE> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Unpack { matrix, tile, run, signed, out, .. } = self;
+        let Unpack { matrix, tile, run, out, .. } = self;
         let l = const { F::LAYOUT };
         let subs = const { RUN / F::LAYOUT.scale_len };
-        let record = const { 8 + RUN / F::LAYOUT.scale_len * (1 + F::LAYOUT.has_min as usize) };
-        // Signed codes are `(code + 128 - bias) xor 128`, byte by byte: the sum is a byte still.
-        let signed = signed && !l.has_min;
-        let move_by = s.splat_i32(if signed { (128 - F::BIAS as i32) * 0x0101_0101 } else { 0 });
-        let flip = s.splat_i32(if signed { 0x8080_8080_u32 as i32 } else { 0 });
+        let words = const { if WIDE { PAIRS } else { BYTES } };
+        let record = words + subs * const { 1 + F::LAYOUT.has_min as usize };
         let bytes = matrix.tile(tile);
         assert!((run + out.len() / record) * RUN <= matrix.cols);
         for (i, out) in out.chunks_exact_mut(record).enumerate() {
@@ -393,18 +393,86 @@ impl<F: Format> Task for Unpack<'_, F> {
                     // SAFETY: as above.
                     codes = s.or(codes, unsafe { plane::<S>(s, bytes, high, l.high, word, l.low) });
                 }
-                s.store(&mut out[word], s.bitcast(s.xor(s.add_i32(codes, move_by), flip)));
+                if WIDE {
+                    let [first, second] = if const { S::LOOKUP && F::BITS <= 6 } {
+                        let table = const { &table(if F::LAYOUT.has_min { 0 } else { F::BIAS as i32 }) };
+                        if const { F::BITS <= 5 } {
+                            [s.lookup::<true>(table, codes), s.lookup::<true>(table, s.shr(codes, 8))]
+                        } else {
+                            [s.lookup::<false>(table, codes), s.lookup::<false>(table, s.shr(codes, 8))]
+                        }
+                    } else {
+                        pairs_of(s, codes, if l.has_min { 0.0 } else { F::BIAS })
+                    };
+                    s.store(&mut out[2 * word], s.bitcast(first));
+                    s.store(&mut out[2 * word + 1], s.bitcast(second));
+                } else {
+                    s.store(&mut out[word], s.bitcast(codes));
+                }
             }
             for sub in 0..subs {
                 // SAFETY: as above.
                 let (scale, offset) = unsafe { scale_of::<S, F>(s, bytes, block, group, sub) };
-                s.store(&mut out[8 + sub], scale);
+                s.store(&mut out[words + sub], scale);
                 if l.has_min {
-                    s.store(&mut out[8 + subs + sub], offset);
+                    s.store(&mut out[words + subs + sub], offset);
                 }
             }
         }
     }
+}
+
+/// What codes from 0 to 63 are in bf16 without their bias, two in a word.
+const fn table(bias: i32) -> [Lanes<u32>; 2] {
+    let mut table = [[0; LANES]; 2];
+    let mut code = 0;
+    while code < 4 * LANES {
+        let bits = ((code as i32 - bias) as f32).to_bits() >> 16;
+        table[code / (2 * LANES)][code / 2 % LANES] |= bits << (code % 2 * 16);
+        code += 1;
+    }
+    table
+}
+
+/// Four unsigned bytes a lane, less `bias`, as pairs of bf16: the first and the third, the second and the fourth. Numbers
+/// below 256 are bf16 numbers.
+#[inline(always)]
+fn pairs_of<S: Simd>(s: S, bytes: S::I, bias: f32) -> [S::I; 2] {
+    let above = s.shr(bytes, 16);
+    // Written out: closures may not become part of the function that is compiled for the instruction set.
+    [
+        join(s, lowest(s, bytes, bias), lowest(s, above, bias)),
+        join(s, second(s, bytes, bias), second(s, above, bias)),
+    ]
+}
+
+/// The lowest byte less `bias`, as bits of an f32: at the end of the fraction of 2^23 a byte adds itself to it.
+#[inline(always)]
+fn lowest<S: Simd>(s: S, bytes: S::I, bias: f32) -> S::I {
+    let sum = s.or(s.and(bytes, s.splat_i32(0xff)), s.splat_i32(0x4b00_0000));
+    s.bits(s.sub(s.bitcast(sum), s.splat(8_388_608.0 + bias)))
+}
+
+/// The second byte less `bias`: 8 bits higher a byte adds itself to 2^15.
+#[inline(always)]
+fn second<S: Simd>(s: S, bytes: S::I, bias: f32) -> S::I {
+    let sum = s.or(s.and(bytes, s.splat_i32(0xff00)), s.splat_i32(0x4700_0000));
+    s.bits(s.sub(s.bitcast(sum), s.splat(32_768.0 + bias)))
+}
+
+/// Two numbers as bf16, the first in the lower half of a lane; other bits of theirs are cut off.
+#[inline(always)]
+pub(crate) fn join<S: Simd>(s: S, low: S::I, high: S::I) -> S::I {
+    s.or(s.shr(low, 16), s.and(high, s.splat_i32(HIGH)))
+}
+
+/// The half of an f32's bits that a bf16 number has.
+pub(crate) const HIGH: i32 = -0x1_0000;
+
+/// Two bf16 numbers a lane, as f32.
+#[inline(always)]
+pub(crate) fn halves<S: Simd>(s: S, pair: S::I) -> [S::F; 2] {
+    [s.bitcast(s.shl(pair, 16)), s.bitcast(s.and(pair, s.splat_i32(HIGH)))]
 }
 
 /// `n` bits each of columns `4 word .. 4 word + 4` of the codes that begin at `at`, one column a byte, at bit `to`.

@@ -1,26 +1,28 @@
-//! AMX: a unit that multiplies tiles of bytes, beside AVX-512.
+//! AMX: a unit that multiplies tiles of bf16 numbers, beside AVX-512.
 //!
-//! Eight tile registers of up to 16 rows of 64 bytes. `tdpbssd c, a, b` adds to the 32-bit element `c[m][n]` the products of
-//! the signed bytes of `a[m]` with those of column `n` of `b`, four from each of its rows: `Σ a[m][4 r + j] · b[r][4 n + j]`.
+//! Eight tile registers of up to 16 rows of 64 bytes. `tdpbf16ps c, a, b` adds to the f32 `c[m][n]` the products of row `m` of
+//! `a` with column `n` of `b`, which has two of its numbers in each row: `Σ a[m][2 r] · b[r][2 n]` and `Σ a[m][2 r + 1] · b[r][2 n + 1]`,
+//! two chains of multiply-adds over `r`, rounded to nearest, are added up and their sum is added to `c`. Numbers too small to
+//! be normal count as zero.
 //! It is written in assembly, because Rust's intrinsics for it are not stable.
 //!
 //! While tile registers are in use, half of the floating-point multiplications of AVX-512 have to wait: use them in one go.
 
-use super::{LANES, Lanes};
+use super::LANES;
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count};
 
-/// Proof that the CPU has AMX with products of bytes and that this process may use it.
+/// Proof that the CPU has AMX with products of bf16 numbers and that this process may use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TileUnit(());
 
 impl TileUnit {
     pub(super) fn detect() -> Option<TileUnit> {
+        const BF16: u32 = 1 << 22;
         const TILES: u32 = 1 << 24;
-        const BYTES: u32 = 1 << 25;
         // SAFETY: every x86-64 CPU has the instruction. Newer compilers know that.
         #[allow(unused_unsafe)]
-        let found = unsafe { __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & (TILES | BYTES) == TILES | BYTES };
+        let found = unsafe { __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & (BF16 | TILES) == BF16 | TILES };
         (found && allowed()).then_some(TileUnit(()))
     }
 }
@@ -51,21 +53,22 @@ struct Config {
 
 const _: () = assert!(size_of::<Config>() == 64);
 
-/// The tile registers for products of `rows` × `bytes` with `bytes` × 16 signed bytes; released when dropped.
+/// The tile registers: four tiles of sums, a right matrix, and the three pieces of a left one; released when dropped.
 ///
 /// They keep what they hold between calls, because nothing else in this program uses them.
 pub(crate) struct Tiles(std::marker::PhantomData<*const ()>);
 
 impl TileUnit {
+    /// For products of `rows` × `bytes / 2` with `bytes / 2` × 16 numbers.
     #[inline(always)]
     pub(crate) fn configure(self, rows: usize, bytes: usize) -> Tiles {
         assert!((1..=LANES).contains(&rows) && bytes <= 64 && bytes.is_multiple_of(4));
-        // Registers 0 to 3 hold sums, 6 the right matrix and 7 the left one.
+        // Registers 0 to 3 hold sums, 4 the right matrix and 5 to 7 the left one.
         let mut config = Config { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
-        config.row_bytes[..7].fill(64);
+        config.row_bytes[..5].fill(64);
+        config.row_bytes[5..8].fill(bytes as u16);
         config.rows[..8].fill(rows as u8);
-        config.rows[6] = (bytes / 4) as u8;
-        config.row_bytes[7] = bytes as u16;
+        config.rows[4] = (bytes / 4) as u8;
         // SAFETY: a `TileUnit` proves that the instruction exists; it reads a valid configuration.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &config, options(nostack, readonly)) };
         Tiles(std::marker::PhantomData)
@@ -80,21 +83,35 @@ impl Drop for Tiles {
     }
 }
 
+/// `$run!("tmm<i>")` for the register of sums `i`.
+macro_rules! sums {
+    ($i:expr, $run:ident) => {
+        match $i {
+            0 => $run!("tmm0"),
+            1 => $run!("tmm1"),
+            2 => $run!("tmm2"),
+            3 => $run!("tmm3"),
+            i => unreachable!("sums {i}"),
+        }
+    };
+}
+
 impl Tiles {
-    /// Takes the left matrix, its rows 32 bytes apart.
+    /// Takes the three pieces of the left matrix, rows 64 bytes apart.
     ///
     /// # Safety
     /// All rows must lie in memory that may be read.
     #[inline(always)]
-    pub(crate) unsafe fn load(&mut self, from: *const u8) {
+    pub(crate) unsafe fn load_left(&mut self, pieces: [*const u8; 3]) {
         // SAFETY: the caller vouches for the rows.
         unsafe {
-            asm!("tileloadd tmm7, [{from} + 1*{apart}]", from = in(reg) from, apart = in(reg) 32usize,
-                out("tmm7") _, options(nostack, readonly, preserves_flags));
+            asm!("tileloadd tmm5, [{a} + 1*{apart}]", "tileloadd tmm6, [{b} + 1*{apart}]", "tileloadd tmm7, [{c} + 1*{apart}]",
+                a = in(reg) pieces[0], b = in(reg) pieces[1], c = in(reg) pieces[2], apart = in(reg) 64usize,
+                out("tmm5") _, out("tmm6") _, out("tmm7") _, options(nostack, readonly, preserves_flags));
         }
     }
 
-    /// Multiplies the left matrix with a right one, whose rows follow each other, into sums `i` of four.
+    /// Adds to sums `i` the products of the left matrix, piece by piece, with a right one, whose rows follow each other.
     ///
     /// # Safety
     /// All rows must lie in memory that may be read.
@@ -103,44 +120,60 @@ impl Tiles {
         macro_rules! multiply {
             ($sums:tt) => {
                 asm!(
-                    concat!("tilezero ", $sums),
-                    "tileloadd tmm6, [{right} + 1*{apart}]",
-                    concat!("tdpbssd ", $sums, ", tmm7, tmm6"),
+                    "tileloadd tmm4, [{right} + 1*{apart}]",
+                    concat!("tdpbf16ps ", $sums, ", tmm5, tmm4"),
+                    concat!("tdpbf16ps ", $sums, ", tmm6, tmm4"),
+                    concat!("tdpbf16ps ", $sums, ", tmm7, tmm4"),
                     right = in(reg) right, apart = in(reg) 64usize,
-                    out($sums) _, out("tmm6") _, options(nostack, readonly, preserves_flags)
+                    out($sums) _, out("tmm4") _, options(nostack, readonly, preserves_flags)
                 )
             };
         }
         // SAFETY: the caller vouches for the rows.
-        unsafe {
-            match i {
-                0 => multiply!("tmm0"),
-                1 => multiply!("tmm1"),
-                2 => multiply!("tmm2"),
-                3 => multiply!("tmm3"),
-                _ => unreachable!("sums {i}"),
-            }
-        }
+        unsafe { sums!(i, multiply) }
     }
 
-    /// Stores sums `i`, as bits, a vector for each row of the left matrix.
+    /// Clears sums `i`.
     #[inline(always)]
-    pub(crate) fn store(&mut self, i: usize, to: &mut [Lanes<f32>; LANES]) {
+    pub(crate) fn zero(&mut self, i: usize) {
+        macro_rules! zero {
+            ($sums:tt) => {
+                asm!(concat!("tilezero ", $sums), out($sums) _, options(nostack, nomem, preserves_flags))
+            };
+        }
+        // SAFETY: the registers are ours.
+        unsafe { sums!(i, zero) }
+    }
+
+    /// Takes sums `i`, a vector for each row of the left matrix, `apart` f32 from one to the next.
+    ///
+    /// # Safety
+    /// All rows must lie in memory that may be read.
+    #[inline(always)]
+    pub(crate) unsafe fn load(&mut self, i: usize, from: *const f32, apart: usize) {
+        macro_rules! load {
+            ($sums:tt) => {
+                asm!(concat!("tileloadd ", $sums, ", [{from} + 1*{apart}]"), from = in(reg) from, apart = in(reg) 4 * apart,
+                    out($sums) _, options(nostack, readonly, preserves_flags))
+            };
+        }
+        // SAFETY: the caller vouches for the rows.
+        unsafe { sums!(i, load) }
+    }
+
+    /// Stores sums `i`, a vector for each row of the left matrix, `apart` f32 from one to the next.
+    ///
+    /// # Safety
+    /// All rows must lie in memory that may be written.
+    #[inline(always)]
+    pub(crate) unsafe fn store(&mut self, i: usize, to: *mut f32, apart: usize) {
         macro_rules! store {
             ($sums:tt) => {
-                asm!(concat!("tilestored [{to} + 1*{apart}], ", $sums), to = in(reg) to, apart = in(reg) 64usize,
+                asm!(concat!("tilestored [{to} + 1*{apart}], ", $sums), to = in(reg) to, apart = in(reg) 4 * apart,
                     options(nostack, preserves_flags))
             };
         }
-        // SAFETY: 16 rows of 64 bytes lie within `to`.
-        unsafe {
-            match i {
-                0 => store!("tmm0"),
-                1 => store!("tmm1"),
-                2 => store!("tmm2"),
-                3 => store!("tmm3"),
-                _ => unreachable!("sums {i}"),
-            }
-        }
+        // SAFETY: the caller vouches for the rows.
+        unsafe { sums!(i, store) }
     }
 }

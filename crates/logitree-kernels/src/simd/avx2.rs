@@ -106,19 +106,6 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
-    fn load_bf16(self, p: &Lanes<u16>) -> Self::F {
-        unsafe {
-            F(
-                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(
-                    p.as_ptr().add(0).cast(),
-                )))),
-                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(
-                    p.as_ptr().add(8).cast(),
-                )))),
-            )
-        }
-    }
-    #[inline(always)]
     fn load_u32(self, p: &Lanes<u32>) -> Self::I {
         unsafe { I(_mm256_loadu_si256(p.as_ptr().cast()), _mm256_loadu_si256(p.as_ptr().add(8).cast())) }
     }
@@ -211,6 +198,10 @@ impl Simd for Avx2 {
         unsafe { F(_mm256_castsi256_ps(a.0), _mm256_castsi256_ps(a.1)) }
     }
     #[inline(always)]
+    fn bits(self, a: Self::F) -> Self::I {
+        unsafe { I(_mm256_castps_si256(a.0), _mm256_castps_si256(a.1)) }
+    }
+    #[inline(always)]
     fn to_f32(self, a: Self::I) -> Self::F {
         unsafe { F(_mm256_cvtepi32_ps(a.0), _mm256_cvtepi32_ps(a.1)) }
     }
@@ -241,16 +232,8 @@ impl Simd for Avx2 {
         unsafe { I(_mm256_or_si256(a.0, b.0), _mm256_or_si256(a.1, b.1)) }
     }
     #[inline(always)]
-    fn xor(self, a: Self::I, b: Self::I) -> Self::I {
-        unsafe { I(_mm256_xor_si256(a.0, b.0), _mm256_xor_si256(a.1, b.1)) }
-    }
-    #[inline(always)]
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I {
         unsafe { I(_mm256_add_epi32(a.0, b.0), _mm256_add_epi32(a.1, b.1)) }
-    }
-    #[inline(always)]
-    fn dot_signed(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
-        unsafe { I(dot_signed(sum.0, a.0, b.0), dot_signed(sum.1, a.1, b.1)) }
     }
     #[inline(always)]
     fn prefetch(self, p: *const u8) {
@@ -272,15 +255,4 @@ impl Simd for Avx2 {
             }
         }
     }
-}
-
-/// Half of [`Simd::dot_signed`].
-#[inline]
-#[target_feature(enable = "avx2")]
-fn dot_signed(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
-    // Bytes as 16-bit numbers: the even ones moved up and down again, the odd ones down.
-    let even_a = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(a));
-    let even_b = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(b));
-    let odd = _mm256_madd_epi16(_mm256_srai_epi16::<8>(a), _mm256_srai_epi16::<8>(b));
-    _mm256_add_epi32(sum, _mm256_add_epi32(_mm256_madd_epi16(even_a, even_b), odd))
 }

@@ -74,12 +74,6 @@ impl Simd for Avx512 {
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p.as_ptr().cast())) }
     }
     #[inline(always)]
-    fn load_bf16(self, p: &Lanes<u16>) -> Self::F {
-        unsafe {
-            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(p.as_ptr().cast()))))
-        }
-    }
-    #[inline(always)]
     fn load_u32(self, p: &Lanes<u32>) -> Self::I {
         unsafe { _mm512_loadu_si512(p.as_ptr().cast()) }
     }
@@ -145,6 +139,10 @@ impl Simd for Avx512 {
         unsafe { _mm512_castsi512_ps(a) }
     }
     #[inline(always)]
+    fn bits(self, a: Self::F) -> Self::I {
+        unsafe { _mm512_castps_si512(a) }
+    }
+    #[inline(always)]
     fn to_f32(self, a: Self::I) -> Self::F {
         unsafe { _mm512_cvtepi32_ps(a) }
     }
@@ -165,21 +163,18 @@ impl Simd for Avx512 {
         unsafe { _mm512_or_si512(a, b) }
     }
     #[inline(always)]
-    fn xor(self, a: Self::I, b: Self::I) -> Self::I {
-        unsafe { _mm512_xor_si512(a, b) }
-    }
-    #[inline(always)]
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I {
         unsafe { _mm512_add_epi32(a, b) }
     }
+    const LOOKUP: bool = true;
     #[inline(always)]
-    fn dot_signed(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
+    fn lookup<const SMALL: bool>(self, table: &[Lanes<u32>; 2], index: Self::I) -> Self::I {
         unsafe {
-            // Bytes as 16-bit numbers: the even ones moved up and down again, the odd ones down.
-            let even_a = _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(a));
-            let even_b = _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(b));
-            let odd = _mm512_madd_epi16(_mm512_srai_epi16::<8>(a), _mm512_srai_epi16::<8>(b));
-            _mm512_add_epi32(sum, _mm512_add_epi32(_mm512_madd_epi16(even_a, even_b), odd))
+            let first = _mm512_loadu_si512(table[0].as_ptr().cast());
+            if SMALL {
+                return _mm512_permutexvar_epi16(index, first);
+            }
+            _mm512_permutex2var_epi16(first, index, _mm512_loadu_si512(table[1].as_ptr().cast()))
         }
     }
     #[inline(always)]

@@ -57,7 +57,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn load(self, p: &Lanes<f32>) -> Self::F;
     fn store(self, p: &mut Lanes<f32>, v: Self::F);
     fn load_f16(self, p: &Lanes<u16>) -> Self::F;
-    fn load_bf16(self, p: &Lanes<u16>) -> Self::F;
     fn load_u32(self, p: &Lanes<u32>) -> Self::I;
     fn load_u8(self, p: &Lanes<u8>) -> Self::I;
     fn load_i8(self, p: &Lanes<i8>) -> Self::I;
@@ -85,19 +84,28 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn shl(self, a: Self::I, shift: u32) -> Self::I;
     fn and(self, a: Self::I, b: Self::I) -> Self::I;
     fn or(self, a: Self::I, b: Self::I) -> Self::I;
-    fn xor(self, a: Self::I, b: Self::I) -> Self::I;
     /// Wraps around.
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I;
-    /// Adds the products of four signed bytes of `a` with four of `b`, lane by lane.
-    fn dot_signed(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I;
     /// The f32 with these bits.
     fn bitcast(self, a: Self::I) -> Self::F;
+    /// The bits of an f32.
+    fn bits(self, a: Self::F) -> Self::I;
 
     /// Adds the products of four unsigned bytes of `a` with four signed ones of `b`, lane by lane.
     /// Only for [`Self::vectorize_dots`].
     #[inline(always)]
     fn dot(self, _sum: Self::I, _a: Self::I, _b: Self::I) -> Self::I {
         unreachable!("this backend has no products of bytes")
+    }
+
+    /// Whether [`Self::lookup`] is there.
+    const LOOKUP: bool = false;
+
+    /// For each of the two 16-bit numbers of a lane the entry of a table of 64 with that number, of which the lowest 6 bits count;
+    /// with `SMALL` of the first 32, of which 5 bits count.
+    #[inline(always)]
+    fn lookup<const SMALL: bool>(self, _table: &[Lanes<u32>; 2], _index: Self::I) -> Self::I {
+        unreachable!("this backend has no tables")
     }
 
     /// Asks for the cache line at `p` ahead of its use. Only a hint: `p` may be anything.
@@ -204,7 +212,7 @@ impl Backend {
     pub fn arithmetic(self) -> Arithmetic {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Amx(_) => Arithmetic::Bits24,
+            Kind::Amx(_) => Arithmetic::Bf16x3,
             _ => Arithmetic::F32,
         }
     }
@@ -281,17 +289,12 @@ mod tests {
                         s.round(x),
                         s.exp2i(small),
                         s.load_f16(&halves),
-                        s.load_bf16(&halves),
                         s.to_f32(s.load_i8(&bytes.map(|b| b as i8))),
                         s.to_f32(s.or(s.and(s.shr(s.load_u8(&bytes), 3), s.splat_i32(7)), s.shl(s.load_u8(&bytes), 4))),
                         s.bitcast(
-                            s.xor(s.add_i32(s.load_u8(&bytes), s.load_i8(&bytes.map(|b| b as i8))), s.splat_i32(-7)),
+                            s.add_i32(s.load_u8(&bytes), s.load_i8(&bytes.map(|b| b as i8))),
                         ),
-                        s.bitcast(s.dot_signed(
-                            s.splat_i32(-5),
-                            s.load_u32(&a.map(f32::to_bits)),
-                            s.load_u32(&b.map(|b| b.to_bits().rotate_left(9))),
-                        )),
+                        s.bitcast(s.and(s.bits(s.sub(x, y)), s.splat_i32(-0x1_0000))),
                         s.bitcast(s.shr(s.load_u32(a.each_ref().map(|x| x.to_bits()).first_chunk().unwrap()), 1)),
                     ];
                     out.extend(vectors.iter().flat_map(|&v| s.array(v)).map(f32::to_bits));

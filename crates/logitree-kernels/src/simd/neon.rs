@@ -88,10 +88,6 @@ impl Simd for Neon {
         }
     }
     #[inline(always)]
-    fn load_bf16(self, p: &Lanes<u16>) -> Self::F {
-        unsafe { each(|i| vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(p.as_ptr().add(4 * i))))) }
-    }
-    #[inline(always)]
     fn load_u32(self, p: &Lanes<u32>) -> Self::I {
         unsafe { std::array::from_fn(|i| vreinterpretq_s32_u32(vld1q_u32(p.as_ptr().add(4 * i)))) }
     }
@@ -170,6 +166,10 @@ impl Simd for Neon {
         unsafe { each(|i| vreinterpretq_f32_s32(a[i])) }
     }
     #[inline(always)]
+    fn bits(self, a: Self::F) -> Self::I {
+        unsafe { std::array::from_fn(|i| vreinterpretq_s32_f32(a[i])) }
+    }
+    #[inline(always)]
     fn to_f32(self, a: Self::I) -> Self::F {
         unsafe { each(|i| vcvtq_f32_s32(a[i])) }
     }
@@ -193,23 +193,7 @@ impl Simd for Neon {
         unsafe { std::array::from_fn(|i| vorrq_s32(a[i], b[i])) }
     }
     #[inline(always)]
-    fn xor(self, a: Self::I, b: Self::I) -> Self::I {
-        unsafe { std::array::from_fn(|i| veorq_s32(a[i], b[i])) }
-    }
-    #[inline(always)]
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I {
         unsafe { std::array::from_fn(|i| vaddq_s32(a[i], b[i])) }
-    }
-    #[inline(always)]
-    fn dot_signed(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
-        unsafe {
-            std::array::from_fn(|i| {
-                let (a, b) = (vreinterpretq_s8_s32(a[i]), vreinterpretq_s8_s32(b[i]));
-                // Sums of neighbouring products, then of neighbouring sums: four bytes a lane.
-                let low = vpaddlq_s16(vmull_s8(vget_low_s8(a), vget_low_s8(b)));
-                let high = vpaddlq_s16(vmull_s8(vget_high_s8(a), vget_high_s8(b)));
-                vaddq_s32(sum[i], vpaddq_s32(low, high))
-            })
-        }
     }
 }

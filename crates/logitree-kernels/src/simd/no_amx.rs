@@ -1,7 +1,5 @@
 //! What stands for [AMX](super::amx) where there is none: nothing of it can be made.
 
-use super::{LANES, Lanes};
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TileUnit {}
 
@@ -14,13 +12,19 @@ impl TileUnit {
 }
 
 impl Tiles {
-    pub(crate) unsafe fn load(&mut self, _from: *const u8) {
+    pub(crate) fn zero(&mut self, _i: usize) {
+        match self.0 {}
+    }
+    pub(crate) unsafe fn load_left(&mut self, _pieces: [*const u8; 3]) {
         match self.0 {}
     }
     pub(crate) unsafe fn multiply(&mut self, _i: usize, _right: *const u8) {
         match self.0 {}
     }
-    pub(crate) fn store(&mut self, _i: usize, _to: &mut [Lanes<f32>; LANES]) {
+    pub(crate) unsafe fn load(&mut self, _i: usize, _from: *const f32, _apart: usize) {
+        match self.0 {}
+    }
+    pub(crate) unsafe fn store(&mut self, _i: usize, _to: *mut f32, _apart: usize) {
         match self.0 {}
     }
 }

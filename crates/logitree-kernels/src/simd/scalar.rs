@@ -1,7 +1,7 @@
 //! Portable backend: plain arrays. Slow without hardware FMA, but the same bits.
 
 use super::{LANES, Lanes, Simd, Task};
-use half::{bf16, f16};
+use half::f16;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Scalar;
@@ -59,10 +59,6 @@ impl Simd for Scalar {
     #[inline(always)]
     fn load_f16(self, p: &Lanes<u16>) -> Self::F {
         p.map(|h| f16::from_bits(h).to_f32())
-    }
-    #[inline(always)]
-    fn load_bf16(self, p: &Lanes<u16>) -> Self::F {
-        p.map(|h| bf16::from_bits(h).to_f32())
     }
     #[inline(always)]
     fn load_u32(self, p: &Lanes<u32>) -> Self::I {
@@ -126,6 +122,10 @@ impl Simd for Scalar {
         a.map(|a| f32::from_bits(a as u32))
     }
     #[inline(always)]
+    fn bits(self, a: Self::F) -> Self::I {
+        a.map(|a| a.to_bits() as i32)
+    }
+    #[inline(always)]
     fn to_f32(self, a: Self::I) -> Self::F {
         a.map(|a| a as f32)
     }
@@ -146,18 +146,7 @@ impl Simd for Scalar {
         std::array::from_fn(|i| a[i] | b[i])
     }
     #[inline(always)]
-    fn xor(self, a: Self::I, b: Self::I) -> Self::I {
-        std::array::from_fn(|i| a[i] ^ b[i])
-    }
-    #[inline(always)]
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I {
         std::array::from_fn(|i| a[i].wrapping_add(b[i]))
-    }
-    #[inline(always)]
-    fn dot_signed(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
-        std::array::from_fn(|i| {
-            let products = a[i].to_le_bytes().into_iter().zip(b[i].to_le_bytes());
-            products.fold(sum[i], |sum, (a, b)| sum + i32::from(a as i8) * i32::from(b as i8))
-        })
     }
 }

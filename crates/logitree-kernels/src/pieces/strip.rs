@@ -1,0 +1,150 @@
+//! A strip of a matrix with activations in pieces.
+
+use super::tiled::{Block, Tiled};
+use super::{PIECES, Pieces};
+use crate::matmul::Strip;
+use crate::micro::Place;
+use crate::pack::{Form, PAIRS, PackedMatrix, RUN, halves};
+use crate::simd::{LANES, Lanes, Simd, Task};
+
+/// f32 values of the unpacked block: 30 KiB.
+const BLOCK: usize = 7616;
+
+/// f32 values of the sums of four tiles.
+const PRODUCTS: usize = 4 * LANES * LANES;
+
+/// A [`Strip`] of a matrix whose weights are bf16 numbers, or codes.
+pub(crate) struct PieceStrip<'a, 'b> {
+    pub(crate) strip: Strip<'a>,
+    pub(crate) x: &'a Pieces,
+    pub(crate) out: Option<Place<'b>>,
+}
+
+impl Task for PieceStrip<'_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let PieceStrip { strip: Strip { matrix, tile, tiles, registers, weights, acc, .. }, x, out } = self;
+        let shape = &x.shape;
+        assert_eq!(matrix.cols(), shape.k, "inner dimension of a matrix product");
+        let size = tiles * LANES;
+        // A group's sums are `[columns][tiles][16]`, and one more column that means nothing.
+        let room = (shape.columns + shape.groups) * size;
+        let (weights, rest) = weights.at_least(BLOCK + PRODUCTS + room).split_at_mut(BLOCK);
+        let (products, sums) = rest.split_at_mut(PRODUCTS);
+        let (weights, products) = (weights.as_chunks_mut::<LANES>().0, products.as_chunks_mut::<LANES>().0);
+        let form = matrix.form();
+        let mut registers = registers.shaped(form, shape);
+        let record = form.map_or(PAIRS, |form| form.record(PAIRS));
+        let all = shape.k / RUN;
+        let slots = (BLOCK / LANES / (tiles * record)).min(all);
+        // With one group no weight is needed twice.
+        let most = if shape.groups == 1 && registers.is_some() { all } else { slots };
+        for run in (0..all).step_by(most) {
+            let runs = most.min(all - run);
+            // What each tile needs next: this strip's next block or the next strip's first.
+            let (next, from) = if run + runs == all { (tile + tiles, 0) } else { (tile, run + runs) };
+            let span = matrix.span(from * RUN, most * RUN);
+            let mut ahead: [&[u8]; 4] = [&[]; 4];
+            for (t, piece) in (next..matrix.tiles().min(next + tiles)).zip(&mut ahead) {
+                *piece = &matrix.tile(t)[span.clone()];
+            }
+            let (weights, products, sums) = (&mut *weights, &mut *products, &mut *sums);
+            let block = Block { matrix, tile, run, runs, x, weights, slots, products, sums, ahead };
+            match &mut registers {
+                Some(registers) => Tiled { registers, block }.multiply(s, tiles, form),
+                None => s.vectorize(Portable { block, tiles, form }),
+            }
+        }
+        let acc = acc.at_least(shape.columns * size);
+        for g in 0..shape.groups {
+            let (first, width) = shape.group(g);
+            for (c, sums) in sums[(first + g) * size..].chunks_exact(size).take(width).enumerate() {
+                let to = match &out {
+                    // SAFETY: whoever made this vouches for these elements.
+                    Some((out, start, stride)) => unsafe { out.part(start + (first + c) * stride, size) },
+                    None => &mut acc[(first + c) * size..][..size],
+                };
+                for (to, sum) in to.as_chunks_mut::<LANES>().0.iter_mut().zip(sums.as_chunks::<LANES>().0) {
+                    s.store(to, s.load(sum));
+                }
+            }
+        }
+    }
+}
+
+/// The same on any backend, one column after the other.
+struct Portable<'a> {
+    block: Block<'a>,
+    tiles: usize,
+    form: Option<Form>,
+}
+
+impl Task for Portable<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Portable { block: Block { matrix, tile, run, runs, x, weights, sums, .. }, tiles, form } = self;
+        let record = form.map_or(PAIRS, |form| form.record(PAIRS));
+        let subs = form.map_or(1, |form| form.subs);
+        let sums = sums.as_chunks_mut::<LANES>().0;
+        for t in 0..tiles {
+            let weights = &mut weights[..runs * record];
+            fill(s, matrix, tile + t, run, form, weights);
+            for g in 0..x.shape.groups {
+                let (first, columns) = x.shape.group(g);
+                for c in 0..columns {
+                    let sum = &mut sums[(first + g + c) * tiles + t];
+                    let mut acc = if run == 0 { s.splat(0.0) } else { s.load(sum) };
+                    for (i, weights) in weights.chunks_exact(record).enumerate() {
+                        let rows = x.rows(g, run + i);
+                        for sub in 0..subs {
+                            let mut y = if form.is_some() { s.splat(0.0) } else { acc };
+                            for piece in 0..PIECES {
+                                let row = &rows[piece * columns + c];
+                                let mut chains = [s.splat(0.0); 2];
+                                for i in sub * PAIRS / subs..(sub + 1) * PAIRS / subs {
+                                    let weights = halves(s, s.bits(s.load(&weights[i])));
+                                    let x = halves(s, s.splat_i32(row[i].to_bits() as i32));
+                                    for half in 0..2 {
+                                        chains[half] = s.fma(x[half], weights[half], chains[half]);
+                                    }
+                                }
+                                y = s.add(y, s.add(chains[0], chains[1]));
+                            }
+                            acc = match form {
+                                None => y,
+                                Some(_) => s.fma(s.load(&weights[PAIRS + sub]), y, acc),
+                            };
+                            if form.is_some_and(|form| form.min) {
+                                let total = x.totals(g, run + i, if subs == 1 { 0 } else { 1 + sub })[c];
+                                acc = s.fma(s.load(&weights[PAIRS + subs + sub]), s.splat(total), acc);
+                            }
+                        }
+                    }
+                    s.store(sum, acc);
+                }
+            }
+        }
+    }
+}
+
+/// Unpacks a tile's runs; weights that are bf16 numbers are taken as they lie.
+#[inline(always)]
+fn fill<S: Simd>(
+    s: S,
+    matrix: &PackedMatrix,
+    tile: usize,
+    run: usize,
+    form: Option<Form>,
+    weights: &mut [Lanes<f32>],
+) {
+    if form.is_some() {
+        return matrix.unpack::<S, true>(s, tile, run, weights);
+    }
+    let size = PAIRS * size_of::<Lanes<f32>>();
+    let from = &matrix.tile(tile)[run * size..][..weights.len() / PAIRS * size];
+    for (bytes, weight) in from.as_chunks::<4>().0.iter().zip(weights.as_flattened_mut()) {
+        *weight = f32::from_le_bytes(*bytes);
+    }
+}

@@ -1,0 +1,277 @@
+//! Products on the tiles of AMX.
+
+use super::{PIECES, Pieces};
+use crate::Backend;
+use crate::matmul::Shape;
+use crate::micro::fetch;
+use crate::pack::{Form, PAIRS, PackedMatrix, RUN};
+use crate::simd::{LANES, Lanes, Simd, Task, TileUnit, Tiles};
+
+/// The tile registers of a thread, if its backend has any and as soon as they are wanted. To be dropped before other work:
+/// while they are held, AVX-512 is slower.
+pub(crate) struct Registers {
+    unit: Option<TileUnit>,
+    /// With the rows and bytes they are configured for, which takes as long as dozens of products.
+    held: Option<(Tiles, [usize; 2])>,
+}
+
+impl Registers {
+    pub(crate) fn new(backend: Backend) -> Registers {
+        Registers { unit: backend.tile_unit(), held: None }
+    }
+
+    /// Gives them back until they are wanted again.
+    pub(crate) fn release(&mut self) {
+        self.held = None;
+    }
+
+    /// For the products of strips of this form with columns grouped like that.
+    pub(super) fn shaped(&mut self, form: Option<Form>, shape: &Shape) -> Option<&mut Tiles> {
+        let unit = self.unit?;
+        // The first group is one of the widest; others leave a row of theirs to what happens to follow.
+        let size = [shape.group(0).1, 2 * RUN / form.map_or(1, |form| form.subs)];
+        if self.held.as_ref().is_none_or(|(_, held)| *held != size) {
+            // First, because releasing the old ones would release the new ones too.
+            self.release();
+            self.held = Some((unit.configure(size[0], size[1]), size));
+        }
+        self.held.as_mut().map(|(tiles, _)| tiles)
+    }
+}
+
+/// Runs of a strip, which are to be multiplied with all columns.
+pub(super) struct Block<'a> {
+    pub(super) matrix: &'a PackedMatrix,
+    /// First tile of the strip.
+    pub(super) tile: usize,
+    pub(super) run: usize,
+    pub(super) runs: usize,
+    pub(super) x: &'a Pieces,
+    /// `[slot][tile][record][16]`, see [`Form::record`]: unpacked on the way.
+    pub(super) weights: &'a mut [Lanes<f32>],
+    /// Runs for which there is room. With one group a run's place is taken by a later one.
+    pub(super) slots: usize,
+    /// Room for the products of four tiles.
+    pub(super) products: &'a mut [Lanes<f32>],
+    /// `[group][columns + 1][tiles][16]`; from run 0 on they start at zero.
+    pub(super) sums: &'a mut [f32],
+    /// Bytes that will be needed soon.
+    pub(super) ahead: [&'a [u8]; 4],
+}
+
+pub(super) struct Tiled<'a, 'b> {
+    pub(super) registers: &'b mut Tiles,
+    pub(super) block: Block<'a>,
+}
+
+impl Tiled<'_, '_> {
+    #[inline(always)]
+    pub(super) fn multiply<S: Simd>(self, s: S, tiles: usize, form: Option<Form>) {
+        macro_rules! shape {
+            ($t:literal) => {
+                match form.map(|form| (form.subs, form.min)) {
+                    None => s.vectorize(Plain::<$t>(self)),
+                    Some((1, false)) => s.vectorize(Scaled::<$t, 1, false>(self)),
+                    Some((1, true)) => s.vectorize(Scaled::<$t, 1, true>(self)),
+                    Some((_, false)) => s.vectorize(Scaled::<$t, 2, false>(self)),
+                    Some((_, true)) => s.vectorize(Scaled::<$t, 2, true>(self)),
+                }
+            };
+        }
+        match tiles {
+            1 => shape!(1),
+            4 if const { S::TILES == 4 } => shape!(4),
+            tiles => unreachable!("{tiles} tiles"),
+        }
+    }
+}
+
+/// `$run!(t)` for `t` before `T`, 1 or 4. Written out, because the number of a register is part of an instruction.
+macro_rules! each_tile {
+    ($T:ident, $run:ident) => {
+        $run!(0);
+        if $T == 4 {
+            $run!(1);
+            $run!(2);
+            $run!(3);
+        }
+    };
+}
+
+/// Takes the pieces of a run, from these bytes of their rows on, as the left matrix.
+///
+/// # Safety
+/// With the bytes of a row they must be within it.
+#[inline(always)]
+unsafe fn load_left(registers: &mut Tiles, rows: &[Lanes<f32>], columns: usize, bytes: usize) {
+    assert!(rows.len() > PIECES * columns);
+    let mut pieces = [std::ptr::null(); PIECES];
+    for (i, piece) in pieces.iter_mut().enumerate() {
+        *piece = rows[i * columns..].as_ptr().cast::<u8>().wrapping_add(bytes);
+    }
+    // SAFETY: these columns' rows and one more that there is.
+    unsafe { registers.load_left(pieces) };
+}
+
+/// Weights that are bf16 numbers: their sums stay in tile registers.
+struct Plain<'a, 'b, const T: usize>(Tiled<'a, 'b>);
+
+impl<const T: usize> Task for Plain<'_, '_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Tiled { registers, block: Block { matrix, tile, run, runs, x, sums, ahead, .. } } = self.0;
+        let size = PAIRS * size_of::<Lanes<f32>>();
+        let mut tiles: [&[u8]; T] = [&[]; T];
+        for t in 0..T {
+            tiles[t] = &matrix.tile(tile + t)[run * size..][..runs * size];
+        }
+        let steps = x.shape.groups * runs;
+        for g in 0..x.shape.groups {
+            let (first, columns) = x.shape.group(g);
+            let sums = &mut sums[(first + g) * T * LANES..][..(columns + 1) * T * LANES];
+            macro_rules! begin {
+                ($t:literal) => {
+                    if run == 0 {
+                        registers.zero($t);
+                    } else {
+                        // SAFETY: 16 sums of each column, and of one more.
+                        unsafe { registers.load($t, sums.as_ptr().add($t * LANES), T * LANES) };
+                    }
+                };
+            }
+            each_tile!(T, begin);
+            for i in 0..runs {
+                // SAFETY: whole rows.
+                unsafe { load_left(registers, x.rows(g, run + i), columns, 0) };
+                fetch(s, &ahead, g * runs + i, steps);
+                macro_rules! multiply {
+                    ($t:literal) => {
+                        // SAFETY: 16 vectors of tile t < T.
+                        unsafe { registers.multiply($t, tiles[$t].as_ptr().add(i * size)) };
+                    };
+                }
+                each_tile!(T, multiply);
+            }
+            macro_rules! end {
+                ($t:literal) => {
+                    // SAFETY: as where they began.
+                    unsafe { registers.store($t, sums.as_mut_ptr().add($t * LANES), T * LANES) };
+                };
+            }
+            each_tile!(T, end);
+        }
+    }
+}
+
+/// Codes with a scale, and an offset if `MIN`, for each of the `SUBS` sub-blocks of a run.
+struct Scaled<'a, 'b, const T: usize, const SUBS: usize, const MIN: bool>(Tiled<'a, 'b>);
+
+/// A sub-block of a run with a group of columns, whose products are being made.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    /// Index of the run's weights.
+    weights: usize,
+    sub: usize,
+    /// Index of the first column's sums.
+    sums: usize,
+    /// Of each column.
+    totals: &'a [f32],
+}
+
+impl<const T: usize, const SUBS: usize, const MIN: bool> Task for Scaled<'_, '_, T, SUBS, MIN> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Tiled { registers, block: Block { matrix, tile, run, runs, x, weights, slots, products, sums, ahead } } = self.0;
+        let record = const { PAIRS + SUBS * (1 + MIN as usize) };
+        let weights = &mut weights[..slots * T * record];
+        let products: &mut [[Lanes<f32>; LANES]; T] =
+            products.as_chunks_mut().0.first_chunk_mut().expect("room for four tiles");
+        let sums = sums.as_chunks_mut::<LANES>().0.as_chunks_mut::<T>().0;
+        if run == 0 {
+            sums.as_flattened_mut().fill([0.0; LANES]);
+        }
+        macro_rules! unpack {
+            ($run:expr) => {
+                let weights = &mut weights[$run % slots * T * record..][..T * record];
+                for (t, weights) in weights.chunks_exact_mut(record).enumerate() {
+                    matrix.unpack::<S, true>(s, tile + t, run + $run, weights);
+                }
+            };
+        }
+        // Products are stored, and taken, while those of the next step are made.
+        macro_rules! take {
+            ($t:expr, $step:expr) => {
+                let Step { weights: first, sub, sums: column, totals } = $step;
+                let at = first + $t * record + PAIRS + sub;
+                let scale = s.load(&weights[at]);
+                let offset = s.load(&weights[at + if MIN { SUBS } else { 0 }]);
+                let sums = &mut sums[column..][..totals.len()];
+                for ((sums, product), total) in sums.iter_mut().zip(&products[$t]).zip(totals) {
+                    let mut sum = s.fma(scale, s.load(product), s.load(&sums[$t]));
+                    if MIN {
+                        sum = s.fma(offset, s.splat(*total), sum);
+                    }
+                    s.store(&mut sums[$t], sum);
+                }
+            };
+        }
+        macro_rules! store {
+            ($t:expr) => {
+                // SAFETY: 16 vectors.
+                unsafe { registers.store($t, products[$t].as_mut_ptr().cast(), LANES) };
+            };
+        }
+        let steps = x.shape.groups * runs * SUBS;
+        let mut done = 0;
+        let mut before: Option<Step<'_>> = None;
+        unpack!(0);
+        if runs > 1 {
+            unpack!(1);
+        }
+        for g in 0..x.shape.groups {
+            let (first, columns) = x.shape.group(g);
+            for i in 0..runs {
+                let first_weight = i % slots * T * record;
+                let rows = x.rows(g, run + i);
+                for sub in 0..SUBS {
+                    // SAFETY: whole rows, or halves.
+                    unsafe { load_left(registers, rows, columns, sub * RUN) };
+                    fetch(s, &ahead, done, steps);
+                    macro_rules! go_on {
+                        ($t:literal) => {
+                            if before.is_some() {
+                                store!($t);
+                            }
+                            registers.zero($t);
+                            let codes = weights[first_weight + $t * record..][..PAIRS].as_ptr();
+                            // SAFETY: the codes of a sub-block, 16 vectors or 8.
+                            unsafe { registers.multiply($t, codes.add(sub * PAIRS / 2).cast()) };
+                            if let Some(before) = before {
+                                take!($t, before);
+                            }
+                        };
+                    }
+                    each_tile!(T, go_on);
+                    let totals = x.totals(g, run + i, if SUBS == 1 { 0 } else { 1 + sub });
+                    before = Some(Step { weights: first_weight, sub, sums: first + g, totals });
+                    done += 1;
+                }
+                // While the tile unit multiplies.
+                if g == 0 && i + 2 < runs {
+                    unpack!(i + 2);
+                }
+            }
+        }
+        if let Some(before) = before {
+            macro_rules! end {
+                ($t:literal) => {
+                    store!($t);
+                    take!($t, before);
+                };
+            }
+            each_tile!(T, end);
+        }
+    }
+}
