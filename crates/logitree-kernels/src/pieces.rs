@@ -37,8 +37,8 @@ const PIECES: usize = 3;
 /// Sums of a run's activations: of all, of the first 16 and of the last 16.
 const TOTALS: usize = 3;
 
-/// Runs cut in one go.
-const SHARE: usize = 4;
+/// Runs of columns cut in one go, about.
+const SHARE: usize = 64;
 
 /// 2^-80: what is smaller counts as zero.
 const LEAST: f32 = f32::from_bits((127 - 80) << 23);
@@ -61,12 +61,13 @@ impl Pieces {
         self.shape = shape;
         let rows = self.rows.at_least((shape.columns * runs * PIECES + 1) * LANES);
         self.totals.resize(shape.columns * runs * TOTALS, 0.0);
-        let shares = runs.div_ceil(SHARE);
+        let share = SHARE.div_ceil(shape.group(0).1);
+        let shares = runs.div_ceil(share);
         let (rows, totals) = (Parts::new(rows), Parts::new(&mut self.totals));
         team.each(shape.groups * shares, |_, i| {
-            let (g, run) = (i / shares, i % shares * SHARE);
+            let (g, run) = (i / shares, i % shares * share);
             let (first, width) = shape.group(g);
-            let here = SHARE.min(runs - run);
+            let here = share.min(runs - run);
             let at = first * runs + run * width;
             // SAFETY: shares are disjoint.
             let (rows, totals) = unsafe {

@@ -132,6 +132,10 @@ impl Team {
 
     /// As [`Team::each`], with what each thread makes before its first index and drops after its last.
     pub fn each_with<T>(&mut self, count: usize, make: impl Fn() -> T + Sync, f: impl Fn(&mut T, usize, usize) + Sync) {
+        if count <= 1 {
+            // Nothing to share: waking the others would take longer than most of what comes alone.
+            return (0..count).for_each(|index| f(&mut make(), 0, index));
+        }
         let threads = self.threads();
         let end = |run: usize| count * (run + 1) / threads;
         for (run, next) in self.next.iter_mut().enumerate() {

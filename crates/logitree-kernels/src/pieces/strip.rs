@@ -10,6 +10,9 @@ use crate::simd::{LANES, Lanes, Simd, Task};
 /// f32 values of the unpacked block: 30 KiB.
 const BLOCK: usize = 7616;
 
+/// Runs of weights that are unpacked at a time: the one in use, the one before it, and two that are being written.
+const RING: usize = 4;
+
 /// f32 values of the sums of four tiles.
 const PRODUCTS: usize = 4 * LANES * LANES;
 
@@ -37,9 +40,10 @@ impl Task for PieceStrip<'_, '_> {
         let mut registers = registers.shaped(form, shape);
         let record = form.map_or(PAIRS, |form| form.record(PAIRS));
         let all = shape.k / RUN;
-        let slots = (BLOCK / LANES / (tiles * record)).min(all);
-        // With one group no weight is needed twice.
-        let most = if shape.groups == 1 && registers.is_some() { all } else { slots };
+        // With one group no weight is needed twice: its place is taken as soon as it may be.
+        let once = shape.groups == 1 && registers.is_some();
+        let slots = if once { RING } else { BLOCK / LANES / (tiles * record) };
+        let most = if once { all } else { slots };
         for run in (0..all).step_by(most) {
             let runs = most.min(all - run);
             // What each tile needs next: this strip's next block or the next strip's first.
