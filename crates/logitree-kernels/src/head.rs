@@ -8,9 +8,9 @@
 
 use crate::PackedMatrix;
 use crate::coded::Coded;
-use crate::pieces::Registers;
 use crate::math::{exp, sum, tanh};
 use crate::matmul::{Compute, Panels, Strip, strips};
+use crate::pieces::Registers;
 use crate::simd::{LANES, Simd, Task};
 use crate::team::{Parts, PerThread};
 

@@ -440,10 +440,7 @@ const fn table(bias: i32) -> [Lanes<u32>; 2] {
 fn pairs_of<S: Simd>(s: S, bytes: S::I, bias: f32) -> [S::I; 2] {
     let above = s.shr(bytes, 16);
     // Written out: closures may not become part of the function that is compiled for the instruction set.
-    [
-        join(s, lowest(s, bytes, bias), lowest(s, above, bias)),
-        join(s, second(s, bytes, bias), second(s, above, bias)),
-    ]
+    [join(s, lowest(s, bytes, bias), lowest(s, above, bias)), join(s, second(s, bytes, bias), second(s, above, bias))]
 }
 
 /// The lowest byte less `bias`, as bits of an f32: at the end of the fraction of 2^23 a byte adds itself to it.
@@ -463,7 +460,7 @@ fn second<S: Simd>(s: S, bytes: S::I, bias: f32) -> S::I {
 /// Two numbers as bf16, the first in the lower half of a lane; other bits of theirs are cut off.
 #[inline(always)]
 pub(crate) fn join<S: Simd>(s: S, low: S::I, high: S::I) -> S::I {
-    s.or(s.shr(low, 16), s.and(high, s.splat_i32(HIGH)))
+    s.join_halves(low, high)
 }
 
 /// The half of an f32's bits that a bf16 number has.

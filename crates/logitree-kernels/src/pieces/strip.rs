@@ -135,14 +135,7 @@ impl Task for Portable<'_> {
 
 /// Unpacks a tile's runs; weights that are bf16 numbers are taken as they lie.
 #[inline(always)]
-fn fill<S: Simd>(
-    s: S,
-    matrix: &PackedMatrix,
-    tile: usize,
-    run: usize,
-    form: Option<Form>,
-    weights: &mut [Lanes<f32>],
-) {
+fn fill<S: Simd>(s: S, matrix: &PackedMatrix, tile: usize, run: usize, form: Option<Form>, weights: &mut [Lanes<f32>]) {
     if form.is_some() {
         return matrix.unpack::<S, true>(s, tile, run, weights);
     }

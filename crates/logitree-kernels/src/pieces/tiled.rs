@@ -183,7 +183,8 @@ impl<const T: usize, const SUBS: usize, const MIN: bool> Task for Scaled<'_, '_,
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Tiled { registers, block: Block { matrix, tile, run, runs, x, weights, slots, products, sums, ahead } } = self.0;
+        let Tiled { registers, block: Block { matrix, tile, run, runs, x, weights, slots, products, sums, ahead } } =
+            self.0;
         let record = const { PAIRS + SUBS * (1 + MIN as usize) };
         let weights = &mut weights[..slots * T * record];
         let products: &mut [[Lanes<f32>; LANES]; T] =

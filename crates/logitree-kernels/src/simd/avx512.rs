@@ -166,6 +166,10 @@ impl Simd for Avx512 {
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I {
         unsafe { _mm512_add_epi32(a, b) }
     }
+    #[inline(always)]
+    fn join_halves(self, low: Self::I, high: Self::I) -> Self::I {
+        unsafe { join_halves(low, high) }
+    }
     const LOOKUP: bool = true;
     #[inline(always)]
     fn lookup<const SMALL: bool>(self, table: &[Lanes<u32>; 2], index: Self::I) -> Self::I {
@@ -221,4 +225,16 @@ impl Simd for Avx512 {
             }
         }
     }
+}
+
+/// See [`Simd::join_halves`]. In assembly, because compilers make a slower instruction of it.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn join_halves(low: __m512i, high: __m512i) -> __m512i {
+    let mut joined = high;
+    unsafe {
+        std::arch::asm!("vpalignr {high}{{{mask}}}, {low}, {low}, 2", high = inout(zmm_reg) joined, low = in(zmm_reg) low,
+            mask = in(kreg) 0x3333_3333_3333_3333u64, options(pure, nomem, nostack, preserves_flags));
+    }
+    joined
 }

@@ -98,6 +98,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         unreachable!("this backend has no products of bytes")
     }
 
+    /// The upper half of each lane of `low` as the lower one, beside the upper half of `high`.
+    #[inline(always)]
+    fn join_halves(self, low: Self::I, high: Self::I) -> Self::I {
+        self.or(self.shr(low, 16), self.and(high, self.splat_i32(-0x1_0000)))
+    }
+
     /// Whether [`Self::lookup`] is there.
     const LOOKUP: bool = false;
 
@@ -291,9 +297,7 @@ mod tests {
                         s.load_f16(&halves),
                         s.to_f32(s.load_i8(&bytes.map(|b| b as i8))),
                         s.to_f32(s.or(s.and(s.shr(s.load_u8(&bytes), 3), s.splat_i32(7)), s.shl(s.load_u8(&bytes), 4))),
-                        s.bitcast(
-                            s.add_i32(s.load_u8(&bytes), s.load_i8(&bytes.map(|b| b as i8))),
-                        ),
+                        s.bitcast(s.add_i32(s.load_u8(&bytes), s.load_i8(&bytes.map(|b| b as i8)))),
                         s.bitcast(s.and(s.bits(s.sub(x, y)), s.splat_i32(-0x1_0000))),
                         s.bitcast(s.shr(s.load_u32(a.each_ref().map(|x| x.to_bits()).first_chunk().unwrap()), 1)),
                     ];

@@ -236,7 +236,9 @@ fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits, asked: Option<Ari
     let same_arithmetic = match (asked, engine::arithmetic_of(&case.file, &h.model)?) {
         (None, made_in) => made_in != Some(Arithmetic::Bits8),
         // Weights in f32 or f16 are multiplied in f32, whatever was asked for.
-        (Some(Arithmetic::Bf16x3), Some(Arithmetic::F32)) => !h.model.dtype.contains('Q') && !h.model.dtype.contains("BF16"),
+        (Some(Arithmetic::Bf16x3), Some(Arithmetic::F32)) => {
+            !h.model.dtype.contains('Q') && !h.model.dtype.contains("BF16")
+        }
         (asked, made_in) => made_in == asked,
     };
     let same = h.model.name == case.model
