@@ -127,19 +127,30 @@ impl<F: Format, const T: usize, const C: usize> Task for Floats<'_, '_, F, T, C>
     fn run<S: Simd>(self, s: S) {
         let Decode { k0, k, .. } = self.0;
         let (tiles, mut sink) = self.0.start::<S, T, C>(s);
+        if const { matches!(F::DTYPE, DType::BF16) } {
+            assert!(k0.is_multiple_of(4));
+            for i in (0..k).step_by(4) {
+                for t in 0..T {
+                    let at = (k0 + i) * F::BLOCK;
+                    // SAFETY: columns from k0 + i on of tile t < T, which are packed as whole fours.
+                    let (even, odd) = unsafe { (lanes(tiles[t], at), lanes(tiles[t], at + 4 * LANES)) };
+                    let (even, odd) = (halves(s, s.load_u32(even)), halves(s, s.load_u32(odd)));
+                    for (j, w) in [even[0], odd[0], even[1], odd[1]].into_iter().enumerate().take(k - i) {
+                        // SAFETY: a column before k of a tile before T.
+                        unsafe { sink.take(s, t, i + j, w) };
+                    }
+                }
+            }
+            return sink.finish(s);
+        }
         for i in 0..k {
             for t in 0..T {
                 // SAFETY: column k0 + i < k0 + k of tile t < T.
                 unsafe {
-                    let column = k0 + i;
-                    let at = column * F::BLOCK;
+                    let at = (k0 + i) * F::BLOCK;
                     let w = match F::DTYPE {
                         DType::F32 => s.load(lanes(tiles[t], at)),
-                        DType::F16 => s.load_f16(lanes(tiles[t], at)),
-                        _ => {
-                            let pair = s.load_u32(lanes(tiles[t], (column / 4 * 2 + column % 2) * 4 * LANES));
-                            halves(s, pair)[column / 2 % 2]
-                        }
+                        _ => s.load_f16(lanes(tiles[t], at)),
                     };
                     sink.take(s, t, i, w);
                 }
