@@ -8,7 +8,7 @@ use crate::{Arithmetic, Backend};
 
 /// What [`Panels`] hold, if it is not multiplied as f32.
 pub(crate) enum Coded {
-    Bf16x3(Pieces),
+    Bf16x3(Box<Pieces>),
     Bits8(Rounded),
 }
 
@@ -17,7 +17,7 @@ impl Coded {
     pub(crate) fn new(arithmetic: Arithmetic) -> Option<Coded> {
         match arithmetic {
             Arithmetic::F32 => None,
-            Arithmetic::Bf16x3 => Some(Coded::Bf16x3(Pieces::default())),
+            Arithmetic::Bf16x3 => Some(Coded::Bf16x3(Box::default())),
             Arithmetic::Bits8 => Some(Coded::Bits8(Rounded::default())),
         }
     }

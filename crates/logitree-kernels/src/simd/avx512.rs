@@ -232,6 +232,7 @@ impl Simd for Avx512 {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn join_halves(low: __m512i, high: __m512i) -> __m512i {
     let mut joined = high;
+    // SAFETY: the instruction changes nothing but this register.
     unsafe {
         std::arch::asm!("vpalignr {high}{{{mask}}}, {low}, {low}, 2", high = inout(zmm_reg) joined, low = in(zmm_reg) low,
             mask = in(kreg) 0x3333_3333_3333_3333u64, options(pure, nomem, nostack, preserves_flags));
