@@ -159,7 +159,7 @@ fn random_trees_of_gemma_3_give_the_bits_of_linear_runs() {
         if backend.name() == "scalar" {
             continue;
         }
-        // Backends without AMX take their time for whole numbers.
+        // Backends without AMX take their time for bf16x3.
         let wide = if backend == Backend::detect() { 30 } else { 4 };
         let cases = [(Arithmetic::F32, 1, 3), (Arithmetic::F32, 2, 30), (Arithmetic::Bf16x3, 1, 3)];
         for (arithmetic, threads, width) in cases.into_iter().chain([(Arithmetic::Bf16x3, 2, wide)]) {

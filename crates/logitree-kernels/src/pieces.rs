@@ -14,7 +14,8 @@
 //! and 16 rows of weights. Other backends do it step by step, slower than they multiply f32: for records that were made with AMX.
 //!
 //! AMX takes numbers that are not normal for zero. Activations below [`LEAST`] count as zero for all; so the products
-//! with codes and their sums are either normal or zero, whatever their order.
+//! with codes and their sums are either normal or zero, whatever their order. Weights that are stored in bf16 may be as small as they
+//! like: sums of theirs below 2^-126 are zero with AMX and not elsewhere, the one case in which bits can differ.
 
 mod strip;
 mod tiled;

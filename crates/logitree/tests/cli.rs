@@ -77,8 +77,8 @@ fn a_tree_is_grown_shown_and_exported() {
 fn a_stopped_run_goes_on_to_the_same_tree() {
     let w = workplace();
     let w = w.path();
-    tree(w, &["-o", "whole.run.jsonl"]);
-    let whole = exported(w, "whole.run.jsonl");
+    tree(w, &["-o", "pieces.run.jsonl"]);
+    let whole = exported(w, "pieces.run.jsonl");
     for limit in ["1", "57", "900"] {
         let part = tree(w, &["-o", "part.run.jsonl", "--force", "--max-nodes", limit]);
         assert_eq!(part["reason"], "max_nodes");
@@ -86,8 +86,8 @@ fn a_stopped_run_goes_on_to_the_same_tree() {
         ok(w, &["tree", "--resume", "part.run.jsonl", "-m", "model"]);
         assert!(exported(w, "part.run.jsonl") == whole, "after {limit} nodes");
     }
-    let text = fails(w, &[&TREE[..], &["-o", "whole.run.jsonl"]].concat(), 1);
-    assert!(text.contains("exists: --resume whole.run.jsonl goes on with it, --force overwrites it"), "{text}");
+    let text = fails(w, &[&TREE[..], &["-o", "pieces.run.jsonl"]].concat(), 1);
+    assert!(text.contains("exists: --resume pieces.run.jsonl goes on with it, --force overwrites it"), "{text}");
 }
 
 #[cfg(unix)]
@@ -95,9 +95,9 @@ fn a_stopped_run_goes_on_to_the_same_tree() {
 fn killed_at_random_moments_nothing_flushed_is_lost() {
     let w = workplace();
     let w = w.path();
-    tree(w, &["-o", "whole.run.jsonl"]);
-    let length = std::fs::metadata(w.join("whole.run.jsonl")).unwrap().len();
-    let whole = exported(w, "whole.run.jsonl");
+    tree(w, &["-o", "pieces.run.jsonl"]);
+    let length = std::fs::metadata(w.join("pieces.run.jsonl")).unwrap().len();
+    let whole = exported(w, "pieces.run.jsonl");
     let mut sizes = Vec::new();
     for i in 0..20u32 {
         let file = format!("killed-{i}.run.jsonl");
@@ -299,22 +299,22 @@ fn smollm() -> Option<PathBuf> {
 }
 
 #[test]
-fn whole_numbers_have_the_same_bits_without_amx() {
+fn bf16x3_has_the_same_bits_without_amx() {
     let Some(model) = smollm() else { return };
     let w = workplace();
     let w = w.path();
     let model = model.to_str().unwrap();
-    let whole = ["--arithmetic", "bf16x3", "--max-nodes", "20", "-o", "whole.run.jsonl"];
-    ok(w, &[&["tree", "The capital of India is", "-m", model][..], &whole].concat());
-    let header = std::fs::read_to_string(w.join("whole.run.jsonl")).unwrap().lines().next().unwrap().to_string();
+    let pieces = ["--arithmetic", "bf16x3", "--max-nodes", "20", "-o", "pieces.run.jsonl"];
+    ok(w, &[&["tree", "The capital of India is", "-m", model][..], &pieces].concat());
+    let header = std::fs::read_to_string(w.join("pieces.run.jsonl")).unwrap().lines().next().unwrap().to_string();
     let header: Value = serde_json::from_str(&header).unwrap();
     assert_eq!(header["model"]["arithmetic"], "bf16x3");
-    ok(w, &["tree", "--resume", "whole.run.jsonl", "--max-nodes", "30"]);
+    ok(w, &["tree", "--resume", "pieces.run.jsonl", "--max-nodes", "30"]);
     for backend in logitree_engine::Backend::available().iter().filter(|b| b.name() != "scalar") {
-        let text = ok(w, &["verify", "whole.run.jsonl", "--backend", backend.name()]);
+        let text = ok(w, &["verify", "pieces.run.jsonl", "--backend", backend.name()]);
         assert!(text.contains("the same to the last bit"), "{}: {text}", backend.name());
     }
-    let text = fails(w, &["tree", "--resume", "whole.run.jsonl", "--arithmetic", "f32"], 1);
+    let text = fails(w, &["tree", "--resume", "pieces.run.jsonl", "--arithmetic", "f32"], 1);
     assert!(text.contains("made with bf16x3 activations, and this model runs with f32 ones"), "{text}");
     assert!(fails(w, &["tree", "x", "--arithmetic", "f16"], 2).contains("there are f32, bf16x3 and 8-bit"));
 }
