@@ -41,7 +41,7 @@ impl Task for PieceStrip<'_, '_> {
         let record = form.map_or(PAIRS, |form| form.record(PAIRS));
         let all = shape.k / RUN;
         // With one group no weight is needed twice: its place is taken as soon as it may be.
-        let once = shape.groups == 1 && registers.is_some();
+        let once = shape.groups <= super::tiled::CHUNK && registers.is_some();
         let slots = if once { RING } else { BLOCK / LANES / (tiles * record) };
         let most = if once { all } else { slots };
         for run in (0..all).step_by(most) {

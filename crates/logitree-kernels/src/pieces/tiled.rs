@@ -39,6 +39,9 @@ impl Registers {
     }
 }
 
+/// Groups.
+pub(super) const CHUNK: usize = 4;
+
 /// Runs of a strip, which are to be multiplied with all columns.
 pub(super) struct Block<'a> {
     pub(super) matrix: &'a PackedMatrix,
@@ -231,36 +234,38 @@ impl<const T: usize, const SUBS: usize, const MIN: bool> Task for Scaled<'_, '_,
         if runs > 1 {
             unpack!(1);
         }
-        for g in 0..x.shape.groups {
-            let (first, columns) = x.shape.group(g);
+        for chunk in (0..x.shape.groups).step_by(CHUNK) {
             for i in 0..runs {
                 let first_weight = i % slots * T * record;
-                let rows = x.rows(g, run + i);
-                for sub in 0..SUBS {
-                    // SAFETY: whole rows, or halves.
-                    unsafe { load_left(registers, rows, columns, sub * RUN) };
-                    fetch(s, &ahead, done, steps);
-                    macro_rules! go_on {
-                        ($t:literal) => {
-                            if before.is_some() {
-                                store!($t);
-                            }
-                            registers.zero($t);
-                            let codes = weights[first_weight + $t * record..][..PAIRS].as_ptr();
-                            // SAFETY: the codes of a sub-block, 16 vectors or 8.
-                            unsafe { registers.multiply($t, codes.add(sub * PAIRS / 2).cast()) };
-                            if let Some(before) = before {
-                                take!($t, before);
-                            }
-                        };
+                for g in chunk..x.shape.groups.min(chunk + CHUNK) {
+                    let (first, columns) = x.shape.group(g);
+                    let rows = x.rows(g, run + i);
+                    for sub in 0..SUBS {
+                        // SAFETY: whole rows, or halves.
+                        unsafe { load_left(registers, rows, columns, sub * RUN) };
+                        fetch(s, &ahead, done, steps);
+                        macro_rules! go_on {
+                            ($t:literal) => {
+                                if before.is_some() {
+                                    store!($t);
+                                }
+                                registers.zero($t);
+                                let codes = weights[first_weight + $t * record..][..PAIRS].as_ptr();
+                                // SAFETY: the codes of a sub-block, 16 vectors or 8.
+                                unsafe { registers.multiply($t, codes.add(sub * PAIRS / 2).cast()) };
+                                if let Some(before) = before {
+                                    take!($t, before);
+                                }
+                            };
+                        }
+                        each_tile!(T, go_on);
+                        let totals = x.totals(g, run + i, if SUBS == 1 { 0 } else { 1 + sub });
+                        before = Some(Step { weights: first_weight, sub, sums: first + g, totals });
+                        done += 1;
                     }
-                    each_tile!(T, go_on);
-                    let totals = x.totals(g, run + i, if SUBS == 1 { 0 } else { 1 + sub });
-                    before = Some(Step { weights: first_weight, sub, sums: first + g, totals });
-                    done += 1;
                 }
                 // While the tile unit multiplies.
-                if g == 0 && i + 2 < runs {
+                if chunk == 0 && i + 2 < runs {
                     unpack!(i + 2);
                 }
             }
