@@ -6,13 +6,13 @@
 //! With `l` the logits and `M` a maximum, the sums `Σ e^{l-M}`, `Σ e^{l-M}(l-M)`, `Σ e^{l-M}(l-M)²` give
 //! log-sum-exp, entropy and varentropy. Chunks are fixed and combined in order, in f64.
 
-use crate::PackedMatrix;
 use crate::coded::Coded;
 use crate::math::{exp, sum, tanh};
-use crate::matmul::{Compute, Panels, Strip, strips};
+use crate::matmul::{Compute, Panels, Sizes, Strip, strips};
 use crate::pieces::Registers;
 use crate::simd::{LANES, Simd, Task};
 use crate::team::{Parts, PerThread};
+use crate::{Arithmetic, PackedMatrix};
 
 /// Rows of the output matrix reduced together.
 const CHUNK: usize = 1024;
@@ -168,7 +168,9 @@ fn chunk_logits(
     let tiles = (CHUNK / LANES).min(matrix.tiles() - first);
     let out = Parts::new(scratch.work.at_least(x.columns() * STRIDE));
     let registers = &mut Registers::new(backend);
-    for (tile, tiles) in strips(first, tiles, backend.tiles(x.columns())) {
+    let arithmetic = coded.map_or(Arithmetic::F32, Coded::arithmetic);
+    let sizes = Sizes::of(matrix, arithmetic, backend.tiles(x.columns()));
+    for (tile, tiles) in strips(first, tiles, sizes) {
         let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
         let strip = Strip { matrix, x, coded, tile, tiles, registers, weights, acc };
         // SAFETY: `out` is this thread's own.

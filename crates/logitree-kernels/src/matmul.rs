@@ -228,15 +228,14 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
             (p.matrix, Parts::new(p.out))
         })
         .collect();
-    let work: Vec<(usize, usize, usize)> = (0..targets.len())
-        .flat_map(|p| strips(0, targets[p].0.tiles(), most).map(move |(tile, tiles)| (p, tile, tiles)))
-        .collect();
+    let matrices: Vec<&PackedMatrix> = targets.iter().map(|target| target.0).collect();
+    let (work, ends) = shares(&matrices, compute.arithmetic(), most, compute.threads());
     let (scratch, coded) = (&compute.scratch, compute.coded.as_ref());
     compute.team.each_with(
-        work.len(),
+        &ends,
         || Registers::new(backend),
         |registers, thread, i| {
-            let (p, tile, tiles) = work[i];
+            let Work { matrix: p, tile, tiles } = work[i];
             let (matrix, out) = targets[p];
             // SAFETY: `thread` is this thread's own index.
             let scratch = unsafe { scratch.get(thread) };
@@ -259,13 +258,76 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
     );
 }
 
-/// Cuts tiles `first .. first + count` into strips `(tile, tiles)` of `most`; what remains at the end comes one by one.
-pub(crate) fn strips(first: usize, count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+/// Neighbouring tiles of one of several matrices.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Work {
+    matrix: usize,
+    tile: usize,
+    tiles: usize,
+}
+
+/// Cuts all tiles of these matrices into strips, for each thread as many tiles as for the others, as near as strips allow; and
+/// where each thread's strips end.
+fn shares(matrices: &[&PackedMatrix], arithmetic: Arithmetic, most: usize, threads: usize) -> (Vec<Work>, Vec<usize>) {
+    let all: usize = matrices.iter().map(|matrix| matrix.tiles()).sum();
+    let mut work = Vec::with_capacity(all / most + matrices.len() + threads);
+    let mut ends = vec![0; threads];
+    let mut before = 0;
+    for (p, matrix) in matrices.iter().enumerate() {
+        let sizes = Sizes::of(matrix, arithmetic, most);
+        let mut tile = 0;
+        while tile < matrix.tiles() {
+            // Strips of one size only are not cut where a thread's share ends: a smaller one would take as long.
+            let thread = (before + tile) * threads / all;
+            let left = match sizes {
+                Sizes::UpTo(_) => ((thread + 1) * all).div_ceil(threads) - before - tile,
+                Sizes::Only(_) => usize::MAX,
+            };
+            for (tile, tiles) in strips(tile, left.min(matrix.tiles() - tile), sizes) {
+                work.push(Work { matrix: p, tile, tiles });
+                ends[(before + tile) * threads / all] = work.len();
+            }
+            tile = tile.saturating_add(left).min(matrix.tiles());
+        }
+        before += matrix.tiles();
+    }
+    // A thread without any ends where the one before it does.
+    for i in 1..threads {
+        ends[i] = ends[i].max(ends[i - 1]);
+    }
+    (work, ends)
+}
+
+/// How many tiles a strip may have.
+#[derive(Clone, Copy)]
+pub(crate) enum Sizes {
+    /// So many, or one.
+    Only(usize),
+    /// Any number up to this.
+    UpTo(usize),
+}
+
+impl Sizes {
+    pub(crate) fn of(matrix: &PackedMatrix, arithmetic: Arithmetic, most: usize) -> Sizes {
+        match arithmetic {
+            Arithmetic::Bf16x3 if matrix.multiplies_in(arithmetic) => Sizes::UpTo(most),
+            _ => Sizes::Only(most),
+        }
+    }
+}
+
+/// Cuts tiles `first .. first + count` into strips `(tile, tiles)`: of about the same size, or of the only one there is and what
+/// remains at the end one by one.
+pub(crate) fn strips(first: usize, count: usize, sizes: Sizes) -> impl Iterator<Item = (usize, usize)> {
     let end = first + count;
     let mut tile = first;
     std::iter::from_fn(move || {
         let left = end - tile;
-        let tiles = if left >= most { most } else { left.min(1) };
+        let tiles = match sizes {
+            Sizes::Only(most) if left >= most => most,
+            Sizes::Only(_) => left.min(1),
+            Sizes::UpTo(most) => left.checked_div(left.div_ceil(most)).unwrap_or(0),
+        };
         tile += tiles;
         (tiles > 0).then(|| (tile - tiles, tiles))
     })

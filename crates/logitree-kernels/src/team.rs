@@ -127,19 +127,29 @@ impl Team {
     /// Hands out the indices `0..count`: to each thread a run of neighbours, in order, for the memory they share and fetch
     /// ahead; whoever is done early helps the others. `f(thread, index)` is called once for each.
     pub fn each(&mut self, count: usize, f: impl Fn(usize, usize) + Sync) {
-        self.each_with(count, || (), |(), thread, index| f(thread, index));
+        let threads = self.threads();
+        let ends: Vec<usize> = (1..=threads).map(|run| count * run / threads).collect();
+        self.each_with(&ends, || (), |(), thread, index| f(thread, index));
     }
 
-    /// As [`Team::each`], with what each thread makes before its first index and drops after its last.
-    pub fn each_with<T>(&mut self, count: usize, make: impl Fn() -> T + Sync, f: impl Fn(&mut T, usize, usize) + Sync) {
+    /// As [`Team::each`], with where each thread's run ends and with what a thread makes before its first index and drops
+    /// after its last.
+    pub fn each_with<T>(
+        &mut self,
+        ends: &[usize],
+        make: impl Fn() -> T + Sync,
+        f: impl Fn(&mut T, usize, usize) + Sync,
+    ) {
+        let threads = self.threads();
+        assert!(ends.len() == threads && ends.is_sorted());
+        let count = ends[threads - 1];
         if count <= 1 {
             // Nothing to share: waking the others would take longer than most of what comes alone.
             return (0..count).for_each(|index| f(&mut make(), 0, index));
         }
-        let threads = self.threads();
-        let end = |run: usize| count * (run + 1) / threads;
-        for (run, next) in self.next.iter_mut().enumerate() {
-            *next.0.get_mut() = count * run / threads;
+        let starts = [0].iter().chain(ends);
+        for (next, start) in self.next.iter_mut().zip(starts) {
+            *next.0.get_mut() = *start;
         }
         let next = &self.next;
         self.step(&|thread| {
@@ -147,7 +157,7 @@ impl Team {
             for run in (thread..threads).chain(0..thread) {
                 loop {
                     let index = next[run].0.fetch_add(1, Ordering::Relaxed);
-                    if index >= end(run) {
+                    if index >= ends[run] {
                         break;
                     }
                     f(made.get_or_insert_with(&make), thread, index);

@@ -83,19 +83,25 @@ impl Tiled<'_, '_> {
         }
         match tiles {
             1 => shape!(1),
-            4 if const { S::TILES == 4 } => shape!(4),
+            2 => shape!(2),
+            3 => shape!(3),
+            4 => shape!(4),
             tiles => unreachable!("{tiles} tiles"),
         }
     }
 }
 
-/// `$run!(t)` for `t` before `T`, 1 or 4. Written out, because the number of a register is part of an instruction.
+/// `$run!(t)` for `t` before `T`, 4 at most. Written out, because the number of a register is part of an instruction.
 macro_rules! each_tile {
     ($T:ident, $run:ident) => {
         $run!(0);
-        if $T == 4 {
+        if $T > 1 {
             $run!(1);
+        }
+        if $T > 2 {
             $run!(2);
+        }
+        if $T > 3 {
             $run!(3);
         }
     };
