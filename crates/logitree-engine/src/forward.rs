@@ -35,6 +35,12 @@ struct Layer {
     post_ffn_norm: Option<Vec<f32>>,
 }
 
+impl Layer {
+    fn qkv(&self) -> [&PackedMatrix; 3] {
+        [&self.q, &self.k, &self.v]
+    }
+}
+
 /// Sees the residual stream, `[inputs][hidden]`.
 pub(crate) type Observer<'a> = &'a mut dyn FnMut(&[f32]);
 
@@ -165,7 +171,7 @@ impl Transformer {
             Activation::GeluTanh => Gate::GeluTanh,
         };
 
-        b.normed.reset(compute, n, c.hidden);
+        b.normed.reset(compute, n, c.hidden, &self.layers[0].qkv());
         Residual { x, y: None, post: None, next: rms(&self.layers[0].attn_norm) }.run(compute, &mut b.normed);
         for (i, (layer, kind)) in self.layers.iter().zip(&c.layers).enumerate() {
             if let Some(observe) = &mut observe {
@@ -208,11 +214,12 @@ impl Transformer {
                 .iter()
                 .map(|i| Visible { path: i.path, start: window.map_or(0, |w| i.path.len().saturating_sub(w)) })
                 .collect();
-            b.mixed.reset(compute, n, q_len);
+            b.mixed.reset(compute, n, q_len, &[&layer.o]);
             attention(compute, &shape, kv, q, &visible, &mut b.mixed);
             let y = resized(&mut b.y, n * c.hidden);
             matmul(compute, &b.mixed, &mut [Product { matrix: &layer.o, out: y }]);
             let post = layer.post_attn_norm.as_ref().map(|w| rms(w));
+            b.normed.reset(compute, n, c.hidden, &[&layer.gate, &layer.up]);
             Residual { x, y: Some(y), post, next: rms(&layer.ffn_norm) }.run(compute, &mut b.normed);
 
             let gate = resized(&mut b.gate, n * c.intermediate);
@@ -222,11 +229,21 @@ impl Transformer {
                 &b.normed,
                 &mut [Product { matrix: &layer.gate, out: gate }, Product { matrix: &layer.up, out: up }],
             );
-            b.hidden.reset(compute, n, c.intermediate);
+            b.hidden.reset(compute, n, c.intermediate, &[&layer.down]);
             gated(compute, activation, gate, up, &mut b.hidden);
             matmul(compute, &b.hidden, &mut [Product { matrix: &layer.down, out: y }]);
             let post = layer.post_ffn_norm.as_ref().map(|w| rms(w));
-            let next = self.layers.get(i + 1).map_or(&self.output_norm, |l| &l.attn_norm);
+            let next = match self.layers.get(i + 1) {
+                Some(next) => {
+                    b.normed.reset(compute, n, c.hidden, &next.qkv());
+                    &next.attn_norm
+                }
+                None => {
+                    // To be copied out.
+                    b.normed.reset(compute, n, c.hidden, &[]);
+                    &self.output_norm
+                }
+            };
             Residual { x, y: Some(y), post, next: rms(next) }.run(compute, &mut b.normed);
         }
         for (column, x) in x.chunks_exact_mut(c.hidden).enumerate() {

@@ -28,7 +28,7 @@ fn heads(compute: &mut Compute) {
         let wanted = vec![Wanted { top: 10, tokens: &[42], logits: false }; width];
         let seconds = best(|| assert_eq!(head(compute, &matrix, None, &columns, &wanted).len(), width));
         let mut panels = Panels::default();
-        panels.reset(compute, width, k);
+        panels.reset(compute, width, k, &[&matrix]);
         columns.iter().enumerate().for_each(|(c, x)| panels.set(c, x));
         let mut out = vec![0.0; width * vocab];
         let bare = best(|| matmul(compute, &panels, &mut [Product { matrix: &matrix, out: &mut out }]));
@@ -54,7 +54,7 @@ fn attentions(compute: &mut Compute) {
         let visible: Vec<Visible<'_>> = paths.iter().map(|path| Visible { path, start: 0 }).collect();
         let q = vec![0.1; width * 1024];
         let mut out = Panels::default();
-        out.reset(compute, width, 1024);
+        out.reset(compute, width, 1024, &[]);
         let seconds = best(|| attention(compute, &shape, &kv, &q, &visible, &mut out));
         println!("attention, {width:>2} paths, {shared:>4} shared + {own:>3} own positions: {:8.1} us", 1e6 * seconds);
     }
@@ -76,12 +76,12 @@ fn columns(compute: &mut Compute) {
     let (mut x, mut y, weight) = (vec![0.5; width * k], vec![0.25; width * k], vec![1.0; k]);
     let norm = RmsNorm { weight: &weight, eps: 1e-6 };
     let mut panels = Panels::default();
-    panels.reset(compute, width, k);
+    panels.reset(compute, width, k, &[]);
     let seconds =
         best(|| Residual { x: &mut x, y: Some(&mut y), post: Some(norm), next: norm }.run(compute, &mut panels));
     println!("residual with two norms, {width} x {k}: {:6.1} us", 1e6 * seconds);
     let (mut gate, up) = (vec![0.5; width * wide], vec![0.25; width * wide]);
-    panels.reset(compute, width, wide);
+    panels.reset(compute, width, wide, &[]);
     for activation in [Gate::Silu, Gate::GeluTanh] {
         let seconds = best(|| gated(compute, activation, &mut gate, &up, &mut panels));
         println!("{activation:?} gate, {width} x {wide}: {:6.1} us", 1e6 * seconds);

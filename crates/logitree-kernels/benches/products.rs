@@ -51,7 +51,7 @@ fn products(compute: &mut Compute, peak: f64, asked: &[String]) {
                 continue;
             }
             let mut panels = Panels::default();
-            panels.reset(compute, width, cols);
+            panels.reset(compute, width, cols, &[&matrix]);
             (0..width).for_each(|c| panels.set(c, &vec![0.5; cols]));
             let mut out = vec![0.0; width * rows];
             let seconds = best(|| matmul(compute, &panels, &mut [Product { matrix: &matrix, out: &mut out }]));

@@ -17,8 +17,10 @@
 use crate::buffer::Buffer;
 use crate::kv::{KvKind, KvPages};
 use crate::math::{exp, sum, tanh};
-use crate::matmul::{Compute, Panels};
+use crate::matmul::{Compute, Scratch};
 use crate::ops::{RmsNorm, RopePairs, rope};
+use crate::pack::RUN;
+use crate::panels::Panels;
 use crate::simd::{LANES, Lanes, Simd, Task};
 use crate::team::Parts;
 
@@ -161,29 +163,31 @@ pub fn attention(
     assert!(q.len() == visible.len() * width && out.columns() == visible.len());
     assert!(shape.head_dim.is_multiple_of(LANES) && shape.heads.is_multiple_of(shape.kv_heads));
     let chunk = CHUNK.min(visible.len().div_ceil(compute.team.threads())).max(1);
-    let tasks = visible.len().div_ceil(chunk) * shape.kv_heads;
+    let group = shape.heads / shape.kv_heads;
+    let size = group * shape.head_dim;
+    // A panel is written in runs, which two heads may share.
+    let together = if width.is_multiple_of(RUN) && !size.is_multiple_of(RUN) { 2 } else { 1 };
+    let tasks = visible.len().div_ceil(chunk) * shape.kv_heads / together;
     let (backend, scratch, writer) = (compute.backend, &compute.scratch, out.writer());
     // Later positions see more: take the longest first so that no thread ends with the biggest piece.
     compute.team.each(tasks, |thread, i| {
         let i = tasks - 1 - i;
-        let (first, kv_head) = (i / shape.kv_heads * chunk, i % shape.kv_heads);
+        let parts = shape.kv_heads / together;
+        let (first, kv_head) = (i / parts * chunk, i % parts * together);
         let visible = &visible[first..(first + chunk).min(visible.len())];
-        let group = shape.heads / shape.kv_heads;
         // SAFETY: `thread` is this thread's own index.
-        let scratch = unsafe { scratch.get(thread) };
-        backend.dispatch(Chunk {
-            shape,
-            kv,
-            kv_head,
-            q: &q[first * width..],
-            visible,
-            tile: &mut scratch.weights,
-            scores: &mut scratch.work,
-            acc: &mut scratch.more,
-        });
-        for (n, acc) in scratch.more.chunks_exact(group * shape.head_dim).take(visible.len()).enumerate() {
+        let Scratch { weights, work, more, rows, .. } = unsafe { scratch.get(thread) };
+        let rows = rows.at_least(visible.len() * together * size);
+        for h in 0..together {
+            let (q, kv_head) = (&q[first * width..], kv_head + h);
+            backend.dispatch(Chunk { shape, kv, kv_head, q, visible, tile: weights, scores: work, acc: more });
+            for (row, acc) in rows.chunks_exact_mut(together * size).zip(more.chunks_exact(size)) {
+                row[h * size..][..size].copy_from_slice(acc);
+            }
+        }
+        for (n, row) in rows.chunks_exact(together * size).enumerate() {
             // SAFETY: each chunk and KV head is handed out once; they cover disjoint elements.
-            unsafe { writer.set(first + n, kv_head * group * shape.head_dim, acc) };
+            unsafe { writer.set(first + n, kv_head * size, row) };
         }
     });
 }

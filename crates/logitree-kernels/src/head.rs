@@ -6,13 +6,13 @@
 //! With `l` the logits and `M` a maximum, the sums `Σ e^{l-M}`, `Σ e^{l-M}(l-M)`, `Σ e^{l-M}(l-M)²` give
 //! log-sum-exp, entropy and varentropy. Chunks are fixed and combined in order, in f64.
 
-use crate::coded::Coded;
+use crate::PackedMatrix;
 use crate::math::{exp, sum, tanh};
-use crate::matmul::{Compute, Panels, Sizes, Strip, strips};
+use crate::matmul::{Compute, Sizes, Strip, strips};
+use crate::panels::Panels;
 use crate::pieces::Registers;
 use crate::simd::{LANES, Simd, Task};
 use crate::team::{Parts, PerThread};
-use crate::{Arithmetic, PackedMatrix};
 
 /// Rows of the output matrix reduced together.
 const CHUNK: usize = 1024;
@@ -64,7 +64,7 @@ pub fn head(
     let mut panels = Panels::default();
     let mut out = Vec::with_capacity(x.len());
     for (x, wanted) in x.chunks(COLUMNS).zip(wanted.chunks(COLUMNS)) {
-        panels.reset(compute, x.len(), matrix.cols());
+        panels.reset(compute, x.len(), matrix.cols(), &[matrix]);
         for (column, x) in x.iter().enumerate() {
             panels.set(column, x);
         }
@@ -90,7 +90,6 @@ fn batch(
     wanted: &[Wanted<'_>],
 ) -> Vec<Summary> {
     let (vocab, columns) = (matrix.rows(), x.columns());
-    compute.encode(x, [matrix]);
     let chunks = vocab.div_ceil(CHUNK);
     // Ranks are counted while the chunks stream by, so the wanted logits must be known before.
     let targets = wanted_logits(compute, matrix, softcap, x, wanted);
@@ -109,13 +108,14 @@ fn batch(
     });
     {
         let (sums, logits) = (Parts::new(&mut sums), Parts::new(&mut logits));
-        let (backend, scratch, coded, found) = (compute.backend, &compute.scratch, compute.coded.as_ref(), &found);
+        let (backend, scratch, found) = (compute.backend, &compute.scratch, &found);
+        let sizes = Sizes::of(matrix, compute.arithmetic(), backend.tiles(columns));
         let (targets, kept) = (&targets, &kept);
         compute.team.each(chunks, |thread, chunk| {
             // SAFETY: `thread` is this thread's own index; each chunk is handed out once.
             let (scratch, found, sums) =
                 unsafe { (scratch.get(thread), found.get(thread), sums.part(chunk * columns, columns)) };
-            let rows = chunk_logits(backend, matrix, x, coded, chunk, scratch);
+            let rows = chunk_logits(backend, matrix, x, sizes, chunk, scratch);
             for column in 0..columns {
                 let row = &mut scratch.work[column * STRIDE..][..CHUNK];
                 let first = (chunk * CHUNK) as u32;
@@ -160,7 +160,7 @@ fn chunk_logits(
     backend: crate::Backend,
     matrix: &PackedMatrix,
     x: &Panels,
-    coded: Option<&Coded>,
+    sizes: Sizes,
     chunk: usize,
     scratch: &mut crate::matmul::Scratch,
 ) -> usize {
@@ -168,11 +168,9 @@ fn chunk_logits(
     let tiles = (CHUNK / LANES).min(matrix.tiles() - first);
     let out = Parts::new(scratch.work.at_least(x.columns() * STRIDE));
     let registers = &mut Registers::new(backend);
-    let arithmetic = coded.map_or(Arithmetic::F32, Coded::arithmetic);
-    let sizes = Sizes::of(matrix, arithmetic, backend.tiles(x.columns()));
     for (tile, tiles) in strips(first, tiles, sizes) {
         let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
-        let strip = Strip { matrix, x, coded, tile, tiles, registers, weights, acc };
+        let strip = Strip { matrix, x, tile, tiles, registers, weights, acc };
         // SAFETY: `out` is this thread's own.
         unsafe { strip.run_into(backend, out, (tile - first) * LANES, STRIDE) };
     }
@@ -196,14 +194,14 @@ fn wanted_logits(
     let mut logits = vec![0.0; tiles.len() * x.columns() * LANES];
     let size = x.columns() * LANES;
     let parts = Parts::new(&mut logits);
-    let (backend, scratch, coded) = (compute.backend, &compute.scratch, compute.coded.as_ref());
+    let (backend, scratch) = (compute.backend, &compute.scratch);
     compute.team.each(tiles.len(), |thread, i| {
         assert!(tiles[i] < matrix.tiles(), "wanted token outside the vocabulary");
         // SAFETY: `thread` is this thread's own index; each tile is handed out once.
         let (scratch, out) = unsafe { (scratch.get(thread), parts.part(i * size, size)) };
         let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
         let registers = &mut Registers::new(backend);
-        Strip { matrix, x, coded, tile: tiles[i], tiles: 1, registers, weights, acc }.run(backend);
+        Strip { matrix, x, tile: tiles[i], tiles: 1, registers, weights, acc }.run(backend);
         backend.dispatch(Softcap { logits: &mut acc[..size], cap: softcap });
         out.copy_from_slice(&acc[..size]);
     });

@@ -16,9 +16,9 @@
 //! products, a line per turn of the loop, or de-quantising would wait for memory.
 
 use crate::buffer::Buffer;
-use crate::coded::Coded;
 use crate::micro::{Micro, Place, Sums};
 use crate::pack::{Decode, NARROW};
+use crate::panels::{Coded, Panels};
 use crate::pieces::{PieceStrip, Registers};
 use crate::rounded::RoundedStrip;
 use crate::simd::{LANES, Simd, Task};
@@ -33,8 +33,7 @@ pub struct Compute {
     pub(crate) team: Team,
     pub(crate) backend: Backend,
     pub(crate) scratch: PerThread<Scratch>,
-    /// Activations as other numbers, unless they stay as they are.
-    pub(crate) coded: Option<Coded>,
+    arithmetic: Arithmetic,
 }
 
 /// Buffers of one thread.
@@ -48,6 +47,8 @@ pub(crate) struct Scratch {
     pub(crate) work: Buffer,
     /// More of it.
     pub(crate) more: Buffer,
+    /// Activations of a few columns, to be set.
+    pub(crate) rows: Buffer,
 }
 
 impl Compute {
@@ -60,37 +61,28 @@ impl Compute {
     pub fn detect() -> Compute {
         let backend = Backend::detect();
         let compute = Compute::with_team(backend, Team::all_cores());
-        Compute { coded: Coded::new(backend.arithmetic()), ..compute }
+        Compute { arithmetic: backend.arithmetic(), ..compute }
     }
 
     fn with_team(backend: Backend, team: Team) -> Compute {
         let scratch = PerThread::new(team.threads(), |_| Scratch::default());
-        Compute { team, backend, scratch, coded: None }
+        Compute { team, backend, scratch, arithmetic: Arithmetic::F32 }
     }
 
     /// Runs in this arithmetic; `None` for [`Arithmetic::Bits8`] without [`Backend::has_dots`].
     pub fn with(mut self, arithmetic: Arithmetic) -> Option<Compute> {
-        self.coded = Coded::new(arithmetic);
+        self.arithmetic = arithmetic;
         (arithmetic != Arithmetic::Bits8 || self.backend.has_dots()).then_some(self)
     }
 
     /// Runs in f32.
     pub fn in_f32(self) -> Compute {
-        Compute { coded: None, ..self }
+        Compute { arithmetic: Arithmetic::F32, ..self }
     }
 
     /// How activations enter products with weights that are not f32 or f16.
     pub fn arithmetic(&self) -> Arithmetic {
-        self.coded.as_ref().map_or(Arithmetic::F32, Coded::arithmetic)
-    }
-
-    /// Takes activations for products with these matrices, if they need to be coded.
-    pub(crate) fn encode<'m>(&mut self, x: &Panels, matrices: impl IntoIterator<Item = &'m PackedMatrix>) {
-        if let Some(coded) = &mut self.coded
-            && matrices.into_iter().any(|m| m.multiplies_in(coded.arithmetic()))
-        {
-            coded.encode(self.backend, &mut self.team, x);
-        }
+        self.arithmetic
     }
 
     /// The instruction set in use.
@@ -101,103 +93,6 @@ impl Compute {
     /// Number of threads in use.
     pub fn threads(&self) -> usize {
         self.team.threads()
-    }
-}
-
-/// A batch of activation vectors, `[columns][k]`, packed for the micro-kernel in groups of
-/// neighbouring columns: `[group][k][columns of the group]`.
-#[derive(Default)]
-pub struct Panels {
-    pub(crate) shape: Shape,
-    pub(crate) data: Buffer,
-}
-
-/// How columns are grouped: the first `wider` groups have one column more than the others.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Shape {
-    pub(crate) columns: usize,
-    pub(crate) k: usize,
-    pub(crate) groups: usize,
-    width: usize,
-    wider: usize,
-}
-
-impl Shape {
-    pub(crate) fn new(columns: usize, k: usize, most: usize) -> Shape {
-        let groups = columns.div_ceil(most);
-        let (width, wider) = columns.checked_div(groups).map_or((0, 0), |width| (width, columns % groups));
-        Shape { columns, k, groups, width, wider }
-    }
-
-    /// First column and width of a group.
-    pub(crate) fn group(&self, g: usize) -> (usize, usize) {
-        (g * self.width + g.min(self.wider), self.width + usize::from(g < self.wider))
-    }
-
-    /// First column and width of a column's group.
-    pub(crate) fn group_of(&self, column: usize) -> (usize, usize) {
-        let wide = self.wider * (self.width + 1);
-        self.group(if column < wide { column / (self.width + 1) } else { (column - self.wider) / self.width })
-    }
-
-    /// Where element `k0` of a column lies, and how far apart its elements are.
-    fn place(&self, column: usize, k0: usize) -> (usize, usize) {
-        let (first, width) = self.group_of(column);
-        (first * self.k + k0 * width + (column - first), width)
-    }
-}
-
-impl Panels {
-    /// Takes this shape, keeping the allocation. The content is unspecified.
-    pub fn reset(&mut self, compute: &Compute, columns: usize, k: usize) {
-        self.shape = Shape::new(columns, k, compute.backend.cols());
-        // Whoever reads a group's columns may read a vector.
-        self.data.at_least(columns * k + LANES);
-    }
-
-    /// Number of activation vectors.
-    pub fn columns(&self) -> usize {
-        self.shape.columns
-    }
-
-    /// Sets one activation vector, `[k]`.
-    pub fn set(&mut self, column: usize, x: &[f32]) {
-        let writer = self.writer();
-        // SAFETY: `self` is borrowed exclusively and only one column is written.
-        unsafe { writer.set(column, 0, x) };
-    }
-
-    /// Copies one activation vector out, `[k]`.
-    pub fn get(&self, column: usize, x: &mut [f32]) {
-        assert!(column < self.shape.columns && x.len() == self.shape.k);
-        let (start, stride) = self.shape.place(column, 0);
-        for (x, value) in x.iter_mut().zip(self.data[start..].iter().step_by(stride)) {
-            *x = *value;
-        }
-    }
-
-    /// For several threads writing different columns.
-    pub(crate) fn writer(&mut self) -> PanelWriter<'_> {
-        PanelWriter { shape: self.shape, data: Parts::new(&mut self.data) }
-    }
-}
-
-/// Writes columns of [`Panels`].
-pub(crate) struct PanelWriter<'a> {
-    shape: Shape,
-    data: Parts<'a, f32>,
-}
-
-impl PanelWriter<'_> {
-    /// Sets elements `k0 .. k0 + x.len()` of a column.
-    ///
-    /// # Safety
-    /// No two threads may write the same elements at the same time.
-    pub(crate) unsafe fn set(&self, column: usize, k0: usize, x: &[f32]) {
-        assert!(column < self.shape.columns && k0 + x.len() <= self.shape.k);
-        let (start, stride) = self.shape.place(column, k0);
-        // SAFETY: columns of a group interleave; the caller keeps elements apart.
-        unsafe { self.data.scatter(start, stride, x) };
     }
 }
 
@@ -218,19 +113,19 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
     if columns == 0 {
         return;
     }
-    compute.encode(x, products.iter().map(|p| p.matrix));
     let backend = compute.backend;
     let most = backend.tiles(columns);
     let targets: Vec<(&PackedMatrix, Parts<'_, f32>)> = products
         .iter_mut()
         .map(|p| {
             assert_eq!(p.out.len(), columns * p.matrix.rows(), "output of a matrix product");
+            x.check(compute, p.matrix);
             (p.matrix, Parts::new(p.out))
         })
         .collect();
     let matrices: Vec<&PackedMatrix> = targets.iter().map(|target| target.0).collect();
     let (work, ends) = shares(&matrices, compute.arithmetic(), most, compute.threads());
-    let (scratch, coded) = (&compute.scratch, compute.coded.as_ref());
+    let scratch = &compute.scratch;
     compute.team.each_with(
         &ends,
         || Registers::new(backend),
@@ -241,7 +136,7 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
             let scratch = unsafe { scratch.get(thread) };
             let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
             let (first, stride) = (tile * LANES, matrix.rows());
-            let strip = Strip { matrix, x, coded, tile, tiles, registers, weights, acc };
+            let strip = Strip { matrix, x, tile, tiles, registers, weights, acc };
             if first + tiles * LANES <= stride {
                 // SAFETY: strips cover disjoint rows.
                 unsafe { strip.run_into(backend, out, first, stride) };
@@ -352,8 +247,6 @@ impl Backend {
 pub(crate) struct Strip<'a> {
     pub(crate) matrix: &'a PackedMatrix,
     pub(crate) x: &'a Panels,
-    /// The same as other numbers, unless they stay as they are.
-    pub(crate) coded: Option<&'a Coded>,
     pub(crate) tile: usize,
     pub(crate) tiles: usize,
     pub(crate) registers: &'a mut Registers,
@@ -376,10 +269,10 @@ impl Strip<'_> {
     }
 
     fn dispatch(self, backend: Backend, out: Option<Place<'_>>) {
-        match (self.coded, self.matrix.form()) {
-            (Some(Coded::Bits8(x)), Some(form)) => backend.dispatch(RoundedStrip { strip: self, x, form, out }),
+        match (self.x.coded(), self.matrix.form()) {
+            (Some(Coded::Bits8(x)), Some(form)) => backend.dispatch(RoundedStrip { x, form, out, strip: self }),
             (Some(Coded::Bf16x3(x)), _) if self.matrix.multiplies_in(Arithmetic::Bf16x3) => {
-                backend.dispatch(PieceStrip { strip: self, x, out });
+                backend.dispatch(PieceStrip { x, out, strip: self });
             }
             _ => {
                 self.registers.release();
@@ -401,12 +294,12 @@ impl Task for RunStrip<'_, '_> {
     fn run<S: Simd>(self, s: S) {
         let Strip { matrix, x, tile, tiles, weights, acc, .. } = self.strip;
         let shape = x.shape;
-        assert_eq!(matrix.cols(), shape.k, "inner dimension of a matrix product");
+        let floats = x.floats();
         let size = tiles * LANES;
         let acc = acc.at_least(shape.columns * size);
         if shape.columns <= NARROW {
             let sums = Sums { resume: false, memory: acc, out: self.out };
-            let x = &x.data[..shape.columns * shape.k];
+            let x = &floats[..shape.columns * shape.k];
             return Decode { matrix, tile, k0: 0, k: shape.k, x, sums, weights: &mut [] }.run(s, tiles, shape.columns);
         }
         let weights = weights.at_least(BLOCK).as_chunks_mut::<LANES>().0;
@@ -428,7 +321,7 @@ impl Task for RunStrip<'_, '_> {
                     memory: &mut acc[first * size..(first + width) * size],
                     out: self.out.filter(|_| last).map(|(out, start, stride)| (out, start + first * stride, stride)),
                 };
-                let x = &x.data[first * shape.k + k0 * width..][..k * width];
+                let x = &floats[first * shape.k + k0 * width..][..k * width];
                 let mut ahead: [&[u8]; 4] = [&[]; 4];
                 let ahead = if g * share < tiles { &mut ahead[..share] } else { &mut [] };
                 for (t, piece) in (next + g * share..matrix.tiles()).zip(&mut *ahead) {

@@ -1,7 +1,8 @@
 //! Norms, activations and rotary embeddings: everything between the matrix products.
 
 use crate::math::{Binary, exp, map2, sum, tanh, vectors};
-use crate::matmul::{Compute, Panels};
+use crate::matmul::Compute;
+use crate::panels::Panels;
 use crate::simd::{Simd, Task};
 use crate::team::Parts;
 

@@ -22,10 +22,10 @@ mod tiled;
 
 use crate::Backend;
 use crate::buffer::Buffer;
-use crate::matmul::{Panels, Shape};
-use crate::pack::{HIGH, RUN, join, pair};
+use crate::pack::{HIGH, RUN, join};
+use crate::panels::Shape;
 use crate::simd::{LANES, Lanes, Simd, Task};
-use crate::team::{Parts, Team};
+use crate::team::Parts;
 pub(crate) use strip::PieceStrip;
 pub(crate) use tiled::Registers;
 
@@ -37,9 +37,6 @@ const PIECES: usize = 3;
 
 /// Sums of a run's activations: of all, of the first 16 and of the last 16.
 const TOTALS: usize = 3;
-
-/// Runs of columns cut in one go, about.
-const SHARE: usize = 64;
 
 /// 2^-80: what is smaller counts as zero.
 const LEAST: f32 = f32::from_bits((127 - 80) << 23);
@@ -55,30 +52,15 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
-    /// See [`crate::coded::Coded::encode`].
-    pub(crate) fn encode(&mut self, backend: Backend, team: &mut Team, x: &Panels) {
-        let shape = Shape::new(x.shape.columns, x.shape.k, COLUMNS);
-        let runs = shape.k / RUN;
-        self.shape = shape;
-        let rows = self.rows.at_least((shape.columns * runs * PIECES + 1) * LANES);
-        self.totals.resize(shape.columns * runs * TOTALS, 0.0);
-        let share = SHARE.div_ceil(shape.group(0).1);
-        let shares = runs.div_ceil(share);
-        let (rows, totals) = (Parts::new(rows), Parts::new(&mut self.totals));
-        team.each(shape.groups * shares, |_, i| {
-            let (g, run) = (i / shares, i % shares * share);
-            let (first, width) = shape.group(g);
-            let here = share.min(runs - run);
-            let at = first * runs + run * width;
-            // SAFETY: shares are disjoint.
-            let (rows, totals) = unsafe {
-                (
-                    rows.part(at * PIECES * LANES, here * PIECES * width * LANES),
-                    totals.part(at * TOTALS, here * TOTALS * width),
-                )
-            };
-            backend.dispatch(Cut { x, first, width, run, rows: rows.as_chunks_mut().0, totals });
-        });
+    pub(crate) fn reset(&mut self, columns: usize, k: usize) {
+        let runs = k / RUN;
+        self.shape = Shape::new(columns, k, COLUMNS);
+        self.rows.at_least((columns * runs * PIECES + 1) * LANES);
+        self.totals.resize(columns * runs * TOTALS, 0.0);
+    }
+
+    pub(crate) fn writer(&mut self) -> PieceWriter<'_> {
+        PieceWriter { shape: self.shape, rows: Parts::new(&mut self.rows), totals: Parts::new(&mut self.totals) }
     }
 
     /// Rows of a group's run, `[PIECES][columns]`, and one more: groups are multiplied as if they were as wide as the first.
@@ -97,46 +79,56 @@ impl Pieces {
     }
 }
 
-/// Cuts runs from `run` on of a group of columns.
-struct Cut<'a> {
-    x: &'a Panels,
-    first: usize,
-    width: usize,
-    run: usize,
-    rows: &'a mut [Lanes<f32>],
-    totals: &'a mut [f32],
+/// Cuts columns of [`Pieces`].
+pub(crate) struct PieceWriter<'a> {
+    shape: Shape,
+    rows: Parts<'a, f32>,
+    totals: Parts<'a, f32>,
 }
 
-impl Task for Cut<'_> {
+impl PieceWriter<'_> {
+    /// See [`crate::panels::PanelWriter::set`].
+    ///
+    /// # Safety
+    /// As there.
+    pub(crate) unsafe fn set(&self, backend: Backend, column: usize, k0: usize, x: &[f32]) {
+        backend.dispatch(Cut { to: self, column, k0, x });
+    }
+}
+
+struct Cut<'a, 'b> {
+    to: &'a PieceWriter<'b>,
+    column: usize,
+    k0: usize,
+    x: &'a [f32],
+}
+
+impl Task for Cut<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Cut { x, first, width, run, rows, totals } = self;
-        let mut block = [[0.0; 2 * LANES]; RUN];
-        let mut halves = [[[0.0; LANES]; LANES]; 2];
-        let cut = rows.chunks_exact_mut(PIECES * width).zip(totals.chunks_exact_mut(TOTALS * width));
-        for (i, (rows, totals)) in cut.enumerate() {
-            gather(x, first, width, (run + i) * RUN, &mut block);
-            let row = |k: usize| block[k].first_chunk().expect("32 columns");
-            let mut sums = [s.splat(0.0); 2];
-            for k in 0..RUN {
-                sums[k / (RUN / 2)] = s.add(sums[k / (RUN / 2)], s.load(row(k)));
-            }
-            for (totals, sum) in totals.chunks_exact_mut(width).zip([s.add(sums[0], sums[1]), sums[0], sums[1]]) {
-                totals.copy_from_slice(&s.array(sum)[..width]);
-            }
-            for (half, out) in halves.iter_mut().enumerate() {
-                s.transpose(std::array::from_fn(|i| row(pair(i)[half])), out.as_flattened_mut());
-            }
-            for c in 0..width {
-                let mut low = normal(s, &halves[0][c]);
-                let mut high = normal(s, &halves[1][c]);
-                for piece in 0..PIECES {
-                    // What is left after two pieces has 8 bits.
-                    s.store(&mut rows[piece * width + c], s.bitcast(join(s, s.bits(low), s.bits(high))));
-                    low = s.sub(low, s.bitcast(s.and(s.bits(low), s.splat_i32(HIGH))));
-                    high = s.sub(high, s.bitcast(s.and(s.bits(high), s.splat_i32(HIGH))));
-                }
+        let Cut { to: PieceWriter { shape, rows, totals }, column, k0, x } = self;
+        let (runs, rest) = x.as_chunks::<RUN>();
+        assert!(k0.is_multiple_of(RUN) && rest.is_empty(), "activations come in runs");
+        let (start, width) = shape.group_of(column);
+        for (i, x) in runs.iter().enumerate() {
+            let at = start * (shape.k / RUN) + (k0 / RUN + i) * width;
+            let column = column - start;
+            let x = x.as_chunks::<LANES>().0;
+            let (first, last) = (s.load(&x[0]), s.load(&x[1]));
+            let [mut low, mut high] = s.unzip_pairs(first, last);
+            low = normal(s, low);
+            high = normal(s, high);
+            let halves = [s.total(first), s.total(last)];
+            // SAFETY: whoever called `set` vouches for this run of the column.
+            unsafe { totals.scatter(at * TOTALS + column, width, &[halves[0] + halves[1], halves[0], halves[1]]) };
+            for piece in 0..PIECES {
+                // SAFETY: as above.
+                let row = unsafe { rows.part((at * PIECES + piece * width + column) * LANES, LANES) };
+                // What is left after two pieces has 8 bits.
+                s.store(row.first_chunk_mut().expect("16 of 16"), s.bitcast(join(s, s.bits(low), s.bits(high))));
+                low = s.sub(low, s.bitcast(s.and(s.bits(low), s.splat_i32(HIGH))));
+                high = s.sub(high, s.bitcast(s.and(s.bits(high), s.splat_i32(HIGH))));
             }
         }
     }
@@ -144,26 +136,10 @@ impl Task for Cut<'_> {
 
 /// Zero instead of what is smaller than [`LEAST`].
 #[inline(always)]
-fn normal<S: Simd>(s: S, x: &Lanes<f32>) -> S::F {
-    let bits = s.bits(s.load(x));
+fn normal<S: Simd>(s: S, x: S::F) -> S::F {
+    let bits = s.bits(x);
     // Positive numbers are ordered as their bits are: the difference of a smaller one's is negative.
     let size = s.and(bits, s.splat_i32(i32::MAX));
     let smaller = s.shr(s.add_i32(size, s.splat_i32(-(LEAST.to_bits() as i32))), 31);
     s.bitcast(s.and(bits, s.add_i32(smaller, s.splat_i32(-1))))
-}
-
-/// Copies elements `k0 .. k0 + 32` of columns `first .. first + width` into `[k][columns]`.
-#[inline(always)]
-fn gather(x: &Panels, first: usize, width: usize, k0: usize, block: &mut [[f32; 2 * LANES]; RUN]) {
-    let mut done = 0;
-    while done < width {
-        let (group, columns) = x.shape.group_of(first + done);
-        let skipped = first + done - group;
-        let from = &x.data[group * x.shape.k + k0 * columns + skipped..];
-        for (k, block) in block.iter_mut().enumerate() {
-            // More than a group's columns: those of the next group replace the rest.
-            block[done..done + LANES].copy_from_slice(&from[k * columns..][..LANES]);
-        }
-        done += columns - skipped;
-    }
 }

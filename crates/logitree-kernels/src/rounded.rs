@@ -13,11 +13,12 @@
 //! A block of weights is unpacked once per batch: into codes, four columns a word, and f32 scales.
 
 use crate::Backend;
-use crate::matmul::{Panels, Shape, Strip};
+use crate::matmul::Strip;
 use crate::micro::{Place, Sums, by_shape, fetch};
 use crate::pack::{BYTES, Form, RUN};
+use crate::panels::{Panels, Shape};
 use crate::simd::{LANES, Lanes, Simd, Task};
-use crate::team::{Parts, Team};
+use crate::team::Parts;
 
 /// f32 values of the unpacked block: 16 KiB.
 const BLOCK: usize = 4032;
@@ -28,9 +29,6 @@ const WORDS: usize = 11;
 /// Added to a small number, it leaves the nearest whole one, ties to even, in the sum's lowest bits.
 const ROUND: f32 = 12_582_912.0;
 
-/// Runs rounded in one go.
-const PIECE: usize = 8;
-
 /// Activations rounded to 8 bits, grouped as their [`Panels`] are.
 #[derive(Default)]
 pub(crate) struct Rounded {
@@ -39,22 +37,12 @@ pub(crate) struct Rounded {
 }
 
 impl Rounded {
-    /// See [`crate::coded::Coded::encode`].
-    pub(crate) fn encode(&mut self, backend: Backend, team: &mut Team, x: &Panels) {
-        let shape = x.shape;
-        let runs = shape.k / RUN;
-        self.data.resize(shape.columns * runs * WORDS, 0);
-        let pieces = runs.div_ceil(PIECE);
-        let data = Parts::new(&mut self.data);
-        team.each(shape.groups * pieces, |_, i| {
-            let (g, run) = (i / pieces, i % pieces * PIECE);
-            let (first, width) = shape.group(g);
-            let runs_here = PIECE.min(runs - run);
-            let x = &x.data[first * shape.k + run * RUN * width..][..runs_here * RUN * width];
-            // SAFETY: pieces are disjoint.
-            let out = unsafe { data.part((first * runs + run * width) * WORDS, runs_here * WORDS * width) };
-            backend.dispatch(Round { x, width, out });
-        });
+    pub(crate) fn reset(&mut self, columns: usize, k: usize) {
+        self.data.resize(columns * k / RUN * WORDS, 0);
+    }
+
+    pub(crate) fn writer(&mut self, shape: Shape) -> RoundedWriter<'_> {
+        RoundedWriter { shape, data: Parts::new(&mut self.data) }
     }
 
     /// A group's runs from `run` on.
@@ -64,50 +52,56 @@ impl Rounded {
     }
 }
 
-/// Rounds `[run][32][width]` activations into `[run][WORDS][width]`.
-struct Round<'a> {
-    x: &'a [f32],
-    width: usize,
-    out: &'a mut [i32],
+/// Rounds columns of [`Rounded`].
+pub(crate) struct RoundedWriter<'a> {
+    shape: Shape,
+    data: Parts<'a, i32>,
 }
 
-impl Task for Round<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        match self.width {
-            1 => self.columns::<1>(),
-            2 => self.columns::<2>(),
-            3 => self.columns::<3>(),
-            4 => self.columns::<4>(),
-            5 => self.columns::<5>(),
-            6 => self.columns::<6>(),
-            width => unreachable!("{width} columns"),
-        }
+impl RoundedWriter<'_> {
+    /// See [`crate::panels::PanelWriter::set`].
+    ///
+    /// # Safety
+    /// As there.
+    pub(crate) unsafe fn set(&self, backend: Backend, column: usize, k0: usize, x: &[f32]) {
+        backend.dispatch(Round { to: self, column, k0, x });
     }
 }
 
-impl Round<'_> {
+struct Round<'a, 'b> {
+    to: &'a RoundedWriter<'b>,
+    column: usize,
+    k0: usize,
+    x: &'a [f32],
+}
+
+impl Task for Round<'_, '_> {
+    type Output = ();
     #[inline(always)]
-    fn columns<const C: usize>(self) {
-        let runs = self.x.as_chunks::<C>().0.as_chunks::<RUN>().0;
-        for (x, out) in runs.iter().zip(self.out.as_chunks_mut::<C>().0.as_chunks_mut::<WORDS>().0) {
-            for c in 0..C {
-                let x: [f32; RUN] = std::array::from_fn(|i| x[i][c]);
-                // Bits of positive numbers are ordered as the numbers are, and infinity and NaN come last.
-                let most = f32::from_bits(x.iter().fold(0, |most, x| most.max(x.abs().to_bits())));
-                let inverse = if most > 0.0 { 127.0 / most } else { 0.0 };
-                let codes: [i8; RUN] = x.map(|x| (x * inverse + ROUND).to_bits() as i8);
-                for (word, codes) in codes.as_chunks::<4>().0.iter().enumerate() {
-                    out[word][c] = i32::from_le_bytes(codes.map(|code| code as u8));
-                }
-                for (half, codes) in codes.as_chunks::<{ RUN / 2 }>().0.iter().enumerate() {
-                    out[8 + half][c] = codes.iter().map(|&code| i32::from(code)).sum();
-                }
-                // What is not finite must not be rounded away.
-                let step = if most.is_finite() { most / 127.0 } else { f32::NAN };
-                out[WORDS - 1][c] = step.to_bits() as i32;
+    fn run<S: Simd>(self, _: S) {
+        let Round { to: RoundedWriter { shape, data }, column, k0, x } = self;
+        let (runs, rest) = x.as_chunks::<RUN>();
+        assert!(k0.is_multiple_of(RUN) && rest.is_empty(), "activations come in runs");
+        let (first, width) = shape.group_of(column);
+        for (i, x) in runs.iter().enumerate() {
+            // Bits of positive numbers are ordered as the numbers are, and infinity and NaN come last.
+            let most = f32::from_bits(x.iter().fold(0, |most, x| most.max(x.abs().to_bits())));
+            let inverse = if most > 0.0 { 127.0 / most } else { 0.0 };
+            let codes: [i8; RUN] = x.map(|x| (x * inverse + ROUND).to_bits() as i8);
+            let mut words = [0; WORDS];
+            for (word, codes) in words.iter_mut().zip(codes.as_chunks::<4>().0) {
+                *word = i32::from_le_bytes(codes.map(|code| code as u8));
             }
+            for (half, codes) in codes.as_chunks::<{ RUN / 2 }>().0.iter().enumerate() {
+                words[8 + half] = codes.iter().map(|&code| i32::from(code)).sum();
+            }
+            // What is not finite must not be rounded away.
+            let step = if most.is_finite() { most / 127.0 } else { f32::NAN };
+            words[WORDS - 1] = step.to_bits() as i32;
+            let run = k0 / RUN + i;
+            let start = (first * (shape.k / RUN) + run * width) * WORDS + column - first;
+            // SAFETY: whoever called `set` vouches for these elements.
+            unsafe { data.scatter(start, width, &words) };
         }
     }
 }
@@ -130,7 +124,6 @@ impl Task for RoundedStrip<'_, '_> {
             form,
             out,
         } = self;
-        assert_eq!(matrix.cols(), shape.k, "inner dimension of a matrix product");
         let size = tiles * LANES;
         let acc = acc.at_least(shape.columns * size);
         let weights = weights.at_least(BLOCK);

@@ -79,7 +79,7 @@ fn computes() -> Vec<Compute> {
 
 fn product(compute: &mut Compute, matrix: &PackedMatrix, x: &[Vec<f32>]) -> Vec<f32> {
     let mut panels = Panels::default();
-    panels.reset(compute, x.len(), matrix.cols());
+    panels.reset(compute, x.len(), matrix.cols(), &[matrix]);
     for (i, x) in x.iter().enumerate() {
         panels.set(i, x);
     }
@@ -226,7 +226,7 @@ fn matrices_of_several_formats_are_multiplied_together_as_alone() {
             .map(|(dtype, bytes)| PackedMatrix::pack(&mut compute, *dtype, rows, cols, bytes).unwrap());
         let alone = matrices.each_ref().map(|m| product(&mut compute, m, &x));
         let mut panels = Panels::default();
-        panels.reset(&compute, x.len(), cols);
+        panels.reset(&compute, x.len(), cols, &matrices.each_ref());
         x.iter().enumerate().for_each(|(i, x)| panels.set(i, x));
         let mut together = matrices.each_ref().map(|_| vec![0.0; x.len() * rows]);
         let mut products: Vec<Product<'_>> =
@@ -391,7 +391,7 @@ fn attention_over_random_trees_equals_f64_and_does_not_depend_on_the_batch() {
             let eye = PackedMatrix::pack(&mut compute, DType::F32, q_len, q_len, &eye).unwrap();
             let mut run = |columns: &[usize]| {
                 let mut panels = Panels::default();
-                panels.reset(&compute, columns.len(), q_len);
+                panels.reset(&compute, columns.len(), q_len, &[&eye]);
                 let q: Vec<f32> = columns.iter().flat_map(|&c| q[c * q_len..][..q_len].to_vec()).collect();
                 let visible: Vec<Visible<'_>> = columns.iter().map(|&c| visible[c]).collect();
                 attention(&mut compute, &shape, &kv, &q, &visible, &mut panels);

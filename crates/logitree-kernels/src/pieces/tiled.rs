@@ -2,9 +2,9 @@
 
 use super::{PIECES, Pieces};
 use crate::Backend;
-use crate::matmul::Shape;
 use crate::micro::fetch;
 use crate::pack::{Form, PAIRS, PackedMatrix, RUN};
+use crate::panels::Shape;
 use crate::simd::{LANES, Lanes, Simd, Task, TileUnit, Tiles};
 
 /// The tile registers of a thread, if its backend has any and as soon as they are wanted. To be dropped before other work:

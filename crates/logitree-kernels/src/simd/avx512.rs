@@ -170,6 +170,25 @@ impl Simd for Avx512 {
     fn join_halves(self, low: Self::I, high: Self::I) -> Self::I {
         unsafe { join_halves(low, high) }
     }
+    #[inline(always)]
+    fn total(self, v: Self::F) -> f32 {
+        unsafe {
+            let v = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v));
+            let v = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+            let v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+            _mm_cvtss_f32(_mm_add_ss(v, _mm_movehdup_ps(v)))
+        }
+    }
+    #[inline(always)]
+    fn unzip_pairs(self, a: Self::F, b: Self::F) -> [Self::F; 2] {
+        unsafe {
+            let (a, b) = (_mm512_castps_pd(a), _mm512_castps_pd(b));
+            let even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
+            let odd = _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15);
+            let (even, odd) = (_mm512_permutex2var_pd(a, even, b), _mm512_permutex2var_pd(a, odd, b));
+            [_mm512_castpd_ps(even), _mm512_castpd_ps(odd)]
+        }
+    }
     const LOOKUP: bool = true;
     #[inline(always)]
     fn lookup<const SMALL: bool>(self, table: &[Lanes<u32>; 2], index: Self::I) -> Self::I {

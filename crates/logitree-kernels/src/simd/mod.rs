@@ -104,6 +104,29 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         self.or(self.shr(low, 16), self.and(high, self.splat_i32(-0x1_0000)))
     }
 
+    /// Sum of the lanes: one half is added to the other, then a half of that, and so on.
+    #[inline(always)]
+    fn total(self, v: Self::F) -> f32 {
+        let mut x = self.array(v);
+        for half in [8, 4, 2, 1] {
+            for i in 0..half {
+                x[i] += x[half + i];
+            }
+        }
+        x[0]
+    }
+
+    /// Lanes 0, 1, 4, 5, … of both, one after the other, and lanes 2, 3, 6, 7, … of both.
+    #[inline(always)]
+    fn unzip_pairs(self, a: Self::F, b: Self::F) -> [Self::F; 2] {
+        let from = [self.array(a), self.array(b)];
+        let mut to = [[0.0; LANES]; 2];
+        for (i, x) in from.as_flattened().iter().enumerate() {
+            to[i / 2 % 2][i / 4 * 2 + i % 2] = *x;
+        }
+        [self.load(&to[0]), self.load(&to[1])]
+    }
+
     /// Whether [`Self::lookup`] is there.
     const LOOKUP: bool = false;
 
@@ -144,6 +167,13 @@ pub(crate) trait Task {
 /// An instruction set that this CPU has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backend(Kind);
+
+/// The portable one, which every CPU has.
+impl Default for Backend {
+    fn default() -> Backend {
+        Backend(Kind::Scalar)
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -284,6 +314,7 @@ mod tests {
                 for b in self.0.as_chunks::<LANES>().0 {
                     let (x, y) = (s.load(a), s.load(b));
                     let small = s.max(s.min(s.round(x), s.splat(127.0)), s.splat(-126.0));
+                    let [even, odd] = s.unzip_pairs(x, y);
                     let vectors = [
                         s.add(x, y),
                         s.sub(x, y),
@@ -298,6 +329,9 @@ mod tests {
                         s.to_f32(s.load_i8(&bytes.map(|b| b as i8))),
                         s.to_f32(s.or(s.and(s.shr(s.load_u8(&bytes), 3), s.splat_i32(7)), s.shl(s.load_u8(&bytes), 4))),
                         s.bitcast(s.add_i32(s.load_u8(&bytes), s.load_i8(&bytes.map(|b| b as i8)))),
+                        even,
+                        odd,
+                        s.splat(s.total(x)),
                         s.bitcast(s.and(s.bits(s.sub(x, y)), s.splat_i32(-0x1_0000))),
                         s.bitcast(s.shr(s.load_u32(a.each_ref().map(|x| x.to_bits()).first_chunk().unwrap()), 1)),
                     ];
