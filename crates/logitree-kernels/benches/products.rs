@@ -38,6 +38,7 @@ fn products(compute: &mut Compute, peak: f64, asked: &[String]) {
         (DType::Q8_0, 65536, 640),
         (DType::Q5_0, 16384, 640),
         (DType::Q4_K, 8192, 2048),
+        (DType::Q4_1, 49152, 576),
         (DType::Q6_K, 8192, 2048),
         (DType::BF16, 8192, 2048),
     ] {

@@ -302,8 +302,13 @@ fn code<S: Simd, F: Format>(s: S, (low, high): (S::I, S::I), j: usize) -> S::F {
 /// The bits of `mask`, shifted from `from` to `to`, the others zero.
 #[inline(always)]
 fn moved<S: Simd>(s: S, x: S::I, from: usize, to: usize, mask: u32) -> S::I {
-    let x = if from > to { s.shr(x, (from - to) as u32) } else { s.shl(x, (to - from) as u32) };
-    s.and(x, s.splat_i32((mask << to) as i32))
+    s.and(shifted(s, x, from, to), s.splat_i32((mask << to) as i32))
+}
+
+/// Bit `from` becomes bit `to`, the others likewise.
+#[inline(always)]
+fn shifted<S: Simd>(s: S, x: S::I, from: usize, to: usize) -> S::I {
+    if from > to { s.shr(x, (from - to) as u32) } else { s.shl(x, (to - from) as u32) }
 }
 
 /// Scale and offset of a sub-block of the group at `group` of the block at `block`: `weight = scale · code + offset`, with
@@ -402,11 +407,18 @@ impl<F: Format, const WIDE: bool> Task for Unpack<'_, F, WIDE> {
                 let mut codes = unsafe { plane::<S>(s, bytes, low, l.low, word, 0) };
                 if l.high > 0 {
                     // SAFETY: as above.
-                    codes = s.or(codes, unsafe { plane::<S>(s, bytes, high, l.high, word, l.low) });
+                    let above = unsafe { plane::<S>(s, bytes, high, l.high, word, l.low) };
+                    let mask = const { ((1 << F::LAYOUT.high) - 1 << F::LAYOUT.low) * 0x0101_0101 };
+                    codes = s.or(s.and(codes, s.splat_i32(!mask)), s.and(above, s.splat_i32(mask)));
+                }
+                // A table holds each code as often as there is room: what lies above its bits does not matter.
+                let lookup = const { WIDE && S::LOOKUP && F::BITS <= 6 };
+                if !lookup {
+                    codes = s.and(codes, s.splat_i32(const { (((1u32 << F::BITS) - 1) * 0x0101_0101) as i32 }));
                 }
                 if WIDE {
-                    let [first, second] = if const { S::LOOKUP && F::BITS <= 6 } {
-                        let table = const { &table(if F::LAYOUT.has_min { 0 } else { F::BIAS as i32 }) };
+                    let [first, second] = if lookup {
+                        let table = const { &table(F::BITS, if F::LAYOUT.has_min { 0 } else { F::BIAS as i32 }) };
                         if const { F::BITS <= 5 } {
                             [s.lookup::<true>(table, codes), s.lookup::<true>(table, s.shr(codes, 8))]
                         } else {
@@ -433,14 +445,15 @@ impl<F: Format, const WIDE: bool> Task for Unpack<'_, F, WIDE> {
     }
 }
 
-/// What codes from 0 to 63 are in bf16 without their bias, two in a word.
-const fn table(bias: i32) -> [Lanes<u32>; 2] {
+/// What codes of so many bits are in bf16 without their bias, again and again, two in a word.
+const fn table(bits: usize, bias: i32) -> [Lanes<u32>; 2] {
     let mut table = [[0; LANES]; 2];
-    let mut code = 0;
-    while code < 4 * LANES {
-        let bits = ((code as i32 - bias) as f32).to_bits() >> 16;
-        table[code / (2 * LANES)][code / 2 % LANES] |= bits << (code % 2 * 16);
-        code += 1;
+    let mut i = 0;
+    while i < 4 * LANES {
+        let code = i as i32 & ((1 << bits) - 1);
+        let bf16 = ((code - bias) as f32).to_bits() >> 16;
+        table[i / (2 * LANES)][i / 2 % LANES] |= bf16 << (i % 2 * 16);
+        i += 1;
     }
     table
 }
@@ -483,7 +496,8 @@ pub(crate) fn halves<S: Simd>(s: S, pair: S::I) -> [S::F; 2] {
     [s.bitcast(s.shl(pair, 16)), s.bitcast(s.and(pair, s.splat_i32(HIGH)))]
 }
 
-/// `n` bits each of columns `4 word .. 4 word + 4` of the codes that begin at `at`, one column a byte, at bit `to`.
+/// `n` bits each of columns `4 word .. 4 word + 4` of the codes that begin at `at`, one column a byte, from bit `to` on; other
+/// bits are whatever they happen to be.
 ///
 /// # Safety
 /// The group must lie within `bytes`.
@@ -491,7 +505,7 @@ pub(crate) fn halves<S: Simd>(s: S, pair: S::I) -> [S::F; 2] {
 unsafe fn plane<S: Simd>(s: S, bytes: &[u8], at: usize, n: usize, word: usize, to: usize) -> S::I {
     // SAFETY: the caller vouches for the group.
     let bits = unsafe { s.load_u32(lanes(bytes, at + word * n / 8 * 4 * LANES)) };
-    moved(s, bits, word * n % 8, to, ((1 << n) - 1) * 0x0101_0101)
+    shifted(s, bits, word * n % 8, to)
 }
 
 /// Plain numbers that may be read from packed bytes.
