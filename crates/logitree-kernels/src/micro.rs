@@ -64,13 +64,13 @@ impl Sums<'_, '_> {
     }
 }
 
-/// Fetches a part of what will be needed soon, the `i`th of `n`.
+/// Fetches a part of what the next strip or block will need, the `i`th of `n`.
 #[inline(always)]
 pub(crate) fn fetch<S: Simd>(s: S, ahead: &[&[u8]], i: usize, n: usize) {
     for piece in ahead {
         let pace = piece.len() / n;
         for line in (i * pace..(i + 1) * pace).step_by(64) {
-            s.prefetch(piece.as_ptr().wrapping_add(line));
+            s.prefetch_second(piece.as_ptr().wrapping_add(line));
         }
     }
 }

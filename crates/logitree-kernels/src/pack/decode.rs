@@ -408,7 +408,7 @@ impl<F: Format, const WIDE: bool> Task for Unpack<'_, F, WIDE> {
                 if l.high > 0 {
                     // SAFETY: as above.
                     let above = unsafe { plane::<S>(s, bytes, high, l.high, word, l.low) };
-                    let mask = const { ((1 << F::LAYOUT.high) - 1 << F::LAYOUT.low) * 0x0101_0101 };
+                    let mask = const { (((1 << F::LAYOUT.high) - 1) << F::LAYOUT.low) * 0x0101_0101 };
                     codes = s.or(s.and(codes, s.splat_i32(!mask)), s.and(above, s.splat_i32(mask)));
                 }
                 // A table holds each code as often as there is room: what lies above its bits does not matter.
