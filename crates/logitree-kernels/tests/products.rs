@@ -208,6 +208,11 @@ fn three_bf16_numbers_multiply_as_near_to_f64_as_f32_or_nearer_and_the_same_bits
                 });
                 assert!(out.iter().zip(&*reference).all(|(a, b)| a.to_bits() == b.to_bits()), "{dtype} {name} {width}");
             }
+            // More columns than meet a run's codes at once: blocks of weights are kept for all of them.
+            let wide: Vec<Vec<f32>> = x.iter().cycle().take(3 * x.len()).cloned().collect();
+            let out = product(&mut compute, &matrix, &wide);
+            let reference = reference.as_ref().expect("set above").iter().cycle();
+            assert!(out.iter().zip(reference).all(|(a, b)| a.to_bits() == b.to_bits()), "{dtype} {name} wide");
         }
     }
 }
