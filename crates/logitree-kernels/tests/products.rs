@@ -351,9 +351,12 @@ fn naive_attention(q: &[f32], keys: &[Vec<f32>], values: &[Vec<f32>], softcap: O
 #[test]
 fn attention_over_random_trees_equals_f64_and_does_not_depend_on_the_batch() {
     let mut rng = Rng(99);
-    let (heads, kv_heads, dim) = (4, 2, 32);
-    let (q_len, kv_len) = (heads * dim, kv_heads * dim);
-    for (window, softcap) in [(None, None), (Some(7), None), (Some(20), Some(2.0)), (Some(1), None)] {
+    let cases =
+        [(None, None, 32), (Some(7), None, 32), (Some(20), Some(2.0), 32), (Some(1), None, 32), (None, None, 16)];
+    for (window, softcap, dim) in cases {
+        // With 16 elements a head shares its run of 32 with another.
+        let (heads, kv_heads) = if dim == 16 { (2, 2) } else { (4, 2) };
+        let (q_len, kv_len) = (heads * dim, kv_heads * dim);
         let shape = AttentionShape { layer: 1, heads, kv_heads, head_dim: dim, scale: 1.0, softcap };
         // A random tree: 90 nodes, parents drawn so that there are long chains and forks.
         let n = 90;
@@ -389,22 +392,28 @@ fn attention_over_random_trees_equals_f64_and_does_not_depend_on_the_batch() {
                 slots: &slots[..n],
             }
             .run(&mut compute, &shape, &mut kv);
-            let mut eye = vec![0u8; q_len * q_len * 4];
-            for i in 0..q_len {
-                eye[(i * q_len + i) * 4..][..4].copy_from_slice(&1f32.to_le_bytes());
-            }
-            let eye = PackedMatrix::pack(&mut compute, DType::F32, q_len, q_len, &eye).unwrap();
-            let mut run = |columns: &[usize]| {
+            let identity = |compute: &mut Compute, dtype| {
+                // One's upper half is one in bf16.
+                let one = &1f32.to_le_bytes()[if dtype == DType::BF16 { 2 } else { 0 }..];
+                let mut eye = vec![0u8; q_len * q_len * one.len()];
+                eye.chunks_exact_mut((q_len + 1) * one.len()).for_each(|row| row[..one.len()].copy_from_slice(one));
+                let last = eye.len() - one.len();
+                eye[last..].copy_from_slice(one);
+                PackedMatrix::pack(compute, dtype, q_len, q_len, &eye).unwrap()
+            };
+            let run = |compute: &mut Compute, eye: &PackedMatrix, columns: &[usize]| {
                 let mut panels = Panels::default();
-                panels.reset(&compute, columns.len(), q_len, &[&eye]);
+                panels.reset(compute, columns.len(), q_len, &[eye]);
                 let q: Vec<f32> = columns.iter().flat_map(|&c| q[c * q_len..][..q_len].to_vec()).collect();
                 let visible: Vec<Visible<'_>> = columns.iter().map(|&c| visible[c]).collect();
-                attention(&mut compute, &shape, &kv, &q, &visible, &mut panels);
+                attention(compute, &shape, &kv, &q, &visible, &mut panels);
                 let mut out = vec![0.0; columns.len() * q_len];
-                matmul(&mut compute, &panels, &mut [Product { matrix: &eye, out: &mut out }]);
+                matmul(compute, &panels, &mut [Product { matrix: eye, out: &mut out }]);
                 out
             };
-            let all = run(&(0..n).collect::<Vec<_>>());
+            let eye = identity(&mut compute, DType::F32);
+            let everyone: Vec<usize> = (0..n).collect();
+            let all = run(&mut compute, &eye, &everyone);
             for node in 0..n {
                 let path = path_of(node);
                 for head in 0..heads {
@@ -421,13 +430,16 @@ fn attention_over_random_trees_equals_f64_and_does_not_depend_on_the_batch() {
             }
             for _ in 0..20 {
                 let columns: Vec<usize> = (0..1 + rng.below(20)).map(|_| rng.below(n)).collect();
-                let some = run(&columns);
+                let some = run(&mut compute, &eye, &columns);
                 for (i, &c) in columns.iter().enumerate() {
                     assert_eq!(some[i * q_len..][..q_len], all[c * q_len..][..q_len], "column {c}");
                 }
             }
             let bits: Vec<u32> = all.iter().map(|x| x.to_bits()).collect();
             assert!(first_bits.get_or_insert(bits.clone()) == &bits, "{}", compute.backend().name());
+            let mut compute = compute.with(Arithmetic::Bf16x3).unwrap();
+            let eye = identity(&mut compute, DType::BF16);
+            assert_eq!(run(&mut compute, &eye, &everyone), all, "{}, in pieces", compute.backend().name());
         }
     }
 }
