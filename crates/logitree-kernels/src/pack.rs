@@ -19,8 +19,10 @@
 //! It holds the same bits as the file, so it is as large (K formats: 3 % larger).
 
 mod decode;
+mod unpack;
 
-pub(crate) use decode::{Decode, HIGH, NARROW, halves, join};
+pub(crate) use decode::{Decode, NARROW};
+pub(crate) use unpack::{HIGH, halves, join};
 
 /// Columns whose codes are packed together.
 pub(crate) const RUN: usize = 32;

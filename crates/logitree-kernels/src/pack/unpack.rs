@@ -1,0 +1,156 @@
+//! From packed bytes to the codes that products in other arithmetics than f32 take, in memory.
+
+use super::decode::{Format, lanes, scale_of, shifted};
+use super::decode::{Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0};
+use super::{BYTES, PAIRS, PackedMatrix, RUN};
+use crate::DType;
+use crate::simd::{LANES, Lanes, Simd, Task};
+use std::marker::PhantomData;
+
+impl PackedMatrix {
+    /// Unpacks a tile's columns from `32 · run` on, as many as `out` holds: `[run][record][16]`, see [`super::Form`]. Codes are
+    /// unsigned bytes, with their bias; in bf16, `WIDE`, they are without.
+    #[inline(always)]
+    pub(crate) fn unpack<S: Simd, const WIDE: bool>(&self, s: S, tile: usize, run: usize, out: &mut [Lanes<f32>]) {
+        macro_rules! unpack {
+            ($($name:ident)+) => {
+                match self.dtype {
+                    $(DType::$name => s.vectorize(Unpack::<$name, WIDE> { matrix: self, tile, run, out, format: PhantomData }),)+
+                    DType::F32 | DType::F16 | DType::BF16 => unreachable!("unquantised formats have no codes"),
+                }
+            };
+        }
+        unpack!(Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K)
+    }
+}
+
+/// See [`PackedMatrix::unpack`].
+struct Unpack<'a, F, const WIDE: bool> {
+    matrix: &'a PackedMatrix,
+    tile: usize,
+    run: usize,
+    out: &'a mut [Lanes<f32>],
+    format: PhantomData<F>,
+}
+
+impl<F: Format, const WIDE: bool> Task for Unpack<'_, F, WIDE> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Unpack { matrix, tile, run, out, .. } = self;
+        let l = const { F::LAYOUT };
+        let subs = const { RUN / F::LAYOUT.scale_len };
+        let words = const { if WIDE { PAIRS } else { BYTES } };
+        let record = words + subs * const { 1 + F::LAYOUT.has_min as usize };
+        let bytes = matrix.tile(tile);
+        assert!((run + out.len() / record) * RUN <= matrix.cols);
+        for (i, out) in out.chunks_exact_mut(record).enumerate() {
+            let groups = const { F::DTYPE.block_len() / RUN };
+            let (block, group) = ((run + i) / groups * F::BLOCK, (run + i) % groups);
+            let group = block + F::HEADER + group * F::GROUP;
+            let (low, high) = (group + F::SCALES, group + F::SCALES + 4 * l.low * LANES);
+            for word in 0..8 {
+                // SAFETY: a group of this tile's columns (checked above).
+                let mut codes = unsafe { plane::<S>(s, bytes, low, l.low, word, 0) };
+                if l.high > 0 {
+                    // SAFETY: as above.
+                    let above = unsafe { plane::<S>(s, bytes, high, l.high, word, l.low) };
+                    let mask = const { (((1 << F::LAYOUT.high) - 1) << F::LAYOUT.low) * 0x0101_0101 };
+                    codes = s.or(s.and(codes, s.splat_i32(!mask)), s.and(above, s.splat_i32(mask)));
+                }
+                // A table holds each code as often as there is room: what lies above its bits does not matter.
+                let lookup = const { WIDE && S::LOOKUP && F::BITS <= 6 };
+                if !lookup {
+                    codes = s.and(codes, s.splat_i32(const { (((1u32 << F::BITS) - 1) * 0x0101_0101) as i32 }));
+                }
+                if WIDE {
+                    let [first, second] = if lookup {
+                        let table = const { &table(F::BITS, if F::LAYOUT.has_min { 0 } else { F::BIAS as i32 }) };
+                        if const { F::BITS <= 5 } {
+                            [s.lookup::<true>(table, codes), s.lookup::<true>(table, s.shr(codes, 8))]
+                        } else {
+                            [s.lookup::<false>(table, codes), s.lookup::<false>(table, s.shr(codes, 8))]
+                        }
+                    } else {
+                        pairs_of(s, codes, if l.has_min { 0.0 } else { F::BIAS })
+                    };
+                    s.store(&mut out[2 * word], s.bitcast(first));
+                    s.store(&mut out[2 * word + 1], s.bitcast(second));
+                } else {
+                    s.store(&mut out[word], s.bitcast(codes));
+                }
+            }
+            for sub in 0..subs {
+                // SAFETY: as above.
+                let (scale, offset) = unsafe { scale_of::<S, F>(s, bytes, block, group, sub) };
+                s.store(&mut out[words + sub], scale);
+                if l.has_min {
+                    s.store(&mut out[words + subs + sub], offset);
+                }
+            }
+        }
+    }
+}
+
+/// What codes of so many bits are in bf16 without their bias, again and again, two in a word.
+const fn table(bits: usize, bias: i32) -> [Lanes<u32>; 2] {
+    let mut table = [[0; LANES]; 2];
+    let mut i = 0;
+    while i < 4 * LANES {
+        let code = i as i32 & ((1 << bits) - 1);
+        let bf16 = ((code - bias) as f32).to_bits() >> 16;
+        table[i / (2 * LANES)][i / 2 % LANES] |= bf16 << (i % 2 * 16);
+        i += 1;
+    }
+    table
+}
+
+/// Four unsigned bytes a lane, less `bias`, as pairs of bf16: the first and the third, the second and the fourth. Numbers
+/// below 256 are bf16 numbers.
+#[inline(always)]
+fn pairs_of<S: Simd>(s: S, bytes: S::I, bias: f32) -> [S::I; 2] {
+    let above = s.shr(bytes, 16);
+    // Written out: closures may not become part of the function that is compiled for the instruction set.
+    [join(s, lowest(s, bytes, bias), lowest(s, above, bias)), join(s, second(s, bytes, bias), second(s, above, bias))]
+}
+
+/// The lowest byte less `bias`, as bits of an f32: at the end of the fraction of 2^23 a byte adds itself to it.
+#[inline(always)]
+fn lowest<S: Simd>(s: S, bytes: S::I, bias: f32) -> S::I {
+    let sum = s.or(s.and(bytes, s.splat_i32(0xff)), s.splat_i32(0x4b00_0000));
+    s.bits(s.sub(s.bitcast(sum), s.splat(8_388_608.0 + bias)))
+}
+
+/// The second byte less `bias`: 8 bits higher a byte adds itself to 2^15.
+#[inline(always)]
+fn second<S: Simd>(s: S, bytes: S::I, bias: f32) -> S::I {
+    let sum = s.or(s.and(bytes, s.splat_i32(0xff00)), s.splat_i32(0x4700_0000));
+    s.bits(s.sub(s.bitcast(sum), s.splat(32_768.0 + bias)))
+}
+
+/// Two numbers as bf16, the first in the lower half of a lane; other bits of theirs are cut off.
+#[inline(always)]
+pub(crate) fn join<S: Simd>(s: S, low: S::I, high: S::I) -> S::I {
+    s.join_halves(low, high)
+}
+
+/// The half of an f32's bits that a bf16 number has.
+pub(crate) const HIGH: i32 = -0x1_0000;
+
+/// Two bf16 numbers a lane, as f32.
+#[inline(always)]
+pub(crate) fn halves<S: Simd>(s: S, pair: S::I) -> [S::F; 2] {
+    [s.bitcast(s.shl(pair, 16)), s.bitcast(s.and(pair, s.splat_i32(HIGH)))]
+}
+
+/// `n` bits each of columns `4 word .. 4 word + 4` of the codes that begin at `at`, one column a byte, from bit `to` on; other
+/// bits are whatever they happen to be.
+///
+/// # Safety
+/// The group must lie within `bytes`.
+#[inline(always)]
+unsafe fn plane<S: Simd>(s: S, bytes: &[u8], at: usize, n: usize, word: usize, to: usize) -> S::I {
+    // SAFETY: the caller vouches for the group.
+    let bits = unsafe { s.load_u32(lanes(bytes, at + word * n / 8 * 4 * LANES)) };
+    shifted(s, bits, word * n % 8, to)
+}
