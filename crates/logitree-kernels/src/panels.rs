@@ -1,8 +1,9 @@
 //! Batches of activation vectors, in the forms that products take.
 
 use crate::buffer::Buffer;
-use crate::pieces::{PieceWriter, Pieces};
-use crate::rounded::{Rounded, RoundedWriter};
+use crate::pack::RUN;
+use crate::pieces::{Cut, PieceWriter, Pieces};
+use crate::rounded::{Round, Rounded, RoundedWriter};
 use crate::simd::LANES;
 use crate::team::Parts;
 use crate::{Arithmetic, Backend, Compute, PackedMatrix};
@@ -193,13 +194,13 @@ impl PanelWriter<'_> {
             // SAFETY: columns of a group interleave; the caller keeps elements apart.
             unsafe { floats.scatter(start, stride, x) };
         }
-        // SAFETY: as above.
-        unsafe {
-            match &self.coded {
-                None => {}
-                Some(CodedWriter::Bf16x3(pieces)) => pieces.set(self.backend, column, k0, x),
-                Some(CodedWriter::Bits8(rounded)) => rounded.set(self.backend, column, k0, x),
-            }
+        let Some(coded) = &self.coded else { return };
+        let (runs, rest) = x.as_chunks();
+        assert!(k0.is_multiple_of(RUN) && rest.is_empty(), "activations come in runs");
+        let run = k0 / RUN;
+        match coded {
+            CodedWriter::Bf16x3(to) => self.backend.dispatch(Cut { to, column, run, runs }),
+            CodedWriter::Bits8(to) => self.backend.dispatch(Round { to, column, run, runs }),
         }
     }
 }

@@ -20,7 +20,6 @@
 mod strip;
 mod tiled;
 
-use crate::Backend;
 use crate::buffer::Buffer;
 use crate::pack::{HIGH, RUN, join};
 use crate::panels::Shape;
@@ -45,7 +44,7 @@ const LEAST: f32 = f32::from_bits((127 - 80) << 23);
 #[derive(Default)]
 pub(crate) struct Pieces {
     shape: Shape,
-    /// `[group][run][PIECES][columns of the group]` of 32 bf16 numbers, in [`pair`]s.
+    /// `[group][run][PIECES][columns of the group]` of 32 bf16 numbers, in [`crate::pack::pair`]s.
     rows: Buffer,
     /// `[group][run][TOTALS][columns of the group]`.
     totals: Vec<f32>,
@@ -79,40 +78,31 @@ impl Pieces {
     }
 }
 
-/// Cuts columns of [`Pieces`].
+/// For [`Cut`].
 pub(crate) struct PieceWriter<'a> {
     shape: Shape,
     rows: Parts<'a, f32>,
     totals: Parts<'a, f32>,
 }
 
-impl PieceWriter<'_> {
-    /// See [`crate::panels::PanelWriter::set`].
-    ///
-    /// # Safety
-    /// As there.
-    pub(crate) unsafe fn set(&self, backend: Backend, column: usize, k0: usize, x: &[f32]) {
-        backend.dispatch(Cut { to: self, column, k0, x });
-    }
-}
-
-struct Cut<'a, 'b> {
-    to: &'a PieceWriter<'b>,
-    column: usize,
-    k0: usize,
-    x: &'a [f32],
+/// Cuts runs of a column.
+pub(crate) struct Cut<'a, 'b> {
+    /// Nobody else may touch these runs of the column.
+    pub(crate) to: &'a PieceWriter<'b>,
+    pub(crate) column: usize,
+    /// First of the runs.
+    pub(crate) run: usize,
+    pub(crate) runs: &'a [[f32; RUN]],
 }
 
 impl Task for Cut<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Cut { to: PieceWriter { shape, rows, totals }, column, k0, x } = self;
-        let (runs, rest) = x.as_chunks::<RUN>();
-        assert!(k0.is_multiple_of(RUN) && rest.is_empty(), "activations come in runs");
+        let Cut { to: PieceWriter { shape, rows, totals }, column, run, runs } = self;
         let (start, width) = shape.group_of(column);
         for (i, x) in runs.iter().enumerate() {
-            let at = start * (shape.k / RUN) + (k0 / RUN + i) * width;
+            let at = start * (shape.k / RUN) + (run + i) * width;
             let column = column - start;
             let x = x.as_chunks::<LANES>().0;
             let (first, last) = (s.load(&x[0]), s.load(&x[1]));
@@ -120,7 +110,7 @@ impl Task for Cut<'_, '_> {
             low = normal(s, low);
             high = normal(s, high);
             let halves = [s.total(first), s.total(last)];
-            // SAFETY: whoever called `set` vouches for this run of the column.
+            // SAFETY: whoever made this vouches for its runs of the column.
             unsafe { totals.scatter(at * TOTALS + column, width, &[halves[0] + halves[1], halves[0], halves[1]]) };
             for piece in 0..PIECES {
                 // SAFETY: as above.

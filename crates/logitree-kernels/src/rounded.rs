@@ -12,7 +12,6 @@
 //!
 //! A block of weights is unpacked once per batch: into codes, four columns a word, and f32 scales.
 
-use crate::Backend;
 use crate::matmul::Strip;
 use crate::micro::{Place, Sums, by_shape, fetch};
 use crate::pack::{BYTES, Form, RUN};
@@ -52,36 +51,27 @@ impl Rounded {
     }
 }
 
-/// Rounds columns of [`Rounded`].
+/// For [`Round`].
 pub(crate) struct RoundedWriter<'a> {
     shape: Shape,
     data: Parts<'a, i32>,
 }
 
-impl RoundedWriter<'_> {
-    /// See [`crate::panels::PanelWriter::set`].
-    ///
-    /// # Safety
-    /// As there.
-    pub(crate) unsafe fn set(&self, backend: Backend, column: usize, k0: usize, x: &[f32]) {
-        backend.dispatch(Round { to: self, column, k0, x });
-    }
-}
-
-struct Round<'a, 'b> {
-    to: &'a RoundedWriter<'b>,
-    column: usize,
-    k0: usize,
-    x: &'a [f32],
+/// Rounds runs of a column.
+pub(crate) struct Round<'a, 'b> {
+    /// Nobody else may touch these runs of the column.
+    pub(crate) to: &'a RoundedWriter<'b>,
+    pub(crate) column: usize,
+    /// First of the runs.
+    pub(crate) run: usize,
+    pub(crate) runs: &'a [[f32; RUN]],
 }
 
 impl Task for Round<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let Round { to: RoundedWriter { shape, data }, column, k0, x } = self;
-        let (runs, rest) = x.as_chunks::<RUN>();
-        assert!(k0.is_multiple_of(RUN) && rest.is_empty(), "activations come in runs");
+        let Round { to: RoundedWriter { shape, data }, column, run, runs } = self;
         let (first, width) = shape.group_of(column);
         for (i, x) in runs.iter().enumerate() {
             // Bits of positive numbers are ordered as the numbers are, and infinity and NaN come last.
@@ -98,9 +88,8 @@ impl Task for Round<'_, '_> {
             // What is not finite must not be rounded away.
             let step = if most.is_finite() { most / 127.0 } else { f32::NAN };
             words[WORDS - 1] = step.to_bits() as i32;
-            let run = k0 / RUN + i;
-            let start = (first * (shape.k / RUN) + run * width) * WORDS + column - first;
-            // SAFETY: whoever called `set` vouches for these elements.
+            let start = (first * (shape.k / RUN) + (run + i) * width) * WORDS + column - first;
+            // SAFETY: whoever made this vouches for its runs of the column.
             unsafe { data.scatter(start, width, &words) };
         }
     }

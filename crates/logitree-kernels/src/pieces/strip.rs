@@ -1,6 +1,6 @@
 //! A strip of a matrix with activations in pieces.
 
-use super::tiled::{Block, Tiled};
+use super::tiled::{Block, CHUNK, Tiled};
 use super::{PIECES, Pieces};
 use crate::matmul::Strip;
 use crate::micro::Place;
@@ -39,8 +39,8 @@ impl Task for PieceStrip<'_, '_> {
         let mut registers = registers.shaped(form, shape);
         let record = form.map_or(PAIRS, |form| form.record(PAIRS));
         let all = shape.k / RUN;
-        // With one group no weight is needed twice: its place is taken as soon as it may be.
-        let once = shape.groups <= super::tiled::CHUNK && registers.is_some();
+        // With so few groups all meet a run's weights at once: their place is taken as soon as it may be.
+        let once = shape.groups <= CHUNK && registers.is_some();
         let slots = if once { RING } else { BLOCK / LANES / (tiles * record) };
         let most = if once { all } else { slots };
         for run in (0..all).step_by(most) {

@@ -39,7 +39,7 @@ impl Registers {
     }
 }
 
-/// Groups.
+/// Groups of columns that meet a run's weights before the next run's are taken: their sums and activations fit the first cache.
 pub(super) const CHUNK: usize = 4;
 
 /// Runs of a strip, which are to be multiplied with all columns.
@@ -52,7 +52,7 @@ pub(super) struct Block<'a> {
     pub(super) x: &'a Pieces,
     /// `[slot][tile][record][16]`, see [`Form::record`]: unpacked on the way.
     pub(super) weights: &'a mut [Lanes<f32>],
-    /// Runs for which there is room. With one group a run's place is taken by a later one.
+    /// Runs for which there is room. With up to [`CHUNK`] groups a run's place is taken by a later one.
     pub(super) slots: usize,
     /// Room for the products of four tiles.
     pub(super) products: &'a mut [Lanes<f32>],
