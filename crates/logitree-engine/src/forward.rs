@@ -39,6 +39,10 @@ impl Layer {
     fn qkv(&self) -> [&PackedMatrix; 3] {
         [&self.q, &self.k, &self.v]
     }
+
+    fn gated(&self) -> [&PackedMatrix; 2] {
+        [&self.gate, &self.up]
+    }
 }
 
 /// Sees the residual stream, `[inputs][hidden]`.
@@ -197,6 +201,7 @@ impl Transformer {
                     Product { matrix: &layer.k, out: k },
                     Product { matrix: &layer.v, out: v },
                 ],
+                &[&layer.o],
             );
             Projections {
                 q,
@@ -217,9 +222,9 @@ impl Transformer {
             b.mixed.reset(compute, n, q_len, &[&layer.o]);
             attention(compute, &shape, kv, q, &visible, &mut b.mixed);
             let y = resized(&mut b.y, n * c.hidden);
-            matmul(compute, &b.mixed, &mut [Product { matrix: &layer.o, out: y }]);
+            matmul(compute, &b.mixed, &mut [Product { matrix: &layer.o, out: y }], &layer.gated());
             let post = layer.post_attn_norm.as_ref().map(|w| rms(w));
-            b.normed.reset(compute, n, c.hidden, &[&layer.gate, &layer.up]);
+            b.normed.reset(compute, n, c.hidden, &layer.gated());
             Residual { x, y: Some(y), post, next: rms(&layer.ffn_norm) }.run(compute, &mut b.normed);
 
             let gate = resized(&mut b.gate, n * c.intermediate);
@@ -228,12 +233,15 @@ impl Transformer {
                 compute,
                 &b.normed,
                 &mut [Product { matrix: &layer.gate, out: gate }, Product { matrix: &layer.up, out: up }],
+                &[&layer.down],
             );
             b.hidden.reset(compute, n, c.intermediate, &[&layer.down]);
             gated(compute, activation, gate, up, &mut b.hidden);
-            matmul(compute, &b.hidden, &mut [Product { matrix: &layer.down, out: y }]);
+            let next = self.layers.get(i + 1);
+            let then = next.map_or(vec![&self.output], |next| next.qkv().to_vec());
+            matmul(compute, &b.hidden, &mut [Product { matrix: &layer.down, out: y }], &then);
             let post = layer.post_ffn_norm.as_ref().map(|w| rms(w));
-            let next = match self.layers.get(i + 1) {
+            let next = match next {
                 Some(next) => {
                     b.normed.reset(compute, n, c.hidden, &next.qkv());
                     &next.attn_norm

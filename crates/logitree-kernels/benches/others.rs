@@ -31,7 +31,7 @@ fn heads(compute: &mut Compute) {
         panels.reset(compute, width, k, &[&matrix]);
         columns.iter().enumerate().for_each(|(c, x)| panels.set(c, x));
         let mut out = vec![0.0; width * vocab];
-        let bare = best(|| matmul(compute, &panels, &mut [Product { matrix: &matrix, out: &mut out }]));
+        let bare = best(|| matmul(compute, &panels, &mut [Product { matrix: &matrix, out: &mut out }], &[]));
         println!(
             "output matrix, width {width:>3}: {:7.2} ms; products alone, logits to memory: {:7.2} ms",
             1e3 * seconds,

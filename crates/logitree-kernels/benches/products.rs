@@ -55,7 +55,7 @@ fn products(compute: &mut Compute, peak: f64, asked: &[String]) {
             panels.reset(compute, width, cols, &[&matrix]);
             (0..width).for_each(|c| panels.set(c, &vec![0.5; cols]));
             let mut out = vec![0.0; width * rows];
-            let seconds = best(|| matmul(compute, &panels, &mut [Product { matrix: &matrix, out: &mut out }]));
+            let seconds = best(|| matmul(compute, &panels, &mut [Product { matrix: &matrix, out: &mut out }], &[]));
             let gflops = 2.0 * (rows * cols * width) as f64 / seconds / 1e9;
             let share = 100.0 * gflops / peak;
             let gbs = matrix.bytes() as f64 / seconds / 1e9;

@@ -8,10 +8,11 @@
 
 use crate::PackedMatrix;
 use crate::math::{exp, sum, tanh};
-use crate::matmul::{Compute, Sizes, Strip, strips};
+use crate::matmul::{Compute, Strip};
 use crate::panels::Panels;
 use crate::pieces::Registers;
 use crate::simd::{LANES, Simd, Task};
+use crate::strips::{Sizes, TileRange, strips};
 use crate::team::{Parts, PerThread};
 
 /// Rows of the output matrix reduced together.
@@ -168,11 +169,11 @@ fn chunk_logits(
     let tiles = (CHUNK / LANES).min(matrix.tiles() - first);
     let out = Parts::new(scratch.work.at_least(x.columns() * STRIDE));
     let registers = &mut Registers::new(backend);
-    for (tile, tiles) in strips(first, tiles, sizes) {
+    for tiles in strips(matrix, first, tiles, sizes) {
         let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
-        let strip = Strip { matrix, x, tile, tiles, registers, weights, acc };
+        let strip = Strip { tiles, next: tiles.neighbours(), x, registers, weights, acc };
         // SAFETY: `out` is this thread's own.
-        unsafe { strip.run_into(backend, out, (tile - first) * LANES, STRIDE) };
+        unsafe { strip.run_into(backend, out, (tiles.first - first) * LANES, STRIDE) };
     }
     CHUNK.min(matrix.rows() - chunk * CHUNK)
 }
@@ -201,7 +202,8 @@ fn wanted_logits(
         let (scratch, out) = unsafe { (scratch.get(thread), parts.part(i * size, size)) };
         let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
         let registers = &mut Registers::new(backend);
-        Strip { matrix, x, tile: tiles[i], tiles: 1, registers, weights, acc }.run(backend);
+        Strip { tiles: TileRange { matrix, first: tiles[i], count: 1 }, next: None, x, registers, weights, acc }
+            .run(backend);
         backend.dispatch(Softcap { logits: &mut acc[..size], cap: softcap });
         out.copy_from_slice(&acc[..size]);
     });

@@ -29,6 +29,7 @@ mod probe;
 mod quant;
 mod rounded;
 mod simd;
+mod strips;
 mod team;
 
 pub use arithmetic::{Arithmetic, UnknownArithmetic};

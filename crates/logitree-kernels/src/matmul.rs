@@ -22,6 +22,7 @@ use crate::panels::{Coded, Panels};
 use crate::pieces::{PieceStrip, Registers};
 use crate::rounded::RoundedStrip;
 use crate::simd::{LANES, Simd, Task};
+use crate::strips::{TileRange, first_bytes, first_of, shares};
 use crate::team::{Parts, PerThread, Team};
 use crate::{Arithmetic, Backend, PackedMatrix};
 
@@ -104,11 +105,12 @@ pub struct Product<'a> {
     pub out: &'a mut [f32],
 }
 
-/// Multiplies several matrices with the same activations.
+/// Multiplies several matrices with the same activations. The first weights of `then`, which are multiplied next, are
+/// fetched at the end: what comes between takes long enough for them to arrive.
 ///
 /// # Panics
 /// If shapes do not match.
-pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
+pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>], then: &[&PackedMatrix]) {
     let columns = x.columns();
     if columns == 0 {
         return;
@@ -124,108 +126,38 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>]) {
         })
         .collect();
     let matrices: Vec<&PackedMatrix> = targets.iter().map(|target| target.0).collect();
-    let (work, ends) = shares(&matrices, compute.arithmetic(), most, compute.threads());
+    let threads = compute.threads();
+    let (work, ends) = shares(&matrices, compute.arithmetic(), most, threads);
     let scratch = &compute.scratch;
     compute.team.each_with(
         &ends,
         || Registers::new(backend),
         |registers, thread, i| {
-            let Work { matrix: p, tile, tiles } = work[i];
+            let (p, tiles) = work[i];
             let (matrix, out) = targets[p];
+            let next = match ends.iter().position(|&end| end == i + 1) {
+                Some(thread) => first_of(then, most, thread, threads),
+                None => work.get(i + 1).map(|work| work.1),
+            };
             // SAFETY: `thread` is this thread's own index.
             let scratch = unsafe { scratch.get(thread) };
             let (weights, acc) = (&mut scratch.weights, &mut scratch.acc);
-            let (first, stride) = (tile * LANES, matrix.rows());
-            let strip = Strip { matrix, x, tile, tiles, registers, weights, acc };
-            if first + tiles * LANES <= stride {
+            let (first, size, stride) = (tiles.first * LANES, tiles.count * LANES, matrix.rows());
+            let strip = Strip { tiles, next, x, registers, weights, acc };
+            if first + size <= stride {
                 // SAFETY: strips cover disjoint rows.
                 unsafe { strip.run_into(backend, out, first, stride) };
                 return;
             }
             // The last tile is padded: only real rows may leave.
             strip.run(backend);
-            for (column, acc) in scratch.acc.chunks_exact(tiles * LANES).take(columns).enumerate() {
+            for (column, acc) in scratch.acc.chunks_exact(size).take(columns).enumerate() {
                 // SAFETY: strips cover disjoint rows.
                 let out = unsafe { out.part(column * stride + first, stride - first) };
                 out.copy_from_slice(&acc[..out.len()]);
             }
         },
     );
-}
-
-/// Neighbouring tiles of one of several matrices.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Work {
-    matrix: usize,
-    tile: usize,
-    tiles: usize,
-}
-
-/// Cuts all tiles of these matrices into strips, for each thread as many tiles as for the others, as near as strips allow; and
-/// where each thread's strips end.
-fn shares(matrices: &[&PackedMatrix], arithmetic: Arithmetic, most: usize, threads: usize) -> (Vec<Work>, Vec<usize>) {
-    let all: usize = matrices.iter().map(|matrix| matrix.tiles()).sum();
-    let mut work = Vec::with_capacity(all / most + matrices.len() + threads);
-    let mut ends = vec![0; threads];
-    let mut before = 0;
-    for (p, matrix) in matrices.iter().enumerate() {
-        let sizes = Sizes::of(matrix, arithmetic, most);
-        let mut tile = 0;
-        while tile < matrix.tiles() {
-            // Strips of one size only are not cut where a thread's share ends: a smaller one would take as long.
-            let thread = (before + tile) * threads / all;
-            let left = match sizes {
-                Sizes::UpTo(_) => ((thread + 1) * all).div_ceil(threads) - before - tile,
-                Sizes::Only(_) => usize::MAX,
-            };
-            for (tile, tiles) in strips(tile, left.min(matrix.tiles() - tile), sizes) {
-                work.push(Work { matrix: p, tile, tiles });
-                ends[(before + tile) * threads / all] = work.len();
-            }
-            tile = tile.saturating_add(left).min(matrix.tiles());
-        }
-        before += matrix.tiles();
-    }
-    // A thread without any ends where the one before it does.
-    for i in 1..threads {
-        ends[i] = ends[i].max(ends[i - 1]);
-    }
-    (work, ends)
-}
-
-/// How many tiles a strip may have.
-#[derive(Clone, Copy)]
-pub(crate) enum Sizes {
-    /// So many, or one.
-    Only(usize),
-    /// Any number up to this.
-    UpTo(usize),
-}
-
-impl Sizes {
-    pub(crate) fn of(matrix: &PackedMatrix, arithmetic: Arithmetic, most: usize) -> Sizes {
-        match arithmetic {
-            Arithmetic::Bf16x3 if matrix.multiplies_in(arithmetic) => Sizes::UpTo(most),
-            _ => Sizes::Only(most),
-        }
-    }
-}
-
-/// Cuts tiles `first .. first + count` into strips `(tile, tiles)`: of about the same size, or of the only one there is and what
-/// remains at the end one by one.
-pub(crate) fn strips(first: usize, count: usize, sizes: Sizes) -> impl Iterator<Item = (usize, usize)> {
-    let end = first + count;
-    let mut tile = first;
-    std::iter::from_fn(move || {
-        let left = end - tile;
-        let tiles = match sizes {
-            Sizes::Only(most) if left >= most => most,
-            Sizes::Only(_) => left.min(1),
-            Sizes::UpTo(most) => left.checked_div(left.div_ceil(most)).unwrap_or(0),
-        };
-        tile += tiles;
-        (tiles > 0).then(|| (tile - tiles, tiles))
-    })
 }
 
 impl Backend {
@@ -243,12 +175,12 @@ impl Backend {
     }
 }
 
-/// Computes `tiles` tiles, one or as many as [`Backend::tiles`] says, for all columns.
+/// Computes tiles for all columns.
 pub(crate) struct Strip<'a> {
-    pub(crate) matrix: &'a PackedMatrix,
+    pub(crate) tiles: TileRange<'a>,
+    /// Those whose weights are to be fetched meanwhile.
+    pub(crate) next: Option<TileRange<'a>>,
     pub(crate) x: &'a Panels,
-    pub(crate) tile: usize,
-    pub(crate) tiles: usize,
     pub(crate) registers: &'a mut Registers,
     pub(crate) weights: &'a mut Buffer,
     pub(crate) acc: &'a mut Buffer,
@@ -269,9 +201,10 @@ impl Strip<'_> {
     }
 
     fn dispatch(self, backend: Backend, out: Option<Place<'_>>) {
-        match (self.x.coded(), self.matrix.form()) {
+        let matrix = self.tiles.matrix;
+        match (self.x.coded(), matrix.form()) {
             (Some(Coded::Bits8(x)), Some(form)) => backend.dispatch(RoundedStrip { x, form, out, strip: self }),
-            (Some(Coded::Bf16x3(x)), _) if self.matrix.multiplies_in(Arithmetic::Bf16x3) => {
+            (Some(Coded::Bf16x3(x)), _) if matrix.multiplies_in(Arithmetic::Bf16x3) => {
                 backend.dispatch(PieceStrip { x, out, strip: self });
             }
             _ => {
@@ -292,7 +225,8 @@ impl Task for RunStrip<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Strip { matrix, x, tile, tiles, weights, acc, .. } = self.strip;
+        let Strip { tiles: here, next, x, weights, acc, .. } = self.strip;
+        let TileRange { matrix, first: tile, count: tiles } = here;
         let shape = x.shape;
         let floats = x.floats();
         let size = tiles * LANES;
@@ -310,10 +244,9 @@ impl Task for RunStrip<'_, '_> {
             for (t, weights) in weights[..tiles * k].chunks_exact_mut(k).enumerate() {
                 Decode::into(matrix, tile + t, k0, weights).run(s, 1, 0);
             }
-            // What each tile needs next: this strip's next block or the next strip's first. The groups share it out.
-            let (next, span) =
-                if last { (tile + tiles, matrix.span(0, block)) } else { (tile, matrix.span(k0 + k, block)) };
-            let share = if next < matrix.tiles() { tiles.div_ceil(shape.groups).next_power_of_two() } else { 0 };
+            // What is needed next: this strip's next block or the next strip's first. The groups share it out.
+            let ahead = if last { first_bytes(next, block) } else { here.bytes(k0 + k, block) };
+            let share = if ahead[0].is_empty() { 0 } else { tiles.div_ceil(shape.groups).next_power_of_two() };
             for g in 0..shape.groups {
                 let (first, width) = shape.group(g);
                 let sums = Sums {
@@ -322,11 +255,7 @@ impl Task for RunStrip<'_, '_> {
                     out: self.out.filter(|_| last).map(|(out, start, stride)| (out, start + first * stride, stride)),
                 };
                 let x = &floats[first * shape.k + k0 * width..][..k * width];
-                let mut ahead: [&[u8]; 4] = [&[]; 4];
-                let ahead = if g * share < tiles { &mut ahead[..share] } else { &mut [] };
-                for (t, piece) in (next + g * share..matrix.tiles()).zip(&mut *ahead) {
-                    *piece = &matrix.tile(t)[span.clone()];
-                }
+                let ahead = ahead.get(g * share..(g + 1) * share).unwrap_or_default();
                 Micro { weights: &weights[..tiles * k], x, ahead, sums }.run(s, tiles, width);
             }
         }

@@ -17,6 +17,7 @@ use crate::micro::{Place, Sums, by_shape, fetch};
 use crate::pack::{BYTES, Form, RUN};
 use crate::panels::{Panels, Shape};
 use crate::simd::{LANES, Lanes, Simd, Task};
+use crate::strips::{TileRange, first_bytes};
 use crate::team::Parts;
 
 /// f32 values of the unpacked block: 16 KiB.
@@ -108,11 +109,12 @@ impl Task for RoundedStrip<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let RoundedStrip {
-            strip: Strip { matrix, x: Panels { shape, .. }, tile, tiles, weights, acc, .. },
+            strip: Strip { tiles: here, next, x: Panels { shape, .. }, weights, acc, .. },
             x,
             form,
             out,
         } = self;
+        let TileRange { matrix, first: tile, count: tiles } = here;
         let size = tiles * LANES;
         let acc = acc.at_least(shape.columns * size);
         let weights = weights.at_least(BLOCK);
@@ -126,17 +128,12 @@ impl Task for RoundedStrip<'_, '_> {
             for (t, weights) in weights.chunks_exact_mut(runs * record).enumerate() {
                 matrix.unpack::<S, false>(s, tile + t, run, weights);
             }
-            // What each tile needs next, as in the products of f32.
-            let (next, from) = if last { (tile + tiles, 0) } else { (tile, run + runs) };
-            let span = matrix.span(from * RUN, most * RUN);
+            // As in the products of f32.
+            let ahead = if last { first_bytes(next, most * RUN) } else { here.bytes((run + runs) * RUN, most * RUN) };
             let share = tiles.div_ceil(shape.groups);
             for g in 0..shape.groups {
                 let (first, width) = shape.group(g);
-                let mut ahead: [&[u8]; 4] = [&[]; 4];
-                let wanted = (next + g * share..matrix.tiles().min(next + tiles)).take(share);
-                for (t, piece) in wanted.zip(&mut ahead) {
-                    *piece = &matrix.tile(t)[span.clone()];
-                }
+                let ahead = ahead.get(g * share..(g + 1) * share).unwrap_or_default();
                 let sums = Sums {
                     resume: run > 0,
                     memory: &mut acc[first * size..(first + width) * size],
@@ -155,7 +152,7 @@ struct Block<'a, 'b> {
     /// `[tile][run][record][16]`, see [`Form::record`].
     weights: &'a [Lanes<f32>],
     /// Bytes that will be needed soon.
-    ahead: [&'a [u8]; 4],
+    ahead: &'a [&'a [u8]],
     sums: Sums<'a, 'b>,
 }
 
@@ -191,7 +188,7 @@ impl<const T: usize, const C: usize, const SUBS: usize, const MIN: bool> Task fo
         assert!(weights.len() == T * runs * record);
         let mut acc = sums.start::<S, T, C>(s);
         for (run, x) in x.iter().enumerate() {
-            fetch(s, &ahead, run, runs);
+            fetch(s, ahead, run, runs);
             // SAFETY: t < T, run < runs and i < record, and there are so many weights (checked above).
             let weight = |t: usize, i: usize| unsafe { weights.get_unchecked((t * runs + run) * record + i) };
             for sub in 0..SUBS {

@@ -84,7 +84,7 @@ fn product(compute: &mut Compute, matrix: &PackedMatrix, x: &[Vec<f32>]) -> Vec<
         panels.set(i, x);
     }
     let mut out = vec![0.0; x.len() * matrix.rows()];
-    matmul(compute, &panels, &mut [Product { matrix, out: &mut out }]);
+    matmul(compute, &panels, &mut [Product { matrix, out: &mut out }], &[]);
     out
 }
 
@@ -236,7 +236,7 @@ fn matrices_of_several_formats_are_multiplied_together_as_alone() {
         let mut together = matrices.each_ref().map(|_| vec![0.0; x.len() * rows]);
         let mut products: Vec<Product<'_>> =
             matrices.iter().zip(&mut together).map(|(matrix, out)| Product { matrix, out }).collect();
-        matmul(&mut compute, &panels, &mut products);
+        matmul(&mut compute, &panels, &mut products, &[]);
         assert_eq!(together, alone, "{}", compute.backend().name());
     }
 }
@@ -408,7 +408,7 @@ fn attention_over_random_trees_equals_f64_and_does_not_depend_on_the_batch() {
                 let visible: Vec<Visible<'_>> = columns.iter().map(|&c| visible[c]).collect();
                 attention(compute, &shape, &kv, &q, &visible, &mut panels);
                 let mut out = vec![0.0; columns.len() * q_len];
-                matmul(compute, &panels, &mut [Product { matrix: eye, out: &mut out }]);
+                matmul(compute, &panels, &mut [Product { matrix: eye, out: &mut out }], &[]);
                 out
             };
             let eye = identity(&mut compute, DType::F32);

@@ -6,6 +6,7 @@ use crate::matmul::Strip;
 use crate::micro::Place;
 use crate::pack::{Form, PAIRS, PackedMatrix, RUN, halves};
 use crate::simd::{LANES, Lanes, Simd, Task};
+use crate::strips::{TileRange, first_bytes};
 
 /// f32 values of the unpacked block: 30 KiB.
 const BLOCK: usize = 7616;
@@ -27,7 +28,8 @@ impl Task for PieceStrip<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let PieceStrip { strip: Strip { matrix, tile, tiles, registers, weights, acc, .. }, x, out } = self;
+        let PieceStrip { strip: Strip { tiles: here, next, registers, weights, acc, .. }, x, out } = self;
+        let TileRange { matrix, first: tile, count: tiles } = here;
         let shape = &x.shape;
         let size = tiles * LANES;
         // A group's sums are `[columns][tiles][16]`, and one more column that means nothing.
@@ -45,13 +47,12 @@ impl Task for PieceStrip<'_, '_> {
         let most = if once { all } else { slots };
         for run in (0..all).step_by(most) {
             let runs = most.min(all - run);
-            // What each tile needs next: this strip's next block or the next strip's first.
-            let (next, from) = if run + runs == all { (tile + tiles, 0) } else { (tile, run + runs) };
-            let span = matrix.span(from * RUN, most * RUN);
-            let mut ahead: [&[u8]; 4] = [&[]; 4];
-            for (t, piece) in (next..matrix.tiles().min(next + tiles)).zip(&mut ahead) {
-                *piece = &matrix.tile(t)[span.clone()];
-            }
+            let after = run + runs;
+            let ahead = if after < all {
+                here.bytes(after * RUN, most * RUN)
+            } else {
+                first_bytes(next, if once { usize::MAX } else { most * RUN })
+            };
             let (weights, products, sums) = (&mut *weights, &mut *products, &mut *sums);
             let block = Block { matrix, tile, run, runs, x, weights, slots, products, sums, ahead };
             match &mut registers {
