@@ -2,6 +2,7 @@
 //!
 //!   cargo bench -p logitree-kernels --bench products
 //!   cargo bench -p logitree-kernels --bench products -- bf16x3 Q5_0 25      some of them
+//!   cargo bench -p logitree-kernels --bench products -- avx2                with another instruction set
 
 mod common;
 
@@ -9,8 +10,11 @@ use common::best;
 use logitree_kernels::*;
 
 fn main() {
-    let mut compute = Compute::detect();
-    let steps = 20_000_000;
+    let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let backend = Backend::available().into_iter().find(|backend| asked.iter().any(|arg| arg == backend.name()));
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let mut compute = Compute::new(backend.unwrap_or_else(Backend::detect), cores);
+    let steps = 1_000_000;
     let mut operations = 0.0;
     let peak = best(|| operations = multiply_add(&mut compute, steps));
     let peak = operations / peak / 1e9;
@@ -19,7 +23,6 @@ fn main() {
         "{:>6} {:>6} {:>14} {:>5} {:>9} {:>8} {:>7}",
         "", "format", "matrix", "width", "GFLOP/s", "% peak", "GB/s"
     );
-    let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     // Of each kind of name, those asked for, or all.
     for arithmetic in [Arithmetic::F32, Arithmetic::Bf16x3] {
         // Without AMX the second is only for records that were made with it.
@@ -34,6 +37,10 @@ fn main() {
 
 fn products(compute: &mut Compute, peak: f64, asked: &[String]) {
     let arithmetic = compute.arithmetic();
+    let mut widths: Vec<usize> = asked.iter().filter_map(|arg| arg.parse().ok()).collect();
+    if widths.is_empty() {
+        widths = vec![1, 2, 4, 8, 16, 25, 32, 64, 256];
+    }
     for (dtype, rows, cols) in [
         (DType::Q8_0, 65536, 640),
         (DType::Q5_0, 16384, 640),
@@ -47,15 +54,13 @@ fn products(compute: &mut Compute, peak: f64, asked: &[String]) {
         }
         let bytes = vec![0x11; dtype.row_bytes(cols).expect("whole blocks") * rows];
         let matrix = PackedMatrix::pack(compute, dtype, rows, cols, &bytes).expect("sizes match");
-        for width in [1, 2, 4, 8, 16, 25, 32, 64, 256] {
-            if !wanted(asked, &width.to_string(), |arg| arg.parse::<usize>().is_ok()) {
-                continue;
-            }
+        for &width in &widths {
             let mut panels = Panels::default();
             panels.reset(compute, width, cols, &[&matrix]);
             (0..width).for_each(|c| panels.set(c, &vec![0.5; cols]));
             let mut out = vec![0.0; width * rows];
-            let seconds = best(|| matmul(compute, &panels, &mut [Product { matrix: &matrix, out: &mut out }], &[]));
+            let seconds =
+                best(|| matmul(compute, &panels, &mut [Product { matrix: &matrix, out: &mut out }], &[&matrix]));
             let gflops = 2.0 * (rows * cols * width) as f64 / seconds / 1e9;
             let share = 100.0 * gflops / peak;
             let gbs = matrix.bytes() as f64 / seconds / 1e9;

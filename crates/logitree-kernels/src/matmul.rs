@@ -17,7 +17,7 @@
 
 use crate::buffer::Buffer;
 use crate::micro::{Micro, Place, Sums};
-use crate::pack::{Decode, NARROW};
+use crate::pack::{Decode, NARROW, RUN};
 use crate::panels::{Coded, Panels};
 use crate::pieces::{PieceStrip, Registers};
 use crate::rounded::RoundedStrip;
@@ -237,7 +237,8 @@ impl Task for RunStrip<'_, '_> {
             return Decode { matrix, tile, k0: 0, k: shape.k, x, sums, weights: &mut [] }.run(s, tiles, shape.columns);
         }
         let weights = weights.at_least(BLOCK).as_chunks_mut::<LANES>().0;
-        let block = BLOCK / size;
+        // Blocks of about the same length.
+        let block = shape.k.div_ceil(shape.k.div_ceil(BLOCK / size)).next_multiple_of(RUN);
         for k0 in (0..shape.k).step_by(block) {
             let k = block.min(shape.k - k0);
             let last = k0 + k == shape.k;

@@ -4,8 +4,10 @@ use crate::buffer::Memory;
 use crate::matmul::Compute;
 use crate::simd::{LANES, Simd, Task};
 
-/// Independent chains: enough to hide the latency of an FMA, few enough for the registers.
+/// Independent chains of 16 lanes: enough to hide the latency of an FMA, few enough for 32 registers of 512 bits …
 const CHAINS: usize = 12;
+/// … and for fewer or shorter registers, of which a vector takes several.
+const FEW_CHAINS: usize = 6;
 
 /// Runs fused multiply-adds on registers alone, on all threads; returns how many floating-point
 /// operations were done. Divide by the time it took for the machine's peak.
@@ -76,15 +78,34 @@ impl Task for Chain {
     type Output = f32;
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f32 {
+        let Chain { steps, start } = self;
+        // A backend that takes four tiles at once has them.
+        if S::TILES == 4 {
+            s.vectorize(Chains::<CHAINS> { steps, start })
+        } else {
+            s.vectorize(Chains::<FEW_CHAINS> { steps: steps * (CHAINS / FEW_CHAINS), start })
+        }
+    }
+}
+
+struct Chains<const C: usize> {
+    steps: usize,
+    start: f32,
+}
+
+impl<const C: usize> Task for Chains<C> {
+    type Output = f32;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
         let (a, b) = (s.splat(0.999_9), s.splat(1e-4));
-        let mut acc = [s.splat(self.start); CHAINS];
+        let mut acc = [s.splat(self.start); C];
         for _ in 0..self.steps {
-            for c in 0..CHAINS {
+            for c in 0..C {
                 acc[c] = s.fma(acc[c], a, b);
             }
         }
         let mut total = s.splat(0.0);
-        for c in 0..CHAINS {
+        for c in 0..C {
             total = s.add(total, acc[c]);
         }
         s.array(total).iter().sum()

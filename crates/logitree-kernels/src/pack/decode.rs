@@ -193,12 +193,29 @@ impl<F: Format, const T: usize, const C: usize> Task for Groups<'_, '_, F, T, C>
                         // SAFETY: as above.
                         words[t] = unsafe { words_of::<S, F>(s, tiles[t], group + F::SCALES, first) };
                     }
-                    for j in 0..const { F::UNIT } {
-                        for t in 0..T {
-                            let w = s.fma(code::<S, F>(s, words[t], j), scale[t], offset[t]);
-                            // SAFETY: a column before k of a tile before T.
-                            unsafe { sink.take(s, t, 32 * i + first + j, w) };
-                        }
+                    // Written out: in loops, if only some are unrolled, shifts are left to run time.
+                    macro_rules! four {
+                        ($plane:literal: $($j:literal)+) => {
+                            let mut codes = [s.splat_i32(0); T];
+                            for t in 0..T {
+                                codes[t] = plane::<S, F>(s, words[t], $plane);
+                            }
+                            $(
+                                for t in 0..T {
+                                    let w = s.fma(code::<S, F>(s, codes[t], $plane, $j), scale[t], offset[t]);
+                                    // SAFETY: a column before k of a tile before T.
+                                    unsafe { sink.take(s, t, 32 * i + first + 4 * $plane + $j, w) };
+                                }
+                            )+
+                        };
+                    }
+                    four!(0: 0 1 2 3);
+                    if const { F::UNIT > 4 } {
+                        four!(1: 0 1 2 3);
+                    }
+                    if const { F::UNIT > 8 } {
+                        four!(2: 0 1 2 3);
+                        four!(3: 0 1 2 3);
                     }
                 }
             }
@@ -284,22 +301,28 @@ unsafe fn words_of<S: Simd, F: Format>(s: S, bytes: &[u8], at: usize, first: usi
     }
 }
 
-/// Code of the `j`th column of these words. Without a minimum it is the fraction of a number from 1 on, `1 + code / 2^BITS`:
+/// Codes of the columns from `4 plane` on, one a byte. Without high bits they stay where they are.
+#[inline(always)]
+fn plane<S: Simd, F: Format>(s: S, (low, high): (S::I, S::I), plane: usize) -> S::I {
+    let (n, m) = const { (F::LAYOUT.low, F::LAYOUT.high) };
+    if m == 0 {
+        return low;
+    }
+    let low = moved(s, low, plane * n, 0, ((1 << n) - 1) * 0x0101_0101);
+    s.or(low, moved(s, high, plane * m, n, ((1 << m) - 1) * 0x0101_0101))
+}
+
+/// Code of the `j`th column of a [`plane`]. Without a minimum it is the fraction of a number from 1 on, `1 + code / 2^BITS`:
 /// that saves its conversion, and the 1 goes into the offset, where it costs no precision (see [`scale_of_code`]).
 #[inline(always)]
-fn code<S: Simd, F: Format>(s: S, (low, high): (S::I, S::I), j: usize) -> S::F {
-    let (n, m) = const { (F::LAYOUT.low, F::LAYOUT.high) };
-    let at = if F::LAYOUT.has_min { 0 } else { 23 - F::BITS };
-    // Columns lie in the bytes of a word, its next four columns above them.
-    let (byte, plane) = (8 * (j % 4), j / 4);
-    let mut code = moved(s, low, byte + plane * n, at, (1 << n) - 1);
-    if m > 0 {
-        code = s.or(code, moved(s, high, byte + plane * m, at + n, (1 << m) - 1));
-    }
+fn code<S: Simd, F: Format>(s: S, codes: S::I, plane: usize, j: usize) -> S::F {
+    let to = if F::LAYOUT.has_min { 0 } else { 23 - F::BITS };
+    let plane = if F::LAYOUT.high == 0 { plane * F::LAYOUT.low } else { 0 };
+    let code = moved(s, codes, 8 * j + plane, to, (1 << F::BITS) - 1);
     if F::LAYOUT.has_min { s.to_f32(code) } else { s.bitcast(s.or(code, s.splat_i32(0x3f80_0000))) }
 }
 
-/// The bits of `mask`, shifted from `from` to `to`, the others zero.
+/// The bits of `mask` at `from`, moved to `to`, the others zero.
 #[inline(always)]
 fn moved<S: Simd>(s: S, x: S::I, from: usize, to: usize, mask: u32) -> S::I {
     s.and(shifted(s, x, from, to), s.splat_i32((mask << to) as i32))
