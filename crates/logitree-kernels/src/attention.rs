@@ -162,19 +162,21 @@ pub fn attention(
     let width = shape.heads * shape.head_dim;
     assert!(q.len() == visible.len() * width && out.columns() == visible.len());
     assert!(shape.head_dim.is_multiple_of(LANES) && shape.heads.is_multiple_of(shape.kv_heads));
-    let chunk = CHUNK.min(visible.len().div_ceil(compute.team.threads())).max(1);
+    // As many for each thread, of about the same size.
+    let chunks = visible.len().div_ceil(CHUNK).next_multiple_of(compute.team.threads()).min(visible.len());
     let group = shape.heads / shape.kv_heads;
     let size = group * shape.head_dim;
     // A panel is written in runs, which two heads may share.
     let together = if width.is_multiple_of(RUN) && !size.is_multiple_of(RUN) { 2 } else { 1 };
-    let tasks = visible.len().div_ceil(chunk) * shape.kv_heads / together;
+    let tasks = chunks * shape.kv_heads / together;
     let (backend, scratch, writer) = (compute.backend, &compute.scratch, out.writer());
     // Later positions see more: take the longest first so that no thread ends with the biggest piece.
     compute.team.each(tasks, |thread, i| {
         let i = tasks - 1 - i;
         let parts = shape.kv_heads / together;
-        let (first, kv_head) = (i / parts * chunk, i % parts * together);
-        let visible = &visible[first..(first + chunk).min(visible.len())];
+        let (chunk, kv_head) = (i / parts, i % parts * together);
+        let [first, end] = [chunk, chunk + 1].map(|chunk| chunk * visible.len() / chunks);
+        let visible = &visible[first..end];
         // SAFETY: `thread` is this thread's own index.
         let Scratch { weights, work, more, rows, .. } = unsafe { scratch.get(thread) };
         let rows = rows.at_least(visible.len() * together * size);
