@@ -7,9 +7,6 @@ use logitree_core::{Distribution, Exactness, ModelError, NodeHandle, Query, Sess
 use logitree_kernels::{KvPages, Summary, Wanted, head};
 use std::collections::BTreeSet;
 
-/// Tokens run in one pass; wider batches are cut. Bounds scratch memory.
-const BATCH: usize = 256;
-
 /// Exact evaluation of tree paths by the local engine.
 pub struct LocalSession<'m> {
     model: &'m LocalModel,
@@ -122,7 +119,7 @@ impl Session for LocalSession<'_> {
         queries.iter().for_each(|q| self.kv.revive(q.node));
         let hidden = self.model.transformer.config.hidden;
         let mut answers: Vec<Option<Distribution>> = vec![None; queries.len()];
-        for nodes in plan.chunks(BATCH) {
+        for nodes in plan.chunks(self.model.arithmetic().batch()) {
             // Several queries may name one node (and each gets its own answer).
             let mut asked: Vec<(usize, usize)> = Vec::new();
             for (i, q) in queries.iter().enumerate() {

@@ -24,6 +24,15 @@ impl Arithmetic {
             Arithmetic::Bits8 => "8-bit",
         }
     }
+
+    /// Columns to compute at a time, if there are more: enough to make little of unpacking weights.
+    pub const fn batch(self) -> usize {
+        match self {
+            // Activations are read for each strip of weights, so fast that they should be in the second cache.
+            Arithmetic::Bf16x3 => 128,
+            Arithmetic::F32 | Arithmetic::Bits8 => 256,
+        }
+    }
 }
 
 impl std::str::FromStr for Arithmetic {
