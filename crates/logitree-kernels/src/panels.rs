@@ -66,10 +66,15 @@ impl Shape {
         (g * self.width + g.min(self.wider), self.width + usize::from(g < self.wider))
     }
 
+    /// The group of a column.
+    pub(crate) fn index_of(&self, column: usize) -> usize {
+        let wide = self.wider * (self.width + 1);
+        if column < wide { column / (self.width + 1) } else { (column - self.wider) / self.width }
+    }
+
     /// First column and width of a column's group.
     pub(crate) fn group_of(&self, column: usize) -> (usize, usize) {
-        let wide = self.wider * (self.width + 1);
-        self.group(if column < wide { column / (self.width + 1) } else { (column - self.wider) / self.width })
+        self.group(self.index_of(column))
     }
 
     /// Where element `k0` of a column lies, and how far apart its elements are.

@@ -26,6 +26,7 @@ use crate::panels::Shape;
 use crate::simd::{LANES, Lanes, Simd, Task};
 use crate::team::Parts;
 pub(crate) use strip::PieceStrip;
+use tiled::CHUNK;
 pub(crate) use tiled::Registers;
 
 /// Widest group of columns: rows of a tile.
@@ -44,9 +45,10 @@ const LEAST: f32 = f32::from_bits((127 - 80) << 23);
 #[derive(Default)]
 pub(crate) struct Pieces {
     shape: Shape,
-    /// `[group][run][PIECES][columns of the group]` of 32 bf16 numbers, in [`crate::pack::pair`]s.
+    /// `[chunk][run][group][PIECES][columns of the group]` of 32 bf16 numbers, in [`crate::pack::pair`]s: in the order in which
+    /// they are read.
     rows: Buffer,
-    /// `[group][run][TOTALS][columns of the group]`.
+    /// `[chunk][run][group][TOTALS][columns of the group]`.
     totals: Vec<f32>,
 }
 
@@ -64,17 +66,38 @@ impl Pieces {
 
     /// Rows of a group's run, `[PIECES][columns]`, and one more: groups are multiplied as if they were as wide as the first.
     #[inline(always)]
-    fn rows(&self, g: usize, run: usize) -> &[Lanes<f32>] {
-        let (first, columns) = self.shape.group(g);
-        &self.rows.as_chunks().0[(first * (self.shape.k / RUN) + run * columns) * PIECES..][..PIECES * columns + 1]
+    fn rows(&self, group: &Group, run: usize) -> &[Lanes<f32>] {
+        &self.rows.as_chunks().0[group.at(run) * PIECES..][..PIECES * group.columns + 1]
     }
 
     /// Sums of a run's activations for each column of a group: of all, of the first 16 or of the last 16.
     #[inline(always)]
-    fn totals(&self, g: usize, run: usize, which: usize) -> &[f32] {
-        let (first, columns) = self.shape.group(g);
-        let at = (first * (self.shape.k / RUN) + run * columns) * TOTALS + which * columns;
-        &self.totals[at..][..columns]
+    fn totals(&self, group: &Group, run: usize, which: usize) -> &[f32] {
+        &self.totals[group.at(run) * TOTALS + which * group.columns..][..group.columns]
+    }
+}
+
+/// Neighbouring columns that are multiplied together, and where their runs lie.
+struct Group {
+    first: usize,
+    columns: usize,
+    /// Columns' runs before the group's first, and from one run of it to the next.
+    start: usize,
+    step: usize,
+}
+
+impl Group {
+    #[inline(always)]
+    fn new(shape: &Shape, g: usize) -> Group {
+        let (first, columns) = shape.group(g);
+        let chunk = g / CHUNK * CHUNK;
+        let [start, end] = [chunk, shape.groups.min(chunk + CHUNK)].map(|g| shape.group(g).0);
+        Group { first, columns, start: start * (shape.k / RUN) + first - start, step: end - start }
+    }
+
+    #[inline(always)]
+    fn at(&self, run: usize) -> usize {
+        self.start + run * self.step
     }
 }
 
@@ -100,10 +123,10 @@ impl Task for Cut<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Cut { to: PieceWriter { shape, rows, totals }, column, run, runs } = self;
-        let (start, width) = shape.group_of(column);
+        let group = Group::new(shape, shape.index_of(column));
+        let column = column - group.first;
         for (i, x) in runs.iter().enumerate() {
-            let at = start * (shape.k / RUN) + (run + i) * width;
-            let column = column - start;
+            let (at, width) = (group.at(run + i), group.columns);
             let x = x.as_chunks::<LANES>().0;
             let (first, last) = (s.load(&x[0]), s.load(&x[1]));
             let [mut low, mut high] = s.unzip_pairs(first, last);

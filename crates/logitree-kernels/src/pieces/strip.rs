@@ -1,7 +1,7 @@
 //! A strip of a matrix with activations in pieces.
 
 use super::tiled::{Block, CHUNK, Tiled};
-use super::{PIECES, Pieces};
+use super::{Group, PIECES, Pieces};
 use crate::matmul::Strip;
 use crate::micro::Place;
 use crate::pack::{Form, PAIRS, PackedMatrix, RUN, halves};
@@ -96,12 +96,13 @@ impl Task for Portable<'_> {
             let weights = &mut weights[..runs * record];
             fill(s, matrix, tile + t, run, form, weights);
             for g in 0..x.shape.groups {
-                let (first, columns) = x.shape.group(g);
+                let group = Group::new(&x.shape, g);
+                let columns = group.columns;
                 for c in 0..columns {
-                    let sum = &mut sums[(first + g + c) * tiles + t];
+                    let sum = &mut sums[(group.first + g + c) * tiles + t];
                     let mut acc = if run == 0 { s.splat(0.0) } else { s.load(sum) };
                     for (i, weights) in weights.chunks_exact(record).enumerate() {
-                        let rows = x.rows(g, run + i);
+                        let rows = x.rows(&group, run + i);
                         for sub in 0..subs {
                             let mut y = if form.is_some() { s.splat(0.0) } else { acc };
                             for piece in 0..PIECES {
@@ -121,7 +122,7 @@ impl Task for Portable<'_> {
                                 Some(_) => s.fma(s.load(&weights[PAIRS + sub]), y, acc),
                             };
                             if form.is_some_and(|form| form.min) {
-                                let total = x.totals(g, run + i, if subs == 1 { 0 } else { 1 + sub })[c];
+                                let total = x.totals(&group, run + i, if subs == 1 { 0 } else { 1 + sub })[c];
                                 acc = s.fma(s.load(&weights[PAIRS + subs + sub]), s.splat(total), acc);
                             }
                         }

@@ -1,6 +1,6 @@
 //! Products on the tiles of AMX.
 
-use super::{PIECES, Pieces};
+use super::{Group, PIECES, Pieces};
 use crate::Backend;
 use crate::micro::fetch;
 use crate::pack::{Form, PAIRS, PackedMatrix, RUN};
@@ -137,8 +137,9 @@ impl<const T: usize> Task for Plain<'_, '_, T> {
         }
         let steps = x.shape.groups * runs;
         for g in 0..x.shape.groups {
-            let (first, columns) = x.shape.group(g);
-            let sums = &mut sums[(first + g) * T * LANES..][..(columns + 1) * T * LANES];
+            let group = Group::new(&x.shape, g);
+            let columns = group.columns;
+            let sums = &mut sums[(group.first + g) * T * LANES..][..(columns + 1) * T * LANES];
             macro_rules! begin {
                 ($t:literal) => {
                     if run == 0 {
@@ -152,7 +153,7 @@ impl<const T: usize> Task for Plain<'_, '_, T> {
             each_tile!(T, begin);
             for i in 0..runs {
                 // SAFETY: whole rows.
-                unsafe { load_left(registers, x.rows(g, run + i), columns, 0) };
+                unsafe { load_left(registers, x.rows(&group, run + i), columns, 0) };
                 fetch(s, &ahead, g * runs + i, steps);
                 macro_rules! multiply {
                     ($t:literal) => {
@@ -234,6 +235,7 @@ impl<const T: usize, const SUBS: usize, const MIN: bool> Task for Scaled<'_, '_,
             };
         }
         let steps = x.shape.groups * runs * SUBS;
+        let many = x.shape.groups > CHUNK;
         let mut done = 0;
         let mut before: Option<Step<'_>> = None;
         unpack!(0);
@@ -241,17 +243,24 @@ impl<const T: usize, const SUBS: usize, const MIN: bool> Task for Scaled<'_, '_,
             unpack!(1);
         }
         for chunk in (0..x.shape.groups).step_by(CHUNK) {
+            let groups: [Group; CHUNK] = std::array::from_fn(|g| Group::new(&x.shape, chunk + g));
             for i in 0..runs {
                 let first_weight = i % slots * T * record;
-                for g in chunk..x.shape.groups.min(chunk + CHUNK) {
-                    let (first, columns) = x.shape.group(g);
-                    let rows = x.rows(g, run + i);
+                for (g, group) in (chunk..x.shape.groups).zip(&groups) {
+                    let columns = group.columns;
+                    let rows = x.rows(group, run + i);
                     for sub in 0..SUBS {
                         // SAFETY: whole rows, or halves.
                         unsafe { load_left(registers, rows, columns, sub * RUN) };
                         fetch(s, &ahead, done, steps);
+                        let soon = rows.as_ptr().wrapping_add(PIECES * LANES).cast::<u8>();
                         macro_rules! go_on {
                             ($t:literal) => {
+                                if many {
+                                    for line in ($t..PIECES * LANES).step_by(T) {
+                                        s.prefetch(soon.wrapping_add(64 * line));
+                                    }
+                                }
                                 if before.is_some() {
                                     store!($t);
                                 }
@@ -265,8 +274,8 @@ impl<const T: usize, const SUBS: usize, const MIN: bool> Task for Scaled<'_, '_,
                             };
                         }
                         each_tile!(T, go_on);
-                        let totals = x.totals(g, run + i, if SUBS == 1 { 0 } else { 1 + sub });
-                        before = Some(Step { weights: first_weight, sub, sums: first + g, totals });
+                        let totals = x.totals(group, run + i, if SUBS == 1 { 0 } else { 1 + sub });
+                        before = Some(Step { weights: first_weight, sub, sums: group.first + g, totals });
                         done += 1;
                     }
                 }
