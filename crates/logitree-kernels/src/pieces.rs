@@ -26,11 +26,13 @@ use crate::panels::Shape;
 use crate::simd::{LANES, Lanes, Simd, Task};
 use crate::team::Parts;
 pub(crate) use strip::PieceStrip;
-use tiled::CHUNK;
 pub(crate) use tiled::Registers;
 
 /// Widest group of columns: rows of a tile.
 const COLUMNS: usize = LANES;
+
+/// Groups of columns that meet a run's weights before the next run's are taken: their sums and activations fit the first cache.
+const CHUNK: usize = 4;
 
 /// bf16 numbers of an activation.
 const PIECES: usize = 3;

@@ -111,7 +111,7 @@ pub struct ArithmeticOptions {
     #[arg(long, value_name = "NAME", conflicts_with = "fast")]
     arithmetic: Option<Arithmetic>,
     /// The same as `--arithmetic 8-bit`: wide trees grow 1.3 to 1.9 times as fast as in f32, and logprobs are off by 0.1 nats on
-    /// average, up to 1.0. Needs quantised weights and a CPU with AVX-512 VNNI
+    /// average, up to 1.0. Needs quantised weights and a CPU with VNNI (AVX-512 VNNI or AVX-VNNI)
     #[arg(long)]
     fast: bool,
 }

@@ -37,7 +37,7 @@ pub fn load(options: &ModelOptions) -> Result<Loaded> {
     let arithmetic = options.arithmetic.asked().unwrap_or(backend.arithmetic());
     let compute = Compute::new(backend, options.threads.map_or(cores, usize::from)).with(arithmetic).with_context(|| {
         format!(
-            "8-bit activations need a CPU with AVX-512 VNNI: with {}, exact arithmetic is as fast; leave out --fast, or ask for another --arithmetic",
+            "8-bit activations need a CPU with VNNI: with {} alone, exact arithmetic is as fast; leave out --fast, or ask for another --arithmetic",
             backend.name()
         )
     })?;

@@ -1,7 +1,7 @@
 //! A strip of a matrix with activations in pieces.
 
-use super::tiled::{Block, CHUNK, Tiled};
-use super::{Group, PIECES, Pieces};
+use super::tiled::{Block, Tiled};
+use super::{CHUNK, Group, PIECES, Pieces};
 use crate::matmul::Strip;
 use crate::micro::Place;
 use crate::pack::{Form, PAIRS, PackedMatrix, RUN, halves};

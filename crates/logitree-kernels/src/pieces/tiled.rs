@@ -1,6 +1,6 @@
 //! Products on the tiles of AMX.
 
-use super::{Group, PIECES, Pieces};
+use super::{CHUNK, Group, PIECES, Pieces};
 use crate::Backend;
 use crate::micro::fetch;
 use crate::pack::{Form, PAIRS, PackedMatrix, RUN};
@@ -38,9 +38,6 @@ impl Registers {
         self.held.as_mut().map(|(tiles, _)| tiles)
     }
 }
-
-/// Groups of columns that meet a run's weights before the next run's are taken: their sums and activations fit the first cache.
-pub(super) const CHUNK: usize = 4;
 
 /// Runs of a strip, which are to be multiplied with all columns.
 pub(super) struct Block<'a> {
@@ -253,6 +250,7 @@ impl<const T: usize, const SUBS: usize, const MIN: bool> Task for Scaled<'_, '_,
                         // SAFETY: whole rows, or halves.
                         unsafe { load_left(registers, rows, columns, sub * RUN) };
                         fetch(s, &ahead, done, steps);
+                        // The next step's, or those of its like: the first cache does not hold many columns.
                         let soon = rows.as_ptr().wrapping_add(PIECES * LANES).cast::<u8>();
                         macro_rules! go_on {
                             ($t:literal) => {

@@ -21,6 +21,12 @@ fn enter<T: Task>(simd: Avx2, task: T) -> T::Output {
     task.run(simd)
 }
 
+#[inline(never)]
+#[target_feature(enable = "avx2,fma,f16c,avxvnni")]
+fn enter_dots<T: Task>(simd: Avx2, task: T) -> T::Output {
+    task.run(simd)
+}
+
 /// Lanes 0–7 and 8–15.
 #[derive(Clone, Copy)]
 pub(crate) struct F(__m256, __m256);
@@ -76,6 +82,14 @@ impl Simd for Avx2 {
 
     fn vectorize<T: Task>(self, task: T) -> T::Output {
         unsafe { enter(self, task) }
+    }
+    fn vectorize_dots<T: Task>(self, task: T) -> T::Output {
+        // `Backend::has_dots` was asked for before.
+        unsafe { enter_dots(self, task) }
+    }
+    #[inline(always)]
+    fn dot(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
+        unsafe { I(_mm256_dpbusd_avx_epi32(sum.0, a.0, b.0), _mm256_dpbusd_avx_epi32(sum.1, a.1, b.1)) }
     }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {

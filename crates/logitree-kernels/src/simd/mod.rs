@@ -227,12 +227,14 @@ impl Backend {
         Backend::available()[0]
     }
 
-    /// Whether it can multiply bytes: AVX-512 with VNNI has an instruction for it, and the portable backend does it
-    /// one by one, for comparison. The others have no kernel for it.
+    /// Whether it can multiply bytes: VNNI is an instruction for it, on 512 bits or, with AVX2, on 256; the portable backend
+    /// does it one by one, for comparison. The others have no kernel for it.
     pub fn has_dots(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Amx(_) | Kind::Avx512 => is_x86_feature_detected!("avx512vnni"),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => is_x86_feature_detected!("avxvnni"),
             Kind::Scalar => true,
             #[allow(unreachable_patterns)]
             _ => false,
