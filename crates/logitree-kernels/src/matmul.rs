@@ -17,7 +17,7 @@
 
 use crate::buffer::Buffer;
 use crate::micro::{Micro, Place, Sums};
-use crate::pack::{AHEAD, Decode, NARROW, RUN};
+use crate::pack::{Decode, NARROW, RUN};
 use crate::panels::{Coded, Panels};
 use crate::pieces::{PieceStrip, Registers};
 use crate::rounded::RoundedStrip;
@@ -234,16 +234,7 @@ impl Task for RunStrip<'_, '_> {
         if shape.columns <= NARROW {
             let sums = Sums { resume: false, memory: acc, out: self.out };
             let x = &floats[..shape.columns * shape.k];
-            Decode { matrix, tile, k0: 0, k: shape.k, x, sums, weights: &mut [] }.run(s, tiles, shape.columns);
-            // It has fetched what lies after it.
-            if let Some(next) = next.filter(|next| !next.follows(here)) {
-                for bytes in next.bytes(0, next.matrix.cols()) {
-                    for line in bytes.chunks(64).take(AHEAD / 64) {
-                        s.prefetch(line.as_ptr());
-                    }
-                }
-            }
-            return;
+            return Decode { matrix, tile, k0: 0, k: shape.k, x, sums, weights: &mut [] }.run(s, tiles, shape.columns);
         }
         let weights = weights.at_least(BLOCK).as_chunks_mut::<LANES>().0;
         // Blocks of about the same length.

@@ -21,7 +21,7 @@
 mod decode;
 mod unpack;
 
-pub(crate) use decode::{AHEAD, Decode, NARROW};
+pub(crate) use decode::{Decode, NARROW};
 pub(crate) use unpack::{HIGH, halves, join};
 
 /// Columns whose codes are packed together.

@@ -18,11 +18,6 @@ impl<'a> TileRange<'a> {
         (count > 0).then_some(TileRange { first, count, ..self })
     }
 
-    /// Whether they come right after others in memory.
-    pub(crate) fn follows(self, others: TileRange<'_>) -> bool {
-        std::ptr::eq(self.matrix, others.matrix) && self.first == others.first + others.count
-    }
-
     /// Packed bytes of columns `k0 .. k0 + k`, as far as they exist, of up to four tiles.
     pub(crate) fn bytes(self, k0: usize, k: usize) -> [&'a [u8]; 4] {
         let span = self.matrix.span(k0, k);

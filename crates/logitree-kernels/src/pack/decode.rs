@@ -25,7 +25,7 @@ pub(crate) struct Decode<'a, 'b> {
 }
 
 /// How far ahead of its use a tile's packed memory is fetched, in bytes.
-pub(crate) const AHEAD: usize = 2048;
+const AHEAD: usize = 2048;
 
 /// Widest batch whose weights do not go through memory.
 pub(crate) const NARROW: usize = 3;
