@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs logitree and its peers in turn on the same file and prints a table of ratios.
 
-  compare.py LOGITREE MODEL.gguf [--rounds N] [--slow-rounds N] [--only NAMES] [--fast] [-o FILE.json]
+  compare.py LOGITREE MODEL.gguf [--rounds N] [--slow-rounds N] [--only NAMES] [--fast] [--backend NAME] [-o FILE.json]
 """
 import argparse, json, os, platform, statistics, subprocess, sys
 from datetime import date
@@ -22,6 +22,7 @@ a.add_argument("--rounds", type=int, default=5)
 a.add_argument("--slow-rounds", type=int, default=2, help="rounds in which the notebook's algorithm runs too")
 a.add_argument("--only", help="only these rows, separated by commas: " + ", ".join(name for name, *_ in ROWS))
 a.add_argument("--fast", action="store_true", help="`logitree --fast` takes a turn too; its speed against the exact mode's comes in a line of its own")
+a.add_argument("--backend", help="logitree's instruction set; the peers' is what they were compiled for")
 a.add_argument("-o", "--output")
 args = a.parse_args()
 if not os.path.isfile(args.model):
@@ -37,11 +38,21 @@ NAMES = [name for name, *_ in ROWS]
 SLOW = {"float32": [n for n in ("tree30", "score") if n in NAMES], "bfloat16": [n for n in ("tree30",) if n in NAMES]}
 
 
+def output(command, **env):
+    """What it prints; if it fails, its last words."""
+    try:
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=True,
+                              env={**os.environ, **env}).stdout
+    except subprocess.CalledProcessError as e:
+        how = f"was ended by signal {-e.returncode}" if e.returncode < 0 else f"failed with {e.returncode}"
+        raise SystemExit(f"{' '.join(command)} {how}\n{e.stderr[-2000:]}")
+
+
 def logitree(*options):
-    out = subprocess.run([args.logitree, "bench", "-m", args.model, "--rounds", "1", "-o", "-",
-                          "--only", ",".join(NAMES), *options],
-                         capture_output=True, text=True, check=True).stdout
-    found = json.loads(out)
+    if args.backend:
+        options += ("--backend", args.backend)
+    found = json.loads(output([args.logitree, "bench", "-m", args.model, "--rounds", "1", "-o", "-",
+                               "--only", ",".join(NAMES), *options]))
     for w in found["workloads"]:
         yield w["workload"], w["count"] / w["seconds"][0]
         if w["workload"].startswith("tree"):
@@ -50,22 +61,14 @@ def logitree(*options):
 
 
 def peer(script, workloads, **env):
-    command = [sys.executable, os.path.join(HERE, script), args.model, *workloads]
-    try:
-        out = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=True,
-                             env={**os.environ, **env}).stdout
-    except subprocess.CalledProcessError as e:
-        how = f"was ended by signal {-e.returncode}" if e.returncode < 0 else f"failed with {e.returncode}"
-        raise SystemExit(f"{script} {how}: {' '.join(command)}\n{e.stderr[-2000:]}")
-    for line in out.splitlines():
+    for line in output([sys.executable, os.path.join(HERE, script), args.model, *workloads], **env).splitlines():
         w = json.loads(line)
         yield w["workload"], w["count"] / w["seconds"]
 
 
 def prompt_ids():
     """Token ids of the prompt and of the ends, as logitree has them: every engine gets the same."""
-    out = subprocess.run([args.logitree, "tree", "The capital of India is", "-m", args.model, "--max-depth", "1", "-o", "-"],
-                         capture_output=True, text=True, check=True).stdout
+    out = output([args.logitree, "tree", "The capital of India is", "-m", args.model, "--max-depth", "1", "-o", "-"])
     header = json.loads(out.splitlines()[0])
     join = lambda ids: ",".join(str(i) for i in ids)
     return {"PEER_PROMPT_IDS": join(t["id"] for t in header["prompt"]["tokens"]), "PEER_END_IDS": join(header["model"]["end_tokens"])}
