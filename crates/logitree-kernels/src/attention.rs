@@ -213,7 +213,7 @@ impl Task for Chunk<'_> {
         let Chunk { shape, kv, kv_head, q, visible, tile, scores, acc } = self;
         let dim = shape.head_dim;
         let group = shape.heads / shape.kv_heads;
-        let tile = tile.at_least(dim * LANES).as_chunks_mut::<LANES>().0;
+        let tile = tile.at_least(2 * dim * LANES).as_chunks_mut::<LANES>().0;
         // Scores are indexed by position, from the first block that any query sees.
         let base = visible.iter().map(|v| v.start).min().unwrap_or(0) / LANES * LANES;
         let longest = visible.iter().map(|v| v.path.len()).max().unwrap_or(0);
@@ -221,56 +221,91 @@ impl Task for Chunk<'_> {
         let scores = scores.at_least(visible.len() * group * stride);
         let acc = acc.at_least(visible.len() * group * dim);
         acc.fill(0.0);
+        // Blocks that all queries see whole are taken in pairs: fewer loads and calls for as many multiply-adds. With shorter
+        // vectors their sums would need more registers than there are.
+        let pairs = if S::TILES == 4 { common(visible) } else { 0..0 };
+        let mut next = base;
+        let blocks = std::iter::from_fn(move || {
+            let at = next;
+            next += if pairs.contains(&at) { 2 * LANES } else { LANES };
+            (at < longest).then_some((at, next - at > LANES))
+        });
 
         let row = |kind, slot| &kv.row(shape.layer, kind, slot)[kv_head * dim..][..dim];
-        for at in (base..longest).step_by(LANES) {
-            each_sharing(visible, at, false, |members, path, _| {
-                let rows: [&[f32]; LANES] = std::array::from_fn(|i| match path.get(at + i) {
-                    Some(&slot) => row(KvKind::Key, slot),
-                    None => &[],
-                });
-                s.vectorize(Transpose { rows, tile: &mut *tile });
-                let queries = (members.start * group)..(members.end * group);
-                columns(queries, |first, n| {
+        macro_rules! score {
+            ($blocks:literal, $members:expr, $path:expr, $at:expr) => {
+                let (path, at): (&[u32], usize) = ($path, $at);
+                let tile = &mut tile[..$blocks * dim];
+                for (b, tile) in tile.chunks_exact_mut(dim).enumerate() {
+                    let rows: [&[f32]; LANES] = std::array::from_fn(|i| match path.get(at + b * LANES + i) {
+                        Some(&slot) => row(KvKind::Key, slot),
+                        None => &[],
+                    });
+                    s.vectorize(Transpose { rows, tile });
+                }
+                columns(($members.start * group)..($members.end * group), |first, n| {
                     let x = |c: usize| {
                         let c = first + c;
                         &q[(c / group * shape.heads + kv_head * group + c % group) * dim..][..dim]
                     };
                     let out = |c: usize| (first + c) * stride + at - base;
-                    s.vectorize(Dots { tile, x: std::array::from_fn(|c| x(c.min(n - 1))), out, n, scores });
+                    let x = std::array::from_fn(|c| x(c.min(n - 1)));
+                    s.vectorize(Dots::<_, $blocks> { tile, x, out, n, scores });
                 });
-            });
+            };
+        }
+        for (at, pair) in blocks.clone() {
+            if pair {
+                score!(2, 0..visible.len(), visible[0].path, at);
+            } else {
+                each_sharing(visible, at, false, |members, path, _| {
+                    score!(1, members, path, at);
+                });
+            }
         }
         for (c, scores) in scores.chunks_exact_mut(stride).take(visible.len() * group).enumerate() {
             let v = &visible[c / group];
             softmax(s, shape.softcap, &mut scores[..], v.start - base, v.path.len() - base);
         }
-        for at in (base..longest).step_by(LANES) {
-            each_sharing(visible, at, true, |members, path, (from, to)| {
-                let values: [&[f32]; LANES] =
+        macro_rules! weigh {
+            ($blocks:literal, $members:expr, $path:expr, $at:expr, $range:expr) => {
+                let (path, at, (from, to)): (&[u32], usize, (usize, usize)) = ($path, $at, $range);
+                let values: [&[f32]; $blocks * LANES] =
                     std::array::from_fn(|i| row(KvKind::Value, path[(at + i).clamp(from, to - 1)]));
-                columns((members.start * group)..(members.end * group), |first, n| {
+                columns(($members.start * group)..($members.end * group), |first, n| {
                     let p = std::array::from_fn(|c| {
                         let c = first + c.min(n - 1);
-                        lanes(&scores[c * stride + at - base..])
+                        &scores[c * stride + at - base..][..$blocks * LANES]
                     });
-                    s.vectorize(Weigh {
-                        values,
-                        from: from - at,
-                        to: to - at,
-                        p,
-                        n,
-                        dim,
-                        acc: &mut acc[first * dim..],
-                    });
+                    let acc = &mut acc[first * dim..];
+                    s.vectorize(Weigh { values: &values, from: from - at, to: to - at, p, n, dim, acc });
                 });
-            });
+            };
+        }
+        for (at, pair) in blocks {
+            if pair {
+                weigh!(2, 0..visible.len(), visible[0].path, at, (at, at + 2 * LANES));
+            } else {
+                each_sharing(visible, at, true, |members, path, range| {
+                    weigh!(1, members, path, at, range);
+                });
+            }
         }
     }
 }
 
-fn lanes(x: &[f32]) -> &Lanes<f32> {
-    x.first_chunk().expect("rows and score buffers are whole vectors long")
+/// Positions that all queries see and share, as far as they are pairs of whole blocks.
+fn common(visible: &[Visible<'_>]) -> std::ops::Range<usize> {
+    let start = visible.iter().map(|v| v.start).max().unwrap_or(0).next_multiple_of(LANES);
+    let end = visible.iter().fold(usize::MAX, |end, v| {
+        let (first, path) = (visible[0].path, v.path);
+        let seen = end.min(first.len()).min(path.len());
+        if first.get(start..seen) == path.get(start..seen) {
+            return seen;
+        }
+        (start..seen).find(|&at| first[at] != path[at]).unwrap_or(start)
+    });
+    start..start + end.saturating_sub(start) / (2 * LANES) * (2 * LANES)
 }
 
 /// Turns up to 16 key rows into `tile[d][16 keys]`; missing rows are zero.
@@ -349,8 +384,8 @@ fn each_sharing<'a>(
     }
 }
 
-/// `scores[out(c)..][..16] = Σ_d tile[d] · x[c][d]`.
-struct Dots<'a, F> {
+/// `scores[out(c)..][..16 B] = Σ_d tile[d] · x[c][d]` for `B` blocks of positions, `tile` being `[B][dim][16]`.
+struct Dots<'a, F, const B: usize> {
     tile: &'a [Lanes<f32>],
     x: [&'a [f32]; WIDE],
     out: F,
@@ -358,20 +393,36 @@ struct Dots<'a, F> {
     scores: &'a mut [f32],
 }
 
-impl<F: Fn(usize) -> usize> Task for Dots<'_, F> {
+impl<F: Fn(usize) -> usize, const B: usize> Task for Dots<'_, F, B> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let mut acc = [s.splat(0.0); WIDE];
-        for (d, keys) in self.tile.iter().enumerate() {
-            let keys = s.load(keys);
+        let Dots { tile, mut x, out, n, scores } = self;
+        let dim = tile.len() / B;
+        let mut tiles = [tile; B];
+        for b in 0..B {
+            tiles[b] = &tile[b * dim..][..dim];
+        }
+        for c in 0..WIDE {
+            x[c] = &x[c][..dim];
+        }
+        let mut acc = [[s.splat(0.0); B]; WIDE];
+        for d in 0..dim {
+            let mut keys = [s.splat(0.0); B];
+            for b in 0..B {
+                keys[b] = s.load(&tiles[b][d]);
+            }
             for c in 0..WIDE {
-                acc[c] = s.fma(keys, s.splat(self.x[c][d]), acc[c]);
+                let x = s.splat(x[c][d]);
+                for b in 0..B {
+                    acc[c][b] = s.fma(keys[b], x, acc[c][b]);
+                }
             }
         }
-        for c in 0..self.n {
-            if let Some(out) = self.scores[(self.out)(c)..].first_chunk_mut() {
-                s.store(out, acc[c]);
+        for c in 0..n {
+            let out = scores[out(c)..][..B * LANES].as_chunks_mut::<LANES>().0;
+            for b in 0..B {
+                s.store(&mut out[b], acc[c][b]);
             }
         }
     }
@@ -379,10 +430,10 @@ impl<F: Fn(usize) -> usize> Task for Dots<'_, F> {
 
 /// `acc[c][d] += Σ_i p[c][i] · values[i][d]` for `i` in `from..to`, in order.
 struct Weigh<'a> {
-    values: [&'a [f32]; LANES],
+    values: &'a [&'a [f32]],
     from: usize,
     to: usize,
-    p: [&'a Lanes<f32>; WIDE],
+    p: [&'a [f32]; WIDE],
     n: usize,
     dim: usize,
     acc: &'a mut [f32],

@@ -351,17 +351,24 @@ fn naive_attention(q: &[f32], keys: &[Vec<f32>], values: &[Vec<f32>], softcap: O
 #[test]
 fn attention_over_random_trees_equals_f64_and_does_not_depend_on_the_batch() {
     let mut rng = Rng(99);
-    let cases =
-        [(None, None, 32), (Some(7), None, 32), (Some(20), Some(2.0), 32), (Some(1), None, 32), (None, None, 16)];
+    let cases = [
+        (None, None, 32),
+        (Some(7), None, 32),
+        (Some(20), Some(2.0), 32),
+        (Some(60), None, 32),
+        (Some(1), None, 32),
+        (None, None, 16),
+    ];
     for (window, softcap, dim) in cases {
         // With 16 elements a head shares its run of 32 with another.
         let (heads, kv_heads) = if dim == 16 { (2, 2) } else { (4, 2) };
         let (q_len, kv_len) = (heads * dim, kv_heads * dim);
         let shape = AttentionShape { layer: 1, heads, kv_heads, head_dim: dim, scale: 1.0, softcap };
-        // A random tree: 90 nodes, parents drawn so that there are long chains and forks.
-        let n = 90;
+        // A random tree: a chain, so that neighbours share many positions, and then parents drawn so that there are chains
+        // and forks.
+        let n = 120;
         let parents: Vec<Option<usize>> =
-            (0..n).map(|i| (i > 0).then(|| if rng.below(4) > 0 { i - 1 } else { rng.below(i) })).collect();
+            (0..n).map(|i| (i > 0).then(|| if i < 80 || rng.below(4) > 0 { i - 1 } else { rng.below(i) })).collect();
         let mut slots: Vec<u32> = (0..2 * PAGE_ROWS as u32).collect();
         for i in (1..slots.len()).rev() {
             slots.swap(i, rng.below(i + 1));
