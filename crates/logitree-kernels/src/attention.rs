@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for chunk of up to 8 neighbouring queries, for KV head:      handed out to threads
-//!   for block of 16 positions:
+//!   for block of 16 positions (or two, if all of the chunk see them):
 //!     transpose the 16 key rows once for all queries that share them
 //!     scores[query][head][16] = q · keys                       d in order
 //!   softmax of each query and head
