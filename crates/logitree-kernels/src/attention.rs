@@ -18,11 +18,9 @@ use crate::buffer::Buffer;
 use crate::kv::{KvKind, KvPages};
 use crate::math::{exp, sum, tanh};
 use crate::matmul::{Compute, Scratch};
-use crate::ops::{RmsNorm, RopePairs, rope};
 use crate::pack::RUN;
 use crate::panels::Panels;
 use crate::simd::{LANES, Lanes, Simd, Task};
-use crate::team::Parts;
 
 /// Queries that a thread takes together.
 const CHUNK: usize = 8;
@@ -51,99 +49,6 @@ pub struct Visible<'a> {
     pub path: &'a [u32],
     /// First visible position (later than 0 in a sliding window).
     pub start: usize,
-}
-
-/// Finishes queries and keys and stores the batch's keys and values.
-pub struct Projections<'a> {
-    /// `[columns][heads · head_dim]`.
-    pub q: &'a mut [f32],
-    /// `[columns][kv_heads · head_dim]`.
-    pub k: &'a mut [f32],
-    /// `[columns][kv_heads · head_dim]`.
-    pub v: &'a mut [f32],
-    /// Added to q, k, v.
-    pub bias: Option<[&'a [f32]; 3]>,
-    /// Norms of each query and key head.
-    pub norms: Option<[RmsNorm<'a>; 2]>,
-    /// Cosines and sines of each column's position, `[columns]` of `[pairs]`.
-    pub angles: &'a [(&'a [f32], &'a [f32])],
-    /// How elements pair up.
-    pub pairs: RopePairs,
-    /// Slot of each column.
-    pub slots: &'a [u32],
-}
-
-impl Projections<'_> {
-    /// Adds biases, norms heads, rotates, scales queries, and writes key and value rows.
-    ///
-    /// # Panics
-    /// If two columns have the same slot, or shapes do not match.
-    pub fn run(self, compute: &mut Compute, shape: &AttentionShape, kv: &mut KvPages) {
-        let columns = self.slots.len();
-        let (q_len, kv_len) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
-        let mut sorted = self.slots.to_vec();
-        sorted.sort_unstable();
-        assert!(sorted.windows(2).all(|w| w[0] != w[1]), "two columns share a slot");
-        let (q, k, v) = (Parts::new(self.q), Parts::new(self.k), Parts::new(self.v));
-        let (backend, kv) = (compute.backend, &*kv);
-        let (bias, norms, angles, pairs, slots) = (self.bias, self.norms, self.angles, self.pairs, self.slots);
-        compute.team.each(columns, |_, column| {
-            // SAFETY: each column is handed out once and slots differ, so no row is shared.
-            unsafe {
-                backend.dispatch(Project {
-                    qkv: [
-                        q.part(column * q_len, q_len),
-                        k.part(column * kv_len, kv_len),
-                        v.part(column * kv_len, kv_len),
-                    ],
-                    bias,
-                    norms,
-                    angles: angles[column],
-                    pairs,
-                    shape,
-                    rows: [
-                        kv.row_mut(shape.layer, KvKind::Key, slots[column]),
-                        kv.row_mut(shape.layer, KvKind::Value, slots[column]),
-                    ],
-                });
-            }
-        });
-    }
-}
-
-struct Project<'a> {
-    qkv: [&'a mut [f32]; 3],
-    bias: Option<[&'a [f32]; 3]>,
-    norms: Option<[RmsNorm<'a>; 2]>,
-    angles: (&'a [f32], &'a [f32]),
-    pairs: RopePairs,
-    shape: &'a AttentionShape,
-    rows: [&'a mut [f32]; 2],
-}
-
-impl Task for Project<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let [q, k, v] = self.qkv;
-        if let Some(bias) = self.bias {
-            for (x, b) in [&mut *q, &mut *k, &mut *v].into_iter().zip(bias) {
-                x.iter_mut().zip(b).for_each(|(x, b)| *x += b);
-            }
-        }
-        for (i, x) in [&mut *q, &mut *k].into_iter().enumerate() {
-            for head in x.chunks_exact_mut(self.shape.head_dim) {
-                if let Some(norms) = &self.norms {
-                    norms[i].apply(s, head);
-                }
-                rope(head, self.angles.0, self.angles.1, self.pairs);
-            }
-        }
-        q.iter_mut().for_each(|q| *q *= self.shape.scale);
-        let [key, value] = self.rows;
-        key.copy_from_slice(k);
-        value.copy_from_slice(v);
-    }
 }
 
 /// Attention of all columns: `q` is `[columns][heads · head_dim]`, already scaled; `visible` has

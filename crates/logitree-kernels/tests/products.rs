@@ -366,7 +366,7 @@ fn attention_over_random_trees_equals_f64_and_does_not_depend_on_the_batch() {
         let shape = AttentionShape { layer: 1, heads, kv_heads, head_dim: dim, scale: 1.0, softcap };
         // A random tree: a chain, so that neighbours share many positions, and then parents drawn so that there are chains
         // and forks.
-        let n = 120;
+        let n = 128;
         let parents: Vec<Option<usize>> =
             (0..n).map(|i| (i > 0).then(|| if i < 80 || rng.below(4) > 0 { i - 1 } else { rng.below(i) })).collect();
         let mut slots: Vec<u32> = (0..2 * PAGE_ROWS as u32).collect();
