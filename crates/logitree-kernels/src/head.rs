@@ -273,7 +273,8 @@ impl Task for Reduce<'_> {
         for b in blocks {
             // Clamped where e^x is 0 for the sums anyway, so that x² stays finite.
             let x = s.max(s.sub(s.load(b), s.splat(max)), s.splat(-200.0));
-            let e = if S::gt(s, s.splat(-87.0), x) == 0 { exp(s, x) } else { exp_or_zero(s, x) };
+            // Exactly zero below.
+            let e = s.zero_where_gt(s.splat(-87.0), x, exp(s, x));
             let ex = s.mul(e, x);
             sums = [s.add(sums[0], e), s.add(sums[1], ex), s.fma(ex, x, sums[2])];
         }
@@ -294,19 +295,6 @@ impl Task for Reduce<'_> {
         }
         Sums { max, zeroth: sum(s, sums[0]), first: sum(s, sums[1]), second: sum(s, sums[2]) }
     }
-}
-
-/// [`exp`], exactly zero below -87.
-#[inline(always)]
-fn exp_or_zero<S: Simd>(s: S, x: S::F) -> S::F {
-    let dead = s.gt(s.splat(-87.0), x);
-    let mut e = s.array(exp(s, x));
-    for (i, e) in e.iter_mut().enumerate() {
-        if dead >> i & 1 == 1 {
-            *e = 0.0;
-        }
-    }
-    s.load(&e)
 }
 
 /// Log-sum-exp, entropy and varentropy from the chunks' sums.

@@ -12,7 +12,7 @@ macro_rules! by_shape {
         match ($tiles, $columns) {
             $((1, $c) => $run!(1, $c),)+
             // Shapes that a backend never asks for (see `Simd::tiles`) are not even compiled.
-            $((2, $c) if const { $S::TILES == 2 && $c < 4 } => $run!(2, $c),)+
+            $((2, $c) if const { $S::TILES == 4 || ($S::TILES == 2 && $c < 4) } => $run!(2, $c),)+
             $((4, $c) if const { $S::TILES == 4 } => $run!(4, $c),)+
             (tiles, columns) => unreachable!("{tiles} tiles x {columns} columns"),
         }

@@ -50,17 +50,15 @@ pub(crate) fn shares<'a>(
         let sizes = Sizes::of(matrix, arithmetic, most);
         let mut tile = 0;
         while tile < matrix.tiles() {
-            // Strips of one size only are not cut where a thread's share ends: a smaller one would take as long.
             let thread = (before + tile) * threads / all;
-            let left = match sizes {
-                Sizes::UpTo(_) => ((thread + 1) * all).div_ceil(threads) - before - tile,
-                Sizes::Only(_) => usize::MAX,
-            };
+            let left = ((thread + 1) * all).div_ceil(threads) - before - tile;
+            // Not for what takes as long as a larger strip.
+            let left = left.next_multiple_of(sizes.step());
             for tiles in strips(matrix, tile, left.min(matrix.tiles() - tile), sizes) {
                 work.push((p, tiles));
                 ends[(before + tiles.first) * threads / all] = work.len();
             }
-            tile = tile.saturating_add(left).min(matrix.tiles());
+            tile = (tile + left).min(matrix.tiles());
         }
         before += matrix.tiles();
     }
@@ -92,8 +90,8 @@ pub(crate) fn first_of<'a>(
 /// How many tiles a strip may have.
 #[derive(Clone, Copy)]
 pub(crate) enum Sizes {
-    /// So many, or one.
-    Only(usize),
+    /// So many, half as many, or one.
+    Halves(usize),
     /// Any number up to this.
     UpTo(usize),
 }
@@ -102,13 +100,20 @@ impl Sizes {
     pub(crate) fn of(matrix: &PackedMatrix, arithmetic: Arithmetic, most: usize) -> Sizes {
         match arithmetic {
             Arithmetic::Bf16x3 if matrix.multiplies_in(arithmetic) => Sizes::UpTo(most),
-            _ => Sizes::Only(most),
+            _ => Sizes::Halves(most),
+        }
+    }
+
+    /// The smallest that is about as fast, tile by tile, as the largest.
+    fn step(self) -> usize {
+        match self {
+            Sizes::Halves(most) => most.div_ceil(2),
+            Sizes::UpTo(_) => 1,
         }
     }
 }
 
-/// Cuts tiles `first .. first + count` into strips: of about the same size, or of the only one there is and what remains at the
-/// end one by one.
+/// Cuts tiles `first .. first + count` into strips: of about the same size, or as large as possible.
 pub(crate) fn strips(
     matrix: &PackedMatrix,
     first: usize,
@@ -120,8 +125,9 @@ pub(crate) fn strips(
     std::iter::from_fn(move || {
         let left = end - first;
         let count = match sizes {
-            Sizes::Only(most) if left >= most => most,
-            Sizes::Only(_) => left.min(1),
+            Sizes::Halves(most) if left >= most => most,
+            Sizes::Halves(most) if left >= most.div_ceil(2) => most.div_ceil(2),
+            Sizes::Halves(_) => left.min(1),
             Sizes::UpTo(most) => left.checked_div(left.div_ceil(most)).unwrap_or(0),
         };
         let tiles = TileRange { matrix, first, count };

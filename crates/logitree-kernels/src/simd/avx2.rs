@@ -208,6 +208,15 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    fn zero_where_gt(self, a: Self::F, b: Self::F, x: Self::F) -> Self::F {
+        unsafe {
+            F(
+                _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a.0, b.0), x.0),
+                _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a.1, b.1), x.1),
+            )
+        }
+    }
+    #[inline(always)]
     fn bitcast(self, a: Self::I) -> Self::F {
         unsafe { F(_mm256_castsi256_ps(a.0), _mm256_castsi256_ps(a.1)) }
     }

@@ -135,6 +135,10 @@ impl Simd for Avx512 {
         unsafe { u32::from(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b)) }
     }
     #[inline(always)]
+    fn zero_where_gt(self, a: Self::F, b: Self::F, x: Self::F) -> Self::F {
+        unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NGT_UQ>(a, b), x) }
+    }
+    #[inline(always)]
     fn bitcast(self, a: Self::I) -> Self::F {
         unsafe { _mm512_castsi512_ps(a) }
     }

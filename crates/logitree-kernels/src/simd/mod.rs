@@ -77,6 +77,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn gt(self, a: Self::F, b: Self::F) -> u32;
     /// Bit `i` is set iff `a[i] >= b[i]`.
     fn ge(self, a: Self::F, b: Self::F) -> u32;
+    /// `x[i]`, but zero where `a[i] > b[i]`.
+    fn zero_where_gt(self, a: Self::F, b: Self::F, x: Self::F) -> Self::F;
 
     fn to_f32(self, a: Self::I) -> Self::F;
     /// Logical shift to the right.
@@ -330,6 +332,7 @@ mod tests {
                         s.max(x, y),
                         s.min(x, y),
                         s.round(x),
+                        s.zero_where_gt(x, y, s.sub(x, y)),
                         s.exp2i(small),
                         s.load_f16(&halves),
                         s.to_f32(s.load_i8(&bytes.map(|b| b as i8))),

@@ -162,6 +162,12 @@ impl Simd for Neon {
         unsafe { bitmask(|i| vcgeq_f32(a[i], b[i])) }
     }
     #[inline(always)]
+    fn zero_where_gt(self, a: Self::F, b: Self::F, x: Self::F) -> Self::F {
+        unsafe {
+            each(|i| vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(x[i]), vcgtq_f32(a[i], b[i]))))
+        }
+    }
+    #[inline(always)]
     fn bitcast(self, a: Self::I) -> Self::F {
         unsafe { each(|i| vreinterpretq_f32_s32(a[i])) }
     }

@@ -118,6 +118,10 @@ impl Simd for Scalar {
         mask(a, b, |a, b| a >= b)
     }
     #[inline(always)]
+    fn zero_where_gt(self, a: Self::F, b: Self::F, x: Self::F) -> Self::F {
+        std::array::from_fn(|i| if a[i] > b[i] { 0.0 } else { x[i] })
+    }
+    #[inline(always)]
     fn bitcast(self, a: Self::I) -> Self::F {
         a.map(|a| f32::from_bits(a as u32))
     }
