@@ -141,12 +141,15 @@ impl Task for Chunk<'_> {
             ($blocks:literal, $members:expr, $path:expr, $at:expr) => {
                 let (path, at): (&[u32], usize) = ($path, $at);
                 let tile = &mut tile[..$blocks * dim];
-                for (b, tile) in tile.chunks_exact_mut(dim).enumerate() {
-                    let rows: [&[f32]; LANES] = std::array::from_fn(|i| match path.get(at + b * LANES + i) {
+                let rows = |at: usize| -> [&[f32]; LANES] {
+                    std::array::from_fn(|i| match path.get(at + i) {
                         Some(&slot) => row(KvKind::Key, slot),
                         None => &[],
-                    });
-                    s.vectorize(Transpose { rows, tile });
+                    })
+                };
+                for (b, tile) in tile.chunks_exact_mut(dim).enumerate() {
+                    let at = at + b * LANES;
+                    s.vectorize(Transpose { rows: rows(at), soon: &rows(at + $blocks * LANES), tile });
                 }
                 columns(($members.start * group)..($members.end * group), |first, n| {
                     let x = |c: usize| {
@@ -177,13 +180,19 @@ impl Task for Chunk<'_> {
                 let (path, at, (from, to)): (&[u32], usize, (usize, usize)) = ($path, $at, $range);
                 let values: [&[f32]; $blocks * LANES] =
                     std::array::from_fn(|i| row(KvKind::Value, path[(at + i).clamp(from, to - 1)]));
+                let soon: [&[f32]; $blocks * LANES] = std::array::from_fn(|i| match path.get(at + $blocks * LANES + i) {
+                    Some(&slot) => row(KvKind::Value, slot),
+                    None => &[],
+                });
+                let mut soon = &soon[..];
                 columns(($members.start * group)..($members.end * group), |first, n| {
                     let p = std::array::from_fn(|c| {
                         let c = first + c.min(n - 1);
                         &scores[c * stride + at - base..][..$blocks * LANES]
                     });
                     let acc = &mut acc[first * dim..];
-                    s.vectorize(Weigh { values: &values, from: from - at, to: to - at, p, n, dim, acc });
+                    let soon = std::mem::take(&mut soon);
+                    s.vectorize(Weigh { values: &values, from: from - at, to: to - at, soon, p, n, dim, acc });
                 });
             };
         }
@@ -216,6 +225,8 @@ fn common(visible: &[Visible<'_>]) -> std::ops::Range<usize> {
 /// Turns up to 16 key rows into `tile[d][16 keys]`; missing rows are zero.
 struct Transpose<'a> {
     rows: [&'a [f32]; LANES],
+    /// Rows to be fetched.
+    soon: &'a [&'a [f32]],
     tile: &'a mut [Lanes<f32>],
 }
 
@@ -232,6 +243,9 @@ impl Task for Transpose<'_> {
                 }
             }
             s.transpose(rows, tile.as_flattened_mut());
+            for row in self.soon {
+                s.prefetch_second(row.as_ptr().wrapping_add(i * LANES).cast());
+            }
         }
     }
 }
@@ -338,6 +352,8 @@ struct Weigh<'a> {
     values: &'a [&'a [f32]],
     from: usize,
     to: usize,
+    /// Rows to be fetched.
+    soon: &'a [&'a [f32]],
     p: [&'a [f32]; WIDE],
     n: usize,
     dim: usize,
@@ -372,6 +388,11 @@ impl Weigh<'_> {
             }
         }
         for i in self.from..self.to {
+            if let Some(row) = self.soon.get(i) {
+                for j in 0..N {
+                    s.prefetch_second(row.as_ptr().wrapping_add(d + j * LANES).cast());
+                }
+            }
             let row = self.values[i][d..][..N * LANES].as_chunks().0;
             let mut v = [s.splat(0.0); N];
             for j in 0..N {
