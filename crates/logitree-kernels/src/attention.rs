@@ -180,10 +180,11 @@ impl Task for Chunk<'_> {
                 let (path, at, (from, to)): (&[u32], usize, (usize, usize)) = ($path, $at, $range);
                 let values: [&[f32]; $blocks * LANES] =
                     std::array::from_fn(|i| row(KvKind::Value, path[(at + i).clamp(from, to - 1)]));
-                let soon: [&[f32]; $blocks * LANES] = std::array::from_fn(|i| match path.get(at + $blocks * LANES + i) {
-                    Some(&slot) => row(KvKind::Value, slot),
-                    None => &[],
-                });
+                let soon: [&[f32]; $blocks * LANES] =
+                    std::array::from_fn(|i| match path.get(at + $blocks * LANES + i) {
+                        Some(&slot) => row(KvKind::Value, slot),
+                        None => &[],
+                    });
                 let mut soon = &soon[..];
                 columns(($members.start * group)..($members.end * group), |first, n| {
                     let p = std::array::from_fn(|c| {

@@ -163,9 +163,7 @@ impl Simd for Neon {
     }
     #[inline(always)]
     fn zero_where_gt(self, a: Self::F, b: Self::F, x: Self::F) -> Self::F {
-        unsafe {
-            each(|i| vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(x[i]), vcgtq_f32(a[i], b[i]))))
-        }
+        unsafe { each(|i| vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(x[i]), vcgtq_f32(a[i], b[i])))) }
     }
     #[inline(always)]
     fn bitcast(self, a: Self::I) -> Self::F {
