@@ -9,11 +9,11 @@
 //! ```
 //!
 //! Tricks: (1) rows in lanes, so no lane is wasted on a narrow batch and no sum is horizontal;
-//! (2) activations packed as `[k][C]`, so the inner loop reads them as one stream; (3) T and C chosen for
-//! few loads per multiply-add: a neighbour on the same core takes load slots, not arithmetic;
-//! (4) accumulators pass through memory between blocks unrounded, so blocking does not change the sum;
-//! (5) the last block stores straight into the output; (6) the next block's bytes are fetched during the
-//! products, a line per turn of the loop, or de-quantising would wait for memory.
+//! (2) activations packed as `[k / 16][C][16]`, so the inner loop reads them as one stream and writers fill
+//! whole cache lines; (3) T and C chosen for few loads per multiply-add: a neighbour on the same core takes
+//! load slots, not arithmetic; (4) accumulators pass through memory between blocks unrounded, so blocking does
+//! not change the sum; (5) the last block stores straight into the output; (6) the next block's bytes are
+//! fetched during the products, a line per turn of the loop, or de-quantising would wait for memory.
 
 use crate::buffer::Buffer;
 use crate::micro::{Micro, Place, Sums};
@@ -233,7 +233,7 @@ impl Task for RunStrip<'_, '_> {
         let acc = acc.at_least(shape.columns * size);
         if shape.columns <= NARROW {
             let sums = Sums { resume: false, memory: acc, out: self.out };
-            let x = &floats[..shape.columns * shape.k];
+            let x = &floats[..shape.columns * shape.padded()];
             return Decode { matrix, tile, k0: 0, k: shape.k, x, sums, weights: &mut [] }.run(s, tiles, shape.columns);
         }
         let weights = weights.at_least(BLOCK).as_chunks_mut::<LANES>().0;
@@ -255,9 +255,9 @@ impl Task for RunStrip<'_, '_> {
                     memory: &mut acc[first * size..(first + width) * size],
                     out: self.out.filter(|_| last).map(|(out, start, stride)| (out, start + first * stride, stride)),
                 };
-                let x = &floats[first * shape.k + k0 * width..][..k * width];
+                let x = &floats[first * shape.padded() + k0 * width..][..k.next_multiple_of(LANES) * width];
                 let ahead = ahead.get(g * share..(g + 1) * share).unwrap_or_default();
-                Micro { weights: &weights[..tiles * k], x, ahead, sums }.run(s, tiles, width);
+                Micro { weights: &weights[..tiles * k], x, k, ahead, sums }.run(s, tiles, width);
             }
         }
     }

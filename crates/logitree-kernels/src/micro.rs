@@ -79,8 +79,9 @@ pub(crate) fn fetch<S: Simd>(s: S, ahead: &[&[u8]], i: usize, n: usize) {
 pub(crate) struct Micro<'a, 'b> {
     /// `[T][k][16]`.
     pub(crate) weights: &'a [Lanes<f32>],
-    /// `[k][C]`.
+    /// `[k / 16][C][16]`.
     pub(crate) x: &'a [f32],
+    pub(crate) k: usize,
     /// Bytes that will be needed soon: so many pieces, 0, 1, 2 or 4, of the same length.
     pub(crate) ahead: &'a [&'a [u8]],
     pub(crate) sums: Sums<'a, 'b>,
@@ -111,44 +112,45 @@ impl<const T: usize, const C: usize, const P: usize> Task for Shaped<'_, '_, T, 
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Micro { weights, x, ahead, sums } = self.0;
-        let x = x.as_chunks::<C>().0;
-        let k = x.len();
-        assert!(weights.len() == T * k);
+        let Micro { weights, x, k, ahead, sums } = self.0;
+        let x = x.as_chunks::<LANES>().0.as_chunks::<C>().0;
+        assert!(weights.len() == T * k && x.len() == k.div_ceil(LANES));
         let mut acc = sums.start::<S, T, C>(s);
         // A macro, not a closure: a closure may not inline and is then not compiled for the instruction set.
         macro_rules! step {
-            ($i:expr, $x:expr) => {
-                let (i, x) = ($i, &$x);
+            ($i:expr, $x:expr, $j:expr) => {
+                let (i, x, j) = ($i, $x, $j);
                 let mut w = [s.splat(0.0); T];
                 for t in 0..T {
                     // SAFETY: t < T and i < k, and there are T · k weights (checked above).
                     w[t] = s.load(unsafe { weights.get_unchecked(t * k + i) });
                 }
                 for c in 0..C {
-                    let x = s.splat(x[c]);
+                    let x = s.splat(x[c][j]);
                     for t in 0..T {
                         acc[c][t] = s.fma(w[t], x, acc[c][t]);
                     }
                 }
             };
         }
-        let (unrolled, rest) = x.as_chunks::<UNROLL>();
         let mut fetch = [std::ptr::null::<u8>(); P];
         for p in 0..P {
             fetch[p] = ahead[p].as_ptr();
         }
-        let pace = if P == 0 { 0 } else { ahead[0].len() / unrolled.len().max(1) };
-        for (i, x) in unrolled.iter().enumerate() {
-            for p in 0..P {
-                s.prefetch(fetch[p].wrapping_add(i * pace));
-            }
-            for u in 0..UNROLL {
-                step!(i * UNROLL + u, x[u]);
+        let pace = if P == 0 { 0 } else { ahead[0].len() / (k / UNROLL).max(1) };
+        for (b, x) in x[..k / LANES].iter().enumerate() {
+            for turn in 0..LANES / UNROLL {
+                for p in 0..P {
+                    s.prefetch(fetch[p].wrapping_add((b * (LANES / UNROLL) + turn) * pace));
+                }
+                for u in 0..UNROLL {
+                    let j = turn * UNROLL + u;
+                    step!(b * LANES + j, x, j);
+                }
             }
         }
-        for (i, x) in rest.iter().enumerate() {
-            step!(unrolled.len() * UNROLL + i, x);
+        for j in 0..k % LANES {
+            step!(k / LANES * LANES + j, &x[k / LANES], j);
         }
         sums.finish(s, &acc);
     }

@@ -13,7 +13,8 @@ use crate::{Arithmetic, Backend, Compute, PackedMatrix};
 pub struct Panels {
     pub(crate) shape: Shape,
     backend: Backend,
-    /// `[group][k][columns of the group]`: groups of neighbouring columns, as the micro-kernel takes them.
+    /// `[group][k / 16][columns of the group][16]`: groups of neighbouring columns, as the micro-kernel takes them, and written
+    /// in whole cache lines.
     floats: Buffer,
     coded: Option<Coded>,
     /// Which of the two have a content.
@@ -77,10 +78,15 @@ impl Shape {
         self.group(self.index_of(column))
     }
 
-    /// Where element `k0` of a column lies, and how far apart its elements are.
+    /// Elements for which a column has place.
+    pub(crate) fn padded(&self) -> usize {
+        self.k.next_multiple_of(LANES)
+    }
+
+    /// Where 16 elements of a column from `k0` on lie, a multiple of 16, and how far apart such pieces are.
     fn place(&self, column: usize, k0: usize) -> (usize, usize) {
         let (first, width) = self.group_of(column);
-        (first * self.k + k0 * width + (column - first), width)
+        (first * self.padded() + k0 * width + (column - first) * LANES, width * LANES)
     }
 }
 
@@ -98,8 +104,7 @@ impl Panels {
         self.holds_coded = matrices.iter().any(|m| m.multiplies_in(arithmetic));
         self.holds_floats = !self.holds_coded || matrices.iter().any(|m| !m.multiplies_in(arithmetic));
         if self.holds_floats {
-            // Whoever reads a group's columns may read a vector.
-            self.floats.at_least(columns * k + LANES);
+            self.floats.at_least(columns * self.shape.padded());
         }
         if self.holds_coded {
             let held = self.coded.take().filter(|coded| coded.arithmetic() == arithmetic);
@@ -131,8 +136,8 @@ impl Panels {
     pub fn get(&self, column: usize, x: &mut [f32]) {
         assert!(column < self.shape.columns && x.len() == self.shape.k);
         let (start, stride) = self.shape.place(column, 0);
-        for (x, value) in x.iter_mut().zip(self.floats()[start..].iter().step_by(stride)) {
-            *x = *value;
+        for (x, piece) in x.chunks_mut(LANES).zip(self.floats()[start..].chunks(stride)) {
+            x.copy_from_slice(&piece[..x.len()]);
         }
     }
 
@@ -195,9 +200,18 @@ impl PanelWriter<'_> {
     pub(crate) unsafe fn set(&self, column: usize, k0: usize, x: &[f32]) {
         assert!(column < self.shape.columns && k0 + x.len() <= self.shape.k);
         if let Some(floats) = &self.floats {
-            let (start, stride) = self.shape.place(column, k0);
-            // SAFETY: columns of a group interleave; the caller keeps elements apart.
-            unsafe { floats.scatter(start, stride, x) };
+            assert!(k0.is_multiple_of(LANES), "activations come in pieces");
+            let (mut start, stride) = self.shape.place(column, k0);
+            let (pieces, rest) = x.as_chunks::<LANES>();
+            for piece in pieces {
+                // SAFETY: the caller keeps elements apart.
+                unsafe { floats.part(start, LANES) }.copy_from_slice(piece);
+                start += stride;
+            }
+            if !rest.is_empty() {
+                // SAFETY: as above.
+                unsafe { floats.part(start, rest.len()) }.copy_from_slice(rest);
+            }
         }
         let Some(coded) = &self.coded else { return };
         let (runs, rest) = x.as_chunks();

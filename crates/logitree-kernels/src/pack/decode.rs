@@ -16,7 +16,7 @@ pub(crate) struct Decode<'a, 'b> {
     /// For quantised formats it and `k` are multiples of 32.
     pub(crate) k0: usize,
     pub(crate) k: usize,
-    /// Activations, `[k][C]`.
+    /// Activations, `[k / 16][C][16]`.
     pub(crate) x: &'a [f32],
     /// Sums of the products.
     pub(crate) sums: Sums<'a, 'b>,
@@ -248,7 +248,11 @@ impl<'a, 'b> Decode<'a, 'b> {
     #[inline(always)]
     fn start<S: Simd, const T: usize, const C: usize>(self, s: S) -> ([&'a [u8]; T], Sink<'a, 'b, S, T, C>) {
         let Decode { matrix, tile, k0, k, x, sums, weights } = self;
-        assert!(k0 + k <= matrix.cols && x.len() == k * C && (C > 0 || (T == 1 && weights.len() == k)));
+        assert!(
+            k0 + k <= matrix.cols
+                && x.len() == k.next_multiple_of(LANES) * C
+                && (C > 0 || (T == 1 && weights.len() == k))
+        );
         let mut tiles: [&[u8]; T] = [&[]; T];
         for t in 0..T {
             tiles[t] = matrix.tile(tile + t);
@@ -270,7 +274,8 @@ impl<S: Simd, const T: usize, const C: usize> Sink<'_, '_, S, T, C> {
                 s.store(self.weights.get_unchecked_mut(i), w);
             }
             for c in 0..C {
-                self.acc[c][t] = s.fma(w, s.splat(*self.x.get_unchecked(i * C + c)), self.acc[c][t]);
+                let x = *self.x.get_unchecked((i / LANES * C + c) * LANES + i % LANES);
+                self.acc[c][t] = s.fma(w, s.splat(x), self.acc[c][t]);
             }
         }
     }
