@@ -237,8 +237,10 @@ impl Task for RunStrip<'_, '_> {
             return Decode { matrix, tile, k0: 0, k: shape.k, x, sums, weights: &mut [] }.run(s, tiles, shape.columns);
         }
         let weights = weights.at_least(BLOCK).as_chunks_mut::<LANES>().0;
-        // Blocks of about the same length.
-        let block = shape.k.div_ceil(shape.k.div_ceil(BLOCK / size)).next_multiple_of(RUN);
+        // Blocks of about the same length, and half as long if the next one's bytes, which are fetched meanwhile, are so many that
+        // both do not fit the first cache.
+        let most = if matrix.is_quantised() { BLOCK } else { BLOCK / 2 };
+        let block = shape.k.div_ceil(shape.k.div_ceil(most / size)).next_multiple_of(RUN);
         for k0 in (0..shape.k).step_by(block) {
             let k = block.min(shape.k - k0);
             let last = k0 + k == shape.k;
