@@ -52,7 +52,7 @@ pub(crate) fn shares<'a>(
         while tile < matrix.tiles() {
             let thread = (before + tile) * threads / all;
             let left = ((thread + 1) * all).div_ceil(threads) - before - tile;
-            // Not for what takes as long as a larger strip.
+            // A strip smaller than a step would take as long.
             let left = left.next_multiple_of(sizes.step());
             for tiles in strips(matrix, tile, left.min(matrix.tiles() - tile), sizes) {
                 work.push((p, tiles));
