@@ -141,15 +141,14 @@ impl Task for Chunk<'_> {
             ($blocks:literal, $members:expr, $path:expr, $at:expr) => {
                 let (path, at): (&[u32], usize) = ($path, $at);
                 let tile = &mut tile[..$blocks * dim];
-                let rows = |at: usize| -> [&[f32]; LANES] {
-                    std::array::from_fn(|i| match path.get(at + i) {
-                        Some(&slot) => row(KvKind::Key, slot),
-                        None => &[],
-                    })
-                };
                 for (b, tile) in tile.chunks_exact_mut(dim).enumerate() {
                     let at = at + b * LANES;
-                    s.vectorize(Transpose { rows: rows(at), soon: &rows(at + $blocks * LANES), tile });
+                    let rows: [&[f32]; LANES] = std::array::from_fn(|i| match path.get(at + i) {
+                        Some(&slot) => row(KvKind::Key, slot),
+                        None => &[],
+                    });
+                    let soon = following(path, at + $blocks * LANES);
+                    s.vectorize(Transpose { rows, soon: soon.map(|slot| row(KvKind::Key, slot)), tile });
                 }
                 columns(($members.start * group)..($members.end * group), |first, n| {
                     let x = |c: usize| {
@@ -180,11 +179,8 @@ impl Task for Chunk<'_> {
                 let (path, at, (from, to)): (&[u32], usize, (usize, usize)) = ($path, $at, $range);
                 let values: [&[f32]; $blocks * LANES] =
                     std::array::from_fn(|i| row(KvKind::Value, path[(at + i).clamp(from, to - 1)]));
-                let soon: [&[f32]; $blocks * LANES] =
-                    std::array::from_fn(|i| match path.get(at + $blocks * LANES + i) {
-                        Some(&slot) => row(KvKind::Value, slot),
-                        None => &[],
-                    });
+                let soon: [_; $blocks * LANES] = following(path, at + $blocks * LANES);
+                let soon = soon.map(|slot| row(KvKind::Value, slot));
                 let mut soon = &soon[..];
                 columns(($members.start * group)..($members.end * group), |first, n| {
                     let p = std::array::from_fn(|c| {
@@ -223,11 +219,16 @@ fn common(visible: &[Visible<'_>]) -> std::ops::Range<usize> {
     start..start + end.saturating_sub(start) / (2 * LANES) * (2 * LANES)
 }
 
+/// Slots of the positions from `at` on, as far as the path goes, then its last one: a row to fetch must be one that there is.
+fn following<const N: usize>(path: &[u32], at: usize) -> [u32; N] {
+    std::array::from_fn(|i| path[(at + i).min(path.len() - 1)])
+}
+
 /// Turns up to 16 key rows into `tile[d][16 keys]`; missing rows are zero.
 struct Transpose<'a> {
     rows: [&'a [f32]; LANES],
     /// Rows to be fetched.
-    soon: &'a [&'a [f32]],
+    soon: [&'a [f32]; LANES],
     tile: &'a mut [Lanes<f32>],
 }
 

@@ -249,7 +249,8 @@ impl Task for RunStrip<'_, '_> {
             }
             // What is needed next: this strip's next block or the next strip's first. The groups share it out.
             let ahead = if last { first_bytes(next, block) } else { here.bytes(k0 + k, block) };
-            let share = if ahead[0].is_empty() { 0 } else { tiles.div_ceil(shape.groups).next_power_of_two() };
+            let pieces = ahead.iter().take_while(|piece| !piece.is_empty()).count();
+            let share = pieces.div_ceil(shape.groups).next_power_of_two();
             for g in 0..shape.groups {
                 let (first, width) = shape.group(g);
                 let sums = Sums {
@@ -258,7 +259,7 @@ impl Task for RunStrip<'_, '_> {
                     out: self.out.filter(|_| last).map(|(out, start, stride)| (out, start + first * stride, stride)),
                 };
                 let x = &floats[first * shape.padded() + k0 * width..][..k.next_multiple_of(LANES) * width];
-                let ahead = ahead.get(g * share..(g + 1) * share).unwrap_or_default();
+                let ahead = ahead[..pieces].get(g * share..(g + 1) * share).unwrap_or_default();
                 Micro { weights: &weights[..tiles * k], x, k, ahead, sums }.run(s, tiles, width);
             }
         }
