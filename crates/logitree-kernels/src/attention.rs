@@ -254,7 +254,7 @@ impl Task for Transpose<'_> {
 
 /// Columns of one call of an inner kernel.
 const WIDE: usize = 4;
-/// Vectors of a value row taken at once.
+/// Vectors of a value row taken at once, if there are registers for the sums of so many.
 const PIECE: usize = 4;
 
 /// Cuts a range into pieces of at most [`WIDE`]: `f(first, count)`.
@@ -368,7 +368,7 @@ impl Task for Weigh<'_> {
     fn run<S: Simd>(mut self, s: S) {
         // Rows are read a few lines at a time rather than one: neighbouring lines come together, and a
         // probability is spread over several of them.
-        let wide = self.dim / (PIECE * LANES) * (PIECE * LANES);
+        let wide = if const { S::TILES == 4 } { self.dim / (PIECE * LANES) * (PIECE * LANES) } else { 0 };
         for d in (0..wide).step_by(PIECE * LANES) {
             self.piece::<S, PIECE>(s, d);
         }

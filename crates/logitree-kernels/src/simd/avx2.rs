@@ -254,12 +254,30 @@ impl Simd for Avx2 {
     fn or(self, a: Self::I, b: Self::I) -> Self::I {
         unsafe { I(_mm256_or_si256(a.0, b.0), _mm256_or_si256(a.1, b.1)) }
     }
+    const BYTE: bool = true;
+    #[inline(always)]
+    fn byte(self, a: Self::I, j: usize) -> Self::I {
+        unsafe {
+            // Byte j of the first lane, and so on, with zeros above.
+            let first = _mm256_set1_epi32(0x8080_8000_u32 as i32 + j as i32);
+            let from = _mm256_add_epi32(first, _mm256_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12));
+            match j {
+                0 => self.and(a, self.splat_i32(0xff)),
+                3 => self.shr(a, 24),
+                _ => I(_mm256_shuffle_epi8(a.0, from), _mm256_shuffle_epi8(a.1, from)),
+            }
+        }
+    }
     #[inline(always)]
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I {
         unsafe { I(_mm256_add_epi32(a.0, b.0), _mm256_add_epi32(a.1, b.1)) }
     }
     #[inline(always)]
     fn prefetch(self, p: *const u8) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    }
+    #[inline(always)]
+    fn prefetch_second(self, p: *const u8) {
         unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
     }
     #[inline(always)]

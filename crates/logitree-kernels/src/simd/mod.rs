@@ -86,6 +86,15 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn shl(self, a: Self::I, shift: u32) -> Self::I;
     fn and(self, a: Self::I, b: Self::I) -> Self::I;
     fn or(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Whether [`Self::byte`] is a single instruction.
+    const BYTE: bool = false;
+
+    /// Byte `j` of each lane.
+    #[inline(always)]
+    fn byte(self, a: Self::I, j: usize) -> Self::I {
+        self.and(self.shr(a, 8 * j as u32), self.splat_i32(0xff))
+    }
+
     /// Wraps around.
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I;
     /// The f32 with these bits.
@@ -337,6 +346,8 @@ mod tests {
                         s.load_f16(&halves),
                         s.to_f32(s.load_i8(&bytes.map(|b| b as i8))),
                         s.to_f32(s.or(s.and(s.shr(s.load_u8(&bytes), 3), s.splat_i32(7)), s.shl(s.load_u8(&bytes), 4))),
+                        s.to_f32(s.or(s.byte(s.bits(x), 0), s.byte(s.bits(x), 1))),
+                        s.to_f32(s.or(s.byte(s.bits(x), 2), s.byte(s.bits(x), 3))),
                         s.bitcast(s.add_i32(s.load_u8(&bytes), s.load_i8(&bytes.map(|b| b as i8)))),
                         even,
                         odd,
