@@ -132,6 +132,9 @@ impl<F: Format, const T: usize, const C: usize> Task for Floats<'_, '_, F, T, C>
             for i in (0..k).step_by(4) {
                 for t in 0..T {
                     let at = (k0 + i) * F::BLOCK;
+                    if C > 0 {
+                        fetch_ahead::<S>(s, tiles[t], at, 4 * F::BLOCK, T);
+                    }
                     // SAFETY: columns from k0 + i on of tile t < T, which are packed as whole fours.
                     let (even, odd) = unsafe { (lanes(tiles[t], at), lanes(tiles[t], at + 4 * LANES)) };
                     let (even, odd) = (halves(s, s.load_u32(even)), halves(s, s.load_u32(odd)));

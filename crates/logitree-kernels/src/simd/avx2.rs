@@ -34,31 +34,33 @@ pub(crate) struct F(__m256, __m256);
 #[derive(Clone, Copy)]
 pub(crate) struct I(__m256i, __m256i);
 
-/// 8 × 8 transpose of two-row unpacks, pair unpacks and lane exchanges.
+/// Transposes an 8 × 8 block. Halves of rows are put together by loads, which leaves two steps of exchanges.
 ///
 /// # Safety
-/// Needs AVX2.
+/// Needs AVX2 and 8 elements at each row.
 #[inline(always)]
-unsafe fn transpose8(r: [__m256; 8]) -> [__m256; 8] {
-    // SAFETY: the caller guarantees AVX2; these intrinsics only move register contents.
+unsafe fn transpose8(rows: [*const f32; 8]) -> [__m256; 8] {
+    // SAFETY: the caller guarantees AVX2 and the elements.
     unsafe {
         // Loops, not closures: a closure may not inline and is then not compiled for AVX2.
+        // Elements 0..4 of rows i and i + 4, then elements 4..8.
+        let mut r = [_mm256_setzero_ps(); 8];
+        for i in 0..8 {
+            let (row, at) = (i % 4, i / 4 * 4);
+            let low = _mm256_castps128_ps256(_mm_loadu_ps(rows[row].add(at)));
+            r[i] = _mm256_insertf128_ps::<1>(low, _mm_loadu_ps(rows[row + 4].add(at)));
+        }
         let mut a = r;
         for i in 0..8 {
             let (x, y) = (r[i & !1], r[i | 1]);
             a[i] = if i & 1 == 0 { _mm256_unpacklo_ps(x, y) } else { _mm256_unpackhi_ps(x, y) };
         }
-        let mut b = a;
         for i in 0..8 {
             let (base, j) = (i & !3, (i >> 1) & 1);
             let (x, y) = (_mm256_castps_pd(a[base + j]), _mm256_castps_pd(a[base + 2 + j]));
-            b[i] = _mm256_castpd_ps(if i & 1 == 0 { _mm256_unpacklo_pd(x, y) } else { _mm256_unpackhi_pd(x, y) });
+            r[i] = _mm256_castpd_ps(if i & 1 == 0 { _mm256_unpacklo_pd(x, y) } else { _mm256_unpackhi_pd(x, y) });
         }
-        for i in 0..4 {
-            a[i] = _mm256_permute2f128_ps::<0x20>(b[i], b[4 + i]);
-            a[4 + i] = _mm256_permute2f128_ps::<0x31>(b[i], b[4 + i]);
-        }
-        a
+        r
     }
 }
 
@@ -69,15 +71,12 @@ impl Simd for Avx2 {
     type F = F;
     type I = I;
     const COLS: usize = 6;
-    const TILES: usize = 2;
+    /// With 6 columns 12 accumulators, 2 registers of weights and an activation: 15 of 16.
+    const TILES: usize = 1;
 
     #[inline(always)]
-    fn tiles(columns: usize) -> usize {
-        match columns {
-            1..=3 => 2,
-            // 12 accumulators, 2 registers of weights and an activation: 15 of 16.
-            _ => 1,
-        }
+    fn tiles(_columns: usize) -> usize {
+        1
     }
 
     fn vectorize<T: Task>(self, task: T) -> T::Output {
@@ -274,7 +273,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn prefetch(self, p: *const u8) {
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
     #[inline(always)]
     fn prefetch_second(self, p: *const u8) {
@@ -285,12 +284,11 @@ impl Simd for Avx2 {
         let out = &mut out[..LANES * LANES];
         unsafe {
             for (i, j) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
-                let mut block = [_mm256_setzero_ps(); 8];
+                let mut block = [std::ptr::null(); 8];
                 for r in 0..8 {
-                    block[r] = _mm256_loadu_ps(rows[i + r][j..].as_ptr());
+                    block[r] = rows[i + r][j..].as_ptr();
                 }
-                let block = transpose8(block);
-                for (c, column) in block.into_iter().enumerate() {
+                for (c, column) in transpose8(block).into_iter().enumerate() {
                     _mm256_storeu_ps(out[(j + c) * LANES + i..][..8].as_mut_ptr(), column);
                 }
             }
