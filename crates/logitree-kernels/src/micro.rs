@@ -116,14 +116,6 @@ impl<const T: usize, const C: usize, const P: usize> Task for Shaped<'_, '_, T, 
         let x = x.as_chunks::<LANES>().0.as_chunks::<C>().0;
         assert!(weights.len() == T * k && x.len() == k.div_ceil(LANES));
         let mut acc = sums.start::<S, T, C>(s);
-        if let Some((out, start, stride)) = &sums.out {
-            // Or the last stores of all columns wait for these lines, and whatever comes next for them.
-            for c in 0..C {
-                for t in 0..T {
-                    s.prefetch_written(out.at(start + c * stride + t * LANES).cast());
-                }
-            }
-        }
         // A macro, not a closure: a closure may not inline and is then not compiled for the instruction set.
         macro_rules! step {
             ($i:expr, $x:expr, $j:expr) => {

@@ -254,11 +254,6 @@ impl<'a, T> Parts<'a, T> {
         Parts { start: slice.as_mut_ptr(), len: slice.len(), life: std::marker::PhantomData }
     }
 
-    /// Where element `i` is, for a fetch ahead.
-    pub(crate) fn at(&self, i: usize) -> *const T {
-        self.start.wrapping_add(i)
-    }
-
     /// # Safety
     /// No two live parts may overlap.
     #[allow(clippy::mut_from_ref)]

@@ -280,11 +280,6 @@ impl Simd for Avx2 {
         unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
     }
     #[inline(always)]
-    fn prefetch_written(self, p: *const u8) {
-        // CPUs with AVX2 that do not have this instruction take it for none.
-        unsafe { std::arch::asm!("prefetchw [{}]", in(reg) p, options(nostack, preserves_flags)) }
-    }
-    #[inline(always)]
     fn transpose(self, rows: [&Lanes<f32>; LANES], out: &mut [f32]) {
         let out = &mut out[..LANES * LANES];
         unsafe {

@@ -156,10 +156,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn prefetch_second(self, _p: *const u8) {}
 
-    /// As [`Self::prefetch`], for a line that will be written.
-    #[inline(always)]
-    fn prefetch_written(self, _p: *const u8) {}
-
     /// Transposes a 16 × 16 block: row `i` is read from `rows[i]`, lane `j` of output `i` is element `i` of row `j`.
     #[inline(always)]
     fn transpose(self, rows: [&Lanes<f32>; LANES], out: &mut [f32]) {
