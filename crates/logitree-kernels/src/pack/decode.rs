@@ -228,7 +228,8 @@ impl<F: Format, const T: usize, const C: usize> Task for Groups<'_, '_, F, T, C>
 }
 
 /// Asks for the bytes [`AHEAD`] of `from` of this tile; beyond its end, for those of the tile `strip` further, which is this
-/// thread's next (see [`crate::team::Team::each`]). Processors do not see for themselves that four tiles are read at once; a single one gains, too.
+/// thread's next (see [`crate::team::Team::each`]). Processors do not see for themselves that four tiles are
+/// read at once; a single one gains, too.
 #[inline(always)]
 fn fetch_ahead<S: Simd>(s: S, tile: &[u8], from: usize, bytes: usize, strip: usize) {
     let at = from + AHEAD;
