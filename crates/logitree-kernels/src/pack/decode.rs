@@ -130,11 +130,11 @@ impl<F: Format, const T: usize, const C: usize> Task for Floats<'_, '_, F, T, C>
         if const { matches!(F::DTYPE, DType::BF16) } {
             assert!(k0.is_multiple_of(4));
             for i in (0..k).step_by(4) {
+                let at = (k0 + i) * F::BLOCK;
+                if C > 0 {
+                    fetch_ahead(s, &tiles, at, 4 * F::BLOCK);
+                }
                 for t in 0..T {
-                    let at = (k0 + i) * F::BLOCK;
-                    if C > 0 {
-                        fetch_ahead::<S>(s, tiles[t], at, 4 * F::BLOCK, T);
-                    }
                     // SAFETY: columns from k0 + i on of tile t < T, which are packed as whole fours.
                     let (even, odd) = unsafe { (lanes(tiles[t], at), lanes(tiles[t], at + 4 * LANES)) };
                     let (even, odd) = (halves(s, s.load_u32(even)), halves(s, s.load_u32(odd)));
@@ -177,10 +177,8 @@ impl<F: Format, const T: usize, const C: usize> Task for Groups<'_, '_, F, T, C>
             let groups = const { F::DTYPE.block_len() / 32 };
             let (block, group) = ((k0 / 32 + i) / groups * F::BLOCK, (k0 / 32 + i) % groups);
             let group = block + F::HEADER + group * F::GROUP;
-            if C > 0 {
-                for t in 0..T {
-                    fetch_ahead::<S>(s, tiles[t], group, F::GROUP, T);
-                }
+            if C > 0 && T == 1 {
+                fetch_ahead(s, &tiles, group, F::GROUP);
             }
             for sub in 0..const { 32 / F::LAYOUT.scale_len } {
                 let mut scale = [s.splat(0.0); T];
@@ -191,6 +189,11 @@ impl<F: Format, const T: usize, const C: usize> Task for Groups<'_, '_, F, T, C>
                 }
                 for unit in 0..const { F::LAYOUT.scale_len / F::UNIT } {
                     let first = sub * F::LAYOUT.scale_len + unit * F::UNIT;
+                    if C > 0 && T > 1 {
+                        // With each word its share: the lines of four tiles at once are more than a core waits for.
+                        let share = const { F::GROUP * F::UNIT / 32 };
+                        fetch_ahead(s, &tiles, group + first / F::UNIT * share, share);
+                    }
                     let mut words = [(s.splat_i32(0), s.splat_i32(0)); T];
                     for t in 0..T {
                         // SAFETY: as above.
@@ -227,15 +230,17 @@ impl<F: Format, const T: usize, const C: usize> Task for Groups<'_, '_, F, T, C>
     }
 }
 
-/// Asks for the bytes [`AHEAD`] of `from` of this tile; beyond its end, for those of the tile `strip` further, which is this
-/// thread's next (see [`crate::team::Team::each`]). Processors do not see for themselves that four tiles are
-/// read at once; a single one gains, too.
+/// Asks for so many bytes [`AHEAD`] of `from` of each tile; beyond their end, for those of this thread's next tiles
+/// (see [`crate::team::Team::each`]). Processors do not see for themselves that four tiles are read at once; a single
+/// one gains, too.
 #[inline(always)]
-fn fetch_ahead<S: Simd>(s: S, tile: &[u8], from: usize, bytes: usize, strip: usize) {
+fn fetch_ahead<S: Simd, const T: usize>(s: S, tiles: &[&[u8]; T], from: usize, bytes: usize) {
     let at = from + AHEAD;
-    let at = if at < tile.len() { at } else { at + (strip - 1) * tile.len() };
-    for line in (0..bytes).step_by(64) {
-        s.prefetch(tile.as_ptr().wrapping_add(at + line));
+    let at = if at < tiles[0].len() { at } else { at + (T - 1) * tiles[0].len() };
+    for t in 0..T {
+        for line in (0..bytes).step_by(64) {
+            s.prefetch(tiles[t].as_ptr().wrapping_add(at + line));
+        }
     }
 }
 
