@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for strip of T tiles (16 T rows):            handed out to threads
-//!   for block of k that fits the cache:
+//!   for block of k that fits the second cache:
 //!     de-quantise the block into f32           paid once per batch
 //!     for group of C columns:
 //!       acc[C][T] += weights[k][T] · x[k][C]   C · T registers, k in order
@@ -26,8 +26,11 @@ use crate::strips::{TileRange, first_bytes, first_of, shares};
 use crate::team::{Parts, PerThread, Team};
 use crate::{Arithmetic, Backend, PackedMatrix};
 
-/// f32 values of the de-quantised block: 32 KiB.
-const BLOCK: usize = 8192;
+/// f32 values of a de-quantised block: 80 KiB, most of it in the second cache. Blocks that fit the first one are slower, because sums
+/// pass through memory between blocks.
+const BLOCK: usize = 20480;
+/// The same for unquantised weights: the next block's bytes, which are fetched meanwhile, are many, and both should fit the first cache.
+const UNQUANTISED: usize = 4096;
 
 /// Threads, instruction set and scratch memory for running kernels.
 pub struct Compute {
@@ -237,9 +240,8 @@ impl Task for RunStrip<'_, '_> {
             return Decode { matrix, tile, k0: 0, k: shape.k, x, sums, weights: &mut [] }.run(s, tiles, shape.columns);
         }
         let weights = weights.at_least(BLOCK).as_chunks_mut::<LANES>().0;
-        // Blocks of about the same length, and half as long if the next one's bytes, which are fetched meanwhile, are so many that
-        // both do not fit the first cache.
-        let most = if matrix.is_quantised() { BLOCK } else { BLOCK / 2 };
+        // Blocks of about the same length.
+        let most = if matrix.is_quantised() { BLOCK } else { UNQUANTISED };
         let block = shape.k.div_ceil(shape.k.div_ceil(most / size)).next_multiple_of(RUN);
         for k0 in (0..shape.k).step_by(block) {
             let k = block.min(shape.k - k0);
