@@ -271,8 +271,8 @@ impl Task for Reduce<'_> {
         let max = s.array(max).into_iter().fold(f32::MIN, f32::max);
         let mut sums = [s.splat(0.0); 3];
         for b in blocks {
-            // Clamped where e^x is 0 for the sums anyway, so that x² stays finite.
-            let x = s.max(s.sub(s.load(b), s.splat(max)), s.splat(-200.0));
+            // Clamped where e^x is 0 for the sums anyway, so that x² stays finite; NaN is not, and spoils the sums as it should.
+            let x = s.max(s.splat(-200.0), s.sub(s.load(b), s.splat(max)));
             // Exactly zero below.
             let e = s.zero_where_gt(s.splat(-87.0), x, exp(s, x));
             let ex = s.mul(e, x);

@@ -2,13 +2,14 @@
 
 use crate::simd::{LANES, Lanes, Simd};
 
-/// `e^x`, relative error below 2e-7; arguments below -87.3 give about 1e-38.
+/// `e^x`, relative error below 2e-7; arguments below -87.3 give about 1e-38. NaN stays NaN: `max` and `min` give their second
+/// operand when a comparison fails.
 ///
 /// Cody–Waite reduction `x = n ln 2 + r`, then a degree-6 polynomial on `|r| ≤ ln 2 / 2`
 /// (coefficients: Cephes `expf`).
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
-    let x = s.min(s.max(x, s.splat(-87.3)), s.splat(88.0));
+    let x = s.min(s.splat(88.0), s.max(s.splat(-87.3), x));
     let n = s.round(s.mul(x, s.splat(std::f32::consts::LOG2_E)));
     let r = s.fma(n, s.splat(-0.693_359_4), x);
     let r = s.fma(n, s.splat(2.121_944_4e-4), r);
@@ -23,7 +24,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
 /// `tanh x` as `1 - 2 / (e^{2x} + 1)`; absolute error below 2e-7.
 #[inline(always)]
 pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
-    let x = s.min(s.max(x, s.splat(-20.0)), s.splat(20.0));
+    let x = s.min(s.splat(20.0), s.max(s.splat(-20.0), x));
     let e = exp(s, s.add(x, x));
     s.sub(s.splat(1.0), s.div(s.splat(2.0), s.add(e, s.splat(1.0))))
 }
@@ -89,6 +90,23 @@ mod tests {
                 out.extend((0..LANES).map(|i| (chunk[i], e[i], t[i])));
             }
             out
+        }
+    }
+
+    #[test]
+    fn nan_stays_nan_and_infinities_are_the_limits() {
+        let mut x = [f32::NAN; LANES];
+        (x[1], x[2]) = (f32::INFINITY, f32::NEG_INFINITY);
+        for backend in Backend::available() {
+            let out = backend.dispatch(Apply(&x));
+            for (i, (_, e, t)) in out.into_iter().enumerate() {
+                let right = match i {
+                    1 => e > 1e38 && t == 1.0,
+                    2 => e < 2e-38 && t == -1.0,
+                    _ => e.is_nan() && t.is_nan(),
+                };
+                assert!(right, "{}, lane {i}: exp {e}, tanh {t}", backend.name());
+            }
         }
     }
 

@@ -450,3 +450,17 @@ fn attention_over_random_trees_equals_f64_and_does_not_depend_on_the_batch() {
         }
     }
 }
+
+#[test]
+fn one_logit_that_is_no_number_shows_in_the_sums() {
+    let rows = [0.5f32, f32::NAN, -0.5, 2.0];
+    let bytes: Vec<u8> = rows.iter().flat_map(|x| x.to_le_bytes()).collect();
+    for mut compute in computes() {
+        let matrix = PackedMatrix::pack(&mut compute, DType::F32, 4, 1, &bytes).unwrap();
+        for softcap in [None, Some(30.0)] {
+            let wanted = [Wanted { top: 1, tokens: &[], logits: false }];
+            let s = &head(&mut compute, &matrix, softcap, &[&[1.0]], &wanted)[0];
+            assert!(s.logsumexp.is_nan(), "{}, {softcap:?}: {}", compute.backend().name(), s.logsumexp);
+        }
+    }
+}
