@@ -16,7 +16,7 @@
 //!               high bits [high][16] u32, likewise
 //! ```
 //!
-//! It holds the same bits as the file, so it is as large (K formats: 3 % larger).
+//! It holds the same bits as the file, so it is as large (K formats: up to 4 % larger, Q2_K 19 %).
 
 mod decode;
 mod unpack;
