@@ -5,7 +5,9 @@ use crate::command::{
     verify, view,
 };
 use crate::export::terminal_tree;
-use crate::terminal;
+use crate::setup::Given;
+use crate::{input, terminal};
+use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use logitree_core::run::Run;
 use logitree_engine::Arithmetic;
@@ -176,13 +178,37 @@ pub struct PromptOptions {
     /// The prompt; `-` reads it from standard input
     #[arg(value_name = "PROMPT")]
     pub prompt: String,
+    #[command(flatten)]
+    pub form: FormOptions,
+}
+
+impl PromptOptions {
+    /// Reads the prompt; from standard input, that can be done once.
+    pub fn read(&self) -> Result<Given> {
+        Ok(Given::new(&input::text_argument(&self.prompt, "PROMPT")?, &self.form))
+    }
+}
+
+/// How a prompt's text is taken.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct FormOptions {
     /// Put the prompt into the model's chat template, as what a user says
     #[arg(long)]
     pub chat: bool,
     /// System message (with --chat)
     #[arg(long, requires = "chat", value_name = "TEXT")]
     pub system: Option<String>,
+    /// Take names of control tokens in the prompt, such as <start_of_turn>, as these tokens [default: as letters; with
+    /// --chat, as tokens]
+    #[arg(long, conflicts_with = "chat")]
+    pub special: bool,
 }
+
+/// What was asked for cannot be done, whatever the files and the model: the program ends with code 2, as for what the
+/// command line's own grammar refuses.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
 
 /// How the tree is drawn.
 #[derive(Args)]

@@ -5,6 +5,7 @@ mod command;
 mod engine;
 mod export;
 mod import;
+mod input;
 mod models;
 mod progress;
 mod server;
@@ -12,11 +13,13 @@ mod setup;
 mod terminal;
 
 use clap::Parser;
-use cli::{Cli, Command};
+use cli::{Cli, Command, UsageError};
 use std::process::ExitCode;
 
 /// Ended by Ctrl-C, with everything so far saved.
 const INTERRUPTED: u8 = 130;
+/// The command line asked for something that cannot be; clap's own errors end with the same code.
+const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     // Usage errors end in clap, with code 2.
@@ -46,7 +49,13 @@ fn main() -> ExitCode {
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("error: {e:#}");
-            if terminal::interrupted() { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
+            if terminal::interrupted() {
+                ExitCode::from(INTERRUPTED)
+            } else if e.chain().any(|c| c.is::<UsageError>()) {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

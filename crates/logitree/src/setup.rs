@@ -1,13 +1,13 @@
 //! From options to a loaded model and the tokens of a prompt.
 
-use crate::cli::{ModelOptions, PromptOptions};
+use crate::cli::{FormOptions, ModelOptions};
 use crate::engine::{self, Engine};
+use crate::input::{check_text, note};
 use crate::models;
 use anyhow::{Context, Result, bail};
 use logitree_core::TokenId;
 use logitree_core::run::{self, Message, Token};
 use logitree_engine::{Arithmetic, Backend, Compute, LocalModel};
-use std::io::Read;
 use std::path::Path;
 
 /// A model with the name it was asked for by.
@@ -90,6 +90,36 @@ impl Loaded {
         Ok(())
     }
 
+    /// Tokens of a text without BOS. With `special`, names of control tokens in it are these tokens, and a BOS that it
+    /// begins with is left out, as it stands in front of every text anyway.
+    ///
+    /// # Errors
+    /// If the tokenizer fails.
+    pub fn body(&self, text: &str, special: bool) -> Result<Vec<TokenId>> {
+        let mut ids = self.model.tokenize(text, special)?;
+        if let Some(bos) = self.model.bos().filter(|_| special) {
+            let there = ids.iter().take_while(|&&id| id == bos).count();
+            ids.drain(..there);
+        }
+        Ok(ids)
+    }
+
+    /// Names of control tokens that a text has, each once, at most three.
+    pub fn control_names(&self, text: &str) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        // A text that cannot be split is refused where it is used.
+        let [letters, tokens] = [false, true].map(|special| self.model.tokenize(text, special).unwrap_or_default());
+        if letters == tokens {
+            return names;
+        }
+        for name in tokens.into_iter().filter(|&id| self.model.is_special(id)).map(|id| self.text(id)) {
+            if names.len() < 3 && !names.contains(&name) && text.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
     /// What stands before every text of this model, in words.
     pub fn front(&self) -> String {
         self.model.bos().map_or_else(|| "no BOS".into(), |id| format!("BOS {} in front", self.text(id)))
@@ -106,62 +136,37 @@ impl Loaded {
     }
 }
 
-/// Text from an argument, or standard input for `-`; not empty, without NULs.
-pub fn text_argument(argument: &str, what: &str) -> Result<String> {
-    let text = if argument == "-" {
-        let mut bytes = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut bytes).context("standard input")?;
-        let text = String::from_utf8(bytes).map_err(|e| {
-            anyhow::anyhow!("{what} from standard input is not UTF-8 (byte {})", e.utf8_error().valid_up_to())
-        })?;
-        // The shell's line end is not part of what was said.
-        text.strip_suffix('\n').map_or(text.clone(), |t| t.strip_suffix('\r').unwrap_or(t).to_string())
-    } else {
-        argument.to_string()
-    };
-    check_text(&text, what)?;
-    Ok(text)
-}
-
-/// Refuses what cannot be a prompt.
-pub fn check_text(text: &str, what: &str) -> Result<()> {
-    if text.is_empty() {
-        bail!("{what} is empty");
-    }
-    if let Some(at) = text.find('\0') {
-        bail!("{what} has a NUL character at byte {at}: is it text?");
-    }
-    Ok(())
-}
-
 /// What the model is to go on from, as the user gives it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Given {
-    /// A text as it is.
+    /// A text as it is: names of control tokens in it are letters.
     Text(String),
+    /// A text in which names of control tokens, such as `<start_of_turn>`, are these tokens.
+    Special(String),
     /// A conversation, for the model's chat template.
     Chat(Vec<Message>),
 }
 
 impl Given {
     /// A text, or a conversation of one message by the user.
-    pub fn new(text: &str, chat: bool, system: Option<&str>) -> Given {
-        if !chat {
-            return Given::Text(text.into());
+    pub fn new(text: &str, form: &FormOptions) -> Given {
+        match form {
+            FormOptions { chat: false, special: false, .. } => Given::Text(text.into()),
+            FormOptions { chat: false, special: true, .. } => Given::Special(text.into()),
+            FormOptions { system, .. } => {
+                let system = system.iter().map(|s| Message::new("system", s));
+                Given::Chat(system.chain([Message::new("user", text)]).collect())
+            }
         }
-        let system = system.map(|s| Message::new("system", s));
-        Given::Chat(system.into_iter().chain([Message::new("user", text)]).collect())
     }
 
     /// What a run was given.
     pub fn of(prompt: &run::Prompt) -> Given {
-        if prompt.chat { Given::Chat(prompt.messages.clone()) } else { Given::Text(prompt.text.clone()) }
-    }
-}
-
-impl From<&PromptOptions> for Given {
-    fn from(options: &PromptOptions) -> Given {
-        Given::new(&options.prompt, options.chat, options.system.as_deref())
+        match prompt {
+            run::Prompt { chat: true, messages, .. } => Given::Chat(messages.clone()),
+            run::Prompt { special: true, text, .. } => Given::Special(text.clone()),
+            run::Prompt { text, .. } => Given::Text(text.clone()),
+        }
     }
 }
 
@@ -171,19 +176,25 @@ pub struct Prepared {
     pub text: String,
     pub tokens: Vec<TokenId>,
     pub bos: bool,
+    /// Whether names of control tokens in the text were taken as these tokens.
+    pub special: bool,
     /// The conversation, if it is one.
     pub messages: Vec<Message>,
 }
 
 /// Tokens of a prompt, in the chat template if asked for, with BOS if the model wants it; `suffix` goes
-/// behind what the template wrote. The prompt is taken as it is: [`text_argument`] has read it.
-pub fn prepare(loaded: &Loaded, given: impl Into<Given>, suffix: &str) -> Result<Prepared> {
+/// behind what the template wrote. The prompt is taken as it is: [`crate::input::text_argument`] has read it.
+///
+/// # Errors
+/// If the prompt is empty, is no text, or does not fit the model's context, or the tokenizer or the template fails.
+pub fn prepare(loaded: &Loaded, given: Given, suffix: &str) -> Result<Prepared> {
     let model = &loaded.model;
     let bos = model.bos();
-    let (text, body, messages) = match given.into() {
-        Given::Text(text) => {
+    let special = matches!(given, Given::Special(_));
+    let (text, body, messages) = match given {
+        Given::Text(text) | Given::Special(text) => {
             check_text(&text, "PROMPT")?;
-            let body = model.tokenize(&format!("{text}{suffix}"), false)?;
+            let body = loaded.body(&format!("{text}{suffix}"), special)?;
             (text, body, Vec::new())
         }
         Given::Chat(messages) => {
@@ -201,7 +212,26 @@ pub fn prepare(loaded: &Loaded, given: impl Into<Given>, suffix: &str) -> Result
         let (n, limit) = (tokens.len(), model.context_length());
         bail!("the prompt has {n} tokens but the model's context is {limit}: shorten it");
     }
-    Ok(Prepared { text, tokens, bos: bos.is_some(), messages })
+    Ok(Prepared { text, tokens, bos: bos.is_some(), special, messages })
+}
+
+/// Says what became of names of control tokens in a prompt, if it has any.
+pub fn note_names(loaded: &Loaded, given: &Given, suffix: &str) {
+    let (texts, taken) = match given {
+        Given::Special(_) => return,
+        Given::Text(text) => (format!("{text}{suffix}"), false),
+        Given::Chat(messages) => (messages.iter().map(|m| &m.content[..]).collect::<Vec<_>>().join("\n"), true),
+    };
+    let names = loaded.control_names(&texts);
+    if names.is_empty() {
+        return;
+    }
+    let names = names.join(", ");
+    note(&if taken {
+        format!("the prompt names control tokens ({names}): with --chat they are these tokens")
+    } else {
+        format!("the text names control tokens ({names}), which are taken as letters: --special takes them as tokens")
+    });
 }
 
 /// Strings to watch as tokens; none may be empty.

@@ -124,6 +124,9 @@ pub struct Prompt {
     pub bos: bool,
     /// Whether the text was put into the model's chat template.
     pub chat: bool,
+    /// Whether names of control tokens in the text were taken as these tokens rather than as letters.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub special: bool,
     /// The conversation that the template laid out; `text` is its last message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<Message>,

@@ -2,11 +2,11 @@
 
 use super::grow::{Explored, Job, Limits, Record, explore, slug, strategy_json};
 use super::strategy;
-use crate::cli::{ArithmeticOptions, ModelOptions, RemoteOptions};
+use crate::cli::{ArithmeticOptions, FormOptions, ModelOptions, RemoteOptions};
 use crate::engine;
 use crate::export::table::{self, Summary};
 use crate::setup::{Given, Loaded};
-use crate::{import, setup, terminal};
+use crate::{import, input, setup, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use logitree_core::explore::{
@@ -31,7 +31,7 @@ The file (TOML):
   store_top = \"10\"                     # or \"p=0.999\"
   max_seconds = 60                     # per run; max_nodes likewise
   [[prompts]]
-  text = \"The capital of India is\"     # chat = true, system = \"…\" optional
+  text = \"The capital of India is\"     # chat = true, system = \"…\", special = true optional
   [[parameters]]
   name = \"wide\"
   strategy = \"dynamic\"                 # or best-first, beam, sample
@@ -81,11 +81,14 @@ struct PromptSpec {
     #[serde(default)]
     chat: bool,
     system: Option<String>,
+    #[serde(default)]
+    special: bool,
 }
 
 impl From<&PromptSpec> for Given {
     fn from(spec: &PromptSpec) -> Given {
-        Given::new(&spec.text, spec.chat, spec.system.as_deref())
+        let PromptSpec { text, chat, system, special } = spec;
+        Given::new(text, &FormOptions { chat: *chat, system: system.clone(), special: *special })
     }
 }
 
@@ -318,13 +321,16 @@ fn case_row(
     if let Some(row) = earlier.as_ref().and_then(|run| finished(case, run)) {
         return Ok((row, true));
     }
-    setup::check_text(&case.prompt.text, "the prompt")?;
+    input::check_text(&case.prompt.text, "the prompt")?;
     // What has begun goes on in its own arithmetic.
     let arithmetic = match &earlier {
         Some(run) => engine::arithmetic_of(&case.file, &run.header.model)?,
         None => models.arithmetic(),
     };
     let loaded = models.get(case.model, arithmetic)?;
+    if earlier.is_none() {
+        setup::note_names(loaded, &Given::from(case.prompt), "");
+    }
     let job = match earlier {
         Some(run) => Job::resume(loaded, run, &case.file)?,
         None => {

@@ -4,8 +4,8 @@ use super::answers::Pattern;
 use super::steps::text_of;
 use crate::cli::{self, Format, ModelOptions, PromptOptions};
 use crate::export::text::{percent, shorten, visible};
-use crate::setup::{self, Loaded};
-use crate::{progress, terminal};
+use crate::setup::{self, Given, Loaded};
+use crate::{input, progress, terminal};
 use anyhow::{Result, bail};
 use clap::Args;
 use logitree_core::TokenId;
@@ -57,14 +57,14 @@ fn answer(pattern: Option<&Pattern>, text: &str) -> Option<String> {
 pub fn run(args: ForksArgs) -> Result<()> {
     let pattern = args.pattern.as_deref().map(Pattern::new).transpose()?;
     terminal::catch_interrupts();
-    let text = setup::text_argument(&args.prompt.prompt, "PROMPT")?;
-    let options = PromptOptions { prompt: text, chat: args.prompt.chat, system: args.prompt.system.clone() };
+    let prompt = args.prompt.read()?;
     if let Some(text) = &args.text {
-        setup::check_text(text, "--text")?;
+        input::check_text(text, "--text")?;
     }
     let loaded = setup::load(&args.model)?;
     loaded.model.need_tokens("forks")?;
-    let (prompt, given) = split(&loaded, &options, args.text.as_deref())?;
+    setup::note_names(&loaded, &prompt, args.text.as_deref().unwrap_or_default());
+    let (prompt, given) = split(&loaded, prompt, args.text.as_deref())?;
     let room = loaded.model.context_length().saturating_sub(prompt.len());
     // Forks get as long as what they are compared with.
     let tokens = given.as_ref().map_or(args.max_new_tokens, Vec::len).min(room);
@@ -89,10 +89,10 @@ pub fn run(args: ForksArgs) -> Result<()> {
 
 /// Tokens of the prompt and of a given text, tokenised together as the model would see them written; a token across the
 /// border counts to the text.
-fn split(loaded: &Loaded, options: &PromptOptions, text: Option<&str>) -> Result<(Vec<TokenId>, Option<Vec<TokenId>>)> {
-    let mut prompt = setup::prepare(loaded, options, "")?.tokens;
-    let Some(text) = text else { return Ok((prompt, None)) };
-    let whole = setup::prepare(loaded, options, text)?.tokens;
+fn split(loaded: &Loaded, prompt: Given, text: Option<&str>) -> Result<(Vec<TokenId>, Option<Vec<TokenId>>)> {
+    let whole = text.map(|text| setup::prepare(loaded, prompt.clone(), text)).transpose()?;
+    let mut prompt = setup::prepare(loaded, prompt, "")?.tokens;
+    let Some(whole) = whole.map(|p| p.tokens) else { return Ok((prompt, None)) };
     let common = prompt.iter().zip(&whole).take_while(|(a, b)| a == b).count();
     if common == 0 {
         bail!(

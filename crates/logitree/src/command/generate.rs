@@ -72,10 +72,10 @@ pub struct GenerationOptions {
 pub fn run(args: LogprobsArgs) -> Result<()> {
     let output = Output::open(args.generation.output.as_deref())?;
     terminal::catch_interrupts();
-    let text = setup::text_argument(&args.prompt.prompt, "PROMPT")?;
-    let options = PromptOptions { prompt: text, ..args.prompt };
+    let given = args.prompt.read()?;
     let loaded = setup::load(&args.model)?;
-    let prepared = setup::prepare(&loaded, &options, "")?;
+    setup::note_names(&loaded, &given, "");
+    let prepared = setup::prepare(&loaded, given, "")?;
     let generated = generate(&loaded, &prepared.tokens, prepared.tokens.len(), &args.generation)?;
     report(&loaded, &prepared.text, &generated, &args.generation, output, json!({ "bos": prepared.bos }))
 }

@@ -136,7 +136,7 @@ impl Job {
         limits: &Limits,
         record: Record,
     ) -> Result<Job> {
-        let Prepared { text, tokens, bos, messages } = setup::prepare(loaded, prompt, "")?;
+        let Prepared { text, tokens, bos, special, messages } = setup::prepare(loaded, prompt.into(), "")?;
         let header = Header {
             format: FORMAT.into(),
             version: VERSION,
@@ -149,6 +149,7 @@ impl Job {
                 tokens: tokens.iter().map(|&t| loaded.token(t)).collect(),
                 bos,
                 chat: !messages.is_empty(),
+                special,
                 messages,
             },
             strategy: strategy.name().into(),

@@ -3,7 +3,7 @@
 use super::generate::{GenerationOptions, Output, generate, report};
 use crate::cli::{ModelOptions, PromptOptions};
 use crate::setup::{self, Prepared};
-use crate::terminal;
+use crate::{input, terminal};
 use anyhow::{Context, Result};
 use clap::Args;
 use logitree_core::TokenId;
@@ -35,16 +35,16 @@ pub struct GuideArgs {
 }
 
 pub fn run(args: GuideArgs) -> Result<()> {
-    setup::check_text(&args.prefix, "--prefix")?;
+    input::check_text(&args.prefix, "--prefix")?;
     let output = Output::open(args.generation.output.as_deref())?;
     terminal::catch_interrupts();
-    // Read once: standard input cannot be read again.
-    let text = setup::text_argument(&args.prompt.prompt, "PROMPT")?;
-    let options = PromptOptions { prompt: text, ..args.prompt };
-    let join = args.join.unwrap_or_else(|| if options.chat { String::new() } else { "\n\n".into() });
+    let given = args.prompt.read()?;
+    let join = args.join.unwrap_or_else(|| if args.prompt.form.chat { String::new() } else { "\n\n".into() });
     let loaded = setup::load(&args.model)?;
     loaded.model.need_tokens("guide")?;
-    let Prepared { text, tokens, bos, .. } = setup::prepare(&loaded, &options, &format!("{join}{}", args.prefix))?;
+    let suffix = format!("{join}{}", args.prefix);
+    setup::note_names(&loaded, &given, &suffix);
+    let Prepared { text, tokens, bos, .. } = setup::prepare(&loaded, given, &suffix)?;
     let start = forced_from(&tokens, args.prefix.len(), |t| loaded.model.token_bytes(t).len());
     if start == 0 {
         anyhow::bail!("the whole text is one token: there is no prompt left to condition on");

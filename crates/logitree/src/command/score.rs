@@ -2,12 +2,13 @@
 
 use super::steps::{Scored, step_json, table, totals_line, totals_of};
 use crate::cli::{self, Format, ModelOptions};
-use crate::{progress, setup, terminal};
-use anyhow::{Context, Result, bail};
+use crate::setup::{self, Given};
+use crate::{input, progress, terminal};
+use anyhow::{Result, bail};
 use clap::Args;
 use logitree_core::{Query, TokenId, watch};
 use serde_json::json;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// Positions evaluated between looks at the clock and at Ctrl-C.
 const PIECE: usize = 128;
@@ -15,16 +16,27 @@ const PIECE: usize = 128;
 const EXAMPLES: &str = "Examples:
   logitree score \"To be, or not to be, that is the question.\"
   logitree score essay.txt --format json > essay.json
-  cat essay.txt | logitree score -";
+  cat essay.txt | logitree score -
+  logitree score --file README
+  logitree score --text essay.txt
+
+Perplexity depends on every character. A text is scored as its bytes are; left out, and said, are a byte order mark and, of a file and of standard input, one line end at the end.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ScoreArgs {
-    /// The text, or a file with it, or `-` for standard input
-    #[arg(value_name = "TEXT|FILE|-", default_value = "-")]
-    pub text: String,
-    #[command(flatten)]
-    pub model: ModelOptions,
+    /// The text, or a file with it, or `-` for standard input, which is the default
+    #[arg(value_name = "TEXT|FILE|-", conflicts_with_all = ["file", "text"])]
+    pub text_or_file: Option<String>,
+    /// Score this file, whatever its name; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "text")]
+    pub file: Option<PathBuf>,
+    /// Score this text, also if it looks like a file's name
+    #[arg(long, value_name = "TEXT")]
+    pub text: Option<String>,
+    /// Take names of control tokens in the text, such as <start_of_turn>, as these tokens [default: as letters]
+    #[arg(long)]
+    pub special: bool,
     /// Most likely tokens to list per step
     #[arg(long, default_value_t = 5, value_parser = cli::at_least_one, value_name = "K")]
     pub top: usize,
@@ -34,16 +46,31 @@ pub struct ScoreArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    #[command(flatten)]
+    pub model: ModelOptions,
+}
+
+impl ScoreArgs {
+    fn read(&self) -> Result<String> {
+        match (&self.file, &self.text, &self.text_or_file) {
+            (Some(path), ..) => input::text_file(path),
+            (_, Some(text), _) => input::typed_text(text, "--text"),
+            (.., argument) => input::text_or_file(argument.as_deref().unwrap_or("-")),
+        }
+    }
 }
 
 pub fn run(args: ScoreArgs) -> Result<()> {
-    let text = read(&args.text)?;
+    let text = args.read()?;
     terminal::catch_interrupts();
     let loaded = setup::load(&args.model)?;
     loaded.model.need_tokens("score")?;
     let model = &loaded.model;
     let bos = model.bos();
-    let tokens: Vec<TokenId> = bos.into_iter().chain(model.tokenize(&text, false)?).collect();
+    if !args.special {
+        setup::note_names(&loaded, &Given::Text(text.clone()), "");
+    }
+    let tokens: Vec<TokenId> = bos.into_iter().chain(loaded.body(&text, args.special)?).collect();
     // Without BOS the first token has nothing before it to be predicted from.
     if tokens.len() < 2 {
         bail!("the text is a single token and this model has no BOS: there is nothing to score");
@@ -100,17 +127,4 @@ pub fn run(args: ScoreArgs) -> Result<()> {
             terminal::print(&out)
         }
     }
-}
-
-/// The text of the argument: a file if there is one of that name.
-fn read(argument: &str) -> Result<String> {
-    let path = Path::new(argument);
-    if argument == "-" || !path.is_file() {
-        return setup::text_argument(argument, "the text");
-    }
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-    let text = String::from_utf8(bytes)
-        .map_err(|e| anyhow::anyhow!("{} is not UTF-8 (byte {})", path.display(), e.utf8_error().valid_up_to()))?;
-    setup::check_text(&text, &path.display().to_string())?;
-    Ok(text)
 }

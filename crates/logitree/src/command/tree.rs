@@ -2,11 +2,11 @@
 
 use super::grow::{self, Explored, Job, Limits, Record, slug};
 use super::strategy::{self, StrategyOptions};
-use crate::cli::{self, Format, ModelOptions, PromptOptions, ViewOptions};
+use crate::cli::{self, FormOptions, Format, ModelOptions, ViewOptions};
 use crate::engine;
 use crate::export::text;
-use crate::setup::{self, Loaded};
-use crate::{import, models, terminal};
+use crate::setup::{self, Given, Loaded};
+use crate::{import, input, models, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use logitree_core::explore::{Keep, Strategy};
@@ -38,12 +38,8 @@ pub struct TreeArgs {
     pub prompt: Option<String>,
     #[command(flatten)]
     pub model: ModelOptions,
-    /// Put the prompt into the model's chat template, as what a user says
-    #[arg(long)]
-    pub chat: bool,
-    /// System message (with --chat)
-    #[arg(long, requires = "chat", value_name = "TEXT")]
-    pub system: Option<String>,
+    #[command(flatten)]
+    pub form: FormOptions,
     #[command(flatten)]
     pub strategy: StrategyOptions,
     /// End when the tree has this many nodes
@@ -65,7 +61,7 @@ pub struct TreeArgs {
     #[arg(long)]
     pub force: bool,
     /// Go on with a stopped or killed run; its parameters stay
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "output", "chat", "force"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "output", "chat", "special", "force"])]
     pub resume: Option<PathBuf>,
     #[command(flatten)]
     pub view: ViewOptions,
@@ -108,13 +104,14 @@ pub fn run(args: TreeArgs) -> Result<()> {
 
 fn begin(args: &TreeArgs, strategy: Strategy) -> Result<(Loaded, Job)> {
     let prompt = args.prompt.clone().context("no PROMPT")?;
-    let text = setup::text_argument(&prompt, "PROMPT")?;
+    let text = input::text_argument(&prompt, "PROMPT")?;
     // Before the model is loaded: a bad path is told at once.
     let record = create(args, &text)?;
     let file = record.path().map(Path::to_owned);
     let begun = setup::load(&args.model).and_then(|loaded| {
-        let prompt = PromptOptions { prompt: text, chat: args.chat, system: args.system.clone() };
-        let job = Job::begin(&loaded, &prompt, strategy, &args.watch, &limits(args), record)?;
+        let prompt = Given::new(&text, &args.form);
+        setup::note_names(&loaded, &prompt, "");
+        let job = Job::begin(&loaded, prompt, strategy, &args.watch, &limits(args), record)?;
         Ok((loaded, job))
     });
     // A file without its first line is of no use to anybody.

@@ -121,10 +121,10 @@ impl Reader {
 pub fn run(args: AnswersArgs) -> Result<()> {
     let reader = Reader::new(&args)?;
     terminal::catch_interrupts();
-    let text = setup::text_argument(&args.prompt.prompt, "PROMPT")?;
-    let options = PromptOptions { prompt: text, chat: args.prompt.chat, system: args.prompt.system.clone() };
+    let given = args.prompt.read()?;
     let loaded = setup::load(&args.model)?;
-    let prompt = setup::prepare(&loaded, &options, "")?;
+    setup::note_names(&loaded, &given, "");
+    let prompt = setup::prepare(&loaded, given, "")?;
     if args.direct {
         return direct(&args, &loaded, &reader.names(), &prompt.tokens, &prompt.text);
     }
@@ -255,7 +255,7 @@ fn report(args: &AnswersArgs, loaded: &Loaded, found: &Found) -> Result<()> {
 /// Probability of each choice's own text right after the prompt.
 fn direct(args: &AnswersArgs, loaded: &Loaded, names: &[String], prompt: &[TokenId], text: &str) -> Result<()> {
     // As it would be written: a space between prompt and answer, unless there is one.
-    let space = if text.ends_with(char::is_whitespace) || args.prompt.chat { "" } else { " " };
+    let space = if text.ends_with(char::is_whitespace) || args.prompt.form.chat { "" } else { " " };
     let texts: Vec<String> = names.iter().map(|n| format!("{space}{n}")).collect();
     let strings = setup::watched_ids(&setup::watch(loaded, &texts)?);
     let mut session = loaded.model.session()?;

@@ -167,7 +167,7 @@ fn given(prompt: Option<String>, messages: Option<Vec<MessageRequest>>) -> Answe
         _ => return Err(Problem::bad("give either `prompt` or `messages`")),
     };
     let length = match &given {
-        Given::Text(text) => text.len(),
+        Given::Text(text) | Given::Special(text) => text.len(),
         Given::Chat(messages) => messages.iter().map(|m| m.content.len()).sum(),
     };
     if length > PROMPT {
