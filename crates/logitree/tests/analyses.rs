@@ -84,7 +84,7 @@ fn watched_strings_are_scored_at_every_step() {
     let root: Vec<&str> = csv.lines().nth(1).unwrap().split(',').collect();
     assert_eq!(root[root.len() - 1].parse::<f64>().unwrap(), b);
     ok(w, &["export", "watched", "--to", "parquet", "-o", "watched.parquet"]);
-    assert!(fails(w, &["logprobs", "x", "-m", "model", "--watch", ""], 1).contains("--watch is empty"));
+    assert!(fails(w, &["logprobs", "x", "-m", "model", "--watch", ""], 2).contains("--watch is empty"));
 }
 
 #[test]

@@ -245,7 +245,7 @@ fn bad_input_is_told_by_name() {
     let w = workplace();
     let w = w.path();
     let with = |args: &[&str], code| fails(w, &[args, &["-m", "model"]].concat(), code);
-    assert!(with(&["tree", ""], 1).contains("PROMPT is empty"));
+    assert!(with(&["tree", ""], 2).contains("PROMPT is empty"));
     assert!(with(&["tree", "x", "--min-branch-threshold", "1.5"], 2).contains("--min-branch-threshold"));
     assert!(with(&["tree", "x", "--candidate-threshold", "nan"], 2).contains("--candidate-threshold"));
     let text = with(&["tree", "x", "--min-branch-threshold", "0.7"], 1);
@@ -256,7 +256,7 @@ fn bad_input_is_told_by_name() {
     assert!(with(&["tree", "x", "-o", "no/such/folder/x.jsonl"], 1).contains("cannot write no/such/folder"));
     let long = "word ".repeat(400);
     assert!(with(&["tree", &long], 1).contains("the model's context is 256"));
-    assert!(with(&["guide", "x", "--prefix", ""], 1).contains("--prefix is empty"));
+    assert!(with(&["guide", "x", "--prefix", ""], 2).contains("--prefix is empty"));
     assert!(with(&["tree", "x", "--backend", "mmx"], 1).contains("this CPU has"));
     assert!(with(&["tree", "x", "--fast", "--backend", "scalar"], 1).contains("for quantised weights"));
     std::fs::create_dir(w.join("half")).unwrap();
@@ -386,7 +386,7 @@ fn a_run_that_cannot_begin_leaves_no_file() {
     let folder = workplace();
     fails(folder.path(), &["tree", "a", "-m", "nowhere"], 1);
     fails(folder.path(), &["tree", "a", "--engine", "http://127.0.0.1:9", "--request-timeout", "1"], 1);
-    fails(folder.path(), &["tree", "a", "-m", "model", "--watch", ""], 1);
+    fails(folder.path(), &["tree", "a", "-m", "model", "--watch", ""], 2);
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(left.iter().all(|n| !n.to_string_lossy().ends_with(".jsonl")), "{left:?}");
 }
