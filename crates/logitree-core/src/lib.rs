@@ -14,6 +14,8 @@
 //! * **node**: one token in context, at the end of one path from the root; the root is the prompt.
 //! * **mass**: a path's probability. `finished + frontier + pruned = 1` for every tree.
 
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod answers;
 pub mod distribution;
 pub mod explore;

@@ -5,6 +5,8 @@
 //! * [`chat`]: the model's own chat template.
 //! * [`LocalModel`] and [`LocalSession`]: a model in this process, over a tree-shaped KV store.
 
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod chat;
 pub mod config;
 mod forward;

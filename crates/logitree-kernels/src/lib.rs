@@ -12,6 +12,8 @@
 //! * [`head()`]: the output matrix fused with softmax statistics, top-k and ranks.
 //! * [`Residual`], [`gated`]: what lies between.
 
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 mod arithmetic;
 mod attention;
 mod buffer;

@@ -13,6 +13,8 @@
 //! * `pool`: requests side by side, repeated, and moved to other servers.
 //! * `vocabulary`: texts of tokens; from the server, if there is no local tokenizer.
 
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 mod dialect;
 mod http;
 mod model;

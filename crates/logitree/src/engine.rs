@@ -1,7 +1,7 @@
 //! What answers: a model in this process, or servers.
 
 use crate::cli::{ModelOptions, RemoteOptions};
-use crate::{models, terminal};
+use crate::{message, models, terminal};
 use anyhow::{Context, Result, bail};
 use logitree_core::run::{self, Message, Run};
 use logitree_core::{Exactness, LanguageModel, TokenId};
@@ -224,7 +224,7 @@ pub fn options(remote: &RemoteOptions) -> Result<(Options, Option<Arc<Words>>)> 
         deadline: Duration::from_secs(remote.request_timeout),
         vocabulary,
         interrupted: terminal::interrupted,
-        note: Box::new(|text| eprintln!("note: {text}")),
+        note: Box::new(|text| message::note(text)),
     };
     Ok((options, words))
 }
@@ -255,10 +255,16 @@ pub fn connect(remote: &RemoteOptions) -> Result<Remote> {
     let p = &model.probes()[0];
     if !p.kind.takes_ids() {
         let one = if model.splits_text() { "" } else { "; the prompt counts as one token" };
-        eprintln!("note: {} takes and gives tokens as text only: a path that it reads otherwise is marked{one}", p.url);
+        message::note(format_args!(
+            "{} takes and gives tokens as text only: a path that it reads otherwise is marked{one}",
+            p.url
+        ));
     }
     if !p.raw {
-        eprintln!("note: {} lists what its sampler made of the distribution; it is asked to change nothing", p.url);
+        message::note(format_args!(
+            "{} lists what its sampler made of the distribution; it is asked to change nothing",
+            p.url
+        ));
     }
     Ok(Remote { model, words })
 }

@@ -5,6 +5,7 @@
 //! is no part of what was said, so the last one is left out there; an argument has only what was typed.
 
 use crate::cli::UsageError;
+use crate::message;
 use anyhow::{Context, Result};
 use std::io::{IsTerminal, Read};
 use std::path::Path;
@@ -39,7 +40,7 @@ pub fn typed_text(argument: &str, what: &str) -> Result<String> {
 /// If it cannot be read or is no text.
 pub fn standard_input(what: &str) -> Result<String> {
     if std::io::stdin().is_terminal() {
-        note(&format!("{what} is read from the terminal; Ctrl-D ends it"));
+        message::note(format_args!("{what} is read from the terminal; Ctrl-D ends it"));
     }
     let mut bytes = Vec::new();
     std::io::stdin().lock().read_to_end(&mut bytes).context("standard input")?;
@@ -186,13 +187,8 @@ fn without_mark(text: String, name: &str) -> Text {
 /// Tells the notes and checks the text.
 fn say(text: Text, what: &str) -> Result<String> {
     check_text(&text.text, what)?;
-    text.notes.iter().for_each(|n| note(n));
+    text.notes.iter().for_each(message::note);
     Ok(text.text)
-}
-
-/// A note for the user.
-pub fn note(text: &str) {
-    eprintln!("note: {text}");
 }
 
 /// Refuses what cannot be a prompt.

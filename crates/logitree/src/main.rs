@@ -1,16 +1,21 @@
 //! See what a language model could have said.
 
+// Messages go through `message`, results through `terminal`: neither panics where nobody can read them.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 mod cli;
 mod command;
 mod engine;
 mod export;
 mod import;
 mod input;
+mod message;
 mod models;
 mod progress;
 mod server;
 mod setup;
 mod terminal;
+mod visible;
 
 use clap::Parser;
 use cli::{Cli, Command, UsageError};
@@ -22,8 +27,11 @@ const INTERRUPTED: u8 = 130;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    // Usage errors end in clap, with code 2.
-    let outcome = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return help(&e),
+    };
+    let outcome = match cli.command {
         Command::Tree(args) => command::tree::run(*args),
         Command::Logprobs(args) => command::generate::run(args),
         Command::Guide(args) => command::guide::run(args),
@@ -42,13 +50,28 @@ fn main() -> ExitCode {
         Command::Model(args) => command::model::run(args),
         Command::Engine(args) => command::engine::run(args),
     };
+    end(outcome)
+}
+
+/// What clap has to say: help and version are a result, and what is wrong with the arguments is a message and code 2.
+fn help(e: &clap::Error) -> ExitCode {
+    let text = |colour: bool| if colour { e.render().ansi().to_string() } else { e.render().to_string() };
+    if !e.use_stderr() {
+        return end(terminal::print(&text(terminal::style().colour)));
+    }
+    message::coloured(&text(terminal::colours(&std::io::stderr())));
+    ExitCode::from(USAGE)
+}
+
+/// The exit code of an outcome, and why it is not success.
+fn end(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) if terminal::interrupted() => ExitCode::from(INTERRUPTED),
         Ok(()) => ExitCode::SUCCESS,
         // The reader had enough: `logitree … | head` did what it should.
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("error: {e:#}");
+            message::error(&e);
             if terminal::interrupted() {
                 ExitCode::from(INTERRUPTED)
             } else if e.chain().any(|c| c.is::<UsageError>()) {

@@ -1,5 +1,7 @@
 //! Progress on standard error: a live line on a terminal, now and then a plain one elsewhere.
 
+use crate::message;
+use crate::visible::visible;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, stderr};
 use std::sync::Mutex;
@@ -25,7 +27,7 @@ pub fn bytes(name: &str, total: u64, start: u64) -> Bar {
     if let Ok(style) = ProgressStyle::with_template("  {prefix} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
         bar.set_style(style);
     }
-    bar.set_prefix(name.to_string());
+    bar.set_prefix(visible(name));
     bar.set_position(start);
     Bar { bar, total, plain: plain() }
 }
@@ -33,7 +35,7 @@ pub fn bytes(name: &str, total: u64, start: u64) -> Bar {
 /// Progress of work whose end is not known.
 pub fn spinner() -> Bar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
         bar.set_style(style);
     }
     Bar { bar, total: 0, plain: plain() }
@@ -49,7 +51,7 @@ impl Bar {
     /// A new message.
     pub fn message(&self, text: impl Fn() -> String) {
         if self.plain.is_none() {
-            self.bar.set_message(text());
+            self.bar.set_message(visible(&text()));
             self.bar.tick();
         }
         self.say(text);
@@ -60,7 +62,7 @@ impl Bar {
         let mut last = last.lock().unwrap_or_else(|e| e.into_inner());
         if last.elapsed() >= PLAIN {
             *last = Instant::now();
-            eprintln!("{}", text());
+            message::line(visible(&text()));
         }
     }
 }

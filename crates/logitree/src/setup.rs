@@ -2,8 +2,10 @@
 
 use crate::cli::{FormOptions, ModelOptions};
 use crate::engine::{self, Engine};
-use crate::input::{check_text, note};
+use crate::input::check_text;
+use crate::message;
 use crate::models;
+use crate::visible::visible;
 use anyhow::{Context, Result, bail};
 use logitree_core::TokenId;
 use logitree_core::run::{self, Message, Token};
@@ -122,7 +124,7 @@ impl Loaded {
 
     /// What stands before every text of this model, in words.
     pub fn front(&self) -> String {
-        self.model.bos().map_or_else(|| "no BOS".into(), |id| format!("BOS {} in front", self.text(id)))
+        self.model.bos().map_or_else(|| "no BOS".into(), |id| format!("BOS {} in front", visible(&self.text(id))))
     }
 
     /// Text of a token.
@@ -227,7 +229,7 @@ pub fn note_names(loaded: &Loaded, given: &Given, suffix: &str) {
         return;
     }
     let names = names.join(", ");
-    note(&if taken {
+    message::note(if taken {
         format!("the prompt names control tokens ({names}): with --chat they are these tokens")
     } else {
         format!("the text names control tokens ({names}), which are taken as letters: --special takes them as tokens")

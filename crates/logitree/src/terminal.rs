@@ -1,6 +1,7 @@
-//! Standard output, colours, width and Ctrl-C.
+//! Standard output for people, colours, width and Ctrl-C.
 
 use crate::export::text::Style;
+use crate::visible::{harmless, harmless_but_colours};
 use anyhow::Result;
 use std::io::{IsTerminal, Write, stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,18 +23,24 @@ pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
-/// Colours if standard output is a terminal and nobody objects.
-pub fn style() -> Style {
-    let terminal = stdout().is_terminal();
+/// Colours if the stream is a terminal and nobody objects.
+pub fn colours(stream: &impl IsTerminal) -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
-    let colour =
-        !set("NO_COLOR") && (terminal || set("CLICOLOR_FORCE")) && std::env::var("TERM").as_deref() != Ok("dumb");
-    let width = terminal_size::terminal_size().map_or(100, |(w, _)| usize::from(w.0)).clamp(60, 200);
-    Style { width, colour }
+    !set("NO_COLOR")
+        && (stream.is_terminal() || set("CLICOLOR_FORCE"))
+        && std::env::var("TERM").as_deref() != Ok("dumb")
 }
 
-/// Prints to standard output; a closed pipe is an error that ends the program quietly.
+/// How to lay out what goes to standard output.
+pub fn style() -> Style {
+    let width = terminal_size::terminal_size().map_or(100, |(w, _)| usize::from(w.0)).clamp(60, 200);
+    Style { width, colour: colours(&stdout()) }
+}
+
+/// Prints text or JSON to standard output; a closed pipe is an error that ends the program quietly. Nothing in the text can
+/// control the terminal: JSON keeps its value.
 pub fn print(text: &str) -> Result<()> {
+    let text = if style().colour { harmless_but_colours(text) } else { harmless(text) };
     let mut out = stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()?;

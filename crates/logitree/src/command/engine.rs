@@ -2,6 +2,7 @@
 
 use crate::cli::{Format, RemoteOptions};
 use crate::engine;
+use crate::visible::visible;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use logitree_core::{LanguageModel, TokenId};
@@ -91,7 +92,7 @@ fn as_text(model: &RemoteModel) -> String {
         ("BOS", model.bos().map_or("none".into(), |t| token(model, t))),
         ("end tokens", if ends.is_empty() { "none found: name them with --end-token".into() } else { ends.join(", ") }),
     ] {
-        let _ = writeln!(out, "{name:<18} {value}");
+        let _ = writeln!(out, "{name:<18} {}", visible(&value));
     }
     out
 }

@@ -6,7 +6,7 @@ use crate::cli::{ArithmeticOptions, FormOptions, ModelOptions, RemoteOptions};
 use crate::engine;
 use crate::export::table::{self, Summary};
 use crate::setup::{Given, Loaded};
-use crate::{import, input, setup, terminal};
+use crate::{import, input, message, setup, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use logitree_core::explore::{
@@ -141,14 +141,14 @@ pub fn run(args: RunArgs) -> Result<()> {
             Ok((row, done)) => (row, if done { "already done".into() } else { String::new() }),
             Err(e) => (failed(case, &format!("{e:#}")), format!("failed: {e:#}")),
         };
-        eprintln!("{label}{} {outcome}", case.file.display());
+        message::line(format_args!("{label}{} {outcome}", case.file.display()));
         rows.push(row);
         // After every case, so that a look at the table shows how far it is.
         table::write(&rows, &folder)?;
     }
     let bad = rows.iter().filter(|r| r.error.is_some()).count();
     terminal::print(&table::text(&rows, terminal::style()))?;
-    eprintln!("table: {}", folder.join("table.csv").display());
+    message::line(format_args!("table: {}", folder.join("table.csv").display()));
     if bad > 0 {
         bail!("{bad} of {} runs failed; the others are done", rows.len());
     }

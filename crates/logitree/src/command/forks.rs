@@ -3,8 +3,9 @@
 use super::answers::Pattern;
 use super::steps::text_of;
 use crate::cli::{self, Format, ModelOptions, PromptOptions};
-use crate::export::text::{percent, shorten, visible};
+use crate::export::text::{percent, shorten};
 use crate::setup::{self, Given, Loaded};
+use crate::visible::visible;
 use crate::{input, progress, terminal};
 use anyhow::{Result, bail};
 use clap::Args;

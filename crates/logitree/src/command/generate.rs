@@ -161,7 +161,7 @@ pub fn choose(d: &Distribution, sampler: &Sampler, rng: &mut StdRng) -> Option<T
 
 fn tail(text: &str) -> String {
     let skip = text.chars().count().saturating_sub(60);
-    crate::export::text::visible(&text.chars().skip(skip).collect::<String>())
+    crate::visible::visible(&text.chars().skip(skip).collect::<String>())
 }
 
 /// Where the record goes; opened before any work.

@@ -1,7 +1,8 @@
 //! `logitree lens`
 
 use crate::cli::{self, Format};
-use crate::export::text::{percent, shorten, visible};
+use crate::export::text::{percent, shorten};
+use crate::visible::visible;
 use crate::{import, terminal};
 use anyhow::{Result, bail};
 use clap::Args;

@@ -3,6 +3,7 @@
 use crate::cli::Format;
 use crate::models::{self, Extent, KNOWN, megabytes};
 use crate::terminal;
+use crate::visible::visible;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use logitree_core::TokenId;
@@ -141,7 +142,7 @@ fn info(spec: &str, json: bool) -> Result<()> {
         return terminal::print(&format!("{object:#}\n"));
     }
     let mut text = String::new();
-    let mut row = |name: &str, value: String| writeln!(text, "{name:<14} {value}").unwrap_or(());
+    let mut row = |name: &str, value: String| writeln!(text, "{name:<14} {}", visible(&value)).unwrap_or(());
     row("file", path.display().to_string());
     row("architecture", c.architecture.clone());
     row("parameters", format!("{:.0} M in {}", weights.parameters() as f64 / 1e6, megabytes(weights.bytes())));

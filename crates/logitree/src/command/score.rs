@@ -3,7 +3,8 @@
 use super::steps::{Scored, step_json, table, totals_line, totals_of};
 use crate::cli::{self, Format, ModelOptions};
 use crate::setup::{self, Given};
-use crate::{input, progress, terminal};
+use crate::visible::visible;
+use crate::{input, message, progress, terminal};
 use anyhow::{Result, bail};
 use clap::Args;
 use logitree_core::{Query, TokenId, watch};
@@ -84,7 +85,7 @@ pub fn run(args: ScoreArgs) -> Result<()> {
     let last = tokens.len() - 1;
     for start in (0..last).step_by(PIECE) {
         if terminal::interrupted() {
-            eprintln!("interrupted: {} of {last} tokens are scored", steps.len());
+            message::line(format_args!("interrupted: {} of {last} tokens are scored", steps.len()));
             break;
         }
         let end = (start + PIECE).min(last);
@@ -121,7 +122,7 @@ pub fn run(args: ScoreArgs) -> Result<()> {
             let sign = steps.iter().map(|s| s.exactness.sign()).max().unwrap_or_default();
             out.push_str(&format!("mean entropy {sign}{entropy:.4} nats; {}, {}\n", loaded.name, loaded.front()));
             if bos.is_none() {
-                let first = crate::export::text::visible(&loaded.text(tokens[0]));
+                let first = visible(&loaded.text(tokens[0]));
                 out.push_str(&format!("not scored: the first token {first:?}, which has nothing before it (no BOS)\n"));
             }
             terminal::print(&out)

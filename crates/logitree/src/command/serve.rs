@@ -1,7 +1,7 @@
 //! `logitree serve`
 
 use crate::cli::ModelOptions;
-use crate::{models, server, setup, terminal};
+use crate::{message, models, server, setup, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::net::{IpAddr, SocketAddr};
@@ -67,13 +67,19 @@ impl ListenOptions {
     pub fn announce(&self, link: &str, ids: &[String]) {
         let place = ids.first().map_or(String::new(), |id| format!("#run={id}"));
         let link = format!("{link}{place}");
-        println!("{link}");
-        if self.host.is_unspecified() {
-            eprintln!("From other machines, use this machine's name or address in place of {}.", self.host);
+        // Without a reader of the link the server serves all the same: who has the token finds it.
+        if let Err(e) = terminal::print(&format!("{link}\n")) {
+            message::note(format_args!("the link could not be printed: {e:#}"));
         }
-        eprintln!("Ctrl-C ends it.");
+        if self.host.is_unspecified() {
+            message::line(format_args!(
+                "From other machines, use this machine's name or address in place of {}.",
+                self.host
+            ));
+        }
+        message::line("Ctrl-C ends it.");
         if self.open && open::that(&link).is_err() {
-            eprintln!("note: there is no browser to open here: the link is all there is");
+            message::note("there is no browser to open here: the link is all there is");
         }
     }
 }
@@ -99,7 +105,7 @@ pub fn run(args: ServeArgs) -> Result<()> {
     let loaded = setup::load(&args.model)?;
     // Asked for at every new run: hashing the weights is better done before the first.
     loaded.record()?;
-    eprintln!("{}, {}; runs are in {}", loaded.name, loaded.model.engine(), data.display());
+    message::line(format_args!("{}, {}; runs are in {}", loaded.name, loaded.model.engine(), data.display()));
     let local = loaded.model.local().is_ok();
     let options = server::Options {
         address: args.listen.address(),
@@ -112,7 +118,7 @@ pub fn run(args: ServeArgs) -> Result<()> {
     server::run(options, |link, ids| {
         args.listen.announce(link, ids);
         if local && let Some((address, _)) = link.split_once("/?token=") {
-            eprintln!("OpenAI clients: base URL {address}/v1, the link's token as API key.");
+            message::line(format_args!("OpenAI clients: base URL {address}/v1, the link's token as API key."));
         }
     })
 }

@@ -2,9 +2,10 @@
 
 use super::tree::summary_json;
 use crate::cli::{Format, ViewOptions};
-use crate::export::text::{self, shorten, visible};
+use crate::export::text::{self, shorten};
 use crate::import::{self, Document, jsonl::Record};
-use crate::terminal;
+use crate::visible::visible;
+use crate::{message, terminal};
 use anyhow::Result;
 use clap::Args;
 use logitree_core::metrics;
@@ -37,13 +38,13 @@ pub fn run(args: ShowArgs) -> Result<()> {
     let text = match (import::open(&args.file)?, args.format) {
         (Document::Run(run), Format::Text) => {
             if run.torn {
-                eprintln!("note: the file ends in the middle of an event; everything before it is shown");
+                message::note("the file ends in the middle of an event; everything before it is shown");
             }
             args.view.draw(&run) + &text::summary(&run, args.paths, terminal::style())
         }
         (Document::Run(run), Format::Json) => format!("{:#}\n", summary_json(&run, args.paths, &args.file, None)),
         (Document::Logprobs(records, bad), format) => {
-            bad.iter().for_each(|b| eprintln!("{}: {b}", args.file.display()));
+            bad.iter().for_each(|b| message::line(format_args!("{}: {b}", args.file.display())));
             match format {
                 Format::Text => records_text(&records),
                 Format::Json => format!(

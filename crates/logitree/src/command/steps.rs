@@ -1,9 +1,10 @@
 //! Tokens with their statistics: what `logprobs`, `guide` and `score` have in common.
 
 use crate::export::jsonl::Step;
-use crate::export::text::{percent, visible};
+use crate::export::text::percent;
 use crate::setup::Loaded;
 use crate::terminal;
+use crate::visible::visible;
 use logitree_core::metrics::{Totals, totals};
 use logitree_core::run::Watch;
 use logitree_core::watch::Watched;

@@ -6,7 +6,7 @@ use crate::cli::{self, FormOptions, Format, ModelOptions, ViewOptions};
 use crate::engine;
 use crate::export::text;
 use crate::setup::{self, Given, Loaded};
-use crate::{import, input, models, terminal};
+use crate::{import, input, message, models, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use logitree_core::explore::{Keep, Strategy};
@@ -92,11 +92,11 @@ pub fn run(args: TreeArgs) -> Result<()> {
         (Format::Json, _) => terminal::print(&format!("{:#}\n", summary_json(&run, args.paths, &file, Some(rate))))?,
         // Standard output holds the run file.
         (Format::Text, true) => {
-            eprint!("{}", text::summary(&run, args.paths, text::Style { width: 100, colour: false }))
+            message::lines(&text::summary(&run, args.paths, text::Style { width: 100, colour: false }))
         }
         (Format::Text, false) => {
             terminal::print(&(args.view.draw(&run) + &text::summary(&run, args.paths, terminal::style())))?;
-            eprintln!("run file: {}", file.display());
+            message::line(format_args!("run file: {}", file.display()));
         }
     }
     failure.map_or(Ok(()), Err)
@@ -191,7 +191,7 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<(Loaded, Job)> {
 
 fn announce(loaded: &Loaded, job: &Job) {
     let n = job.prompt.len();
-    eprintln!("{} · {} · prompt of {n} tokens, {}", loaded.name, job.header.engine, loaded.front());
+    message::line(format_args!("{} · {} · prompt of {n} tokens, {}", loaded.name, job.header.engine, loaded.front()));
 }
 
 /// The summary as one object; `rate` is known to the one who grew the tree.

@@ -2,8 +2,9 @@
 
 use crate::cli::{self, Format, ModelOptions, RemoteOptions};
 use crate::engine;
-use crate::export::text::{shorten, visible};
+use crate::export::text::shorten;
 use crate::setup::{self, Loaded};
+use crate::visible::visible;
 use crate::{import, progress, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;

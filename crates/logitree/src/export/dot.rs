@@ -1,5 +1,6 @@
 //! Graphviz: chains of single children are one node, edges carry the probability of their first token.
 
+use crate::visible::visible;
 use logitree_core::run::Run;
 use logitree_core::{NodeId, token};
 use std::io::{self, Write};
@@ -44,16 +45,5 @@ pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn escape(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push('↵'),
-            '\t' => out.push('⇥'),
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
+    visible(text).replace('\\', "\\\\").replace('"', "\\\"")
 }

@@ -1,6 +1,7 @@
 //! One row per run: the table of an experiment.
 
-use super::text::{Style, percent, shorten, visible};
+use super::text::{Style, percent, shorten};
+use crate::visible::visible;
 use anyhow::{Context, Result};
 use logitree_core::run::{End, EndReason, Run, end_event};
 use parquet::basic::Compression;
@@ -143,7 +144,7 @@ pub fn text(rows: &[Summary], style: Style) -> String {
         format!("{:>7} {:>9} {:>10} {:>9}  prompt · parameters · model", "nodes", "completed", "finished", "nodes/s");
     let _ = writeln!(out, "{}", style.paint("1", &head));
     for r in rows {
-        let what = format!("{} · {} · {}", visible(&r.prompt), r.parameters, r.model);
+        let what = format!("{} · {} · {}", visible(&r.prompt), visible(&r.parameters), visible(&r.model));
         let what = shorten(&what, style.width.saturating_sub(41).max(20));
         let _ = match (&r.counts, &r.numbers, &r.error) {
             (Some(c), Some(n), _) => {

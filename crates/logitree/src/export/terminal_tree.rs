@@ -2,8 +2,9 @@
 //!
 //! A run of tokens without a branch is one line. Nothing recurses: trees grow thousands of levels deep.
 
-use super::text::{Style, percent, shorten, visible};
+use super::text::{Style, percent, shorten};
 use crate::terminal::colour_of;
+use crate::visible::visible;
 use logitree_core::run::Run;
 use logitree_core::{NodeId, Stop, TokenId, Tree};
 use std::fmt::Write;

@@ -1,5 +1,6 @@
 //! The summary: paths ranked by probability, and where the mass went.
 
+use crate::visible::visible;
 use logitree_core::Stop;
 use logitree_core::run::{EndReason, Run};
 use std::fmt::Write;
@@ -19,18 +20,6 @@ impl Style {
     pub fn paint(&self, code: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
     }
-}
-
-/// Text on one line: line breaks and tabs made visible, other control characters gone.
-pub fn visible(text: &str) -> String {
-    let show = |c: char| match c {
-        '\n' => '↵',
-        '\t' => '⇥',
-        '\r' => '␍',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    };
-    text.chars().map(show).collect()
 }
 
 /// The text's end is what tells paths apart, so a long text loses its middle.
@@ -68,8 +57,8 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
     let tree = &run.tree;
     let h = &run.header;
     let _ = writeln!(out, "{} {}", style.paint("1", "prompt"), shorten(&visible(&h.prompt.text), style.width - 8));
-    let _ =
-        writeln!(out, "{} {}   {} {}", style.paint("1", "model"), h.model.name, style.paint("1", "engine"), h.engine);
+    let [model, engine] = [&h.model.name, &h.engine].map(|name| visible(name));
+    let _ = writeln!(out, "{} {model}   {} {engine}", style.paint("1", "model"), style.paint("1", "engine"));
     let leaves = tree.ranked_leaves();
     let room = style.width.saturating_sub(38).max(20);
     let _ = writeln!(out);

@@ -1,6 +1,7 @@
 //! SHA-256 of model files, remembered: hashing 250 MB takes longer than loading them.
 
 use super::cache_dir;
+use crate::message;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -28,7 +29,7 @@ pub(super) fn mismatch(path: &Path, bytes: u64, sha256: Option<&str>) -> io::Res
         return Ok(Some(format!("{size} bytes instead of {bytes}")));
     }
     let Some(sha256) = sha256 else { return Ok(None) };
-    eprintln!("  checking sha256");
+    message::line("  checking sha256");
     let hash = file_sha256(path)?;
     Ok((hash != sha256).then(|| format!("sha256 is {hash}, not {sha256}")))
 }

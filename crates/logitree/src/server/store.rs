@@ -3,6 +3,7 @@
 use super::problem::Problem;
 use crate::command::grow::slug;
 use crate::export::atomic::Output;
+use crate::message;
 use anyhow::{Context, Result};
 use logitree_core::run::{Event, Run, change_events};
 use logitree_core::{NodeId, explore::Change};
@@ -130,7 +131,7 @@ impl Store {
                     info.name = names.remove(&id).unwrap_or(info.name);
                     store.insert(info);
                 }
-                Err(e) => eprintln!("note: {}: {e:#}; it is left alone", path.display()),
+                Err(e) => message::note(format_args!("{}: {e:#}; it is left alone", path.display())),
             }
         }
         Ok(store)

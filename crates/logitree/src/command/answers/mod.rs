@@ -7,7 +7,8 @@ pub use pattern::Pattern;
 use crate::cli::{self, Format, ModelOptions, PromptOptions};
 use crate::export::text::percent;
 use crate::setup::{self, Loaded};
-use crate::{progress, terminal};
+use crate::visible::visible;
+use crate::{message, progress, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use logitree_core::answers::{Choices, Ledger, Verdict, normalize as normalize_answer};
@@ -128,7 +129,7 @@ pub fn run(args: AnswersArgs) -> Result<()> {
     if args.direct {
         return direct(&args, &loaded, &reader.names(), &prompt.tokens, &prompt.text);
     }
-    reader.notes().iter().for_each(|n| eprintln!("note: {n}"));
+    reader.notes().iter().for_each(message::note);
     let found = explore(&args, &loaded, &reader, &prompt.tokens)?;
     report(&args, &loaded, &found)
 }
@@ -228,8 +229,7 @@ fn report(args: &AnswersArgs, loaded: &Loaded, found: &Found) -> Result<()> {
     let _ = writeln!(out, "{}", style.paint("1", &format!("{:>12} {:>12}  answer", "at least", "at most")));
     const LISTED: usize = 20;
     for b in bounds.iter().take(LISTED) {
-        let row =
-            format!("{:>12} {:>12}  {}", percent(b.lower), percent(b.upper), crate::export::text::visible(&b.answer));
+        let row = format!("{:>12} {:>12}  {}", percent(b.lower), percent(b.upper), visible(&b.answer));
         let won = winner.as_ref().is_some_and(|w| w.answer == b.answer);
         let _ = writeln!(out, "{}", if won { style.paint("32", &row) } else { row });
     }
@@ -281,7 +281,7 @@ fn direct(args: &AnswersArgs, loaded: &Loaded, names: &[String], prompt: &[Token
             "{:>12} {:>12} {l:>10.4} {n:>7}  {}",
             percent(l.exp()),
             percent(l.exp() / total),
-            crate::export::text::visible(t).replace(' ', "·")
+            visible(t).replace(' ', "·")
         );
     }
     terminal::print(&out)

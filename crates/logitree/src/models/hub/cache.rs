@@ -8,6 +8,7 @@
 //! ```
 
 use super::{HubError, Settings, spec};
+use crate::message;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -75,7 +76,7 @@ impl Cache {
             // Some network drives have no locks. Content is checked either way; it may be fetched twice.
             Err(TryLockError::Error(_)) => return Ok(file),
         }
-        eprintln!("waiting for another process that fetches the same file");
+        message::line("waiting for another process that fetches the same file");
         file.lock().map_err(HubError::io(&path))?;
         Ok(file)
     }

@@ -2,7 +2,7 @@
 
 use super::url::{harmless, host, origin, quoted, said, target, without_query};
 use super::{HubError, Settings, settings, spec};
-use crate::terminal;
+use crate::{message, terminal};
 use serde::Deserialize;
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -193,7 +193,7 @@ impl Client {
             }
             let asked = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
             let wait = asked.map_or(Duration::from_secs(1 << (tried - 1)), Duration::from_secs).min(LONGEST_PAUSE);
-            eprintln!("note: {} answered {status}; asking again in {} s", host(url), wait.as_secs());
+            message::note(format_args!("{} answered {status}; asking again in {} s", host(url), wait.as_secs()));
             pause(wait)?;
         }
     }

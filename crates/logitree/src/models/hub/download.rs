@@ -2,7 +2,7 @@
 
 use super::HubError;
 use super::client::{Address, Client, Response, pause};
-use crate::{progress, terminal};
+use crate::{message, progress, terminal};
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -49,7 +49,9 @@ impl Client {
                     return Err(HubError::Broken { file: label.into(), have: part.have, size, reason });
                 }
                 let have = part.have;
-                eprintln!("note: the transfer of {label} broke off ({reason}); going on at {have} of {size} bytes");
+                message::note(format_args!(
+                    "the transfer of {label} broke off ({reason}); going on at {have} of {size} bytes"
+                ));
                 pause(Duration::from_secs(1 << (stalls - 1)))?;
             }
         }

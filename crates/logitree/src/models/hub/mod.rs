@@ -24,6 +24,7 @@ pub use spec::Spec;
 pub use wanted::Extent;
 
 use super::{hash, megabytes};
+use crate::message;
 use cache::Cache;
 use std::cell::Cell;
 use std::fs;
@@ -60,7 +61,8 @@ impl Hub {
         match (self.online(spec, extent, cached.is_err()), cached) {
             (Err(e), Ok(path)) if e.lets_the_cache_stand_in() => {
                 let commit = self.cache.commit(&spec.repo, &spec.revision).unwrap_or_default();
-                eprintln!("note: {e}\nnote: using {spec} as it is in the cache (commit {commit})");
+                message::note(e);
+                message::note(format_args!("using {spec} as it is in the cache (commit {commit})"));
                 Ok(path)
             }
             (outcome, _) => outcome,
@@ -161,10 +163,10 @@ impl Hub {
     fn download(&self, address: &Address, info: &client::FileInfo, blob: &PathBuf) -> Result<(), HubError> {
         let file = address.file.unwrap_or_default();
         if !self.announced.replace(true) {
-            eprintln!("fetching {} from {}", address.repo, self.settings.endpoint);
+            message::line(format_args!("fetching {} from {}", address.repo, self.settings.endpoint));
         }
         if info.size >= 1_000_000 {
-            eprintln!("  {file}, {}", megabytes(info.size));
+            message::line(format_args!("  {file}, {}", megabytes(info.size)));
         }
         if let Some(folder) = blob.parent() {
             fs::create_dir_all(folder).map_err(HubError::io(folder))?;
