@@ -8,17 +8,19 @@ use crate::export::terminal_tree;
 use crate::setup::Given;
 use crate::{input, terminal};
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use logitree_core::run::Run;
 use logitree_engine::Arithmetic;
 use logitree_remote::Kind;
+use std::ffi::OsString;
 
 const ABOUT: &str = "See what a language model could have said.
 
-logitree runs a language model on this machine, reads the full next-token distribution at every step, and
+logitree runs a language model on this machine, reads the full next-token distribution at every step, and \
 shows the alternatives: as a tree of all likely continuations, or token by token.";
 
-const EXAMPLES: &str = "Examples:
+const EXAMPLES: &str = concat!(
+    "Examples:
   logitree tree \"The capital of India is\" --max-depth 12
   logitree logprobs \"Roses are red, violets are\" -n 20
   logitree guide \"Python code for prime number?\" --prefix \"def is_prime\"
@@ -29,9 +31,13 @@ Environment:
   LOGITREE_CACHE    where known models are kept
   LOGITREE_DATA     where `serve` keeps runs
   LOGITREE_OFFLINE  never download
-  HF_HOME           where models of the Hugging Face Hub are kept, shared with Python; HF_TOKEN, HF_ENDPOINT,
-                    HF_HUB_CACHE and HF_HUB_OFFLINE are heeded too
-  NO_COLOR          no colours";
+  HF_HOME           where models of the Hugging Face Hub are kept, as for Python
+  HF_TOKEN, HF_ENDPOINT, HF_HUB_CACHE, HF_HUB_OFFLINE: as for Python, too
+  NO_COLOR          no colours
+
+Documentation: ",
+    env!("CARGO_PKG_REPOSITORY")
+);
 
 #[derive(Parser)]
 #[command(name = "logitree", version, about = "See what a language model could have said", long_about = ABOUT, after_help = EXAMPLES)]
@@ -80,6 +86,7 @@ pub enum Command {
 
 /// Which model, and how to run it.
 #[derive(Args)]
+#[command(next_help_heading = "Model")]
 pub struct ModelOptions {
     /// A known name (`logitree model list`), a .gguf file, a folder with safetensors, or a model of the Hugging Face Hub:
     /// OWNER/REPO, or hf:OWNER/REPO/FILE.gguf for one GGUF file; both may end in @REVISION
@@ -108,9 +115,7 @@ impl ModelOptions {
 /// How to multiply.
 #[derive(Args, Clone, Copy)]
 pub struct ArithmeticOptions {
-    /// How activations are multiplied with weights: f32; bf16x3, as three bf16 numbers each, which is as exact and faster with
-    /// AMX; or 8-bit, which is approximate (docs/performance.md) [default: f32; with AMX, bf16x3]
-    #[arg(long, value_name = "NAME", conflicts_with = "fast")]
+    #[arg(long, value_name = "NAME", conflicts_with = "fast", help = ARITHMETIC)]
     arithmetic: Option<Arithmetic>,
     /// The same as `--arithmetic 8-bit`: wide trees grow 1.3 to 1.9 times as fast as in f32, and logprobs are off by 0.1 nats on
     /// average, up to 1.0. Needs quantised weights and a CPU with VNNI (AVX-512 VNNI or AVX-VNNI)
@@ -125,13 +130,32 @@ impl ArithmeticOptions {
     }
 }
 
+/// Where the documentation is: a binary comes without it.
+macro_rules! docs {
+    ($page:literal) => {
+        concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/", $page)
+    };
+}
+
+const ENGINE: &str = concat!(
+    "Ask this server instead of running a model here: vLLM, SGLang, llama-server, or any with OpenAI's completions. ",
+    "Several share the load. ",
+    docs!("engines.md"),
+    " says what each can tell"
+);
+
+const ARITHMETIC: &str = concat!(
+    "How activations are multiplied with weights: f32; bf16x3, as three bf16 numbers each, which is as exact and faster ",
+    "with AMX; or 8-bit, which is approximate (",
+    docs!("performance.md"),
+    ") [default: f32; with AMX, bf16x3]"
+);
+
 /// Servers to ask in place of the local engine.
 #[derive(Args, Clone)]
-#[command(next_help_heading = "Remote engine (docs/engines.md)")]
+#[command(next_help_heading = "Servers in place of a model here")]
 pub struct RemoteOptions {
-    /// Ask this server instead of running a model here: vLLM, SGLang, llama-server, or any with OpenAI's completions.
-    /// Several share the load
-    #[arg(long = "engine", value_name = "URL")]
+    #[arg(long = "engine", value_name = "URL", help = ENGINE)]
     pub engines: Vec<String>,
     /// What the server is: vllm, sglang, llama-server or openai; auto finds it out
     #[arg(long, value_name = "KIND", value_parser = engine_kind, default_value = "auto")]
@@ -209,6 +233,72 @@ pub struct FormOptions {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);
+
+/// Ends a function with a [`UsageError`].
+macro_rules! usage {
+    ($($text:tt)*) => { return Err($crate::cli::UsageError(format!($($text)*)).into()) };
+}
+pub(crate) use usage;
+
+/// The command line, parsed.
+///
+/// # Errors
+/// If it is not in the grammar, or asks for help.
+pub fn parse() -> Result<Cli, clap::Error> {
+    let command = command();
+    let args = texts_apart(&command, std::env::args_os().collect());
+    Cli::from_arg_matches(&command.try_get_matches_from(args)?)
+}
+
+/// The grammar: values may be negative numbers, which are then refused by name where they make no sense, and texts may
+/// begin with a hyphen.
+fn command() -> clap::Command {
+    fn values(command: clap::Command) -> clap::Command {
+        let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_string()).collect();
+        let command = command.mut_args(|arg| {
+            let text = arg.get_value_names().is_some_and(|n| n.iter().any(|n| TEXTS.contains(&n.as_str())));
+            match (arg.get_action().takes_values(), text && !arg.is_positional()) {
+                (false, _) => arg,
+                (true, true) => arg.allow_hyphen_values(true),
+                (true, false) => arg.allow_negative_numbers(true),
+            }
+        });
+        names.into_iter().fold(command, |c, name| c.mut_subcommand(name, values))
+    }
+    values(Cli::command())
+}
+
+/// Value names of options whose value is any text.
+const TEXTS: &[&str] = &["TEXT", "REGEX", "A|B|C"];
+
+/// Puts a prompt such as "- milk" or "-5 is" where it cannot be taken for options: behind `--`. No option is written
+/// with white space in it, so an argument that has some is a text, unless it is an option's value.
+fn texts_apart(command: &clap::Command, args: Vec<OsString>) -> Vec<OsString> {
+    let Some(command) = args.get(1).and_then(|name| command.find_subcommand(name)) else { return args };
+    let takes_value = |before: &str| {
+        command.get_arguments().any(|a| {
+            let long = a.get_long().is_some_and(|l| before.strip_prefix("--") == Some(l));
+            let short =
+                a.get_short().is_some_and(|s| before.starts_with('-') && before.ends_with(s) && before.len() == 2);
+            a.get_action().takes_values() && (long || short)
+        })
+    };
+    let is_text = |i: usize| {
+        let (Some(text), Some(before)) = (args[i].to_str(), args[i - 1].to_str()) else { return false };
+        let name = text.split(['=', ' ', '\n', '\t']).next().unwrap_or_default();
+        let option = name.starts_with("--") && text[name.len()..].starts_with('=');
+        text.starts_with('-') && text.contains(char::is_whitespace) && !option && !takes_value(before)
+    };
+    let end = args.iter().position(|a| a == "--").unwrap_or(args.len());
+    let Some(at) = (2..end).find(|&i| is_text(i)) else { return args };
+    let mut args = args;
+    let text = args.remove(at);
+    if end == args.len() + 1 {
+        args.push("--".into());
+    }
+    args.insert(end, text);
+    args
+}
 
 /// How the tree is drawn.
 #[derive(Args)]

@@ -1,6 +1,6 @@
 //! What answers: a model in this process, or servers.
 
-use crate::cli::{ModelOptions, RemoteOptions};
+use crate::cli::{ModelOptions, RemoteOptions, UsageError, usage};
 use crate::{message, models, terminal};
 use anyhow::{Context, Result, bail};
 use logitree_core::run::{self, Message, Run};
@@ -188,10 +188,10 @@ pub fn check_options(options: &ModelOptions) -> Result<()> {
         ("--end-token", !r.end_tokens.is_empty()),
     ];
     if let Some((name, _)) = given.iter().find(|(_, given)| *given && r.engines.is_empty()) {
-        bail!("{name} is about servers: name one with --engine");
+        usage!("{name} is about servers: name one with --engine");
     }
     if !r.engines.is_empty() && options.model != models::DEFAULT {
-        bail!(
+        usage!(
             "-m {} names a model for this process: with --engine, name the server's with --engine-model",
             options.model
         );
@@ -199,7 +199,7 @@ pub fn check_options(options: &ModelOptions) -> Result<()> {
     if !r.engines.is_empty()
         && (options.threads.is_some() || options.backend.is_some() || options.arithmetic.asked().is_some())
     {
-        bail!(
+        usage!(
             "--threads, --backend, --arithmetic and --fast are about a model in this process: leave them out with --engine"
         );
     }
@@ -210,7 +210,8 @@ pub fn check_options(options: &ModelOptions) -> Result<()> {
 pub fn options(remote: &RemoteOptions) -> Result<(Options, Option<Arc<Words>>)> {
     let key = |name: &String| {
         let key = std::env::var(name).ok().filter(|k| !k.trim().is_empty());
-        key.map(|k| k.trim().to_owned()).with_context(|| format!("--api-key-env {name}: the variable is not set"))
+        key.map(|k| k.trim().to_owned())
+            .ok_or_else(|| UsageError(format!("--api-key-env {name}: the variable is not set")))
     };
     let words = remote.tokenizer.as_deref().map(words).transpose()?.map(Arc::new);
     let vocabulary = words.clone().map(|w| Box::new(w) as Box<dyn Vocabulary>);
@@ -247,9 +248,9 @@ pub fn connect(remote: &RemoteOptions) -> Result<Remote> {
                 Ok(&[one]) => Some(one),
                 _ => None,
             });
-            known.with_context(|| format!("--end-token {text:?} is neither an id nor the name of one token"))
+            known.ok_or_else(|| UsageError(format!("--end-token {text:?} is neither an id nor the name of one token")))
         };
-        let ids = remote.end_tokens.iter().map(id).collect::<Result<_>>()?;
+        let ids = remote.end_tokens.iter().map(id).collect::<Result<_, _>>()?;
         model.set_end_tokens(ids);
     }
     let p = &model.probes()[0];

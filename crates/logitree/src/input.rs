@@ -31,6 +31,7 @@ pub fn text_argument(argument: &str, what: &str) -> Result<String> {
 /// # Errors
 /// If it is no text.
 pub fn typed_text(argument: &str, what: &str) -> Result<String> {
+    check_text(argument, what)?;
     say(typed(argument), what)
 }
 
@@ -184,25 +185,28 @@ fn without_mark(text: String, name: &str) -> Text {
     }
 }
 
-/// Tells the notes and checks the text.
+/// Tells the notes of a text that was read.
 fn say(text: Text, what: &str) -> Result<String> {
-    check_text(&text.text, what)?;
+    if let Some(fault) = fault(&text.text, what) {
+        anyhow::bail!(fault);
+    }
     text.notes.iter().for_each(message::note);
     Ok(text.text)
 }
 
-/// Refuses what cannot be a prompt.
+/// Refuses an argument that cannot be a prompt.
 ///
 /// # Errors
 /// If it is empty or has a NUL character.
 pub fn check_text(text: &str, what: &str) -> Result<()> {
+    fault(text, what).map_or(Ok(()), |fault| Err(UsageError(fault).into()))
+}
+
+fn fault(text: &str, what: &str) -> Option<String> {
     if text.is_empty() {
-        return Err(UsageError(format!("{what} is empty")).into());
+        return Some(format!("{what} is empty"));
     }
-    if let Some(at) = text.find('\0') {
-        return Err(UsageError(format!("{what} has a NUL character at byte {at}: is it text?")).into());
-    }
-    Ok(())
+    text.find('\0').map(|at| format!("{what} has a NUL character at byte {at}: is it text?"))
 }
 
 #[cfg(test)]

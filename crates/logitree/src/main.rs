@@ -17,8 +17,7 @@ mod setup;
 mod terminal;
 mod visible;
 
-use clap::Parser;
-use cli::{Cli, Command, UsageError};
+use cli::{Command, UsageError};
 use std::process::ExitCode;
 
 /// Ended by Ctrl-C, with everything so far saved.
@@ -27,7 +26,7 @@ const INTERRUPTED: u8 = 130;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match cli::parse() {
         Ok(cli) => cli,
         Err(e) => return help(&e),
     };

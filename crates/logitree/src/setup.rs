@@ -1,6 +1,6 @@
 //! From options to a loaded model and the tokens of a prompt.
 
-use crate::cli::{FormOptions, ModelOptions};
+use crate::cli::{FormOptions, ModelOptions, UsageError};
 use crate::engine::{self, Engine};
 use crate::input::check_text;
 use crate::message;
@@ -32,7 +32,7 @@ pub fn load(options: &ModelOptions) -> Result<Loaded> {
             let all = Backend::available();
             let names: Vec<&str> = all.iter().map(|b| b.name()).collect();
             let found = all.iter().find(|b| b.name() == name);
-            *found.with_context(|| format!("--backend {name}: this CPU has {}", names.join(", ")))?
+            *found.ok_or_else(|| UsageError(format!("--backend {name}: this CPU has {}", names.join(", "))))?
         }
     };
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());

@@ -51,7 +51,7 @@ fn every_strategy_grows_stops_and_goes_on_to_the_same_tree() {
     let drawn = ok(w, &[&TREE[..], &["--depth", "3", "--max-nodes", "50", "-o", "d"]].concat());
     assert!(drawn.contains("└ ") && ok(w, &["show", "d"]).contains("└ "), "{drawn}");
     assert!(!ok(w, &["show", "d", "--no-tree"]).contains("└ "));
-    let error = fails(w, &["tree", "x", "-m", "model", "--cover", "0.5"], 1);
+    let error = fails(w, &["tree", "x", "-m", "model", "--cover", "0.5"], 2);
     assert!(error.contains("--cover belongs to --strategy best-first"), "{error}");
     let error = fails(w, &["tree", "x", "-m", "model", "--store-top", "p=2"], 2);
     assert!(error.contains("probability"), "{error}");
@@ -116,7 +116,7 @@ fn answers_have_bounds_that_hold() {
         (&["--pattern", "("], "unclosed group"),
         (&["--pattern", r"[^\s\S]"], "cannot match"),
     ] {
-        let error = fails(w, &[&["answers", "x", "-m", "model"], args].concat(), 1);
+        let error = fails(w, &[&["answers", "x", "-m", "model"], args].concat(), 2);
         assert!(error.contains(text), "{error}");
     }
     fails(w, &["answers", "x", "-m", "model"], 2);

@@ -56,7 +56,7 @@ fn only_the_holder_of_the_token_gets_in() {
 #[test]
 fn other_machines_are_let_in_only_on_purpose() {
     let w = workplace();
-    let text = common::fails(w.path(), &["serve", "-m", "model", "--host", "0.0.0.0"], 1);
+    let text = common::fails(w.path(), &["serve", "-m", "model", "--host", "0.0.0.0"], 2);
     assert!(text.contains("--allow-remote"), "{text}");
 }
 

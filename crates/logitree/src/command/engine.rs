@@ -1,9 +1,9 @@
 //! `logitree engine`
 
-use crate::cli::{Format, RemoteOptions};
+use crate::cli::{Format, RemoteOptions, usage};
 use crate::engine;
 use crate::visible::visible;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use logitree_core::{LanguageModel, TokenId};
 use logitree_remote::{Probe, RemoteModel};
@@ -30,18 +30,18 @@ pub enum EngineCommand {
         /// Its address
         #[arg(value_name = "URL")]
         url: String,
-        #[command(flatten)]
-        remote: Box<RemoteOptions>,
         /// How to print
         #[arg(long, value_enum, default_value_t)]
         format: Format,
+        #[command(flatten)]
+        remote: Box<RemoteOptions>,
     },
 }
 
 pub fn run(args: EngineArgs) -> Result<()> {
     let EngineCommand::Probe { url, mut remote, format } = args.command;
     if !remote.engines.is_empty() {
-        bail!("give one URL; --engine is for the other commands");
+        usage!("give one URL; --engine is for the other commands");
     }
     remote.engines = vec![url];
     let (options, _) = engine::options(&remote)?;

@@ -37,7 +37,7 @@ The file (TOML):
   strategy = \"dynamic\"                 # or best-first, beam, sample
   max_depth = 30                       # any parameter of the strategy
 
-Each combination gets a run file in the output folder; table.csv and table.parquet have a row for each. Started again, it
+Each combination gets a run file in the output folder; table.csv and table.parquet have a row for each. Started again, it \
 goes on where it stopped.";
 
 #[derive(Args)]

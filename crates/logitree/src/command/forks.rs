@@ -19,8 +19,8 @@ const EXAMPLES: &str = "Examples:
   logitree forks \"Q: 12 * 12 = ? A:\" --pattern \"([0-9]+)\" --top 12
   logitree forks \"The sky is\" --text \" blue because of scattering.\"
 
-Ranks the positions of a continuation by how little they were decided (the gap between the two most likely
-tokens), puts the runner-up in the place of the token at each of the first, finishes greedily, and
+Ranks the positions of a continuation by how little they were decided (the gap between the two most likely \
+tokens), puts the runner-up in the place of the token at each of the first, finishes greedily, and \
 says whether the final answer changes.";
 
 #[derive(Args)]
@@ -28,8 +28,6 @@ says whether the final answer changes.";
 pub struct ForksArgs {
     #[command(flatten)]
     pub prompt: PromptOptions,
-    #[command(flatten)]
-    pub model: ModelOptions,
     /// Tokens of a continuation, at most
     #[arg(short = 'n', long, default_value_t = 64, value_parser = cli::at_least_one, value_name = "N")]
     pub max_new_tokens: usize,
@@ -45,6 +43,8 @@ pub struct ForksArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    #[command(flatten)]
+    pub model: ModelOptions,
 }
 
 /// What a continuation comes to.

@@ -29,9 +29,9 @@ pub struct LogprobsArgs {
     #[command(flatten)]
     pub prompt: PromptOptions,
     #[command(flatten)]
-    pub model: ModelOptions,
-    #[command(flatten)]
     pub generation: GenerationOptions,
+    #[command(flatten)]
+    pub model: ModelOptions,
 }
 
 /// How to generate and what to show.

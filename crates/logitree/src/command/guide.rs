@@ -29,9 +29,9 @@ pub struct GuideArgs {
     #[arg(long, value_name = "TEXT")]
     pub join: Option<String>,
     #[command(flatten)]
-    pub model: ModelOptions,
-    #[command(flatten)]
     pub generation: GenerationOptions,
+    #[command(flatten)]
+    pub model: ModelOptions,
 }
 
 pub fn run(args: GuideArgs) -> Result<()> {

@@ -19,8 +19,8 @@ const EXAMPLES: &str = "Examples:
   logitree lens run.jsonl --temperature 0.7 --top-p 0.9 --paths 20
   logitree lens run.jsonl --min-p 0.1 --node 0
 
-Re-weights a stored run as a sampler would see it, without running the model. A run stores the most likely tokens
-of each step; where they do not suffice, that is said, and `logitree tree --store-top 100` (or p=0.999)
+Re-weights a stored run as a sampler would see it, without running the model. A run stores the most likely tokens \
+of each step; where they do not suffice, that is said, and `logitree tree --store-top 100` (or p=0.999) \
 records more. The order is that of transformers: repetition penalty, temperature, top-k, top-p, min-p, typical-p.";
 
 #[derive(Args)]

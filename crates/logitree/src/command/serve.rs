@@ -1,8 +1,8 @@
 //! `logitree serve`
 
-use crate::cli::ModelOptions;
+use crate::cli::{ModelOptions, usage};
 use crate::{message, models, server, setup, terminal};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -13,10 +13,10 @@ const EXAMPLES: &str = "Examples:
   logitree serve --data-dir runs india.run.jsonl
   logitree serve --host 0.0.0.0 --allow-remote
 
-The printed link holds a token: whoever has it can use the model. Runs are files in the data folder, and are still
+The printed link holds a token: whoever has it can use the model. Runs are files in the data folder, and are still \
 there the next time.
 
-It also is an OpenAI-compatible server, with exact log probabilities of prompts too: clients take the printed address
+It also is an OpenAI-compatible server, with exact log probabilities of prompts too: clients take the printed address \
 with /v1 as their base URL and the token as their API key (/v1/completions, /v1/chat/completions, /v1/models, /tokenize).";
 
 #[derive(Args)]
@@ -25,12 +25,12 @@ pub struct ServeArgs {
     /// Files to take in: run files, the notebook's tree JSON or logprobs JSONL
     pub files: Vec<PathBuf>,
     #[command(flatten)]
-    pub model: ModelOptions,
-    #[command(flatten)]
     pub listen: ListenOptions,
     /// Folder of the runs [default: logitree/runs in the user's data folder]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelOptions,
 }
 
 /// Where to listen.
@@ -54,7 +54,7 @@ impl ListenOptions {
     /// Refuses what would open the server to others by accident.
     pub fn check(&self) -> Result<()> {
         if !self.host.is_loopback() && !self.allow_remote {
-            bail!("--host {} lets other machines in: add --allow-remote if that is what you want", self.host);
+            usage!("--host {} lets other machines in: add --allow-remote if that is what you want", self.host);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Options that choose how a tree is explored.
 
-use crate::cli;
-use anyhow::{Result, bail};
+use crate::cli::{self, UsageError, usage};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use logitree_core::explore::{
     BeamParameters, BestFirstParameters, BranchRules, DynamicParameters, Keep, SampleParameters, Strategy,
@@ -29,10 +29,11 @@ pub struct StrategyOptions {
     /// How to explore
     #[arg(long, value_enum, default_value_t)]
     pub strategy: Name,
-    /// dynamic: branch threshold when one path is open [default: 0.1]
+    /// dynamic: the threshold T begins here and rises with the open paths: with one open path and the defaults it is 0.113
+    /// (see below) [default: 0.1]
     #[arg(long, value_parser = cli::probability, value_name = "PROB")]
     pub min_branch_threshold: Option<f64>,
-    /// dynamic: branch threshold when soft-queue-limit or more paths are open [default: 0.5]
+    /// dynamic: the threshold T when soft-queue-limit or more paths are open [default: 0.5]
     #[arg(long, value_parser = cli::probability, value_name = "PROB")]
     pub max_branch_threshold: Option<f64>,
     /// dynamic: open paths at which the threshold reaches its maximum [default: 30]
@@ -136,7 +137,7 @@ impl StrategyOptions {
                 })
             }
         };
-        strategy.check().map_err(|e| anyhow::anyhow!("{}", as_flags(&e.to_string())))?;
+        strategy.check().map_err(|e| UsageError(as_flags(&e.to_string())))?;
         Ok(strategy)
     }
 
@@ -175,7 +176,7 @@ impl StrategyOptions {
             if given && !of.contains(&self.strategy) {
                 let names: Vec<String> =
                     of.iter().filter_map(|n| Some(n.to_possible_value()?.get_name().to_string())).collect();
-                bail!("--{flag} belongs to --strategy {}", names.join(" or "));
+                usage!("--{flag} belongs to --strategy {}", names.join(" or "));
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::grow::{self, Explored, Job, Limits, Record, slug};
 use super::strategy::{self, StrategyOptions};
-use crate::cli::{self, FormOptions, Format, ModelOptions, ViewOptions};
+use crate::cli::{self, FormOptions, Format, ModelOptions, ViewOptions, usage};
 use crate::engine;
 use crate::export::text;
 use crate::setup::{self, Given, Loaded};
@@ -18,12 +18,12 @@ use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "Examples:
   logitree tree \"The capital of India is\" --max-depth 12
-  logitree tree \"The capital of India is\" --max-depth 20 --depth 6 --min-mass 0.001
-  logitree tree \"The secret to happiness is\" --min-branch-threshold 0.05 -o happiness.run.jsonl
+  logitree tree \"The capital of India is\" --max-depth 20 --depth 6
+  logitree tree \"Happiness is\" --min-branch-threshold 0.05 -o happy.run.jsonl
   logitree tree --chat -m smollm2-135m \"Name a colour.\" --format json
-  logitree tree \"The capital of India is\" --strategy best-first --cover 0.5 --max-seconds 20
+  logitree tree \"Is water wet?\" --strategy best-first --max-seconds 20
   logitree tree \"Roses are\" --strategy sample --samples 200 --max-depth 8
-  logitree tree \"Is water wet? Answer:\" --watch \" Yes\" --watch \" No\" --max-depth 4
+  logitree tree \"Is water wet?\" --watch \" Yes\" --watch \" No\" --max-depth 4
   logitree tree --resume the-capital-of-india-is.run.jsonl
 
 How the default, dynamic, branches: with |Q| open paths the threshold is
@@ -37,11 +37,7 @@ pub struct TreeArgs {
     #[arg(value_name = "PROMPT", required_unless_present = "resume")]
     pub prompt: Option<String>,
     #[command(flatten)]
-    pub model: ModelOptions,
-    #[command(flatten)]
     pub form: FormOptions,
-    #[command(flatten)]
-    pub strategy: StrategyOptions,
     /// End when the tree has this many nodes
     #[arg(long, value_parser = cli::at_least_one, value_name = "N")]
     pub max_nodes: Option<usize>,
@@ -71,12 +67,16 @@ pub struct TreeArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    #[command(flatten)]
+    pub strategy: StrategyOptions,
+    #[command(flatten)]
+    pub model: ModelOptions,
 }
 
 pub fn run(args: TreeArgs) -> Result<()> {
     let strategy = args.strategy.build()?;
     if args.output.as_deref() == Some(Path::new("-")) && args.format == Format::Json {
-        bail!("-o - and --format json both want standard output: name a file with -o");
+        usage!("-o - and --format json both want standard output: name a file with -o");
     }
     terminal::catch_interrupts();
     let (loaded, job) = match &args.resume {

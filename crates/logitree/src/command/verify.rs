@@ -19,7 +19,7 @@ const EXAMPLES: &str = "Examples:
   logitree verify the-capital-of-india-is.run.jsonl
   logitree verify run.jsonl -m gemma-3-270m --format json
 
-Runs every recorded step again and compares each stored logprob. Exact arithmetic gives the same bits on
+Runs every recorded step again and compares each stored logprob. Exact arithmetic gives the same bits on \
 every machine; a difference means another version, another engine or a changed file.";
 
 /// Steps evaluated together.
@@ -39,14 +39,14 @@ pub struct VerifyArgs {
     /// Instruction set to use [default: the fastest]
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,
-    #[command(flatten)]
-    pub remote: RemoteOptions,
     /// Differences up to this many nats are accepted
     #[arg(long, default_value_t = 1e-4, value_parser = cli::non_negative, value_name = "NATS")]
     pub tolerance: f64,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    #[command(flatten)]
+    pub remote: RemoteOptions,
 }
 
 pub fn run(args: VerifyArgs) -> Result<()> {

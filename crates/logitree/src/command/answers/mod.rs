@@ -4,12 +4,12 @@ mod pattern;
 
 pub use pattern::Pattern;
 
-use crate::cli::{self, Format, ModelOptions, PromptOptions};
+use crate::cli::{self, Format, ModelOptions, PromptOptions, UsageError};
 use crate::export::text::percent;
 use crate::setup::{self, Loaded};
 use crate::visible::visible;
 use crate::{message, progress, terminal};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use logitree_core::answers::{Choices, Ledger, Verdict, normalize as normalize_answer};
 use logitree_core::explore::{BestFirst, BestFirstParameters, BranchRules, Change, Explorer, Judge};
@@ -22,14 +22,14 @@ use std::time::Instant;
 const EXAMPLES: &str = "Examples:
   logitree answers \"The capital of India is\" --choices \"Delhi|New Delhi|Mumbai\"
   logitree answers \"Q: What is 2+2? A:\" --pattern \"([0-9]+)\" --max-seconds 20
-  logitree answers \"Is water wet? Answer yes or no:\" --choices \"yes|no\" --normalize
+  logitree answers \"Is water wet?\" --choices \"yes|no\" --normalize
   logitree answers \"The capital of India is\" --choices \"Delhi|Mumbai\" --direct
 
-Explores the most likely continuations first. As soon as a text so far fixes the answer, all of its probability
-counts for it. Shown are lower and upper bounds of each answer's probability over ALL continuations; they
+Explores the most likely continuations first. As soon as a text so far fixes the answer, all of its probability \
+counts for it. Shown are lower and upper bounds of each answer's probability over ALL continuations; they \
 tighten until the winner is certain or a budget ends.
 
-How choices are told apart: a continuation answers with a choice if, after white space, it begins with
+How choices are told apart: a continuation answers with a choice if, after white space, it begins with \
 it and the word ends there; of several that fit, the longest.";
 
 #[derive(Args)]
@@ -37,8 +37,6 @@ it and the word ends there; of several that fit, the longest.";
 pub struct AnswersArgs {
     #[command(flatten)]
     pub prompt: PromptOptions,
-    #[command(flatten)]
-    pub model: ModelOptions,
     /// Answers that a continuation may begin with, separated by |
     #[arg(long, value_name = "A|B|C", required_unless_present = "pattern", conflicts_with = "pattern")]
     pub choices: Option<String>,
@@ -49,7 +47,7 @@ pub struct AnswersArgs {
     #[arg(long)]
     pub normalize: bool,
     /// Score each choice's own text instead of exploring
-    #[arg(long, requires = "choices")]
+    #[arg(long, conflicts_with = "pattern")]
     pub direct: bool,
     /// Do not look further than this many tokens
     #[arg(long, default_value_t = 64, value_parser = cli::at_least_one, value_name = "N")]
@@ -66,6 +64,8 @@ pub struct AnswersArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    #[command(flatten)]
+    pub model: ModelOptions,
 }
 
 /// Finds the answer in a text.
@@ -81,7 +81,7 @@ impl Reader {
         }
         let text = args.choices.as_deref().unwrap_or_default();
         let choices: Vec<&str> = text.split('|').collect();
-        Ok(Reader::Choices(Choices::new(&choices, args.normalize).context("--choices")?))
+        Ok(Reader::Choices(Choices::new(&choices, args.normalize).map_err(|e| UsageError(format!("--choices: {e}")))?))
     }
 
     fn read(&self, text: &str, whole: bool) -> Verdict {

@@ -1,6 +1,7 @@
 //! Answers captured by a regular expression.
 
-use anyhow::{Context, Result, bail};
+use crate::cli::{UsageError, usage};
+use anyhow::Result;
 use logitree_core::answers::Verdict;
 use regex::Regex;
 use regex_automata::hybrid::dfa::DFA;
@@ -21,10 +22,10 @@ impl Pattern {
     /// Compiles a pattern. Matching takes time linear in the text, whatever the pattern.
     pub fn new(pattern: &str) -> Result<Pattern> {
         let regex = regex::RegexBuilder::new(pattern).size_limit(SIZE).build();
-        let regex = regex.with_context(|| format!("--pattern {pattern:?}"))?;
-        let hir = regex_syntax::parse(pattern).with_context(|| format!("--pattern {pattern:?}"))?;
+        let regex = regex.map_err(|e| UsageError(format!("--pattern {pattern:?}: {e}")))?;
+        let hir = regex_syntax::parse(pattern).map_err(|e| UsageError(format!("--pattern {pattern:?}: {e}")))?;
         if hir.properties().minimum_len().is_none() {
-            bail!("--pattern {pattern:?} cannot match any text");
+            usage!("--pattern {pattern:?} cannot match any text");
         }
         let config = DFA::config().match_kind(MatchKind::LeftmostFirst).cache_capacity(SIZE);
         let automaton = DFA::builder().configure(config).build(pattern).ok();

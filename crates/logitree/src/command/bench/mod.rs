@@ -2,9 +2,9 @@
 
 mod workload;
 
-use crate::cli::{self, ModelOptions};
+use crate::cli::{self, ModelOptions, usage};
 use crate::{progress, setup, terminal};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use logitree_engine::LocalModel;
 use logitree_kernels::{Stream, multiply_add, read};
@@ -18,14 +18,12 @@ const EXAMPLES: &str = "Examples:
   logitree bench -m smollm2-135m --only decode,tree30
   logitree bench --rounds 5 -o bench.json
 
-Every round runs every kind of work once, with a probe of the machine before and after it; shown is the
+Every round runs every kind of work once, with a probe of the machine before and after it; shown is the \
 median round, its share of what the probes found, and the slowest and fastest round.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct BenchArgs {
-    #[command(flatten)]
-    pub model: ModelOptions,
     /// Only these: decode, prefill, score, tree30 (any depth), width24 (any width)
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub only: Vec<String>,
@@ -35,6 +33,8 @@ pub struct BenchArgs {
     /// Write the measurements as JSON; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelOptions,
 }
 
 /// Seconds of a probe.
@@ -105,7 +105,7 @@ fn named(all: &[Workload], name: &str) -> Result<Workload> {
         Some(w) => Ok(w),
         None => {
             let names: Vec<String> = all.iter().map(Workload::name).collect();
-            bail!("--only {name}: choose from {}, or any other tree depth or width", names.join(", "))
+            usage!("--only {name}: choose from {}, or any other tree depth or width", names.join(", "))
         }
     }
 }
