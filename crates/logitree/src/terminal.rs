@@ -31,10 +31,19 @@ pub fn colours(stream: &impl IsTerminal) -> bool {
         && std::env::var("TERM").as_deref() != Ok("dumb")
 }
 
+/// Columns below which lines are wrapped by the terminal.
+const NARROWEST: usize = 40;
+
 /// How to lay out what goes to standard output.
 pub fn style() -> Style {
-    let width = terminal_size::terminal_size().map_or(100, |(w, _)| usize::from(w.0)).clamp(60, 200);
-    Style { width, colour: colours(&stdout()) }
+    let told = || std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
+    let width = terminal_size::terminal_size().map(|(w, _)| usize::from(w.0)).or_else(told).unwrap_or(100);
+    Style { width: width.clamp(NARROWEST, 200), colour: colours(&stdout()) }
+}
+
+/// A line for people, in as many lines as the terminal needs.
+pub fn paragraph(text: &str) -> String {
+    crate::export::text::wrap(text, style().width, "") + "\n"
 }
 
 /// Prints text or JSON to standard output; a closed pipe is an error that ends the program quietly. Nothing in the text can
@@ -47,11 +56,13 @@ pub fn print(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// ANSI colour of a probability: green, yellow, red.
+/// ANSI colour of a probability: green for what was all but certain, cyan for what was likelier than not, magenta for what
+/// was a surprise. Most tokens of a tree are none of these and nothing is wrong with them: they have no colour.
 pub fn colour_of(prob: f64) -> &'static str {
     match prob {
         p if p > 0.8 => "32",
-        p if p > 0.45 => "33",
-        _ => "31",
+        p if p > 0.45 => "36",
+        p if p > 0.01 => "0",
+        _ => "35",
     }
 }

@@ -44,8 +44,27 @@ fn every_strategy_grows_stops_and_goes_on_to_the_same_tree() {
         let csv = |name: &str| ok(w, &["export", name, "--to", "csv"]);
         assert_eq!(csv("whole"), csv("part"), "{strategy:?}");
     }
-    let text = ok(w, &[&TREE[..], &["--strategy", "sample", "--samples", "40", "-o", "s"]].concat());
-    assert!(text.contains("samples") && text.contains("degrees of freedom"), "{text}");
+    let sample = |samples, file| {
+        let args = [
+            "tree",
+            "hello world",
+            "-m",
+            "model",
+            "--max-depth",
+            "1",
+            "--strategy",
+            "sample",
+            "--samples",
+            samples,
+            "-o",
+            file,
+        ];
+        ok(w, &args)
+    };
+    let text = sample("4000", "s");
+    assert!(text.contains("samples against exact probabilities: χ²") && text.contains("of freedom"), "{text}");
+    // Five samples say nothing about honesty.
+    assert!(!sample("5", "five").contains("χ²"));
     let text = ok(w, &[&TREE[..], &["--strategy", "best-first", "--max-nodes", "50", "-o", "b"]].concat());
     assert!(text.contains("lies elsewhere"), "{text}");
     let drawn = ok(w, &[&TREE[..], &["--depth", "3", "--max-nodes", "50", "-o", "d"]].concat());

@@ -158,3 +158,49 @@ fn names_of_control_tokens_are_letters_unless_asked_for() {
     assert!(ok(w, &["run", "e.toml", "-o", "out"]).contains("hello"), "goes on with its own file");
     fails(w, &["tree", TEXT, "--special", "--chat", "-m", "model"], 2);
 }
+
+#[test]
+fn tables_fit_the_terminal_and_list_what_was_asked_for() {
+    use unicode_width::UnicodeWidthStr;
+    let w = common::workplace();
+    let w = w.path();
+    let at = |columns: &str, args: &[&str]| {
+        let output = logitree(w, &[args, &["-m", "model"]].concat()).env("COLUMNS", columns).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let wide = format!("{}{}", String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+        for line in wide.lines() {
+            assert!(line.width() <= columns.parse().unwrap(), "{args:?} at {columns}: {line}");
+        }
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for columns in ["70", "80", "120"] {
+        let table = at(columns, &["score", "hello world", "--top", "12"]);
+        // Every row and its further lines have twelve alternatives, or eleven if the token is one of them.
+        let rows: Vec<&str> = table.lines().skip(1).take_while(|l| !l.starts_with('(')).collect();
+        let starts: Vec<usize> = (0..rows.len()).filter(|&i| !rows[i].starts_with("       ")).collect();
+        for (n, &start) in starts.iter().enumerate() {
+            let end = starts.get(n + 1).copied().unwrap_or(rows.len());
+            let listed = rows[start..end].join(" ").matches(" %").count() - 1;
+            assert!((11..=12).contains(&listed), "{columns}: {:?}", &rows[start..end]);
+        }
+        // Without --top, a row is one line, and never without an alternative.
+        let table = at(columns, &["score", "hello world"]);
+        for row in table.lines().skip(1).take_while(|l| !l.starts_with('(')) {
+            assert!(row.matches(" %").count() >= 2, "{row}");
+        }
+        assert!(table.contains("nats") && table.contains("bits"), "{table}");
+        at(
+            columns,
+            &["tree", "hello world", "--max-depth", "6", "--force", "-o", "t", "--min-branch-threshold", "0.01"],
+        );
+        at(
+            columns,
+            &["tree", "a", "--strategy", "best-first", "--max-depth", "3", "--max-nodes", "900", "--force", "-o", "t"],
+        );
+    }
+    let one = at("80", &["logprobs", "a", "-n", "1"]);
+    assert!(one.contains("all: 1 token,"), "{one}");
+    let drawn = at("80", &["tree", "a", "--max-depth", "1", "--force", "-o", "t"]);
+    assert!(drawn.contains("1 open path, at the depth limit"), "{drawn}");
+    assert!(drawn.lines().next().unwrap().contains("1st token") && drawn.contains("% cut"), "{drawn}");
+}

@@ -1,6 +1,6 @@
 //! `logitree logprobs`, and generation for `guide`.
 
-use super::steps::{Scored, record_steps, step_json, table, text_of, top_bytes, totals_line, totals_of};
+use super::steps::{LISTED, Scored, record_steps, step_json, table, text_of, top_bytes, totals_line, totals_of};
 use crate::cli::{self, Format, ModelOptions, PromptOptions};
 use crate::export::jsonl;
 use crate::setup::{self, Loaded};
@@ -40,9 +40,9 @@ pub struct GenerationOptions {
     /// Generate at most this many tokens
     #[arg(short = 'n', long, default_value_t = 128, value_name = "N")]
     pub max_new_tokens: usize,
-    /// Most likely tokens to list per step
-    #[arg(long, default_value_t = 5, value_parser = cli::at_least_one, value_name = "K")]
-    pub top: usize,
+    /// Most likely tokens to list per step [default: 5, of which the table shows those that fit on a line]
+    #[arg(long, value_parser = cli::at_least_one, value_name = "K")]
+    pub top: Option<usize>,
     /// Sampling temperature; 0 always takes the most likely token
     #[arg(long, default_value_t = 0.0, value_parser = cli::non_negative, value_name = "T")]
     pub temperature: f64,
@@ -67,6 +67,13 @@ pub struct GenerationOptions {
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+impl GenerationOptions {
+    /// Tokens to list per step.
+    fn listed(&self) -> usize {
+        self.top.unwrap_or(LISTED)
+    }
 }
 
 pub fn run(args: LogprobsArgs) -> Result<()> {
@@ -102,7 +109,7 @@ pub fn generate(
     let nodes = session.push_all(None, tokens)?;
     let mut node = *nodes.last().context("the prompt has no tokens")?;
     let wants_logits = !sampler.is_greedy();
-    let top = options.top.max(1);
+    let top = options.listed();
 
     // All forced tokens and the first free step in one go.
     let first = scored_from.max(1) - 1;
@@ -196,7 +203,7 @@ pub fn report(
     let steps = &generated.steps;
     let response = text_of(loaded, steps.iter().map(|s| s.token.id));
     let texts = top_bytes(loaded, steps);
-    let record = jsonl::record(prompt, &response, &record_steps(loaded, steps, options.top, &texts));
+    let record = jsonl::record(prompt, &response, &record_steps(loaded, steps, options.listed(), &texts));
     let to_stdout = matches!(output, Output::Stdout);
     match output {
         Output::None => {}
@@ -220,7 +227,7 @@ pub fn report(
                 "perplexity": all.perplexity,
                 "model": loaded.name,
                 "engine": loaded.model.engine(),
-                "tokens": steps.iter().map(|s| step_json(loaded, s, options.top, &generated.watch)).collect::<Vec<_>>(),
+                "tokens": steps.iter().map(|s| step_json(loaded, s, options.listed(), &generated.watch)).collect::<Vec<_>>(),
             });
             if let (Some(object), Value::Object(extra)) = (object.as_object_mut(), extra) {
                 object.extend(extra);
@@ -235,7 +242,8 @@ pub fn report(
                 out.push_str(&totals_line("forced (>)", forced));
             }
             out.push_str(&totals_line("all", all));
-            out.push_str(&format!("{}, {}; ended by {}\n", loaded.name, loaded.front(), generated.stop));
+            let made = format!("{}, {}; ended by {}", loaded.name, loaded.front(), generated.stop);
+            out.push_str(&terminal::paragraph(&made));
             out.push_str(&format!("\n{response}\n"));
             terminal::print(&out)
         }

@@ -114,7 +114,9 @@ fn node(args: &LensArgs, run: &Run, lens: &Lens, n: NodeId) -> Result<()> {
         return terminal::print(&format!("{:#}\n", json!({ "node": n, "tokens": tokens })));
     }
     let style = terminal::style();
-    let mut out = format!("after {:?}\n\n", shorten(&visible(&run.text(n)), 60));
+    let place =
+        if n == NodeId::ROOT { "the prompt".into() } else { format!("{:?}", shorten(&visible(&run.text(n)), 60)) };
+    let mut out = format!("after {place}\n\n");
     let _ = writeln!(out, "{}", style.paint("1", &format!("{:>11}    {:<11}  token", "before", "after")));
     for s in seen {
         let after = s.after.map_or("cut".into(), percent);
@@ -177,7 +179,8 @@ fn tree_text(args: &LensArgs, run: &Run, view: &View, leaves: &[NodeId]) -> Stri
     }
     let _ = writeln!(out, "  {} of the listed tokens kept, {} cut", view.kept, view.cut);
     if let Some(&(n, e)) = view.short.first() {
-        let note = format!("{} steps are not known, the first at node {}: {}", view.short.len(), n.0, why(e));
+        let steps = if view.short.len() == 1 { "1 step is".into() } else { format!("{} steps are", view.short.len()) };
+        let note = format!("{steps} not known, the first at node {}: {}", n.0, why(e));
         let _ = writeln!(out, "  {}", style.paint("33", &note));
     }
     out

@@ -1,7 +1,8 @@
 //! `logitree score`
 
-use super::steps::{Scored, step_json, table, totals_line, totals_of};
+use super::steps::{LISTED, Scored, step_json, table, totals_line, totals_of};
 use crate::cli::{self, Format, ModelOptions};
+use crate::export::text::count;
 use crate::setup::{self, Given};
 use crate::visible::visible;
 use crate::{input, message, progress, terminal};
@@ -38,9 +39,9 @@ pub struct ScoreArgs {
     /// Take names of control tokens in the text, such as <start_of_turn>, as these tokens [default: as letters]
     #[arg(long)]
     pub special: bool,
-    /// Most likely tokens to list per step
-    #[arg(long, default_value_t = 5, value_parser = cli::at_least_one, value_name = "K")]
-    pub top: usize,
+    /// Most likely tokens to list per step [default: 5, of which the table shows those that fit on a line]
+    #[arg(long, value_parser = cli::at_least_one, value_name = "K")]
+    pub top: Option<usize>,
     /// Note the probability of this string at every step; may be given several times
     #[arg(long, value_name = "TEXT")]
     pub watch: Vec<String>,
@@ -78,6 +79,7 @@ pub fn run(args: ScoreArgs) -> Result<()> {
     }
     let watch = setup::watch(&loaded, &args.watch)?;
     let strings = setup::watched_ids(&watch);
+    let top = args.top.unwrap_or(LISTED);
     let mut session = model.session()?;
     let nodes = session.push_all(None, &tokens)?;
     let mut steps = Vec::with_capacity(tokens.len());
@@ -85,11 +87,11 @@ pub fn run(args: ScoreArgs) -> Result<()> {
     let last = tokens.len() - 1;
     for start in (0..last).step_by(PIECE) {
         if terminal::interrupted() {
-            message::line(format_args!("interrupted: {} of {last} tokens are scored", steps.len()));
+            message::line(format_args!("interrupted: {} of {} scored", steps.len(), count(last, "token")));
             break;
         }
         let end = (start + PIECE).min(last);
-        let query = |i: usize| Query { node: nodes[i], top: args.top, tokens: &tokens[i + 1..i + 2], logits: false };
+        let query = |i: usize| Query { node: nodes[i], top, tokens: &tokens[i + 1..i + 2], logits: false };
         let queries: Vec<Query<'_>> = (start..end).map(query).collect();
         steps.extend(
             watch::evaluate(&mut *session, &queries, &strings)?.into_iter().filter_map(|d| Scored::new(d, false)),
@@ -102,7 +104,7 @@ pub fn run(args: ScoreArgs) -> Result<()> {
     match args.format {
         Format::Json => {
             let object = json!({
-                "tokens": steps.iter().map(|s| step_json(&loaded, s, args.top, &watch)).collect::<Vec<_>>(),
+                "tokens": steps.iter().map(|s| step_json(&loaded, s, top, &watch)).collect::<Vec<_>>(),
                 "bos": bos.is_some(),
                 // Not scored: nothing comes before it.
                 "first": if bos.is_none() { Some(loaded.token(tokens[0])) } else { None },
@@ -120,10 +122,12 @@ pub fn run(args: ScoreArgs) -> Result<()> {
             out.push('\n');
             out.push_str(&totals_line("total", totals));
             let sign = steps.iter().map(|s| s.exactness.sign()).max().unwrap_or_default();
-            out.push_str(&format!("mean entropy {sign}{entropy:.4} nats; {}, {}\n", loaded.name, loaded.front()));
+            let text = format!("mean entropy {sign}{entropy:.4} nats; {}, {}", loaded.name, loaded.front());
+            out.push_str(&terminal::paragraph(&text));
             if bos.is_none() {
                 let first = visible(&loaded.text(tokens[0]));
-                out.push_str(&format!("not scored: the first token {first:?}, which has nothing before it (no BOS)\n"));
+                let text = format!("not scored: the first token {first:?}, which has nothing before it (no BOS)");
+                out.push_str(&terminal::paragraph(&text));
             }
             terminal::print(&out)
         }

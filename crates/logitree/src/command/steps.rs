@@ -1,7 +1,7 @@
 //! Tokens with their statistics: what `logprobs`, `guide` and `score` have in common.
 
 use crate::export::jsonl::Step;
-use crate::export::text::percent;
+use crate::export::text::{count, percent, shorten};
 use crate::setup::Loaded;
 use crate::terminal;
 use crate::visible::visible;
@@ -11,6 +11,7 @@ use logitree_core::watch::Watched;
 use logitree_core::{Distribution, Exactness, TokenId, TokenStats};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
+use unicode_width::UnicodeWidthStr;
 
 /// A token that is there, and the distribution it was drawn from.
 pub struct Scored {
@@ -107,30 +108,26 @@ pub fn top_bytes(loaded: &Loaded, steps: &[Scored]) -> Vec<Vec<Vec<u8>>> {
     steps.iter().map(|s| s.top.iter().map(bytes).collect()).collect()
 }
 
-/// A table, one token per row, coloured by probability.
-pub fn table(loaded: &Loaded, steps: &[Scored], top: usize, watch: &[Watch]) -> String {
+/// A table, one token per row, coloured by probability. With `top` every row lists so many alternatives, on further lines
+/// if need be; without, those that fit on its line.
+pub fn table(loaded: &Loaded, steps: &[Scored], top: Option<usize>, watch: &[Watch]) -> String {
     let style = terminal::style();
     let mut out = String::new();
+    // Narrow terminals get a narrow column of tokens, and the narrowest only what each token is.
+    let word = if style.width < 90 { 12 } else { 18 };
     let head = format!(
-        "{:>4}  {:<18}  {:>9}  {:>9}  {:>6}  {:>7}  alternatives",
+        "{:>4}  {:<word$}  {:>9}  {:>9}  {:>6}  {:>7}  alternatives",
         "#", "token", "prob", "logprob", "rank", "entropy"
     );
-    let _ = writeln!(out, "{}", style.paint("1", &head));
+    let numbers = word + 47;
+    let _ = writeln!(out, "{}", style.paint("1", shorten(&head, style.width).trim_end()));
     for (i, s) in steps.iter().enumerate() {
-        let text = visible(&loaded.text(s.token.id)).replace(' ', "·");
-        let padding = " ".repeat(18usize.saturating_sub(unicode_width::UnicodeWidthStr::width(&text[..])));
+        let text = shorten(&shown(loaded, s.token.id), word);
+        let padding = " ".repeat(word.saturating_sub(text.width()));
         let prob = s.token.logprob.exp();
-        let mut others = String::new();
-        let mut room = style.width.saturating_sub(68);
-        for t in s.top.iter().take(top).filter(|t| t.id != s.token.id) {
-            let other = format!("{} {}  ", visible(&loaded.text(t.id)).replace(' ', "·"), percent(t.prob()));
-            let Some(left) = room.checked_sub(unicode_width::UnicodeWidthStr::width(&other[..])) else { break };
-            room = left;
-            others.push_str(&other);
-        }
+        let (others, more) = alternatives(loaded, s, top, style.width.saturating_sub(numbers), style.width);
         let mark = if s.forced { ">" } else { " " };
-        let _ = writeln!(
-            out,
+        let row = format!(
             "{:>4}{mark} {}{padding}  {:>9}  {:>9.4}  {:>6}  {:>7}  {}",
             i + 1,
             style.paint(terminal::colour_of(prob), &text),
@@ -140,21 +137,63 @@ pub fn table(loaded: &Loaded, steps: &[Scored], top: usize, watch: &[Watch]) -> 
             format!("{}{:.3}", s.exactness.sign(), s.entropy),
             style.paint("2", others.trim_end()),
         );
+        let _ = writeln!(out, "{}", row.trim_end());
+        for line in more {
+            let _ = writeln!(out, "{INDENT}{}", style.paint("2", &line));
+        }
         if !watch.is_empty() {
             let watched: Vec<String> = watch.iter().zip(&s.watched).map(|(w, at)| watched_text(w, at)).collect();
-            let _ = writeln!(out, "       {}", style.paint("36", &watched.join("   ")));
+            let _ = writeln!(out, "{INDENT}{}", style.paint("36", &watched.join("   ")));
         }
     }
+    out.push_str("(logprob and entropy in nats)\n");
     out
 }
 
-/// Totals on one line.
+/// In front of what belongs to a row.
+const INDENT: &str = "       ";
+
+/// A token's text on one line, with spaces that can be seen.
+fn shown(loaded: &Loaded, id: TokenId) -> String {
+    visible(&loaded.text(id)).replace(' ', "·")
+}
+
+/// The most likely other tokens: what fits into `room` columns, and further lines if `top` were asked for. The first is
+/// shortened rather than left out: a row without any says nothing about what else there was.
+fn alternatives(loaded: &Loaded, s: &Scored, top: Option<usize>, room: usize, width: usize) -> (String, Vec<String>) {
+    let others = s.top.iter().take(top.unwrap_or(LISTED)).filter(|t| t.id != s.token.id);
+    let mut lines = vec![String::new()];
+    let (mut room, full) = (room, width.saturating_sub(INDENT.len()));
+    for t in others {
+        let (text, share) = (shown(loaded, t.id), percent(t.prob()));
+        let before = lines.last().map_or(0, |l| l.width());
+        let gap = if before == 0 { "" } else { "  " };
+        let left = room.saturating_sub(before + gap.len() + share.len() + 1);
+        let last = lines.len() - 1;
+        if text.width() <= left || (before == 0 && left >= 3) {
+            lines[last].push_str(&format!("{gap}{} {share}", shorten(&text, left)));
+        } else if top.is_some() {
+            room = full;
+            lines.push(format!("{} {share}", shorten(&text, full.saturating_sub(share.len() + 1))));
+        } else {
+            break;
+        }
+    }
+    let first = lines.remove(0);
+    (first, lines)
+}
+
+/// Tokens listed per step if nothing else is asked for.
+pub const LISTED: usize = 5;
+
+/// Totals in words.
 pub fn totals_line(name: &str, t: Totals) -> String {
-    format!(
-        "{name}: {} tokens, {:.2} bits, perplexity {:.4}, probability {:.3e}\n",
-        t.tokens,
+    let text = format!(
+        "{name}: {}, {:.2} bits, perplexity {:.4}, probability {}",
+        count(t.tokens, "token"),
         t.bits,
         t.perplexity,
-        t.logprob.exp()
-    )
+        percent(t.logprob.exp())
+    );
+    terminal::paragraph(&text)
 }

@@ -191,7 +191,9 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<(Loaded, Job)> {
 
 fn announce(loaded: &Loaded, job: &Job) {
     let n = job.prompt.len();
-    message::line(format_args!("{} · {} · prompt of {n} tokens, {}", loaded.name, job.header.engine, loaded.front()));
+    let prompt = text::count(n, "token");
+    let text = format!("{} · {} · prompt of {prompt}, {}", loaded.name, job.header.engine, loaded.front());
+    message::lines(&terminal::paragraph(&text));
 }
 
 /// The summary as one object; `rate` is known to the one who grew the tree.

@@ -37,28 +37,66 @@ pub fn readable(tree: &Tree, depth: Option<usize>) -> f64 {
     };
     let mut masses: Vec<f64> = tree.nodes().filter(begins_line).map(|n| tree.mass(n)).collect();
     masses.sort_by(|a, b| b.total_cmp(a));
-    if masses.len() > READABLE { masses[READABLE - 1] } else { 0.0 }
+    if masses.len() <= READABLE {
+        return 0.0;
+    }
+    // Each parent of which some children are left out has one line more, for these.
+    let mixed = |min: f64| {
+        let drawn = |&c: &NodeId| tree.mass(c) >= min;
+        let shown = |n: &NodeId| depth.is_none_or(|d| tree.depth(*n) < d) && (tree.mass(*n) >= min);
+        let is_mixed = |n: &NodeId| tree.children(*n).iter().any(drawn) && !tree.children(*n).iter().all(drawn);
+        tree.nodes().filter(shown).filter(is_mixed).count()
+    };
+    let fits = |&lines: &usize| lines + mixed(masses[lines - 1]) <= READABLE;
+    masses[(1..=READABLE).rev().find(fits).unwrap_or(1) - 1]
 }
 
-/// A subtree to be drawn.
+/// A line to be drawn, with what is below it.
 struct Branch {
-    node: NodeId,
+    what: What,
     /// Levels above it; each says whether more follows there.
     above: Vec<bool>,
     last: bool,
+}
+
+enum What {
+    /// A subtree.
+    Node(NodeId),
+    /// The children of a node from this index on, which are too light to be drawn.
+    Lighter(NodeId, usize),
 }
 
 /// Draws a run's tree; no line is wider than the style's width.
 pub fn draw(run: &Run, view: View, style: Style) -> String {
     let tree = &run.tree;
     let left = style.width.saturating_sub(NUMBERS + NOTE).max(12);
-    let mut out = shorten(&visible(&run.header.prompt.text), style.width);
+    let prompt = shorten(&visible(&run.header.prompt.text), left.saturating_sub(1));
+    let padding = " ".repeat(left.saturating_sub(prompt.width()));
+    // Of a line with several tokens the first number is the first one's, the second the path's to the last one.
+    let heads = format!(" {:>9} {:BAR$} {:>10} {:BAR$} ", "1st token", "", "path", "");
+    let cut = note(tree, NodeId::ROOT, NodeId::ROOT, view);
+    let mut out = format!("{prompt}{padding}{}", style.paint("1", format!("{heads}{cut}").trim_end()));
     out.push('\n');
     let mut stack: Vec<Branch> = Vec::new();
-    push(tree, NodeId::ROOT, &[], view, left, style, &mut stack, &mut out);
-    while let Some(Branch { node, above, last }) = stack.pop() {
-        let (end, tokens) = chain(tree, node, view);
+    push(tree, NodeId::ROOT, &[], view, &mut stack);
+    while let Some(Branch { what, above, last }) = stack.pop() {
         let lead = lead(&above, last, left);
+        let (node, end, tokens) = match what {
+            What::Node(node) => {
+                let (end, tokens) = chain(tree, node, view);
+                (node, end, tokens)
+            }
+            What::Lighter(parent, from) => {
+                let light = &tree.children(parent)[from..];
+                let sum = |of: &dyn Fn(NodeId) -> f64| light.iter().map(|&c| of(c)).sum::<f64>();
+                let [prob, mass] = [sum(&|c| tree.logprob(c).exp()), sum(&|c| tree.mass(c))];
+                let text = shorten(&format!("… {} lighter", light.len()), left.saturating_sub(lead.width()).max(4));
+                let padding = " ".repeat(left.saturating_sub(lead.width() + text.width()));
+                let numbers = format!(" {:>9} {} {:>10} {}", percent(prob), bar(prob), percent(mass), bar(mass));
+                let _ = writeln!(out, "{}", style.paint("2", format!("{lead}{text}{padding}{numbers}").trim_end()));
+                continue;
+            }
+        };
         let bytes: Vec<u8> = tokens.iter().flat_map(|&t| run.bytes(t)).copied().collect();
         let room = left.saturating_sub(lead.width()).max(4);
         let text = shorten(&visible(&String::from_utf8_lossy(&bytes)).replace(' ', "·"), room);
@@ -76,7 +114,7 @@ pub fn draw(run: &Run, view: View, style: Style) -> String {
         );
         let mut below = above;
         below.push(!last);
-        push(tree, end, &below, view, left, style, &mut stack, &mut out);
+        push(tree, end, &below, view, &mut stack);
     }
     out
 }
@@ -95,30 +133,21 @@ fn chain(tree: &Tree, first: NodeId, view: View) -> (NodeId, Vec<TokenId>) {
     (end, tokens)
 }
 
-/// Puts a node's children on the stack, and says what is left out.
-#[allow(clippy::too_many_arguments)] // one call's worth of context
-fn push(
-    tree: &Tree,
-    n: NodeId,
-    above: &[bool],
-    view: View,
-    left: usize,
-    style: Style,
-    stack: &mut Vec<Branch>,
-    out: &mut String,
-) {
+/// Puts a node's children on the stack, those that are too light as one line after the others. If all are, there is no
+/// line: the node's note says that it goes on.
+fn push(tree: &Tree, n: NodeId, above: &[bool], view: View, stack: &mut Vec<Branch>) {
     let children = tree.children(n);
-    if children.is_empty() || view.depth.is_some_and(|d| tree.depth(n) >= d) {
+    if view.depth.is_some_and(|d| tree.depth(n) >= d) {
         return;
     }
+    // Heaviest first.
     let drawn = children.iter().take_while(|&&c| tree.mass(c) >= view.min_mass).count();
-    if drawn < children.len() {
-        let mass: f64 = children[drawn..].iter().map(|&c| tree.mass(c)).sum();
-        let what = format!("{}… {} lighter, {}", lead(above, drawn == 0, left), children.len() - drawn, percent(mass));
-        let _ = writeln!(out, "{}", style.paint("2", &shorten(&what, style.width)));
+    let lighter = drawn < children.len();
+    if lighter && drawn > 0 {
+        stack.push(Branch { what: What::Lighter(n, drawn), above: above.to_vec(), last: true });
     }
     for (i, &node) in children[..drawn].iter().enumerate().rev() {
-        stack.push(Branch { node, above: above.to_vec(), last: i + 1 == drawn });
+        stack.push(Branch { what: What::Node(node), above: above.to_vec(), last: i + 1 == drawn && !lighter });
     }
 }
 
@@ -148,10 +177,15 @@ fn note(tree: &Tree, first: NodeId, end: NodeId, view: View) -> String {
         Some(Stop::Frontier) => "open".into(),
         Some(stop) => stop.name().into(),
         None if view.depth.is_some_and(|d| tree.depth(end) >= d) => "goes on".into(),
+        None if tree.children(end).iter().all(|&c| tree.mass(c) < view.min_mass) => "goes on".into(),
         None => {
             let below: f64 = tree.children(end).iter().map(|&c| tree.mass(c)).sum();
-            let cut = 1.0 - below / tree.mass(first);
-            if cut >= 0.01 { format!("{:.0} % cut", 100.0 * cut) } else { String::new() }
+            match 1.0 - below / tree.mass(first) {
+                cut if cut < 0.01 => String::new(),
+                // Not all of it: something goes on below.
+                cut if cut >= 0.995 => "> 99 % cut".into(),
+                cut => format!("{:.0} % cut", 100.0 * cut),
+            }
         }
     }
 }
@@ -209,7 +243,7 @@ mod tests {
         let run = run(tree, &[" blue", " grey\n", " red", " today", "<eos>", "."]);
         let drawn = draw(&run, View::default(), STYLE);
         let want = "\
-The sky is
+The sky is                          1st token             path       10 % cut
 ├ ·blue·today                         50.00 % ██▌      45.00 % ██▎   10 % cut
 │ ├ <eos>                             60.00 % ███      27.00 % █▍    end
 │ └ .                                 40.00 % ██       18.00 % ▉     depth limit
@@ -219,10 +253,10 @@ The sky is
         assert_eq!(drawn, want);
         let light = draw(&run, View { depth: Some(1), min_mass: 0.2 }, STYLE);
         let want = "\
-The sky is
-├ … 1 lighter, 10.00 %
+The sky is                          1st token             path       10 % cut
 ├ ·blue                               50.00 % ██▌      50.00 % ██▌   goes on
-└ ·grey↵                              30.00 % █▌       30.00 % █▌    open
+├ ·grey↵                              30.00 % █▌       30.00 % █▌    open
+└ … 1 lighter                         10.00 % ▌        10.00 % ▌
 ";
         assert_eq!(light, want);
     }

@@ -42,6 +42,32 @@ pub fn shorten(text: &str, width: usize) -> String {
     format!("{head}…{tail}")
 }
 
+/// Text in lines of at most `width` columns, all but the first after `indent`; a longer word stays whole.
+pub fn wrap(text: &str, width: usize, indent: &str) -> String {
+    let columns = |s: &str| s.chars().map(|c| c.width().unwrap_or(0)).sum::<usize>();
+    let mut out = indent.to_string();
+    let mut used = columns(indent);
+    for (i, word) in text.split(' ').enumerate() {
+        let wide = columns(word);
+        if i > 0 && used + 1 + wide > width {
+            out.push('\n');
+            out.push_str(indent);
+            used = columns(indent);
+        } else if i > 0 {
+            out.push(' ');
+            used += 1;
+        }
+        out.push_str(word);
+        used += wide;
+    }
+    out
+}
+
+/// A number of things: `1 token`, `2 tokens`; for nouns whose plural has an s.
+pub fn count(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
 /// A probability as a percentage with three or more significant digits.
 pub fn percent(p: f64) -> String {
     match p * 100.0 {
@@ -63,14 +89,14 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
     let room = style.width.saturating_sub(38).max(20);
     let _ = writeln!(out);
     let sampled = tree.nodes().any(|n| tree.samples(n) > 0);
-    let count = if sampled { " samples" } else { "" };
-    let _ = writeln!(out, "{}", style.paint("1", &format!("   #  probability{count}  depth  stop       text")));
+    let samples = if sampled { " samples" } else { "" };
+    let _ = writeln!(out, "{}", style.paint("1", &format!("   #  probability{samples}  depth  stop       text")));
     for (i, &leaf) in leaves.iter().take(most).enumerate() {
         let stop = tree.stop(leaf).unwrap_or(Stop::Frontier);
         let text = shorten(&visible(&run.text(leaf)), room);
-        let count = if sampled { format!(" {:>7}", tree.samples(leaf)) } else { String::new() };
+        let samples = if sampled { format!(" {:>7}", tree.samples(leaf)) } else { String::new() };
         let row = format!(
-            "{:>4}  {:>11}{count}  {:>5}  {:<9}  {text}",
+            "{:>4}  {:>11}{samples}  {:>5}  {:<9}  {text}",
             i + 1,
             percent(tree.mass(leaf)),
             tree.depth(leaf),
@@ -80,7 +106,7 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
     }
     if leaves.len() > most {
         let rest: f64 = leaves[most..].iter().map(|&n| tree.mass(n)).sum();
-        let _ = writeln!(out, "      {:>11}  in {} more paths", percent(rest), leaves.len() - most);
+        let _ = writeln!(out, "      {:>11}  in {}", percent(rest), count(leaves.len() - most, "more path"));
     }
     let mass = tree.accounting();
     let completed = leaves.iter().filter(|&&n| tree.stop(n) == Some(Stop::EndToken)).count();
@@ -88,10 +114,14 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
     let open = leaves.iter().filter(|&&n| matches!(tree.stop(n), Some(Stop::Frontier | Stop::MaxDepth))).count();
     let _ = writeln!(out);
     let _ = writeln!(out, "{}", style.paint("1", "where the probability went"));
-    let deep = if deep > 0 { format!(", {deep} of them at the depth limit") } else { String::new() };
+    let deep = match (deep, open) {
+        (0, _) => String::new(),
+        (1, 1) => ", at the depth limit".into(),
+        (deep, _) => format!(", {deep} of them at the depth limit"),
+    };
     for (name, p, what) in [
-        ("finished", mass.finished, format!("{completed} completed paths")),
-        ("frontier", mass.frontier, format!("{open} open paths{deep}")),
+        ("finished", mass.finished, count(completed, "completed path")),
+        ("frontier", mass.frontier, count(open, "open path") + &deep),
         (
             "pruned",
             mass.pruned,
@@ -105,14 +135,17 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
     ] {
         let _ = writeln!(out, "  {name:<9} {:>11}  {what}", percent(p));
     }
-    let _ = writeln!(out, "  {:<9} {:>11}  {} nodes", "total", percent(mass.total()), tree.len());
+    let _ = writeln!(out, "  {:<9} {:>11}  {}", "total", percent(mass.total()), count(tree.len(), "node"));
     let more = tree.nodes().filter(|&n| tree.possibly_more(n)).count();
     if more > 0 {
-        let _ = writeln!(out, "  {more} nodes have possibly more branches: the engine lists too few tokens there");
+        // Of servers and of other programs' files; a model in this process knows all tokens.
+        let nodes = count(more, "node");
+        let text = format!("possibly more branches at {nodes}: too few tokens are listed there to tell");
+        let _ = writeln!(out, "{}", wrap(&text, style.width, "  "));
     }
-    findings(run, completed, &mut out);
+    findings(run, completed, style.width, &mut out);
     let note = match run.end.as_ref().map(|e| e.reason) {
-        Some(EndReason::Finished) => None,
+        Some(EndReason::Finished) => enough(run, completed),
         Some(EndReason::MaxNodes) => Some("stopped at --max-nodes"),
         Some(EndReason::MaxSeconds) => Some("stopped at --max-seconds"),
         Some(EndReason::Interrupted) => Some("interrupted; --resume goes on"),
@@ -125,29 +158,41 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
     out
 }
 
+/// Why a strategy was done although there was more to explore.
+fn enough(run: &Run, completed: usize) -> Option<&'static str> {
+    let most = run.header.parameters.get("max_completed_paths").and_then(serde_json::Value::as_u64)?;
+    let open = run.tree.ranked_leaves().into_iter().any(|n| run.tree.stop(n) == Some(Stop::Frontier));
+    (completed as u64 >= most && open).then_some("ended at --max-completed-paths")
+}
+
 /// What the strategy allows to conclude, and the watched strings.
-fn findings(run: &Run, completed: usize, out: &mut String) {
+fn findings(run: &Run, completed: usize, width: usize, out: &mut String) {
     let tree = &run.tree;
     let strategy = &run.header.strategy[..];
     if matches!(strategy, "best-first" | "beam") {
         let finished = tree.accounting().finished;
-        let _ = writeln!(
-            out,
-            "\n{completed} completions cover {}; at most {} lies elsewhere. No path cut on the way is more likely than {}.",
+        let text = format!(
+            "{} cover {}; at most {} lies elsewhere. No path cut on the way is more likely than {}.",
+            count(completed, "completion"),
             percent(finished),
             percent((1.0 - finished).max(0.0)),
             percent(tree.heaviest_cut())
         );
+        let _ = writeln!(out, "\n{}", wrap(&text, width, ""));
     }
     let of = |name: &str| run.header.parameters.get(name).and_then(serde_json::Value::as_f64);
     let plain = [("temperature", 1.0), ("top_k", 0.0), ("top_p", 1.0), ("min_p", 0.0)];
     if let (Some(samples), true) = (of("samples"), plain.iter().all(|&(name, value)| of(name) == Some(value))) {
         let (chi, degrees) = logitree_core::explore::chi_square(tree, samples as u32);
-        let _ = writeln!(
-            out,
-            "\nsamples against exact probabilities: χ² {chi:.1} with {degrees} degrees of freedom (an honest sampler gives {degrees} ± {:.0})",
-            (2.0 * degrees as f64).sqrt()
-        );
+        // With few samples no token is expected often enough to be compared.
+        if degrees > 0 {
+            let text = format!(
+                "samples against exact probabilities: χ² {chi:.1} with {} of freedom; an honest sampler gives {degrees} ± {:.0}",
+                if degrees == 1 { "1 degree".into() } else { format!("{degrees} degrees") },
+                (2.0 * degrees as f64).sqrt()
+            );
+            let _ = writeln!(out, "\n{}", wrap(&text, width, ""));
+        }
     }
     let Some(root) = tree.expansion(logitree_core::NodeId::ROOT) else { return };
     for (i, (watch, at)) in run.header.watch.iter().zip(&root.watched).enumerate() {
