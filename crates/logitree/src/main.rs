@@ -9,8 +9,10 @@ mod engine;
 mod export;
 mod import;
 mod input;
+mod lock;
 mod message;
 mod models;
+mod output;
 mod progress;
 mod server;
 mod setup;
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => return help(&e),
     };
+    terminal::clean_up_when_interrupted();
     let outcome = match cli.command {
         Command::Tree(args) => command::tree::run(*args),
         Command::Logprobs(args) => command::generate::run(args),

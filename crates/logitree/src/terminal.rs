@@ -1,21 +1,31 @@
 //! Standard output for people, colours, width and Ctrl-C.
 
 use crate::export::text::Style;
+use crate::output;
 use crate::visible::{harmless, harmless_but_colours};
 use anyhow::Result;
 use std::io::{IsTerminal, Write, stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Whether an interrupt asks for an orderly end, rather than ending at once.
+static ORDERLY: AtomicBool = AtomicBool::new(false);
 
-/// From now on Ctrl-C only asks for an orderly end; a second one ends at once.
-pub fn catch_interrupts() {
+/// Ctrl-C, and being told to end, leave no temporary file: for every command, from the beginning. The program ends at once
+/// unless [`catch_interrupts`] was called.
+pub fn clean_up_when_interrupted() {
     // Fails only if a handler is there already, which then does the same.
     let _ = ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::SeqCst) {
+        if INTERRUPTED.swap(true, Ordering::SeqCst) || !ORDERLY.load(Ordering::SeqCst) {
+            output::abandon();
             std::process::exit(130);
         }
     });
+}
+
+/// From now on Ctrl-C only asks for an orderly end; a second one ends at once.
+pub fn catch_interrupts() {
+    ORDERLY.store(true, Ordering::SeqCst);
 }
 
 /// Whether the user pressed Ctrl-C.

@@ -20,7 +20,7 @@ fn full() -> File {
 
 /// A tree whose table is longer than a pipe.
 const TREE: [&str; 6] =
-    ["tree", "hello world", "-m=model", "--max-nodes=700", "--min-branch-threshold=0.02", "--max-branch-threshold=0.3"];
+    ["tree", "hello world", "-m=model", "--max-nodes=400", "--min-branch-threshold=0.02", "--max-branch-threshold=0.3"];
 
 #[test]
 fn messages_that_cannot_be_written_change_nothing() {
@@ -59,6 +59,7 @@ fn results_that_cannot_be_written_are_errors() {
         &["help", "export"],
         &["show", "a.run.jsonl"],
         &["export", "a.run.jsonl", "--to", "csv"],
+        &["export", "a.run.jsonl", "--to", "parquet"],
         &["model", "list"],
     ] {
         let output = logitree(w, args).stdin(Stdio::null()).stdout(full()).output().unwrap();
@@ -74,7 +75,7 @@ fn a_reader_that_has_enough_is_success() {
     let w = w.path();
     run(w, &[&TREE[..], &["-o", "a.run.jsonl"]].concat());
     let export = |format| vec!["export", "a.run.jsonl", "--to", format];
-    let formats = ["parquet", "tree-json", "jsonl", "dot", "text"];
+    let formats = ["csv", "parquet", "tree-json", "jsonl", "dot", "text"];
     let exports = formats.into_iter().map(export);
     let more = [vec!["report", "a.run.jsonl"], vec!["--help"], [&TREE[..], &["-o", "-"]].concat()];
     for args in exports.chain(more) {
@@ -218,6 +219,7 @@ fn names_and_experiments_never_control_the_terminal() {
         &["model", "info", HOSTILE],
         &["engine", "probe", HOSTILE],
         &["tree", &prompt, "-m=model", "--max-nodes=20", "--max-depth=3"],
+        &["tree", &prompt, "-m=model", "--max-nodes=20", "-o=-"],
         &["score", &prompt, "-m=model", "--watch", HOSTILE],
         &["logprobs", &prompt, "-m=model", "-n=30", "-o=-"],
         &["guide", "hello", "--prefix", HOSTILE, "-m=model", "-n=30"],

@@ -1,10 +1,12 @@
 //! `logitree run`: prompts × parameters × models.
 
-use super::grow::{Explored, Job, Limits, Record, explore, slug, strategy_json};
+use super::grow::{Destination, Explored, Held, Job, Limits, explore, slug, strategy_json};
 use super::strategy;
 use crate::cli::{ArithmeticOptions, FormOptions, ModelOptions, RemoteOptions};
 use crate::engine;
 use crate::export::table::{self, Summary};
+use crate::lock::Folder;
+use crate::output::Target;
 use crate::setup::{Given, Loaded};
 use crate::{import, input, message, setup, terminal};
 use anyhow::{Context, Result, bail};
@@ -17,8 +19,6 @@ use logitree_engine::{Arithmetic, Backend};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
-use std::fs::OpenOptions;
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "Examples:
@@ -38,7 +38,8 @@ The file (TOML):
   max_depth = 30                       # any parameter of the strategy
 
 Each combination gets a run file in the output folder; table.csv and table.parquet have a row for each. Started again, it \
-goes on where it stopped.";
+goes on where it stopped. Rows of other experiments' run files in the folder stay, and a run that fails does not replace \
+the row of one that did not.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -123,13 +124,17 @@ pub fn run(args: RunArgs) -> Result<()> {
     let limits = Limits { max_nodes: experiment.max_nodes, max_seconds: experiment.max_seconds, keep };
     let stem = args.file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let folder = args.output.clone().unwrap_or_else(|| stem.into());
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let cases = cases(&experiment, &settings, &folder);
     if cases.is_empty() {
         bail!("{name}: there are no prompts");
     }
+    let folder = Folder::hold(&folder)?;
+    let folder = folder.path();
+    // Rows of other cases stay, and rows of these until there are better ones.
+    let mut table = table::read(folder)?;
     terminal::catch_interrupts();
     let mut rows: Vec<Summary> = Vec::new();
+    let mut written = Ok(());
     let asked = args.arithmetic.asked();
     let mut models = Models { threads: args.threads, asked, remote: args.remote.clone(), loaded: None };
     for (i, case) in cases.iter().enumerate() {
@@ -141,14 +146,20 @@ pub fn run(args: RunArgs) -> Result<()> {
             Ok((row, done)) => (row, if done { "already done".into() } else { String::new() }),
             Err(e) => (failed(case, &format!("{e:#}")), format!("failed: {e:#}")),
         };
-        message::line(format_args!("{label}{} {outcome}", case.file.display()));
+        let kept = if table::put(&mut table, &row) { "" } else { "; the table keeps its earlier row" };
+        message::line(format_args!("{label}{} {outcome}{kept}", case.file.display()));
         rows.push(row);
-        // After every case, so that a look at the table shows how far it is.
-        table::write(&rows, &folder)?;
+        // After every case, so that a look at the table shows how far it is. What cannot be written now (a full disk) may be
+        // at the end, and the other cases need not wait for that.
+        written = table::write(&table, folder);
+        if let Err(e) = &written {
+            message::note(format_args!("{e:#}"));
+        }
     }
     let bad = rows.iter().filter(|r| r.error.is_some()).count();
     terminal::print(&table::text(&rows, terminal::style()))?;
-    message::line(format_args!("table: {}", folder.join("table.csv").display()));
+    written?;
+    message::line(format_args!("table: {}", folder.join(table::CSV).display()));
     if bad > 0 {
         bail!("{bad} of {} runs failed; the others are done", rows.len());
     }
@@ -182,7 +193,13 @@ fn settings(given: &[Map<String, Value>]) -> Result<Vec<Setting>> {
     if given.is_empty() {
         return Ok(vec![Setting { name: "default".into(), strategy: Strategy::Dynamic(DynamicParameters::default()) }]);
     }
-    given.iter().enumerate().map(|(i, map)| setting(i, map).with_context(|| format!("parameters {}", i + 1))).collect()
+    let one = |(i, map)| setting(i, map).with_context(|| format!("parameters {}", i + 1));
+    let settings = given.iter().enumerate().map(one).collect::<Result<Vec<_>>>()?;
+    let mut names = HashSet::new();
+    if let Some(twice) = settings.iter().find(|s| !names.insert(&s.name[..])) {
+        bail!("two [[parameters]] are named {:?}: their rows could not be told apart; rename one", twice.name);
+    }
+    Ok(settings)
 }
 
 /// Parameters laid over the strategy's defaults.
@@ -332,12 +349,15 @@ fn case_row(
         setup::note_names(loaded, &Given::from(case.prompt), "");
     }
     let job = match earlier {
-        Some(run) => Job::resume(loaded, run, &case.file)?,
+        // Read again now that nobody else writes to it.
+        Some(_) => {
+            let held = Held::open(&case.file)?;
+            Job::resume(loaded, import::open_run(&case.file)?, held)?
+        }
         None => {
-            let file = OpenOptions::new().write(true).create(true).truncate(true).open(&case.file);
-            let file = file.with_context(|| format!("cannot write {}", case.file.display()))?;
-            let record = Record::File(BufWriter::new(file), case.file.clone());
-            Job::begin(loaded, case.prompt, case.setting.strategy, watch, limits, record)?
+            // What is there has not even a first line, or `earlier` would have found it.
+            let file = Destination::Named(Target::check(&case.file, true, &[])?);
+            Job::begin(loaded, case.prompt, case.setting.strategy, watch, limits, file)?
         }
     };
     let Explored { run, rate, failure } = explore(loaded, job, limits, label)?;

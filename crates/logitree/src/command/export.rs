@@ -1,8 +1,8 @@
 //! `logitree export`
 
-use crate::export::atomic::Output;
 use crate::export::{Format, export};
 use crate::import;
+use crate::output::Target;
 use anyhow::Result;
 use clap::Args;
 use std::path::PathBuf;
@@ -20,17 +20,19 @@ pub struct ExportArgs {
     /// Format to write
     #[arg(long, value_enum)]
     pub to: Format,
-    /// File to write; `-` is standard output. It appears whole or not at all
-    #[arg(short, long, default_value = "-")]
+    /// File to write; `-` is standard output. It appears whole or not at all, and an existing file stays without --force
+    #[arg(short, long, default_value = "-", value_name = "FILE")]
     pub output: PathBuf,
+    /// Overwrite an existing file
+    #[arg(long)]
+    pub force: bool,
     /// Leave `full_text` out of tree JSON
     #[arg(long)]
     pub no_full_text: bool,
 }
 
 pub fn run(args: ExportArgs) -> Result<()> {
-    let mut out = Output::create(&args.output)?;
+    let target = Target::check(&args.output, args.force, &[&args.run])?;
     let run = import::open_run(&args.run)?;
-    export(&run, args.to, !args.no_full_text, &mut out)?;
-    out.finish()
+    target.write(args.to.form(), |out| export(&run, args.to, !args.no_full_text, out))
 }

@@ -3,6 +3,7 @@
 use super::steps::{LISTED, Scored, record_steps, step_json, table, text_of, top_bytes, totals_line, totals_of};
 use crate::cli::{self, Format, ModelOptions, PromptOptions};
 use crate::export::jsonl;
+use crate::output::Appended;
 use crate::setup::{self, Loaded};
 use crate::{progress, terminal};
 use anyhow::{Context, Result};
@@ -12,8 +13,6 @@ use logitree_core::sampling::Sampler;
 use logitree_core::{Distribution, Query, TokenId, TokenStats, watch};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "Examples:
@@ -77,7 +76,7 @@ impl GenerationOptions {
 }
 
 pub fn run(args: LogprobsArgs) -> Result<()> {
-    let output = Output::open(args.generation.output.as_deref())?;
+    let output = Records::open(args.generation.output.as_deref())?;
     terminal::catch_interrupts();
     let given = args.prompt.read()?;
     let loaded = setup::load(&args.model)?;
@@ -171,21 +170,25 @@ fn tail(text: &str) -> String {
     crate::visible::visible(&text.chars().skip(skip).collect::<String>())
 }
 
-/// Where the record goes; opened before any work.
-pub enum Output {
+/// Where the record goes.
+pub enum Records {
     None,
     Stdout,
-    File(File, PathBuf),
+    File(Appended),
 }
 
-impl Output {
-    pub fn open(path: Option<&Path>) -> Result<Output> {
+impl Records {
+    /// Checks the place before any work; nothing is made there yet.
+    pub fn open(path: Option<&Path>) -> Result<Records> {
         Ok(match path {
-            None => Output::None,
-            Some(p) if p == Path::new("-") => Output::Stdout,
+            None => Records::None,
+            Some(p) if p == Path::new("-") => Records::Stdout,
             Some(p) => {
-                let file = OpenOptions::new().create(true).append(true).open(p);
-                Output::File(file.with_context(|| format!("cannot write {}", p.display()))?, p.into())
+                let is_record = |line: &str| serde_json::from_str::<Value>(line).is_ok_and(|v| v.get("data").is_some());
+                Records::File(
+                    Appended::check(p, is_record)
+                        .with_context(|| "records are added to files of logprobs records (JSON Lines)")?,
+                )
             }
         })
     }
@@ -197,21 +200,18 @@ pub fn report(
     prompt: &str,
     generated: &Generated,
     options: &GenerationOptions,
-    output: Output,
+    output: Records,
     extra: Value,
 ) -> Result<()> {
     let steps = &generated.steps;
     let response = text_of(loaded, steps.iter().map(|s| s.token.id));
     let texts = top_bytes(loaded, steps);
     let record = jsonl::record(prompt, &response, &record_steps(loaded, steps, options.listed(), &texts));
-    let to_stdout = matches!(output, Output::Stdout);
+    let to_stdout = matches!(output, Records::Stdout);
     match output {
-        Output::None => {}
-        Output::Stdout => terminal::print(&record)?,
-        // One write, so that two writers appending at once do not mix their lines.
-        Output::File(mut file, path) => {
-            file.write_all(record.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
-        }
+        Records::None => {}
+        Records::Stdout => terminal::print(&record)?,
+        Records::File(file) => file.append(&record)?,
     }
     let forced: Vec<f64> = steps.iter().filter(|s| s.forced).map(|s| s.token.logprob).collect();
     let all = totals_of(steps);

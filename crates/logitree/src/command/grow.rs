@@ -1,15 +1,17 @@
 //! Growing a tree and its run file: what `tree` and `run` have in common.
 
 use crate::export::text::percent;
+use crate::output::{self, Target};
 use crate::setup::{self, Given, Loaded, Prepared};
-use crate::{progress, terminal};
+use crate::visible::harmless;
+use crate::{lock, progress, terminal};
 use anyhow::{Context, Result};
 use logitree_core::explore::{Explorer, Keep, Policy, Strategy};
 use logitree_core::run::{End, EndReason, Event, FORMAT, Header, Prompt, Run, VERSION, change_events, end_event};
 use logitree_core::{TokenId, Tree};
 use serde_json::{Map, Value, json};
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write, stdout};
+use std::fs::File;
+use std::io::{BufWriter, Seek, SeekFrom, Write, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -19,27 +21,68 @@ pub enum Record {
     Stdout,
 }
 
-impl Record {
-    /// The file, unless it is standard output.
-    pub fn path(&self) -> Option<&Path> {
-        match self {
-            Record::File(_, path) => Some(path),
-            Record::Stdout => None,
+/// Where the events of a new run will go. Nothing is there until its header is.
+pub enum Destination {
+    Stdout,
+    Named(Target),
+    /// The first free name: this one, then numbered, with the ending of run files.
+    Free(String),
+}
+
+impl Destination {
+    /// Refuses to write over the model that is asked.
+    fn spare(&self, loaded: &Loaded) -> Result<()> {
+        match (self, loaded.model.local()) {
+            (Destination::Named(target), Ok(model)) => target.spare(model.weights().files()),
+            _ => Ok(()),
         }
     }
 
+    /// The record, with its first lines in it.
+    fn begin(self, lines: &[u8]) -> Result<Record> {
+        match self {
+            Destination::Stdout => {
+                let mut record = Record::Stdout;
+                record.write_lines(lines)?;
+                Ok(record)
+            }
+            Destination::Named(target) => {
+                let file = target.begin(lines)?;
+                Ok(Record::File(BufWriter::new(file), target.path().into()))
+            }
+            Destination::Free(stem) => {
+                let first = std::iter::once(format!("{stem}.run.jsonl"));
+                let names = first.chain((2..10_000).map(|i| format!("{stem}-{i}.run.jsonl")));
+                let (file, path) = output::begin_new(names.map(PathBuf::from), lines)?;
+                Ok(Record::File(BufWriter::new(file), path))
+            }
+        }
+    }
+}
+
+/// Events as lines of a run file.
+fn lines_of(events: &[Event]) -> Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    for event in events {
+        serde_json::to_writer(&mut lines, event)?;
+        lines.push(b'\n');
+    }
+    Ok(lines)
+}
+
+impl Record {
     /// Appends events.
     pub fn write(&mut self, events: &[Event]) -> Result<()> {
-        let mut lines = Vec::new();
-        for event in events {
-            serde_json::to_writer(&mut lines, event)?;
-            lines.push(b'\n');
-        }
+        self.write_lines(&lines_of(events)?)
+    }
+
+    fn write_lines(&mut self, lines: &[u8]) -> Result<()> {
         match self {
             Record::File(file, path) => {
-                file.write_all(&lines).with_context(|| format!("cannot write {}", path.display()))
+                file.write_all(lines).with_context(|| format!("cannot write {}", path.display()))
             }
-            Record::Stdout => Ok(stdout().lock().write_all(&lines)?),
+            // Of the same value as in a file, and harmless to a terminal.
+            Record::Stdout => Ok(stdout().lock().write_all(harmless(&String::from_utf8_lossy(lines)).as_bytes())?),
         }
     }
 
@@ -49,14 +92,6 @@ impl Record {
             Record::File(file, path) => file.flush().with_context(|| format!("cannot write {}", path.display())),
             Record::Stdout => Ok(stdout().lock().flush()?),
         }
-    }
-
-    /// Goes on behind the last whole event of a file; what was torn goes.
-    pub fn append(path: &Path, valid_bytes: u64) -> Result<Record> {
-        let mut file = OpenOptions::new().write(true).open(path).with_context(|| path.display().to_string())?;
-        file.set_len(valid_bytes)?;
-        std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0))?;
-        Ok(Record::File(BufWriter::new(file), path.into()))
     }
 
     /// Bytes of the file, once flushed; 0 for standard output.
@@ -75,6 +110,32 @@ impl Record {
             Record::File(_, path) => path.clone(),
             Record::Stdout => "-".into(),
         }
+    }
+}
+
+/// A run file that nobody else can write to. It is read after it is held, so that nothing is written in between.
+pub struct Held {
+    file: File,
+    path: PathBuf,
+}
+
+impl Held {
+    /// Holds an existing file.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened, or another process writes it.
+    pub fn open(path: &Path) -> Result<Held> {
+        let file = lock::for_writing().open(path).with_context(|| path.display().to_string())?;
+        lock::own(&file, path)?;
+        Ok(Held { file, path: path.into() })
+    }
+
+    /// Goes on behind the last whole event; what was torn goes.
+    pub fn append(mut self, valid_bytes: u64) -> Result<Record> {
+        let cut = self.file.set_len(valid_bytes).and_then(|()| self.file.seek(SeekFrom::End(0)));
+        cut.with_context(|| self.path.display().to_string())?;
+        Ok(Record::File(BufWriter::new(self.file), self.path))
     }
 }
 
@@ -134,8 +195,9 @@ impl Job {
         strategy: Strategy,
         watch: &[String],
         limits: &Limits,
-        record: Record,
+        destination: Destination,
     ) -> Result<Job> {
+        destination.spare(loaded)?;
         let Prepared { text, tokens, bos, special, messages } = setup::prepare(loaded, prompt.into(), "")?;
         let header = Header {
             format: FORMAT.into(),
@@ -158,14 +220,14 @@ impl Job {
             watch: setup::watch(loaded, watch)?,
         };
         let policy = strategy.policy(loaded.model.end_tokens(), &Tree::default())?;
-        let mut job = Job { header, prompt: tokens, tree: Tree::default(), policy, record };
-        job.record.write(&[Event::Header(Box::new(job.header.clone()))])?;
-        job.record.flush()?;
-        Ok(job)
+        let mut record = destination.begin(&lines_of(&[Event::Header(Box::new(header.clone()))])?)?;
+        record.flush()?;
+        Ok(Job { header, prompt: tokens, tree: Tree::default(), policy, record })
     }
 
     /// A stopped run, to be gone on with in its own file.
-    pub fn resume(loaded: &Loaded, run: Run, path: &Path) -> Result<Job> {
+    pub fn resume(loaded: &Loaded, run: Run, held: Held) -> Result<Job> {
+        let path = &held.path;
         loaded.model.learn(&run)?;
         let header = run.header;
         loaded.check_made(path, &header.model)?;
@@ -176,7 +238,7 @@ impl Job {
                 })?;
         let policy = strategy.policy(loaded.model.end_tokens(), &run.tree)?;
         let prompt = header.prompt.tokens.iter().map(|t| t.id).collect();
-        let record = Record::append(path, run.valid_bytes)?;
+        let record = held.append(run.valid_bytes)?;
         Ok(Job { header, prompt, tree: run.tree, policy, record })
     }
 }

@@ -1,6 +1,6 @@
 //! `logitree guide`
 
-use super::generate::{GenerationOptions, Output, generate, report};
+use super::generate::{GenerationOptions, Records, generate, report};
 use crate::cli::{ModelOptions, PromptOptions};
 use crate::setup::{self, Prepared};
 use crate::{input, terminal};
@@ -36,7 +36,7 @@ pub struct GuideArgs {
 
 pub fn run(args: GuideArgs) -> Result<()> {
     input::check_text(&args.prefix, "--prefix")?;
-    let output = Output::open(args.generation.output.as_deref())?;
+    let output = Records::open(args.generation.output.as_deref())?;
     terminal::catch_interrupts();
     let given = args.prompt.read()?;
     let join = args.join.unwrap_or_else(|| if args.prompt.form.chat { String::new() } else { "\n\n".into() });

@@ -1,10 +1,9 @@
 //! `logitree report`
 
-use crate::export::atomic::Output;
+use crate::output::{Form, Target};
 use crate::{import, server};
 use anyhow::Result;
 use clap::Args;
-use std::io::Write;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "Examples:
@@ -16,13 +15,17 @@ const EXAMPLES: &str = "Examples:
 pub struct ReportArgs {
     /// A run file, or the notebook's tree JSON
     pub run: PathBuf,
-    /// File to write; `-` is standard output. It appears whole or not at all
+    /// File to write; `-` is standard output. It appears whole or not at all, and an existing file stays without --force
     #[arg(short, long, default_value = "-", value_name = "FILE")]
     pub output: PathBuf,
+    /// Overwrite an existing file
+    #[arg(long)]
+    pub force: bool,
 }
 
 pub fn run(args: ReportArgs) -> Result<()> {
-    let mut out = Output::create(&args.output)?;
-    out.write_all(server::report::html(&import::open_run(&args.run)?)?.as_bytes())?;
-    out.finish()
+    let target = Target::check(&args.output, args.force, &[&args.run])?;
+    let html = server::report::html(&import::open_run(&args.run)?)?;
+    // The page's scripts are known by their hashes: they are written as they are.
+    target.write(Form::Table, |out| Ok(out.write_all(html.as_bytes())?))
 }

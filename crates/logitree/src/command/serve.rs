@@ -1,6 +1,7 @@
 //! `logitree serve`
 
 use crate::cli::{ModelOptions, usage};
+use crate::lock::Folder;
 use crate::{message, models, server, setup, terminal};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -101,11 +102,13 @@ pub fn run(args: ServeArgs) -> Result<()> {
         Some(dir) => dir,
         None => models::data_dir()?.join("runs"),
     };
+    // Before the model is loaded: a bad folder is told at once.
+    let data = Folder::hold(&data).context("--data-dir")?;
     terminal::catch_interrupts();
     let loaded = setup::load(&args.model)?;
     // Asked for at every new run: hashing the weights is better done before the first.
     loaded.record()?;
-    message::line(format_args!("{}, {}; runs are in {}", loaded.name, loaded.model.engine(), data.display()));
+    message::line(format_args!("{}, {}; runs are in {}", loaded.name, loaded.model.engine(), data.path().display()));
     let local = loaded.model.local().is_ok();
     let options = server::Options {
         address: args.listen.address(),

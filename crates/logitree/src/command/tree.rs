@@ -1,10 +1,11 @@
 //! `logitree tree`
 
-use super::grow::{self, Explored, Job, Limits, Record, slug};
+use super::grow::{self, Destination, Explored, Held, Job, Limits, slug};
 use super::strategy::{self, StrategyOptions};
 use crate::cli::{self, FormOptions, Format, ModelOptions, ViewOptions, usage};
 use crate::engine;
 use crate::export::text;
+use crate::output::{self, Target};
 use crate::setup::{self, Given, Loaded};
 use crate::{import, input, message, models, terminal};
 use anyhow::{Context, Result, bail};
@@ -12,8 +13,6 @@ use clap::Args;
 use logitree_core::explore::{Keep, Strategy};
 use logitree_core::run::{EndReason, Run, end_event};
 use serde_json::{Value, json};
-use std::fs::OpenOptions;
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "Examples:
@@ -106,66 +105,34 @@ fn begin(args: &TreeArgs, strategy: Strategy) -> Result<(Loaded, Job)> {
     let prompt = args.prompt.clone().context("no PROMPT")?;
     let text = input::text_argument(&prompt, "PROMPT")?;
     // Before the model is loaded: a bad path is told at once.
-    let record = create(args, &text)?;
-    let file = record.path().map(Path::to_owned);
-    let begun = setup::load(&args.model).and_then(|loaded| {
-        let prompt = Given::new(&text, &args.form);
-        setup::note_names(&loaded, &prompt, "");
-        let job = Job::begin(&loaded, prompt, strategy, &args.watch, &limits(args), record)?;
-        Ok((loaded, job))
-    });
-    // A file without its first line is of no use to anybody.
-    if let (Err(_), Some(file)) = (&begun, file)
-        && std::fs::metadata(&file).is_ok_and(|m| m.len() == 0)
-    {
-        let _ = std::fs::remove_file(&file);
-    }
-    begun
+    let destination = destination(args, &text)?;
+    let loaded = setup::load(&args.model)?;
+    let prompt = Given::new(&text, &args.form);
+    setup::note_names(&loaded, &prompt, "");
+    let job = Job::begin(&loaded, prompt, strategy, &args.watch, &limits(args), destination)?;
+    Ok((loaded, job))
 }
 
 fn limits(args: &TreeArgs) -> Limits {
     Limits { max_nodes: args.max_nodes, max_seconds: args.max_seconds, keep: args.store_top }
 }
 
-/// Creates the run file.
-fn create(args: &TreeArgs, prompt: &str) -> Result<Record> {
-    let named = args.output.clone();
-    if named.as_deref() == Some(Path::new("-")) {
-        return Ok(Record::Stdout);
-    }
-    let mut options = OpenOptions::new();
-    options.write(true);
-    let open = |path: &Path| match args.force {
-        true => options.clone().create(true).truncate(true).open(path),
-        false => options.clone().create_new(true).open(path),
+/// Where the run is to be written. A name of our own choosing never overwrites: it is counted up.
+fn destination(args: &TreeArgs, prompt: &str) -> Result<Destination> {
+    let Some(path) = &args.output else {
+        let stem = slug(prompt);
+        output::check_folder(Path::new(&stem))?;
+        return Ok(Destination::Free(stem));
     };
-    let exists = |e: &std::io::Error| e.kind() == std::io::ErrorKind::AlreadyExists;
-    // A name of our own choosing never overwrites: it is counted up.
-    let candidates: Box<dyn Iterator<Item = PathBuf>> = match named {
-        Some(path) => Box::new(std::iter::once(path)),
-        None => {
-            let slug = slug(prompt);
-            let numbered = (2..10_000).map({
-                let slug = slug.clone();
-                move |i| PathBuf::from(format!("{slug}-{i}.run.jsonl"))
-            });
-            Box::new(std::iter::once(PathBuf::from(format!("{slug}.run.jsonl"))).chain(numbered))
-        }
-    };
-    for path in candidates {
-        match open(&path) {
-            Ok(file) => return Ok(Record::File(BufWriter::new(file), path)),
-            Err(e) if exists(&e) && args.output.is_none() => {}
-            Err(e) if exists(&e) => {
-                bail!("{} exists: --resume {0} goes on with it, --force overwrites it", path.display())
-            }
-            Err(e) => return Err(e).with_context(|| format!("cannot write {}", path.display())),
-        }
+    if !args.force && path.as_os_str() != "-" && output::has_content(path) {
+        bail!("{} exists: --resume {0} goes on with it, --force overwrites it", path.display());
     }
-    bail!("too many run files for this prompt in this folder: name one with -o")
+    let target = Target::check(path, args.force, &[Path::new(&args.model.model)])?;
+    Ok(if target.is_stdout() { Destination::Stdout } else { Destination::Named(target) })
 }
 
 fn resume(args: &TreeArgs, path: &Path) -> Result<(Loaded, Job)> {
+    let held = Held::open(path)?;
     let run = import::open_run(path)?;
     // The model that the run was made with, unless another is named.
     let model = if args.model.model == models::DEFAULT && args.model.remote.engines.is_empty() {
@@ -185,7 +152,7 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<(Loaded, Job)> {
     };
     engine::check_kind(path, &run.header.model, &options.remote)?;
     let loaded = setup::load(&options).with_context(|| format!("the model of {}", path.display()))?;
-    let job = Job::resume(&loaded, run, path)?;
+    let job = Job::resume(&loaded, run, held)?;
     Ok((loaded, job))
 }
 

@@ -1,6 +1,8 @@
 //! `logitree view`
 
 use super::serve::{ListenOptions, read};
+use crate::lock::Folder;
+use crate::output::Unfinished;
 use crate::{server, terminal};
 use anyhow::Result;
 use clap::Args;
@@ -24,13 +26,15 @@ pub fn run(args: ViewArgs) -> Result<()> {
     args.listen.check()?;
     let files = read(&args.files)?;
     // The files stay as they are; what the server needs of its own goes when it ends.
-    let data = tempfile::tempdir()?;
+    let folder = tempfile::Builder::new().prefix("logitree-view-").tempdir()?;
+    let _unfinished = Unfinished::new(folder.path());
+    let data = Folder::hold(folder.path())?;
     terminal::catch_interrupts();
     let options = server::Options {
         address: args.listen.address(),
         any_port: true,
         remote: args.listen.allow_remote,
-        data: data.path(),
+        data: &data,
         loaded: None,
         files,
     };

@@ -1,6 +1,5 @@
 //! Writing runs in other formats, one file each.
 
-pub mod atomic;
 pub mod csv;
 pub mod dot;
 pub mod jsonl;
@@ -11,6 +10,7 @@ pub mod terminal_tree;
 pub mod text;
 pub mod tree_json;
 
+use crate::output::Form;
 use logitree_core::NodeId;
 use logitree_core::run::Run;
 use std::io::Write;
@@ -30,6 +30,17 @@ pub enum Format {
     Dot,
     /// The summary.
     Text,
+}
+
+impl Format {
+    /// How it may be shown.
+    pub fn form(self) -> Form {
+        match self {
+            Format::TreeJson | Format::Jsonl | Format::Dot | Format::Text => Form::Text,
+            Format::Csv => Form::Table,
+            Format::Parquet => Form::Binary,
+        }
+    }
 }
 
 /// Writes a run in a format.

@@ -1,20 +1,24 @@
 //! One row per run: the table of an experiment.
 
 use super::text::{Style, percent, shorten};
+use crate::output;
 use crate::visible::visible;
 use anyhow::{Context, Result};
+use csv::StringRecord;
 use logitree_core::run::{End, EndReason, Run, end_event};
 use parquet::basic::Compression;
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::fs::File;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 /// A run in one row.
+#[derive(Clone)]
 pub struct Summary {
     pub prompt: String,
     pub model: String,
@@ -82,25 +86,77 @@ impl Summary {
     }
 }
 
+/// The table's file in the folder of an experiment.
+pub const CSV: &str = "table.csv";
+
+/// Puts a row in the place of the one about the same run file, or behind all. A failure does not replace a result: then the
+/// answer is false.
+pub fn put(rows: &mut Vec<Summary>, row: &Summary) -> bool {
+    let name = |r: &Summary| Path::new(&r.file).file_name().map(OsStr::to_owned);
+    match rows.iter_mut().find(|r| name(r) == name(row)) {
+        Some(old) if row.error.is_some() && old.error.is_none() => return false,
+        Some(old) => *old = row.clone(),
+        None => rows.push(row.clone()),
+    }
+    true
+}
+
+/// The rows of the table in a folder whose run files are there; none if there is no table.
+///
+/// # Errors
+///
+/// There is a `table.csv` that no experiment wrote, which is not to be overwritten.
+pub fn read(folder: &Path) -> Result<Vec<Summary>> {
+    let path = folder.join(CSV);
+    let name = path.display();
+    let text = match std::fs::read(&path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        text => text.with_context(|| name.to_string())?,
+    };
+    let mut csv = csv::Reader::from_reader(&text[..]);
+    let heads = csv.headers().map_err(|e| anyhow::anyhow!("{name}: {e}"))?.clone();
+    let mut rows = Vec::new();
+    for record in csv.records() {
+        let record = record.map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
+        let row = parse(&heads, &record).with_context(|| {
+            format!("{name}, line {}: no experiment's table: move it, or choose another folder with -o", rows.len() + 2)
+        })?;
+        rows.push(row);
+    }
+    let is_there = |r: &Summary| Path::new(&r.file).file_name().is_some_and(|file| folder.join(file).is_file());
+    rows.retain(is_there);
+    Ok(rows)
+}
+
+/// A row of `table.csv`.
+fn parse(heads: &StringRecord, record: &StringRecord) -> Option<Summary> {
+    let cell = |name: &str| record.get(heads.iter().position(|h| h == name)?).map(String::from);
+    let counts = COUNTS.map(|c| cell(c)?.parse().ok());
+    let numbers = NUMBERS.map(|n| cell(n)?.parse().ok());
+    let error = cell("error")?;
+    let row = Summary {
+        prompt: cell("prompt")?,
+        model: cell("model")?,
+        parameters: cell("parameters")?,
+        file: cell("file")?,
+        reason: cell("reason")?,
+        best: cell("best")?,
+        counts: counts.iter().copied().collect::<Option<Vec<_>>>().and_then(|c| c.try_into().ok()),
+        numbers: numbers.iter().copied().collect::<Option<Vec<_>>>().and_then(|n| n.try_into().ok()),
+        error: Some(error).filter(|e| !e.is_empty()),
+    };
+    (row.error.is_some() || row.counts.is_some() && row.numbers.is_some()).then_some(row)
+}
+
 /// Writes `table.csv` and `table.parquet`, each whole or not at all.
 pub fn write(rows: &[Summary], folder: &Path) -> Result<()> {
     let Some(first) = rows.first() else { return Ok(()) };
     let names = first.texts().map(|t| t.0);
-    for (file, parquet) in [("table.csv", false), ("table.parquet", true)] {
-        let path = folder.join(file);
-        let new = folder.join(format!("{file}.new"));
-        let mut out = File::create(&new).with_context(|| format!("cannot write {}", new.display()))?;
-        if parquet {
-            write_parquet(rows, &names, &mut out)?
-        } else {
-            write_csv(rows, &names, &mut out)?
-        }
-        std::fs::rename(&new, &path).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
+    output::replace(&folder.join(CSV), |out| write_csv(rows, &names, out))?;
+    output::replace(&folder.join("table.parquet"), |out| write_parquet(rows, &names, out))
 }
 
-fn write_csv(rows: &[Summary], names: &[&str], out: &mut File) -> Result<()> {
+fn write_csv(rows: &[Summary], names: &[&str], out: &mut dyn Write) -> Result<()> {
     let mut csv = csv::Writer::from_writer(out);
     csv.write_record(names.iter().chain(&COUNTS).chain(&NUMBERS))?;
     for r in rows {
@@ -112,7 +168,7 @@ fn write_csv(rows: &[Summary], names: &[&str], out: &mut File) -> Result<()> {
     Ok(())
 }
 
-fn write_parquet(rows: &[Summary], names: &[&str], out: &mut File) -> Result<()> {
+fn write_parquet(rows: &[Summary], names: &[&str], out: &mut (dyn Write + Send)) -> Result<()> {
     let mut schema = String::from("message runs {");
     names.iter().for_each(|n| schema.push_str(&format!("required binary {n} (string);")));
     COUNTS.iter().for_each(|n| schema.push_str(&format!("optional int64 {n};")));

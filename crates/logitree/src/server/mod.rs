@@ -10,6 +10,7 @@ mod sse;
 mod store;
 mod worker;
 
+use crate::lock::Folder;
 use crate::setup::Loaded;
 use crate::terminal;
 use anyhow::{Context, Result};
@@ -56,7 +57,8 @@ pub struct Options<'a> {
     /// Whether another port will do if this one is taken.
     pub any_port: bool,
     pub remote: bool,
-    pub data: &'a Path,
+    /// Runs are kept here, and nobody else writes to it.
+    pub data: &'a Folder,
     pub loaded: Option<Loaded>,
     /// Files to take in, with their names.
     pub files: Vec<(String, Vec<u8>)>,
@@ -100,7 +102,7 @@ fn router(app: App, guard: Guard) -> axum::Router {
 
 /// Serves until Ctrl-C. `ready` is told the link once the server answers, and the ids of the files taken in.
 pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<()> {
-    let store = store::Store::open(options.data)?;
+    let store = store::Store::open(options.data.path())?;
     let shared = Arc::new(Shared { store, loaded: options.loaded, ticket: 0.into() });
     let mut ids = Vec::new();
     for (name, bytes) in &options.files {
@@ -122,7 +124,7 @@ pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<
         let (close, closing) = watch::channel(false);
         let listener = bind(options.address, options.any_port).await?;
         let address = listener.local_addr()?;
-        let token = token(options.data)?;
+        let token = token(options.data.path())?;
         let link = format!("http://{address}/?token={token}");
         let guard = Guard { token, address, remote: options.remote };
         let router = router(App { shared, commands, desk, closing }, guard);

@@ -2,6 +2,7 @@
 
 use super::assets;
 use super::store::write_run;
+use crate::visible::{harmless, visible};
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,10 +17,10 @@ pub fn html(run: &Run) -> Result<String> {
     let mut lines = Vec::new();
     write_run(run, &mut lines)?;
     // Nothing in the data can end the element it stands in; JSON reads the same with `<` escaped.
-    let data = String::from_utf8(lines)?.replace('<', "\\u003c");
+    let data = harmless(&String::from_utf8(lines)?).replace('<', "\\u003c");
     let script = script.replace("</script", "<\\/script");
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
-    let title = run.header.prompt.text.replace('&', "&amp;").replace('<', "&lt;");
+    let title = visible(&run.header.prompt.text).replace('&', "&amp;").replace('<', "&lt;");
     Ok(format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src data: blob:; worker-src blob:; base-uri 'none'; form-action 'none'\">\n\

@@ -2,8 +2,7 @@
 
 use super::problem::Problem;
 use crate::command::grow::slug;
-use crate::export::atomic::Output;
-use crate::message;
+use crate::{lock, message, output};
 use anyhow::{Context, Result};
 use logitree_core::run::{Event, Run, change_events};
 use logitree_core::{NodeId, explore::Change};
@@ -227,9 +226,8 @@ impl Store {
 
     fn write_names(&self) -> Result<()> {
         let names = Names(self.lock().iter().map(|(id, e)| (id.clone(), e.info.name.clone())).collect());
-        let mut out = Output::create(&self.dir.join(NAMES))?;
-        out.write_all(&serde_json::to_vec_pretty(&names)?)?;
-        out.finish()
+        let names = serde_json::to_vec_pretty(&names)?;
+        output::replace(&self.dir.join(NAMES), |out| Ok(out.write_all(&names)?))
     }
 
     pub fn remove(&self, id: &str) -> Result<(), Problem> {
@@ -261,7 +259,11 @@ impl Store {
         }
         let run = crate::import::run(BufReader::new(File::open(&path)?))?;
         if run.torn {
-            OpenOptions::new().write(true).open(&path)?.set_len(run.valid_bytes)?;
+            let file = lock::for_writing().open(&path)?;
+            // Torn is also what another process is writing at this moment: that is not to be cut.
+            if lock::try_own(&file) && file.metadata()?.len() == length {
+                file.set_len(run.valid_bytes)?;
+            }
         }
         use logitree_core::run::EndReason;
         let state = match run.end.as_ref().map(|e| e.reason) {

@@ -3,6 +3,7 @@
 mod workload;
 
 use crate::cli::{self, ModelOptions, usage};
+use crate::output::{Form, Target};
 use crate::{progress, setup, terminal};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -33,6 +34,9 @@ pub struct BenchArgs {
     /// Write the measurements as JSON; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Overwrite an existing file
+    #[arg(long, requires = "output")]
+    pub force: bool,
     #[command(flatten)]
     pub model: ModelOptions,
 }
@@ -58,6 +62,8 @@ pub fn run(args: BenchArgs) -> Result<()> {
         true => all,
         false => args.only.iter().map(|name| named(&all, name)).collect::<Result<_>>()?,
     };
+    // Before hours are spent on it: a bad path is told at once.
+    let target = args.output.as_deref().map(|path| Target::check(path, args.force, &[])).transpose()?;
     terminal::catch_interrupts();
     let started = Instant::now();
     let loaded = setup::load(&args.model)?;
@@ -90,12 +96,11 @@ pub fn run(args: BenchArgs) -> Result<()> {
         "load_seconds": load,
         "workloads": chosen.iter().zip(&samples).filter(|(_, s)| !s.is_empty()).map(|(w, s)| json_of(w, s)).collect::<Vec<_>>(),
     });
-    if let Some(path) = &args.output {
-        let text = format!("{record:#}\n");
-        if path.as_os_str() == "-" {
-            return terminal::print(&text);
+    if let Some(target) = &target {
+        target.write(Form::Text, |out| Ok(writeln!(out, "{record:#}")?))?;
+        if target.is_stdout() {
+            return Ok(());
         }
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     terminal::print(&table(&loaded.name, model, load, &chosen, &samples))
 }

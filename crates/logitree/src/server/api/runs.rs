@@ -1,7 +1,8 @@
 //! Runs: list, start, pause, resume, stop, rename, copy, delete.
 
 use super::{Answer, App, MessageRequest, blocking, given, strategies};
-use crate::command::grow::{Job, Limits, Record, strategy_json};
+use crate::command::grow::{Destination, Job, Limits, strategy_json};
+use crate::output::Target;
 use crate::server::problem::{Body, Place, Problem};
 use crate::server::store::{Info, Kind, State as RunState};
 use crate::server::worker::{Command, TOP};
@@ -12,8 +13,6 @@ use axum::http::StatusCode;
 use logitree_core::explore::{Keep, Strategy};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use std::fs::OpenOptions;
-use std::io::BufWriter;
 use std::sync::atomic::Ordering;
 use utoipa::ToSchema;
 
@@ -104,9 +103,8 @@ pub async fn start(State(app): State<App>, Body(request): Body<RunRequest>) -> A
         let prepared = setup::prepare(loaded, given.clone(), "").map_err(|e| Problem::bad(format!("{e:#}")))?;
         setup::watch(loaded, &request.watch).map_err(|e| Problem::bad(format!("{e:#}")))?;
         let made = app.shared.store.create(&prepared.text, Kind::Run, |path| {
-            let file = OpenOptions::new().write(true).truncate(true).open(path)?;
-            let record = Record::File(BufWriter::new(file), path.into());
-            Job::begin(loaded, given, strategy, &request.watch, &limits, record).map(drop)
+            let target = Destination::Named(Target::check(path, true, &[])?);
+            Job::begin(loaded, given, strategy, &request.watch, &limits, target).map(drop)
         });
         let id = made.map_err(|e| Problem::internal(format!("{e:#}")))?;
         app.shared.store.update(&id, |s| s.state = RunState::Queued);

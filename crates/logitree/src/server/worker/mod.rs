@@ -7,7 +7,7 @@ pub mod generate;
 pub use clicks::{How, Ranked, Request};
 
 use super::store::{State, Store};
-use crate::command::grow::{self, Grown, Job, Limits, Record};
+use crate::command::grow::{self, Grown, Held, Job, Limits, Record};
 use crate::setup::Loaded;
 use crate::{import, terminal};
 use anyhow::{Context, Result};
@@ -175,10 +175,11 @@ impl Worker<'_> {
         self.idle.take_if(|i| i.id == id);
         let shared = self.shared;
         let path = shared.store.path(id).map_err(|p| anyhow::anyhow!(p.detail))?;
+        let held = Held::open(&path)?;
         let run = import::run(BufReader::new(File::open(&path)?))?;
         let first = run.tree.expansion(NodeId::ROOT).map_or(TOP, |e| e.top.len());
         let limits = Limits::of(&run.header, Keep::Top(top.unwrap_or(first)));
-        let job = Job::resume(self.loaded, run, &path)?;
+        let job = Job::resume(self.loaded, run, held)?;
         shared.store.update(id, |s| (s.state, s.message) = (State::Running, None));
         let mut ended = None;
         let loaded = self.loaded;
@@ -215,10 +216,11 @@ impl Worker<'_> {
     fn open(&mut self, id: &str) -> Result<&mut Idle> {
         if self.idle.as_ref().is_none_or(|i| i.id != id) {
             let path = self.shared.store.path(id).map_err(|p| anyhow::anyhow!(p.detail))?;
+            let held = Held::open(&path)?;
             let run = import::run(BufReader::new(File::open(&path)?))?;
             self.loaded.check_made(&path, &run.header.model)?;
             self.loaded.model.learn(&run)?;
-            let record = Record::append(&path, run.valid_bytes)?;
+            let record = held.append(run.valid_bytes)?;
             self.idle = Some(Idle { id: id.into(), header: run.header, tree: run.tree, record, end: run.end });
         }
         self.idle.as_mut().context("opened above")

@@ -1,0 +1,530 @@
+//! Where results go: the one way to open an output.
+//!
+//! * Nothing is created, truncated or removed before there is something to write; what can be wrong with a name is told
+//!   before the work starts all the same.
+//! * A file appears whole or not at all: it is written beside its place and then renamed. A file that grows appears with its
+//!   first bytes.
+//! * A file that has content is replaced only with `--force`, and never if it is what the result is made from.
+//! * A symbolic link is followed: what it leads to is replaced. Devices and pipes are written to as they are.
+//! * An interrupted program leaves no temporary file ([`abandon`]).
+
+use crate::lock;
+use crate::visible::harmless;
+use anyhow::{Context, Result, bail};
+use std::fmt;
+use std::fs::{self, File, Metadata};
+use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, IsTerminal, Read, Seek, SeekFrom, Stdout, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+use tempfile::TempPath;
+
+/// Links that are followed before they count as a loop.
+const LINKS: usize = 40;
+
+/// What a result is made of, which decides how it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Text or JSON: where it may meet a terminal, what could control that is spelled out (JSON keeps its value).
+    Text,
+    /// A table whose format cannot spell anything out: exact, but for a terminal.
+    Table,
+    /// Nothing for a terminal.
+    Binary,
+}
+
+/// A checked place for a result.
+#[derive(Debug)]
+pub struct Target {
+    /// As it was named.
+    name: PathBuf,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Stdout,
+    /// A device, a pipe: written as it is.
+    Straight,
+    /// A regular file, where links lead; it need not be there. Whether one there is to be replaced.
+    File(PathBuf, bool),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place {
+            Place::Stdout => f.write_str("standard output"),
+            _ => write!(f, "{}", self.name.display()),
+        }
+    }
+}
+
+/// Whether there is a regular file with content.
+pub fn has_content(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() > 0)
+}
+
+impl Target {
+    /// Checks a name without touching anything; `-` is standard output. `force` allows to replace a file, but not one of the
+    /// `inputs`.
+    ///
+    /// # Errors
+    ///
+    /// It is a folder, in no folder, not writable, one of the inputs, or a file with content without `force`.
+    pub fn check(path: &Path, force: bool, inputs: &[&Path]) -> Result<Target> {
+        let name = path.to_owned();
+        if path == Path::new("-") {
+            return Ok(Target { name, place: Place::Stdout });
+        }
+        let place = resolve(path)?;
+        let target = Target { name, place };
+        target.spare(inputs)?;
+        let Place::File(file, _) = &target.place else { return Ok(target) };
+        if has_content(file) && !force {
+            bail!("{target} exists: --force overwrites it");
+        }
+        check_folder(file)?;
+        Ok(Target { place: Place::File(file.clone(), force || file.exists()), ..target })
+    }
+
+    /// Refuses to write over what is read.
+    ///
+    /// # Errors
+    ///
+    /// The target is one of the inputs.
+    pub fn spare(&self, inputs: &[impl AsRef<Path>]) -> Result<()> {
+        if let Place::File(file, _) = &self.place
+            && inputs.iter().any(|i| same_file(file, i.as_ref()))
+        {
+            bail!("{self} is what this is made from: name another file");
+        }
+        Ok(())
+    }
+
+    /// As it was named.
+    pub fn path(&self) -> &Path {
+        &self.name
+    }
+
+    /// Whether this is standard output.
+    pub fn is_stdout(&self) -> bool {
+        matches!(self.place, Place::Stdout)
+    }
+
+    /// Writes a whole result.
+    ///
+    /// # Errors
+    ///
+    /// `fill` fails, or the output cannot be written; then nothing is left of it and what was there before still is.
+    pub fn write(&self, form: Form, fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>) -> Result<()> {
+        let to = self.open(form)?;
+        let mut sink = Sink { escaped: to.is_escaped(form).then(Vec::new), to, failure: None };
+        let filled = fill(&mut sink).and_then(|()| Ok(sink.end()?));
+        // Libraries hide or repeat the reason when a write fails: it is told once, from here.
+        if let Some(e) = sink.failure.take() {
+            return Err(e).with_context(|| format!("cannot write {self}"));
+        }
+        filled?;
+        match sink.to {
+            To::Stdout(_) | To::Straight(_) => Ok(()),
+            To::File(file, path) => {
+                let done = || -> Result<()> {
+                    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+                    file.keep(&path)?;
+                    Ok(())
+                };
+                done().with_context(|| format!("cannot write {self}"))
+            }
+        }
+    }
+
+    fn open(&self, form: Form) -> Result<To> {
+        let terminal = || bail!("this format is not text: name a file with -o");
+        let cannot = || format!("cannot write {self}");
+        Ok(match &self.place {
+            Place::Stdout if form == Form::Binary && io::stdout().is_terminal() => return terminal(),
+            Place::Stdout => To::Stdout(BufWriter::new(io::stdout())),
+            Place::Straight => {
+                let file = File::options().write(true).open(&self.name).with_context(cannot)?;
+                if form == Form::Binary && file.is_terminal() {
+                    return terminal();
+                }
+                To::Straight(BufWriter::new(file))
+            }
+            Place::File(path, _) => {
+                To::File(BufWriter::new(Temporary::beside(path).with_context(cannot)?), path.clone())
+            }
+        })
+    }
+
+    /// Opens a file that grows, with its first bytes; nobody else can write to it until it is closed.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written, or another process writes the file that is there.
+    pub fn begin(&self, first: &[u8]) -> Result<File> {
+        let cannot = || format!("cannot write {self}");
+        match &self.place {
+            Place::Stdout => bail!("internal error: standard output is no file"),
+            Place::Straight => {
+                let mut file = File::options().write(true).open(&self.name).with_context(cannot)?;
+                file.write_all(first).with_context(cannot)?;
+                Ok(file)
+            }
+            Place::File(path, replace) => {
+                // Held until the new one has its name: whoever writes the old one is not robbed of it.
+                let old = File::open(path).ok();
+                if let Some(old) = &old {
+                    lock::own(old, &self.name)?;
+                }
+                let file = Temporary::beside(path).and_then(|f| f.filled(first)).with_context(cannot)?;
+                lock::own(file.as_file(), &self.name)?;
+                let kept = if *replace { file.keep(path) } else { file.keep_new(path).map_err(|(e, _)| e) };
+                kept.with_context(cannot)
+            }
+        }
+    }
+}
+
+/// A file that lines are added to: one by one, by whoever wants to.
+#[derive(Debug)]
+pub struct Appended(PathBuf);
+
+/// Longest first line that is looked at.
+const FIRST_LINE: u64 = 1 << 24;
+
+impl Appended {
+    /// Checks a file without touching it. One that has content must begin with a line of the same kind.
+    ///
+    /// # Errors
+    ///
+    /// It is a folder, in no folder, not writable, or of another kind.
+    pub fn check(path: &Path, same_kind: impl Fn(&str) -> bool) -> Result<Appended> {
+        if let Place::File(file, _) = resolve(path)? {
+            if has_content(&file) {
+                let mut line = String::new();
+                let begin = BufReader::new(File::open(&file).with_context(|| path.display().to_string())?);
+                let read = begin.take(FIRST_LINE).read_line(&mut line);
+                if read.is_err() || !same_kind(&line) {
+                    bail!("{} holds something else: name another file", path.display());
+                }
+                // Opening to append changes nothing.
+                let writable = File::options().append(true).open(&file);
+                writable.with_context(|| format!("cannot write {}", path.display()))?;
+            } else if !file.exists() {
+                check_folder(&file)?;
+            }
+        }
+        Ok(Appended(path.into()))
+    }
+
+    /// Adds lines, in one write, so that two writers at once do not mix theirs.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn append(self, lines: &str) -> Result<()> {
+        let append = || -> io::Result<()> {
+            let straight = matches!(resolve(&self.0), Ok(Place::Straight));
+            let mut options = File::options();
+            let options = if straight { options.write(true) } else { options.append(true).create(true).read(true) };
+            let mut file = options.open(&self.0)?;
+            // Whoever was killed in the middle of a line is not to spoil this one.
+            let mut last = [b'\n'];
+            if !straight && file.metadata()?.len() > 0 {
+                file.seek(SeekFrom::End(-1))?;
+                file.read_exact(&mut last)?;
+            }
+            let break_line = if last == [b'\n'] { "" } else { "\n" };
+            file.write_all(format!("{break_line}{lines}").as_bytes())
+        };
+        append().with_context(|| format!("cannot write {}", self.0.display()))
+    }
+}
+
+/// Opens a file that grows under the first name that is free, with its first bytes.
+///
+/// # Errors
+///
+/// The folder cannot be written to, or no name is free.
+pub fn begin_new(names: impl Iterator<Item = PathBuf>, first: &[u8]) -> Result<(File, PathBuf)> {
+    let mut file = None;
+    for path in names {
+        let cannot = || format!("cannot write {}", path.display());
+        let new = match file.take() {
+            Some(file) => file,
+            None => Temporary::beside(&path).and_then(|f| f.filled(first)).with_context(cannot)?,
+        };
+        lock::own(new.as_file(), &path)?;
+        match new.keep_new(&path) {
+            Ok(kept) => return Ok((kept, path)),
+            Err((e, new)) if e.kind() == ErrorKind::AlreadyExists => file = Some(new),
+            Err((e, _)) => return Err(e).with_context(cannot),
+        }
+    }
+    bail!("too many files of this name in this folder: name one with -o")
+}
+
+/// Replaces a file of this program's own with new content, whole or not at all.
+///
+/// # Errors
+///
+/// It cannot be written; then the old one is as it was.
+pub fn replace(path: &Path, fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>) -> Result<()> {
+    Target::check(path, true, &[])?.write(Form::Text, fill)
+}
+
+/// Where a name leads.
+fn resolve(path: &Path) -> Result<Place> {
+    let straight = |p: &Path| p.starts_with("/dev") || p.starts_with("/proc");
+    let mut at = path.to_owned();
+    for _ in 0..LINKS {
+        // What is behind links of the system (/dev/stdout) is not ours to replace.
+        if straight(&at) && fs::metadata(&at).is_ok_and(|m| !m.is_dir()) {
+            return Ok(Place::Straight);
+        }
+        match fs::symlink_metadata(&at) {
+            Ok(m) if m.is_symlink() => {
+                let to = fs::read_link(&at).with_context(|| format!("cannot follow the link {}", at.display()))?;
+                at = folder_of(&at).join(to);
+            }
+            Ok(m) if m.is_dir() => bail!("{} is a folder: name a file in it", path.display()),
+            Ok(m) if m.is_file() => return Ok(Place::File(at, false)),
+            Ok(_) => return Ok(Place::Straight),
+            Err(e) if e.kind() == ErrorKind::NotFound && at.file_name().is_some() => return Ok(Place::File(at, false)),
+            Err(e) => return Err(e).with_context(|| format!("cannot write {}", path.display())),
+        }
+    }
+    bail!("{} is a link that leads in a circle", path.display())
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Checks that files can be made where this one is to be.
+///
+/// # Errors
+///
+/// There is no such folder, or it cannot be written to.
+pub fn check_folder(file: &Path) -> Result<()> {
+    let folder = folder_of(file);
+    if !folder.exists() {
+        bail!("cannot write {}: there is no folder {}", file.display(), folder.display());
+    }
+    if !folder.is_dir() {
+        bail!("cannot write {}: {} is no folder", file.display(), folder.display());
+    }
+    // A file without a name, where the system has such.
+    tempfile::tempfile_in(folder).map(drop).map_err(reason).with_context(|| format!("cannot write {}", file.display()))
+}
+
+#[cfg(unix)]
+fn identity(m: &Metadata) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    Some((m.dev(), m.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &Metadata) -> Option<(u64, u64)> {
+    None
+}
+
+/// Whether two names are of one file.
+fn same_file(a: &Path, b: &Path) -> bool {
+    let (Ok(of_a), Ok(of_b)) = (fs::metadata(a), fs::metadata(b)) else { return false };
+    match (identity(&of_a), identity(&of_b)) {
+        (Some(a), Some(b)) => a == b,
+        _ => matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b),
+    }
+}
+
+/// The system's reason, without the name of the temporary file that it was told for.
+fn reason(e: io::Error) -> io::Error {
+    let inner = e.get_ref().and_then(|e| e.source()).and_then(|s| s.downcast_ref::<io::Error>());
+    inner.map(copy).unwrap_or(e)
+}
+
+fn copy(e: &io::Error) -> io::Error {
+    e.raw_os_error().map_or_else(|| io::Error::new(e.kind(), e.to_string()), io::Error::from_raw_os_error)
+}
+
+/// Temporary files that an interrupted program has to remove.
+static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
+    UNFINISHED.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// Removes what is not finished: for a program that is about to end at once.
+pub fn abandon() {
+    unfinished().drain(..).for_each(|path| {
+        let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+    });
+}
+
+/// Something temporary that [`abandon`] removes, until this is dropped.
+pub struct Unfinished(PathBuf);
+
+impl Unfinished {
+    /// A file or a folder.
+    pub fn new(path: &Path) -> Unfinished {
+        unfinished().push(path.into());
+        Unfinished(path.into())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        unfinished().retain(|p| *p != self.0);
+    }
+}
+
+/// A file beside its later place; removed unless it is kept.
+struct Temporary {
+    file: File,
+    path: TempPath,
+    _unfinished: Unfinished,
+}
+
+impl Temporary {
+    fn beside(place: &Path) -> io::Result<Temporary> {
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            // As any new file, less the umask: a temporary file would be the owner's alone.
+            builder.permissions(fs::Permissions::from_mode(0o666));
+        }
+        let (file, path) = builder.tempfile_in(folder_of(place)).map_err(reason)?.into_parts();
+        let _unfinished = Unfinished::new(&path);
+        // Who may read what is replaced may read what replaces it.
+        if let Ok(old) = fs::metadata(place) {
+            file.set_permissions(old.permissions())?;
+        }
+        Ok(Temporary { file, path, _unfinished })
+    }
+
+    fn as_file(&self) -> &File {
+        &self.file
+    }
+
+    fn filled(mut self, first: &[u8]) -> io::Result<Temporary> {
+        self.file.write_all(first)?;
+        Ok(self)
+    }
+
+    /// Gives the file its name, over whatever has it.
+    fn keep(self, place: &Path) -> io::Result<File> {
+        self.file.sync_all()?;
+        self.path.persist(place).map_err(|e| e.error)?;
+        Ok(self.file)
+    }
+
+    /// Gives the file its name if it is free.
+    fn keep_new(self, place: &Path) -> Result<File, (io::Error, Temporary)> {
+        match self.path.persist_noclobber(place) {
+            Ok(()) => Ok(self.file),
+            Err(e) => Err((reason(e.error), Temporary { path: e.path, ..self })),
+        }
+    }
+}
+
+impl Write for Temporary {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.file.write(data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// What is written to.
+enum To {
+    Stdout(BufWriter<Stdout>),
+    Straight(BufWriter<File>),
+    File(BufWriter<Temporary>, PathBuf),
+}
+
+impl To {
+    /// Whether text is spelled out on its way.
+    fn is_escaped(&self, form: Form) -> bool {
+        let terminal = match self {
+            To::File(..) => return false,
+            To::Stdout(_) => io::stdout().is_terminal(),
+            To::Straight(file) => file.get_ref().is_terminal(),
+        };
+        form == Form::Text || terminal
+    }
+}
+
+/// An open output, which remembers why it failed.
+struct Sink {
+    to: To,
+    /// If text is spelled out: bytes of a character that is not whole yet.
+    escaped: Option<Vec<u8>>,
+    failure: Option<io::Error>,
+}
+
+impl Sink {
+    fn out(&mut self) -> &mut dyn Write {
+        match &mut self.to {
+            To::Stdout(out) => out,
+            To::Straight(out) => out,
+            To::File(out, _) => out,
+        }
+    }
+
+    fn remember<T>(&mut self, outcome: io::Result<T>) -> io::Result<T> {
+        if let Err(e) = &outcome
+            && e.kind() != ErrorKind::Interrupted
+        {
+            self.failure.get_or_insert(copy(e));
+        }
+        outcome
+    }
+
+    /// Writes the whole characters among these bytes, with what could control a terminal spelled out.
+    fn write_escaped(&mut self, mut pending: Vec<u8>, all: bool) -> io::Result<Vec<u8>> {
+        let whole = match std::str::from_utf8(&pending) {
+            Ok(_) => pending.len(),
+            // A character's beginning waits for its end; what can be no character is replaced.
+            Err(e) if e.error_len().is_none() && !all => e.valid_up_to(),
+            Err(_) => pending.len(),
+        };
+        let rest = pending.split_off(whole);
+        let text = harmless(&String::from_utf8_lossy(&pending));
+        self.out().write_all(text.as_bytes())?;
+        Ok(rest)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        let ended = match self.escaped.take() {
+            Some(rest) => self.write_escaped(rest, true).map(drop),
+            None => Ok(()),
+        };
+        let flushed = ended.and_then(|()| self.out().flush());
+        self.remember(flushed)
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let written = match self.escaped.take() {
+            Some(mut pending) => {
+                pending.extend_from_slice(data);
+                self.write_escaped(pending, false).map(|rest| {
+                    self.escaped = Some(rest);
+                    data.len()
+                })
+            }
+            None => self.out().write(data),
+        };
+        self.remember(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.out().flush();
+        self.remember(flushed)
+    }
+}
