@@ -37,9 +37,9 @@ fn messages_that_cannot_be_written_change_nothing() {
         (&["show", "nosuch"], 1),
         (&["show", "torn.run.jsonl"], 0),
         (&["run", "e.toml"], 0),
-        (&["bench", "--only", "nothing"], 1),
+        (&["bench", "--only", "nothing"], 2),
         (&["model", "pull", "nosuch"], 1),
-        (&["serve", "--host", "0.0.0.0"], 1),
+        (&["serve", "--host", "0.0.0.0"], 2),
         (&["tree", "--nosuch"], 2),
     ] {
         let output = logitree(w, args).stdin(Stdio::null()).stderr(full()).output().unwrap();
