@@ -65,7 +65,9 @@ pub fn attention(
     out: &mut Panels,
 ) {
     let width = shape.heads * shape.head_dim;
-    assert!(q.len() == visible.len() * width && out.columns() == visible.len());
+    assert_eq!(q.len(), visible.len() * width, "length of the queries");
+    assert!(out.columns() == visible.len() && out.shape.k == width, "output of attention");
+    assert!(visible.iter().all(|v| v.start < v.path.len()), "a query must see a position");
     assert!(shape.head_dim.is_multiple_of(LANES) && shape.heads.is_multiple_of(shape.kv_heads));
     // As many for each thread, of about the same size.
     let chunks = visible.len().div_ceil(CHUNK).next_multiple_of(compute.team.threads()).min(visible.len());

@@ -3,11 +3,11 @@
 use std::cell::UnsafeCell;
 
 /// Rows per page.
-pub const PAGE_ROWS: usize = 64;
+pub(crate) const PAGE_ROWS: usize = 64;
 
 /// Key and value rows of all layers, in pages that never move.
 ///
-/// A slot is one node's row in every layer; a page holds [`PAGE_ROWS`] slots as
+/// A slot is one node's row in every layer; a page holds `PAGE_ROWS` slots as
 /// `[layer][key, value][slot][width]`. Rows are f32.
 pub struct KvPages {
     layers: usize,
@@ -36,6 +36,11 @@ impl KvPages {
     /// Slots that exist.
     pub fn slots(&self) -> usize {
         self.pages.len() * PAGE_ROWS
+    }
+
+    /// Elements of a row.
+    pub(crate) fn width(&self) -> usize {
+        self.width
     }
 
     /// Bytes held.

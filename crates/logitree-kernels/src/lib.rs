@@ -13,6 +13,7 @@
 //! * [`Residual`], [`gated`]: what lies between.
 
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+#![allow(unsafe_code)]
 
 mod arithmetic;
 mod attention;
@@ -39,7 +40,7 @@ pub use arithmetic::{Arithmetic, UnknownArithmetic};
 pub use attention::{AttentionShape, Visible, attention};
 pub use dtype::DType;
 pub use head::{Summary, Wanted, head};
-pub use kv::{KvPages, PAGE_ROWS};
+pub use kv::KvPages;
 pub use matmul::{Compute, Product, matmul};
 pub use ops::{Gate, Residual, RmsNorm, RopePairs, gated};
 pub use pack::{PackError, PackedMatrix};
@@ -48,4 +49,3 @@ pub use probe::{Stream, multiply_add, read};
 pub use projections::Projections;
 pub use quant::dequantise_row;
 pub use simd::Backend;
-pub use team::Team;

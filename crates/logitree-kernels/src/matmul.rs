@@ -16,8 +16,8 @@
 //! fetched during the products, a line per turn of the loop, or de-quantising would wait for memory.
 
 use crate::buffer::Buffer;
-use crate::micro::{Micro, Place, Sums};
-use crate::pack::{Decode, NARROW, RUN};
+use crate::micro::{Micro, NARROW, Place, Sums};
+use crate::pack::{Decode, RUN};
 use crate::panels::{Coded, Panels};
 use crate::pieces::{PieceStrip, Registers};
 use crate::rounded::RoundedStrip;
@@ -161,21 +161,6 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>], t
             }
         },
     );
-}
-
-impl Backend {
-    /// Tiles per strip for a batch of this width.
-    pub(crate) fn tiles(self, columns: usize) -> usize {
-        struct Tiles(usize);
-        impl Task for Tiles {
-            type Output = usize;
-            #[inline(always)]
-            fn run<S: Simd>(self, _: S) -> usize {
-                S::tiles(self.0)
-            }
-        }
-        self.dispatch(Tiles(columns))
-    }
 }
 
 /// Computes tiles for all columns.

@@ -1,19 +1,42 @@
 //! Blocks of sums in registers: `T` tiles of 16 rows × `C` columns.
 
+use crate::Backend;
 use crate::simd::{LANES, Lanes, Simd, Task};
 use crate::team::Parts;
+
+/// Widest group of columns whose sums are kept in registers.
+pub(crate) const GROUP: usize = 6;
+
+/// Widest batch whose weights go from packed bytes straight into products. In wider batches a weight is needed more than
+/// once, and the smallest group of columns has `NARROW` or more of them: batches of 7 are cut into 4 and 3.
+pub(crate) const NARROW: usize = 3;
 
 /// Steps of `k` per turn of the innermost loop.
 const UNROLL: usize = 4;
 
-/// `$run!(T, C)` with both numbers as constants, for the widths listed.
+impl Backend {
+    /// Most tiles of a strip, for a batch of this width.
+    pub(crate) fn tiles(self, columns: usize) -> usize {
+        struct Tiles(usize);
+        impl Task for Tiles {
+            type Output = usize;
+            #[inline(always)]
+            fn run<S: Simd>(self, _: S) -> usize {
+                if self.0 <= NARROW { S::NARROW_TILES } else { S::TILES }
+            }
+        }
+        self.dispatch(Tiles(columns))
+    }
+}
+
+/// Calls `$run!(T, C)` with the number of tiles and of columns as constants. The number of columns is one of those listed. The
+/// number of tiles is a strip's: `$most`, half as many, or one; shapes with more tiles than that are not even compiled.
 macro_rules! by_shape {
-    ($S:ident, $tiles:expr, $columns:expr, $run:ident, $($c:literal)+) => {
+    ($most:expr, $tiles:expr, $columns:expr, $run:ident, $($c:literal)+) => {
         match ($tiles, $columns) {
             $((1, $c) => $run!(1, $c),)+
-            // Shapes that a backend never asks for (see `Simd::tiles`) are not even compiled.
-            $((2, $c) if const { $S::TILES == 4 || ($S::TILES == 2 && $c < 4) } => $run!(2, $c),)+
-            $((4, $c) if const { $S::TILES == 4 } => $run!(4, $c),)+
+            $((2, $c) if const { $most >= 2 } => $run!(2, $c),)+
+            $((4, $c) if const { $most == 4 } => $run!(4, $c),)+
             (tiles, columns) => unreachable!("{tiles} tiles x {columns} columns"),
         }
     };
@@ -101,7 +124,7 @@ impl Micro<'_, '_> {
                 }
             };
         }
-        by_shape!(S, tiles, columns, shape, 1 2 3 4 5 6)
+        by_shape!(S::TILES, tiles, columns, shape, 3 4 5 6)
     }
 }
 

@@ -68,22 +68,20 @@ pub struct Residual<'a> {
 
 impl Residual<'_> {
     /// Runs the step for all columns of `panels`.
+    ///
+    /// # Panics
+    /// If shapes do not match.
     pub fn run(self, compute: &mut Compute, panels: &mut Panels) {
-        let columns = panels.columns();
-        let k = self.next.weight.len();
-        assert_eq!(self.x.len(), columns * k);
+        let (columns, k) = (panels.shape.columns, panels.shape.k);
+        assert_eq!(self.x.len(), columns * k, "residual stream");
+        assert!(self.y.as_ref().is_none_or(|y| y.len() == columns * k), "what is added to the residual stream");
+        let norms = [Some(self.next), self.post];
+        assert!(norms.iter().flatten().all(|norm| norm.weight.len() == k), "weights of a norm of the residual stream");
         let (x, y) = (Parts::new(self.x), self.y.map(Parts::new));
         let writer = panels.writer();
         let (backend, scratch) = (compute.backend, &compute.scratch);
         let (post, next) = (self.post, self.next);
-        // Neighbouring columns lie in the same cache lines of the panels: threads work on distant ones.
-        let threads = compute.team.threads();
-        let share = columns.div_ceil(threads);
-        compute.team.each(share * threads, |thread, i| {
-            let column = i % threads * share + i / threads;
-            if column >= columns {
-                return;
-            }
+        compute.team.each(columns, |thread, column| {
             // SAFETY: each column is handed out once; `thread` is this thread's own index.
             let (x, y, scratch) =
                 unsafe { (x.part(column * k, k), y.as_ref().map(|y| y.part(column * k, k)), scratch.get(thread)) };
@@ -128,10 +126,13 @@ pub enum Gate {
 }
 
 /// `panels = activation(gate) · up`, all `[columns][k]`; `gate` is overwritten.
+///
+/// # Panics
+/// If shapes do not match.
 pub fn gated(compute: &mut Compute, activation: Gate, gate: &mut [f32], up: &[f32], panels: &mut Panels) {
-    let columns = panels.columns();
-    assert_eq!(gate.len(), up.len());
-    let k = gate.len() / columns.max(1);
+    let (columns, k) = (panels.shape.columns, panels.shape.k);
+    assert_eq!(gate.len(), columns * k, "input of the activation function");
+    assert_eq!(up.len(), columns * k, "what the activation is multiplied with");
     // Pieces rather than whole columns, so that one column still feeds all threads. Columns of a group go together: their
     // elements lie in the same cache lines.
     const PIECE: usize = 256;

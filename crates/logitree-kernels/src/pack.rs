@@ -21,7 +21,7 @@
 mod decode;
 mod unpack;
 
-pub(crate) use decode::{Decode, NARROW};
+pub(crate) use decode::Decode;
 pub(crate) use unpack::{HIGH, halves, join};
 
 /// Columns whose codes are packed together.
@@ -64,7 +64,7 @@ use crate::team::Parts;
 use crate::{Arithmetic, Compute, DType};
 use std::ops::Range;
 
-/// Packed bytes written between two reports of progress.
+/// Packed bytes after which [`PackedMatrix::pack_in_parts`] gives back what it has read.
 const PART: usize = 16 << 20;
 
 /// A matrix `[rows, cols]` ready for products with activations.
@@ -175,7 +175,7 @@ impl PackedMatrix {
     }
 
     /// Whether its weights are codes with scales.
-    pub fn is_quantised(&self) -> bool {
+    pub(crate) fn is_quantised(&self) -> bool {
         self.form().is_some()
     }
 

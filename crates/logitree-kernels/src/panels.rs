@@ -1,6 +1,7 @@
 //! Batches of activation vectors, in the forms that products take.
 
 use crate::buffer::Buffer;
+use crate::micro::GROUP;
 use crate::pack::RUN;
 use crate::pieces::{Cut, PieceWriter, Pieces};
 use crate::rounded::{Round, Rounded, RoundedWriter};
@@ -99,7 +100,7 @@ impl Panels {
     pub fn reset(&mut self, compute: &Compute, columns: usize, k: usize, matrices: &[&PackedMatrix]) {
         assert!(matrices.iter().all(|m| m.cols() == k), "inner dimension of a matrix product");
         let arithmetic = compute.arithmetic();
-        self.shape = Shape::new(columns, k, compute.backend.cols());
+        self.shape = Shape::new(columns, k, GROUP);
         self.backend = compute.backend;
         self.holds_coded = matrices.iter().any(|m| m.multiplies_in(arithmetic));
         self.holds_floats = !self.holds_coded || matrices.iter().any(|m| !m.multiplies_in(arithmetic));
@@ -123,7 +124,11 @@ impl Panels {
     }
 
     /// Sets one activation vector, `[k]`.
+    ///
+    /// # Panics
+    /// If there is no such column or `x` has not `k` elements.
     pub fn set(&mut self, column: usize, x: &[f32]) {
+        assert_eq!(x.len(), self.shape.k, "length of an activation vector");
         let writer = self.writer();
         // SAFETY: `self` is borrowed exclusively and only one column is written.
         unsafe { writer.set(column, 0, x) };

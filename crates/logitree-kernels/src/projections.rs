@@ -31,10 +31,24 @@ impl Projections<'_> {
     /// Adds biases, norms heads, rotates, scales queries, and writes key and value rows.
     ///
     /// # Panics
-    /// If two columns have the same slot, or shapes do not match.
+    /// If a slot does not exist, two columns have the same slot, or shapes do not match.
     pub fn run(self, compute: &mut Compute, shape: &AttentionShape, kv: &mut KvPages) {
         let columns = self.slots.len();
         let (q_len, kv_len) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+        assert_eq!(self.q.len(), columns * q_len, "length of the queries");
+        assert_eq!(self.k.len(), columns * kv_len, "length of the keys");
+        assert_eq!(self.v.len(), columns * kv_len, "length of the values");
+        assert_eq!(kv.width(), kv_len, "width of the stored rows");
+        for (bias, len) in self.bias.iter().flatten().zip([q_len, kv_len, kv_len]) {
+            assert_eq!(bias.len(), len, "length of a bias");
+        }
+        for norm in self.norms.iter().flatten() {
+            assert_eq!(norm.weight.len(), shape.head_dim, "weights of a norm of heads");
+        }
+        assert_eq!(self.angles.len(), columns, "angles of each column");
+        let fits = |(cos, sin): &(&[f32], &[f32])| cos.len() == sin.len() && 2 * cos.len() <= shape.head_dim;
+        assert!(self.angles.iter().all(fits), "a cosine and a sine for each pair of a head's elements");
+        assert!(self.slots.iter().all(|&slot| (slot as usize) < kv.slots()), "a slot that does not exist");
         let mut sorted = self.slots.to_vec();
         sorted.sort_unstable();
         assert!(sorted.windows(2).all(|w| w[0] != w[1]), "two columns share a slot");

@@ -169,7 +169,7 @@ fn multiply<S: Simd>(s: S, block: Block<'_, '_>, x: &[i32], tiles: usize, column
             }
         };
     }
-    by_shape!(S, tiles, columns, shape, 1 2 3 4 5 6)
+    by_shape!(S::TILES, tiles, columns, shape, 1 2 3 4 5 6)
 }
 
 struct Dots<'a, 'b, const T: usize, const C: usize, const SUBS: usize, const MIN: bool> {

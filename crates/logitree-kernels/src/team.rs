@@ -29,13 +29,13 @@ struct Shared {
 }
 
 // SAFETY: `job` is written only by the leader while no member is busy, and read by members only
-// after the release/acquire pair on `step`; the pointee is Sync and outlives the step (see `run`).
+// after the release/acquire pair on `step`; the pointee is Sync and outlives the step (see `Team::step`).
 unsafe impl Sync for Shared {}
 // SAFETY: as above; the pointer is only a loan to the members for the length of a step.
 unsafe impl Send for Shared {}
 
 /// Threads that run one closure together, the caller among them.
-pub struct Team {
+pub(crate) struct Team {
     shared: Arc<Shared>,
     members: Vec<(Thread, Option<JoinHandle<()>>)>,
     /// The first index of each thread's run that is not handed out.
@@ -48,7 +48,7 @@ struct Counter(AtomicUsize);
 
 impl Team {
     /// A team of `threads` (at least one), the calling thread included.
-    pub fn new(threads: usize) -> Team {
+    pub(crate) fn new(threads: usize) -> Team {
         let extra = threads.max(1) - 1;
         let shared = Arc::new(Shared {
             step: AtomicUsize::new(0),
@@ -72,18 +72,18 @@ impl Team {
     }
 
     /// A team with a thread for every core that this process may use.
-    pub fn all_cores() -> Team {
+    pub(crate) fn all_cores() -> Team {
         Team::new(thread::available_parallelism().map_or(1, |n| n.get()))
     }
 
     /// Number of threads, the caller included.
-    pub fn threads(&self) -> usize {
+    pub(crate) fn threads(&self) -> usize {
         self.members.len() + 1
     }
 
     /// Calls `f(0) … f(threads - 1)`, each on its own thread, and returns when all have ended.
     /// A panic of any is passed on.
-    pub fn run(&mut self, f: &(dyn Fn(usize) + Sync)) {
+    pub(crate) fn run(&mut self, f: &(dyn Fn(usize) + Sync)) {
         self.step(f);
     }
 
@@ -127,7 +127,7 @@ impl Team {
 
     /// Hands out the indices `0..count`: to each thread a run of neighbours, in order, for the memory they share and fetch
     /// ahead; whoever is done early helps the others. `f(thread, index)` is called once for each.
-    pub fn each(&mut self, count: usize, f: impl Fn(usize, usize) + Sync) {
+    pub(crate) fn each(&mut self, count: usize, f: impl Fn(usize, usize) + Sync) {
         let threads = self.threads();
         let ends: Vec<usize> = (1..=threads).map(|run| count * run / threads).collect();
         self.each_with(&ends, || (), |(), thread, index| f(thread, index));
@@ -135,7 +135,7 @@ impl Team {
 
     /// As [`Team::each`], with where each thread's run ends and with what a thread makes before its first index and drops
     /// after its last.
-    pub fn each_with<T>(
+    pub(crate) fn each_with<T>(
         &mut self,
         ends: &[usize],
         make: impl Fn() -> T + Sync,
@@ -192,7 +192,7 @@ fn member(shared: &Shared, index: usize) {
         // SAFETY: the leader wrote `job` before the step changed and waits for us before it writes again.
         let job = unsafe { *shared.job.get() };
         if let Some(job) = job {
-            // SAFETY: `Team::run` keeps the closure alive until `busy` is 0.
+            // SAFETY: `Team::step` keeps the closure alive until `busy` is 0.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| unsafe { (*job)(index + 1) })) {
                 *shared.panic.lock().unwrap_or_else(|e| e.into_inner()) = Some(panic);
             }

@@ -369,7 +369,7 @@ fn attention_over_random_trees_equals_f64_and_does_not_depend_on_the_batch() {
         let n = 128;
         let parents: Vec<Option<usize>> =
             (0..n).map(|i| (i > 0).then(|| if i < 80 || rng.below(4) > 0 { i - 1 } else { rng.below(i) })).collect();
-        let mut slots: Vec<u32> = (0..2 * PAGE_ROWS as u32).collect();
+        let mut slots: Vec<u32> = (0..n as u32).collect();
         for i in (1..slots.len()).rev() {
             slots.swap(i, rng.below(i + 1));
         }
@@ -385,8 +385,9 @@ fn attention_over_random_trees_equals_f64_and_does_not_depend_on_the_batch() {
         let mut first_bits: Option<Vec<u32>> = None;
         for mut compute in computes() {
             let mut kv = KvPages::new(2, kv_len);
-            kv.grow();
-            kv.grow();
+            while kv.slots() < n {
+                kv.grow();
+            }
             let none: (&[f32], &[f32]) = (&[], &[]);
             Projections {
                 q: &mut q.clone(),

@@ -27,9 +27,6 @@ pub(crate) struct Decode<'a, 'b> {
 /// How far ahead of its use a tile's packed memory is fetched, in bytes.
 const AHEAD: usize = 2048;
 
-/// Widest batch whose weights do not go through memory.
-pub(crate) const NARROW: usize = 3;
-
 impl<'a> Decode<'a, '_> {
     /// Into memory, `[k][16]`.
     pub(crate) fn into(matrix: &'a PackedMatrix, tile: usize, k0: usize, weights: &'a mut [Lanes<f32>]) -> Self {
@@ -66,7 +63,7 @@ impl<'a> Decode<'a, '_> {
         }
         match columns {
             0 => shape!(1, 0),
-            _ => by_shape!(S, tiles, columns, shape, 1 2 3),
+            _ => by_shape!(S::NARROW_TILES, tiles, columns, shape, 1 2 3),
         }
     }
 
@@ -79,7 +76,7 @@ impl<'a> Decode<'a, '_> {
         }
         match columns {
             0 => shape!(1, 0),
-            _ => by_shape!(S, tiles, columns, shape, 1 2 3),
+            _ => by_shape!(S::NARROW_TILES, tiles, columns, shape, 1 2 3),
         }
     }
 }

@@ -70,14 +70,9 @@ unsafe fn transpose8(rows: [*const f32; 8]) -> [__m256; 8] {
 impl Simd for Avx2 {
     type F = F;
     type I = I;
-    const COLS: usize = 6;
     /// With 6 columns 12 accumulators, 2 registers of weights and an activation: 15 of 16.
     const TILES: usize = 1;
-
-    #[inline(always)]
-    fn tiles(_columns: usize) -> usize {
-        1
-    }
+    const NARROW_TILES: usize = 1;
 
     fn vectorize<T: Task>(self, task: T) -> T::Output {
         unsafe { enter(self, task) }

@@ -33,14 +33,9 @@ fn enter_dots<T: Task>(simd: Avx512, task: T) -> T::Output {
 impl Simd for Avx512 {
     type F = __m512;
     type I = __m512i;
-    const COLS: usize = 6;
+    /// With 6 columns there are 24 accumulators, 4 vectors of weights and an activation: 29 of 32 registers.
     const TILES: usize = 4;
-
-    #[inline(always)]
-    fn tiles(_: usize) -> usize {
-        // 24 accumulators, 4 weights and an activation: 29 of 32 registers.
-        4
-    }
+    const NARROW_TILES: usize = 4;
 
     fn vectorize<T: Task>(self, task: T) -> T::Output {
         unsafe { enter(self, task) }

@@ -36,13 +36,11 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     type F: Copy;
     /// 16 i32 lanes.
     type I: Copy;
-    /// Most activation columns the micro-kernel keeps in registers beside its tiles.
-    const COLS: usize;
-    /// Most weight tiles it takes at once.
+    /// Weight tiles that the micro-kernel multiplies at once: enough chains to hide the latency of a multiply-add, few
+    /// enough for the registers, and as few loads per multiply-add as that allows.
     const TILES: usize;
-    /// Weight tiles it takes at once for a batch of this width, [`Self::TILES`] or one: enough chains to hide
-    /// the latency of an FMA, few enough for the registers, and as few loads per FMA as that allows.
-    fn tiles(columns: usize) -> usize;
+    /// The same for batches of up to [`crate::micro::NARROW`] columns, whose sums take fewer registers.
+    const NARROW_TILES: usize;
 
     /// Runs a task in a function compiled for this instruction set.
     fn vectorize<T: Task>(self, task: T) -> T::Output;
@@ -283,19 +281,6 @@ impl Backend {
             Kind::Neon => "neon",
             Kind::Scalar => "scalar",
         }
-    }
-
-    /// Widest column group of activations that this backend's micro-kernel takes.
-    pub(crate) fn cols(self) -> usize {
-        struct Cols;
-        impl Task for Cols {
-            type Output = usize;
-            #[inline(always)]
-            fn run<S: Simd>(self, _: S) -> usize {
-                S::COLS
-            }
-        }
-        self.dispatch(Cols)
     }
 
     pub(crate) fn dispatch<T: Task>(self, task: T) -> T::Output {

@@ -19,13 +19,8 @@ fn mask(a: Lanes<f32>, b: Lanes<f32>, f: impl Fn(f32, f32) -> bool) -> u32 {
 impl Simd for Scalar {
     type F = Lanes<f32>;
     type I = Lanes<i32>;
-    const COLS: usize = 6;
     const TILES: usize = 1;
-
-    #[inline(always)]
-    fn tiles(_: usize) -> usize {
-        1
-    }
+    const NARROW_TILES: usize = 1;
 
     fn vectorize<T: Task>(self, task: T) -> T::Output {
         task.run(self)
