@@ -1,22 +1,23 @@
 //! How activations enter products.
 
-/// How activations are multiplied with weights that are quantised or bf16. Whatever else there is, is computed in f32 always.
+/// How activations are multiplied with weights that are quantised or bf16. All other operations are always computed in f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arithmetic {
-    /// As they are, in chains of f32 multiply-adds.
+    /// Activations stay f32; each output is one chain of f32 multiply-adds.
     F32,
-    /// As three bf16 numbers each, which together are the same number: exact products, and sums in f32 with fewer roundings than
-    /// [`Arithmetic::F32`]. Fastest with AMX.
+    /// An activation is split into three bf16 numbers whose sum it is. Products are exact, and sums are in f32 with fewer
+    /// roundings than in [`Arithmetic::F32`]. With AMX this is the fastest.
     Bf16x3,
-    /// Rounded to 8 bits, a step for each 32: approximate, and for quantised weights only.
+    /// Activations are rounded to 8 bits, with a step size for each 32 of them. This is approximate, and serves quantised weights
+    /// only.
     Bits8,
 }
 
 impl Arithmetic {
-    /// Every one.
+    /// All arithmetics.
     pub const ALL: [Arithmetic; 3] = [Arithmetic::F32, Arithmetic::Bf16x3, Arithmetic::Bits8];
 
-    /// For output and files: `f32`, `bf16x3` or `8-bit`.
+    /// The name in output and files: `f32`, `bf16x3` or `8-bit`.
     pub const fn name(self) -> &'static str {
         match self {
             Arithmetic::F32 => "f32",
@@ -25,10 +26,12 @@ impl Arithmetic {
         }
     }
 
-    /// Columns to compute at a time, if there are more: enough to make little of unpacking weights.
+    /// How many columns a caller should compute at a time if it has more: so many that unpacking weights takes little of the
+    /// time.
     pub const fn batch(self) -> usize {
         match self {
-            // Activations are read for each strip of weights, so fast that they should be in the second cache.
+            // Products are so fast here that activations, which are read again for each strip of weights, should stay in the
+            // second cache: a batch is smaller.
             Arithmetic::Bf16x3 => 128,
             Arithmetic::F32 | Arithmetic::Bits8 => 256,
         }

@@ -13,16 +13,23 @@
 //! Blocks are aligned to positions of the sequence and every sum runs in order of `d` or of positions, so
 //! it does not matter which queries share a block, how the path is laid out in memory, or
 //! when its rows were written.
+//!
+//! 1. Neighbouring queries of a batch often see the same rows: those runs of queries are found for each block
+//!    ([`each_sharing`]), and their rows are loaded and transposed once.
+//! 2. Keys are transposed, so that lanes are positions: 16 scores of a query are one vector and no sum is horizontal.
+//! 3. An inner kernel takes [`WIDE`] pairs of a query and a head at once, so that each vector of keys or values that it loads
+//!    is used that often.
+//! 4. The rows of the next block are prefetched while one is computed, because a path's rows may lie anywhere.
 
 use crate::buffer::Buffer;
+use crate::compute::{Compute, Scratch};
 use crate::kv::{KvKind, KvPages};
 use crate::math::{exp, sum, tanh};
-use crate::matmul::{Compute, Scratch};
 use crate::pack::RUN;
 use crate::panels::Panels;
 use crate::simd::{LANES, Lanes, Simd, Task};
 
-/// Queries that a thread takes together.
+/// Most queries that a thread computes together.
 const CHUNK: usize = 8;
 
 /// Shape and constants of a layer's attention.
@@ -69,15 +76,16 @@ pub fn attention(
     assert!(out.columns() == visible.len() && out.shape.k == width, "output of attention");
     assert!(visible.iter().all(|v| v.start < v.path.len()), "a query must see a position");
     assert!(shape.head_dim.is_multiple_of(LANES) && shape.heads.is_multiple_of(shape.kv_heads));
-    // As many for each thread, of about the same size.
+    // Each thread gets as many chunks as the others, of about the same size.
     let chunks = visible.len().div_ceil(CHUNK).next_multiple_of(compute.team.threads()).min(visible.len());
     let group = shape.heads / shape.kv_heads;
     let size = group * shape.head_dim;
-    // A panel is written in runs, which two heads may share.
+    // Panels are written in runs of 32 elements. If the elements of a KV head's queries are not whole runs, two KV heads
+    // share one and are computed together.
     let together = if width.is_multiple_of(RUN) && !size.is_multiple_of(RUN) { 2 } else { 1 };
     let tasks = chunks * shape.kv_heads / together;
     let (backend, scratch, writer) = (compute.backend, &compute.scratch, out.writer());
-    // Later positions see more: take the longest first so that no thread ends with the biggest piece.
+    // Later queries of a prompt see more rows. They are taken first, so that no thread begins the largest chunk last.
     compute.team.each(tasks, |thread, i| {
         let i = tasks - 1 - i;
         let parts = shape.kv_heads / together;
@@ -101,6 +109,7 @@ pub fn attention(
     });
 }
 
+/// Attention of neighbouring queries to one KV head.
 struct Chunk<'a> {
     shape: &'a AttentionShape,
     kv: &'a KvPages,
@@ -121,15 +130,15 @@ impl Task for Chunk<'_> {
         let dim = shape.head_dim;
         let group = shape.heads / shape.kv_heads;
         let tile = tile.at_least(2 * dim * LANES).as_chunks_mut::<LANES>().0;
-        // Scores are indexed by position, from the first block that any query sees.
+        // Scores are indexed by position, beginning with the first block that one of the queries sees.
         let base = visible.iter().map(|v| v.start).min().unwrap_or(0) / LANES * LANES;
         let longest = visible.iter().map(|v| v.path.len()).max().unwrap_or(0);
         let stride = (longest - base).div_ceil(LANES) * LANES;
         let scores = scores.at_least(visible.len() * group * stride);
         let acc = acc.at_least(visible.len() * group * dim);
         acc.fill(0.0);
-        // Blocks that all queries see whole are taken in pairs: fewer loads and calls for as many multiply-adds. With shorter
-        // vectors their sums would need more registers than there are.
+        // Blocks that all queries see from end to end are taken in pairs, which saves loads and calls. Only backends with 32
+        // long registers do this: on others the sums of two blocks need more registers than there are.
         let pairs = if S::TILES == 4 { common(visible) } else { 0..0 };
         let mut next = base;
         let blocks = std::iter::from_fn(move || {
@@ -207,7 +216,7 @@ impl Task for Chunk<'_> {
     }
 }
 
-/// Positions that all queries see and share, as far as they are pairs of whole blocks.
+/// The positions that all queries see and whose rows they share, cut to pairs of whole blocks.
 fn common(visible: &[Visible<'_>]) -> std::ops::Range<usize> {
     let start = visible.iter().map(|v| v.start).max().unwrap_or(0).next_multiple_of(LANES);
     let end = visible.iter().fold(usize::MAX, |end, v| {
@@ -221,7 +230,8 @@ fn common(visible: &[Visible<'_>]) -> std::ops::Range<usize> {
     start..start + end.saturating_sub(start) / (2 * LANES) * (2 * LANES)
 }
 
-/// Slots of the positions from `at` on, as far as the path goes, then its last one: a row to fetch must be one that there is.
+/// Slots of the `N` positions from `at` on. Beyond the end of the path its last slot is repeated, because a row to prefetch must
+/// exist.
 fn following<const N: usize>(path: &[u32], at: usize) -> [u32; N] {
     std::array::from_fn(|i| path[(at + i).min(path.len() - 1)])
 }
@@ -229,7 +239,7 @@ fn following<const N: usize>(path: &[u32], at: usize) -> [u32; N] {
 /// Turns up to 16 key rows into `tile[d][16 keys]`; missing rows are zero.
 struct Transpose<'a> {
     rows: [&'a [f32]; LANES],
-    /// Rows to be fetched.
+    /// Rows of the next block, to prefetch.
     soon: [&'a [f32]; LANES],
     tile: &'a mut [Lanes<f32>],
 }
@@ -254,9 +264,9 @@ impl Task for Transpose<'_> {
     }
 }
 
-/// Columns of one call of an inner kernel.
+/// Pairs of a query and a head that one call of an inner kernel takes.
 const WIDE: usize = 4;
-/// Vectors of a value row taken at once, if there are registers for the sums of so many.
+/// Vectors of a value row that are taken at once, if there are enough registers for their sums.
 const PIECE: usize = 4;
 
 /// Cuts a range into pieces of at most [`WIDE`]: `f(first, count)`.
@@ -291,7 +301,7 @@ fn each_sharing<'a>(
         while end < visible.len() {
             let v = &visible[end];
             let (f2, t2) = range(v);
-            // Up to where both go: a longer member extends the block for those after it.
+            // Rows are compared as far as both paths go. If this member's path is longer, those after it are compared with it.
             let common = path.len().min(at + LANES).min(t2);
             let same_rows = f2 < t2 && path[at..common] == v.path[at..common];
             if !same_rows || (exact && (f2, t2) != (from, to)) {
@@ -356,7 +366,7 @@ struct Weigh<'a> {
     values: &'a [&'a [f32]],
     from: usize,
     to: usize,
-    /// Rows to be fetched.
+    /// Rows of the next block, to prefetch.
     soon: &'a [&'a [f32]],
     p: [&'a [f32]; WIDE],
     n: usize,
@@ -368,8 +378,8 @@ impl Task for Weigh<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        // Rows are read a few lines at a time rather than one: neighbouring lines come together, and a
-        // probability is spread over several of them.
+        // A row is read several cache lines at a time rather than one by one: processors fetch neighbouring lines together,
+        // and a probability that is loaded into all lanes serves several vectors.
         let wide = if const { S::TILES == 4 } { self.dim / (PIECE * LANES) * (PIECE * LANES) } else { 0 };
         for d in (0..wide).step_by(PIECE * LANES) {
             self.piece::<S, PIECE>(s, d);
@@ -423,7 +433,8 @@ impl Weigh<'_> {
 fn softmax<S: Simd>(s: S, softcap: Option<f32>, scores: &mut [f32], from: usize, to: usize) {
     let blocks = scores.as_chunks_mut::<LANES>().0;
     let (first, last) = (from / LANES, (to - 1) / LANES);
-    // Scores outside the window are of other queries' keys: out of the maximum, and zero in the sum.
+    // The first and the last block may hold scores of keys that only other queries see. They are left out of the maximum and
+    // count as zero in the sum.
     let hide = |b: usize, block: &mut Lanes<f32>, with: f32| {
         if b == first || b == last {
             for (i, x) in block.iter_mut().enumerate() {

@@ -8,12 +8,13 @@ use std::ops::{Deref, DerefMut};
 #[repr(C, align(64))]
 struct Line([f32; 16]);
 
-/// f32 values kept between kernels. Aligned, because a vector that straddles two cache lines costs two loads.
+/// A growing buffer of f32, kept between kernels to spare allocations. It starts on a cache line, because a vector that
+/// straddles two of them costs two loads.
 #[derive(Default)]
 pub(crate) struct Buffer(Vec<Line>);
 
 impl Buffer {
-    /// The first `len` elements, grown if need be; what is there stays.
+    /// The first `len` elements. If there are fewer, the buffer grows; elements that exist keep their values.
     pub(crate) fn at_least(&mut self, len: usize) -> &mut [f32] {
         let lines = len.div_ceil(16);
         if self.0.len() < lines {
@@ -38,8 +39,8 @@ impl DerefMut for Buffer {
     }
 }
 
-/// Bytes that live as long as the model, straight from the system in large pages where it has them: read in whole
-/// at every step, small pages would cost a table walk each.
+/// Bytes that live as long as the model. They come straight from the system, in large pages where it has them: weights are read
+/// from beginning to end in every step, and each small page would cost a walk through the page table.
 pub(crate) struct Memory(MmapMut);
 
 impl Memory {
@@ -48,7 +49,7 @@ impl Memory {
     pub(crate) fn zeroed(len: usize) -> std::io::Result<Memory> {
         let map = MmapMut::map_anon(len)?;
         #[cfg(target_os = "linux")]
-        // Only a wish: a system without large pages says no, and small ones will do.
+        // This is only a wish. A system without large pages refuses it, and small pages work too.
         let _ = map.advise(memmap2::Advice::HugePage);
         Ok(Memory(map))
     }

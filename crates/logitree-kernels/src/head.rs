@@ -3,23 +3,35 @@
 //! Logits are made in chunks of 1024 rows and reduced at once to maximum, sums, top-k and counts;
 //! the logits themselves are dropped unless asked for. Memory is O(batch · (chunk + k)).
 //!
+//! ```text
+//! logits of the wanted tokens, from their own tiles
+//! for chunk of 1024 rows:                          handed out to threads
+//!   logits[column][1024] = products, soft-capped
+//!   for column:
+//!     M, Σ e^{l-M}, Σ e^{l-M}(l-M), Σ e^{l-M}(l-M)²
+//!     offer logits above the bar to this thread's list of the most likely
+//!     count logits above each wanted one           its rank
+//! combine the chunks' sums in order; merge the threads' lists and counts
+//! ```
+//!
 //! With `l` the logits and `M` a maximum, the sums `Σ e^{l-M}`, `Σ e^{l-M}(l-M)`, `Σ e^{l-M}(l-M)²` give
 //! log-sum-exp, entropy and varentropy. Chunks are fixed and combined in order, in f64.
 
-use crate::PackedMatrix;
+use crate::compute::{Compute, Scratch};
 use crate::math::{exp, sum, tanh};
-use crate::matmul::{Compute, Strip};
 use crate::panels::Panels;
 use crate::pieces::Registers;
 use crate::simd::{LANES, Simd, Task};
-use crate::strips::{Sizes, TileRange, strips};
+use crate::strips::{Sizes, Strip, TileRange, strips};
 use crate::team::{Parts, PerThread};
+use crate::{Backend, PackedMatrix};
 
 /// Rows of the output matrix reduced together.
 const CHUNK: usize = 1024;
-/// Distance of two columns' chunks: not a power of two, or all columns would fall into the same cache sets.
+/// Distance between the chunks of two columns. It is not a power of two, because then all columns would fall into the same
+/// sets of the caches.
 const STRIDE: usize = CHUNK + 2 * LANES;
-/// Columns whose logits are held at once.
+/// Columns that are computed at once; the logits of a chunk are held for all of them.
 const COLUMNS: usize = 128;
 
 /// What is wanted of one column's distribution.
@@ -29,11 +41,11 @@ pub struct Wanted<'a> {
     pub top: usize,
     /// Tokens whose logit and rank are wanted.
     pub tokens: &'a [u32],
-    /// Whether all logits are wanted.
+    /// True if all logits are wanted.
     pub logits: bool,
 }
 
-/// One column's distribution, as logits.
+/// The statistics of one column's distribution, and logits.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
     /// Natural log of the sum of exponentials of all logits.
@@ -44,7 +56,7 @@ pub struct Summary {
     pub varentropy: f64,
     /// Ids and logits of the most likely tokens, ties by smaller id.
     pub top: Vec<(u32, f32)>,
-    /// Logit and rank of each wanted token.
+    /// Logit and rank of each wanted token, in the order of [`Wanted::tokens`]. The most likely token has rank 1.
     pub tokens: Vec<(f32, u32)>,
     /// All logits, if wanted.
     pub logits: Option<Vec<f32>>,
@@ -74,7 +86,7 @@ pub fn head(
     out
 }
 
-/// Maximum and sums of one chunk of one column.
+/// Maximum and sums of one chunk of one column: `Σ e^x`, `Σ e^x x` and `Σ e^x x²`, where `x` is the logit less the maximum.
 #[derive(Clone, Copy)]
 struct Sums {
     max: f32,
@@ -156,14 +168,14 @@ fn batch(
         .collect()
 }
 
-/// Logits of one chunk for all columns into `scratch.work`, `[column][STRIDE]`; returns how many.
+/// Computes the logits of one chunk for all columns into `scratch.work`, `[column][STRIDE]`. Returns how many rows it has.
 fn chunk_logits(
-    backend: crate::Backend,
+    backend: Backend,
     matrix: &PackedMatrix,
     x: &Panels,
     sizes: Sizes,
     chunk: usize,
-    scratch: &mut crate::matmul::Scratch,
+    scratch: &mut Scratch,
 ) -> usize {
     let first = chunk * CHUNK / LANES;
     let tiles = (CHUNK / LANES).min(matrix.tiles() - first);
@@ -178,7 +190,8 @@ fn chunk_logits(
     CHUNK.min(matrix.rows() - chunk * CHUNK)
 }
 
-/// Ids and logits of the wanted tokens, from their own tiles: the same chains, so the same bits.
+/// Ids and logits of the wanted tokens. They are computed from their own tiles before all others; a logit is the same chain of
+/// multiply-adds there, so it has the same bits.
 fn wanted_logits(
     compute: &mut Compute,
     matrix: &PackedMatrix,
@@ -235,16 +248,16 @@ impl Task for Softcap<'_> {
     }
 }
 
-/// What a thread has gathered of one column.
+/// What a thread has found out about one column.
 struct Found {
     top: Top,
-    /// Per target: tokens seen that rank above it.
+    /// For each target the number of tokens that rank above it.
     above: Vec<u32>,
 }
 
 /// Reduces one chunk of one column.
 struct Reduce<'a> {
-    /// `[CHUNK]`, the first `rows` of them real.
+    /// `[CHUNK]`, of which the first `rows` are rows of the matrix.
     logits: &'a mut [f32],
     rows: usize,
     first: u32,
@@ -259,7 +272,7 @@ impl Task for Reduce<'_> {
     fn run<S: Simd>(self, s: S) -> Sums {
         let Reduce { logits, rows, first, softcap, targets, found } = self;
         Softcap { logits: &mut *logits, cap: softcap }.run(s);
-        // Padding never wins and adds nothing.
+        // Padding gets the smallest number, so that it is never the most likely token and adds nothing to the sums.
         let padded = rows.div_ceil(LANES) * LANES;
         logits[rows..padded].fill(f32::MIN);
         let blocks = logits[..padded].as_chunks::<LANES>().0;
@@ -271,9 +284,10 @@ impl Task for Reduce<'_> {
         let max = s.array(max).into_iter().fold(f32::MIN, f32::max);
         let mut sums = [s.splat(0.0); 3];
         for b in blocks {
-            // Clamped where e^x is 0 for the sums anyway, so that x² stays finite; NaN is not, and spoils the sums as it should.
+            // Below -200, where e^x adds nothing to the sums anyway, x is clamped so that x² stays finite. NaN is not clamped
+            // and spoils the sums, as it should.
             let x = s.max(s.splat(-200.0), s.sub(s.load(b), s.splat(max)));
-            // Exactly zero below.
+            // Below -87.3, `exp` stops at about 1e-38, so from -87 down e^x counts as zero.
             let e = s.zero_where_gt(s.splat(-87.0), x, exp(s, x));
             let ex = s.mul(e, x);
             sums = [s.add(sums[0], e), s.add(sums[1], ex), s.fma(ex, x, sums[2])];
@@ -287,7 +301,7 @@ impl Task for Reduce<'_> {
         for (t, &(id, logit)) in targets.iter().enumerate() {
             let bar = s.splat(logit);
             for (i, b) in blocks.iter().enumerate() {
-                // Equal logits rank by id: those before the target are above it.
+                // Equal logits are ranked by id, so those with smaller ids count as above the target.
                 let earlier = (i64::from(id) - i64::from(first) - (i * LANES) as i64).clamp(0, LANES as i64);
                 let ties = s.ge(s.load(b), bar) & ((1u32 << earlier) - 1);
                 found.above[t] += (s.gt(s.load(b), bar) | ties).count_ones();
@@ -317,7 +331,7 @@ fn combine(chunks: impl Iterator<Item = Sums> + Clone) -> (f64, f64, f64) {
 /// The `k` largest logits seen, ties by smaller id.
 struct Top {
     k: usize,
-    /// Nothing below this can enter.
+    /// Logits below this cannot be among the `k` largest.
     bar: f32,
     seen: Vec<(u32, f32)>,
 }
@@ -331,13 +345,13 @@ impl Top {
         Top { k, bar: if k == 0 { f32::INFINITY } else { f32::NEG_INFINITY }, seen: Vec::new() }
     }
 
-    /// Takes the marked lanes.
+    /// Adds the lanes that `bits` marks.
     #[inline(never)]
     fn offer(&mut self, mut bits: u32, logits: &[f32; LANES], first: u32) {
         while bits != 0 {
             let i = bits.trailing_zeros();
             bits &= bits - 1;
-            // Not a candidate: a padding lane.
+            // Padding lanes hold f32::MIN and are no tokens.
             if logits[i as usize] > f32::MIN {
                 self.seen.push((first + i, logits[i as usize]));
             }

@@ -2,7 +2,7 @@
 
 use std::cell::UnsafeCell;
 
-/// Rows per page.
+/// Slots of a page.
 pub(crate) const PAGE_ROWS: usize = 64;
 
 /// Key and value rows of all layers, in pages that never move.
@@ -18,7 +18,7 @@ pub struct KvPages {
 // SAFETY: shared access only reads, except through `row_mut`, whose caller keeps writers apart.
 unsafe impl Sync for KvPages {}
 
-/// Which of a slot's two rows.
+/// Which of the two rows of a slot is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KvKind {
     /// Key row.
@@ -72,7 +72,8 @@ impl KvPages {
     #[inline]
     pub(crate) fn row(&self, layer: usize, kind: KvKind, slot: u32) -> &[f32] {
         let cells = self.cells(layer, kind, slot);
-        // SAFETY: same layout; rows are written (`row_mut`) in a step of the team before the one that reads them.
+        // SAFETY: a cell has the layout of its f32. Rows are written (`row_mut`) in an earlier step of the team than the one
+        // that reads them.
         unsafe { std::slice::from_raw_parts(cells.as_ptr().cast(), cells.len()) }
     }
 

@@ -54,7 +54,7 @@ pub(crate) trait Binary: Copy {
     fn apply<S: Simd>(self, s: S, x: S::F, y: S::F) -> S::F;
 }
 
-/// `x[i] = f(x[i], y[i])` on vectors; the padded rest never leaves this function.
+/// `x[i] = f(x[i], y[i])`. The rest that is no whole vector is computed in a padded one, of which only real elements are stored.
 #[inline(always)]
 pub(crate) fn map2<S: Simd>(s: S, x: &mut [f32], y: &[f32], f: impl Binary) {
     assert_eq!(x.len(), y.len());

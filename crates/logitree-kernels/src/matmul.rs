@@ -8,97 +8,35 @@
 //!       acc[C][T] += weights[k][T] · x[k][C]   C · T registers, k in order
 //! ```
 //!
-//! Tricks: (1) rows in lanes, so no lane is wasted on a narrow batch and no sum is horizontal;
-//! (2) activations packed as `[k / 16][C][16]`, so the inner loop reads them as one stream and writers fill
-//! whole cache lines; (3) T and C chosen for few loads per multiply-add: a neighbour on the same core takes
-//! load slots, not arithmetic; (4) accumulators pass through memory between blocks unrounded, so blocking does
-//! not change the sum; (5) the last block stores straight into the output; (6) the next block's bytes are
-//! fetched during the products, a line per turn of the loop, or de-quantising would wait for memory.
+//! 1. Lanes are rows, so no lane is wasted on a narrow batch and no sum is horizontal.
+//! 2. Activations are packed as `[k / 16][C][16]`, so the inner loop reads them as one stream and writers fill
+//!    whole cache lines.
+//! 3. T and C are chosen for few loads per multiply-add, because a neighbour on the same core takes load slots rather
+//!    than arithmetic.
+//! 4. Accumulators pass through memory between blocks without being rounded, so blocking does not change the sum.
+//! 5. The last block stores its sums straight into the output.
+//! 6. While one block is multiplied, the packed bytes of the next are prefetched, a line per turn of the loop.
+//!    Otherwise de-quantising would wait for memory.
+//!
+//! A batch of up to [`NARROW`] columns uses each weight so rarely that blocks do not pay: there, weights go from packed bytes
+//! into products without passing through memory, in the same order.
 
-use crate::buffer::Buffer;
 use crate::micro::{Micro, NARROW, Place, Sums};
 use crate::pack::{Decode, RUN};
 use crate::panels::{Coded, Panels};
 use crate::pieces::{PieceStrip, Registers};
 use crate::rounded::RoundedStrip;
 use crate::simd::{LANES, Simd, Task};
-use crate::strips::{TileRange, first_bytes, first_of, shares};
-use crate::team::{Parts, PerThread, Team};
-use crate::{Arithmetic, Backend, PackedMatrix};
+use crate::strips::{Strip, TileRange, first_bytes, first_of, shares};
+use crate::team::Parts;
+use crate::{Arithmetic, Backend, Compute, PackedMatrix};
 
-/// f32 values of a de-quantised block: 80 KiB, most of it in the second cache. Blocks that fit the first one are slower, because sums
-/// pass through memory between blocks.
+/// f32 values of a de-quantised block: 80 KiB, most of which lie in the second cache. Blocks that fit the first cache are slower,
+/// because sums would pass through memory more often.
 const BLOCK: usize = 20480;
-/// The same for unquantised weights: the next block's bytes, which are fetched meanwhile, are many, and both should fit the first cache.
+/// f32 values of a block of unquantised weights. Its packed form is large, and the block and the packed bytes of the next one,
+/// which are prefetched meanwhile, should fit the first cache together.
 const UNQUANTISED: usize = 4096;
-
-/// Threads, instruction set and scratch memory for running kernels.
-pub struct Compute {
-    pub(crate) team: Team,
-    pub(crate) backend: Backend,
-    pub(crate) scratch: PerThread<Scratch>,
-    arithmetic: Arithmetic,
-}
-
-/// Buffers of one thread.
-#[derive(Default)]
-pub(crate) struct Scratch {
-    /// De-quantised block, `[tile][k][16]`.
-    pub(crate) weights: Buffer,
-    /// Accumulators of a strip, `[column][16 · tiles]`.
-    pub(crate) acc: Buffer,
-    /// Whatever else a kernel needs.
-    pub(crate) work: Buffer,
-    /// More of it.
-    pub(crate) more: Buffer,
-    /// Activations of a few columns, to be set.
-    pub(crate) rows: Buffer,
-}
-
-impl Compute {
-    /// Runs on the given backend with a team of `threads`, in f32.
-    pub fn new(backend: Backend, threads: usize) -> Compute {
-        Compute::with_team(backend, Team::new(threads))
-    }
-
-    /// Runs on the fastest backend with all cores, in its own arithmetic.
-    pub fn detect() -> Compute {
-        let backend = Backend::detect();
-        let compute = Compute::with_team(backend, Team::all_cores());
-        Compute { arithmetic: backend.arithmetic(), ..compute }
-    }
-
-    fn with_team(backend: Backend, team: Team) -> Compute {
-        let scratch = PerThread::new(team.threads(), |_| Scratch::default());
-        Compute { team, backend, scratch, arithmetic: Arithmetic::F32 }
-    }
-
-    /// Runs in this arithmetic; `None` for [`Arithmetic::Bits8`] without [`Backend::has_dots`].
-    pub fn with(mut self, arithmetic: Arithmetic) -> Option<Compute> {
-        self.arithmetic = arithmetic;
-        (arithmetic != Arithmetic::Bits8 || self.backend.has_dots()).then_some(self)
-    }
-
-    /// Runs in f32.
-    pub fn in_f32(self) -> Compute {
-        Compute { arithmetic: Arithmetic::F32, ..self }
-    }
-
-    /// How activations enter products with weights that are not f32 or f16.
-    pub fn arithmetic(&self) -> Arithmetic {
-        self.arithmetic
-    }
-
-    /// The instruction set in use.
-    pub fn backend(&self) -> Backend {
-        self.backend
-    }
-
-    /// Number of threads in use.
-    pub fn threads(&self) -> usize {
-        self.team.threads()
-    }
-}
 
 /// One product: `out[column][row] = Σ_k matrix[row][k] · x[column][k]`.
 pub struct Product<'a> {
@@ -108,8 +46,10 @@ pub struct Product<'a> {
     pub out: &'a mut [f32],
 }
 
-/// Multiplies several matrices with the same activations. The first weights of `then`, which are multiplied next, are
-/// fetched at the end: what comes between takes long enough for them to arrive.
+/// Multiplies several matrices with the same activations.
+///
+/// Before it returns, it prefetches the first weights of `then`, the matrices of the next call: attention or a norm runs in
+/// between, which hides the latency.
 ///
 /// # Panics
 /// If shapes do not match.
@@ -152,7 +92,7 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>], t
                 unsafe { strip.run_into(backend, out, first, stride) };
                 return;
             }
-            // The last tile is padded: only real rows may leave.
+            // This strip ends with the matrix's last tile, whose padding rows must not reach the output.
             strip.run(backend);
             for (column, acc) in scratch.acc.chunks_exact(size).take(columns).enumerate() {
                 // SAFETY: strips cover disjoint rows.
@@ -163,24 +103,13 @@ pub fn matmul(compute: &mut Compute, x: &Panels, products: &mut [Product<'_>], t
     );
 }
 
-/// Computes tiles for all columns.
-pub(crate) struct Strip<'a> {
-    pub(crate) tiles: TileRange<'a>,
-    /// Those whose weights are to be fetched meanwhile.
-    pub(crate) next: Option<TileRange<'a>>,
-    pub(crate) x: &'a Panels,
-    pub(crate) registers: &'a mut Registers,
-    pub(crate) weights: &'a mut Buffer,
-    pub(crate) acc: &'a mut Buffer,
-}
-
 impl Strip<'_> {
-    /// Into `acc`, `[column][16 · tiles]`.
+    /// Computes the strip into `acc`, `[column][16 · tiles]`.
     pub(crate) fn run(self, backend: Backend) {
         self.dispatch(backend, None);
     }
 
-    /// Into `out[column · stride + start ..][.. 16 · tiles]`; `acc` is only scratch.
+    /// Computes the strip into `out[column · stride + start ..][.. 16 · tiles]`, with `acc` as scratch memory.
     ///
     /// # Safety
     /// No other thread may touch these elements.
@@ -191,7 +120,10 @@ impl Strip<'_> {
     fn dispatch(self, backend: Backend, out: Option<Place<'_>>) {
         let matrix = self.tiles.matrix;
         match (self.x.coded(), matrix.form()) {
-            (Some(Coded::Bits8(x)), Some(form)) => backend.dispatch(RoundedStrip { x, form, out, strip: self }),
+            (Some(Coded::Bits8(x)), Some(form)) => {
+                let unit = backend.dot_unit().expect("`Compute::with` refuses this arithmetic without it");
+                unit.dispatch(RoundedStrip { x, form, out, strip: self });
+            }
             (Some(Coded::Bf16x3(x)), _) if matrix.multiplies_in(Arithmetic::Bf16x3) => {
                 backend.dispatch(PieceStrip { x, out, strip: self });
             }
@@ -203,7 +135,7 @@ impl Strip<'_> {
     }
 }
 
-/// See [`Strip`].
+/// A [`Strip`] in f32.
 struct RunStrip<'a, 'b> {
     strip: Strip<'a>,
     out: Option<Place<'b>>,
@@ -225,7 +157,7 @@ impl Task for RunStrip<'_, '_> {
             return Decode { matrix, tile, k0: 0, k: shape.k, x, sums, weights: &mut [] }.run(s, tiles, shape.columns);
         }
         let weights = weights.at_least(BLOCK).as_chunks_mut::<LANES>().0;
-        // Blocks of about the same length.
+        // All blocks get about the same length, so that none is too short to be worth its start.
         let most = if matrix.is_quantised() { BLOCK } else { UNQUANTISED };
         let block = shape.k.div_ceil(shape.k.div_ceil(most / size)).next_multiple_of(RUN);
         for k0 in (0..shape.k).step_by(block) {
@@ -234,7 +166,8 @@ impl Task for RunStrip<'_, '_> {
             for (t, weights) in weights[..tiles * k].chunks_exact_mut(k).enumerate() {
                 Decode::into(matrix, tile + t, k0, weights).run(s, 1, 0);
             }
-            // What is needed next: this strip's next block or the next strip's first. The groups share it out.
+            // The next weights are prefetched: this strip's next block, or the first block of the next strip. Each group of
+            // columns fetches its share of the tiles.
             let ahead = if last { first_bytes(next, block) } else { here.bytes(k0 + k, block) };
             let pieces = ahead.iter().take_while(|piece| !piece.is_empty()).count();
             let share = pieces.div_ceil(shape.groups).next_power_of_two();

@@ -1,4 +1,15 @@
-//! Blocks of sums in registers: `T` tiles of 16 rows × `C` columns.
+//! The inner loop of products in f32: the sums of `T` tiles of 16 rows × `C` columns stay in registers.
+//!
+//! ```text
+//! acc[C][T] = 0, or what the block before it left
+//! for i in 0..k:
+//!   w[T] = weights[T][i]                       a vector of 16 rows each
+//!   for c in 0..C: acc[c][T] += w[T] · x[c][i]      one multiply-add per vector, x in all lanes
+//! store acc
+//! ```
+//!
+//! Each element of `acc` is one chain of fused multiply-adds in order of `k`, whatever T and C are: this is why results do
+//! not depend on the width of the batch. T and C are constants, so that the compiler keeps `acc` in registers.
 
 use crate::Backend;
 use crate::simd::{LANES, Lanes, Simd, Task};
@@ -43,17 +54,18 @@ macro_rules! by_shape {
 }
 pub(crate) use by_shape;
 
-/// Where sums come from and go to.
+/// Where the sums of a block begin and where they go.
 pub(crate) struct Sums<'a, 'b> {
-    /// Whether they go on from `memory` or start at zero.
+    /// True if the sums go on from what is in `memory`, false if they start at zero.
     pub(crate) resume: bool,
     /// `[C][T][16]`.
     pub(crate) memory: &'a mut [f32],
-    /// Where they go instead.
+    /// If there is a place, sums are stored there rather than in `memory`.
     pub(crate) out: Option<Place<'b>>,
 }
 
-/// `out[start + c · stride ..][.. 16 · T]`, as `(out, start, stride)`. Nobody else touches it.
+/// `(out, start, stride)`: the sums of column `c` go to `out[start + c · stride ..][.. 16 · T]`. Whoever makes a place promises that
+/// no other thread touches these elements.
 pub(crate) type Place<'b> = (Parts<'b, f32>, usize, usize);
 
 impl Sums<'_, '_> {
@@ -75,7 +87,7 @@ impl Sums<'_, '_> {
     pub(crate) fn finish<S: Simd, const T: usize, const C: usize>(self, s: S, acc: &[[S::F; T]; C]) {
         for c in 0..C {
             let to = match &self.out {
-                // SAFETY: whoever made this vouches for these elements.
+                // SAFETY: whoever made the place promised that nobody else touches these elements.
                 Some((out, start, stride)) => unsafe { out.part(start + c * stride, T * LANES) },
                 None => &mut self.memory[c * T * LANES..][..T * LANES],
             };
@@ -87,7 +99,7 @@ impl Sums<'_, '_> {
     }
 }
 
-/// Fetches a part of what the next strip or block will need, the `i`th of `n`.
+/// Prefetches the `i`th of `n` parts of each of these slices, which the next strip or block will read.
 #[inline(always)]
 pub(crate) fn fetch<S: Simd>(s: S, ahead: &[&[u8]], i: usize, n: usize) {
     for piece in ahead {
@@ -98,20 +110,20 @@ pub(crate) fn fetch<S: Simd>(s: S, ahead: &[&[u8]], i: usize, n: usize) {
     }
 }
 
-/// Products of weights in memory.
+/// Products of a block of de-quantised weights with a group of columns.
 pub(crate) struct Micro<'a, 'b> {
     /// `[T][k][16]`.
     pub(crate) weights: &'a [Lanes<f32>],
     /// `[k / 16][C][16]`.
     pub(crate) x: &'a [f32],
     pub(crate) k: usize,
-    /// Bytes that will be needed soon: so many pieces, 0, 1, 2 or 4, of the same length.
+    /// Packed bytes to prefetch: 0, 1, 2 or 4 slices of the same length.
     pub(crate) ahead: &'a [&'a [u8]],
     pub(crate) sums: Sums<'a, 'b>,
 }
 
 impl Micro<'_, '_> {
-    /// Runs it for `tiles` × `columns`.
+    /// Multiplies `tiles` × `columns`.
     #[inline(always)]
     pub(crate) fn run<S: Simd>(self, s: S, tiles: usize, columns: usize) {
         macro_rules! shape {
@@ -128,7 +140,7 @@ impl Micro<'_, '_> {
     }
 }
 
-/// [`Micro`] that fetches `P` pieces.
+/// [`Micro`] for `T` tiles and `C` columns that prefetches `P` slices.
 struct Shaped<'a, 'b, const T: usize, const C: usize, const P: usize>(Micro<'a, 'b>);
 
 impl<const T: usize, const C: usize, const P: usize> Task for Shaped<'_, '_, T, C, P> {

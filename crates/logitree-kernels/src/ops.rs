@@ -1,7 +1,7 @@
 //! Norms, activations and rotary embeddings: everything between the matrix products.
 
+use crate::compute::Compute;
 use crate::math::{Binary, exp, map2, sum, tanh, vectors};
-use crate::matmul::Compute;
 use crate::panels::Panels;
 use crate::simd::{Simd, Task};
 use crate::team::Parts;
@@ -52,9 +52,9 @@ impl Binary for Add {
     }
 }
 
-/// Residual step: `x += norm(y)` (or `x += y`), then `panels = norm(x)`.
+/// The step between two sublayers: `x += post(y)` (or `x += y` without `post`), then `panels = next(x)`.
 ///
-/// With `y = None`, only the second half.
+/// With `y = None` nothing is added to `x`.
 pub struct Residual<'a> {
     /// Residual stream, `[columns][k]`.
     pub x: &'a mut [f32],
@@ -133,8 +133,8 @@ pub fn gated(compute: &mut Compute, activation: Gate, gate: &mut [f32], up: &[f3
     let (columns, k) = (panels.shape.columns, panels.shape.k);
     assert_eq!(gate.len(), columns * k, "input of the activation function");
     assert_eq!(up.len(), columns * k, "what the activation is multiplied with");
-    // Pieces rather than whole columns, so that one column still feeds all threads. Columns of a group go together: their
-    // elements lie in the same cache lines.
+    // The work is cut into pieces of columns, so that one column still keeps all threads busy. A piece is computed for all columns
+    // of a group by one thread, because they lie next to each other in the panels.
     const PIECE: usize = 256;
     let pieces = k.div_ceil(PIECE);
     let gate = Parts::new(gate);
@@ -212,7 +212,7 @@ pub(crate) fn rope(head: &mut [f32], cos: &[f32], sin: &[f32], pairs: RopePairs)
             RopePairs::Neighbours => (2 * i, 2 * i + 1),
         };
         let (x, y) = (head[a], head[b]);
-        // Separate roundings, as the reference: a fused form would differ between compilers.
+        // Products and sums are rounded separately, as in the reference implementation; the compiler does not fuse them.
         head[a] = x * cos[i] - y * sin[i];
         head[b] = y * cos[i] + x * sin[i];
     }

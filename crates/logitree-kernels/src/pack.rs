@@ -16,58 +16,58 @@
 //!               high bits [high][16] u32, likewise
 //! ```
 //!
-//! It holds the same bits as the file, so it is as large (K formats: up to 4 % larger, Q2_K 19 %).
+//! Packed weights hold the same bits as the file, so they are as large (K formats: up to 4 % larger, Q2_K 19 %).
 
 mod decode;
+mod format;
 mod unpack;
-
-pub(crate) use decode::Decode;
-pub(crate) use unpack::{HIGH, halves, join};
-
-/// Columns whose codes are packed together.
-pub(crate) const RUN: usize = 32;
-
-/// What 32 columns of a quantised matrix hold, once unpacked.
-#[derive(Clone, Copy)]
-pub(crate) struct Form {
-    /// Sub-blocks with a scale of their own among 32 columns: 1 or 2.
-    pub(crate) subs: usize,
-    /// Whether they have an offset; if not, codes have a bias.
-    pub(crate) min: bool,
-    /// Subtracted from unsigned codes.
-    pub(crate) bias: i32,
-}
-
-impl Form {
-    /// Vectors of 32 columns of a tile: the codes, then the scales and the offsets of the sub-blocks.
-    pub(crate) fn record(self, codes: usize) -> usize {
-        codes + self.subs * (1 + usize::from(self.min))
-    }
-}
-
-/// Vectors of 32 unpacked codes, a byte each: four neighbouring columns a lane.
-pub(crate) const BYTES: usize = 8;
-
-/// Vectors of 32 unpacked codes in bf16: two columns a lane, those of packed bf16 weights (see [`pair`]).
-pub(crate) const PAIRS: usize = 16;
-
-/// Columns of the `i`th pair of bf16 numbers in a lane.
-pub(crate) const fn pair(i: usize) -> [usize; 2] {
-    let first = i / 2 * 4 + i % 2;
-    [first, first + 2]
-}
 
 use crate::buffer::Memory;
 use crate::quant::{Block, Layout, unpack};
 use crate::simd::LANES;
 use crate::team::Parts;
 use crate::{Arithmetic, Compute, DType};
+pub(crate) use decode::Decode;
 use std::ops::Range;
+
+/// A run: the columns whose codes are packed together, and which other arithmetics than f32 multiply together.
+pub(crate) const RUN: usize = 32;
+
+/// What a run of 32 columns of a quantised matrix holds once it is unpacked.
+#[derive(Clone, Copy)]
+pub(crate) struct Form {
+    /// How many sub-blocks with a scale of their own a run has: 1 or 2.
+    pub(crate) subs: usize,
+    /// True if sub-blocks have an offset, false if codes have a bias instead.
+    pub(crate) min: bool,
+    /// Subtracted from unsigned codes.
+    pub(crate) bias: i32,
+}
+
+impl Form {
+    /// Vectors that hold a run of a tile whose codes take `codes` vectors: the codes, then the scales and the offsets of the
+    /// sub-blocks.
+    pub(crate) fn record(self, codes: usize) -> usize {
+        codes + self.subs * (1 + usize::from(self.min))
+    }
+}
+
+/// Vectors that hold a run's codes as bytes: a lane has those of four neighbouring columns.
+pub(crate) const BYTES: usize = 8;
+
+/// Vectors that hold a run's codes, or weights, in bf16: a lane has those of two columns, see [`pair`].
+pub(crate) const PAIRS: usize = 16;
+
+/// The two columns whose bf16 numbers are in a lane of the `i`th vector.
+pub(crate) const fn pair(i: usize) -> [usize; 2] {
+    let first = i / 2 * 4 + i % 2;
+    [first, first + 2]
+}
 
 /// Packed bytes after which [`PackedMatrix::pack_in_parts`] gives back what it has read.
 const PART: usize = 16 << 20;
 
-/// A matrix `[rows, cols]` ready for products with activations.
+/// A matrix `[rows, cols]` of weights, repacked for products with activations.
 pub struct PackedMatrix {
     dtype: DType,
     rows: usize,
@@ -118,7 +118,10 @@ const fn group_bytes(l: &Layout) -> usize {
 }
 
 impl PackedMatrix {
-    /// Packs `[rows, cols]` elements of a row-major matrix, rows padded with zeros to whole tiles.
+    /// Packs `[rows, cols]` elements of a row-major matrix. Rows are padded with zeros to whole tiles.
+    ///
+    /// # Errors
+    /// If `bytes` does not have the size of such a matrix, or the system has no memory for it.
     pub fn pack(
         compute: &mut Compute,
         dtype: DType,
@@ -129,8 +132,11 @@ impl PackedMatrix {
         PackedMatrix::pack_in_parts(compute, dtype, rows, cols, bytes, |_| ())
     }
 
-    /// As [`PackedMatrix::pack`]; calls `done` with each part of `bytes` that has been read, so that a mapped file need
-    /// not be in memory beside its packed form.
+    /// Does what [`PackedMatrix::pack`] does, and calls `done` with each part of `bytes` that has been read, so that a mapped file
+    /// need not be in memory beside its packed form.
+    ///
+    /// # Errors
+    /// As for [`PackedMatrix::pack`].
     pub fn pack_in_parts(
         compute: &mut Compute,
         dtype: DType,
@@ -174,12 +180,12 @@ impl PackedMatrix {
         self.cols
     }
 
-    /// Whether its weights are codes with scales.
+    /// True if its weights are codes with scales.
     pub(crate) fn is_quantised(&self) -> bool {
         self.form().is_some()
     }
 
-    /// Whether products with it differ from those in f32: other weights are multiplied in f32 always.
+    /// True if products with this matrix are computed in this arithmetic, false if they are computed in f32 in spite of it.
     pub fn multiplies_in(&self, arithmetic: Arithmetic) -> bool {
         match arithmetic {
             Arithmetic::F32 => false,
@@ -193,7 +199,7 @@ impl PackedMatrix {
         self.data.len()
     }
 
-    /// `None` if it is not quantised.
+    /// The form of its runs; `None` if it is not quantised.
     pub(crate) fn form(&self) -> Option<Form> {
         let l = Layout::of(self.dtype)?;
         let bias = if l.low == 8 { 128 } else { l.bias as i32 };
@@ -209,7 +215,7 @@ impl PackedMatrix {
         &self.data[tile * self.tile_bytes..][..self.tile_bytes]
     }
 
-    /// Where columns `k0 .. k0 + k` lie in a tile's packed bytes, roughly, as far as they exist.
+    /// About where columns `k0 .. k0 + k` lie in a tile's packed bytes, to prefetch them. Columns beyond the last are left out.
     pub(crate) fn span(&self, k0: usize, k: usize) -> Range<usize> {
         let [from, to] = [k0, k0 + k].map(|k| k.min(self.cols) * self.tile_bytes / self.cols);
         from..to
@@ -243,7 +249,7 @@ fn pack_tile(dtype: DType, rows: &[u8], row_bytes: usize, out: &mut [u8]) {
     }
 }
 
-/// Packs elements of `N` bytes.
+/// Packs unquantised elements of `N` bytes into one tile.
 fn pack_elements<const N: usize>(rows: &[u8], row_bytes: usize, out: &mut [u8]) {
     let out = out.as_chunks_mut::<N>().0;
     for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
@@ -253,7 +259,7 @@ fn pack_elements<const N: usize>(rows: &[u8], row_bytes: usize, out: &mut [u8]) 
     }
 }
 
-/// Packs bf16 elements.
+/// Packs bf16 elements into one tile.
 fn pack_pairs(rows: &[u8], row_bytes: usize, out: &mut [u8]) {
     let pairs = out.as_chunks_mut::<4>().0.as_chunks_mut::<LANES>().0;
     for (lane, row) in rows.chunks_exact(row_bytes).enumerate() {
@@ -296,7 +302,7 @@ fn pack_group(layout: &Layout, blocks: &[Block; LANES], g: usize, out: &mut [u8]
     }
 }
 
-/// `BITS` bits of each of 32 codes, after `skip` bits, in the first `BITS` words.
+/// Packs `BITS` bits of each of 32 codes into the first `BITS` words, leaving out the lowest `skip` bits of each code.
 fn pack_bits<const BITS: usize>(codes: &[u8; 32], skip: usize) -> [u32; 8] {
     let mut words = [0; 8];
     for (i, codes) in codes.as_chunks::<4>().0.iter().enumerate() {

@@ -1,6 +1,10 @@
 //! Batches of activation vectors, in the forms that products take.
+//!
+//! Whoever computes activations (a norm, attention, a gate) writes them straight into panels, column by column and from several
+//! threads; nothing is copied or converted when a product begins.
 
 use crate::buffer::Buffer;
+use crate::groups::Shape;
 use crate::micro::GROUP;
 use crate::pack::RUN;
 use crate::pieces::{Cut, PieceWriter, Pieces};
@@ -9,21 +13,23 @@ use crate::simd::LANES;
 use crate::team::Parts;
 use crate::{Arithmetic, Backend, Compute, PackedMatrix};
 
-/// A batch of activation vectors, `[columns][k]`: for products in f32, in the [`Arithmetic`] of a [`Compute`], or both.
+/// A batch of activation vectors, `[columns][k]`. It holds them as f32, in the form of the [`Arithmetic`] of a [`Compute`], or in both
+/// forms, as the matrices that they are multiplied with need.
 #[derive(Default)]
 pub struct Panels {
     pub(crate) shape: Shape,
     backend: Backend,
-    /// `[group][k / 16][columns of the group][16]`: groups of neighbouring columns, as the micro-kernel takes them, and written
-    /// in whole cache lines.
+    /// `[group][k / 16][columns of the group][16]`: the inner loop reads a group as one stream, and 16 elements of a column
+    /// are a cache line of their own.
     floats: Buffer,
     coded: Option<Coded>,
-    /// Which of the two have a content.
+    /// Whether `floats` is in use; if not, it keeps its memory.
     holds_floats: bool,
+    /// Whether `coded` is in use.
     holds_coded: bool,
 }
 
-/// Activations as other numbers.
+/// Activations in the form of an arithmetic other than f32.
 pub(crate) enum Coded {
     Bf16x3(Pieces),
     Bits8(Rounded),
@@ -46,57 +52,12 @@ impl Coded {
     }
 }
 
-/// How columns are grouped: the first `wider` groups have one column more than the others.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Shape {
-    pub(crate) columns: usize,
-    pub(crate) k: usize,
-    pub(crate) groups: usize,
-    width: usize,
-    wider: usize,
-}
-
-impl Shape {
-    pub(crate) fn new(columns: usize, k: usize, most: usize) -> Shape {
-        let groups = columns.div_ceil(most);
-        let (width, wider) = columns.checked_div(groups).map_or((0, 0), |width| (width, columns % groups));
-        Shape { columns, k, groups, width, wider }
-    }
-
-    /// First column and width of a group.
-    pub(crate) fn group(&self, g: usize) -> (usize, usize) {
-        (g * self.width + g.min(self.wider), self.width + usize::from(g < self.wider))
-    }
-
-    /// The group of a column.
-    pub(crate) fn index_of(&self, column: usize) -> usize {
-        let wide = self.wider * (self.width + 1);
-        if column < wide { column / (self.width + 1) } else { (column - self.wider) / self.width }
-    }
-
-    /// First column and width of a column's group.
-    pub(crate) fn group_of(&self, column: usize) -> (usize, usize) {
-        self.group(self.index_of(column))
-    }
-
-    /// Elements for which a column has place.
-    pub(crate) fn padded(&self) -> usize {
-        self.k.next_multiple_of(LANES)
-    }
-
-    /// Where 16 elements of a column from `k0` on lie, a multiple of 16, and how far apart such pieces are.
-    fn place(&self, column: usize, k0: usize) -> (usize, usize) {
-        let (first, width) = self.group_of(column);
-        (first * self.padded() + k0 * width + (column - first) * LANES, width * LANES)
-    }
-}
-
 impl Panels {
-    /// Takes this shape, keeping allocations, for products of `compute` with these matrices; in f32 if there are none. The content
-    /// is unspecified.
+    /// Gives the batch this shape and the forms that `compute` needs for products with these matrices; without matrices, f32 alone.
+    /// Memory is kept where it is large enough. The elements are unspecified until they are set.
     ///
     /// # Panics
-    /// If a matrix has not `k` columns.
+    /// If a matrix does not have `k` columns.
     pub fn reset(&mut self, compute: &Compute, columns: usize, k: usize, matrices: &[&PackedMatrix]) {
         assert!(matrices.iter().all(|m| m.cols() == k), "inner dimension of a matrix product");
         let arithmetic = compute.arithmetic();
@@ -126,7 +87,7 @@ impl Panels {
     /// Sets one activation vector, `[k]`.
     ///
     /// # Panics
-    /// If there is no such column or `x` has not `k` elements.
+    /// If the column does not exist or `x` does not have `k` elements.
     pub fn set(&mut self, column: usize, x: &[f32]) {
         assert_eq!(x.len(), self.shape.k, "length of an activation vector");
         let writer = self.writer();
@@ -137,7 +98,7 @@ impl Panels {
     /// Copies one activation vector out, `[k]`.
     ///
     /// # Panics
-    /// If they are not for products in f32.
+    /// If the batch does not hold f32, the column does not exist, or `x` does not have `k` elements.
     pub fn get(&self, column: usize, x: &mut [f32]) {
         assert!(column < self.shape.columns && x.len() == self.shape.k);
         let (start, stride) = self.shape.place(column, 0);
@@ -146,18 +107,18 @@ impl Panels {
         }
     }
 
-    /// For products in f32.
+    /// The activations as f32.
     pub(crate) fn floats(&self) -> &[f32] {
         assert!(self.holds_floats, "activations for products in f32");
         &self.floats
     }
 
-    /// For products in another arithmetic, if there are any.
+    /// The activations in another arithmetic's form, if the batch holds it.
     pub(crate) fn coded(&self) -> Option<&Coded> {
         self.coded.as_ref().filter(|_| self.holds_coded)
     }
 
-    /// For several threads writing different columns.
+    /// A writer that several threads may use at once, each for elements of its own.
     pub(crate) fn writer(&mut self) -> PanelWriter<'_> {
         PanelWriter {
             shape: self.shape,
@@ -170,8 +131,10 @@ impl Panels {
         }
     }
 
+    /// Checks that a product of `compute` with this matrix finds activations of its length and in its form.
+    ///
     /// # Panics
-    /// If they are not for products of `compute` with this matrix.
+    /// If it does not.
     pub(crate) fn check(&self, compute: &Compute, matrix: &PackedMatrix) {
         assert_eq!(matrix.cols(), self.shape.k, "inner dimension of a matrix product");
         let held = match self.coded().map(Coded::arithmetic) {
@@ -198,7 +161,8 @@ enum CodedWriter<'a> {
 }
 
 impl PanelWriter<'_> {
-    /// Sets elements `k0 .. k0 + x.len()` of a column: both multiples of 32 where `k` is.
+    /// Sets elements `k0 .. k0 + x.len()` of a column. `k0` and the length must be multiples of 16 for f32 (the length only before
+    /// the end of the column), and of 32 for other forms.
     ///
     /// # Safety
     /// No two threads may write the same elements at the same time.
@@ -209,7 +173,7 @@ impl PanelWriter<'_> {
             let (mut start, stride) = self.shape.place(column, k0);
             let (pieces, rest) = x.as_chunks::<LANES>();
             for piece in pieces {
-                // SAFETY: the caller keeps elements apart.
+                // SAFETY: the caller promises that no other thread writes these elements.
                 unsafe { floats.part(start, LANES) }.copy_from_slice(piece);
                 start += stride;
             }

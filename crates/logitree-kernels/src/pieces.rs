@@ -10,45 +10,49 @@
 //!   sum += Σ piece[2 r] · weight[2 r]  +  Σ piece[2 r + 1] · weight[2 r + 1]      two chains over r
 //! ```
 //!
-//! and `scale · sum + offset · Σ x` is added to what is before it. That is what AMX does in three instructions for 16 columns
-//! and 16 rows of weights. Other backends do it step by step, slower than they multiply f32: for records that were made with AMX.
+//! and `scale · sum + offset · Σ x` is added to the output's sum so far. AMX does this in three instructions for 16 columns
+//! and 16 rows of weights. Other backends do it step by step and slower than they multiply f32; they have it to repeat and check
+//! records that were made with AMX.
 //!
-//! AMX takes numbers that are not normal for zero. Activations below [`LEAST`] count as zero for all; so the products
-//! with codes and their sums are either normal or zero, whatever their order. Weights that are stored in bf16 may be as small as they
-//! like: sums of theirs below 2^-126 are zero with AMX and not elsewhere, the one case in which bits can differ.
+//! AMX treats numbers too small to be normal as zero. Therefore all backends take activations below [`LEAST`] as zero: then
+//! products with codes, and their sums, are either normal or zero in any order. Weights that are stored in bf16 can be smaller than
+//! codes. If their sums fall below 2^-126, AMX makes them zero and other backends do not: this is the one case in which bits
+//! can differ.
 
 mod strip;
 mod tiled;
 
+use crate::bf16::{HIGH, join};
 use crate::buffer::Buffer;
-use crate::pack::{HIGH, RUN, join};
-use crate::panels::Shape;
+use crate::groups::Shape;
+use crate::pack::RUN;
 use crate::simd::{LANES, Lanes, Simd, Task};
 use crate::team::Parts;
 pub(crate) use strip::PieceStrip;
 pub(crate) use tiled::Registers;
 
-/// Widest group of columns: rows of a tile.
+/// Widest group of columns: a tile register has 16 rows.
 const COLUMNS: usize = LANES;
 
-/// Groups of columns that meet a run's weights before the next run's are taken: their sums and activations fit the first cache.
+/// Groups of columns that are multiplied with the weights of one run before those of the next run are unpacked. The sums and
+/// activations of so many groups fit the first cache.
 const CHUNK: usize = 4;
 
-/// bf16 numbers of an activation.
+/// bf16 numbers that an activation is split into.
 const PIECES: usize = 3;
 
-/// Sums of a run's activations: of all, of the first 16 and of the last 16.
+/// Sums that are kept of a run's activations: of all 32, of the first 16 and of the last 16.
 const TOTALS: usize = 3;
 
-/// 2^-80: what is smaller counts as zero.
+/// 2^-80: smaller activations are taken as zero.
 const LEAST: f32 = f32::from_bits((127 - 80) << 23);
 
 /// A batch of activations in pieces.
 #[derive(Default)]
 pub(crate) struct Pieces {
     shape: Shape,
-    /// `[chunk][run][group][PIECES][columns of the group]` of 32 bf16 numbers, in [`crate::pack::pair`]s: in the order in which
-    /// they are read.
+    /// `[chunk][run][group][PIECES][columns of the group]` of 32 bf16 numbers, which lie in [`crate::pack::pair`]s. This is the order
+    /// in which products read them.
     rows: Buffer,
     /// `[chunk][run][group][TOTALS][columns of the group]`.
     totals: Vec<f32>,
@@ -66,13 +70,14 @@ impl Pieces {
         PieceWriter { shape: self.shape, rows: Parts::new(&mut self.rows), totals: Parts::new(&mut self.totals) }
     }
 
-    /// Rows of a group's run, `[PIECES][columns]`, and one more: groups are multiplied as if they were as wide as the first.
+    /// Rows of a group's run, `[PIECES][columns]`, and the row after them: all groups are multiplied with the width of the
+    /// first, so those that are a column narrower read one row too many.
     #[inline(always)]
     fn rows(&self, group: &Group, run: usize) -> &[Lanes<f32>] {
         &self.rows.as_chunks().0[group.at(run) * PIECES..][..PIECES * group.columns + 1]
     }
 
-    /// Sums of a run's activations for each column of a group: of all, of the first 16 or of the last 16.
+    /// For each column of a group the sum of a run's activations: of all 32 (`which` is 0), of the first 16 (1) or of the last 16 (2).
     #[inline(always)]
     fn totals(&self, group: &Group, run: usize, which: usize) -> &[f32] {
         &self.totals[group.at(run) * TOTALS + which * group.columns..][..group.columns]
@@ -83,8 +88,9 @@ impl Pieces {
 struct Group {
     first: usize,
     columns: usize,
-    /// Columns' runs before the group's first, and from one run of it to the next.
+    /// How many runs of columns lie before the group's first one.
     start: usize,
+    /// How many runs of columns lie between one run of the group and its next.
     step: usize,
 }
 
@@ -103,16 +109,16 @@ impl Group {
     }
 }
 
-/// For [`Cut`].
+/// Where [`Cut`] writes.
 pub(crate) struct PieceWriter<'a> {
     shape: Shape,
     rows: Parts<'a, f32>,
     totals: Parts<'a, f32>,
 }
 
-/// Cuts runs of a column.
+/// Cuts the activations of some runs of a column into pieces.
 pub(crate) struct Cut<'a, 'b> {
-    /// Nobody else may touch these runs of the column.
+    /// Whoever makes this task promises that nobody else touches these runs of the column.
     pub(crate) to: &'a PieceWriter<'b>,
     pub(crate) column: usize,
     /// First of the runs.
@@ -135,12 +141,12 @@ impl Task for Cut<'_, '_> {
             low = normal(s, low);
             high = normal(s, high);
             let halves = [s.total(first), s.total(last)];
-            // SAFETY: whoever made this vouches for its runs of the column.
+            // SAFETY: whoever made this task promised that nobody else touches these runs of the column.
             unsafe { totals.scatter(at * TOTALS + column, width, &[halves[0] + halves[1], halves[0], halves[1]]) };
             for piece in 0..PIECES {
                 // SAFETY: as above.
                 let row = unsafe { rows.part((at * PIECES + piece * width + column) * LANES, LANES) };
-                // What is left after two pieces has 8 bits.
+                // Each piece is the upper half of what is left. After two pieces 8 bits are left, which the third holds exactly.
                 s.store(row.first_chunk_mut().expect("16 of 16"), s.bitcast(join(s, s.bits(low), s.bits(high))));
                 low = s.sub(low, s.bitcast(s.and(s.bits(low), s.splat_i32(HIGH))));
                 high = s.sub(high, s.bitcast(s.and(s.bits(high), s.splat_i32(HIGH))));
@@ -149,11 +155,12 @@ impl Task for Cut<'_, '_> {
     }
 }
 
-/// Zero instead of what is smaller than [`LEAST`].
+/// `x`, with zero for numbers that are smaller than [`LEAST`].
 #[inline(always)]
 fn normal<S: Simd>(s: S, x: S::F) -> S::F {
     let bits = s.bits(x);
-    // Positive numbers are ordered as their bits are: the difference of a smaller one's is negative.
+    // Positive numbers are ordered as their bits are, so for smaller numbers the difference of the bits is negative. Its
+    // sign bit less one is 0 for them and all ones for the others: the mask.
     let size = s.and(bits, s.splat_i32(i32::MAX));
     let smaller = s.shr(s.add_i32(size, s.splat_i32(-(LEAST.to_bits() as i32))), 31);
     s.bitcast(s.and(bits, s.add_i32(smaller, s.splat_i32(-1))))

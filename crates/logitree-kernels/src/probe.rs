@@ -1,16 +1,17 @@
-//! What the machine could do at best: the yardstick of every measurement.
+//! Measures what the machine can do at best, with which the speed of kernels is compared.
 
 use crate::buffer::Memory;
-use crate::matmul::Compute;
+use crate::compute::Compute;
 use crate::simd::{LANES, Simd, Task};
 
-/// Independent chains of 16 lanes: enough to hide the latency of an FMA, few enough for 32 registers of 512 bits …
+/// Independent chains of vectors on backends with 32 registers of 512 bits: enough to hide the latency of a multiply-add, and few
+/// enough for the registers.
 const CHAINS: usize = 12;
-/// … and for fewer or shorter registers, of which a vector takes several.
+/// The same for backends whose registers are shorter, so that a vector takes several, or fewer.
 const FEW_CHAINS: usize = 6;
 
-/// Runs fused multiply-adds on registers alone, on all threads; returns how many floating-point
-/// operations were done. Divide by the time it took for the machine's peak.
+/// Runs fused multiply-adds on registers alone, on all threads, and returns the number of floating-point
+/// operations. Divided by the time it took, it is the machine's peak.
 pub fn multiply_add(compute: &mut Compute, steps: usize) -> f64 {
     let backend = compute.backend;
     let threads = compute.threads();
@@ -22,14 +23,14 @@ pub fn multiply_add(compute: &mut Compute, steps: usize) -> f64 {
     2.0 * (LANES * CHAINS * steps * threads) as f64
 }
 
-/// Memory for [`read`]: larger than any cache, in large pages as the weights are.
+/// Memory for [`read`]. It should be larger than any cache, and lies in large pages as weights do.
 pub struct Stream(Memory);
 
 impl Stream {
-    /// `bytes` of memory that exists, not merely promised.
+    /// Takes `bytes` bytes of memory and writes to them, so that the system really provides it.
     ///
     /// # Errors
-    /// If the system has no more.
+    /// If the system has no more memory.
     pub fn new(bytes: usize) -> std::io::Result<Stream> {
         let mut memory = Memory::zeroed(bytes / PIECE * PIECE)?;
         memory.fill(1);
@@ -40,8 +41,8 @@ impl Stream {
 /// Bytes handed to a thread at a time.
 const PIECE: usize = 1 << 16;
 
-/// Reads the memory once, on all threads; returns how many bytes that were. Divide by the time it took for the
-/// machine's memory bandwidth.
+/// Reads the memory once, on all threads, and returns the number of bytes. Divided by the time it took, it is the machine's
+/// memory bandwidth.
 pub fn read(compute: &mut Compute, stream: &Stream) -> f64 {
     let backend = compute.backend;
     compute.team.each(stream.0.len() / PIECE, |_, i| {
@@ -79,7 +80,7 @@ impl Task for Chain {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f32 {
         let Chain { steps, start } = self;
-        // A backend that takes four tiles at once has them.
+        // Backends that multiply four tiles at once are those with 32 registers of 512 bits.
         if S::TILES == 4 {
             s.vectorize(Chains::<CHAINS> { steps, start })
         } else {

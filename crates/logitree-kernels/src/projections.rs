@@ -1,13 +1,13 @@
-//! What lies between the products for queries, keys and values and attention.
+//! The step between the products that make queries, keys and values, and attention.
 
 use crate::attention::AttentionShape;
+use crate::compute::Compute;
 use crate::kv::{KvKind, KvPages};
-use crate::matmul::Compute;
 use crate::ops::{RmsNorm, RopePairs, rope};
 use crate::simd::{Simd, Task};
 use crate::team::Parts;
 
-/// Finishes queries and keys and stores the batch's keys and values.
+/// The batch's queries, keys and values as products have made them, and what finishes them.
 pub struct Projections<'a> {
     /// `[columns][heads · head_dim]`.
     pub q: &'a mut [f32],
@@ -15,15 +15,16 @@ pub struct Projections<'a> {
     pub k: &'a mut [f32],
     /// `[columns][kv_heads · head_dim]`.
     pub v: &'a mut [f32],
-    /// Added to q, k, v.
+    /// Biases of q, k and v, `[heads · head_dim]` and twice `[kv_heads · head_dim]`.
     pub bias: Option<[&'a [f32]; 3]>,
-    /// Norms of each query and key head.
+    /// Norms of each query head and of each key head, with `[head_dim]` weights.
     pub norms: Option<[RmsNorm<'a>; 2]>,
-    /// Cosines and sines of each column's position, `[columns]` of `[pairs]`.
+    /// Cosines and sines of each column's position, `[columns]` of `[pairs]`. Elements of a head beyond its first `2 · pairs`
+    /// are not rotated.
     pub angles: &'a [(&'a [f32], &'a [f32])],
-    /// How elements pair up.
+    /// Which elements of a head are rotated together.
     pub pairs: RopePairs,
-    /// Slot of each column.
+    /// The slot in which each column's key and value are stored.
     pub slots: &'a [u32],
 }
 

@@ -140,8 +140,8 @@ pub(crate) fn unpack(dtype: DType, b: &[u8], block: &mut Block) {
     }
 }
 
-/// Codes of `BITS` bits from bytes that hold `8 / BITS` planes each: every `run` bytes give one run of codes per plane.
-/// Loops over whole runs, which the compiler makes vectors of.
+/// Spreads codes of `BITS` bits from bytes that hold `8 / BITS` planes each: every `run` bytes give one run of codes per plane. The
+/// loops go over whole runs, so that the compiler can use vectors.
 fn spread<const BITS: usize>(bytes: &[u8], run: usize, codes: &mut [u8; MAX_BLOCK]) {
     let planes = 8 / BITS;
     for (bytes, codes) in bytes.chunks_exact(run).zip(codes.chunks_exact_mut(run * planes)) {
@@ -153,7 +153,7 @@ fn spread<const BITS: usize>(bytes: &[u8], run: usize, codes: &mut [u8; MAX_BLOC
     }
 }
 
-/// Sets the `BITS` bits above `low` of codes, from planes in runs of 32.
+/// Sets the `BITS` bits of codes that follow their `low` lowest ones, from planes in runs of 32.
 fn add_high<const BITS: usize>(bytes: &[u8], low: usize, codes: &mut [u8; MAX_BLOCK]) {
     let planes = 8 / BITS;
     for (bytes, codes) in bytes.chunks_exact(32).zip(codes.chunks_exact_mut(32 * planes)) {

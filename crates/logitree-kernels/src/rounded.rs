@@ -7,29 +7,27 @@
 //! Σ weight · x  ≈  scale · (step · Σ code · code)  +  offset · (step · Σ code of x)
 //! ```
 //!
-//! where the sums are of whole numbers: exact in any order; four products are one instruction per lane. Sub-blocks are added in
-//! f32, in order; so the bits depend neither on the batch nor on the instruction set.
+//! where the sums are of whole numbers and so exact in any order; one instruction makes four products per lane. Sub-blocks are
+//! added in f32, in order, so the bits depend neither on the batch nor on the instruction set.
 //!
 //! A block of weights is unpacked once per batch: into codes, four columns a word, and f32 scales.
 
-use crate::matmul::Strip;
-use crate::micro::{Place, Sums, by_shape, fetch};
-use crate::pack::{BYTES, Form, RUN};
-use crate::panels::{Panels, Shape};
-use crate::simd::{LANES, Lanes, Simd, Task};
-use crate::strips::{TileRange, first_bytes};
+mod strip;
+
+use crate::groups::Shape;
+use crate::pack::RUN;
+use crate::simd::{Simd, Task};
 use crate::team::Parts;
+pub(crate) use strip::RoundedStrip;
 
-/// f32 values of the unpacked block: 16 KiB.
-const BLOCK: usize = 4032;
-
-/// Words of a run of one column: 8 of four codes each, the sums of the first and the last 16 codes, and the bits of the step.
+/// Words that hold a run of one column: 8 words of four codes each, the sums of the first and of the last 16 codes, and the bits of
+/// the step, an f32.
 const WORDS: usize = 11;
 
-/// Added to a small number, it leaves the nearest whole one, ties to even, in the sum's lowest bits.
+/// 1.5 · 2^23. The sum of it and a small number has the nearest whole number (ties to even) in its lowest bits.
 const ROUND: f32 = 12_582_912.0;
 
-/// Activations rounded to 8 bits, grouped as their [`Panels`] are.
+/// Activations rounded to 8 bits, in the same groups of columns as those in f32.
 #[derive(Default)]
 pub(crate) struct Rounded {
     /// `[group][run][WORDS][columns of the group]`.
@@ -45,22 +43,22 @@ impl Rounded {
         RoundedWriter { shape, data: Parts::new(&mut self.data) }
     }
 
-    /// A group's runs from `run` on.
+    /// `runs` runs of a group, from `run` on: `[run][WORDS][columns of the group]`.
     fn runs(&self, shape: &Shape, g: usize, run: usize, runs: usize) -> &[i32] {
         let (first, width) = shape.group(g);
         &self.data[(first * (shape.k / RUN) + run * width) * WORDS..][..runs * WORDS * width]
     }
 }
 
-/// For [`Round`].
+/// Where [`Round`] writes.
 pub(crate) struct RoundedWriter<'a> {
     shape: Shape,
     data: Parts<'a, i32>,
 }
 
-/// Rounds runs of a column.
+/// Rounds the activations of some runs of a column.
 pub(crate) struct Round<'a, 'b> {
-    /// Nobody else may touch these runs of the column.
+    /// Whoever makes this task promises that nobody else touches these runs of the column.
     pub(crate) to: &'a RoundedWriter<'b>,
     pub(crate) column: usize,
     /// First of the runs.
@@ -75,7 +73,8 @@ impl Task for Round<'_, '_> {
         let Round { to: RoundedWriter { shape, data }, column, run, runs } = self;
         let (first, width) = shape.group_of(column);
         for (i, x) in runs.iter().enumerate() {
-            // Bits of positive numbers are ordered as the numbers are, and infinity and NaN come last.
+            // The largest size is found among bits: those of positive numbers are ordered as the numbers are, and infinity and
+            // NaN come last, so that neither is overlooked.
             let most = f32::from_bits(x.iter().fold(0, |most, x| most.max(x.abs().to_bits())));
             let inverse = if most > 0.0 { 127.0 / most } else { 0.0 };
             let codes: [i8; RUN] = x.map(|x| (x * inverse + ROUND).to_bits() as i8);
@@ -86,145 +85,12 @@ impl Task for Round<'_, '_> {
             for (half, codes) in codes.as_chunks::<{ RUN / 2 }>().0.iter().enumerate() {
                 words[8 + half] = codes.iter().map(|&code| i32::from(code)).sum();
             }
-            // What is not finite must not be rounded away.
+            // An infinity or a NaN has no 8-bit code, so the step becomes NaN and spoils the results that depend on it.
             let step = if most.is_finite() { most / 127.0 } else { f32::NAN };
             words[WORDS - 1] = step.to_bits() as i32;
             let start = (first * (shape.k / RUN) + (run + i) * width) * WORDS + column - first;
-            // SAFETY: whoever made this vouches for its runs of the column.
+            // SAFETY: whoever made this task promised that nobody else touches these runs of the column.
             unsafe { data.scatter(start, width, &words) };
         }
-    }
-}
-
-/// A [`Strip`] of a quantised matrix.
-pub(crate) struct RoundedStrip<'a, 'b> {
-    pub(crate) strip: Strip<'a>,
-    pub(crate) x: &'a Rounded,
-    pub(crate) form: Form,
-    pub(crate) out: Option<Place<'b>>,
-}
-
-impl Task for RoundedStrip<'_, '_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let RoundedStrip {
-            strip: Strip { tiles: here, next, x: Panels { shape, .. }, weights, acc, .. },
-            x,
-            form,
-            out,
-        } = self;
-        let TileRange { matrix, first: tile, count: tiles } = here;
-        let size = tiles * LANES;
-        let acc = acc.at_least(shape.columns * size);
-        let weights = weights.at_least(BLOCK);
-        let record = form.record(BYTES);
-        let most = BLOCK / LANES / (tiles * record);
-        let all = shape.k / RUN;
-        for run in (0..all).step_by(most) {
-            let runs = most.min(all - run);
-            let last = run + runs == all;
-            let weights = &mut weights.as_chunks_mut::<LANES>().0[..tiles * runs * record];
-            for (t, weights) in weights.chunks_exact_mut(runs * record).enumerate() {
-                matrix.unpack::<S, false>(s, tile + t, run, weights);
-            }
-            // As in the products of f32.
-            let ahead = if last { first_bytes(next, most * RUN) } else { here.bytes((run + runs) * RUN, most * RUN) };
-            let share = tiles.div_ceil(shape.groups);
-            for g in 0..shape.groups {
-                let (first, width) = shape.group(g);
-                let ahead = ahead.get(g * share..(g + 1) * share).unwrap_or_default();
-                let sums = Sums {
-                    resume: run > 0,
-                    memory: &mut acc[first * size..(first + width) * size],
-                    out: out.filter(|_| last).map(|(out, start, stride)| (out, start + first * stride, stride)),
-                };
-                let block = Block { form, weights, ahead, sums };
-                multiply(s, block, x.runs(shape, g, run, runs), tiles, width);
-            }
-        }
-    }
-}
-
-/// An unpacked block and what is to be done with it for one group of columns.
-struct Block<'a, 'b> {
-    form: Form,
-    /// `[tile][run][record][16]`, see [`Form::record`].
-    weights: &'a [Lanes<f32>],
-    /// Bytes that will be needed soon.
-    ahead: &'a [&'a [u8]],
-    sums: Sums<'a, 'b>,
-}
-
-/// Products of a block with a group of `columns`, `[run][WORDS][columns]`.
-#[inline(always)]
-fn multiply<S: Simd>(s: S, block: Block<'_, '_>, x: &[i32], tiles: usize, columns: usize) {
-    macro_rules! shape {
-        ($t:literal, $c:literal) => {
-            match (block.form.subs, block.form.min) {
-                (1, false) => s.vectorize_dots(Dots::<$t, $c, 1, false> { block, x }),
-                (1, true) => s.vectorize_dots(Dots::<$t, $c, 1, true> { block, x }),
-                (_, false) => s.vectorize_dots(Dots::<$t, $c, 2, false> { block, x }),
-                (_, true) => s.vectorize_dots(Dots::<$t, $c, 2, true> { block, x }),
-            }
-        };
-    }
-    by_shape!(S::TILES, tiles, columns, shape, 1 2 3 4 5 6)
-}
-
-struct Dots<'a, 'b, const T: usize, const C: usize, const SUBS: usize, const MIN: bool> {
-    block: Block<'a, 'b>,
-    x: &'a [i32],
-}
-
-impl<const T: usize, const C: usize, const SUBS: usize, const MIN: bool> Task for Dots<'_, '_, T, C, SUBS, MIN> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Dots { block: Block { form, weights, ahead, sums }, x } = self;
-        let x = x.as_chunks::<C>().0.as_chunks::<WORDS>().0;
-        let record = const { BYTES + SUBS * (1 + MIN as usize) };
-        let runs = x.len();
-        assert!(weights.len() == T * runs * record);
-        let mut acc = sums.start::<S, T, C>(s);
-        for (run, x) in x.iter().enumerate() {
-            fetch(s, ahead, run, runs);
-            // SAFETY: t < T, run < runs and i < record, and there are so many weights (checked above).
-            let weight = |t: usize, i: usize| unsafe { weights.get_unchecked((t * runs + run) * record + i) };
-            for sub in 0..SUBS {
-                let mut dots = [[s.splat_i32(0); T]; C];
-                let mut total = [0; C];
-                for c in 0..C {
-                    total[c] = if SUBS == 1 { x[8][c] + x[9][c] } else { x[8 + sub][c] };
-                    if !MIN {
-                        dots[c] = [s.splat_i32(-form.bias * total[c]); T];
-                    }
-                }
-                for word in sub * (8 / SUBS)..(sub + 1) * (8 / SUBS) {
-                    let mut w = [s.splat_i32(0); T];
-                    for t in 0..T {
-                        w[t] = s.load_u32(&weight(t, word).map(f32::to_bits));
-                    }
-                    for c in 0..C {
-                        let x = s.splat_i32(x[word][c]);
-                        for t in 0..T {
-                            dots[c][t] = s.dot(dots[c][t], w[t], x);
-                        }
-                    }
-                }
-                for c in 0..C {
-                    let step = f32::from_bits(x[WORDS - 1][c] as u32);
-                    for t in 0..T {
-                        let scaled = s.mul(s.to_f32(dots[c][t]), s.splat(step));
-                        acc[c][t] = s.fma(s.load(weight(t, BYTES + sub)), scaled, acc[c][t]);
-                        if MIN {
-                            let total = s.splat(step * total[c] as f32);
-                            acc[c][t] = s.fma(s.load(weight(t, BYTES + SUBS + sub)), total, acc[c][t]);
-                        }
-                    }
-                }
-            }
-        }
-        sums.finish(s, &acc);
     }
 }

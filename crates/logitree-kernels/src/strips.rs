@@ -1,8 +1,14 @@
-//! Which tiles are computed together, and by whom.
+//! Which tiles are computed together, and by which thread.
+//!
+//! A strip is a few neighbouring tiles of a matrix, as many as the inner loop takes at once. It is the unit of work: the strips of
+//! all matrices of a call form one list, of which each thread is given a run with about as many tiles as the others'.
 
+use crate::buffer::Buffer;
+use crate::panels::Panels;
+use crate::pieces::Registers;
 use crate::{Arithmetic, PackedMatrix};
 
-/// Neighbouring tiles of a matrix, computed together.
+/// Neighbouring tiles of a matrix.
 #[derive(Clone, Copy)]
 pub(crate) struct TileRange<'a> {
     pub(crate) matrix: &'a PackedMatrix,
@@ -11,14 +17,14 @@ pub(crate) struct TileRange<'a> {
 }
 
 impl<'a> TileRange<'a> {
-    /// As many after them, as far as there are any.
+    /// The next range of the same size, or what is left of the matrix. `None` at its end.
     pub(crate) fn neighbours(self) -> Option<TileRange<'a>> {
         let first = self.first + self.count;
         let count = self.count.min(self.matrix.tiles() - first);
         (count > 0).then_some(TileRange { first, count, ..self })
     }
 
-    /// Packed bytes of columns `k0 .. k0 + k`, as far as they exist, of up to four tiles.
+    /// Packed bytes of columns `k0 .. k0 + k` of each tile, up to four tiles. Columns beyond the last are left out.
     pub(crate) fn bytes(self, k0: usize, k: usize) -> [&'a [u8]; 4] {
         let span = self.matrix.span(k0, k);
         let mut bytes: [&[u8]; 4] = [&[]; 4];
@@ -29,13 +35,24 @@ impl<'a> TileRange<'a> {
     }
 }
 
+/// The products of a few tiles with all columns, and the memory they need.
+pub(crate) struct Strip<'a> {
+    pub(crate) tiles: TileRange<'a>,
+    /// The tiles that this thread multiplies next: their weights are prefetched meanwhile.
+    pub(crate) next: Option<TileRange<'a>>,
+    pub(crate) x: &'a Panels,
+    pub(crate) registers: &'a mut Registers,
+    pub(crate) weights: &'a mut Buffer,
+    pub(crate) acc: &'a mut Buffer,
+}
+
 /// Packed bytes of the first `k` columns of each tile.
 pub(crate) fn first_bytes(tiles: Option<TileRange<'_>>, k: usize) -> [&[u8]; 4] {
     tiles.map_or([&[]; 4], |tiles| tiles.bytes(0, k))
 }
 
-/// Cuts all tiles of these matrices into strips, with the index of their matrix: for each thread as many tiles as for the
-/// others, as near as strips allow; and where each thread's strips end.
+/// Cuts all tiles of these matrices into strips. Returns the strips, each with the index of its matrix, and for each thread where
+/// its run of strips ends. The runs have the same number of tiles, as nearly as the sizes of strips allow.
 pub(crate) fn shares<'a>(
     matrices: &[&'a PackedMatrix],
     arithmetic: Arithmetic,
@@ -52,7 +69,7 @@ pub(crate) fn shares<'a>(
         while tile < matrix.tiles() {
             let thread = (before + tile) * threads / all;
             let left = ((thread + 1) * all).div_ceil(threads) - before - tile;
-            // A strip smaller than a step would take as long.
+            // A smaller strip than a step would take as long as a step, so the thread gets the rest of the step too.
             let left = left.next_multiple_of(sizes.step());
             for tiles in strips(matrix, tile, left.min(matrix.tiles() - tile), sizes) {
                 work.push((p, tiles));
@@ -62,14 +79,14 @@ pub(crate) fn shares<'a>(
         }
         before += matrix.tiles();
     }
-    // A thread without any ends where the one before it does.
+    // A thread without strips has an empty run, which ends where the run before it does.
     for i in 1..threads {
         ends[i] = ends[i].max(ends[i - 1]);
     }
     (work, ends)
 }
 
-/// About the first strip that [`shares`] gives a thread.
+/// The first strip that [`shares`] gives a thread, or one that overlaps it: this is only used to prefetch weights.
 pub(crate) fn first_of<'a>(
     matrices: &[&'a PackedMatrix],
     most: usize,
@@ -87,12 +104,12 @@ pub(crate) fn first_of<'a>(
     None
 }
 
-/// How many tiles a strip may have.
+/// The numbers of tiles that a strip may have, given the largest.
 #[derive(Clone, Copy)]
 pub(crate) enum Sizes {
-    /// So many, half as many, or one.
+    /// The strip has `n` tiles, `n / 2`, or 1.
     Halves(usize),
-    /// Any number up to this.
+    /// The strip has any number of tiles up to `n`.
     UpTo(usize),
 }
 
@@ -104,7 +121,7 @@ impl Sizes {
         }
     }
 
-    /// The smallest that is about as fast, tile by tile, as the largest.
+    /// The smallest number of tiles for which a tile takes about as little time as in the largest strip.
     fn step(self) -> usize {
         match self {
             Sizes::Halves(most) => most.div_ceil(2),
@@ -113,7 +130,8 @@ impl Sizes {
     }
 }
 
-/// Cuts tiles `first .. first + count` into strips: of about the same size, or as large as possible.
+/// Cuts tiles `first .. first + count` into strips. With [`Sizes::UpTo`] they have about the same size, with [`Sizes::Halves`] each
+/// is as large as it can be.
 pub(crate) fn strips(
     matrix: &PackedMatrix,
     first: usize,

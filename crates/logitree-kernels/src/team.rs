@@ -34,15 +34,15 @@ unsafe impl Sync for Shared {}
 // SAFETY: as above; the pointer is only a loan to the members for the length of a step.
 unsafe impl Send for Shared {}
 
-/// Threads that run one closure together, the caller among them.
+/// Threads that run one closure together; the calling thread is one of them.
 pub(crate) struct Team {
     shared: Arc<Shared>,
     members: Vec<(Thread, Option<JoinHandle<()>>)>,
-    /// The first index of each thread's run that is not handed out.
+    /// For each thread, the first index of its run that is not handed out yet.
     next: Vec<Counter>,
 }
 
-/// On a cache line of its own: another's counting must not slow ours.
+/// A counter that fills a cache line, so that threads which count in different ones do not wait for each other.
 #[repr(align(64))]
 struct Counter(AtomicUsize);
 
@@ -82,12 +82,13 @@ impl Team {
     }
 
     /// Calls `f(0) … f(threads - 1)`, each on its own thread, and returns when all have ended.
-    /// A panic of any is passed on.
+    /// If one of them panics, so does this function.
     pub(crate) fn run(&mut self, f: &(dyn Fn(usize) + Sync)) {
         self.step(f);
     }
 
-    /// As [`Team::run`]; one step at a time.
+    /// Does what [`Team::run`] does. It takes `&self`, because [`Team::each_with`] lends `next` to the closure; the public functions
+    /// take `&mut self`, so only one step runs at a time.
     fn step(&self, f: &(dyn Fn(usize) + Sync)) {
         if self.members.is_empty() {
             return f(0);
@@ -115,7 +116,7 @@ impl Team {
                 thread::yield_now();
             }
         }
-        // Taken in any case, or the next step would pass on a panic of this one.
+        // The members' panic is taken even if this thread has panicked too, or the next step would pass it on.
         let theirs = shared.panic.lock().unwrap_or_else(|e| e.into_inner()).take();
         if let Err(panic) = mine {
             resume_unwind(panic);
@@ -125,16 +126,17 @@ impl Team {
         }
     }
 
-    /// Hands out the indices `0..count`: to each thread a run of neighbours, in order, for the memory they share and fetch
-    /// ahead; whoever is done early helps the others. `f(thread, index)` is called once for each.
+    /// Calls `f(thread, index)` once for each index of `0..count`. Each thread takes a run of neighbouring indices, in order, because
+    /// their memory often shares cache lines and is fetched ahead. A thread that has finished its run takes indices from the
+    /// runs of others.
     pub(crate) fn each(&mut self, count: usize, f: impl Fn(usize, usize) + Sync) {
         let threads = self.threads();
         let ends: Vec<usize> = (1..=threads).map(|run| count * run / threads).collect();
         self.each_with(&ends, || (), |(), thread, index| f(thread, index));
     }
 
-    /// As [`Team::each`], with where each thread's run ends and with what a thread makes before its first index and drops
-    /// after its last.
+    /// Does what [`Team::each`] does, with runs that end at `ends`. A thread calls `make` before its first index, passes the value to
+    /// each of its calls, and drops it after its last.
     pub(crate) fn each_with<T>(
         &mut self,
         ends: &[usize],
@@ -145,7 +147,7 @@ impl Team {
         assert!(ends.len() == threads && ends.is_sorted());
         let count = ends[threads - 1];
         if count <= 1 {
-            // Nothing to share: waking the others would take longer than most of what comes alone.
+            // A single index has nothing to share. Waking the others would take longer than most such steps.
             return (0..count).for_each(|index| f(&mut make(), 0, index));
         }
         let starts = [0].iter().chain(ends);
@@ -181,7 +183,7 @@ fn member(shared: &Shared, index: usize) {
                 std::hint::spin_loop();
                 continue;
             }
-            // Say so before the last look: a leader that steps afterwards sees the flag and unparks.
+            // The flag is set before the last look at the step: a leader that steps after that look sees it and unparks.
             shared.asleep[index].store(true, Ordering::SeqCst);
             while shared.step.load(Ordering::SeqCst) == seen && !shared.quit.load(Ordering::SeqCst) {
                 thread::park();
@@ -225,7 +227,7 @@ impl<T> PerThread<T> {
     }
 
     /// # Safety
-    /// During a step, only thread `index` may ask for its value, and holds one reference at a time.
+    /// During a step, only thread `index` may call this with its index, and it must hold one reference at a time.
     #[allow(clippy::mut_from_ref)]
     pub(crate) unsafe fn get(&self, index: usize) -> &mut T {
         // SAFETY: the caller keeps references to one element from overlapping.

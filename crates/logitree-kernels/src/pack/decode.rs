@@ -1,26 +1,45 @@
-//! From packed bytes to weights in registers, and from there straight into sums and, for wider batches, into memory.
+//! De-quantising: from packed bytes to weights in registers, and from there into sums or into memory.
+//!
+//! ```text
+//! for group of 32 columns, for sub-block:
+//!   scale[T], offset[T]                        of each tile's 16 rows, exact in f32
+//!   for word of low bits (4, 8 or 16 columns):
+//!     for column of the word:
+//!       w[T] = code · scale + offset           one fused multiply-add: the format's exact value
+//!       C = 0:  store w                        into a block, for `micro.rs`
+//!       C > 0:  acc[C][T] += w[T] · x[C]       columns in order, as in `micro.rs`
+//! ```
+//!
+//! 1. All bits of codes are where a shift and a mask, the same for all lanes, finds them; formats are types, so that
+//!    shifts are constants.
+//! 2. Where codes have no minimum they become the fraction of a number from 1 on, which needs no conversion to f32 (see
+//!    [`code`]).
+//! 3. Packed bytes are prefetched [`AHEAD`] of their use, because processors do not recognise four streams that are read
+//!    at once.
 
-use super::{PackedMatrix, block_bytes, group_bytes, halves, header_bytes, scale_bytes};
+use super::PackedMatrix;
+use super::format::{BF16, F16, F32, Format, lanes, scale_of, shifted};
+use super::format::{Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0};
 use crate::DType;
+use crate::bf16::halves;
 use crate::micro::{Sums, by_shape};
-use crate::quant::Layout;
 use crate::simd::{LANES, Lanes, Simd, Task};
 use std::marker::PhantomData;
 
-/// De-quantises columns `k0 .. k0 + k` of `T` tiles: straight into the products with `C` activation vectors for a batch
-/// so narrow that no weight is needed twice, and into memory with `C = 0`, a tile at a time, for wider ones.
+/// De-quantises columns `k0 .. k0 + k` of `T` tiles. For a narrow batch, weights go straight into the products with its `C` activation
+/// vectors. For a wider one they go into memory, a tile at a time, which is `C = 0`.
 pub(crate) struct Decode<'a, 'b> {
     pub(crate) matrix: &'a PackedMatrix,
     /// First of the `T` tiles.
     pub(crate) tile: usize,
-    /// For quantised formats it and `k` are multiples of 32.
+    /// First column. For quantised formats `k0` and `k` are multiples of 32.
     pub(crate) k0: usize,
     pub(crate) k: usize,
     /// Activations, `[k / 16][C][16]`.
     pub(crate) x: &'a [f32],
     /// Sums of the products.
     pub(crate) sums: Sums<'a, 'b>,
-    /// Weights, `[k][16]`, if `C = 0`.
+    /// Where weights go if `C = 0`, `[k][16]`.
     pub(crate) weights: &'a mut [Lanes<f32>],
 }
 
@@ -28,13 +47,13 @@ pub(crate) struct Decode<'a, 'b> {
 const AHEAD: usize = 2048;
 
 impl<'a> Decode<'a, '_> {
-    /// Into memory, `[k][16]`.
+    /// De-quantises a tile into memory, `[k][16]`.
     pub(crate) fn into(matrix: &'a PackedMatrix, tile: usize, k0: usize, weights: &'a mut [Lanes<f32>]) -> Self {
         let sums = Sums { resume: false, memory: &mut [], out: None };
         Decode { matrix, tile, k0, k: weights.len(), x: &[], sums, weights }
     }
 
-    /// Runs it for `tiles` × `columns`.
+    /// De-quantises `tiles` tiles, for products with `columns` columns or, if that is 0, into memory.
     #[inline(always)]
     pub(crate) fn run<S: Simd>(self, s: S, tiles: usize, columns: usize) {
         match self.matrix.dtype {
@@ -80,40 +99,6 @@ impl<'a> Decode<'a, '_> {
         }
     }
 }
-
-/// A storage format whose layout is known when kernels are compiled: no shift, offset or choice is left to run time.
-pub(super) trait Format {
-    const DTYPE: DType;
-    const LAYOUT: Layout = match Layout::of(Self::DTYPE) {
-        Some(layout) => layout,
-        None => panic!("unquantised formats have no layout"),
-    };
-    /// Sizes in packed bytes; see the parent module.
-    const BLOCK: usize = block_bytes(Self::DTYPE);
-    const HEADER: usize = header_bytes(&Self::LAYOUT);
-    const SCALES: usize = scale_bytes(&Self::LAYOUT);
-    const GROUP: usize = group_bytes(&Self::LAYOUT);
-    /// Bits of a code.
-    const BITS: usize = Self::LAYOUT.low + Self::LAYOUT.high;
-    /// Subtracted from an unsigned code.
-    const BIAS: f32 = if Self::BITS == 8 { 128.0 } else { Self::LAYOUT.bias };
-    /// Columns per turn of the innermost loop: a word of low bits.
-    const UNIT: usize = 32 / Self::LAYOUT.low;
-}
-
-macro_rules! formats {
-    ($($name:ident)+) => {
-        $(
-            #[allow(non_camel_case_types)]
-            pub(super) struct $name;
-            impl Format for $name {
-                const DTYPE: DType = DType::$name;
-            }
-        )+
-    };
-}
-
-formats! { F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K }
 
 /// [`Decode`] of an unquantised format.
 struct Floats<'a, 'b, F, const T: usize, const C: usize>(Decode<'a, 'b>, PhantomData<F>);
@@ -187,7 +172,8 @@ impl<F: Format, const T: usize, const C: usize> Task for Groups<'_, '_, F, T, C>
                 for unit in 0..const { F::LAYOUT.scale_len / F::UNIT } {
                     let first = sub * F::LAYOUT.scale_len + unit * F::UNIT;
                     if C > 0 && T > 1 {
-                        // With each word its share: the lines of four tiles at once are more than a core waits for.
+                        // Each word fetches its share of a group: the lines of four whole groups at once would be more misses
+                        // than a core can have in flight.
                         let share = const { F::GROUP * F::UNIT / 32 };
                         fetch_ahead(s, &tiles, group + first / F::UNIT * share, share);
                     }
@@ -196,7 +182,8 @@ impl<F: Format, const T: usize, const C: usize> Task for Groups<'_, '_, F, T, C>
                         // SAFETY: as above.
                         words[t] = unsafe { words_of::<S, F>(s, tiles[t], group + F::SCALES, first) };
                     }
-                    // Written out: in loops, if only some are unrolled, shifts are left to run time.
+                    // Columns are written out by a macro. In a loop that the compiler does not unroll, shifts would be left to
+                    // run time.
                     macro_rules! four {
                         ($plane:literal: $($j:literal)+) => {
                             let mut codes = [s.splat_i32(0); T];
@@ -227,9 +214,9 @@ impl<F: Format, const T: usize, const C: usize> Task for Groups<'_, '_, F, T, C>
     }
 }
 
-/// Asks for so many bytes [`AHEAD`] of `from` of each tile; beyond their end, for those of this thread's next tiles
-/// (see [`crate::team::Team::each`]). Processors do not see for themselves that four tiles are read at once; a single
-/// one gains, too.
+/// Prefetches `bytes` bytes of each tile, [`AHEAD`] of `from`. Beyond the end of a tile these are bytes of the tiles that this thread
+/// takes next (see [`crate::team::Team::each`]). Processors do not recognise by themselves that four tiles are read at once; a
+/// single tile gains from this, too.
 #[inline(always)]
 fn fetch_ahead<S: Simd, const T: usize>(s: S, tiles: &[&[u8]; T], from: usize, bytes: usize) {
     let at = from + AHEAD;
@@ -241,7 +228,7 @@ fn fetch_ahead<S: Simd, const T: usize>(s: S, tiles: &[&[u8]; T], from: usize, b
     }
 }
 
-/// Where de-quantised weights go: into products with `C` activation vectors, or into memory if there are none.
+/// Where de-quantised weights go: into products with `C` activation vectors or, if `C` is 0, into memory.
 struct Sink<'a, 'b, S: Simd, const T: usize, const C: usize> {
     acc: [[S::F; T]; C],
     x: &'a [f32],
@@ -250,7 +237,8 @@ struct Sink<'a, 'b, S: Simd, const T: usize, const C: usize> {
 }
 
 impl<'a, 'b> Decode<'a, 'b> {
-    /// Checks all sizes; the packed bytes of each tile, up to column `k0 + k` at least, and a sink for `T` tiles of `k` columns.
+    /// Checks all sizes. Returns the packed bytes of each tile, which hold column `k0 + k` and all before it, and a sink for `T`
+    /// tiles of `k` columns.
     #[inline(always)]
     fn start<S: Simd, const T: usize, const C: usize>(self, s: S) -> ([&'a [u8]; T], Sink<'a, 'b, S, T, C>) {
         let Decode { matrix, tile, k0, k, x, sums, weights } = self;
@@ -274,7 +262,7 @@ impl<S: Simd, const T: usize, const C: usize> Sink<'_, '_, S, T, C> {
     /// `t < T` and `i < k`.
     #[inline(always)]
     unsafe fn take(&mut self, s: S, t: usize, i: usize, w: S::F) {
-        // SAFETY: the caller vouches for the place; `start` checked that there are k activations, or k weights of one tile.
+        // SAFETY: the caller promises `t < T` and `i < k`; `start` checked that there are k activations, or k weights of one tile.
         unsafe {
             if C == 0 {
                 s.store(self.weights.get_unchecked_mut(i), w);
@@ -292,8 +280,8 @@ impl<S: Simd, const T: usize, const C: usize> Sink<'_, '_, S, T, C> {
     }
 }
 
-/// Words with the low and the high bits of a group's columns from `first` on, which is a multiple of [`Format::UNIT`];
-/// the group's codes begin at `at`.
+/// The words with the low and with the high bits of a group's columns from `first` on. The group's codes begin at `at`, and `first` is
+/// a multiple of [`Format::UNIT`].
 ///
 /// # Safety
 /// The group must lie within `bytes`.
@@ -301,7 +289,7 @@ impl<S: Simd, const T: usize, const C: usize> Sink<'_, '_, S, T, C> {
 unsafe fn words_of<S: Simd, F: Format>(s: S, bytes: &[u8], at: usize, first: usize) -> (S::I, S::I) {
     let (n, m) = const { (F::LAYOUT.low, F::LAYOUT.high) };
     let word = |bit: usize| at + bit / 32 * 4 * LANES;
-    // SAFETY: the caller vouches for the group.
+    // SAFETY: the caller promises that the group lies within `bytes`.
     unsafe {
         let low = s.load_u32(lanes(bytes, word(first * n)));
         if m == 0 {
@@ -312,7 +300,8 @@ unsafe fn words_of<S: Simd, F: Format>(s: S, bytes: &[u8], at: usize, first: usi
     }
 }
 
-/// Codes of the columns from `4 plane` on, one a byte. Without high bits they stay where they are.
+/// The codes of columns `4 plane .. 4 plane + 4` of these words, one in each byte of a lane. If the format has no high bits, the word
+/// is returned as it is, and [`code`] looks for the bits where they are.
 #[inline(always)]
 fn plane<S: Simd, F: Format>(s: S, (low, high): (S::I, S::I), plane: usize) -> S::I {
     let (n, m) = const { (F::LAYOUT.low, F::LAYOUT.high) };
@@ -323,14 +312,14 @@ fn plane<S: Simd, F: Format>(s: S, (low, high): (S::I, S::I), plane: usize) -> S
     s.or(low, moved(s, high, plane * m, n, ((1 << m) - 1) * 0x0101_0101))
 }
 
-/// Whether codes are taken as they are: those that are a byte each, where that takes one instruction.
+/// True if codes need no unpacking: each is one byte and the backend widens bytes in one instruction.
 const fn whole<S: Simd, F: Format>() -> bool {
     S::BYTE && (F::LAYOUT.high > 0 || F::LAYOUT.low == 8)
 }
 
-/// Code of the `j`th column of a [`plane`]. Without a minimum, unless it is [`whole`], it is the fraction of a number from 1 on,
-/// `1 + code / 2^BITS`: that saves its conversion, and the 1 goes into the offset, where it costs no precision (see
-/// [`scale_of_code`]).
+/// The code of the `j`th column of a [`plane`], as f32. If the format has no minima and codes are not [`whole`] bytes, the code is put
+/// into the fraction of a number from 1 on: the result is `1 + code / 2^BITS`. This saves the conversion to f32, and the 1 is
+/// taken out again by the offset, where it costs no precision (see [`scale_of_code`]).
 #[inline(always)]
 fn code<S: Simd, F: Format>(s: S, codes: S::I, plane: usize, j: usize) -> S::F {
     if const { whole::<S, F>() } {
@@ -342,51 +331,14 @@ fn code<S: Simd, F: Format>(s: S, codes: S::I, plane: usize, j: usize) -> S::F {
     if F::LAYOUT.has_min { s.to_f32(code) } else { s.bitcast(s.or(code, s.splat_i32(0x3f80_0000))) }
 }
 
-/// The bits of `mask` at `from`, moved to `to`, the others zero.
+/// Takes the bits of `mask` that begin at bit `from` and moves them to bit `to`. All other bits become zero.
 #[inline(always)]
 fn moved<S: Simd>(s: S, x: S::I, from: usize, to: usize, mask: u32) -> S::I {
     s.and(shifted(s, x, from, to), s.splat_i32((mask << to) as i32))
 }
 
-/// Bit `from` becomes bit `to`, the others likewise.
-#[inline(always)]
-pub(super) fn shifted<S: Simd>(s: S, x: S::I, from: usize, to: usize) -> S::I {
-    if from > to { s.shr(x, (from - to) as u32) } else { s.shl(x, (to - from) as u32) }
-}
-
-/// Scale and offset of a sub-block of the group at `group` of the block at `block`: `weight = scale · code + offset`, with
-/// the code as it is stored and no offset but the minimum.
-///
-/// # Safety
-/// The block must lie within `bytes`.
-#[inline(always)]
-pub(super) unsafe fn scale_of<S: Simd, F: Format>(
-    s: S,
-    bytes: &[u8],
-    block: usize,
-    group: usize,
-    sub: usize,
-) -> (S::F, S::F) {
-    let l = const { F::LAYOUT };
-    // SAFETY: the caller vouches for the block.
-    unsafe {
-        let mut scale = s.load_f16(lanes(bytes, block));
-        if l.sub_scales {
-            scale = s.mul(scale, s.to_f32(s.load_i8(lanes(bytes, group + sub * LANES))));
-        }
-        if !l.has_min {
-            return (scale, s.splat(0.0));
-        }
-        let mut offset = s.load_f16(lanes(bytes, block + 2 * LANES));
-        if l.sub_scales {
-            let min = s.load_u8(lanes(bytes, group + (32 / l.scale_len + sub) * LANES));
-            offset = s.mul(s.sub(s.splat(0.0), offset), s.to_f32(min));
-        }
-        (scale, offset)
-    }
-}
-
-/// The same for a [`code`] as that function gives it.
+/// Scale and offset like those of [`scale_of`], but for codes as [`code`] returns them: with their bias and, for some formats, as
+/// `1 + code / 2^BITS`.
 ///
 /// # Safety
 /// As for [`scale_of`].
@@ -398,41 +350,17 @@ unsafe fn scale_of_code<S: Simd, F: Format>(
     group: usize,
     sub: usize,
 ) -> (S::F, S::F) {
-    // SAFETY: the caller vouches for the block.
+    // SAFETY: the caller promises that the block lies within `bytes`.
     let (scale, offset) = unsafe { scale_of::<S, F>(s, bytes, block, group, sub) };
     if F::LAYOUT.has_min {
         return (scale, offset);
     }
     if const { whole::<S, F>() } {
-        // The bias is a power of two.
+        // The product with the bias is exact, because the bias is a power of two.
         return (scale, s.mul(scale, s.splat(-F::BIAS)));
     }
-    // scale · (code - bias) = 2^BITS scale · (1 + code / 2^BITS) - (2^BITS + bias) scale, and all three products
-    // are exact: 2^BITS + bias is 3 times a power of two.
+    // scale · (code - bias) = 2^BITS scale · (1 + code / 2^BITS) - (2^BITS + bias) scale. All three products are exact, because
+    // 2^BITS + bias is 3 times a power of two.
     let range = const { (1 << F::BITS) as f32 };
     (s.mul(scale, s.splat(range)), s.mul(scale, s.splat(-range - F::BIAS)))
-}
-
-/// Plain numbers that may be read from packed bytes.
-pub(super) trait Plain {}
-impl Plain for f32 {}
-impl Plain for u32 {}
-impl Plain for u16 {}
-impl Plain for u8 {}
-impl Plain for i8 {}
-
-/// Views 16 numbers at `at`. Packed data starts on a cache line and all parts of it are multiples of 16 bytes long.
-///
-/// # Safety
-/// They must lie within `bytes`.
-#[inline(always)]
-pub(super) unsafe fn lanes<T: Plain>(bytes: &[u8], at: usize) -> &Lanes<T> {
-    debug_assert!(at + size_of::<Lanes<T>>() <= bytes.len());
-    // SAFETY: the caller vouches for the place; any bytes are valid numbers, and their order is that of all targets
-    // with a SIMD backend, little-endian.
-    unsafe {
-        let start = bytes.as_ptr().add(at).cast::<Lanes<T>>();
-        debug_assert!(start.is_aligned());
-        &*start
-    }
 }

@@ -1,15 +1,16 @@
 //! From packed bytes to the codes that products in other arithmetics than f32 take, in memory.
 
-use super::decode::{Format, lanes, scale_of, shifted};
-use super::decode::{Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0};
+use super::format::{Format, lanes, scale_of, shifted};
+use super::format::{Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0};
 use super::{BYTES, PAIRS, PackedMatrix, RUN};
 use crate::DType;
+use crate::bf16::join;
 use crate::simd::{LANES, Lanes, Simd, Task};
 use std::marker::PhantomData;
 
 impl PackedMatrix {
-    /// Unpacks a tile's columns from `32 · run` on, as many as `out` holds: `[run][record][16]`, see [`super::Form`]. Codes are
-    /// unsigned bytes, with their bias; in bf16, `WIDE`, they are without.
+    /// Unpacks the runs of a tile from `run` on, as many as `out` has room for: `[run][record][16]`, see [`super::Form`]. If `WIDE`,
+    /// codes become bf16 numbers without their bias, otherwise unsigned bytes with it.
     #[inline(always)]
     pub(crate) fn unpack<S: Simd, const WIDE: bool>(&self, s: S, tile: usize, run: usize, out: &mut [Lanes<f32>]) {
         macro_rules! unpack {
@@ -58,7 +59,7 @@ impl<F: Format, const WIDE: bool> Task for Unpack<'_, F, WIDE> {
                     let mask = const { (((1 << F::LAYOUT.high) - 1) << F::LAYOUT.low) * 0x0101_0101 };
                     codes = s.or(s.and(codes, s.splat_i32(!mask)), s.and(above, s.splat_i32(mask)));
                 }
-                // A table holds each code as often as there is room: what lies above its bits does not matter.
+                // A table repeats its codes until it is full, so bits above those of a code do not matter and stay.
                 let lookup = const { WIDE && S::LOOKUP && F::BITS <= 6 };
                 if !lookup {
                     codes = s.and(codes, s.splat_i32(const { (((1u32 << F::BITS) - 1) * 0x0101_0101) as i32 }));
@@ -92,7 +93,8 @@ impl<F: Format, const WIDE: bool> Task for Unpack<'_, F, WIDE> {
     }
 }
 
-/// What codes of so many bits are in bf16 without their bias, again and again, two in a word.
+/// A table from codes of `bits` bits to bf16 numbers without their bias, two entries in a word. It repeats the codes until it has 64
+/// entries.
 const fn table(bits: usize, bias: i32) -> [Lanes<u32>; 2] {
     let mut table = [[0; LANES]; 2];
     let mut i = 0;
@@ -105,52 +107,38 @@ const fn table(bits: usize, bias: i32) -> [Lanes<u32>; 2] {
     table
 }
 
-/// Four unsigned bytes a lane, less `bias`, as pairs of bf16: the first and the third, the second and the fourth. Numbers
-/// below 256 are bf16 numbers.
+/// Subtracts `bias` from the four unsigned bytes of each lane and returns them as pairs of bf16 numbers: the first byte and the third,
+/// then the second and the fourth. This is exact, because bf16 has all whole numbers below 256.
 #[inline(always)]
 fn pairs_of<S: Simd>(s: S, bytes: S::I, bias: f32) -> [S::I; 2] {
     let above = s.shr(bytes, 16);
-    // Written out: closures may not become part of the function that is compiled for the instruction set.
+    // Not a closure for both: a closure may not become part of the function that is compiled for the instruction set.
     [join(s, lowest(s, bytes, bias), lowest(s, above, bias)), join(s, second(s, bytes, bias), second(s, above, bias))]
 }
 
-/// The lowest byte less `bias`, as bits of an f32: at the end of the fraction of 2^23 a byte adds itself to it.
+/// The lowest byte less `bias`, as the bits of an f32. A byte in the lowest bits of 2^23 makes it `2^23 + byte`, from which `2^23 + bias`
+/// is subtracted.
 #[inline(always)]
 fn lowest<S: Simd>(s: S, bytes: S::I, bias: f32) -> S::I {
     let sum = s.or(s.and(bytes, s.splat_i32(0xff)), s.splat_i32(0x4b00_0000));
     s.bits(s.sub(s.bitcast(sum), s.splat(8_388_608.0 + bias)))
 }
 
-/// The second byte less `bias`: 8 bits higher a byte adds itself to 2^15.
+/// The second byte less `bias`, as the bits of an f32. It stays where it is, 8 bits higher, and so makes `2^15 + byte` of 2^15.
 #[inline(always)]
 fn second<S: Simd>(s: S, bytes: S::I, bias: f32) -> S::I {
     let sum = s.or(s.and(bytes, s.splat_i32(0xff00)), s.splat_i32(0x4700_0000));
     s.bits(s.sub(s.bitcast(sum), s.splat(32_768.0 + bias)))
 }
 
-/// Two numbers as bf16, the first in the lower half of a lane; other bits of theirs are cut off.
-#[inline(always)]
-pub(crate) fn join<S: Simd>(s: S, low: S::I, high: S::I) -> S::I {
-    s.join_halves(low, high)
-}
-
-/// The half of an f32's bits that a bf16 number has.
-pub(crate) const HIGH: i32 = -0x1_0000;
-
-/// Two bf16 numbers a lane, as f32.
-#[inline(always)]
-pub(crate) fn halves<S: Simd>(s: S, pair: S::I) -> [S::F; 2] {
-    [s.bitcast(s.shl(pair, 16)), s.bitcast(s.and(pair, s.splat_i32(HIGH)))]
-}
-
-/// `n` bits each of columns `4 word .. 4 word + 4` of the codes that begin at `at`, one column a byte, from bit `to` on; other
-/// bits are whatever they happen to be.
+/// Columns `4 word .. 4 word + 4` of codes of `n` bits that begin at `at`, one in each byte of a lane, shifted to bit `to`. Other bits of
+/// the bytes are not cleared.
 ///
 /// # Safety
 /// The group must lie within `bytes`.
 #[inline(always)]
 unsafe fn plane<S: Simd>(s: S, bytes: &[u8], at: usize, n: usize, word: usize, to: usize) -> S::I {
-    // SAFETY: the caller vouches for the group.
+    // SAFETY: the caller promises that the group lies within `bytes`.
     let bits = unsafe { s.load_u32(lanes(bytes, at + word * n / 8 * 4 * LANES)) };
     shifted(s, bits, word * n % 8, to)
 }

@@ -1,23 +1,32 @@
 //! A strip of a matrix with activations in pieces.
+//!
+//! ```text
+//! for block of runs of 32 columns:
+//!   for chunk of groups of columns, for run of the block, for group:
+//!     unpack the run's codes into bf16, unless a group before has done it
+//!     products of the run with the group, added to sums[group]      `tiled.rs` with AMX, `Portable` without
+//! copy the sums to the output
+//! ```
 
 use super::tiled::{Block, Tiled};
 use super::{CHUNK, Group, PIECES, Pieces};
-use crate::matmul::Strip;
+use crate::bf16::halves;
 use crate::micro::Place;
-use crate::pack::{Form, PAIRS, PackedMatrix, RUN, halves};
+use crate::pack::{Form, PAIRS, PackedMatrix, RUN};
 use crate::simd::{LANES, Lanes, Simd, Task};
-use crate::strips::{TileRange, first_bytes};
+use crate::strips::{Strip, TileRange, first_bytes};
 
 /// f32 values of the unpacked block: 30 KiB.
 const BLOCK: usize = 7616;
 
-/// Runs of weights that are unpacked at a time: the one in use, the one before it, and two that are being written.
+/// Unpacked runs of weights that are held at once where each run is used only once: the one that is multiplied, the one before it,
+/// whose scales are still needed, and two that are being unpacked.
 const RING: usize = 4;
 
-/// f32 values of the sums of four tiles.
+/// f32 values of the products of four tiles with a group of 16 columns.
 const PRODUCTS: usize = 4 * LANES * LANES;
 
-/// A [`Strip`] of a matrix whose weights are bf16 numbers, or codes.
+/// A [`Strip`] of a matrix whose weights are bf16 numbers or codes.
 pub(crate) struct PieceStrip<'a, 'b> {
     pub(crate) strip: Strip<'a>,
     pub(crate) x: &'a Pieces,
@@ -32,7 +41,8 @@ impl Task for PieceStrip<'_, '_> {
         let TileRange { matrix, first: tile, count: tiles } = here;
         let shape = &x.shape;
         let size = tiles * LANES;
-        // A group's sums are `[columns][tiles][16]`, and one more column that means nothing.
+        // A group's sums are `[columns][tiles][16]` and one column more, which takes the results of the row too many that
+        // narrower groups read (see `Pieces::rows`).
         let room = (shape.columns + shape.groups) * size;
         let (weights, rest) = weights.at_least(BLOCK + PRODUCTS + room).split_at_mut(BLOCK);
         let (products, sums) = rest.split_at_mut(PRODUCTS);
@@ -41,7 +51,8 @@ impl Task for PieceStrip<'_, '_> {
         let mut registers = registers.shaped(form, shape);
         let record = form.map_or(PAIRS, |form| form.record(PAIRS));
         let all = shape.k / RUN;
-        // With so few groups all meet a run's weights at once: their place is taken as soon as it may be.
+        // Up to CHUNK groups are multiplied with a run one after the other, and then the run is not needed any more: a ring of a
+        // few runs does, and the whole strip is one block. With more groups, a block of runs is kept for all chunks.
         let once = shape.groups <= CHUNK && registers.is_some();
         let slots = if once { RING } else { BLOCK / LANES / (tiles * record) };
         let most = if once { all } else { slots };
@@ -65,7 +76,7 @@ impl Task for PieceStrip<'_, '_> {
             let (first, width) = shape.group(g);
             for (c, sums) in sums[(first + g) * size..].chunks_exact(size).take(width).enumerate() {
                 let to = match &out {
-                    // SAFETY: whoever made this vouches for these elements.
+                    // SAFETY: whoever made the place promised that nobody else touches these elements.
                     Some((out, start, stride)) => unsafe { out.part(start + (first + c) * stride, size) },
                     None => &mut acc[(first + c) * size..][..size],
                 };
@@ -77,7 +88,7 @@ impl Task for PieceStrip<'_, '_> {
     }
 }
 
-/// The same on any backend, one column after the other.
+/// Multiplies a block on any backend, one column after the other, to the same bits as AMX.
 struct Portable<'a> {
     block: Block<'a>,
     tiles: usize,
@@ -134,7 +145,7 @@ impl Task for Portable<'_> {
     }
 }
 
-/// Unpacks a tile's runs; weights that are bf16 numbers are taken as they lie.
+/// Unpacks the runs of a tile. Weights that are bf16 numbers are copied, because they lie in pairs already.
 #[inline(always)]
 fn fill<S: Simd>(s: S, matrix: &PackedMatrix, tile: usize, run: usize, form: Option<Form>, weights: &mut [Lanes<f32>]) {
     if form.is_some() {

@@ -1,17 +1,31 @@
-//! Products on the tiles of AMX.
+//! Products on the tile registers of AMX.
+//!
+//! A left matrix is the pieces of one run of a group of up to 16 columns, three tile registers; a right matrix is one run of 16 rows
+//! of weights. Weights that are bf16 numbers accumulate in tile registers over all runs of a block ([`Plain`]). Codes have a
+//! scale for each sub-block, so their products leave the tile registers after each ([`Scaled`]):
+//!
+//! ```text
+//! for run, for group, for sub-block of the run:
+//!   load the left matrix
+//!   for tile of weights:
+//!     store the products of the step before to memory, clear the register, multiply
+//!     sums[column][tile] += scale · product + offset · Σ x      of the step before, while the tile unit multiplies
+//!   unpack a run that comes later                               once per run, also meanwhile
+//! ```
 
 use super::{CHUNK, Group, PIECES, Pieces};
 use crate::Backend;
+use crate::groups::Shape;
 use crate::micro::fetch;
 use crate::pack::{Form, PAIRS, PackedMatrix, RUN};
-use crate::panels::Shape;
 use crate::simd::{LANES, Lanes, Simd, Task, TileUnit, Tiles};
 
-/// The tile registers of a thread, if its backend has any and as soon as they are wanted. To be dropped before other work:
-/// while they are held, AVX-512 is slower.
+/// The tile registers of a thread, if its backend has any. They are taken when the first product wants them. Whoever does other
+/// work should release them before: while they are held, AVX-512 is slower.
 pub(crate) struct Registers {
     unit: Option<TileUnit>,
-    /// With the rows and bytes they are configured for, which takes as long as dozens of products.
+    /// The registers with the rows and bytes for which they are configured. They are kept, because configuring takes as long as
+    /// dozens of products.
     held: Option<(Tiles, [usize; 2])>,
 }
 
@@ -20,18 +34,18 @@ impl Registers {
         Registers { unit: backend.tile_unit(), held: None }
     }
 
-    /// Gives them back until they are wanted again.
+    /// Gives the registers back to the CPU until they are wanted again.
     pub(crate) fn release(&mut self) {
         self.held = None;
     }
 
-    /// For the products of strips of this form with columns grouped like that.
+    /// The registers, configured for weights of this form and columns that are grouped like this.
     pub(super) fn shaped(&mut self, form: Option<Form>, shape: &Shape) -> Option<&mut Tiles> {
         let unit = self.unit?;
-        // The first group is one of the widest; others leave a row of theirs to what happens to follow.
+        // The first group is one of the widest. A narrower group reads past its end into the next one; those results are not used.
         let size = [shape.group(0).1, 2 * RUN / form.map_or(1, |form| form.subs)];
         if self.held.as_ref().is_none_or(|(_, held)| *held != size) {
-            // First, because releasing the old ones would release the new ones too.
+            // The old value is dropped first, because dropping it after the new one was made would release the new one.
             self.release();
             self.held = Some((unit.configure(size[0], size[1]), size));
         }
@@ -39,7 +53,7 @@ impl Registers {
     }
 }
 
-/// Runs of a strip, which are to be multiplied with all columns.
+/// Runs of a strip and what is needed to multiply them with all columns.
 pub(super) struct Block<'a> {
     pub(super) matrix: &'a PackedMatrix,
     /// First tile of the strip.
@@ -47,15 +61,15 @@ pub(super) struct Block<'a> {
     pub(super) run: usize,
     pub(super) runs: usize,
     pub(super) x: &'a Pieces,
-    /// `[slot][tile][record][16]`, see [`Form::record`]: unpacked on the way.
+    /// Room for unpacked weights, `[slot][tile][record][16]`, see [`Form::record`].
     pub(super) weights: &'a mut [Lanes<f32>],
-    /// Runs for which there is room. With up to [`CHUNK`] groups a run's place is taken by a later one.
+    /// Runs for which there is room. With up to [`CHUNK`] groups it is a ring: a later run takes the place of one that is done.
     pub(super) slots: usize,
     /// Room for the products of four tiles.
     pub(super) products: &'a mut [Lanes<f32>],
-    /// `[group][columns + 1][tiles][16]`; from run 0 on they start at zero.
+    /// `[group][columns + 1][tiles][16]`. They start at zero if the block begins with run 0.
     pub(super) sums: &'a mut [f32],
-    /// Bytes that will be needed soon.
+    /// Packed bytes to prefetch.
     pub(super) ahead: [&'a [u8]; 4],
 }
 
@@ -88,7 +102,8 @@ impl Tiled<'_, '_> {
     }
 }
 
-/// `$run!(t)` for `t` before `T`, 4 at most. Written out, because the number of a register is part of an instruction.
+/// Calls `$run!(t)` for each `t` below `T`, which is 4 at most. It is not a loop, because the number of a register is part of an
+/// instruction and so must be a literal.
 macro_rules! each_tile {
     ($T:ident, $run:ident) => {
         $run!(0);
@@ -104,10 +119,10 @@ macro_rules! each_tile {
     };
 }
 
-/// Takes the pieces of a run, from these bytes of their rows on, as the left matrix.
+/// Loads the pieces of a run as the left matrix, beginning `bytes` bytes into each of their rows.
 ///
 /// # Safety
-/// With the bytes of a row they must be within it.
+/// `bytes` and the bytes of a row for which the registers are configured must not reach beyond 64.
 #[inline(always)]
 unsafe fn load_left(registers: &mut Tiles, rows: &[Lanes<f32>], columns: usize, bytes: usize) {
     assert!(rows.len() > PIECES * columns);
@@ -115,11 +130,11 @@ unsafe fn load_left(registers: &mut Tiles, rows: &[Lanes<f32>], columns: usize, 
     for (i, piece) in pieces.iter_mut().enumerate() {
         *piece = rows[i * columns..].as_ptr().cast::<u8>().wrapping_add(bytes);
     }
-    // SAFETY: these columns' rows and one more that there is.
+    // SAFETY: the registers are configured for the rows of these columns or for one row more, and it exists (checked above).
     unsafe { registers.load_left(pieces) };
 }
 
-/// Weights that are bf16 numbers: their sums stay in tile registers.
+/// Products with weights that are bf16 numbers: a group's sums stay in tile registers for the whole block.
 struct Plain<'a, 'b, const T: usize>(Tiled<'a, 'b>);
 
 impl<const T: usize> Task for Plain<'_, '_, T> {
@@ -171,10 +186,10 @@ impl<const T: usize> Task for Plain<'_, '_, T> {
     }
 }
 
-/// Codes with a scale, and an offset if `MIN`, for each of the `SUBS` sub-blocks of a run.
+/// Products with codes. Each of the `SUBS` sub-blocks of a run has a scale and, if `MIN`, an offset.
 struct Scaled<'a, 'b, const T: usize, const SUBS: usize, const MIN: bool>(Tiled<'a, 'b>);
 
-/// A sub-block of a run with a group of columns, whose products are being made.
+/// A sub-block of a run and a group of columns that are being multiplied.
 #[derive(Clone, Copy)]
 struct Step<'a> {
     /// Index of the run's weights.
@@ -182,7 +197,7 @@ struct Step<'a> {
     sub: usize,
     /// Index of the first column's sums.
     sums: usize,
-    /// Of each column.
+    /// The sum of the sub-block's activations for each column.
     totals: &'a [f32],
 }
 
@@ -208,7 +223,7 @@ impl<const T: usize, const SUBS: usize, const MIN: bool> Task for Scaled<'_, '_,
                 }
             };
         }
-        // Products are stored, and taken, while those of the next step are made.
+        // The products of a step are stored and scaled while the tile unit makes those of the next step.
         macro_rules! take {
             ($t:expr, $step:expr) => {
                 let Step { weights: first, sub, sums: column, totals } = $step;
@@ -250,7 +265,8 @@ impl<const T: usize, const SUBS: usize, const MIN: bool> Task for Scaled<'_, '_,
                         // SAFETY: whole rows, or halves.
                         unsafe { load_left(registers, rows, columns, sub * RUN) };
                         fetch(s, &ahead, done, steps);
-                        // The next step's, or those of its like: the first cache does not hold many columns.
+                        // Activations of about the next step are prefetched if there are many columns: they do not all fit the
+                        // first cache.
                         let soon = rows.as_ptr().wrapping_add(PIECES * LANES).cast::<u8>();
                         macro_rules! go_on {
                             ($t:literal) => {
@@ -277,7 +293,7 @@ impl<const T: usize, const SUBS: usize, const MIN: bool> Task for Scaled<'_, '_,
                         done += 1;
                     }
                 }
-                // While the tile unit multiplies.
+                // A later run is unpacked here, while the tile unit multiplies.
                 if chunk == 0 && i + 2 < runs {
                     unpack!(i + 2);
                 }

@@ -1,12 +1,14 @@
-//! AMX: a unit that multiplies tiles of bf16 numbers, beside AVX-512.
+//! AMX: a unit beside AVX-512 that multiplies tiles of bf16 numbers.
 //!
-//! Eight tile registers of up to 16 rows of 64 bytes. `tdpbf16ps c, a, b` adds to the f32 `c[m][n]` the products of row `m` of
+//! It has eight tile registers of up to 16 rows of 64 bytes. `tdpbf16ps c, a, b` adds to the f32 `c[m][n]` the products of row `m` of
 //! `a` with column `n` of `b`, which has two of its numbers in each row: `Σ a[m][2 r] · b[r][2 n]` and `Σ a[m][2 r + 1] · b[r][2 n + 1]`,
 //! two chains of multiply-adds over `r`, rounded to nearest, are added up and their sum is added to `c`. Numbers too small to
 //! be normal count as zero.
-//! It is written in assembly, because Rust's intrinsics for it are not stable.
 //!
-//! While tile registers are in use, half of the floating-point multiplications of AVX-512 have to wait: use them in one go.
+//! This file is written in assembly, because Rust's intrinsics for AMX are not stable.
+//!
+//! While tile registers are in use, half of the floating-point multiplications of AVX-512 have to wait, so the registers should be
+//! released before other work.
 
 use super::LANES;
 use std::arch::asm;
@@ -20,19 +22,20 @@ impl TileUnit {
     pub(super) fn detect() -> Option<TileUnit> {
         const BF16: u32 = 1 << 22;
         const TILES: u32 = 1 << 24;
-        // SAFETY: every x86-64 CPU has the instruction. Newer compilers know that.
+        // SAFETY: every x86-64 CPU has the instruction. Newer compilers know this and need no `unsafe`.
         #[allow(unused_unsafe)]
         let found = unsafe { __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & (BF16 | TILES) == BF16 | TILES };
         (found && allowed()).then_some(TileUnit(()))
     }
 }
 
-/// Asks the system for the use of the tile registers, for all threads of this process; it is asked again at no harm.
+/// Asks the system to let all threads of this process use the tile registers. Asking more than once does no harm.
 #[cfg(target_os = "linux")]
 fn allowed() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
     const XTILEDATA: libc::c_long = 18;
-    // SAFETY: this call takes two numbers and touches no memory of ours. It fails where the kernel or the CPU has no such registers.
+    // SAFETY: this call takes two numbers and touches none of the program's memory. It fails if the operating system or the CPU has
+    // no such registers.
     unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA) == 0 }
 }
 
@@ -53,13 +56,15 @@ struct Config {
 
 const _: () = assert!(size_of::<Config>() == 64);
 
-/// The tile registers: four tiles of sums, a right matrix, and the three pieces of a left one; released when dropped.
+/// The tile registers of the current thread: four tiles of sums, a right matrix, and the three pieces of a left matrix. They are released
+/// when this value is dropped.
 ///
-/// They keep what they hold between calls, because nothing else in this program uses them.
+/// Registers keep their contents between calls, because nothing else in this program uses them. A value belongs to the thread
+/// that made it.
 pub(crate) struct Tiles(std::marker::PhantomData<*const ()>);
 
 impl TileUnit {
-    /// For products of `rows` × `bytes / 2` with `bytes / 2` × 16 numbers.
+    /// Configures the registers for products of left matrices of `rows` × `bytes / 2` numbers with right ones of `bytes / 2` × 16.
     #[inline(always)]
     pub(crate) fn configure(self, rows: usize, bytes: usize) -> Tiles {
         assert!((1..=LANES).contains(&rows) && bytes <= 64 && bytes.is_multiple_of(4));
@@ -78,12 +83,12 @@ impl TileUnit {
 impl Drop for Tiles {
     #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: nothing but this value uses the registers.
+        // SAFETY: only this value uses the registers.
         unsafe { asm!("tilerelease", options(nomem, nostack)) };
     }
 }
 
-/// `$run!("tmm<i>")` for the register of sums `i`.
+/// Calls `$run!("tmm<i>")` with the name of the register that holds sums `i`.
 macro_rules! sums {
     ($i:expr, $run:ident) => {
         match $i {
@@ -97,13 +102,13 @@ macro_rules! sums {
 }
 
 impl Tiles {
-    /// Takes the three pieces of the left matrix, rows 64 bytes apart.
+    /// Loads the three pieces of the left matrix. The rows of a piece are 64 bytes apart.
     ///
     /// # Safety
     /// All rows must lie in memory that may be read.
     #[inline(always)]
     pub(crate) unsafe fn load_left(&mut self, pieces: [*const u8; 3]) {
-        // SAFETY: the caller vouches for the rows.
+        // SAFETY: the caller promises that the rows may be accessed.
         unsafe {
             asm!("tileloadd tmm5, [{a} + 1*{apart}]", "tileloadd tmm6, [{b} + 1*{apart}]", "tileloadd tmm7, [{c} + 1*{apart}]",
                 a = in(reg) pieces[0], b = in(reg) pieces[1], c = in(reg) pieces[2], apart = in(reg) 64usize,
@@ -111,7 +116,8 @@ impl Tiles {
         }
     }
 
-    /// Adds to sums `i` the products of the left matrix, piece by piece, with a right one, whose rows follow each other.
+    /// Multiplies the pieces of the left matrix, one after the other, with a right matrix and adds the products to sums `i`. The rows
+    /// of the right matrix are 64 bytes apart.
     ///
     /// # Safety
     /// All rows must lie in memory that may be read.
@@ -129,7 +135,7 @@ impl Tiles {
                 )
             };
         }
-        // SAFETY: the caller vouches for the rows.
+        // SAFETY: the caller promises that the rows may be accessed.
         unsafe { sums!(i, multiply) }
     }
 
@@ -141,11 +147,11 @@ impl Tiles {
                 asm!(concat!("tilezero ", $sums), out($sums) _, options(nostack, nomem, preserves_flags))
             };
         }
-        // SAFETY: the registers are ours.
+        // SAFETY: only this value uses the registers.
         unsafe { sums!(i, zero) }
     }
 
-    /// Takes sums `i`, a vector for each row of the left matrix, `apart` f32 from one to the next.
+    /// Loads sums `i`: a vector for each row of the left matrix, `apart` f32 from one to the next.
     ///
     /// # Safety
     /// All rows must lie in memory that may be read.
@@ -157,7 +163,7 @@ impl Tiles {
                     out($sums) _, options(nostack, readonly, preserves_flags))
             };
         }
-        // SAFETY: the caller vouches for the rows.
+        // SAFETY: the caller promises that the rows may be accessed.
         unsafe { sums!(i, load) }
     }
 
@@ -173,7 +179,7 @@ impl Tiles {
                     options(nostack, preserves_flags))
             };
         }
-        // SAFETY: the caller vouches for the rows.
+        // SAFETY: the caller promises that the rows may be accessed.
         unsafe { sums!(i, store) }
     }
 }

@@ -1,6 +1,6 @@
 //! AVX2 backend: two registers per vector.
 
-use super::{LANES, Lanes, Simd, Task};
+use super::{ByteDots, DotTask, LANES, Lanes, Simd, Task};
 use std::arch::x86_64::*;
 
 /// Proof that the CPU has AVX2, FMA and F16C.
@@ -23,8 +23,8 @@ fn enter<T: Task>(simd: Avx2, task: T) -> T::Output {
 
 #[inline(never)]
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
-fn enter_dots<T: Task>(simd: Avx2, task: T) -> T::Output {
-    task.run(simd)
+fn enter_dots<T: DotTask>(vnni: Vnni, task: T) -> T::Output {
+    task.run(vnni)
 }
 
 /// Lanes 0–7 and 8–15.
@@ -34,10 +34,10 @@ pub(crate) struct F(__m256, __m256);
 #[derive(Clone, Copy)]
 pub(crate) struct I(__m256i, __m256i);
 
-/// Transposes an 8 × 8 block. Halves of rows are put together by loads, which leaves two steps of exchanges.
+/// Transposes an 8 × 8 block. Loads put halves of two rows together, which spares one of the three steps of exchanges.
 ///
 /// # Safety
-/// Needs AVX2 and 8 elements at each row.
+/// The CPU must have AVX2, and each row must have 8 elements.
 #[inline(always)]
 unsafe fn transpose8(rows: [*const f32; 8]) -> [__m256; 8] {
     // SAFETY: the caller guarantees AVX2 and the elements.
@@ -70,20 +70,12 @@ unsafe fn transpose8(rows: [*const f32; 8]) -> [__m256; 8] {
 impl Simd for Avx2 {
     type F = F;
     type I = I;
-    /// With 6 columns 12 accumulators, 2 registers of weights and an activation: 15 of 16.
+    /// A vector is two registers, so with 6 columns there are 12 accumulators, 2 registers of weights and an activation: 15 of 16.
     const TILES: usize = 1;
     const NARROW_TILES: usize = 1;
 
     fn vectorize<T: Task>(self, task: T) -> T::Output {
         unsafe { enter(self, task) }
-    }
-    fn vectorize_dots<T: Task>(self, task: T) -> T::Output {
-        // `Backend::has_dots` was asked for before.
-        unsafe { enter_dots(self, task) }
-    }
-    #[inline(always)]
-    fn dot(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
-        unsafe { I(_mm256_dpbusd_avx_epi32(sum.0, a.0, b.0), _mm256_dpbusd_avx_epi32(sum.1, a.1, b.1)) }
     }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
@@ -252,7 +244,7 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn byte(self, a: Self::I, j: usize) -> Self::I {
         unsafe {
-            // Byte j of the first lane, and so on, with zeros above.
+            // The shuffle takes byte j of each lane and puts zeros above it.
             let first = _mm256_set1_epi32(0x8080_8000_u32 as i32 + j as i32);
             let from = _mm256_add_epi32(first, _mm256_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12));
             match j {
@@ -288,5 +280,35 @@ impl Simd for Avx2 {
                 }
             }
         }
+    }
+}
+
+/// Proof that the CPU has AVX-VNNI beside the features of [`Avx2`].
+#[derive(Clone, Copy)]
+pub(crate) struct Vnni(Avx2);
+
+impl Vnni {
+    /// # Safety
+    /// The CPU must have AVX-VNNI and the features named on [`Avx2`].
+    pub(super) unsafe fn assume() -> Self {
+        Vnni(Avx2(()))
+    }
+}
+
+impl ByteDots for Vnni {
+    type Simd = Avx2;
+
+    #[inline(always)]
+    fn simd(self) -> Avx2 {
+        self.0
+    }
+    fn vectorize<T: DotTask>(self, task: T) -> T::Output {
+        // SAFETY: `self` proves that the CPU has the instructions.
+        unsafe { enter_dots(self, task) }
+    }
+    #[inline(always)]
+    fn dot(self, sum: I, a: I, b: I) -> I {
+        // SAFETY: `self` proves that the CPU has the instruction.
+        unsafe { I(_mm256_dpbusd_avx_epi32(sum.0, a.0, b.0), _mm256_dpbusd_avx_epi32(sum.1, a.1, b.1)) }
     }
 }

@@ -1,6 +1,6 @@
 //! AVX-512 backend: one register per vector.
 
-use super::{LANES, Lanes, Simd, Task};
+use super::{ByteDots, DotTask, LANES, Lanes, Simd, Task};
 use std::arch::x86_64::*;
 
 /// Proof that the CPU has AVX-512 F, BW, VL, DQ, and AVX2, FMA, F16C.
@@ -23,8 +23,8 @@ fn enter<T: Task>(simd: Avx512, task: T) -> T::Output {
 
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-fn enter_dots<T: Task>(simd: Avx512, task: T) -> T::Output {
-    task.run(simd)
+fn enter_dots<T: DotTask>(vnni: Vnni, task: T) -> T::Output {
+    task.run(vnni)
 }
 
 // SAFETY of every block below: `self` proves that the CPU has the instructions, and references to
@@ -39,14 +39,6 @@ impl Simd for Avx512 {
 
     fn vectorize<T: Task>(self, task: T) -> T::Output {
         unsafe { enter(self, task) }
-    }
-    fn vectorize_dots<T: Task>(self, task: T) -> T::Output {
-        // `Backend::has_dots` was asked for before.
-        unsafe { enter_dots(self, task) }
-    }
-    #[inline(always)]
-    fn dot(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
-        unsafe { _mm512_dpbusd_epi32(sum, a, b) }
     }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
@@ -249,7 +241,37 @@ impl Simd for Avx512 {
     }
 }
 
-/// See [`Simd::join_halves`]. In assembly, because compilers make a slower instruction of it.
+/// Proof that the CPU has AVX-512 VNNI beside the features of [`Avx512`].
+#[derive(Clone, Copy)]
+pub(crate) struct Vnni(Avx512);
+
+impl Vnni {
+    /// # Safety
+    /// The CPU must have AVX-512 VNNI and the features named on [`Avx512`].
+    pub(super) unsafe fn assume() -> Self {
+        Vnni(Avx512(()))
+    }
+}
+
+impl ByteDots for Vnni {
+    type Simd = Avx512;
+
+    #[inline(always)]
+    fn simd(self) -> Avx512 {
+        self.0
+    }
+    fn vectorize<T: DotTask>(self, task: T) -> T::Output {
+        // SAFETY: `self` proves that the CPU has the instructions.
+        unsafe { enter_dots(self, task) }
+    }
+    #[inline(always)]
+    fn dot(self, sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves that the CPU has the instruction.
+        unsafe { _mm512_dpbusd_epi32(sum, a, b) }
+    }
+}
+
+/// See [`Simd::join_halves`]. It is written in assembly, because compilers choose a slower instruction for it.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn join_halves(low: __m512i, high: __m512i) -> __m512i {

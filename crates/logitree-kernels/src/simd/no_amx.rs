@@ -1,4 +1,4 @@
-//! What stands for [AMX](super::amx) where there is none: nothing of it can be made.
+//! Stands in for [AMX](super::amx) on other processors. Its types have no values, so none of its functions can be called.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TileUnit {}

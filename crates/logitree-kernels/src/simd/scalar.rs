@@ -1,6 +1,6 @@
 //! Portable backend: plain arrays. Slow without hardware FMA, but the same bits.
 
-use super::{LANES, Lanes, Simd, Task};
+use super::{ByteDots, DotTask, LANES, Lanes, Simd, Task};
 use half::f16;
 
 #[derive(Clone, Copy)]
@@ -24,16 +24,6 @@ impl Simd for Scalar {
 
     fn vectorize<T: Task>(self, task: T) -> T::Output {
         task.run(self)
-    }
-    fn vectorize_dots<T: Task>(self, task: T) -> T::Output {
-        task.run(self)
-    }
-    #[inline(always)]
-    fn dot(self, sum: Self::I, a: Self::I, b: Self::I) -> Self::I {
-        std::array::from_fn(|i| {
-            let products = a[i].to_le_bytes().into_iter().zip(b[i].to_le_bytes());
-            products.fold(sum[i], |sum, (a, b)| sum + i32::from(a) * i32::from(b as i8))
-        })
     }
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F {
@@ -87,7 +77,7 @@ impl Simd for Scalar {
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F {
         std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
     }
-    // As x86's max and min: the second operand if the comparison is false.
+    // Max and min follow x86: if the comparison is false, and so also for NaN, they give the second operand.
     #[inline(always)]
     fn max(self, a: Self::F, b: Self::F) -> Self::F {
         map(a, b, |a, b| if a > b { a } else { b })
@@ -147,5 +137,25 @@ impl Simd for Scalar {
     #[inline(always)]
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I {
         std::array::from_fn(|i| a[i].wrapping_add(b[i]))
+    }
+}
+
+/// Every CPU can multiply bytes one by one.
+impl ByteDots for Scalar {
+    type Simd = Scalar;
+
+    #[inline(always)]
+    fn simd(self) -> Scalar {
+        self
+    }
+    fn vectorize<T: DotTask>(self, task: T) -> T::Output {
+        task.run(self)
+    }
+    #[inline(always)]
+    fn dot(self, sum: Lanes<i32>, a: Lanes<i32>, b: Lanes<i32>) -> Lanes<i32> {
+        std::array::from_fn(|i| {
+            let products = a[i].to_le_bytes().into_iter().zip(b[i].to_le_bytes());
+            products.fold(sum[i], |sum, (a, b)| sum + i32::from(a) * i32::from(b as i8))
+        })
     }
 }
