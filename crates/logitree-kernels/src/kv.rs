@@ -28,7 +28,7 @@ pub(crate) enum KvKind {
 }
 
 impl KvPages {
-    /// No pages yet, for rows of `width` elements (KV heads × head size).
+    /// Storage without any pages, for rows of `width` elements (KV heads × head size).
     pub fn new(layers: usize, width: usize) -> KvPages {
         KvPages { layers, width, pages: Vec::new() }
     }

@@ -23,9 +23,9 @@ pub struct Panels {
     /// are a cache line of their own.
     floats: Buffer,
     coded: Option<Coded>,
-    /// Whether `floats` is in use; if not, it keeps its memory.
+    /// True if `floats` is in use; if not, it keeps its memory.
     holds_floats: bool,
-    /// Whether `coded` is in use.
+    /// True if `coded` is in use.
     holds_coded: bool,
 }
 

@@ -21,9 +21,9 @@ pub(crate) struct Layout {
     pub bias: f32,
     /// Elements per sub-scale: 16 or 32.
     pub scale_len: usize,
-    /// Whether there is a second half-precision number: an offset (legacy formats) or the scale of the minima (K formats).
+    /// True if there is a second half-precision number: an offset (legacy formats) or the scale of the minima (K formats).
     pub has_min: bool,
-    /// Whether sub-blocks have integer scales (K formats).
+    /// True if sub-blocks have integer scales (K formats).
     pub sub_scales: bool,
 }
 

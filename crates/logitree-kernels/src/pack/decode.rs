@@ -10,8 +10,8 @@
 //!       C > 0:  acc[C][T] += w[T] · x[C]       columns in order, as in `micro.rs`
 //! ```
 //!
-//! 1. All bits of codes are where a shift and a mask, the same for all lanes, finds them; formats are types, so that
-//!    shifts are constants.
+//! 1. The packed layout puts the bits of a code where one shift and one mask find them in all lanes; formats are types,
+//!    so that shifts and masks are constants.
 //! 2. Where codes have no minimum they become the fraction of a number from 1 on, which needs no conversion to f32 (see
 //!    [`code`]).
 //! 3. Packed bytes are prefetched [`AHEAD`] of their use, because processors do not recognise four streams that are read
