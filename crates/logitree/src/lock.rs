@@ -72,6 +72,13 @@ impl Folder {
         Ok(Folder { path: path.into(), _note: note })
     }
 
+    /// Whether this folder was held once and its holder is gone without having removed it.
+    pub fn is_left_behind(path: &Path) -> bool {
+        // Links are somebody else's idea.
+        let is_folder = path.symlink_metadata().is_ok_and(|m| m.is_dir());
+        is_folder && File::options().write(true).open(path.join(NOTE)).is_ok_and(|note| note.try_lock().is_ok())
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -89,7 +96,9 @@ mod tests {
         let first = Folder::hold(&path).unwrap();
         let refused = Folder::hold(&path).err().unwrap().to_string();
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+        assert!(!Folder::is_left_behind(&path));
         drop(first);
+        assert!(Folder::is_left_behind(&path) && !Folder::is_left_behind(folder.path()));
         assert!(Folder::hold(&path).is_ok());
         assert!(Folder::hold(&path.join(NOTE)).err().unwrap().to_string().contains("is a file"));
     }

@@ -334,6 +334,34 @@ fn a_folder_has_one_server_or_experiment_and_the_second_names_it() {
 }
 
 #[test]
+fn a_view_leaves_no_folder_even_if_killed() {
+    let w = place();
+    let w = w.path();
+    let temporary = w.join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let view = || {
+        let mut command = logitree(w, &["view", "a.run.jsonl", "--port=0"]);
+        let quiet = || Stdio::null();
+        command.env("TMPDIR", &temporary).stdin(quiet()).stdout(quiet()).stderr(quiet());
+        let running = Running(command.spawn().unwrap());
+        let pid = format!("process {}", running.0.id());
+        let is_ours = |n: &String| fs::read_to_string(temporary.join(n).join(".lock")).is_ok_and(|t| t.contains(&pid));
+        wait_for("the view", || names(&temporary).iter().any(is_ours));
+        running
+    };
+    let (first, other) = (view(), view());
+    assert_eq!(names(&temporary).len(), 2);
+    drop(first);
+    // The next one removes what the killed one left, and not what another uses.
+    let mut next = view();
+    assert_eq!(names(&temporary).len(), 2);
+    drop(other);
+    assert!(Command::new("kill").args(["-s", "TERM", &next.0.id().to_string()]).status().unwrap().success());
+    next.0.wait().unwrap();
+    assert_eq!(names(&temporary).len(), 1);
+}
+
+#[test]
 fn an_interrupted_program_leaves_no_temporary_file() {
     let w = workplace();
     let w = w.path();

@@ -22,11 +22,27 @@ pub struct ViewArgs {
     pub listen: ListenOptions,
 }
 
+/// How the names of temporary folders begin.
+const PREFIX: &str = "logitree-view-";
+
+/// Removes temporary folders of this command whose process was killed.
+fn remove_left_behind() {
+    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) && Folder::is_left_behind(&path) {
+            // Another user's cannot be removed, and is not ours to tell about.
+            let _ = std::fs::remove_dir_all(&path);
+        }
+    }
+}
+
 pub fn run(args: ViewArgs) -> Result<()> {
     args.listen.check()?;
     let files = read(&args.files)?;
     // The files stay as they are; what the server needs of its own goes when it ends.
-    let folder = tempfile::Builder::new().prefix("logitree-view-").tempdir()?;
+    remove_left_behind();
+    let folder = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
     let _unfinished = Unfinished::new(folder.path());
     let data = Folder::hold(folder.path())?;
     terminal::catch_interrupts();
