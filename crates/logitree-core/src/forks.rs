@@ -140,3 +140,31 @@ pub fn normalise(text: &str) -> String {
     let words = text.split_whitespace().map(|w| w.trim_matches(PUNCTUATION).to_lowercase());
     words.filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ")
 }
+
+/// Words in a row that must be the same before two texts count as the same again: fewer are so by chance.
+const SAME: usize = 3;
+
+/// After how many of its own words a fork's text is the original's again, to the end of the shorter one; `None` if it
+/// stays apart. Both texts begin where they part, and are compared by words as [`normalise`] makes them: a fork may put in,
+/// leave out or change some.
+///
+/// `whole` says that both texts have come to their own end. Otherwise they were cut off somewhere, perhaps within a word,
+/// so their last words are not compared.
+pub fn rejoins(original: &str, fork: &str, whole: bool) -> Option<usize> {
+    let [original, fork] = [original, fork].map(normalise);
+    let [mut a, mut b] = [&original, &fork].map(|text| text.split(' ').filter(|w| !w.is_empty()).collect::<Vec<_>>());
+    if !whole {
+        a.pop();
+        b.pop();
+    }
+    let needed = if whole { 1 } else { SAME };
+    // Each way to lay the fork along the original ends where the shorter one ends; from there back to where they differ.
+    let ends = (1..=a.len()).map(|end| (end, b.len())).chain((1..b.len()).map(|end| (a.len(), end)));
+    let same = ends.filter_map(|(i, j)| {
+        let run = a[..i].iter().rev().zip(b[..j].iter().rev()).take_while(|(a, b)| a == b).count();
+        // Two whole texts are the same again only if both end there.
+        let counts = run >= SAME || (run >= needed && (i, j) == (a.len(), b.len()));
+        counts.then_some(j - run)
+    });
+    same.min()
+}

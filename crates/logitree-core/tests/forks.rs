@@ -120,3 +120,23 @@ fn a_changed_record_is_found_where_it_was_changed() {
     assert_eq!((largest.node, report.reordered, report.first.unwrap().node), (changed, Some(changed), changed));
     assert!((report.max_difference() - 0.5).abs() < 1e-12 && !report.is_identical());
 }
+
+#[test]
+fn a_fork_rejoins_where_the_words_are_the_same_again() {
+    let rejoins = |original, fork, whole| forks::rejoins(original, fork, whole);
+    // A word more, a word less, another word, other punctuation.
+    assert_eq!(
+        rejoins(" is blue because light is scattered", " is deep blue because light is scattered", true),
+        Some(2)
+    );
+    assert_eq!(rejoins(" is deep blue because light is bent", " is blue because light is bent", true), Some(1));
+    assert_eq!(rejoins(" yes.", " no.", true), None);
+    assert_eq!(rejoins(" it is so. Yes", " it was so: yes", true), Some(2));
+    assert_eq!(rejoins(" it is so", " It is so!", true), Some(0));
+    // Cut off at the same number of tokens, one is ahead of the other; the last word may be half a word.
+    assert_eq!(rejoins(" a city in the north of Ind", " a large city in the north o", false), Some(2));
+    assert_eq!(rejoins(" a city in the north of Ind", " the state where I was born", false), None);
+    // One word is the same by chance.
+    assert_eq!(rejoins(" one two the end", " three four five the end", false), None);
+    assert_eq!(rejoins("", "", true), None);
+}

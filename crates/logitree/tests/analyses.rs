@@ -139,6 +139,20 @@ fn answers_have_bounds_that_hold() {
         assert!(error.contains(text), "{error}");
     }
     fails(w, &["answers", "x", "-m", "model"], 2);
+    assert!(fails(w, &["answers", "x", "-m", "model", "--pattern", "(a)", "--direct"], 2).contains("--direct"));
+    // Goes on to what was asked for, and says how many steps that took.
+    let ask = |more: &[&str]| json(w, &[&["answers", "x", "-m", "model", "--max-depth", "3"], more].concat());
+    for width in ["0.6", "0.4"] {
+        let found = ask(&["--choices", "a|b", "--tolerance", width]);
+        let wide = found["answers"].as_array().unwrap().iter().map(|a| f(&a["upper"]) - f(&a["lower"]));
+        assert!(wide.fold(0.0, f64::max) <= width.parse::<f64>().unwrap() + 1e-12, "{found}");
+        assert!(found["steps"].as_u64().unwrap() < found["nodes"].as_u64().unwrap(), "{found}");
+    }
+    // One choice has nobody to win against.
+    let one = ask(&["--choices", "a", "--max-nodes", "2000"]);
+    assert!(one["winner"].is_null() && one["ended_by"] == "--max-nodes", "{one}");
+    let text = ok(w, &["answers", "x", "-m", "model", "--choices", "a|b"]);
+    assert!(text.contains("ahead of the other choices for certain") || text.contains("not certain"), "{text}");
 }
 
 #[test]
@@ -152,11 +166,17 @@ fn forks_are_ranked_and_followed() {
     for fork in forks {
         // The fork's own continuation, made by forcing its beginning.
         assert!(f(&fork["prob"]) >= f(&fork["other_prob"]) && fork["token"]["id"] != fork["other"]["id"]);
-        assert_eq!(fork["flips"].as_bool().unwrap(), fork["answer"] != found["answer"]);
+        assert_eq!(fork["flips"].as_bool().unwrap(), fork["rejoins"].is_null());
     }
+    let with = json(w, &["forks", "hello world", "-m", "model", "-n", "10", "--top", "4", "--pattern", "([a-z])"]);
+    for fork in with["forks"].as_array().unwrap() {
+        assert_eq!(fork["flips"].as_bool().unwrap(), fork["answer"] != with["answer"]);
+    }
+    let nowhere = ok(w, &["forks", "hello world", "-m", "model", "-n", "4", "--pattern", "Zürich"]);
+    assert!(nowhere.contains("matches nowhere in the continuation, nor in any fork"), "{nowhere}");
     let given = json(w, &["forks", "hello world", "-m", "model", "--text", " the world", "--pattern", "(w)"]);
     assert_eq!((given["answer"].as_str(), given["text"].as_str()), (Some("w"), Some(" the world")));
-    assert!(ok(w, &["forks", "hello", "-m", "model", "-n", "5"]).contains("forks change the answer"));
+    assert!(ok(w, &["forks", "hello", "-m", "model", "-n", "5"]).contains("forks stay apart"));
 }
 
 #[test]

@@ -21,7 +21,8 @@ const EXAMPLES: &str = "Examples:
 
 Ranks the positions of a continuation by how little they were decided (the gap between the two most likely \
 tokens), puts the runner-up in the place of the token at each of the first, finishes greedily, and \
-says whether the final answer changes.";
+says whether that mattered: with --pattern, whether the answer changes; without, whether the words become the \
+continuation's again.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -34,7 +35,8 @@ pub struct ForksArgs {
     /// Look at this continuation instead of the greedy one
     #[arg(long, value_name = "TEXT")]
     pub text: Option<String>,
-    /// A regular expression: its first group (or match) in a continuation is its answer [default: all of its text]
+    /// A regular expression: its first group (or match) in a continuation is its answer [default: forks are compared by
+    /// whether their words become the same again]
     #[arg(long, value_name = "REGEX")]
     pub pattern: Option<String>,
     /// Forks to test
@@ -45,14 +47,6 @@ pub struct ForksArgs {
     pub format: Format,
     #[command(flatten)]
     pub model: ModelOptions,
-}
-
-/// What a continuation comes to.
-fn answer(pattern: Option<&Pattern>, text: &str) -> Option<String> {
-    match pattern {
-        Some(p) => p.find(text),
-        None => Some(forks::normalise(text)),
-    }
 }
 
 pub fn run(args: ForksArgs) -> Result<()> {
@@ -110,8 +104,31 @@ struct Row<'a> {
     at: &'a Position,
     /// The whole continuation.
     text: String,
+    /// With a pattern, what it finds there.
     answer: Option<String>,
+    /// Without one, after how many words of its own it is the original again.
+    rejoins: Option<usize>,
     flips: bool,
+}
+
+/// How many forks came to something else, in words.
+fn verdict(pattern: bool, original: Option<&str>, rows: &[Row<'_>]) -> String {
+    let flips = rows.iter().filter(|r| r.flips).count();
+    let tested = rows.iter().filter(|r| r.fork.finished).count();
+    let mut text = match (pattern, tested) {
+        (true, 1) => format!("{flips} of 1 fork changes the answer"),
+        (true, n) => format!("{flips} of {n} forks change the answer"),
+        (false, 1) => format!("{flips} of 1 fork stays apart"),
+        (false, n) => format!("{flips} of {n} forks stay apart"),
+    };
+    if tested < rows.len() {
+        text.push_str(&format!("; {} unfinished", rows.len() - tested));
+    }
+    if pattern && original.is_none() {
+        let forks = if rows.iter().all(|r| r.answer.is_none()) { ", nor in any fork" } else { "" };
+        text.push_str(&format!("; --pattern matches nowhere in the continuation{forks}"));
+    }
+    text
 }
 
 fn report(
@@ -123,15 +140,24 @@ fn report(
 ) -> Result<()> {
     let ids = |until: usize| positions[..until].iter().map(|p| p.token.id);
     let text = text_of(loaded, ids(positions.len()));
-    let original = answer(pattern, &text);
+    let original = pattern.and_then(|p| p.find(&text));
+    let ends = loaded.model.end_tokens();
+    let ended = |id: Option<&TokenId>| id.is_some_and(|id| ends.contains(id));
+    let original_ended = ended(positions.last().map(|p| &p.token.id));
     let rows: Vec<Row<'_>> = found
         .iter()
         .map(|fork| {
             let all: Vec<TokenId> = ids(fork.position).chain(fork.tokens.iter().copied()).collect();
             let text = text_of(loaded, all);
-            let answer = answer(pattern, &text);
-            let flips = fork.finished && answer != original;
-            Row { fork, at: &positions[fork.position], flips, text, answer }
+            let answer = pattern.and_then(|p| p.find(&text));
+            let [rest, other] = [
+                text_of(loaded, positions[fork.position..].iter().map(|p| p.token.id)),
+                text_of(loaded, fork.tokens.iter().copied()),
+            ];
+            let whole = original_ended && ended(fork.tokens.last());
+            let rejoins = if pattern.is_none() { forks::rejoins(&rest, &other, whole) } else { None };
+            let flips = fork.finished && if pattern.is_some() { answer != original } else { rejoins.is_none() };
+            Row { fork, at: &positions[fork.position], flips, text, answer, rejoins }
         })
         .collect();
     if args.format == Format::Json {
@@ -149,13 +175,15 @@ fn report(
                     "finished": r.fork.finished,
                     "flips": r.flips,
                     "answer": r.answer,
+                    "rejoins": r.rejoins,
                     "text": r.text,
                 })
             })
             .collect();
         let object = json!({
             "text": text, "answer": original, "tokens": positions.len(), "forks": forks,
-            "flips": rows.iter().filter(|r| r.flips).count(), "model": loaded.name, "engine": loaded.model.engine(),
+            "flips": rows.iter().filter(|r| r.flips).count(),
+            "unfinished": rows.iter().filter(|r| !r.fork.finished).count(), "model": loaded.name, "engine": loaded.model.engine(),
         });
         return terminal::print(&format!("{object:#}\n"));
     }
@@ -165,7 +193,14 @@ fn report(
     if pattern.is_some() {
         let _ = writeln!(out, "answer: {}\n", original.as_deref().map_or("none".into(), visible));
     }
-    let head = format!("{:>4}  {:>7} {:>8}  {:<32}  answer", "#", "gap", "entropy", "token → runner-up");
+    let head = format!(
+        "{:>4}  {:>7} {:>8}  {:<32}  {}",
+        "#",
+        "gap",
+        "entropy",
+        "token → runner-up",
+        if pattern.is_some() { "answer" } else { "words" }
+    );
     let _ = writeln!(out, "{}", style.paint("1", &head));
     let room = style.width.saturating_sub(8).max(20);
     let sign = loaded.model.exactness().sign();
@@ -177,19 +212,24 @@ fn report(
             shorten(&word(r.at.other.id), 10),
             percent(r.at.other.prob())
         );
-        let verdict = match (&r.answer, r.flips) {
+        let verdict = match (&r.answer, r.flips, r.rejoins) {
             _ if !r.fork.finished => "unfinished".to_string(),
-            (_, false) => "the same".into(),
-            (Some(a), true) if pattern.is_some() => format!("becomes {}", visible(a)),
-            (None, true) => "is lost".into(),
-            (Some(_), true) => "changes".into(),
+            (_, true, _) if pattern.is_none() => "stay apart".into(),
+            (_, _, Some(0)) => "the same".into(),
+            (_, _, Some(n)) => format!("the same after {n}"),
+            (None, false, None) => "none".into(),
+            (Some(_), false, None) => "the same".into(),
+            (Some(a), true, None) => format!("becomes {}", visible(a)),
+            (None, true, None) => "is lost".into(),
         };
         let entropy = format!("{sign}{:.3}", r.at.entropy);
         let row = format!("{:>4}  {:>7.4} {entropy:>8}  {swap:<32}  {verdict}", r.fork.position + 1, r.at.gap);
         let _ = writeln!(out, "{}", if r.flips { style.paint("33", &row) } else { row });
         let _ = writeln!(out, "      {}", style.paint("2", &shorten(&visible(&r.text), room)));
     }
-    let flips = rows.iter().filter(|r| r.flips).count();
-    let _ = writeln!(out, "\n{flips} of {} forks change the answer; {}, {}", rows.len(), loaded.name, loaded.front());
+    let text = verdict(pattern.is_some(), original.as_deref(), &rows);
+    let text = format!("{text}; gap as a probability, entropy in nats; {}, {}", loaded.name, loaded.front());
+    out.push('\n');
+    out.push_str(&terminal::paragraph(&text));
     terminal::print(&out)
 }

@@ -5,7 +5,7 @@ mod pattern;
 pub use pattern::Pattern;
 
 use crate::cli::{self, Format, ModelOptions, PromptOptions, UsageError};
-use crate::export::text::percent;
+use crate::export::text::{count, percent};
 use crate::setup::{self, Loaded};
 use crate::visible::visible;
 use crate::{message, progress, terminal};
@@ -27,7 +27,7 @@ const EXAMPLES: &str = "Examples:
 
 Explores the most likely continuations first. As soon as a text so far fixes the answer, all of its probability \
 counts for it. Shown are lower and upper bounds of each answer's probability over ALL continuations; they \
-tighten until the winner is certain or a budget ends.
+tighten until the winner is certain (or, with --tolerance, until they are as tight as that) or a budget ends.
 
 How choices are told apart: a continuation answers with a choice if, after white space, it begins with \
 it and the word ends there; of several that fit, the longest.";
@@ -49,6 +49,9 @@ pub struct AnswersArgs {
     /// Score each choice's own text instead of exploring
     #[arg(long, conflicts_with = "pattern")]
     pub direct: bool,
+    /// Go on until no bound is wider than this [default: until the winner is certain; with one choice, 0.01]
+    #[arg(long, value_parser = cli::probability, value_name = "PROB", conflicts_with = "direct")]
+    pub tolerance: Option<f64>,
     /// Do not look further than this many tokens
     #[arg(long, default_value_t = 64, value_parser = cli::at_least_one, value_name = "N")]
     pub max_depth: usize,
@@ -67,6 +70,9 @@ pub struct AnswersArgs {
     #[command(flatten)]
     pub model: ModelOptions,
 }
+
+/// How tight the bound of a single choice gets if nothing else is asked for.
+const ONE_CHOICE: f64 = 0.01;
 
 /// Finds the answer in a text.
 enum Reader {
@@ -137,6 +143,9 @@ pub fn run(args: AnswersArgs) -> Result<()> {
 /// What exploring found.
 struct Found {
     ledger: Ledger,
+    /// Steps that the model was asked for.
+    steps: usize,
+    /// Paths looked at, of which most cost no step.
     nodes: usize,
     seconds: f64,
     reason: &'static str,
@@ -170,44 +179,56 @@ fn explore(args: &AnswersArgs, loaded: &Loaded, reader: &Reader, prompt: &[Token
     let mut session = loaded.model.session()?;
     let mut e = Explorer::new(&mut *session, loaded.model.vocab_size(), prompt, policy, Tree::default(), 1)?;
     let (bar, started) = (progress::spinner(), Instant::now());
+    let tolerance = args.tolerance.or((reader.names().len() == 1).then_some(ONE_CHOICE));
+    let enough = |ledger: &Ledger| match tolerance {
+        // All bounds are as wide as what is undecided.
+        Some(width) => (ledger.undecided() <= width).then_some("the bounds are within the tolerance"),
+        None => ledger.winner().map(|_| "the winner is certain"),
+    };
+    let mut steps = 0;
     let reason = loop {
         while let Some(change) = e.visit() {
             if let Change::Stopped(n, Stop::EndToken) = change {
                 settle(&e.tree, n, true);
             }
         }
-        bar.message(|| progress_line(&ledger.borrow(), e.tree.len()));
-        if ledger.borrow().winner().is_some() {
-            break "the winner is certain";
+        bar.message(|| progress_line(&ledger.borrow(), steps));
+        if let Some(reason) = enough(&ledger.borrow()) {
+            break reason;
         } else if terminal::interrupted() {
             break "interrupted";
         } else if started.elapsed().as_secs_f64() >= args.max_seconds {
             break "--max-seconds";
         } else if e.tree.len() >= args.max_nodes {
             break "--max-nodes";
-        } else if e.evaluate()? == 0 {
-            break "nothing is left to explore within --max-depth";
+        }
+        match e.evaluate()? {
+            0 => break "nothing is left to explore within --max-depth",
+            n => steps += n,
         }
     };
     drop(bar);
     let (nodes, seconds) = (e.tree.len(), started.elapsed().as_secs_f64());
     drop(e);
-    Ok(Found { ledger: ledger.into_inner(), nodes, seconds, reason })
+    Ok(Found { ledger: ledger.into_inner(), steps, nodes, seconds, reason })
 }
 
-fn progress_line(ledger: &Ledger, nodes: usize) -> String {
+fn progress_line(ledger: &Ledger, steps: usize) -> String {
     let best: Vec<String> = ledger
         .bounds()
         .iter()
         .take(3)
         .map(|b| format!("{} {}–{}", b.answer, percent(b.lower), percent(b.upper)))
         .collect();
-    format!("{nodes} nodes · undecided {} · {}", percent(ledger.undecided()), best.join(" · "))
+    format!("{} · undecided {} · {}", count(steps, "step"), percent(ledger.undecided()), best.join(" · "))
 }
 
 fn report(args: &AnswersArgs, loaded: &Loaded, found: &Found) -> Result<()> {
-    let Found { ledger, nodes, seconds, reason } = found;
-    let (bounds, winner) = (ledger.bounds(), ledger.winner());
+    let Found { ledger, steps, nodes, seconds, reason } = found;
+    let bounds = ledger.bounds();
+    // One choice has nobody to win against.
+    let alone = args.choices.is_some() && bounds.len() == 1;
+    let winner = ledger.winner().filter(|_| !alone);
     if args.format == Format::Json {
         let answers: Vec<_> =
             bounds.iter().map(|b| json!({ "answer": b.answer, "lower": b.lower, "upper": b.upper })).collect();
@@ -217,6 +238,7 @@ fn report(args: &AnswersArgs, loaded: &Loaded, found: &Found) -> Result<()> {
             "undecided": ledger.undecided(),
             "winner": winner.map(|w| w.answer),
             "ended_by": reason,
+            "steps": steps,
             "nodes": nodes,
             "seconds": seconds,
             "model": loaded.name,
@@ -242,13 +264,19 @@ fn report(args: &AnswersArgs, loaded: &Loaded, found: &Found) -> Result<()> {
     let _ = writeln!(out, "{:>12} {:>12}  undecided\n", percent(ledger.undecided()), "");
     match winner {
         Some(w) => {
-            let _ = writeln!(out, "{:?} is certain: no other answer can overtake it", w.answer);
+            let others = if args.choices.is_some() { "choices" } else { "answers" };
+            let mut text = format!("{:?} is ahead of the other {others} for certain", w.answer);
+            if ledger.none() > w.upper {
+                text.push_str(", but no answer at all is likelier");
+            }
+            out.push_str(&terminal::paragraph(&text));
         }
-        None => {
-            let _ = writeln!(out, "no winner is certain; ended by {reason}");
-        }
+        None if alone => {}
+        None => out.push_str("it is not certain which answer is ahead\n"),
     }
-    let _ = writeln!(out, "{nodes} nodes in {seconds:.1} s; {}, {}", loaded.name, loaded.front());
+    let looked =
+        format!("{} of the model, {} looked at, in {seconds:.1} s", count(*steps, "step"), count(*nodes, "path"));
+    out.push_str(&terminal::paragraph(&format!("ended: {reason}; {looked}; {}, {}", loaded.name, loaded.front())));
     terminal::print(&out)
 }
 
@@ -274,11 +302,11 @@ fn direct(args: &AnswersArgs, loaded: &Loaded, names: &[String], prompt: &[Token
         let object = json!({ "answers": answers, "model": loaded.name, "engine": loaded.model.engine() });
         return terminal::print(&format!("{object:#}\n"));
     }
-    let mut out = format!("{:>12} {:>12} {:>10} {:>7}  text\n", "probability", "of these", "logprob", "tokens");
+    let mut out = format!("{:>12} {:>12} {:>14} {:>7}  text\n", "probability", "of these", "logprob (nats)", "tokens");
     for (t, n, l) in rows {
         let _ = writeln!(
             out,
-            "{:>12} {:>12} {l:>10.4} {n:>7}  {}",
+            "{:>12} {:>12} {l:>14.4} {n:>7}  {}",
             percent(l.exp()),
             percent(l.exp() / total),
             visible(t).replace(' ', "·")
