@@ -7,7 +7,7 @@
 use crate::tree::Expansion;
 use crate::{Exactness, NodeId, Stop, TokenId, Tree};
 use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Rounding of a whole distribution's sum.
 const WHOLE: f64 = 1e-9;
@@ -235,8 +235,9 @@ pub fn view(tree: &Tree, prompt: &[TokenId], vocab: usize, lens: &Lens) -> View 
                 v.kept += seen.iter().filter(|s| s.after.is_some()).count();
                 v.cut += seen.iter().filter(|s| s.after.is_none()).count();
                 let mut kept = 0.0;
+                let by_token: HashMap<TokenId, &Seen> = seen.iter().map(|s| (s.id, s)).collect();
                 for &c in &e.children {
-                    let listed = seen.iter().find(|s| Some(s.id) == tree.token(c));
+                    let listed = tree.token(c).and_then(|t| by_token.get(&t));
                     // A child that is not listed (a sample) is itself only where nothing is cut.
                     let unlisted = || if lens.is_clear() { tree.logprob(c).exp() } else { 0.0 };
                     let p = listed.map_or_else(unlisted, |s| s.after.unwrap_or(0.0));

@@ -3,6 +3,7 @@
 use crate::watch::Watched;
 use crate::{Distribution, Exactness, TokenId, TokenStats, most_likely_unlisted};
 use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
 
 /// A node's index in its [`Tree`]. A parent's id is always smaller than its children's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -299,11 +300,11 @@ impl Tree {
         queue: u32,
     ) -> &Expansion {
         assert!(self.turn(n) == Turn::Open, "node {} was already visited", n.0);
-        let before = self.children(n).to_vec();
+        let mut all = self.children(n).to_vec();
+        let before: HashMap<TokenId, NodeId> = all.iter().filter_map(|&b| Some((self.token(b)?, b))).collect();
         let mut adopted = Vec::new();
-        let mut all = before.clone();
         for c in children {
-            match before.iter().copied().find(|&b| self.token(b) == Some(c.id)) {
+            match before.get(&c.id).copied() {
                 Some(child) => {
                     self.by_user[child.index()] = false;
                     // The policy will see for itself whether it ends here.
@@ -348,15 +349,30 @@ impl Tree {
     /// # Panics
     /// If the node is a leaf.
     pub fn graft(&mut self, n: NodeId, token: TokenId, logprob: f64) -> NodeId {
+        let child = self.graft_last(n, token, logprob);
+        self.sort_children(n);
+        child
+    }
+
+    /// [`Tree::graft`], but the child stands last, whatever its probability, until [`Tree::sort_children`]: many are put in
+    /// order at once.
+    pub(crate) fn graft_last(&mut self, n: NodeId, token: TokenId, logprob: f64) -> NodeId {
         let child = self.add(n, token, logprob, true);
-        let mut children = self.children(n).to_vec();
-        children.push(child);
-        self.sort(&mut children);
         match &mut self.state[n.index()] {
-            State::Expanded(e) => e.children = children,
+            State::Expanded(e) => e.children.push(child),
             _ => panic!("node {} is a leaf", n.0),
         }
         child
+    }
+
+    /// Puts a node's children in their order.
+    pub(crate) fn sort_children(&mut self, n: NodeId) {
+        let State::Expanded(e) = &mut self.state[n.index()] else { return };
+        let mut children = std::mem::take(&mut e.children);
+        self.sort(&mut children);
+        if let State::Expanded(e) = &mut self.state[n.index()] {
+            e.children = children;
+        }
     }
 
     /// Siblings stand most likely first, ties by smaller id.
@@ -389,7 +405,8 @@ impl Tree {
                 State::Stopped(Stop::Pruned) => mass.pruned += m,
                 State::Expanded(e) => {
                     let kept: f64 = e.children.iter().map(|&c| self.logprob(c).exp()).sum();
-                    mass.pruned += m * (1.0 - kept);
+                    // Writers that round may keep a little more than all; no probability is negative.
+                    mass.pruned += m * (1.0 - kept).max(0.0);
                 }
             }
         }
@@ -422,8 +439,8 @@ impl Tree {
         let cut = |n: NodeId| match self.state(n) {
             State::Stopped(Stop::Pruned) => self.mass(n),
             State::Expanded(e) => {
-                let is_child = |id| e.children.iter().any(|&c| self.token(c) == Some(id));
-                let listed = e.top.iter().find(|t| !is_child(t.id)).map(|t| t.prob());
+                let children: HashSet<Option<TokenId>> = e.children.iter().map(|&c| self.token(c)).collect();
+                let listed = e.top.iter().find(|t| !children.contains(&Some(t.id))).map(|t| t.prob());
                 self.mass(n) * listed.unwrap_or_else(|| most_likely_unlisted(&e.top))
             }
             _ => 0.0,

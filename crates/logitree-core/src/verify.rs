@@ -1,26 +1,83 @@
 //! A record against the model that it claims to come from.
 
-use crate::{Distribution, Exactness, NodeId, TokenId, Tree};
+use crate::explore::Strategy;
+use crate::run::End;
+use crate::watch::Watched;
+use crate::{Distribution, Exactness, NodeId, Stop, TokenId, Tree};
 use serde::Serialize;
+use std::collections::{BTreeMap, HashMap};
+
+/// Kinds of numbers that a record has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Number {
+    /// Log probability of a listed token or of a child, in nats.
+    Logprob,
+    /// Which token stands at a place of a list; where it is another, the log probabilities at that place are compared, in nats.
+    Place,
+    /// Entropy of a step, in nats.
+    Entropy,
+    /// Variance of surprisal, in nats².
+    Varentropy,
+    /// Log of the sum of the exponentials of the logits, in nats.
+    Logsumexp,
+    /// Branch threshold, a prob.
+    Threshold,
+    /// Open paths.
+    Queue,
+    /// Log probability of a watched string, in nats.
+    Watch,
+    /// Rank of a watched string.
+    WatchRank,
+}
+
+impl Number {
+    /// Its name, in the plural.
+    pub fn name(self) -> &'static str {
+        match self {
+            Number::Logprob => "logprobs",
+            Number::Place => "places in lists",
+            Number::Entropy => "entropies",
+            Number::Varentropy => "varentropies",
+            Number::Logsumexp => "logsumexps",
+            Number::Threshold => "thresholds",
+            Number::Queue => "queue lengths",
+            Number::Watch => "logprobs of watched strings",
+            Number::WatchRank => "ranks of watched strings",
+        }
+    }
+}
 
 /// A number of the record that the model does not confirm.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// The node after which the token comes.
+    /// What it is.
+    pub number: Number,
+    /// The node that it belongs to; after it comes the token.
     pub node: NodeId,
-    /// The token.
-    pub token: TokenId,
-    /// Its logprob in the record.
+    /// The token, of numbers that have one.
+    pub token: Option<TokenId>,
+    /// In the record.
     pub recorded: f64,
-    /// Its logprob now.
+    /// Now. A listed token that is not listed now counts as the last that is: it is no likelier.
     pub now: f64,
 }
 
 impl Difference {
-    /// `|recorded - now|`.
+    /// `|recorded - now|`; infinite if that is no number.
     pub fn size(&self) -> f64 {
-        (self.recorded - self.now).abs()
+        let size = (self.recorded - self.now).abs();
+        if size.is_nan() { f64::INFINITY } else { size }
     }
+}
+
+/// How many numbers of a kind were compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// In all.
+    pub compared: usize,
+    /// Of these, how many are the same bits.
+    pub identical: usize,
 }
 
 /// What comparing found so far.
@@ -28,10 +85,12 @@ impl Difference {
 pub struct Report {
     /// Nodes compared.
     pub nodes: usize,
-    /// Numbers compared.
+    /// Log probabilities of tokens compared.
     pub logprobs: usize,
     /// Of these, how many are the same bits.
     pub identical: usize,
+    /// All numbers compared, by kind. What is not here was not compared.
+    pub numbers: BTreeMap<Number, Count>,
     /// The largest difference; the first of several.
     pub largest: Option<Difference>,
     /// The first difference of any size.
@@ -42,32 +101,91 @@ pub struct Report {
 
 impl Report {
     /// Compares a node's record with its distribution now, which must list as many tokens as are recorded and answer
-    /// for the children in `tokens`, in their order.
-    pub fn compare(&mut self, tree: &Tree, n: NodeId, now: &Distribution) {
+    /// for the children in `tokens`, in their order, and with the watched strings now, in theirs.
+    ///
+    /// Entropy, varentropy and logsumexp of lists are bounds that depend on their length: they are compared only where both are exact.
+    pub fn compare(&mut self, tree: &Tree, n: NodeId, now: &Distribution, watched: &[Watched]) {
         let Some(e) = tree.expansion(n) else { return };
         self.nodes += 1;
-        let same_order = e.top.iter().zip(&now.top).all(|(a, b)| a.id == b.id) && now.top.len() >= e.top.len();
-        if !same_order && self.reordered.is_none() {
-            self.reordered = Some(n);
-        }
-        let children = e.children.iter().filter_map(|&c| Some((tree.token(c)?, tree.logprob(c))));
-        let listed = e.top.iter().map(|t| (t.id, t.logprob));
-        for (token, recorded) in listed.chain(children) {
-            let found = now.top.iter().chain(&now.tokens).find(|t| t.id == token);
-            // Where a list ends tells nothing about what is behind it.
-            if found.is_none() && now.exactness != Exactness::Exact {
-                continue;
+        let exact = now.exactness == Exactness::Exact;
+        let short = exact && now.top.len() < e.top.len();
+        for (a, b) in e.top.iter().zip(&now.top) {
+            let same = a.id == b.id;
+            let (recorded, now) = if same { (0.0, 0.0) } else { (a.logprob, b.logprob) };
+            self.note_as(same, Difference { number: Number::Place, node: n, token: Some(a.id), recorded, now });
+            if !same {
+                self.reordered.get_or_insert(n);
             }
-            // Neither listed now nor asked for: so much has changed that no number can tell.
-            let now = found.map_or(f64::NEG_INFINITY, |t| t.logprob);
-            self.note(Difference { node: n, token, recorded, now });
+        }
+        if short {
+            self.reordered.get_or_insert(n);
+        }
+        let found: HashMap<TokenId, f64> = now.tokens.iter().chain(&now.top).map(|t| (t.id, t.logprob)).collect();
+        // Nothing that is not listed is likelier than the last that is.
+        let last = now.top.last().map_or(f64::NEG_INFINITY, |t| t.logprob);
+        let children = e.children.iter().filter_map(|&c| Some((tree.token(c)?, tree.logprob(c))));
+        for (token, recorded) in e.top.iter().map(|t| (t.id, t.logprob)).chain(children) {
+            let now = match found.get(&token) {
+                Some(logprob) => *logprob,
+                // Where an engine's list ends tells nothing about what is behind it.
+                None if !exact => continue,
+                None => last,
+            };
+            self.note(Difference { number: Number::Logprob, node: n, token: Some(token), recorded, now });
+        }
+        if exact && e.exactness == Exactness::Exact {
+            let logsumexp = e.logsumexp.filter(|_| now.logsumexp.is_finite());
+            for (number, recorded, now) in [
+                (Number::Entropy, Some(e.entropy), now.entropy),
+                (Number::Varentropy, Some(e.varentropy), now.varentropy),
+                (Number::Logsumexp, logsumexp, now.logsumexp),
+            ] {
+                let Some(recorded) = recorded else { continue };
+                self.note(Difference { number, node: n, token: None, recorded, now });
+            }
+        }
+        for (a, b) in e.watched.iter().zip(watched) {
+            let (recorded, now) = (a.logprob, b.logprob);
+            self.note(Difference { number: Number::Watch, node: n, token: None, recorded, now });
+            if let (Some(recorded), Some(now), true) = (a.rank, b.rank, exact) {
+                let (recorded, now) = (f64::from(recorded), f64::from(now));
+                self.note(Difference { number: Number::WatchRank, node: n, token: None, recorded, now });
+            }
+        }
+    }
+
+    /// Compares what follows from the tree alone: the branch threshold of each open path count, and that count itself
+    /// where no clicks came between. Only the dynamic strategy has them.
+    pub fn compare_thresholds(&mut self, tree: &Tree, strategy: &Strategy) {
+        let Strategy::Dynamic(parameters) = strategy else { return };
+        // Nodes are visited in the order of their numbers: those that were made before a visit, less those that were visited.
+        let undisturbed =
+            !tree.nodes().any(|n| tree.by_user(n) || tree.expansion(n).is_some_and(|e| !e.adopted.is_empty()));
+        for n in tree.nodes() {
+            let Some(e) = tree.expansion(n).filter(|e| !e.by_user) else { continue };
+            if let Some(recorded) = e.threshold {
+                let now = parameters.threshold(e.queue as usize);
+                self.note(Difference { number: Number::Threshold, node: n, token: None, recorded, now });
+            }
+            if let (true, Some(first)) = (undisturbed, e.children.iter().min()) {
+                let (recorded, now) = (f64::from(e.queue), f64::from(first.0 - n.0));
+                self.note(Difference { number: Number::Queue, node: n, token: None, recorded, now });
+            }
         }
     }
 
     fn note(&mut self, d: Difference) {
-        self.logprobs += 1;
-        if d.recorded.to_bits() == d.now.to_bits() {
-            self.identical += 1;
+        self.note_as(d.recorded.to_bits() == d.now.to_bits(), d);
+    }
+
+    fn note_as(&mut self, same: bool, d: Difference) {
+        let count = self.numbers.entry(d.number).or_default();
+        count.compared += 1;
+        count.identical += usize::from(same);
+        if d.number == Number::Logprob {
+            (self.logprobs, self.identical) = (count.compared, count.identical);
+        }
+        if same {
             return;
         }
         self.first.get_or_insert(d);
@@ -76,13 +194,36 @@ impl Report {
         }
     }
 
-    /// The largest difference in nats; 0 if there is none.
+    /// The largest difference, in the unit of its number; 0 if there is none.
     pub fn max_difference(&self) -> f64 {
         self.largest.map_or(0.0, |d| d.size())
     }
 
     /// Whether every number is the same bits.
     pub fn is_identical(&self) -> bool {
-        self.identical == self.logprobs && self.reordered.is_none()
+        self.numbers.values().all(|c| c.identical == c.compared) && self.reordered.is_none()
     }
+}
+
+/// What a run's closing line says otherwise than its tree shows, in sentences; empty if nothing.
+pub fn end_differences(tree: &Tree, end: &End) -> Vec<String> {
+    let mut found = Vec::new();
+    let completed = tree.nodes().filter(|&n| tree.stop(n) == Some(Stop::EndToken)).count();
+    for (what, said, counted) in [("nodes", end.nodes, tree.len()), ("completed paths", end.completed, completed)] {
+        if said != counted {
+            found.push(format!("the `end` line says {said} {what}; the file has {counted}"));
+        }
+    }
+    let mass = tree.accounting();
+    for (what, said, counted) in [
+        ("finished", end.mass.finished, mass.finished),
+        ("frontier", end.mass.frontier, mass.frontier),
+        ("pruned", end.mass.pruned, mass.pruned),
+    ] {
+        // Room for another order of the same sum.
+        if (said - counted).abs() > 1e-9 {
+            found.push(format!("the `end` line says that {said} of the probability is {what}; the tree has {counted}"));
+        }
+    }
+    found
 }

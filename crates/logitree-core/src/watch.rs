@@ -6,11 +6,17 @@ use serde::{Deserialize, Serialize};
 /// A watched string at a node.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Watched {
-    /// Natural log of the probability that the string's tokens come next.
+    /// Natural log of the probability that the string's tokens come next; minus infinity, which JSON has as null, where they cannot.
+    #[serde(deserialize_with = "null_is_impossible")]
     pub logprob: f64,
     /// Rank among all tokens, for a string of one token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<u32>,
+}
+
+/// JSON has no infinite numbers: serde writes them as null.
+fn null_is_impossible<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(from)?.unwrap_or(f64::NEG_INFINITY))
 }
 
 /// Evaluates queries in one batch, each with the probability of every watched string after its node: the

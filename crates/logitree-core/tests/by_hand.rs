@@ -137,15 +137,29 @@ proptest! {
         prop_assert_eq!(own(&read), own(&tree));
         let shape = |t: &Tree| t.nodes().map(|n| (t.path(n), t.by_user(n), t.children(n).to_vec(), t.stop(n))).collect::<Vec<_>>();
         prop_assert_eq!(shape(&read), shape(&tree));
+        // A run that is written as a whole is the same run again.
+        let run = read_run(&file);
+        prop_assert_eq!(&run.tree, &tree);
+        let mut whole = Vec::new();
+        write_run(&run, &mut whole).unwrap();
+        let again = read_run(&whole);
+        prop_assert_eq!(&again.tree, &run.tree);
+        prop_assert_eq!((&again.header, &again.end), (&run.header, &run.end));
+        // All texts but those of tokens that only a list which is no longer in the tree had.
+        prop_assert!(again.texts.iter().all(|(id, text)| run.bytes(*id) == &text[..]));
     }
 }
 
 fn read(file: &[u8]) -> Tree {
+    read_run(file).tree
+}
+
+fn read_run(file: &[u8]) -> Run {
     let mut reader = RunReader::default();
     for line in file.split_inclusive(|&b| b == b'\n') {
         reader.feed(line).unwrap();
     }
-    reader.finish(false).unwrap().tree
+    reader.finish(false).unwrap()
 }
 
 /// Grows a tree with a click after so many visits each; at `resume_at` visits everything is dropped and read back.

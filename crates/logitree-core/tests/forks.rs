@@ -101,7 +101,7 @@ fn a_changed_record_is_found_where_it_was_changed() {
     let mut report = Report::default();
     tree.nodes().for_each(|n| {
         if tree.expansion(n).is_some() {
-            report.compare(&tree, n, &now(n))
+            report.compare(&tree, n, &now(n), &[])
         }
     });
     assert!(report.is_identical() && report.nodes > 4 && report.logprobs > 30, "{report:?}");
@@ -114,7 +114,7 @@ fn a_changed_record_is_found_where_it_was_changed() {
             d.top[1].logprob -= 0.5;
             d.top.swap(1, 2);
         }
-        report.compare(&tree, n, &d);
+        report.compare(&tree, n, &d, &[]);
     }
     let largest = report.largest.unwrap();
     assert_eq!((largest.node, report.reordered, report.first.unwrap().node), (changed, Some(changed), changed));

@@ -157,8 +157,92 @@ fn broken_files_are_refused_with_line_and_field() {
     // The root visited twice: a cycle cannot be written down in any other way.
     let visited = lines.iter().rposition(|l| l.contains("\"type\":\"stop\"")).unwrap();
     assert!(with(visited, r#"{"type":"stop","node":0,"reason":"pruned"}"#).contains("already visited"));
+    assert!(swap(visited, "end_token", "frontier").contains("no reason to stop"));
     assert!(read(b"").unwrap_err().to_string().contains("empty"));
     assert!(read(b"\xff\xfe\n").is_err());
+}
+
+/// A header line of a vocabulary that is not known.
+fn bare_header() -> Vec<u8> {
+    let header = Header { model: Model { vocab: 0, ..header().model }, ..header() };
+    let mut line = serde_json::to_vec(&Event::Header(Box::new(header))).unwrap();
+    line.push(b'\n');
+    line
+}
+
+#[test]
+fn marks_and_blank_lines_between_events_say_nothing() {
+    let (file, tree) = sample();
+    let lines: Vec<&[u8]> = file.split_inclusive(|&b| b == b'\n').collect();
+    for start in [&b"\xef\xbb\xbf"[..], b"\n", b"\xef\xbb\xbf\r\n \n"] {
+        let with_blanks = [start, &lines.join(&b"\n \t\r\n"[..]), b"\n\n"].concat();
+        let run = read(&with_blanks).unwrap();
+        assert!(run.tree == tree && run.end.is_some() && !run.torn);
+        assert_eq!(run.valid_bytes, with_blanks.len() as u64);
+    }
+    // Only before the first line, and only a whole one.
+    assert!(read(&[&b"\xef\xbb"[..], &file].concat()).is_err());
+    assert!(read(&[lines[0], b"\xef\xbb\xbf", lines[1]].concat()).unwrap_err().to_string().contains("line 2"));
+}
+
+/// Each of these took time or memory that grew with the square of its size, or many times its size.
+#[test]
+fn long_files_of_any_shape_are_read() {
+    const MANY: usize = 60_000;
+    let mut grafts = bare_header();
+    grafts.extend(
+        b"{\"type\":\"expand\",\"node\":0,\"queue\":1,\"entropy\":1,\"varentropy\":1,\"top\":[],\"children\":1}\n",
+    );
+    let mut wide = bare_header();
+    wide.extend(
+        format!(
+            "{{\"type\":\"expand\",\"node\":0,\"queue\":1,\"entropy\":1,\"varentropy\":1,\"top\":[],\"children\":{MANY}}}\n"
+        )
+        .bytes(),
+    );
+    for n in 1..=MANY {
+        // Each likelier than the one before, so that it belongs in front of it.
+        let logprob = -30.0 + n as f64 * 1e-5;
+        let node =
+            format!("{{\"type\":\"node\",\"node\":{n},\"parent\":0,\"id\":{n},\"text\":\"\",\"logprob\":{logprob}");
+        wide.extend(format!("{node}}}\n").bytes());
+        grafts.extend(format!("{node}{}}}\n", if n > 1 { ",\"by\":\"user\"" } else { "" }).bytes());
+    }
+    for file in [grafts, wide] {
+        let run = read(&file).unwrap();
+        assert_eq!(run.tree.len(), MANY + 1);
+        let mut again = Vec::new();
+        write_run(&run, &mut again).unwrap();
+        assert!(read(&again).unwrap().tree == run.tree);
+        assert!(run.tree.heaviest_cut() > 0.0);
+    }
+}
+
+#[test]
+fn what_nobody_knows_is_skipped_and_long_lists_of_parameters_are_refused() {
+    let zeros = "0,".repeat(2_000_000) + "0";
+    let stop = format!("{{\"unknown\":[{zeros}],\"type\":\"stop\",\"node\":0,\"reason\":\"pruned\"}}\n");
+    assert!(read(&[bare_header(), stop.into_bytes()].concat()).is_ok());
+    let header = String::from_utf8(bare_header()).unwrap();
+    let with =
+        |list: &str| read(header.replace("\"max_depth\":", &format!("\"x\":[{list}],\"max_depth\":")).as_bytes());
+    assert!(with("0,[1.5,{\"a\":null}],\"b\",true").is_ok());
+    assert!(
+        with(&zeros).unwrap_err().to_string().contains("line 1: not an event of a run file: more than 10000 values")
+    );
+}
+
+#[test]
+fn a_line_is_read_up_to_the_limit_and_no_further() {
+    let mut endless = std::io::BufReader::new(std::io::repeat(b'0'));
+    let mut line = Vec::new();
+    assert_eq!(read_line(&mut endless, &mut line).unwrap(), MAX_LINE + 1);
+    let error = RunReader::default().feed(&line).unwrap_err();
+    assert_eq!(error.to_string(), "line 1: the line is longer than 256 MB");
+    let mut short = std::io::Cursor::new(b"one\ntwo");
+    assert_eq!((read_line(&mut short, &mut line).unwrap(), &line[..]), (4, &b"one\n"[..]));
+    assert_eq!((read_line(&mut short, &mut line).unwrap(), &line[..]), (3, &b"two"[..]));
+    assert_eq!((read_line(&mut short, &mut line).unwrap(), line.len()), (0, 0));
 }
 
 #[test]

@@ -242,6 +242,73 @@ fn a_run_is_verified_to_the_last_bit_and_a_changed_one_is_found() {
 }
 
 #[test]
+fn a_change_of_any_number_of_a_record_is_found() {
+    let folder = workplace();
+    let w = folder.path();
+    ok(w, &[&TREE[..], &["--watch", "h", "--watch", "hello w", "--max-nodes", "30", "-o", "r"]].concat());
+    let report = json(w, &["verify", "r"]);
+    assert_eq!(report["identical"], true);
+    let numbers = report["report"]["numbers"].as_object().unwrap();
+    assert_eq!(numbers.len(), 9, "{report}");
+    assert!(numbers.values().all(|n| n["compared"] == n["identical"] && f(&n["compared"]) > 2.0), "{report}");
+    let text = std::fs::read_to_string(w.join("r")).unwrap();
+    let expand = |change: fn(&mut Value)| -> Box<dyn Fn(&mut Value)> {
+        Box::new(move |e| {
+            if e["type"] == "expand" && e["node"] == 2 {
+                change(e);
+            }
+        })
+    };
+    let line = |kind: &'static str, change: fn(&mut Value)| -> Box<dyn Fn(&mut Value)> {
+        Box::new(move |e| {
+            if e["type"] == kind {
+                change(e);
+            }
+        })
+    };
+    fn add(v: &mut Value, more: f64) {
+        *v = (v.as_f64().unwrap() + more).into();
+    }
+    for (what, change) in [
+        ("entropies", expand(|e| add(&mut e["entropy"], 1.0))),
+        ("varentropies", expand(|e| add(&mut e["varentropy"], 1.0))),
+        ("logsumexps", expand(|e| add(&mut e["logsumexp"], 1.0))),
+        ("thresholds", expand(|e| e["threshold"] = 0.9.into())),
+        ("queue lengths", expand(|e| e["queue"] = 77.into())),
+        ("logprobs of watched strings", expand(|e| add(&mut e["watch"][1]["logprob"], -3.0))),
+        ("ranks of watched strings", expand(|e| e["watch"][0]["rank"] = 999.into())),
+        ("logprobs", expand(|e| add(&mut e["top"][3]["logprob"], -0.01))),
+        // The same tokens with the same numbers, in another order; and another token at the same number.
+        ("places in lists", expand(|e| e["top"].as_array_mut().unwrap().swap(0, 4))),
+        ("logprobs", expand(|e| e["top"][1]["id"] = 1.into())),
+        ("logprobs", line("node", |e| add(&mut e["logprob"], -0.01))),
+        ("says 99 nodes", line("end", |e| e["nodes"] = 99.into())),
+        ("says 7 completed paths", line("end", |e| e["completed"] = 7.into())),
+        ("is finished", line("end", |e| e["mass"]["finished"] = 0.5.into())),
+        ("is pruned", line("end", |e| add(&mut e["mass"]["pruned"], 1e-4))),
+        ("`vocab`", line("header", |e| add(&mut e["model"]["vocab"], 1.0))),
+        ("`context`", line("header", |e| e["model"]["context"] = 5.into())),
+    ] {
+        let lines = text.lines().map(|line| {
+            let mut event: Value = serde_json::from_str(line).unwrap();
+            change(&mut event);
+            // Counts stay whole numbers.
+            event.to_string().replace("\"vocab\":", "\"vocab\": ").replacen(".0,\"context\"", ",\"context\"", 1) + "\n"
+        });
+        std::fs::write(w.join("changed"), lines.collect::<String>()).unwrap();
+        let said = fails(w, &["verify", "changed"], 1);
+        assert!(said.contains(what), "{what}: {said}");
+    }
+    // What the closing line says is recounted where it is shown, and the difference told.
+    let lying = text.replacen("\"nodes\":", "\"nodes\":9999", 1);
+    std::fs::write(w.join("lying"), lying).unwrap();
+    let shown = run(w, &["show", "lying", "--format", "json"]);
+    assert!(String::from_utf8_lossy(&shown.stderr).contains("the `end` line says 9999"));
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["nodes"], json(w, &["show", "r"])["nodes"]);
+}
+
+#[test]
 fn an_experiment_runs_all_goes_on_and_reports_failures() {
     let folder = workplace();
     let w = folder.path();

@@ -4,9 +4,23 @@ use super::{By, End, Event, Expand, FORMAT, Header, Node, Token, VERSION};
 use crate::tree::{State, Turn};
 use crate::{Distribution, NodeId, Stop, TokenId, TokenStats, Tree};
 use std::collections::{HashMap, HashSet};
+use std::io::{self, BufRead, Read};
 
 /// Longest line that is read: a full distribution of a million tokens.
-const MAX_LINE: usize = 1 << 28;
+pub const MAX_LINE: usize = 1 << 28;
+
+/// Byte order mark in UTF-8, which some editors put before a text.
+pub const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Reads a line with its line feed into `line`, in place of what was there; an empty one is the end. No more than a byte
+/// above [`MAX_LINE`] is read: longer lines are cut there, and [`RunReader::feed`] refuses them.
+///
+/// # Errors
+/// Whatever reading gives.
+pub fn read_line(file: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
+    line.clear();
+    file.take(MAX_LINE as u64 + 1).read_until(b'\n', line)
+}
 
 /// What is wrong with a run file, and where.
 #[derive(Debug, thiserror::Error)]
@@ -52,11 +66,23 @@ struct Pending {
     expand: Expand,
     children: Vec<TokenStats>,
     samples: Vec<u32>,
+    /// Tokens of these children and of those that the node has already.
+    tokens: HashSet<TokenId>,
+}
+
+/// What a child that the user adds is checked against: to go through a node's children for each of thousands takes too long.
+#[derive(Default)]
+struct Siblings {
+    tokens: HashSet<TokenId>,
+    /// Their probability together.
+    kept: f64,
 }
 
 /// Reads lines one by one.
 #[derive(Default)]
 pub struct RunReader {
+    /// Children of the nodes that the user added some to; they are put in order when all is read.
+    grafted: HashMap<NodeId, Siblings>,
     header: Option<Header>,
     tree: Tree,
     end: Option<End>,
@@ -68,20 +94,21 @@ pub struct RunReader {
 }
 
 impl RunReader {
-    /// Takes one line with its line feed. A last line without one is torn: do not feed it,
+    /// Takes one line with its line feed; blank lines say nothing. A last line without line feed is torn: do not feed it,
     /// tell [`RunReader::finish`].
+    ///
+    /// # Errors
+    /// What is wrong with the line, or with what it says of the tree so far.
     pub fn feed(&mut self, line: &[u8]) -> Result<(), ReadError> {
         self.line += 1;
         self.bytes += line.len() as u64;
         if line.len() > MAX_LINE {
-            return Err(self.error("the line is too long"));
+            return Err(self.error(format!("the line is longer than {} MB", MAX_LINE >> 20)));
         }
-        let event: Event = serde_json::from_slice(line).map_err(|e| self.json_error(line, &e))?;
-        match (self.header.is_some(), event) {
-            (false, Event::Header(h)) => self.header(*h)?,
-            (false, _) => return Err(self.error("the file does not begin with a header")),
-            (true, Event::Header(_)) => return Err(self.error("a second header")),
-            (true, event) => self.event(event)?,
+        let line = line.strip_prefix(BOM).filter(|_| self.line == 1).unwrap_or(line);
+        if !line.iter().all(u8::is_ascii_whitespace) {
+            let event = Event::parse(line).map_err(|e| self.json_error(line, &e))?;
+            self.take(event)?;
         }
         if self.pending.is_none() {
             self.valid_bytes = self.bytes;
@@ -89,7 +116,20 @@ impl RunReader {
         Ok(())
     }
 
+    fn take(&mut self, event: Event) -> Result<(), ReadError> {
+        match (self.header.is_some(), event) {
+            (false, Event::Header(h)) => self.header(*h)?,
+            (false, _) => return Err(self.error("the file does not begin with a header")),
+            (true, Event::Header(_)) => return Err(self.error("a second header")),
+            (true, event) => self.event(event)?,
+        }
+        Ok(())
+    }
+
     /// The run so far; `torn` says whether an incomplete line followed.
+    ///
+    /// # Errors
+    /// If there is no header.
     pub fn finish(self, torn: bool) -> Result<Run, ReadError> {
         let Some(header) = self.header else {
             return Err(ReadError {
@@ -98,7 +138,8 @@ impl RunReader {
             });
         };
         let torn = torn || self.pending.is_some();
-        let RunReader { tree, end, texts, valid_bytes, .. } = self;
+        let RunReader { mut tree, end, texts, valid_bytes, grafted, .. } = self;
+        grafted.into_keys().for_each(|n| tree.sort_children(n));
         Ok(Run { header, tree, end, texts, valid_bytes, torn })
     }
 
@@ -108,8 +149,11 @@ impl RunReader {
 
     fn json_error(&self, line: &[u8], e: &serde_json::Error) -> ReadError {
         // A newer program may write what this one does not know: say so rather than "unknown variant".
-        let version = serde_json::from_slice::<serde_json::Value>(line).ok().and_then(|v| v.get("version")?.as_u64());
-        match version {
+        #[derive(serde::Deserialize)]
+        struct Versioned {
+            version: u64,
+        }
+        match serde_json::from_slice(line).ok().map(|v: Versioned| v.version) {
             Some(v) if self.header.is_none() && v > u64::from(VERSION) => self.newer(v),
             _ => self.error(format!("not an event of a run file: {e}")),
         }
@@ -216,6 +260,9 @@ impl RunReader {
             Event::Node(n) => self.graft(n),
             Event::Stop(s) => {
                 self.open(s.node)?;
+                if s.reason == Stop::Frontier {
+                    return Err(self.error("`frontier` is no reason to stop: nodes that were not visited have no line"));
+                }
                 self.end = None;
                 self.tree.stop_node(s.node, s.reason);
                 Ok(())
@@ -240,7 +287,8 @@ impl RunReader {
                 if e.children + e.adopts.len() == 0 {
                     return Err(self.error("an `expand` has at least one child"));
                 }
-                let pending = Pending { expand: e, children: Vec::new(), samples: Vec::new() };
+                let tokens = self.tree.children(e.node).iter().filter_map(|&c| self.tree.token(c)).collect();
+                let pending = Pending { expand: e, children: Vec::new(), samples: Vec::new(), tokens };
                 if pending.expand.children == 0 { self.complete(pending) } else { self.wait(pending) }
             }
         }
@@ -256,8 +304,7 @@ impl RunReader {
             return Err(self.error(format!("the parent of node {expected} is {}, not {parent}", n.parent.0)));
         }
         self.token(n.id, n.text, n.bytes, n.logprob)?;
-        let twice = pending.children.iter().any(|c| c.id == n.id) || self.tree.child(n.parent, n.id).is_some();
-        if twice {
+        if !pending.tokens.insert(n.id) {
             return Err(self.error(format!("token {} comes twice among the children of node {}", n.id, n.parent.0)));
         }
         if n.by != pending.expand.by {
@@ -273,13 +320,17 @@ impl RunReader {
         Ok(())
     }
 
-    /// Refuses children that have more than all probability.
-    fn check_kept(&self, parent: NodeId, new: impl Iterator<Item = f64>) -> Result<(), ReadError> {
-        let (mut kept, mut count) = (0.0, 0);
-        for prob in new.chain(self.tree.children(parent).iter().map(|&c| self.tree.logprob(c).exp())) {
-            kept += prob;
-            count += 1;
+    /// What the node's children are and have together.
+    fn siblings(&self, parent: NodeId) -> Siblings {
+        let children = self.tree.children(parent);
+        Siblings {
+            tokens: children.iter().filter_map(|&c| self.tree.token(c)).collect(),
+            kept: children.iter().map(|&c| self.tree.logprob(c).exp()).sum(),
         }
+    }
+
+    /// Refuses `count` children that have more than all probability.
+    fn check_kept(&self, parent: NodeId, kept: f64, count: usize) -> Result<(), ReadError> {
         // Room for writers that round to six digits.
         if kept > 1.0 + 1e-6 * (1 + count) as f64 {
             return Err(self.error(format!("the children of node {} have a probability of {kept} together", parent.0)));
@@ -299,17 +350,25 @@ impl RunReader {
             return Err(self.error(format!("the parent of node {} is not an expanded node", n.node.0)));
         }
         self.token(n.id, n.text, n.bytes, n.logprob)?;
-        if self.tree.child(n.parent, n.id).is_some() {
+        let mut siblings = self.grafted.remove(&n.parent).unwrap_or_else(|| self.siblings(n.parent));
+        if !siblings.tokens.insert(n.id) {
             return Err(self.error(format!("token {} comes twice among the children of node {}", n.id, n.parent.0)));
         }
-        self.check_kept(n.parent, std::iter::once(n.logprob.exp()))?;
+        siblings.kept += n.logprob.exp();
+        self.check_kept(n.parent, siblings.kept, siblings.tokens.len())?;
+        self.grafted.insert(n.parent, siblings);
         self.end = None;
-        self.tree.graft(n.parent, n.id, n.logprob);
+        self.tree.graft_last(n.parent, n.id, n.logprob);
         Ok(())
     }
 
     fn complete(&mut self, pending: Pending) -> Result<(), ReadError> {
-        self.check_kept(pending.expand.node, pending.children.iter().map(TokenStats::prob))?;
+        let node = pending.expand.node;
+        let before = self.tree.children(node).iter().map(|&c| self.tree.logprob(c).exp());
+        let kept = pending.children.iter().map(TokenStats::prob).chain(before).sum();
+        self.check_kept(node, kept, pending.tokens.len())?;
+        // The node has other children from now on, and the tree puts them in order.
+        self.grafted.remove(&node);
         let Expand {
             node, threshold, queue, entropy, varentropy, exactness, top, watch, logsumexp, by, adopts, ..
         } = pending.expand;

@@ -1,37 +1,51 @@
-//! Events from a tree.
+//! Lines from a tree: those of a change as it happens, and those of a whole run.
 
-use super::{Adopted, By, End, EndReason, Event, Expand, Node, StopEvent, Token, TopToken};
+use super::{Adopted, By, End, EndReason, Event, Expand, Node, Run, StopEvent, Token, TopToken};
 use crate::explore::Change;
+use crate::tree::{Expansion, State};
 use crate::{NodeId, Stop, TokenId, Tree};
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::io::{self, Write};
 
 /// The lines that record a change, in order. `bytes` gives a token's raw bytes.
 pub fn change_events<'a>(tree: &Tree, change: Change, bytes: &dyn Fn(TokenId) -> Cow<'a, [u8]>) -> Vec<Event> {
-    let by = |node: NodeId| tree.by_user(node).then_some(By::User);
-    let line = |node: NodeId| {
-        let Token { id, text, bytes } = tree.token(node).map(|id| Token::new(id, &bytes(id)))?;
-        let (parent, logprob, samples) = (tree.parent(node)?, tree.logprob(node), tree.samples(node));
-        Some(Event::Node(Node { node, parent, id, text, bytes, logprob, samples, by: by(node) }))
-    };
-    let (node, by_user) = match change {
+    let (node, by) = match change {
         Change::Stopped(node, reason) => return vec![Event::Stop(StopEvent { node, reason })],
-        Change::Grafted(node) => return line(node).into_iter().collect(),
-        Change::Expanded(node) => (node, false),
-        Change::ByUser(node) => (node, true),
+        Change::Grafted(node) => return node_event(tree, node, Some(By::User), bytes).into_iter().collect(),
+        Change::Expanded(node) => (node, None),
+        Change::ByUser(node) => (node, Some(By::User)),
     };
     let Some(e) = tree.expansion(node) else { return Vec::new() };
     // Children that were there before have their lines already, and those of the other hand are none of this change's.
-    let is_new = |c: &&NodeId| tree.by_user(**c) == by_user && !e.adopted.contains(c);
-    let new: Vec<NodeId> = e.children.iter().filter(is_new).copied().collect();
-    let mut events = Vec::with_capacity(1 + new.len());
+    let adopted: HashSet<NodeId> = e.adopted.iter().copied().collect();
+    let is_new = |c: &NodeId| tree.by_user(*c) == by.is_some() && !adopted.contains(c);
+    let new = e.children.iter().copied().filter(is_new).collect();
+    expand_events(tree, node, e, by, new, bytes)
+}
+
+/// An `expand` and the lines of its new children.
+fn expand_events<'a>(
+    tree: &Tree,
+    node: NodeId,
+    e: &Expansion,
+    by: Option<By>,
+    mut new: Vec<NodeId>,
+    bytes: &dyn Fn(TokenId) -> Cow<'a, [u8]>,
+) -> Vec<Event> {
+    // Nodes are numbered in the order of their lines; among siblings that were there before, they stand in another.
+    new.sort_unstable();
     let top = e.top.iter().map(|t| {
         let Token { id, text, bytes } = Token::new(t.id, &bytes(t.id));
         TopToken { id, text, bytes, logprob: t.logprob }
     });
+    // What the user asks for is asked of no policy.
+    let adopted = if by.is_none() { &e.adopted[..] } else { &[] };
+    let mut events = Vec::with_capacity(1 + new.len());
     events.push(Event::Expand(Expand {
         node,
-        threshold: e.threshold,
-        queue: e.queue,
+        threshold: e.threshold.filter(|_| by.is_none()),
+        queue: if by.is_none() { e.queue } else { 0 },
         entropy: e.entropy,
         varentropy: e.varentropy,
         logsumexp: e.logsumexp,
@@ -39,11 +53,23 @@ pub fn change_events<'a>(tree: &Tree, change: Change, bytes: &dyn Fn(TokenId) ->
         top: top.collect(),
         children: new.len(),
         watch: e.watched.clone(),
-        by: by_user.then_some(By::User),
-        adopts: e.adopted.iter().map(|&node| Adopted { node, samples: tree.samples(node) }).collect(),
+        by,
+        adopts: adopted.iter().map(|&node| Adopted { node, samples: tree.samples(node) }).collect(),
     }));
-    events.extend(new.into_iter().filter_map(line));
+    events.extend(new.into_iter().filter_map(|n| node_event(tree, n, by, bytes)));
     events
+}
+
+/// The line of a node; `None` for the root, which has none.
+fn node_event<'a>(
+    tree: &Tree,
+    node: NodeId,
+    by: Option<By>,
+    bytes: &dyn Fn(TokenId) -> Cow<'a, [u8]>,
+) -> Option<Event> {
+    let Token { id, text, bytes } = tree.token(node).map(|id| Token::new(id, &bytes(id)))?;
+    let (parent, logprob, samples) = (tree.parent(node)?, tree.logprob(node), tree.samples(node));
+    Some(Event::Node(Node { node, parent, id, text, bytes, logprob, samples, by }))
 }
 
 /// The closing line.
@@ -51,4 +77,108 @@ pub fn end_event(tree: &Tree, reason: EndReason, seconds: f64) -> End {
     let completed = tree.nodes().filter(|&n| tree.stop(n) == Some(Stop::EndToken)).count();
     let possibly_more = tree.nodes().filter(|&n| tree.possibly_more(n)).count();
     End { reason, mass: tree.accounting(), nodes: tree.len(), completed, seconds, possibly_more }
+}
+
+/// How a node of a finished tree came to be; what its lines are.
+#[derive(Clone, Copy)]
+enum Made {
+    /// By the policy's `expand` of its parent, of which it is the first new child.
+    Expanded,
+    /// By the user's, likewise.
+    ByUser,
+    /// Its line follows that of a sibling in the same `expand`.
+    With,
+    /// Added by the user to a node that was expanded.
+    Grafted,
+}
+
+/// Writes a run as a run file, whatever it was read from: reading it gives the same run.
+///
+/// A tree does not tell in which order its nodes were visited. The lines are in one of the orders that make this very tree:
+/// nodes by their numbers, then the stops. What the user did at a node that the policy visited later is told as far as the tree shows
+/// it, which is all that reading keeps.
+///
+/// # Errors
+/// Whatever writing gives.
+pub fn write_run(run: &Run, out: &mut dyn Write) -> io::Result<()> {
+    let mut line = |event: Event| -> io::Result<()> {
+        serde_json::to_writer(&mut *out, &event)?;
+        out.write_all(b"\n")
+    };
+    let tree = &run.tree;
+    let bytes = |id| Cow::Borrowed(run.bytes(id));
+    line(Event::Header(Box::new(run.header.clone())))?;
+    let (made, takes_over) = origins(tree);
+    for n in tree.nodes() {
+        let by = tree.parent(n).and_then(|parent| Some((parent, tree.expansion(parent)?)));
+        if let Some((parent, e)) = by {
+            let group = |first: NodeId| {
+                let others = (first.0 + 1..tree.len() as u32).map(NodeId);
+                let same =
+                    others.take_while(|&m| matches!(made[m.index()], Made::With) && tree.parent(m) == Some(parent));
+                std::iter::once(first).chain(same).collect()
+            };
+            let events = match made[n.index()] {
+                Made::Expanded => expand_events(tree, parent, e, None, group(n), &bytes),
+                Made::ByUser => expand_events(tree, parent, e, Some(By::User), group(n), &bytes),
+                Made::Grafted => node_event(tree, n, Some(By::User), &bytes).into_iter().collect(),
+                Made::With => Vec::new(),
+            };
+            events.into_iter().try_for_each(&mut line)?;
+        }
+        if let Some((parent, e)) = takes_over[n.index()].and_then(|parent| Some((parent, tree.expansion(parent)?))) {
+            expand_events(tree, parent, e, None, Vec::new(), &bytes).into_iter().try_for_each(&mut line)?;
+        }
+    }
+    for node in tree.nodes() {
+        let reason = match tree.state(node) {
+            State::Stopped(stop) => Some(*stop),
+            State::Expanded(e) => e.stopped,
+            State::Open => None,
+        };
+        reason.map_or(Ok(()), |reason| line(Event::Stop(StopEvent { node, reason })))?;
+    }
+    run.end.clone().map_or(Ok(()), |end| line(Event::End(end)))
+}
+
+/// How each node came to be, and after which nodes the policy expanded a node without making any child: it only took over
+/// what the user had made.
+fn origins(tree: &Tree) -> (Vec<Made>, Vec<Option<NodeId>>) {
+    let mut made = vec![Made::Grafted; tree.len()];
+    let mut takes_over = vec![None; tree.len()];
+    for n in tree.nodes() {
+        let Some(e) = tree.expansion(n) else { continue };
+        let adopted: HashSet<NodeId> = e.adopted.iter().copied().collect();
+        let of_policy = |c: &NodeId| !tree.by_user(*c) && !adopted.contains(c);
+        let mut own: Vec<NodeId> = e.children.iter().copied().filter(of_policy).collect();
+        own.sort_unstable();
+        for (i, c) in own.iter().enumerate() {
+            made[c.index()] = if i == 0 { Made::Expanded } else { Made::With };
+        }
+        // Up to here the user's children came before the policy: there was an `expand` of theirs.
+        let until = own.first().copied().or(e.adopted.iter().copied().max());
+        if let (true, Some(last)) = (own.is_empty() && !e.by_user, until) {
+            takes_over[last.index()] = Some(n);
+        }
+        let before = |c: &&NodeId| !of_policy(c) && (e.by_user || until.is_some_and(|u| **c <= u));
+        let group = first_group(e.children.iter().filter(before).copied());
+        for (i, c) in group.into_iter().enumerate() {
+            made[c.index()] = if i == 0 { Made::ByUser } else { Made::With };
+        }
+    }
+    (made, takes_over)
+}
+
+/// The children, in the order given, that the user's `expand` can have made: numbered one after another from the lowest on,
+/// and in this order. The others were added later; once there is one, siblings are put in order of their probability.
+fn first_group(children: impl Iterator<Item = NodeId> + Clone) -> Vec<NodeId> {
+    let mut group: Vec<NodeId> = children.clone().min().into_iter().collect();
+    let lowest = group.first().copied();
+    // Each that follows must stand behind the one before it, so one pass finds them all.
+    for c in children.skip_while(|c| Some(*c) != lowest) {
+        if group.last().is_some_and(|last| c.0 == last.0 + 1) {
+            group.push(c);
+        }
+    }
+    group
 }

@@ -107,9 +107,23 @@ struct Case<'a> {
     file: PathBuf,
 }
 
+/// Largest experiment that is read.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// The file's text, read no further than the limit: a device may have no end.
+fn read(path: &Path) -> Result<String> {
+    use std::io::Read;
+    let mut text = Vec::new();
+    std::fs::File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MOST_BYTES {
+        bail!("the file is larger than {} MiB: an experiment is a few lines of TOML", MOST_BYTES >> 20);
+    }
+    Ok(String::from_utf8(text)?)
+}
+
 pub fn run(args: RunArgs) -> Result<()> {
     let name = args.file.display();
-    let text = std::fs::read_to_string(&args.file).with_context(|| name.to_string())?;
+    let text = read(&args.file).with_context(|| name.to_string())?;
     // The parser's message shows the line and the column.
     let mut experiment: Experiment = toml::from_str(&text).map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
     if experiment.models.is_empty() {

@@ -1,8 +1,8 @@
 //! `logitree export`
 
-use crate::export::{Format, export};
-use crate::import;
+use crate::export::{Format, export, jsonl};
 use crate::output::Target;
+use crate::{import, message};
 use anyhow::Result;
 use clap::Args;
 use std::path::PathBuf;
@@ -34,5 +34,11 @@ pub struct ExportArgs {
 pub fn run(args: ExportArgs) -> Result<()> {
     let target = Target::check(&args.output, args.force, &[&args.run])?;
     let run = import::open_run(&args.run)?;
+    if args.to == Format::Jsonl && jsonl::completed(&run).is_empty() {
+        message::note(format_args!(
+            "{}: no path is complete, so there is no record to write; csv, parquet and tree-json have all nodes",
+            args.run.display()
+        ));
+    }
     target.write(args.to.form(), |out| export(&run, args.to, !args.no_full_text, out))
 }

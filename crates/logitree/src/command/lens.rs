@@ -1,7 +1,7 @@
 //! `logitree lens`
 
 use crate::cli::{self, Format};
-use crate::export::text::{percent, shorten};
+use crate::export::text::{Ends, percent, shorten};
 use crate::visible::visible;
 use crate::{import, terminal};
 use anyhow::{Result, bail};
@@ -162,9 +162,10 @@ fn tree_text(args: &LensArgs, run: &Run, view: &View, leaves: &[NodeId]) -> Stri
     let mut out = String::new();
     let _ = writeln!(out, "{}", style.paint("1", &format!("   #  {:>11}    {:<11}  text", "before", "after")));
     let room = style.width.saturating_sub(34).max(20);
+    let ends = Ends::new(run, room);
     for (i, &n) in leaves.iter().take(args.paths).enumerate() {
         let after = view.mass[n.index()].map_or("not known".into(), percent);
-        let text = shorten(&visible(&run.text(n)), room);
+        let text = ends.text(n);
         let _ = writeln!(out, "{:>4}  {:>11} → {after:<11}  {text}", i + 1, percent(run.tree.mass(n)));
     }
     let before = run.tree.accounting();

@@ -3,12 +3,12 @@
 use super::tree::summary_json;
 use crate::cli::{Format, ViewOptions};
 use crate::export::text::{self, shorten};
-use crate::import::{self, Document, jsonl::Record};
+use crate::import::{self, Document, Import, jsonl::Record};
 use crate::visible::visible;
 use crate::{message, terminal};
 use anyhow::Result;
 use clap::Args;
-use logitree_core::metrics;
+use logitree_core::{metrics, verify};
 use serde_json::json;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -24,9 +24,9 @@ const EXAMPLES: &str = "Examples:
 pub struct ShowArgs {
     /// A run file, or the notebook's tree JSON or logprobs JSONL
     pub file: PathBuf,
-    /// Paths to list
-    #[arg(long, default_value_t = 10)]
-    pub paths: usize,
+    /// Paths to list [default: 10], or records [default: all]
+    #[arg(long, value_name = "N")]
+    pub paths: Option<usize>,
     #[command(flatten)]
     pub view: ViewOptions,
     /// How to print
@@ -35,21 +35,32 @@ pub struct ShowArgs {
 }
 
 pub fn run(args: ShowArgs) -> Result<()> {
-    let text = match (import::open(&args.file)?, args.format) {
-        (Document::Run(run), Format::Text) => {
-            if run.torn {
-                message::note("the file ends in the middle of an event; everything before it is shown");
+    let Import { document, notes } = import::open(&args.file)?;
+    let note = |text: &str| message::note(format_args!("{}: {text}", args.file.display()));
+    notes.iter().for_each(|text| note(text));
+    let paths = args.paths.unwrap_or(10);
+    let records_listed = args.paths.unwrap_or(usize::MAX);
+    let text = match (document, args.format) {
+        (Document::Run(run), format) => {
+            if let Some(end) = &run.end {
+                verify::end_differences(&run.tree, end).iter().for_each(|text| note(text));
             }
-            args.view.draw(&run) + &text::summary(&run, args.paths, terminal::style())
-        }
-        (Document::Run(run), Format::Json) => format!("{:#}\n", summary_json(&run, args.paths, &args.file, None)),
-        (Document::Logprobs(records, bad), format) => {
-            bad.iter().for_each(|b| message::line(format_args!("{}: {b}", args.file.display())));
             match format {
-                Format::Text => records_text(&records),
+                Format::Text => args.view.draw(&run) + &text::summary(&run, paths, terminal::style()),
+                Format::Json => format!("{:#}\n", summary_json(&run, paths, &args.file, None)),
+            }
+        }
+        (Document::Logprobs(records, bad), format) => {
+            bad.messages().iter().for_each(|text| note(text));
+            match format {
+                Format::Text => records_text(&records, records_listed),
                 Format::Json => format!(
                     "{:#}\n",
-                    json!({ "records": records.iter().map(totals).collect::<Vec<_>>(), "bad_lines": bad })
+                    json!({
+                        "records": records.iter().take(records_listed).map(totals).collect::<Vec<_>>(),
+                        "of": records.len(),
+                        "bad_lines": bad.messages(),
+                    })
                 ),
             }
         }
@@ -58,20 +69,20 @@ pub fn run(args: ShowArgs) -> Result<()> {
 }
 
 fn totals(r: &Record) -> serde_json::Value {
-    let t = metrics::totals(r.data.iter().map(|s| s.logprob));
+    let t = metrics::totals(r.data.iter().copied());
     json!({ "prompt": r.prompt, "response": r.response, "tokens": t.tokens, "total_bits": t.bits, "perplexity": t.perplexity })
 }
 
-fn records_text(records: &[Record]) -> String {
+fn records_text(records: &[Record], most: usize) -> String {
     let style = terminal::style();
     let mut out = String::new();
     let head =
         format!("{:>4}  {:>6}  {:>9}  {:>10}  {:>9}  prompt → response", "#", "tokens", "bits", "perplexity", "least");
     let _ = writeln!(out, "{}", style.paint("1", &head));
-    for (i, r) in records.iter().enumerate() {
-        let t = metrics::totals(r.data.iter().map(|s| s.logprob));
-        let least = r.data.iter().min_by(|a, b| a.logprob.total_cmp(&b.logprob));
-        let least = least.map_or(String::new(), |s| text::percent(s.logprob.exp()));
+    for (i, r) in records.iter().take(most).enumerate() {
+        let t = metrics::totals(r.data.iter().copied());
+        let least = r.data.iter().min_by(|a, b| a.total_cmp(b));
+        let least = least.map_or(String::new(), |l| text::percent(l.exp()));
         let words = format!("{} → {}", visible(&r.prompt), visible(r.response.trim_start()));
         let words = shorten(&words, style.width.saturating_sub(48).max(20));
         let _ = writeln!(
@@ -82,6 +93,9 @@ fn records_text(records: &[Record]) -> String {
             t.bits,
             t.perplexity
         );
+    }
+    if records.len() > most {
+        let _ = writeln!(out, "      and {} more: --paths {} lists all", records.len() - most, records.len());
     }
     out
 }

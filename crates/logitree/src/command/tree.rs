@@ -164,14 +164,25 @@ fn announce(loaded: &Loaded, job: &Job) {
 }
 
 /// The summary as one object; `rate` is known to the one who grew the tree.
+/// Most tokens of the paths that are listed, all together.
+const MOST_PATH_TOKENS: usize = 10_000_000;
+
 pub fn summary_json(run: &Run, most: usize, file: &Path, rate: Option<f64>) -> Value {
     let tree = &run.tree;
-    let end = run.end.clone().unwrap_or_else(|| end_event(tree, EndReason::Interrupted, 0.0));
-    let paths: Vec<Value> = tree
-        .ranked_leaves()
-        .into_iter()
+    // Counted, as the text has it: what a file says of itself may be wrong.
+    let end = end_event(tree, EndReason::Interrupted, run.end.as_ref().map_or(0.0, |e| e.seconds));
+    let leaves = tree.ranked_leaves();
+    let mut tokens = 0;
+    // Paths that have their beginnings in common are written out each: their texts may be the square of the tree.
+    let fits = |n: &&logitree_core::NodeId| {
+        tokens += tree.depth(**n);
+        tokens <= MOST_PATH_TOKENS
+    };
+    let paths: Vec<Value> = leaves
+        .iter()
         .take(most)
-        .map(|n| {
+        .take_while(fits)
+        .map(|&n| {
             json!({
                 "node": n.0,
                 "prob": tree.mass(n),
@@ -193,6 +204,7 @@ pub fn summary_json(run: &Run, most: usize, file: &Path, rate: Option<f64>) -> V
         "model": run.header.model.name,
         "engine": run.header.engine,
         "parameters": run.header.parameters,
+        "paths_left_out": most.min(leaves.len()) - paths.len(),
         "paths": paths,
         "run": file,
     })

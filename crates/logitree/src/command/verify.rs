@@ -9,8 +9,8 @@ use crate::{import, progress, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use logitree_core::run::Run;
-use logitree_core::verify::{Difference, Report};
-use logitree_core::{NodeHandle, NodeId, Query, TokenId};
+use logitree_core::verify::{self, Difference, Number, Report};
+use logitree_core::{Exactness, NodeHandle, NodeId, Query, TokenId, watch};
 use serde_json::json;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,8 +19,10 @@ const EXAMPLES: &str = "Examples:
   logitree verify the-capital-of-india-is.run.jsonl
   logitree verify run.jsonl -m gemma-3-270m --format json
 
-Runs every recorded step again and compares each stored logprob. Exact arithmetic gives the same bits on \
-every machine; a difference means another version, another engine or a changed file.";
+Runs every recorded step again and compares each stored number: lists, logprobs, entropies, logsumexps, watched \
+strings, thresholds, and what the closing line says. Exact arithmetic gives the same bits on every machine; a \
+difference means another version, another engine or a changed file. Of servers, only logprobs and watched \
+strings are compared.";
 
 /// Steps evaluated together.
 const BATCH: usize = 64;
@@ -73,13 +75,38 @@ pub fn run(args: VerifyArgs) -> Result<()> {
     let loaded = setup::load(&options).with_context(|| format!("the model of {}", args.file.display()))?;
     loaded.check_made(&args.file, &run.header.model)?;
     loaded.model.learn(&run)?;
-    let (report, whole) = compare(&run, &loaded)?;
-    print(&args, &run, &loaded, &report, whole)?;
+    let (mut report, whole) = compare(&run, &loaded)?;
+    let own = json!({ "strategy": run.header.strategy, "parameters": run.header.parameters });
+    match serde_json::from_value(own) {
+        Ok(strategy) => report.compare_thresholds(&run.tree, &strategy),
+        Err(e) => bail!("{}: the strategy is not known here: {e}", args.file.display()),
+    }
+    let statements = statements(&run, &loaded);
+    print(&args, &run, &loaded, &report, &statements, whole)?;
     let most = report.max_difference();
     if most > args.tolerance {
-        bail!("{} differs by {most:.3e} nats, more than --tolerance {}", args.file.display(), args.tolerance);
+        let what = report.largest.map_or("", |d| d.number.name());
+        bail!("{} differs by {most:.3e} in {what}, more than --tolerance {}", args.file.display(), args.tolerance);
+    }
+    if let Some(first) = statements.first() {
+        bail!("{}: {first}", args.file.display());
     }
     Ok(())
+}
+
+/// What the header and the closing line say otherwise than the model and the tree show.
+fn statements(run: &Run, loaded: &Loaded) -> Vec<String> {
+    let mut found = run.end.as_ref().map_or(Vec::new(), |end| verify::end_differences(&run.tree, end));
+    let (header, model) = (&run.header.model, &loaded.model);
+    for (what, said, is) in
+        [("vocab", header.vocab, model.vocab_size()), ("context", header.context, model.context_length())]
+    {
+        // A server may tell neither.
+        if said != is && model.exactness() == Exactness::Exact {
+            found.push(format!("the header says `{what}` {said}; the model has {is}"));
+        }
+    }
+    found
 }
 
 /// Runs every expanded node again; the second value says whether it got to the end.
@@ -97,6 +124,7 @@ fn compare(run: &Run, loaded: &Loaded) -> Result<(Report, bool)> {
             *waiting.entry(parent).or_default() += 1;
         }
     }
+    let watch: Vec<Vec<TokenId>> = run.header.watch.iter().map(|w| w.tokens.iter().map(|t| t.id).collect()).collect();
     let mut report = Report::default();
     let bar = progress::spinner();
     for batch in expanded.chunks(BATCH) {
@@ -119,8 +147,8 @@ fn compare(run: &Run, loaded: &Loaded) -> Result<(Report, bool)> {
                 Query { node: handles[n], top, tokens, logits: false }
             })
             .collect();
-        for (&n, now) in batch.iter().zip(session.evaluate(&queries)?) {
-            report.compare(tree, n, &now);
+        for (&n, (now, watched)) in batch.iter().zip(watch::evaluate(&mut *session, &queries, &watch)?) {
+            report.compare(tree, n, &now, &watched);
             if !waiting.contains_key(&n) {
                 handles.remove(&n).into_iter().for_each(|h| session.release(h));
             }
@@ -139,45 +167,54 @@ fn compare(run: &Run, loaded: &Loaded) -> Result<(Report, bool)> {
     Ok((report, true))
 }
 
-fn print(args: &VerifyArgs, run: &Run, loaded: &Loaded, r: &Report, whole: bool) -> Result<()> {
+fn print(args: &VerifyArgs, run: &Run, loaded: &Loaded, r: &Report, statements: &[String], whole: bool) -> Result<()> {
     if args.format == Format::Json {
         let object = json!({
-            "identical": r.is_identical(),
+            "identical": r.is_identical() && statements.is_empty(),
             "max_difference": r.max_difference(),
             "report": r,
+            "statements": statements,
             "complete": whole,
             "model": loaded.name,
             "engine": loaded.model.engine(),
         });
         return terminal::print(&format!("{object:#}\n"));
     }
-    let place = |d: &Difference| {
-        format!(
-            "token {:?} after node {} ({:?}): {} recorded, {} now",
-            loaded.text(d.token),
-            d.node.0,
-            shorten(&visible(&run.text(d.node)), 40),
-            d.recorded,
-            d.now
-        )
-    };
-    let mut out = format!("{} steps, {} logprobs compared with {}\n", r.nodes, r.logprobs, loaded.model.engine());
-    if r.is_identical() {
-        out.push_str("every one is the same to the last bit\n");
-    } else {
-        out.push_str(&format!("{} are the same to the last bit\n", r.identical));
-        if let Some(d) = &r.largest {
-            out.push_str(&format!("largest difference {:.3e} nats: {}\n", d.size(), place(d)));
-        }
-        if let Some(d) = &r.first {
-            out.push_str(&format!("first difference {:.3e} nats: {}\n", d.size(), place(d)));
-        }
-        if let Some(n) = r.reordered {
-            out.push_str(&format!("the order of the most likely tokens differs first at node {}\n", n.0));
-        }
+    let mut out = format!("{} steps compared with {}\n", r.nodes, loaded.model.engine());
+    for (number, count) in &r.numbers {
+        let same = match count.identical {
+            n if n == count.compared => "all the same to the last bit".into(),
+            n => format!("{n} the same to the last bit"),
+        };
+        out.push_str(&format!("{:>9} {:<28} {same}\n", count.compared, number.name()));
     }
+    for (which, d) in [("largest", &r.largest), ("first", &r.first)] {
+        let Some(d) = d else { continue };
+        out.push_str(&format!("{which} difference {}\n", place(d, run, loaded)));
+    }
+    if let Some(n) = r.reordered {
+        out.push_str(&format!("the order of the most likely tokens differs first at node {}\n", n.0));
+    }
+    statements.iter().for_each(|s| out.push_str(&format!("{s}\n")));
     if !whole {
         out.push_str("interrupted before the end\n");
     }
     terminal::print(&out)
+}
+
+/// A difference in words.
+fn place(d: &Difference, run: &Run, loaded: &Loaded) -> String {
+    let token = d.token.map_or(String::new(), |t| format!(" of token {:?}", loaded.text(t)));
+    let what = match d.number {
+        Number::Place => "place in the list",
+        number => number.name(),
+    };
+    format!(
+        "{:.3e} in {what}{token} after node {} ({:?}): {} recorded, {} now",
+        d.size(),
+        d.node.0,
+        shorten(&visible(&run.text(d.node)), 40),
+        d.recorded,
+        d.now
+    )
 }

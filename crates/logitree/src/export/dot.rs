@@ -30,9 +30,10 @@ pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         let text = if first == NodeId::ROOT {
             run.header.prompt.text.clone()
         } else {
-            let skip = run.tree.depth(first) - 1;
-            let path = run.tree.path(last);
-            token::decode(path[skip..].iter().map(|&t| run.bytes(t)))
+            let up = std::iter::successors(Some(last), |&n| run.tree.parent(n).filter(|_| n != first));
+            let mut chain: Vec<_> = up.filter_map(|n| run.tree.token(n)).collect();
+            chain.reverse();
+            token::decode(chain.iter().map(|&t| run.bytes(t)))
         };
         let stop = run.tree.stop(last).map_or(String::new(), |s| format!("\\n[{}]", s.name()));
         writeln!(out, "  n{} [label=\"{}{stop}\"];", first.0, escape(&text))?;

@@ -1,9 +1,10 @@
 //! The notebook's logprobs records: one line per response.
 
 use super::python::{float, string};
+use anyhow::{Result, bail};
 use logitree_core::run::Run;
 use logitree_core::{NodeId, Stop, TokenStats};
-use std::io::{self, Write};
+use std::io::Write;
 
 /// Alternatives listed per token.
 const OTHERS: usize = 5;
@@ -46,13 +47,30 @@ fn token(text: &str, logprob: f64, out: &mut String) {
     float(logprob.exp() * 100.0, out);
 }
 
+/// Most tokens of all records together. Paths that have their beginnings in common are written out each, which can be as many
+/// as the square of the tree's nodes.
+const MOST_TOKENS: usize = 10_000_000;
+
+/// The completed paths, most likely first.
+pub fn completed(run: &Run) -> Vec<NodeId> {
+    let mut leaves = run.tree.ranked_leaves();
+    leaves.retain(|&n| run.tree.stop(n) == Some(Stop::EndToken));
+    leaves
+}
+
 /// One record per completed path, most likely first.
-pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(run: &Run, out: &mut dyn Write) -> Result<()> {
     let tree = &run.tree;
-    for leaf in tree.ranked_leaves() {
-        if tree.stop(leaf) != Some(Stop::EndToken) {
-            continue;
-        }
+    let leaves = completed(run);
+    let tokens: usize = leaves.iter().map(|&n| tree.depth(n)).sum();
+    if tokens > MOST_TOKENS {
+        bail!(
+            "the {} completed paths have {tokens} tokens, each with its list; the limit of this format is {MOST_TOKENS}: \
+             tree-json, csv and parquet have every node once",
+            leaves.len()
+        );
+    }
+    for leaf in leaves {
         let mut path: Vec<NodeId> =
             std::iter::successors(Some(leaf), |&n| tree.parent(n)).take_while(|&n| n != NodeId::ROOT).collect();
         path.reverse();

@@ -36,10 +36,10 @@ pub fn readable(tree: &Tree, depth: Option<usize>) -> f64 {
         (siblings > 1 || tree.parent(*n) == Some(NodeId::ROOT)) && depth.is_none_or(|d| tree.depth(*n) <= d)
     };
     let mut masses: Vec<f64> = tree.nodes().filter(begins_line).map(|n| tree.mass(n)).collect();
-    masses.sort_by(|a, b| b.total_cmp(a));
     if masses.len() <= READABLE {
         return 0.0;
     }
+    masses.sort_by(|a, b| b.total_cmp(a));
     // Each parent of which some children are left out has one line more, for these.
     let mixed = |min: f64| {
         let drawn = |&c: &NodeId| tree.mass(c) >= min;
@@ -47,15 +47,18 @@ pub fn readable(tree: &Tree, depth: Option<usize>) -> f64 {
         let is_mixed = |n: &NodeId| tree.children(*n).iter().any(drawn) && !tree.children(*n).iter().all(drawn);
         tree.nodes().filter(shown).filter(is_mixed).count()
     };
-    let fits = |&lines: &usize| lines + mixed(masses[lines - 1]) <= READABLE;
-    masses[(1..=READABLE).rev().find(fits).unwrap_or(1) - 1]
+    // Thousands may be exactly as likely as one of them.
+    let many = |min: f64| masses.partition_point(|&m| m >= min) > 2 * READABLE;
+    let fits = |&lines: &usize| !many(masses[lines - 1]) && lines + mixed(masses[lines - 1]) <= READABLE;
+    let min = masses[(1..=READABLE).rev().find(fits).unwrap_or(1) - 1];
+    if many(min) { min.next_up() } else { min }
 }
 
 /// A line to be drawn, with what is below it.
 struct Branch {
     what: What,
-    /// Levels above it; each says whether more follows there.
-    above: Vec<bool>,
+    /// How many levels are above it.
+    level: usize,
     last: bool,
 }
 
@@ -78,8 +81,11 @@ pub fn draw(run: &Run, view: View, style: Style) -> String {
     let mut out = format!("{prompt}{padding}{}", style.paint("1", format!("{heads}{cut}").trim_end()));
     out.push('\n');
     let mut stack: Vec<Branch> = Vec::new();
-    push(tree, NodeId::ROOT, &[], view, &mut stack);
-    while let Some(Branch { what, above, last }) = stack.pop() {
+    // The levels above the line in hand; each says whether more follows there.
+    let mut above: Vec<bool> = Vec::new();
+    push(tree, NodeId::ROOT, 0, view, &mut stack);
+    while let Some(Branch { what, level, last }) = stack.pop() {
+        above.truncate(level);
         let lead = lead(&above, last, left);
         let (node, end, tokens) = match what {
             What::Node(node) => {
@@ -112,9 +118,8 @@ pub fn draw(run: &Run, view: View, style: Style) -> String {
             style.paint(colour_of(prob), &text),
             style.paint("2", &note)
         );
-        let mut below = above;
-        below.push(!last);
-        push(tree, end, &below, view, &mut stack);
+        above.push(!last);
+        push(tree, end, above.len(), view, &mut stack);
     }
     out
 }
@@ -135,7 +140,7 @@ fn chain(tree: &Tree, first: NodeId, view: View) -> (NodeId, Vec<TokenId>) {
 
 /// Puts a node's children on the stack, those that are too light as one line after the others. If all are, there is no
 /// line: the node's note says that it goes on.
-fn push(tree: &Tree, n: NodeId, above: &[bool], view: View, stack: &mut Vec<Branch>) {
+fn push(tree: &Tree, n: NodeId, level: usize, view: View, stack: &mut Vec<Branch>) {
     let children = tree.children(n);
     if view.depth.is_some_and(|d| tree.depth(n) >= d) {
         return;
@@ -144,10 +149,10 @@ fn push(tree: &Tree, n: NodeId, above: &[bool], view: View, stack: &mut Vec<Bran
     let drawn = children.iter().take_while(|&&c| tree.mass(c) >= view.min_mass).count();
     let lighter = drawn < children.len();
     if lighter && drawn > 0 {
-        stack.push(Branch { what: What::Lighter(n, drawn), above: above.to_vec(), last: true });
+        stack.push(Branch { what: What::Lighter(n, drawn), level, last: true });
     }
     for (i, &node) in children[..drawn].iter().enumerate().rev() {
-        stack.push(Branch { what: What::Node(node), above: above.to_vec(), last: i + 1 == drawn && !lighter });
+        stack.push(Branch { what: What::Node(node), level, last: i + 1 == drawn && !lighter });
     }
 }
 
@@ -273,6 +278,25 @@ The sky is                          1st token             path       10 % cut
         let lines = draw(&run, View { depth: None, min_mass }, STYLE).lines().count();
         assert!((20..=70).contains(&lines), "{lines}");
         assert_eq!(readable(&run.tree, Some(2)), 0.0);
+    }
+
+    #[test]
+    fn thousands_of_equal_branches_do_not_defeat_the_limit() {
+        let mut tree = Tree::default();
+        let mut at = NodeId::ROOT;
+        // A comb: at each level a leaf and the way on, so that each of its lines has one more level above it.
+        for _ in 0..30_000 {
+            at = expand(&mut tree, at, &[(0, 0.5), (1, 0.5)])[0];
+        }
+        let run = run(tree, &["a", "b"]);
+        let min_mass = readable(&run.tree, None);
+        assert!(draw(&run, View { depth: None, min_mass }, STYLE).lines().count() < 70);
+        assert!(draw(&run, View::default(), STYLE).lines().count() > 60_000);
+        let mut flat = Tree::default();
+        let even: Vec<(u32, f64)> = (0..10_000).map(|i| (i, 1e-4)).collect();
+        expand(&mut flat, NodeId::ROOT, &even);
+        let min_mass = readable(&flat, None);
+        assert!(flat.children(NodeId::ROOT).iter().all(|&c| flat.mass(c) < min_mass));
     }
 
     #[test]

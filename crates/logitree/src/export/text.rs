@@ -1,8 +1,8 @@
 //! The summary: paths ranked by probability, and where the mass went.
 
 use crate::visible::visible;
-use logitree_core::Stop;
 use logitree_core::run::{EndReason, Run};
+use logitree_core::{NodeId, Stop, token};
 use std::fmt::Write;
 use unicode_width::UnicodeWidthChar;
 
@@ -68,6 +68,49 @@ pub fn count(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
+/// Texts of paths on one line each, of which only both ends show: the middle of a long path is not looked at.
+pub struct Ends<'r> {
+    run: &'r Run,
+    width: usize,
+    /// By node, its ancestor at the depth where the beginning ends; made if there is a path as long as that.
+    heads: Vec<NodeId>,
+}
+
+impl<'r> Ends<'r> {
+    /// Lines of up to `width` columns.
+    pub fn new(run: &'r Run, width: usize) -> Ends<'r> {
+        let (tree, part) = (&run.tree, Self::part(width));
+        let mut heads = Vec::new();
+        if tree.nodes().any(|n| tree.depth(n) > 2 * part) {
+            heads.reserve_exact(tree.len());
+            for n in tree.nodes() {
+                let above = tree.parent(n).filter(|_| tree.depth(n) > part).map(|p| heads[p.index()]);
+                heads.push(above.unwrap_or(n));
+            }
+        }
+        Ends { run, width, heads }
+    }
+
+    /// Tokens of a beginning and of an end. Some tokens have no width; most have some columns.
+    fn part(width: usize) -> usize {
+        8 * width.max(8)
+    }
+
+    /// A path's text.
+    pub fn text(&self, n: NodeId) -> String {
+        let (tree, part) = (&self.run.tree, Self::part(self.width));
+        if tree.depth(n) <= 2 * part {
+            return shorten(&visible(&self.run.text(n)), self.width);
+        }
+        let up = std::iter::successors(Some(n), |&n| tree.parent(n));
+        let mut end: Vec<_> = up.take(part).filter_map(|n| tree.token(n)).collect();
+        end.reverse();
+        let end = token::decode(end.iter().map(|&t| self.run.bytes(t)));
+        let whole = format!("{}…{end}", self.run.text(self.heads[n.index()]));
+        shorten(&visible(&whole), self.width)
+    }
+}
+
 /// A probability as a percentage with three or more significant digits.
 pub fn percent(p: f64) -> String {
     match p * 100.0 {
@@ -91,9 +134,10 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
     let sampled = tree.nodes().any(|n| tree.samples(n) > 0);
     let samples = if sampled { " samples" } else { "" };
     let _ = writeln!(out, "{}", style.paint("1", &format!("   #  probability{samples}  depth  stop       text")));
+    let ends = Ends::new(run, room);
     for (i, &leaf) in leaves.iter().take(most).enumerate() {
         let stop = tree.stop(leaf).unwrap_or(Stop::Frontier);
-        let text = shorten(&visible(&run.text(leaf)), room);
+        let text = ends.text(leaf);
         let samples = if sampled { format!(" {:>7}", tree.samples(leaf)) } else { String::new() };
         let row = format!(
             "{:>4}  {:>11}{samples}  {:>5}  {:<9}  {text}",
@@ -220,6 +264,36 @@ mod tests {
         assert_eq!(shorten("abcdefghijkl", 7), "abc…jkl");
         assert_eq!(shorten("東京東京東京", 7), "東…京");
         assert_eq!(visible("a\n\tb\u{1b}[31m"), "a↵⇥b\u{fffd}[31m");
+    }
+
+    #[test]
+    fn the_ends_of_a_long_path_are_those_of_its_whole_text() {
+        let words: Vec<String> = (0..5000).map(|i| format!(" {i}é")).collect();
+        let mut tree = logitree_core::Tree::default();
+        let mut at = NodeId::ROOT;
+        for (i, _) in words.iter().enumerate() {
+            let child = [logitree_core::TokenStats { id: logitree_core::TokenId(i as u32), logprob: -0.1, rank: 1 }];
+            let d = logitree_core::Distribution {
+                top: child.to_vec(),
+                tokens: Vec::new(),
+                logsumexp: 0.0,
+                entropy: 0.0,
+                varentropy: 0.0,
+                exactness: logitree_core::Exactness::Exact,
+                logits: None,
+            };
+            at = tree.expand(at, d, &child, None, 1).children[0];
+        }
+        let texts = (0..).zip(&words).map(|(i, w)| (logitree_core::TokenId(i), w.as_bytes().into())).collect();
+        let header = serde_json::from_value(serde_json::json!({
+            "format": "logitree-run", "version": 1, "logitree": "0", "created": "", "engine": "", "strategy": "dynamic",
+            "model": logitree_core::run::Model::default(), "prompt": logitree_core::run::Prompt::default(), "parameters": {},
+        }));
+        let run = Run { header: header.unwrap(), tree, end: None, texts, valid_bytes: 0, torn: false };
+        let ends = Ends::new(&run, 40);
+        for n in [1, 7, 640, 641, 1300, 5000].map(NodeId) {
+            assert_eq!(ends.text(n), shorten(&visible(&run.text(n)), 40));
+        }
     }
 
     #[test]

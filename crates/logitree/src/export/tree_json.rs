@@ -32,11 +32,13 @@ pub fn write(run: &Run, full_text: bool, out: &mut dyn Write) -> io::Result<()> 
     let threshold = threshold.unwrap_or(DynamicParameters::default().candidate_threshold);
 
     let mut steps = vec![Step::Text("}"), Step::Node(NodeId::ROOT)];
+    let mut path = PathText::new(prompt);
     while let Some(step) = steps.pop() {
         match step {
             Step::Text(text) => line.push_str(text),
             Step::Node(n) => {
-                open_node(run, n, full_text, threshold, &mut line);
+                let text = full_text.then(|| path.at(run, n));
+                open_node(run, n, text, threshold, &mut line);
                 steps.push(Step::Text("]}"));
                 for (i, &child) in run.tree.children(n).iter().enumerate().rev() {
                     steps.push(Step::Node(child));
@@ -63,8 +65,57 @@ fn json_value(value: &Value, out: &mut String) {
     }
 }
 
-/// Everything of a node up to its children.
-fn open_node(run: &Run, n: NodeId, full_text: bool, threshold: f64, out: &mut String) {
+/// The text of the path in hand, escaped already: each node adds its own to its parent's, and nothing is decoded twice.
+struct PathText {
+    /// All whole characters so far.
+    escaped: String,
+    /// By depth: where the text up to there ends, and the bytes of a character that is not whole yet.
+    ends: Vec<(usize, Vec<u8>)>,
+}
+
+impl PathText {
+    fn new(prompt: &str) -> PathText {
+        let mut escaped = String::new();
+        escape(prompt, &mut escaped);
+        PathText { ends: vec![(escaped.len(), Vec::new())], escaped }
+    }
+
+    /// The text of a node whose parent, or a descendant of whose parent, came before. What is not whole reads U+FFFD.
+    fn at(&mut self, run: &Run, n: NodeId) -> (&str, bool) {
+        let depth = run.tree.depth(n);
+        if let Some(token) = run.tree.token(n) {
+            self.ends.truncate(depth);
+            let (end, mut bytes) = self.ends.last().cloned().unwrap_or_default();
+            self.escaped.truncate(end);
+            bytes.extend_from_slice(run.bytes(token));
+            let mut chunks = bytes.utf8_chunks().peekable();
+            let mut rest = Vec::new();
+            while let Some(chunk) = chunks.next() {
+                escape(chunk.valid(), &mut self.escaped);
+                let broken = chunk.invalid();
+                // Only at the end may more bytes make a character of it.
+                if chunks.peek().is_none() && std::str::from_utf8(broken).is_err_and(|e| e.error_len().is_none()) {
+                    rest = broken.to_vec();
+                } else if !broken.is_empty() {
+                    escape("\u{fffd}", &mut self.escaped);
+                }
+            }
+            self.ends.push((self.escaped.len(), rest));
+        }
+        (&self.escaped, self.ends.last().is_some_and(|e| !e.1.is_empty()))
+    }
+}
+
+/// What stands between the quotation marks.
+fn escape(text: &str, out: &mut String) {
+    let start = out.len();
+    string(text, true, out);
+    out.remove(start);
+    out.pop();
+}
+
+/// Everything of a node up to its children. `text` is its path's, escaped, and whether part of a character follows.
+fn open_node(run: &Run, n: NodeId, text: Option<(&str, bool)>, threshold: f64, out: &mut String) {
     let tree = &run.tree;
     let prompt = &run.header.prompt.text;
     out.push_str("{\"text\": ");
@@ -72,9 +123,10 @@ fn open_node(run: &Run, n: NodeId, full_text: bool, threshold: f64, out: &mut St
         Some(token) => string(&String::from_utf8_lossy(run.bytes(token)), true, out),
         None => string(prompt, true, out),
     }
-    if full_text {
-        out.push_str(", \"full_text\": ");
-        string(&(prompt.clone() + &run.text(n)), true, out);
+    if let Some((text, broken)) = text {
+        out.push_str(", \"full_text\": \"");
+        out.push_str(text);
+        out.push_str(if broken { "\\ufffd\"" } else { "\"" });
     }
     out.push_str(", \"prob\": ");
     float(round(tree.logprob(n).exp(), 6), out);
@@ -167,24 +219,47 @@ mod tests {
     }
 
     #[test]
+    fn full_text_is_the_paths_whole_text_at_every_node() {
+        let mut run = deep(40);
+        // Characters in pieces, and bytes that are none.
+        let pieces: [&[u8]; 7] =
+            [b"\xf0\x9f", b"\xa6\x99", b"\xc3", b"a\xff\xe2\x82", b"\xac\"", b"\xf0", b"\n\xed\xa0\x80"];
+        for (i, bytes) in (0..).zip(pieces) {
+            run.texts.insert(TokenId(i), bytes.into());
+            run.texts.insert(TokenId(i + 10), pieces[(i as usize + 3) % 7].into());
+        }
+        let mut path = PathText::new("é");
+        let mut stack = vec![NodeId::ROOT];
+        while let Some(n) = stack.pop() {
+            let (text, broken) = path.at(&run, n);
+            let ours = format!("\"{text}{}\"", if broken { "\\ufffd" } else { "" });
+            let mut whole = String::new();
+            string(&format!("é{}", run.text(n)), true, &mut whole);
+            assert_eq!(ours, whole, "node {}", n.0);
+            stack.extend(run.tree.children(n));
+        }
+    }
+
+    #[test]
     fn trees_100000_levels_deep_are_written_and_read() {
         let run = deep(100_000);
         let json = text(&run, false);
-        let back = import::tree_json::read(json.as_bytes()).unwrap();
+        let back = import::tree_json::read(json.as_bytes(), &mut Vec::new()).unwrap();
         assert_eq!(back.tree.len(), run.tree.len());
         let deepest = |run: &Run| run.tree.nodes().map(|n| run.tree.depth(n)).max();
         assert_eq!(deepest(&back), Some(100_000));
         // Once rounded, a tree keeps its digits.
         assert_eq!(text(&back, false).len(), json.len());
         assert!(text(&back, false) == json);
-        // And with the text of every path, where it is quadratic but not recursive.
-        assert!(import::tree_json::read(text(&deep(5000), true).as_bytes()).is_ok());
+        // And with the text of every path, which is as long as the square of the depth.
+        assert!(import::tree_json::read(text(&deep(5000), true).as_bytes(), &mut Vec::new()).is_ok());
     }
 
     #[test]
     fn broken_trees_are_refused_with_the_field() {
         let good = text(&deep(3), false);
-        let error = |json: &str| format!("{:#}", import::tree_json::read(json.as_bytes()).unwrap_err());
+        let error =
+            |json: &str| format!("{:#}", import::tree_json::read(json.as_bytes(), &mut Vec::new()).unwrap_err());
         assert!(error(&good.replace("\"prob\": 0.5, \"cum", "\"cum")).contains("`prob` is missing"));
         assert!(error(&good.replace("\"prob\": 0.5, \"cum", "\"prob\": 7, \"cum")).contains("not a probability"));
         assert!(error(&good.replace("\"token_id\": 10", "\"token_id\": -1")).contains("not a token id"));

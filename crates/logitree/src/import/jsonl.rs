@@ -1,40 +1,222 @@
 //! The notebook's logprobs records.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use logitree_core::run::{MAX_LINE, read_line};
 use serde::Deserialize;
 use std::io::BufRead;
 
 /// One response.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Record {
     pub prompt: String,
     pub response: String,
-    pub data: Vec<Step>,
+    /// Natural log probabilities of its tokens.
+    pub data: Vec<f64>,
 }
 
-/// One of its tokens.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Step {
-    /// Natural log probability.
-    pub logprob: f64,
+/// Lines that are no records.
+#[derive(Clone, Debug, Default)]
+pub struct Bad {
+    /// What is wrong with the first of them, with their numbers.
+    pub lines: Vec<String>,
+    /// How many there are in all.
+    pub count: usize,
 }
 
-/// All records, and what is wrong with the lines that are none.
-pub fn read(mut file: impl BufRead) -> Result<(Vec<Record>, Vec<String>)> {
-    let (mut records, mut bad) = (Vec::new(), Vec::new());
+/// Bad lines, and other findings, that are told one by one.
+const TOLD: usize = 20;
+
+/// Room above 1 for what rounding to bf16, which notebooks compute in, adds to a list of probabilities.
+pub const ROUNDED: f64 = 0.02;
+/// Exact arithmetic gives at most 0; other writers may round.
+const ROUNDING: f64 = 1e-6;
+/// No model's logits lie as far apart as this.
+const LEAST: f64 = -1e6;
+
+impl Bad {
+    /// Notes a bad line.
+    fn add(&mut self, what: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.lines.len() < TOLD {
+            self.lines.push(what());
+        }
+    }
+
+    /// All that is to be said: the first lines, and how many more there are.
+    pub fn messages(&self) -> Vec<String> {
+        let more = self.count - self.lines.len();
+        let rest = (more > 0).then(|| format!("and {more} more lines that are no records"));
+        self.lines.iter().cloned().chain(rest).collect()
+    }
+}
+
+/// A record as it stands in the file.
+#[derive(Deserialize)]
+struct Raw {
+    prompt: String,
+    response: String,
+    data: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    #[serde(deserialize_with = "logprob")]
+    logprob: f64,
+    #[serde(default)]
+    other_tokens: Vec<Other>,
+}
+
+#[derive(Deserialize)]
+struct Other {
+    #[serde(deserialize_with = "logprob")]
+    logprob: f64,
+}
+
+/// Many write the log of probability 0 as null: JSON has no infinite numbers.
+fn logprob<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(from)?.unwrap_or(f64::NEG_INFINITY))
+}
+
+/// All records, and the lines that are none; `notes` hears what was read otherwise than it stands.
+pub fn read(mut file: impl BufRead, notes: &mut Vec<String>) -> Result<(Vec<Record>, Bad)> {
+    let (mut records, mut bad) = (Vec::new(), Bad::default());
     let mut line = Vec::new();
+    let mut impossible = 0;
     for number in 1.. {
-        line.clear();
-        if file.read_until(b'\n', &mut line)? == 0 {
+        if read_line(&mut file, &mut line)? == 0 {
             break;
+        }
+        if line.len() > MAX_LINE {
+            bail!("line {number} is longer than {} MB", MAX_LINE >> 20);
         }
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        match serde_json::from_slice(&line) {
-            Ok(record) => records.push(record),
-            Err(e) => bad.push(format!("line {number}: {e}")),
+        match record(&line) {
+            Ok(record) => {
+                let zeros = record.data.iter().filter(|l| l.is_infinite()).count();
+                if zeros > 0 && impossible < TOLD {
+                    notes.push(format!("line {number}: {zeros} of its tokens have a `logprob` of null or -Infinity, which is probability 0"));
+                }
+                impossible += usize::from(zeros > 0);
+                records.push(record);
+            }
+            Err(e) => bad.add(|| format!("line {number}: {e}")),
         }
     }
+    if impossible > TOLD {
+        notes.push(format!("and {} more lines with tokens of probability 0", impossible - TOLD));
+    }
+    if records.is_empty() && bad.count > 0 {
+        bail!("no line is a record; {}", bad.messages().join("; "));
+    }
     Ok((records, bad))
+}
+
+/// The record that a line is.
+fn record(line: &[u8]) -> Result<Record, String> {
+    let parsed = serde_json::from_slice(line).or_else(|e| match without_infinities(line) {
+        Some(line) => serde_json::from_slice(&line),
+        None => Err(e),
+    });
+    let Raw { prompt, response, data } = parsed.map_err(|e| e.to_string())?;
+    for (i, step) in data.iter().enumerate() {
+        check(step.logprob).map_err(|what| format!("data[{i}]: {what}"))?;
+        for (j, other) in step.other_tokens.iter().enumerate() {
+            check(other.logprob).map_err(|what| format!("data[{i}].other_tokens[{j}]: {what}"))?;
+        }
+        let together: f64 = step.other_tokens.iter().map(|o| o.logprob.exp()).sum();
+        if together > 1.0 + ROUNDED {
+            return Err(format!("data[{i}].other_tokens have a probability of {together:.3} together"));
+        }
+    }
+    Ok(Record { prompt, response, data: data.into_iter().map(|s| s.logprob).collect() })
+}
+
+fn check(logprob: f64) -> Result<(), String> {
+    if logprob > ROUNDING {
+        return Err(format!(
+            "`logprob` is {logprob}, above 0: that is no log probability (a raw logit, or a surprisal?)"
+        ));
+    }
+    if logprob.is_finite() && logprob < LEAST {
+        return Err(format!("`logprob` is {logprob:e}, which no model gives"));
+    }
+    Ok(())
+}
+
+/// The line with `-Infinity`, which Python's `json` writes though JSON does not have it, as null; `None` if it is nowhere.
+fn without_infinities(line: &[u8]) -> Option<Vec<u8>> {
+    const WORD: &[u8] = b"-Infinity";
+    let mut out = Vec::with_capacity(line.len());
+    let (mut in_string, mut escaped, mut found) = (false, false, false);
+    let mut i = 0;
+    while let Some(&b) = line.get(i) {
+        if !in_string && line[i..].starts_with(WORD) {
+            out.extend_from_slice(b"null");
+            found = true;
+            i += WORD.len();
+            continue;
+        }
+        in_string ^= b == b'"' && !escaped;
+        escaped = in_string && b == b'\\' && !escaped;
+        out.push(b);
+        i += 1;
+    }
+    found.then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &str) -> (Vec<Record>, Bad, Vec<String>) {
+        let mut notes = Vec::new();
+        let (records, bad) = read(text.as_bytes(), &mut notes).unwrap();
+        (records, bad, notes)
+    }
+
+    fn line(logprob: &str, others: &str) -> String {
+        format!(
+            "{{\"prompt\":\"-Infinity \\\"\",\"response\":\"b\",\"data\":[{{\"token\":\"b\",\"logprob\":{logprob},\"other_tokens\":[{others}]}}]}}\n"
+        )
+    }
+
+    #[test]
+    fn what_is_no_log_probability_is_told_by_line() {
+        let good = line("-0.5", r#"{"token":"b","logprob":-0.5},{"token":"c","logprob":null}"#);
+        let bad = [
+            line("5", ""),
+            line("-1e308", ""),
+            line("NaN", ""),
+            line("Infinity", ""),
+            line("-1", r#"{"token":"c","logprob":0.25}"#),
+            line("-1", r#"{"token":"c","logprob":-0.1},{"token":"d","logprob":-0.2}"#),
+        ];
+        let (records, told, notes) = all(&[&good[..], &bad.concat()].concat());
+        assert_eq!((records.len(), told.count, notes.len()), (1, 6, 0));
+        assert!(told.lines[0].starts_with("line 2: data[0]: `logprob` is 5, above 0"), "{told:?}");
+        assert!(told.lines[1].contains("line 3: data[0]: `logprob` is -1e308"), "{told:?}");
+        assert!(told.lines[4].contains("line 6: data[0].other_tokens[0]: `logprob` is 0.25"), "{told:?}");
+        assert!(told.lines[5].contains("a probability of 1.724 together"), "{told:?}");
+        assert!(format!("{}", read(bad[0].as_bytes(), &mut Vec::new()).unwrap_err()).contains("line 1"));
+    }
+
+    #[test]
+    fn null_and_minus_infinity_are_probability_0() {
+        let others = r#"{"token":"c","logprob":-Infinity},{"token":"d","logprob":null}"#;
+        let (records, bad, notes) = all(&[line("-0.5", others), line("null", others), line("-Infinity", "")].concat());
+        assert_eq!((records.len(), bad.count), (3, 0));
+        assert_eq!(records[0].prompt, "-Infinity \"");
+        assert_eq!((records[1].data[0], records[2].data[0]), (f64::NEG_INFINITY, f64::NEG_INFINITY));
+        assert!(notes[0].starts_with("line 2: 1 of its tokens") && notes[1].starts_with("line 3"), "{notes:?}");
+    }
+
+    #[test]
+    fn millions_of_bad_lines_are_counted() {
+        let text = line("-0.5", "") + &"x\n".repeat(200_000);
+        let (records, bad, _) = all(&text);
+        assert_eq!((records.len(), bad.count, bad.messages().len()), (1, 200_000, TOLD + 1));
+        assert_eq!(bad.messages()[TOLD], format!("and {} more lines that are no records", 200_000 - TOLD));
+    }
 }

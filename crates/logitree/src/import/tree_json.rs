@@ -2,11 +2,12 @@
 //!
 //! Read as a stream with a stack of our own: files nest thousands of levels deep, and hostile ones more.
 
+use super::jsonl::ROUNDED;
 use anyhow::{Context, Result, anyhow, bail};
 use logitree_core::run::{FORMAT, Header, Model, Prompt, Run, VERSION};
 use logitree_core::{Distribution, Exactness, NodeId, Stop, TokenId, TokenStats, Tree};
 use serde_json::{Map, Value};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::Read;
 use struson::reader::{JsonReader, JsonStreamReader, ReaderSettings, ValueType};
 
@@ -26,7 +27,12 @@ type Json<R> = JsonStreamReader<R>;
 /// Smallest probability that rounding to six digits leaves: what reads 0 was below half of it.
 const LEAST: f64 = 5e-7;
 
-pub fn read(file: impl Read) -> Result<Run> {
+/// Most nodes of a tree, and most entries of its parameters: they take more memory than they have bytes.
+const MOST_NODES: usize = 1 << 20;
+const MOST_PARAMETERS: usize = 1000;
+
+/// Reads a tree; `notes` hears what was read otherwise than it stands.
+pub fn read(file: impl Read, notes: &mut Vec<String>) -> Result<Run> {
     let settings = ReaderSettings { max_nesting_depth: None, ..Default::default() };
     let mut json = JsonStreamReader::new_custom(file, settings);
     let (mut prompt, mut parameters, mut nodes) = (None, Map::new(), None);
@@ -52,7 +58,7 @@ pub fn read(file: impl Read) -> Result<Run> {
     json.consume_trailing_whitespace()?;
     let nodes = nodes.context("`tree` is missing")?;
     let prompt = prompt.unwrap_or_else(|| nodes[0].text.clone());
-    build(prompt, parameters, nodes)
+    build(prompt, parameters, nodes, notes)
 }
 
 /// An object of plain values.
@@ -72,6 +78,9 @@ fn flat_object<R: Read>(json: &mut Json<R>) -> Result<Map<String, Value>> {
             _ => bail!("`{name}` is not a plain value"),
         };
         map.insert(name, value);
+        if map.len() > MOST_PARAMETERS {
+            bail!("more than {MOST_PARAMETERS} entries");
+        }
     }
     json.end_object()?;
     Ok(map)
@@ -97,6 +106,9 @@ fn read_nodes<R: Read>(json: &mut Json<R>) -> Result<Vec<Raw>> {
         if *in_children {
             if json.has_next()? {
                 let child = nodes.len();
+                if child == MOST_NODES {
+                    bail!("the tree has more than {MOST_NODES} nodes, the limit of tree JSON; run files have none");
+                }
                 nodes[n].children.push(child);
                 nodes.push(Raw::default());
                 open.push((child, false));
@@ -165,7 +177,31 @@ fn logprob(prob: f64, what: &str) -> Result<f64> {
     Ok(prob.clamp(LEAST, 1.0).ln())
 }
 
-fn build(prompt: String, parameters: Map<String, Value>, nodes: Vec<Raw>) -> Result<Run> {
+/// Refuses a list with a token twice, or with more probability than rounding to bf16 explains; returns what it has together.
+fn check_list(list: &[TokenStats], what: impl Fn() -> String) -> Result<f64> {
+    let mut tokens = HashSet::with_capacity(list.len());
+    if let Some(twice) = list.iter().find(|t| !tokens.insert(t.id)) {
+        bail!("{}: token {} comes twice", what(), twice.id);
+    }
+    let together = list.iter().map(TokenStats::prob).sum();
+    if together > 1.0 + ROUNDED {
+        bail!("{}: they have a probability of {together:.3} together", what());
+    }
+    Ok(together)
+}
+
+/// Brings children that have more than all probability, as rounding gives, down to 1. Returns what they had.
+fn scale(children: &mut [TokenStats], together: f64) -> Option<f64> {
+    // What rounding to six digits gives, run files have room for.
+    if together <= 1.0 + 1e-6 * (1 + children.len()) as f64 {
+        return None;
+    }
+    children.iter_mut().for_each(|c| c.logprob -= together.ln());
+    Some(together)
+}
+
+fn build(prompt: String, parameters: Map<String, Value>, nodes: Vec<Raw>, notes: &mut Vec<String>) -> Result<Run> {
+    let mut scaled: Vec<f64> = Vec::new();
     let max_depth = parameters.get("max_depth").and_then(Value::as_u64).unwrap_or(u64::MAX);
     let mut tree = Tree::default();
     let mut texts: HashMap<TokenId, Box<[u8]>> = HashMap::new();
@@ -191,6 +227,9 @@ fn build(prompt: String, parameters: Map<String, Value>, nodes: Vec<Raw>) -> Res
                 let logprob = logprob(c.prob.unwrap_or(0.0), &format!("node {child}"))?;
                 children.push(TokenStats { id: TokenId(id), logprob, rank: 0 });
             }
+            check_list(&top, || format!("node {raw}: `candidates`"))?;
+            let together = check_list(&children, || format!("node {raw}: `children`"))?;
+            scaled.extend(scale(&mut children, together));
             // The notebook kept no entropy: what its list allows to say is nothing.
             let distribution = Distribution {
                 top,
@@ -206,6 +245,12 @@ fn build(prompt: String, parameters: Map<String, Value>, nodes: Vec<Raw>) -> Res
         } else if tree.depth(n) as u64 >= max_depth {
             tree.stop_node(n, Stop::MaxDepth);
         }
+    }
+    if let Some(most) = scaled.iter().copied().reduce(f64::max) {
+        notes.push(format!(
+            "the children of {} nodes have more than all probability, up to {most:.4}, as rounding gives: they are scaled to 1",
+            scaled.len()
+        ));
     }
     let header = Header {
         format: FORMAT.into(),

@@ -1,12 +1,11 @@
 //! A run with the whole web app in one HTML file.
 
 use super::assets;
-use super::store::write_run;
 use crate::visible::{harmless, visible};
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use logitree_core::run::Run;
+use logitree_core::run::{Run, write_run};
 use sha2::{Digest, Sha256};
 
 /// The file's text. It runs no script but the app's, whose hash its policy names, and asks the network for nothing; patterns are tried in a worker, made of a blob.

@@ -4,10 +4,7 @@ use super::problem::Problem;
 use crate::command::grow::slug;
 use crate::{lock, message, output};
 use anyhow::{Context, Result};
-use logitree_core::run::{Event, Run, change_events};
-use logitree_core::{NodeId, explore::Change};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -299,34 +296,6 @@ fn first_line(text: &str) -> String {
 fn id_of(file: &str) -> Option<(String, Kind)> {
     let run = file.strip_suffix(RUN).map(|id| (id.to_string(), Kind::Run));
     run.or_else(|| file.strip_suffix(RECORDS).map(|id| (id.to_string(), Kind::Records)))
-}
-
-/// Writes a run as a run file, whatever it was read from.
-pub fn write_run(run: &Run, out: &mut dyn Write) -> Result<()> {
-    let mut line = |event: &Event| -> Result<()> {
-        serde_json::to_writer(&mut *out, event)?;
-        Ok(out.write_all(b"\n")?)
-    };
-    line(&Event::Header(Box::new(run.header.clone())))?;
-    let tree = &run.tree;
-    let bytes = |id| Cow::Borrowed(run.bytes(id));
-    // Nodes are numbered in the order of their lines: expansions come in the order of their first children.
-    let mut expanded: Vec<NodeId> = tree.nodes().filter(|&n| tree.expansion(n).is_some()).collect();
-    expanded.sort_by_key(|&n| tree.children(n).iter().min().copied());
-    for n in expanded {
-        for event in change_events(tree, Change::Expanded(n), &bytes) {
-            line(&event)?;
-        }
-    }
-    for n in tree.nodes() {
-        if let logitree_core::tree::State::Stopped(stop) = *tree.state(n) {
-            change_events(tree, Change::Stopped(n, stop), &bytes).iter().try_for_each(&mut line)?;
-        }
-    }
-    if let Some(end) = &run.end {
-        line(&Event::End(end.clone()))?;
-    }
-    Ok(())
 }
 
 /// Lines of a file from a byte on: whole lines only, up to about `most` bytes. Returns where they end.

@@ -6,15 +6,16 @@ use crate::import::{self, Document};
 use crate::server::problem::{Parameters, Place, Problem};
 use crate::server::report;
 use crate::server::sse::ServerSentEvent;
-use crate::server::store::{Info, Kind, Store, lines, write_run};
+use crate::server::store::{Info, Kind, Store, lines};
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
+use logitree_core::run::write_run;
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::fs::File;
@@ -99,12 +100,13 @@ pub async fn content(State(app): State<App>, Place(id): Place<String>) -> Answer
     .await
 }
 
-fn download(bytes: Vec<u8>, kind: &'static str, name: &str) -> Response {
+fn download(body: impl Into<Body>, kind: &'static str, name: &str) -> Response {
     // Ids are letters, digits and dashes; letters of other alphabets need the longer form.
     let plain: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '_' }).collect();
     let disposition = format!("attachment; filename=\"{plain}\"");
-    ([(header::CONTENT_TYPE, kind.to_string()), (header::CONTENT_DISPOSITION, disposition)], bytes).into_response()
+    ([(header::CONTENT_TYPE, kind.to_string()), (header::CONTENT_DISPOSITION, disposition)], body.into())
+        .into_response()
 }
 
 /// The run in another format
@@ -131,11 +133,49 @@ pub async fn export(State(app): State<App>, Place((id, format)): Place<(String, 
             Format::Dot => ("text/vnd.graphviz; charset=utf-8", "dot"),
             Format::Text => ("text/plain; charset=utf-8", "txt"),
         };
-        let mut out = Vec::new();
-        export::export(&run, known, true, &mut out).map_err(|e| Problem::internal(format!("{e:#}")))?;
-        Ok(download(out, kind, &format!("{id}.{ending}")))
+        let body = stream(move |out| export::export(&run, known, true, out))?;
+        Ok(download(body, kind, &format!("{id}.{ending}")))
     })
     .await
+}
+
+/// Pieces that wait for the client; the writer waits then.
+const WAITING: usize = 4;
+
+/// A body that is written while it is sent: the text of every path can be as long as the square of the tree. What goes wrong before
+/// the first piece is the answer; after it, the connection breaks off.
+///
+/// Called where blocking is allowed.
+fn stream(write: impl FnOnce(&mut (dyn Write + Send)) -> anyhow::Result<()> + Send + 'static) -> Answer<Body> {
+    let (sender, mut pieces) = tokio::sync::mpsc::channel::<std::io::Result<Bytes>>(WAITING);
+    tokio::task::spawn_blocking(move || {
+        let mut out = BufWriter::with_capacity(CHUNK, Pieces(sender.clone()));
+        let written = write(&mut out).and_then(|()| Ok(out.flush()?));
+        // Without an error the end of the channel is the end of the body.
+        written.err().map(|e| sender.blocking_send(Err(std::io::Error::other(format!("{e:#}")))));
+    });
+    let first = match pieces.blocking_recv() {
+        Some(Err(e)) => return Err(Problem::conflict(e.to_string())),
+        Some(Ok(first)) => first,
+        None => return Ok(Body::empty()),
+    };
+    let rest = futures_util::stream::unfold(pieces, |mut pieces| async move { Some((pieces.recv().await?, pieces)) });
+    let first = futures_util::stream::once(std::future::ready(Ok(first)));
+    Ok(Body::from_stream(futures_util::StreamExt::chain(first, rest)))
+}
+
+/// Sends what is written to it; fails when nobody receives it any more.
+struct Pieces(tokio::sync::mpsc::Sender<std::io::Result<Bytes>>);
+
+impl Write for Pieces {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(data)));
+        sent.map(|()| data.len()).map_err(|_| std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What the file is called.
@@ -168,15 +208,14 @@ pub async fn import(
 
 /// Puts a file's content into the data folder.
 pub fn take_in(store: &Store, name: &str, bytes: &[u8]) -> anyhow::Result<String> {
-    let document = import::read(bytes)?;
     let about = if name.trim().is_empty() { "imported" } else { name };
-    let id = match document {
+    let id = match import::read(bytes)?.document {
         Document::Run(run) => store.create(about, Kind::Run, |path| {
             let mut out = BufWriter::new(File::create(path)?);
-            if bytes.starts_with(b"{\"type\":\"header\"") {
-                out.write_all(&bytes[..run.valid_bytes as usize])?;
-            } else {
-                write_run(&run, &mut out)?;
+            match run.valid_bytes {
+                // Not read from lines of its own.
+                0 => write_run(&run, &mut out)?,
+                valid => out.write_all(&bytes[..valid as usize])?,
             }
             Ok(out.flush()?)
         })?,

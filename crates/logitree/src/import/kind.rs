@@ -1,0 +1,110 @@
+//! What a file is, told by the first of its lines: names lie.
+
+use logitree_core::run::BOM;
+
+/// Kinds of files that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A run file.
+    Run,
+    /// The notebook's tree, one JSON object.
+    Tree,
+    /// The notebook's logprobs records, in JSON Lines.
+    Records,
+}
+
+/// Lines that are looked at: those before the first good one may be damaged.
+const LINES: usize = 100;
+
+/// The kind of a file that begins with these bytes: that of the first object in it that has a field by which one is known.
+pub fn of(start: &[u8]) -> Option<Kind> {
+    let start = start.strip_prefix(BOM).unwrap_or(start);
+    // An object may go on over several lines, a tree above all.
+    let whole = std::iter::once(start);
+    whole.chain(start.split(|&b| b == b'\n').take(LINES)).find_map(of_object)
+}
+
+/// The kind that an object's fields tell, which need not be there to their end.
+fn of_object(text: &[u8]) -> Option<Kind> {
+    let mut at = text.trim_ascii_start().strip_prefix(b"{")?;
+    loop {
+        at = at.trim_ascii_start();
+        let (name, rest) = string(at)?;
+        let value = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+        let is = |first: &[u8]| value.starts_with(first);
+        match name {
+            b"format" if is(b"\"logitree-run\"") => return Some(Kind::Run),
+            b"type"
+                if ["header", "expand", "node", "stop", "end"].iter().any(|t| is(format!("\"{t}\"").as_bytes())) =>
+            {
+                return Some(Kind::Run);
+            }
+            b"metadata" | b"tree" => return Some(Kind::Tree),
+            // The prompt of a run is an object.
+            b"prompt" if is(b"{") => return Some(Kind::Run),
+            b"prompt" | b"response" | b"data" => return Some(Kind::Records),
+            _ => at = skip(value)?.trim_ascii_start().strip_prefix(b",")?,
+        }
+    }
+}
+
+/// The string that a text begins with, as it is written, and what follows.
+fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let text = text.strip_prefix(b"\"")?;
+    let mut escaped = false;
+    let end = text.iter().position(|&b| {
+        let ends = b == b'"' && !escaped;
+        escaped = b == b'\\' && !escaped;
+        ends
+    })?;
+    Some((&text[..end], &text[end + 1..]))
+}
+
+/// What follows the value that a text begins with.
+fn skip(mut text: &[u8]) -> Option<&[u8]> {
+    let mut depth = 0usize;
+    loop {
+        match *text.first()? {
+            b'"' => text = string(text)?.1,
+            b'{' | b'[' => {
+                depth += 1;
+                text = &text[1..];
+            }
+            b'}' | b']' if depth > 0 => {
+                depth -= 1;
+                text = &text[1..];
+            }
+            b',' | b'}' | b']' if depth == 0 => return Some(text),
+            _ => text = &text[1..],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_known_by_its_first_fields_in_any_order_and_spacing() {
+        for (start, kind) in [
+            (r#"{"type":"header","format":"logitree-run""#, Some(Kind::Run)),
+            (r#"{ "format" : "logitree-run", "#, Some(Kind::Run)),
+            ("\u{feff}\r\n{\"version\": 1, \"engine\": \"\\\"tree\\\": {\", \"type\" : \"header\"}", Some(Kind::Run)),
+            (r#"{"parameters":{"tree":[{"x":1}],"data":"}"},"model":{},"prompt":{"text":"a"}"#, Some(Kind::Run)),
+            ("broken\n{\"type\":\"node\"", Some(Kind::Run)),
+            ("{\n  \"metadata\": {\n    \"prompt\": \"a\"", Some(Kind::Tree)),
+            (r#"{"version":2,"tree":{"text":"a""#, Some(Kind::Tree)),
+            // A text may speak of anything.
+            (r#"{"prompt": "what is a \"logitree-run\", a \"tree\"?", "#, Some(Kind::Records)),
+            ("x\n\n{\"response\": \"\"", Some(Kind::Records)),
+            (r#"{"id":7,"data":["#, Some(Kind::Records)),
+            (r#"{"type":"other","a":[1,2"#, None),
+            (r#"["prompt"]"#, None),
+            ("", None),
+            ("\u{feff}", None),
+            ("{", None),
+        ] {
+            assert_eq!(of(start.as_bytes()), kind, "{start}");
+        }
+    }
+}
