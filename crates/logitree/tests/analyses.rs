@@ -286,14 +286,13 @@ fn a_change_of_any_number_of_a_record_is_found() {
         ("says 7 completed paths", line("end", |e| e["completed"] = 7.into())),
         ("is finished", line("end", |e| e["mass"]["finished"] = 0.5.into())),
         ("is pruned", line("end", |e| add(&mut e["mass"]["pruned"], 1e-4))),
-        ("`vocab`", line("header", |e| add(&mut e["model"]["vocab"], 1.0))),
+        ("tokenizer", line("header", |e| e["model"]["vocab"] = 321.into())),
         ("`context`", line("header", |e| e["model"]["context"] = 5.into())),
     ] {
         let lines = text.lines().map(|line| {
             let mut event: Value = serde_json::from_str(line).unwrap();
             change(&mut event);
-            // Counts stay whole numbers.
-            event.to_string().replace("\"vocab\":", "\"vocab\": ").replacen(".0,\"context\"", ",\"context\"", 1) + "\n"
+            event.to_string() + "\n"
         });
         std::fs::write(w.join("changed"), lines.collect::<String>()).unwrap();
         let said = fails(w, &["verify", "changed"], 1);
