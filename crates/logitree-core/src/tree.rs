@@ -405,10 +405,14 @@ impl Tree {
                 State::Stopped(Stop::Pruned) => mass.pruned += m,
                 State::Expanded(e) => {
                     let kept: f64 = e.children.iter().map(|&c| self.logprob(c).exp()).sum();
-                    // Writers that round may keep a little more than all; no probability is negative.
-                    mass.pruned += m * (1.0 - kept).max(0.0);
+                    mass.pruned += m * (1.0 - kept);
                 }
             }
+        }
+        // Where all tokens are kept, rounding may leave them a little more than 1. No probability is negative.
+        if mass.pruned < 0.0 {
+            let rest = mass.finished + mass.frontier;
+            mass = Mass { finished: mass.finished / rest, frontier: mass.frontier / rest, pruned: 0.0 };
         }
         mass
     }
