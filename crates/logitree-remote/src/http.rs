@@ -5,8 +5,12 @@ use serde_json::Value;
 use std::fmt;
 use std::time::Duration;
 
-/// Largest answer read, in bytes: a list of a whole vocabulary takes some 30 MB, times an array of prompts.
-const LARGEST: u64 = 1 << 30;
+/// Largest answer to a request about nothing long, in bytes. Room for names, texts and what else servers say.
+pub(crate) const SMALL: u64 = 64 << 10;
+/// Bytes that an answer takes per listed token, generously: its text with all bytes, id and log probability.
+const PER_ENTRY: u64 = 128;
+/// Bytes that an answer takes per byte of the request: servers repeat prompts, and their JSON has escapes.
+const PER_BYTE: u64 = 16;
 /// Longest piece of a server's words that is repeated.
 const WORDS: usize = 300;
 
@@ -84,30 +88,38 @@ impl Http {
         &self.root
     }
 
+    /// The answer to a question of no length, such as what models there are.
     pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
         let mut request = self.agent.get(format!("{}{path}", self.root));
         if let Some(key) = &self.key {
             request = request.header("Authorization", format!("Bearer {key}"));
         }
-        self.answer(request.call())
+        // Properties have chat templates and settings in them.
+        self.answer(request.call(), 32 * SMALL)
     }
 
-    pub(crate) fn post(&self, path: &str, body: String) -> Result<Value, Failure> {
+    /// The answer, which may have `most` bytes: more is not read.
+    pub(crate) fn post(&self, path: &str, body: String, most: u64) -> Result<Value, Failure> {
         let mut request = self.agent.post(format!("{}{path}", self.root)).header("Content-Type", "application/json");
         if let Some(key) = &self.key {
             request = request.header("Authorization", format!("Bearer {key}"));
         }
-        self.answer(request.send(body))
+        self.answer(request.send(body), most)
     }
 
-    fn answer(&self, sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Value, Failure> {
+    fn answer(&self, sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>, most: u64) -> Result<Value, Failure> {
         let mut response = sent.map_err(|e| Failure::Broken(e.to_string()))?;
         let status = response.status().as_u16();
         let after = response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
-        let body = response.body_mut().with_config().limit(LARGEST).read_to_vec();
-        let body = body.map_err(|e| Failure::Broken(format!("the answer breaks off: {e}")))?;
+        let body = response.body_mut().with_config().limit(most).read_to_vec();
+        let body = body.map_err(|e| match e {
+            ureq::Error::BodyExceedsLimit(_) => {
+                Failure::Broken(format!("the answer has more than {most} bytes, far more than was asked for"))
+            }
+            e => Failure::Broken(format!("the answer breaks off: {e}")),
+        })?;
         match status {
-            200 => serde_json::from_slice(&body).map_err(|e| Failure::Broken(format!("the answer is not JSON: {e}"))),
+            200 => parse(body).map_err(|e| Failure::Broken(format!("the answer is not JSON: {e}"))),
             429 | 503 => Err(Failure::Busy { after: after.map(Duration::from_secs), message: words(&body) }),
             500.. => Err(Failure::Broken(format!("the server failed ({status}): {}", words(&body)))),
             // A timeout of a proxy in between.
@@ -115,6 +127,36 @@ impl Http {
             _ => Err(Failure::Refused { status, message: words(&body) }),
         }
     }
+}
+
+/// A JSON answer. Python writes minus infinity as no JSON has it, for tokens that cannot come: it is read as null.
+fn parse(mut body: Vec<u8>) -> serde_json::Result<Value> {
+    const WORD: &[u8] = b"-Infinity";
+    serde_json::from_slice(&body).or_else(|e| {
+        let (mut in_string, mut at, mut found) = (false, 0, false);
+        while at < body.len() {
+            match body[at] {
+                b'\\' if in_string => at += 1,
+                b'"' => in_string = !in_string,
+                b'-' if !in_string && body[at..].starts_with(WORD) => {
+                    body[at..at + WORD.len()].copy_from_slice(b"null     ");
+                    found = true;
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        if found { serde_json::from_slice(&body) } else { Err(e) }
+    })
+}
+
+/// Most bytes of an answer about `paths` prompts of `bytes` together, with `top` tokens listed for each: beyond that it
+/// is not read, let alone parsed.
+pub(crate) fn most(bytes: usize, paths: usize, top: usize) -> u64 {
+    let (bytes, paths, entries) = (bytes as u64, paths as u64, (top as u64).saturating_add(1));
+    paths
+        .saturating_mul(SMALL.saturating_add(entries.saturating_mul(PER_ENTRY)))
+        .saturating_add(bytes.saturating_mul(PER_BYTE))
 }
 
 /// What a server says of a failure, in whichever of the usual shapes.
@@ -141,6 +183,23 @@ mod tests {
         for wrong in ["", "a:8000", "ftp://a", "http://", "http:///v1", "http://u:p@a/v1", "http://a/v1?x=1"] {
             assert!(root(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn pythons_minus_infinity_is_null_but_not_in_texts() {
+        let read = |text: &str| parse(text.into());
+        let expected = serde_json::json!({ "a\\\"-Infinity": [null, -1.5, null] });
+        assert_eq!(read(r#"{"a\\\"-Infinity": [-Infinity, -1.5, -Infinity]}"#).unwrap(), expected);
+        for wrong in ["[Infinity]", "[NaN]", "[-Infinit]", "[-Infinity", "-", "[--Infinity]"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn room_is_what_was_asked_for() {
+        assert_eq!(most(0, 1, 0), SMALL + PER_ENTRY);
+        assert!(most(2000, 4, 100) < 512 << 10);
+        assert_eq!(most(usize::MAX, usize::MAX, usize::MAX), u64::MAX);
     }
 
     #[test]

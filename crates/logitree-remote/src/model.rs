@@ -2,7 +2,7 @@
 
 use crate::RemoteError;
 use crate::dialect::Kind;
-use crate::http::{Failure, Http};
+use crate::http::{Failure, Http, most};
 use crate::pool::{Pool, Traffic};
 use crate::probe::{Probe, probe};
 use crate::session::RemoteSession;
@@ -189,14 +189,16 @@ impl RemoteModel {
         let unfit = |why: String| RemoteError::Unfit(format!("{}: {why}", http.root()));
         let ids = match kind {
             Kind::LlamaServer => {
-                let body = json!({ "messages": messages });
-                let answer = self.pool.ask_again(0, &mut || http.post("/apply-template", body.to_string()))?;
+                let body = json!({ "messages": messages }).to_string();
+                let room = most(body.len(), 1, 0);
+                let answer = self.pool.ask_again(0, &mut || http.post("/apply-template", body.clone(), room))?;
                 let text = answer["prompt"].as_str().ok_or_else(|| unfit("/apply-template gives no prompt".into()))?;
                 self.words.get().tokenize(text, true).map_err(unfit)?
             }
             Kind::Vllm => {
-                let body = json!({ "model": model, "messages": messages, "add_generation_prompt": true });
-                let answer = self.pool.ask_again(0, &mut || http.post("/tokenize", body.to_string()))?;
+                let body = json!({ "model": model, "messages": messages, "add_generation_prompt": true }).to_string();
+                let room = most(body.len(), 1, 0);
+                let answer = self.pool.ask_again(0, &mut || http.post("/tokenize", body.clone(), room))?;
                 let ids = answer["tokens"].as_array().into_iter().flatten().filter_map(Value::as_u64);
                 ids.map(|id| TokenId(id as u32)).collect()
             }

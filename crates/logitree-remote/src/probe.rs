@@ -1,7 +1,7 @@
 //! What a server is and can do, found out by asking it.
 
 use crate::dialect::{Kind, List, Paths, Step};
-use crate::http::{Failure, Http};
+use crate::http::{Failure, Http, most};
 use crate::vocabulary;
 use logitree_core::TokenId;
 use serde_json::Value;
@@ -109,7 +109,9 @@ fn step(http: &Http, probe: &Probe, top: usize, temperature: f64) -> Result<List
     let ids = [TokenId(2)];
     let paths = if probe.kind.takes_ids() { Paths::Ids(vec![&ids]) } else { Paths::Texts(vec!["a"]) };
     let step = Step { model: &probe.model, top, tokens: &[], temperature };
-    let answer = http.post(probe.kind.endpoint(), probe.kind.request(&paths, &step))?;
+    let request = probe.kind.request(&paths, &step);
+    let room = most(request.len(), 1, top);
+    let answer = http.post(probe.kind.endpoint(), request, room)?;
     let lists = probe.kind.lists(&answer, 1).map_err(Failure::Broken)?;
     lists.into_iter().next().ok_or_else(|| Failure::Broken("an empty answer".into()))
 }

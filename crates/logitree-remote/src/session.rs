@@ -1,8 +1,8 @@
 //! Paths, and the lists that follow them.
 
 use crate::RemoteError;
-use crate::dialect::{Kind, List, Listed, Paths, Step};
-use crate::http::{Failure, Http};
+use crate::dialect::{Kind, List, Listed, Paths, Step, number, possible};
+use crate::http::{Failure, Http, most};
 use crate::model::{RemoteModel, Words};
 use logitree_core::{
     Distribution, Exactness, LanguageModel, ModelError, NodeHandle, Query, Session, TokenId, TokenStats,
@@ -96,7 +96,9 @@ impl<'m> RemoteSession<'m> {
                 Paths::Texts(texts)
             };
             let step = Step { model, top, tokens: &named, temperature: 1.0 };
-            let answer = http.post(kind.endpoint(), kind.request(&paths, &step))?;
+            let request = kind.request(&paths, &step);
+            let most = most(request.len(), jobs.len(), top + named.len());
+            let answer = http.post(kind.endpoint(), request, most)?;
             kind.lists(&answer, jobs.len()).map_err(Failure::Broken)
         })
     }
@@ -225,7 +227,10 @@ impl<'m> RemoteSession<'m> {
         if self.model.probes[0].kind == Kind::Vllm {
             body["prompt_logprobs"] = 0.into();
         }
-        let answer = match http.post("/v1/completions", body.to_string()) {
+        let body = body.to_string();
+        // Two entries for every token of the prompt, which has a byte at least.
+        let room = most(body.len(), 1, 2 * body.len());
+        let answer = match http.post("/v1/completions", body, room) {
             Err(Failure::Refused { .. }) => return Ok(None),
             other => other?,
         };
@@ -233,7 +238,7 @@ impl<'m> RemoteSession<'m> {
         let ranked = choice["prompt_logprobs"].as_array().and_then(|p| p.last()?.get(token.0.to_string()));
         if let Some(entry) = ranked {
             let rank = entry["rank"].as_u64().map(|r| r as u32);
-            return Ok(entry["logprob"].as_f64().map(|l| (l, rank)));
+            return entry.get("logprob").and_then(number).map(|l| Ok((told(l)?, rank))).transpose();
         }
         // Whether a generated token follows depends on the server: the place is counted from the front.
         let place = match prompt.as_str() {
@@ -241,7 +246,8 @@ impl<'m> RemoteSession<'m> {
             Some(text) => last_of(text, &choice["logprobs"]["tokens"]),
         };
         let all = choice.pointer("/logprobs/token_logprobs").and_then(Value::as_array);
-        Ok(place.and_then(|i| all?.get(i)?.as_f64()).map(|l| (l, None)))
+        // The first token of a text has none: null.
+        place.filter(|&i| i > 0).and_then(|i| number(all?.get(i)?)).map(|l| Ok((told(l)?, None))).transpose()
     }
 
     /// Notes texts that the server reads as other tokens than the path's.
@@ -272,6 +278,11 @@ impl<'m> RemoteSession<'m> {
         texts.set_front(first, n);
         Ok(n)
     }
+}
+
+/// A log probability as records have it: possible, and finite.
+fn told(logprob: f64) -> Result<f64, Failure> {
+    possible(logprob).map(|l| l.max(f64::MIN_POSITIVE.ln())).map_err(Failure::Broken)
 }
 
 /// The place of the token that ends a text among the tokens that repeat it; none if they do not add up to it.

@@ -1,7 +1,7 @@
 //! Texts of tokens and tokens of texts: from a local tokenizer, from the server, or by text alone.
 
 use crate::dialect::Kind;
-use crate::http::{Failure, Http};
+use crate::http::{Failure, Http, most};
 use logitree_core::TokenId;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -121,7 +121,10 @@ impl Asked {
             }
             _ => json!({ "model": self.model, "prompt": text, "add_special_tokens": front }),
         };
-        let answer = self.http.post("/tokenize", body.to_string())?;
+        let body = body.to_string();
+        // A token for every byte, with its text.
+        let room = most(body.len(), 1, body.len());
+        let answer = self.http.post("/tokenize", body, room)?;
         let tokens = answer["tokens"].as_array().ok_or_else(|| broken("no `tokens`"))?;
         let mut ids = Vec::with_capacity(tokens.len());
         for t in tokens {
@@ -141,7 +144,9 @@ impl Asked {
     }
 
     fn join(&self, ids: &[TokenId]) -> Result<String, Failure> {
-        let answer = self.http.post("/detokenize", json!({ "model": self.model, "tokens": ids }).to_string())?;
+        let body = json!({ "model": self.model, "tokens": ids }).to_string();
+        let room = most(body.len(), 1, ids.len());
+        let answer = self.http.post("/detokenize", body, room)?;
         let text = ["prompt", "content", "text"].iter().find_map(|key| answer[*key].as_str());
         text.map(str::to_owned).ok_or_else(|| Failure::Broken("/detokenize: no text".into()))
     }
@@ -160,7 +165,7 @@ impl Asked {
     /// Asks for a token's text.
     pub(crate) fn ask(&self, http: &Http, id: TokenId) -> Result<(), Failure> {
         let body = json!({ "model": self.model, "tokens": [self.anchor.0, id] });
-        let answer = http.post("/detokenize", body.to_string())?;
+        let answer = http.post("/detokenize", body.to_string(), most(0, 1, 0))?;
         let text = ["prompt", "content", "text"].iter().find_map(|key| answer[*key].as_str());
         let text = text.ok_or_else(|| Failure::Broken("/detokenize: no text".into()))?;
         self.learn(id, text.strip_prefix(&self.anchor.1).unwrap_or(text).as_bytes());
@@ -276,7 +281,10 @@ impl Texts {
 pub(crate) fn echoed(http: &Http, model: &str, text: &str) -> Result<Vec<String>, Failure> {
     let body =
         json!({ "model": model, "prompt": text, "max_tokens": 1, "echo": true, "logprobs": 1, "temperature": 1 });
-    let answer = http.post("/v1/completions", body.to_string())?;
+    let body = body.to_string();
+    // Two entries for every token, which has a byte at least.
+    let room = most(body.len(), 1, 2 * body.len());
+    let answer = http.post("/v1/completions", body, room)?;
     let missing = || Failure::Refused { status: 200, message: "it repeats no tokens".into() };
     let tokens = answer.pointer("/choices/0/logprobs/tokens").and_then(Value::as_array).ok_or_else(missing)?;
     let mut rest = text;

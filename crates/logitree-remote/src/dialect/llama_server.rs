@@ -1,6 +1,6 @@
 //! llama.cpp's `/completion`. `post_sampling_probs: false` gives the softmax of the logits before any sampler.
 
-use super::{List, Listed, Step, id};
+use super::{List, Listed, Step, id, number};
 use serde_json::{Value, json};
 
 pub(super) fn request(step: &Step<'_>) -> Value {
@@ -38,7 +38,7 @@ fn list(answer: &Value) -> Result<List, String> {
     }
     let listed = top.iter().map(|t| {
         let bytes = t["bytes"].as_array().map(|b| b.iter().filter_map(|b| Some(b.as_u64()? as u8)).collect());
-        let logprob = t["logprob"].as_f64().ok_or("an entry without log probability")?;
+        let logprob = t.get("logprob").and_then(number).ok_or("an entry without log probability")?;
         Ok(Listed { id: Some(id(&t["id"]).ok_or("an entry without id")?), bytes, logprob })
     });
     let prompt_tokens = answer["tokens_evaluated"].as_u64().map(|n| n as usize);

@@ -141,13 +141,13 @@ pub(crate) struct List {
 impl List {
     /// Sorted as ranks go; an error if the numbers are no probabilities.
     fn checked(mut self) -> Result<List, String> {
-        let wrong = |t: &&Listed| t.logprob.is_nan() || t.logprob > 1e-3;
-        if let Some(t) = self.top.iter().chain(&self.named).find(wrong) {
-            return Err(format!("a log probability of {}", t.logprob));
-        }
-        self.top.retain(|t| t.logprob.is_finite());
         for t in self.top.iter_mut().chain(&mut self.named) {
-            t.logprob = t.logprob.min(0.0);
+            t.logprob = possible(t.logprob)?;
+        }
+        // What cannot come has no place in a list of the most likely.
+        self.top.retain(|t| t.logprob > f64::NEG_INFINITY);
+        for t in &mut self.named {
+            t.logprob = t.logprob.max(f64::MIN_POSITIVE.ln());
         }
         self.top.sort_by(|a, b| b.logprob.total_cmp(&a.logprob).then(a.id.cmp(&b.id)));
         let mut seen = BTreeSet::new();
@@ -162,6 +162,34 @@ impl List {
             return Err("no log probabilities".into());
         }
         Ok(self)
+    }
+}
+
+/// Least log probability that a softmax can have, with room: no logits are further apart.
+const LEAST: f64 = -1e6;
+
+/// A log probability that there can be, of 0 at most; minus infinity for what cannot come.
+///
+/// # Errors
+/// If it is no logarithm of a probability. Numbers of 32 bits at their end stand for minus infinity: JSON has none.
+pub(crate) fn possible(logprob: f64) -> Result<f64, String> {
+    // The least number of 32 bits is written with more or fewer digits.
+    if logprob == f64::NEG_INFINITY || logprob == f64::MIN || (-3.5e38..=-3.4e38).contains(&logprob) {
+        return Ok(f64::NEG_INFINITY);
+    }
+    if !(LEAST..=1e-3).contains(&logprob) {
+        return Err(format!("a log probability of {logprob:e}"));
+    }
+    Ok(logprob.min(0.0))
+}
+
+/// A log probability as servers write it. An impossible token has null, or the word that JavaScript or Python has for
+/// minus infinity.
+pub(crate) fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Null => Some(f64::NEG_INFINITY),
+        Value::String(word) if ["-Infinity", "-inf"].contains(&word.as_str()) => Some(f64::NEG_INFINITY),
+        other => other.as_f64(),
     }
 }
 
@@ -185,4 +213,53 @@ fn choices(answer: &Value, paths: usize) -> Result<Vec<&Value>, String> {
         }
     }
     by_index.into_iter().collect::<Option<_>>().ok_or_else(|| format!("{} choices for {paths} prompts", all.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// An answer of each kind with these log probabilities of tokens 5, 6, …
+    fn answer(kind: Kind, logprobs: &[Value]) -> Value {
+        let entries = || (5..).zip(logprobs);
+        let map = |key: fn(u32) -> String| -> Value {
+            entries().map(|(id, l)| (key(id), l.clone())).collect::<serde_json::Map<_, _>>().into()
+        };
+        match kind {
+            Kind::Vllm => {
+                json!({ "choices": [{ "logprobs": { "top_logprobs": [map(|id| format!("token_id:{id}"))] } }] })
+            }
+            Kind::OpenAi => json!({ "choices": [{ "logprobs": { "top_logprobs": [map(|id| format!("t{id}"))] } }] }),
+            Kind::Sglang => {
+                let list: Vec<Value> = entries().map(|(id, l)| json!([l, id, null])).collect();
+                json!({ "meta_info": { "output_top_logprobs": [list] } })
+            }
+            Kind::LlamaServer => {
+                let list: Vec<Value> = entries().map(|(id, l)| json!({ "id": id, "logprob": l })).collect();
+                json!({ "completion_probabilities": [{ "top_logprobs": list }] })
+            }
+        }
+    }
+
+    #[test]
+    fn impossible_tokens_are_left_out_and_impossible_numbers_refused() {
+        for kind in Kind::ALL {
+            let lists = |logprobs: &[Value]| kind.lists(&answer(kind, logprobs), 1);
+            for never in [json!(null), json!("-Infinity"), json!(-3.4028234663852886e38), json!(f64::MIN)] {
+                let list = &lists(&[json!(-0.5), never.clone(), json!(-1.5)]).unwrap()[0];
+                let logprobs: Vec<f64> = list.top.iter().map(|t| t.logprob).collect();
+                assert_eq!(logprobs, [-0.5, -1.5], "{kind} {never}");
+            }
+            assert_eq!(lists(&[json!(-0.5), json!(-9999.0)]).unwrap()[0].top.len(), 2);
+            for wrong in [json!(-1e308), json!(-2e6), json!(0.5), json!(5)] {
+                let why = lists(&[json!(-0.5), wrong.clone()]).unwrap_err();
+                assert!(why.contains("log probability of"), "{kind} {wrong}: {why}");
+            }
+            for wrong in [json!("NaN"), json!({}), json!(true)] {
+                assert!(lists(&[json!(-0.5), wrong.clone()]).is_err(), "{kind} {wrong}");
+            }
+            assert!(lists(&[json!(null)]).unwrap_err().contains("no log probabilities"));
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! OpenAI's `/v1/completions`: texts in, texts out. Tokens with the same text cannot be told apart.
 
-use super::{List, Listed, Step, choices, token_id};
+use super::{List, Listed, Step, choices, number, token_id};
 use serde_json::{Value, json};
 
 pub(super) fn request(step: &Step<'_>) -> Value {
@@ -19,7 +19,7 @@ fn list(choice: &Value, prompt_tokens: Option<usize>) -> Result<List, String> {
         let entry = |t: &Value| {
             let bytes = t["bytes"].as_array().map(|b| b.iter().filter_map(|b| Some(b.as_u64()? as u8)).collect());
             let bytes = bytes.or_else(|| Some(text_bytes(t["token"].as_str()?)));
-            Some(Listed { id: None, bytes, logprob: t["logprob"].as_f64()? })
+            Some(Listed { id: None, bytes, logprob: number(t.get("logprob")?)? })
         };
         let top = content.iter().map(entry).collect::<Option<_>>().ok_or("an entry without log probability")?;
         return Ok(List { top, named: Vec::new(), prompt_tokens });
@@ -28,7 +28,7 @@ fn list(choice: &Value, prompt_tokens: Option<usize>) -> Result<List, String> {
     let entry = |(key, logprob): (&String, &Value)| {
         let id = token_id(key);
         let bytes = id.is_none().then(|| text_bytes(key));
-        Some(Listed { id, bytes, logprob: logprob.as_f64()? })
+        Some(Listed { id, bytes, logprob: number(logprob)? })
     };
     let top = top.iter().map(entry).collect::<Option<_>>().ok_or("an entry without log probability")?;
     Ok(List { top, named: Vec::new(), prompt_tokens })

@@ -1,6 +1,6 @@
 //! SGLang's `/generate`. Its lists are of the distribution after temperature: 1 here.
 
-use super::{List, Listed, Step, id};
+use super::{List, Listed, Step, id, number};
 use serde_json::{Value, json};
 
 pub(super) fn request(step: &Step<'_>, paths: usize) -> Value {
@@ -46,7 +46,7 @@ fn list(meta: &Value) -> Result<List, String> {
 /// `[[logprob, id, text or null], …]`
 fn entries(list: &Value) -> Result<Vec<Listed>, String> {
     let entry = |e: &Value| {
-        let logprob = e[0].as_f64().ok_or("an entry without log probability")?;
+        let logprob = e.get(0).and_then(number).ok_or("an entry without log probability")?;
         Ok(Listed { id: Some(id(&e[1]).ok_or("an entry without id")?), bytes: None, logprob })
     };
     list.as_array().ok_or("log probabilities that are no list")?.iter().map(entry).collect()

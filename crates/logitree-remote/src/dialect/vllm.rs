@@ -3,7 +3,7 @@
 //! `return_tokens_as_token_ids` makes keys `token_id:N`. The list holds the sampled token beside the k asked for. With
 //! `--logprobs-mode` raw (the default) numbers are the model's own; the parameters below make processed ones the same.
 
-use super::{List, Listed, Step, choices, token_id};
+use super::{List, Listed, Step, choices, number, token_id};
 use serde_json::{Value, json};
 
 pub(super) fn request(step: &Step<'_>) -> Value {
@@ -33,7 +33,7 @@ fn list(choice: &Value) -> Result<List, String> {
     let top = top.ok_or("no log probabilities (was the server started with a limit of 0?)")?;
     let listed = top.iter().map(|(key, logprob)| {
         let id = token_id(key).ok_or_else(|| format!("the token {key:?} without its id"))?;
-        let logprob = logprob.as_f64().ok_or_else(|| format!("no log probability of {key}"))?;
+        let logprob = number(logprob).ok_or_else(|| format!("no log probability of {key}"))?;
         Ok(Listed { id: Some(id), bytes: None, logprob })
     });
     Ok(List { top: listed.collect::<Result<_, String>>()?, ..List::default() })

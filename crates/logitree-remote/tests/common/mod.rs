@@ -145,10 +145,14 @@ pub enum Fault {
     NoLogprobs,
     Fewer,
     Impossible,
+    /// A log probability that is no number's.
+    Huge,
+    /// More than anybody asked for.
+    Endless,
 }
 
 impl Fault {
-    pub const ALL: [Fault; 8] = [
+    pub const ALL: [Fault; 10] = [
         Fault::Busy,
         Fault::Failure,
         Fault::NotJson,
@@ -157,6 +161,8 @@ impl Fault {
         Fault::NoLogprobs,
         Fault::Fewer,
         Fault::Impossible,
+        Fault::Huge,
+        Fault::Endless,
     ];
 }
 
@@ -281,6 +287,12 @@ fn serve(socket: &TcpStream, behaviour: &Behaviour, log: &Mutex<Log>) -> Option<
     }
     if fault == Some(Fault::Impossible) {
         answer = answer.replace("-0.", "10.").replace("-1.", "11.").replace("-2.", "12.");
+    }
+    if fault == Some(Fault::Huge) {
+        answer = answer.replace("-0.", "-10000000.").replace("-1.", "-10000001.").replace("-2.", "-10000002.");
+    }
+    if fault == Some(Fault::Endless) {
+        answer += &" ".repeat(64 << 20);
     }
     let shown = if fault == Some(Fault::CutOff) { answer.len() / 2 } else { answer.len() };
     let head =
