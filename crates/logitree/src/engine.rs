@@ -160,11 +160,11 @@ impl Engine {
         let own_tokenizer = weights.gguf().is_none() && tokenizer.is_file();
         Ok(run::Model {
             name: name.into(),
-            sha256: models::sha256(weights.files())?,
+            sha256: models::weights_sha256(weights),
             architecture: model.config().architecture.clone(),
             dtype: weights.quantisation(),
             tokenizer: model.tokenizer().map_or("none", |t| t.kind()).into(),
-            tokenizer_sha256: if own_tokenizer { Some(models::sha256(&[tokenizer])?) } else { None },
+            tokenizer_sha256: if own_tokenizer { Some(models::sha256(&tokenizer)?) } else { None },
             vocab: model.vocab_size(),
             context: model.context_length(),
             end_tokens: model.end_tokens().to_vec(),

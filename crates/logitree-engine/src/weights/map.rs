@@ -2,18 +2,32 @@
 
 use super::error::{DAMAGED, WeightsError};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// A weight file as it was opened.
+#[derive(Clone, Copy)]
+pub struct Content<'w> {
+    /// Where it was.
+    pub path: &'w Path,
+    /// All of it: mapped, so that the file may have been replaced or removed since.
+    pub bytes: &'w [u8],
+    /// When it was changed last before it was opened, if the system tells.
+    pub modified: Option<SystemTime>,
+}
 
 /// A read-only map of a whole file.
 pub(crate) struct Map {
     path: PathBuf,
     map: memmap2::Mmap,
+    modified: Option<SystemTime>,
 }
 
 impl Map {
     /// Maps a file that is not empty.
     pub(crate) fn open(path: &Path) -> Result<Map, WeightsError> {
         let file = std::fs::File::open(path).map_err(WeightsError::io(path))?;
-        if file.metadata().map_err(WeightsError::io(path))?.len() == 0 {
+        let metadata = file.metadata().map_err(WeightsError::io(path))?;
+        if metadata.len() == 0 {
             return Err(WeightsError::field(path, "length", "the file is empty", DAMAGED));
         }
         // SAFETY: the map is read-only and every range taken from it is checked against its length. Should
@@ -21,11 +35,16 @@ impl Map {
         // process. That is the price of not copying gigabytes, as all engines that map their models pay it.
         #[allow(unsafe_code)]
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(WeightsError::io(path))?;
-        Ok(Map { path: path.into(), map })
+        Ok(Map { path: path.into(), map, modified: metadata.modified().ok() })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What is mapped, whatever has become of the file at the path since.
+    pub(crate) fn content(&self) -> Content<'_> {
+        Content { path: &self.path, bytes: &self.map, modified: self.modified }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

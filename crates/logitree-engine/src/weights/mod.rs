@@ -14,6 +14,7 @@ mod view;
 
 pub use error::WeightsError;
 pub use gguf::{Array, FromValue, Gguf, Strings, Value, ValueType};
+pub use map::Content;
 pub use role::Role;
 pub(crate) use safetensors::Folder;
 pub use view::TensorView;
@@ -21,6 +22,7 @@ pub use view::TensorView;
 use crate::config::{self, Config};
 use gguf::Split;
 use logitree_core::TokenId;
+use map::Map;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -53,6 +55,15 @@ impl Weights {
     /// The path it was opened from.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What is mapped, file by file, in the order of [`Weights::files`].
+    pub fn contents(&self) -> Vec<Content<'_>> {
+        let maps = match &self.source {
+            Source::Gguf(g) => g.maps(),
+            Source::Folder(f) => f.maps(),
+        };
+        maps.iter().map(Map::content).collect()
     }
 
     /// The files that are mapped.

@@ -119,6 +119,10 @@ impl Folder {
         &self.path
     }
 
+    pub(super) fn maps(&self) -> &[Map] {
+        &self.shards
+    }
+
     pub(super) fn files(&self) -> &[PathBuf] {
         &self.files
     }

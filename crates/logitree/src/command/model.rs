@@ -136,7 +136,7 @@ fn info(spec: &str, json: bool) -> Result<()> {
         "tokenizer": tokenizer_kind,
         "bos": bos.map(|id| json!({ "id": id, "text": name(id) })),
         "end_tokens": ends.iter().map(|&id| json!({ "id": id, "text": name(id) })).collect::<Vec<_>>(),
-        "sha256": models::sha256(weights.files())?,
+        "sha256": models::weights_sha256(&weights),
     });
     if json {
         return terminal::print(&format!("{object:#}\n"));

@@ -136,7 +136,7 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<(Loaded, Job)> {
     let run = import::open_run(path)?;
     // The model that the run was made with, unless another is named.
     let model = if args.model.model == models::DEFAULT && args.model.remote.engines.is_empty() {
-        run.header.model.name.clone()
+        models::named_by(path, &run.header.model.name)?
     } else {
         args.model.model.clone()
     };

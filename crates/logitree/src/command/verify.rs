@@ -62,7 +62,7 @@ pub fn run(args: VerifyArgs) -> Result<()> {
     terminal::catch_interrupts();
     let name = match &args.model {
         Some(name) => name.clone(),
-        None if args.remote.engines.is_empty() => run.header.model.name.clone(),
+        None if args.remote.engines.is_empty() => crate::models::named_by(&args.file, &run.header.model.name)?,
         None => crate::models::DEFAULT.into(),
     };
     engine::check_kind(&args.file, &run.header.model, &args.remote)?;

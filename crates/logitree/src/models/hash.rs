@@ -3,10 +3,12 @@
 use super::cache_dir;
 use crate::message;
 use anyhow::{Context, Result};
+use logitree_engine::weights::{Content, Weights};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Hash of a file's content, in hexadecimal.
 fn file_sha256(path: &Path) -> io::Result<String> {
@@ -39,43 +41,69 @@ pub fn sha256_of(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Hash of a model's files; of several, the hash of their hashes in the order given.
-pub fn sha256(files: &[PathBuf]) -> Result<String> {
-    let hashes = files.iter().map(|f| remembered(f)).collect::<Result<Vec<_>>>()?;
+/// Hash of a model's weights as they are mapped, whatever has become of the files since; of several files, the hash of
+/// their hashes in the order given.
+pub fn weights_sha256(weights: &Weights) -> String {
+    let hashes: Vec<String> = weights.contents().iter().map(mapped).collect();
     match &hashes[..] {
-        [one] => Ok(one.clone()),
-        many => Ok(hex(&Sha256::digest(many.join("\n").as_bytes()))),
+        [one] => one.clone(),
+        many => hex(&Sha256::digest(many.join("\n").as_bytes())),
     }
 }
 
+/// A mapped file's hash, looked up by path, size and time of change when it was opened.
+fn mapped(content: &Content<'_>) -> String {
+    let note = note_of(content.path, content.bytes.len() as u64, content.modified);
+    known(note.as_deref()).unwrap_or_else(|| {
+        let hash = sha256_of(content.bytes);
+        write_note(note, &hash);
+        hash
+    })
+}
+
 /// A file's hash, looked up by path, size and time of change.
-fn remembered(path: &Path) -> Result<String> {
+///
+/// # Errors
+/// If it cannot be read.
+pub fn sha256(path: &Path) -> Result<String> {
     let note = note(path).with_context(|| path.display().to_string())?;
-    if let Some(hash) = note.and_then(|note| fs::read_to_string(note).ok())
-        && hash.len() == 64
-    {
+    if let Some(hash) = known(note.as_deref()) {
         return Ok(hash);
     }
     let hash = file_sha256(path).with_context(|| path.display().to_string())?;
-    remember(path, &hash);
+    write_note(note, &hash);
     Ok(hash)
+}
+
+fn known(note: Option<&Path>) -> Option<String> {
+    fs::read_to_string(note?).ok().filter(|hash| hash.len() == 64)
+}
+
+fn write_note(note: Option<PathBuf>, hash: &str) {
+    // Only a shortcut for the next time: a cache that cannot be written costs seconds, not the run.
+    let Some(note) = note else { return };
+    let _ = note.parent().map(fs::create_dir_all);
+    let _ = fs::write(note, hash);
 }
 
 /// Saves hashing a file whose hash is known.
 pub(super) fn remember(path: &Path, hash: &str) {
-    // Only a shortcut for the next time: a cache that cannot be written costs seconds, not the run.
-    let Ok(Some(note)) = note(path) else { return };
-    let _ = note.parent().map(fs::create_dir_all);
-    let _ = fs::write(note, hash);
+    if let Ok(note) = note(path) {
+        write_note(note, hash);
+    }
 }
 
 /// Where a file's hash is noted; nowhere if there is no cache.
 fn note(path: &Path) -> io::Result<Option<PathBuf>> {
     let meta = fs::metadata(path)?;
-    let changed = meta.modified().ok().and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok());
+    Ok(note_of(path, meta.len(), meta.modified().ok()))
+}
+
+fn note_of(path: &Path, length: u64, modified: Option<SystemTime>) -> Option<PathBuf> {
+    let changed = modified.and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok());
     let full = fs::canonicalize(path).unwrap_or_else(|_| path.into());
-    let key = format!("{}\n{}\n{}", full.display(), meta.len(), changed.map_or(0, |d| d.as_nanos()));
-    Ok(cache_dir().ok().map(|dir| dir.join("hashes").join(hex(&Sha256::digest(key.as_bytes())))))
+    let key = format!("{}\n{length}\n{}", full.display(), changed.map_or(0, |d| d.as_nanos()));
+    Some(cache_dir().ok()?.join("hashes").join(hex(&Sha256::digest(key.as_bytes()))))
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

@@ -4,7 +4,7 @@ mod hash;
 mod hub;
 mod pull;
 
-pub use hash::{sha256, sha256_of};
+pub use hash::{sha256, sha256_of, weights_sha256};
 pub use hub::Extent;
 
 use hub::{Hub, Spec};
@@ -159,6 +159,34 @@ pub fn resolve(name: &str, extent: Extent) -> Result<PathBuf> {
             let path = Hub::from_environment()?.fetch(&spec, extent);
             path.with_context(|| format!("{name:?} is no file or folder here; on the Hugging Face Hub"))
         }
+    }
+}
+
+/// The model that a file names, where the user names none: what is here already. A file is no order to fetch anything
+/// from the network, least of all what its writer chose.
+///
+/// # Errors
+/// If the model is not here.
+pub fn named_by(file: &Path, name: &str) -> Result<String> {
+    let ask = || {
+        format!(
+            "{} was made with the model {name:?}, which is not here: name the model with -m (one on the Hugging Face Hub is then fetched), or fetch it with `logitree model pull`",
+            file.display()
+        )
+    };
+    // Such names are of other machines.
+    if name.starts_with("//") || name.starts_with("\\\\") {
+        bail!("{}", ask());
+    }
+    match find(name).with_context(ask)? {
+        Model::Known(known) if path_of(known)?.exists() => Ok(name.into()),
+        Model::Path(_) => Ok(name.into()),
+        Model::Known(_) => bail!("{}", ask()),
+        Model::Hub(spec) => match Hub::from_environment()?.locate(&spec) {
+            // As a path: by its name, the Hub would be asked for news.
+            (path, true) => Ok(path.to_str().with_context(ask)?.into()),
+            (_, false) => bail!("{}", ask()),
+        },
     }
 }
 

@@ -167,3 +167,36 @@ fn a_branch_moves_only_when_all_of_the_new_commit_is_here() {
     let config = |snapshot: &str| fs::canonicalize(Path::new(snapshot).join("config.json")).unwrap();
     assert_eq!(config(&old), config(&new));
 }
+
+#[test]
+fn a_run_file_is_no_order_to_fetch() {
+    let w = workplace();
+    let w = w.path();
+    let hub = Hub::start(Repo::new(whole(w)));
+    works(with(&hub, w, &["tree", "hello", "-m", "model", "--max-depth", "2", "-o", "own.run.jsonl"]));
+    let text = fs::read_to_string(w.join("own.run.jsonl")).unwrap();
+    let (header, rest) = text.split_once('\n').unwrap();
+    for name in
+        [MODEL, "hf:owner/tiny", "owner/tiny@main", "hf:owner/other/x.gguf", "smollm2-135m", "//host/share/m.gguf"]
+    {
+        let mut named: Value = serde_json::from_str(header).unwrap();
+        named["model"]["name"] = name.into();
+        let file = format!("{}\n{rest}", named);
+        fs::write(w.join("x.run.jsonl"), &file).unwrap();
+        for args in [["verify", "x.run.jsonl"], ["tree", "--resume=x.run.jsonl"]] {
+            let why = refused(with(&hub, w, &args));
+            assert!(why.contains("-m") && why.contains("not here"), "{name} {args:?}: {why}");
+        }
+        assert!(hub.hub.seen().is_empty(), "{name}: {:?}", hub.hub.seen());
+        assert_eq!(fs::read_to_string(w.join("x.run.jsonl")).unwrap(), file);
+    }
+    // What is in the cache is used without asking the Hub, and what the user names is fetched.
+    let mut named: Value = serde_json::from_str(header).unwrap();
+    named["model"]["name"] = MODEL.into();
+    fs::write(w.join("x.run.jsonl"), format!("{}\n{rest}", named)).unwrap();
+    works(with(&hub, w, &["verify", "x.run.jsonl", "-m", MODEL]));
+    assert!(!hub.hub.seen().is_empty());
+    hub.hub.forget();
+    works(with(&hub, w, &["verify", "x.run.jsonl"]));
+    assert!(hub.hub.seen().is_empty(), "{:?}", hub.hub.seen());
+}

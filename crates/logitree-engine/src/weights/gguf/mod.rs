@@ -91,6 +91,10 @@ impl Gguf {
         &self.files[0]
     }
 
+    pub(super) fn maps(&self) -> &[Map] {
+        &self.parts
+    }
+
     pub(super) fn files(&self) -> &[PathBuf] {
         &self.files
     }
