@@ -11,11 +11,14 @@ use logitree_core::TokenId;
 use logitree_core::run::{self, Message, Token};
 use logitree_engine::{Arithmetic, Backend, Compute, LocalModel};
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// A model with the name it was asked for by.
 pub struct Loaded {
     pub name: String,
     pub model: Engine,
+    /// Made once: files may be replaced while the model is used, which changes nothing of what was loaded.
+    record: OnceLock<run::Model>,
 }
 
 /// Loads the model of the options, or asks the servers that stand for it.
@@ -23,7 +26,7 @@ pub fn load(options: &ModelOptions) -> Result<Loaded> {
     engine::check_options(options)?;
     if !options.remote.engines.is_empty() {
         let model = engine::connect(&options.remote)?;
-        return Ok(Loaded { name: model.name().into(), model: Engine::Remote(model) });
+        return Ok(Loaded { name: model.name().into(), model: Engine::Remote(model), record: OnceLock::new() });
     }
     let path = models::resolve(&options.model, models::Extent::Whole)?;
     let backend = match &options.backend {
@@ -51,43 +54,52 @@ pub fn load(options: &ModelOptions) -> Result<Loaded> {
             options.model
         );
     }
-    Ok(Loaded { name: options.model.clone(), model: Engine::Local(model) })
+    Ok(Loaded { name: options.model.clone(), model: Engine::Local(model), record: OnceLock::new() })
+}
+
+/// A run was made by another model than the one that is loaded.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {fix}")]
+pub struct OtherModel {
+    /// How they differ.
+    pub what: String,
+    /// What to do about it on the command line. A server's clients cannot.
+    fix: String,
 }
 
 impl Loaded {
     /// The model's record in a run file.
     pub fn record(&self) -> Result<run::Model> {
-        self.model.record(&self.name)
+        if let Some(record) = self.record.get() {
+            return Ok(record.clone());
+        }
+        let record = self.model.record(&self.name)?;
+        Ok(self.record.get_or_init(|| record).clone())
     }
 
     /// Refuses to go on with, or to compare, what another model made.
+    ///
+    /// # Errors
+    /// [`OtherModel`], or that the weights cannot be read.
     pub fn check_made(&self, file: &Path, recorded: &run::Model) -> Result<()> {
         let now = self.record()?;
+        let file = file.display();
         if recorded.sha256 != now.sha256 {
-            bail!(
-                "{} was made with other weights (sha256 {}, not {}): name the right model with --model",
-                file.display(),
-                recorded.sha256,
-                now.sha256
-            );
+            let what = format!("{file} was made with other weights (sha256 {}, not {})", recorded.sha256, now.sha256);
+            return Err(OtherModel { what, fix: "name the right model with --model".into() }.into());
         }
         if recorded.arithmetic != now.arithmetic {
             let [was, is] = [recorded, &now].map(|m| m.arithmetic.as_deref().unwrap_or(Arithmetic::F32.name()));
-            bail!(
-                "{} was made with {was} activations, and this model runs with {is} ones: start with --arithmetic {was}",
-                file.display()
-            );
+            let what = format!("{file} was made with {was} activations, and this model runs with {is} ones");
+            return Err(OtherModel { what, fix: format!("start with --arithmetic {was}") }.into());
         }
         let kind = |m: &run::Model| (m.vocab, m.tokenizer.clone(), m.tokenizer_sha256.clone());
         if kind(recorded) != kind(&now) {
-            bail!(
-                "{} was made with another tokenizer ({}, {} tokens; this is {}, {}, with another content or size)",
-                file.display(),
-                recorded.tokenizer,
-                recorded.vocab,
-                now.tokenizer,
-                now.vocab
+            let what = format!(
+                "{file} was made with another tokenizer ({}, {} tokens; this is {}, {}, with another content or size)",
+                recorded.tokenizer, recorded.vocab, now.tokenizer, now.vocab
             );
+            return Err(OtherModel { what, fix: "name the right model with --model".into() }.into());
         }
         Ok(())
     }

@@ -124,6 +124,71 @@ fn prompts_are_scored_as_the_command_scores_them() {
     assert_eq!((longer.len(), &longer[..steps.len() + 1]), (steps.len() + 4, &of("token_logprobs")[..]));
 }
 
+/// Every whole token of the text must stand where its offset says.
+fn check_offsets(choice: &Value, added_in_front: usize) {
+    let text: Vec<char> = choice["text"].as_str().unwrap().chars().collect();
+    let logprobs = &choice["logprobs"];
+    let (tokens, offsets) = (logprobs["tokens"].as_array().unwrap(), logprobs["text_offset"].as_array().unwrap());
+    assert_eq!(tokens.len(), offsets.len());
+    for (token, offset) in tokens.iter().zip(offsets).skip(added_in_front) {
+        let (token, at) = (token.as_str().unwrap(), offset.as_u64().unwrap() as usize);
+        let there: String = text[at..].iter().take(token.chars().count()).collect();
+        assert!(there == token || token.contains('\u{fffd}'), "{token:?} at {at} is {there:?} in {choice}");
+    }
+}
+
+#[test]
+fn offsets_point_into_the_repeated_text_whatever_the_tokenizer_does_to_it() {
+    let steps: [&[Value]; 4] = [
+        &[],
+        &[json!({ "type": "Prepend", "prepend": " " })],
+        &[json!({ "type": "NFC" })],
+        &[json!({ "type": "Lowercase" }), json!({ "type": "NFKC" })],
+    ];
+    for more in steps {
+        let w = workplace();
+        let path = w.path().join("model/tokenizer.json");
+        let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        tokenizer["normalizer"] = json!({ "type": "Sequence", "normalizers": more });
+        std::fs::write(&path, tokenizer.to_string()).unwrap();
+        let s = Server::start(w.path(), &[]);
+        let echo = json!({ "echo": true, "logprobs": 1 });
+        for text in [
+            "the hello: hello",
+            "<bos>Hi<eos> there",
+            "<start_of_turn>a\nhe<end_of_turn>\n",
+            "e\u{301}a é 🙂 ＡB",
+            " a  b ",
+        ] {
+            let whole = complete(&s, with(greedy(text, 3), echo.clone()));
+            let choice = &whole["choices"][0];
+            assert!(choice["text"].as_str().unwrap().starts_with(text), "{choice}");
+            let added = usize::from(!text.starts_with("<bos>"));
+            check_offsets(choice, added);
+            // The first generated token stands behind the prompt, repeated or not.
+            let n = post(&s, "/tokenize", json!({ "prompt": text }))["count"].as_u64().unwrap() as usize;
+            let behind = text.chars().count();
+            assert_eq!(choice["logprobs"]["text_offset"][n], behind, "{choice}");
+            let alone = complete(&s, with(greedy(text, 3), json!({ "logprobs": 1 })));
+            assert_eq!(alone["choices"][0]["logprobs"]["text_offset"][0], behind);
+            // A stream has the same.
+            let parts = chunks(&s, "/v1/completions", with(greedy(text, 3), echo.clone()));
+            let offsets = parts.iter().flat_map(|c| c["choices"][0]["logprobs"]["text_offset"].as_array().unwrap());
+            assert!(offsets.eq(choice["logprobs"]["text_offset"].as_array().unwrap()));
+            // Token ids are repeated as a text that has them where they say, too.
+            let ids = post(&s, "/tokenize", json!({ "prompt": text }))["tokens"].clone();
+            let by_ids = complete(&s, with(greedy(ids, 3), echo.clone()));
+            check_offsets(&by_ids["choices"][0], 1);
+        }
+        // Joined again, tokens are the text, without the space that was put in front.
+        for text in ["hello there", "a b"] {
+            let body = json!({ "prompt": text, "add_special_tokens": false });
+            let ids = post(&s, "/tokenize", body)["tokens"].clone();
+            assert_eq!(post(&s, "/detokenize", json!({ "tokens": ids })), json!({ "prompt": text }));
+        }
+    }
+}
+
 #[test]
 fn answers_are_what_the_command_generates() {
     let w = workplace();
@@ -181,14 +246,23 @@ fn tokens_can_be_told_as_ids_and_bos_left_out() {
     // A text that begins with BOS gets no second one.
     let named = complete(&s, with(greedy("<bos>hello", 2), ids));
     assert_eq!(named["choices"][0]["prompt_token_ids"], json!(prompt));
-    assert_eq!(named["choices"][0]["logprobs"], choice["logprobs"]);
+    for key in ["tokens", "token_logprobs", "top_logprobs"] {
+        assert_eq!(named["choices"][0]["logprobs"][key], choice["logprobs"][key]);
+    }
+    // Its name is part of this text: what follows stands behind it.
+    let offsets = |choice: &Value| choice["logprobs"]["text_offset"].as_array().unwrap().clone();
+    for (i, (named, put)) in offsets(&named["choices"][0]).iter().zip(offsets(&choice)).enumerate() {
+        assert_eq!(named.as_u64(), put.as_u64().map(|n| n + if i == 0 { 0 } else { 5 }));
+    }
     // So many of the likeliest, and the one that stands there.
     let all = complete(&s, with(greedy("hello", 1), json!({ "logprobs": 1000, "return_tokens_as_token_ids": true })));
     let top = all["choices"][0]["logprobs"]["top_logprobs"][0].as_object().unwrap();
     let total: f64 = top.values().map(|v| v.as_f64().unwrap().exp()).sum();
     assert!(top.len() == 320 && (total - 1.0).abs() < 1e-6, "{} {total}", top.len());
+    // With 0, tokens are scored and nothing is listed, as in OpenAI's API.
     let none = complete(&s, with(greedy("hello", 1), json!({ "logprobs": 0 })));
-    assert_eq!(none["choices"][0]["logprobs"]["top_logprobs"][0].as_object().unwrap().len(), 1);
+    let logprobs = &none["choices"][0]["logprobs"];
+    assert!(logprobs["top_logprobs"].is_null() && logprobs["token_logprobs"][0].is_number(), "{logprobs}");
     // Of tokens with the same text, the likelier one is told.
     let by_text = complete(&s, with(greedy("hello", 1), json!({ "logprobs": 1000 })));
     let by_text = by_text["choices"][0]["logprobs"]["top_logprobs"][0].as_object().unwrap();
@@ -449,6 +523,20 @@ fn every_error_says_which_parameter_was_wrong() {
         ("use_beam_search", json!(true)),
         ("stop_token_ids", json!([3])),
         ("skip_special_tokens", json!(false)),
+        ("logprob_token_ids", json!([5])),
+        ("top_logprobs", json!(2)),
+        ("n_predict", json!(5)),
+        ("n_probs", json!(5)),
+        ("grammar", json!("root ::= \"a\"")),
+        ("guided_anything", json!("x")),
+        ("dry_multiplier", json!(0.8)),
+        ("xtc_probability", json!(0.5)),
+        ("mirostat", json!(2)),
+        ("top_n_sigma", json!(1.5)),
+        ("do_sample", json!(false)),
+        ("logits_processors", json!(["x"])),
+        ("reasoning_effort", json!("high")),
+        ("samplers", json!(["top_k"])),
     ] {
         c(json!({ name: value }), name, "unsupported_parameter");
     }
@@ -462,6 +550,8 @@ fn every_error_says_which_parameter_was_wrong() {
         ("top_p", json!(1.5)),
         ("min_p", json!(-1)),
         ("top_k", json!(-2)),
+        ("max_tokens", json!(-2)),
+        ("temperature", json!(-1)),
         ("stop", json!([""])),
         ("stop", json!(vec!["x"; 65])),
         ("stream_options", json!({})),
@@ -478,7 +568,9 @@ fn every_error_says_which_parameter_was_wrong() {
         ("prompt", json!({})),
         ("prompt", json!([1, "a"])),
         ("prompt", json!([-1])),
-        ("max_tokens", json!(-1)),
+        ("max_tokens", json!(1.5)),
+        ("n", json!(0.5)),
+        ("logprobs", json!(1.5)),
         ("max_tokens", json!("many")),
         ("stop", json!(5)),
         ("stream", json!("yes")),
@@ -527,9 +619,23 @@ fn every_error_says_which_parameter_was_wrong() {
         with(
             greedy("a", 2),
             json!({ "user": "me", "frequency_penalty": 0, "logit_bias": {}, "best_of": 1, "suffix": null,
-        "response_format": { "type": "text" }, "metadata": { "a": 1 }, "whatever": [1], "n": null, "stop": null }),
+        "response_format": { "type": "text" }, "metadata": { "a": 1 }, "whatever": [1], "n": null, "stop": null,
+        "store": true, "service_tier": "auto", "seed": null, "mirostat": 0, "mirostat_tau": 5, "dry_multiplier": 0.0, "typical_p": 1,
+        "guided_json": null, "guided_decoding_backend": "x", "cache_prompt": true, "top_n_sigma": -1, "max_completion_tokens": null,
+        "stream_options": null, "logprobs": null, "echo": null, "temperature": null, "best_of": 1.0 }),
         ),
     );
+    // Numbers may have a point if they are whole, and -1 tokens are as many as fit.
+    let made = |more: Value| complete(&s, with(greedy("a", 2), with(json!({ "ignore_eos": true }), more)));
+    let tokens = |answer: Value| answer["usage"]["completion_tokens"].as_u64().unwrap();
+    assert_eq!(tokens(made(json!({ "max_tokens": 3.0, "n": 2.0, "top_k": 5.0, "seed": 1.0, "logprobs": 2.0 }))), 6);
+    let room = 256 - made(json!({}))["usage"]["prompt_tokens"].as_u64().unwrap();
+    assert_eq!(tokens(made(json!({ "max_tokens": -1 }))), room);
+    assert_eq!(tokens(made(json!({ "max_tokens": null, "max_completion_tokens": -1.0 }))), room);
+    assert_eq!(tokens(made(json!({ "max_tokens": null }))), 16);
+    // The message names what was given.
+    let (_, answer) = s.ask("POST", "/v1/completions", Some(with(greedy(json!([[]]), 1), json!({}))));
+    assert!(answer["error"]["message"].as_str().unwrap().contains("give BOS ([2])"), "{answer}");
 
     // What never gets as far as a request.
     let bearer = format!("Bearer {}", s.token);
@@ -546,7 +652,8 @@ fn every_error_says_which_parameter_was_wrong() {
     assert_eq!(error("POST", "/v1/completions", &headers, b"").0, 400);
     assert_eq!(error("POST", "/v1/completions", &headers, b"[1]").0, 400);
     let large = json!({ "prompt": "x".repeat(5 << 20) }).to_string();
-    assert_eq!(error("POST", "/v1/completions", &headers, large.as_bytes()).0, 413);
+    let (status, e) = error("POST", "/v1/completions", &headers, large.as_bytes());
+    assert!(status == 413 && e["message"].as_str().unwrap().contains("4 MiB"), "{e}");
     assert_eq!(error("GET", "/v1/completions", &headers, b"").0, 405);
     assert_eq!(error("GET", "/v1/nothing", &headers, b"").0, 404);
     for path in ["/v1/models", "/v1/completions", "/tokenizer_info"] {
@@ -675,4 +782,49 @@ fn ctrl_c_ends_streams_with_a_word() {
     assert!(last.contains("\"error\"") && last.contains("going down"), "{last}");
     assert_eq!(s.child.wait().unwrap().code(), Some(130));
     assert!(started.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn pages_of_other_sites_are_let_in_by_name_and_to_this_api_alone() {
+    let w = workplace();
+    let s = Server::start(w.path(), &["--allow-origin", "https://Example.org", "--allow-origin", "null"]);
+    let host = ("Host", s.address.as_str());
+    let bearer = format!("bearer {}", s.token);
+    let key = ("Authorization", bearer.as_str());
+    let has = |head: &str, line: &str| head.lines().any(|l| l.eq_ignore_ascii_case(line));
+    for origin in ["https://example.org", "null"] {
+        let from = ("Origin", origin);
+        // A browser asks first, without the key.
+        let asks = [
+            host,
+            from,
+            ("Access-Control-Request-Method", "POST"),
+            ("Access-Control-Request-Headers", "authorization,content-type,x-stainless-os"),
+        ];
+        for path in ["/v1/completions", "/v1/chat/completions", "/v1/models", "/tokenize"] {
+            let (status, head, _) = s.raw("OPTIONS", path, &asks, b"");
+            assert_eq!(status, 204, "{path} {head}");
+            assert!(has(&head, &format!("access-control-allow-origin: {origin}")), "{head}");
+            assert!(has(&head, "access-control-allow-headers: authorization,content-type,x-stainless-os"), "{head}");
+            assert!(has(&head, "access-control-allow-methods: GET, POST") && has(&head, "vary: Origin"), "{head}");
+            assert!(!head.to_lowercase().contains("allow-credentials"), "{head}");
+        }
+        let (status, head, _) = s.raw("GET", "/v1/models", &[host, from, key], b"");
+        assert!(status == 200 && has(&head, &format!("access-control-allow-origin: {origin}")), "{head}");
+        // Its page can read what was wrong, too.
+        let (status, head, _) = s.raw("GET", "/v1/models", &[host, from], b"");
+        assert!(status == 401 && has(&head, &format!("access-control-allow-origin: {origin}")), "{head}");
+        // Runs are for the server's own pages.
+        assert_eq!(s.raw("OPTIONS", "/api/v1/runs", &asks, b"").0, 403);
+        let (status, head, _) = s.raw("GET", "/api/v1/runs", &[host, from, key], b"");
+        assert!(status == 403 && !head.to_lowercase().contains("access-control"), "{head}");
+    }
+    for origin in ["http://example.org", "https://example.org.evil", "https://evil.example"] {
+        let (status, head, _) = s.raw("GET", "/v1/models", &[host, ("Origin", origin), key], b"");
+        assert!(status == 403 && !head.to_lowercase().contains("access-control"), "{head}");
+    }
+    for wrong in ["*", "example.org", "https://example.org/app"] {
+        let text = common::fails(w.path(), &["serve", "-m", "model", "--allow-origin", wrong], 2);
+        assert!(text.contains("origin"), "{text}");
+    }
 }

@@ -5,8 +5,9 @@ mod common;
 use common::server::Server;
 use common::{ok, workplace};
 use serde_json::{Value, json};
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 fn tree(max_depth: usize) -> Value {
     json!({ "prompt": "hello", "parameters": { "max_depth": max_depth, "min_branch_threshold": 0.01,
@@ -31,6 +32,14 @@ fn only_the_holder_of_the_token_gets_in() {
     }
     assert_eq!(status("/?token=0123456789abcdef0123456789abcdef", &[host]), 401);
     assert_eq!(status("/api/v1/runs", &[host, known]), 200);
+    // Names of schemes and hosts have no case.
+    for scheme in ["bearer", "BEARER", "Bearer "] {
+        assert_eq!(status("/api/v1/runs", &[host, ("Authorization", &format!("{scheme} {}", s.token))]), 200);
+    }
+    let port = s.address.rsplit_once(':').unwrap().1;
+    for name in ["LOCALHOST", "localhost", "LocalHost"] {
+        assert_eq!(status("/api/v1/runs", &[("Host", &format!("{name}:{port}")), known]), 200);
+    }
     assert_eq!(status("/api/v1/runs", &[("Host", "evil.example"), known]), 421);
     assert_eq!(status("/api/v1/runs", &[host, known, ("Origin", "http://evil.example")]), 403);
     assert_eq!(status("/api/v1/runs", &[host, known, ("Origin", &format!("http://{}", s.address))]), 200);
@@ -50,6 +59,8 @@ fn only_the_holder_of_the_token_gets_in() {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(w.path().join("runs/token")).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "others can read the token");
+        let mode = std::fs::metadata(w.path().join("runs")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "others can read the runs");
     }
 }
 
@@ -231,6 +242,18 @@ fn bad_requests_are_told_and_nothing_outside_the_folder_can_be_named() {
     refused("POST", "/runs", Some(json!({ "prompt": "x", "parameters": { "min_branch_threshold": 2 } })), 400);
     refused("POST", "/runs", Some(json!({ "prompt": "x", "max_nodes": 0 })), 400);
     refused("POST", "/runs", Some(json!({ "prompt": "x", "watch": [""] })), 400);
+    refused("POST", "/runs", Some(json!({ "prompt": "x", "watch": vec!["a"; 65] })), 400);
+    refused("POST", "/runs", Some(json!({ "prompt": "x", "watch": ["a".repeat(1025)] })), 400);
+    // Errors speak of the request's fields, not of the command line's options.
+    for (body, place) in [
+        (json!({ "prompt": "x", "watch": ["a", ""] }), "`watch[1]`"),
+        (json!({ "prompt": "" }), "`prompt`"),
+        (json!({ "prompt": "a\0b" }), "`prompt`"),
+        (json!({ "messages": [{ "role": "user", "content": "" }] }), "`messages[0].content`"),
+    ] {
+        let detail = s.call("POST", "/runs", Some(body)).1["detail"].as_str().unwrap().to_owned();
+        assert!(detail.starts_with(place) && !detail.contains("--"), "{detail}");
+    }
     refused("POST", "/runs", Some(json!({ "promt": "x" })), 422);
     refused("POST", &format!("/runs/{id}/expand"), Some(json!({ "nodes": [] })), 400);
     refused("POST", &format!("/runs/{id}/expand"), Some(json!({ "nodes": [99999] })), 400);
@@ -258,6 +281,9 @@ fn bad_requests_are_told_and_nothing_outside_the_folder_can_be_named() {
     assert_eq!(s.get("/runs").as_array().unwrap().len(), 1);
     let renamed = s.call("PATCH", &format!("/runs/{id}"), Some(json!({ "name": "<b>mine</b>" }))).1;
     assert_eq!(renamed["name"], "<b>mine</b>");
+    let renamed = s.call("PATCH", &format!("/runs/{id}"), Some(json!({ "name": "a\u{1b}]0;b\u{7}\u{202e}c\n" }))).1;
+    assert_eq!(renamed["name"], "a]0;bc");
+    refused("PATCH", &format!("/runs/{id}"), Some(json!({ "name": "\u{1b}\u{202e}" })), 400);
     let copy = s.call("POST", &format!("/runs/{id}/duplicate"), None).1["id"].as_str().unwrap().to_string();
     assert_eq!(s.call("DELETE", &format!("/runs/{copy}"), None).0, 204);
     refused("GET", &format!("/runs/{copy}"), None, 404);
@@ -341,4 +367,87 @@ fn a_conversation_of_several_turns_is_a_prompt() {
         let (status, problem) = server.call("POST", "/tokenize", Some(wrong));
         assert_eq!(status, 400, "{problem}");
     }
+}
+
+#[test]
+fn strangers_connections_make_room() {
+    let w = workplace();
+    let s = Server::start(w.path(), &[]);
+    // More than there may be, and none says what it wants; or says it without end.
+    let silent: Vec<TcpStream> = (0..400)
+        .map(|i| {
+            let mut socket = TcpStream::connect(&s.address).unwrap();
+            if i % 2 == 0 {
+                socket.write_all(b"GET /api/v1/runs HTTP/1.1\r\nHost: localhost\r\nX-A: ").unwrap();
+            }
+            socket
+        })
+        .collect();
+    assert_eq!(s.get("/runs"), json!([]));
+    assert_eq!(s.get("/runs"), json!([]));
+    // Those that are left are closed when their time is up: the read ends instead of waiting.
+    let mut last = silent.last().unwrap();
+    last.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut rest = Vec::new();
+    let ended = last.read_to_end(&mut rest);
+    assert!(ended.is_ok() || ended.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset), "{rest:?}");
+}
+
+#[test]
+fn a_replaced_or_removed_model_changes_nothing() {
+    let w = workplace();
+    let s = Server::start(w.path(), &[]);
+    let first = s.begin(tree(2));
+    s.wait(&first, is_over);
+    let weights = w.path().join("model/model.safetensors");
+    let hash = |id: &str| {
+        let (_, _, body) = s.raw(
+            "GET",
+            &format!("/api/v1/runs/{id}/content"),
+            &[("Host", s.address.as_str()), ("Authorization", &format!("Bearer {}", s.token))],
+            b"",
+        );
+        let line = body.split(|&b| b == b'\n').next().unwrap();
+        serde_json::from_slice::<Value>(line).unwrap()["model"].clone()
+    };
+    // Another model's weights under the same name, as a download would put them there.
+    std::fs::copy(common::fixtures().join("tiny/gemma2/model.safetensors"), w.path().join("new")).unwrap();
+    std::fs::rename(w.path().join("new"), &weights).unwrap();
+    let second = s.begin(tree(3));
+    s.wait(&second, is_over);
+    assert_eq!(hash(&first), hash(&second));
+    std::fs::remove_dir_all(w.path().join("model")).unwrap();
+    assert_eq!(s.get("/server")["model"]["name"], "model");
+    let third = s.begin(tree(2));
+    s.wait(&third, is_over);
+    assert_eq!(hash(&first), hash(&third));
+    // Clicks on the old run go on, too.
+    assert_eq!(s.call("POST", &format!("/runs/{first}/expand"), Some(json!({ "nodes": [0], "steps": 2 }))).0, 200);
+    // A file that cannot be read is not the client's fault.
+    let mut files = std::fs::read_dir(w.path().join("runs")).unwrap().map(|e| e.unwrap().path());
+    let file = files.find(|p| p.to_string_lossy().contains(&second)).unwrap();
+    std::fs::remove_file(file).unwrap();
+    let (status, problem) = s.call("GET", &format!("/runs/{second}/nodes/0/distribution"), None);
+    assert_eq!(status, 500, "{problem}");
+}
+
+#[test]
+fn carriage_returns_between_tokens_do_not_break_events() {
+    let w = workplace();
+    let s = Server::start(w.path(), &[]);
+    let id = s.begin(tree(2));
+    s.wait(&id, is_over);
+    let bearer = format!("Bearer {}", s.token);
+    let headers = [("Host", s.address.as_str()), ("Authorization", bearer.as_str())];
+    let (_, _, content) = s.raw("GET", &format!("/api/v1/runs/{id}/content"), &headers, b"");
+    let text = String::from_utf8(content).unwrap().replace(":{", ":\r{").replace("\n", "\r\n");
+    let (status, _, info) = s.raw("POST", "/api/v1/import?name=cr", &headers, text.as_bytes());
+    assert_eq!(status, 201, "{}", String::from_utf8_lossy(&info));
+    let copy = serde_json::from_slice::<Value>(&info).unwrap()["id"].as_str().unwrap().to_owned();
+    let types: Vec<String> = s
+        .lines_to_the_end(&copy)
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).unwrap()["type"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!((types[0].as_str(), types.last().unwrap().as_str()), ("header", "end"));
 }

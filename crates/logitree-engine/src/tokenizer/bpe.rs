@@ -4,6 +4,7 @@
 //! tokens are cut out of the text before it sees any.
 
 use super::gguf::{CONVERT, field};
+use super::spans::{Span, from_ends};
 use super::special::{Fragment, Specials};
 use super::vocabulary::{Kind, Vocabulary};
 use super::{TokenizerError, bytes, pre};
@@ -101,8 +102,12 @@ impl Bpe {
             .map_err(|e| field("tokenizer.ggml.merges", e.to_string(), CONVERT))?;
         let mut inner = tokenizers::Tokenizer::new(model);
         inner.with_pre_tokenizer(Some(pre_tokenizer));
+        let normalise = pre::normalises(pre);
+        if normalise {
+            inner.with_normalizer(Some(NFC)).map_err(library)?;
+        }
         let specials = Specials::new(vocabulary, as_written)?;
-        Ok(Bpe { inner, normalise: pre::normalises(pre), covered, specials })
+        Ok(Bpe { inner, normalise, covered, specials })
     }
 
     /// Splits text into tokens.
@@ -111,19 +116,46 @@ impl Bpe {
         let mut out = Vec::with_capacity(text.len() / 3 + 1);
         for fragment in self.specials.split(text, parse_special) {
             match fragment {
-                Fragment::Token(id) => out.push(id),
+                Fragment::Token(id, _) => out.push(id),
                 Fragment::Text(text) => self.split(text, &mut out)?,
             }
         }
         Ok(out)
     }
 
-    fn split(&self, text: &str, out: &mut Vec<TokenId>) -> Result<(), TokenizerError> {
-        let text = if self.normalise { Cow::Owned(normal_form(text)?) } else { Cow::Borrowed(text) };
-        if let Some(b) = text.bytes().find(|&b| !self.covered[b as usize]) {
-            return Err(TokenizerError::Unencodable(format!("the byte 0x{b:02X}")));
+    /// The tokens with the characters of the text that each stands for.
+    pub(super) fn spans(&self, text: &str, parse_special: bool) -> Result<Vec<Span>, TokenizerError> {
+        pre::check_space(text)?;
+        let mut out = Vec::with_capacity(text.len() / 3 + 1);
+        for fragment in self.specials.split(text, parse_special) {
+            match fragment {
+                Fragment::Token(token, name) => out.push(Span { token, chars: name.chars().count() }),
+                Fragment::Text(text) => {
+                    let first = out.len();
+                    self.check_covered(text)?;
+                    from_ends(&self.inner.encode_char_offsets(text, false).map_err(library)?, &mut out);
+                    // What a normal form dropped at the end belongs to the last token.
+                    let told: usize = out[first..].iter().map(|s: &Span| s.chars).sum();
+                    if let Some(last) = out[first..].last_mut() {
+                        last.chars += text.chars().count().saturating_sub(told);
+                    }
+                }
+            }
         }
-        let encoding = self.inner.encode_fast(text.as_ref(), false).map_err(library)?;
+        Ok(out)
+    }
+
+    fn check_covered(&self, text: &str) -> Result<(), TokenizerError> {
+        let text = if self.normalise { Cow::Owned(normal_form(text)?) } else { Cow::Borrowed(text) };
+        match text.bytes().find(|&b| !self.covered[b as usize]) {
+            Some(b) => Err(TokenizerError::Unencodable(format!("the byte 0x{b:02X}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn split(&self, text: &str, out: &mut Vec<TokenId>) -> Result<(), TokenizerError> {
+        self.check_covered(text)?;
+        let encoding = self.inner.encode_fast(text, false).map_err(library)?;
         out.extend(encoding.get_ids().iter().map(|&id| TokenId(id)));
         Ok(())
     }

@@ -2,6 +2,7 @@
 //!
 //! The splitting is left to the `tokenizers` library, which defines the format.
 
+use super::spans::{Span, from_ends};
 use super::spm;
 use super::vocabulary::{Kind, Vocabulary};
 use super::{Engine, Tokenizer, TokenizerError, bytes, pre};
@@ -168,15 +169,39 @@ impl Folder {
         parse_special: bool,
     ) -> Result<Vec<TokenId>, TokenizerError> {
         pre::check_space(text)?;
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.set_encode_special_tokens(!parse_special);
-        // See `parse`: the file is not trusted, and the library was not written for such.
-        let encoding = catch_unwind(AssertUnwindSafe(|| inner.encode_fast(text, false)))
-            .map_err(|_| TokenizerError::Library("the library panicked".to_owned()))?
-            .map_err(|e| TokenizerError::Library(e.to_string()))?;
+        let encoding = self.guarded(parse_special, |inner| inner.encode_fast(text, false))?;
         let ids: Vec<TokenId> = encoding.get_ids().iter().map(|&id| TokenId(id)).collect();
         self.check_nothing_is_lost(vocabulary, text, &ids)?;
         Ok(ids)
+    }
+
+    /// The tokens with the characters of the text that each stands for.
+    pub(super) fn spans(
+        &self,
+        vocabulary: &Vocabulary,
+        text: &str,
+        parse_special: bool,
+    ) -> Result<Vec<Span>, TokenizerError> {
+        pre::check_space(text)?;
+        let encoding = self.guarded(parse_special, |inner| inner.encode_char_offsets(text, false))?;
+        let mut spans = Vec::with_capacity(encoding.len());
+        from_ends(&encoding, &mut spans);
+        let ids: Vec<TokenId> = spans.iter().map(|s| s.token).collect();
+        self.check_nothing_is_lost(vocabulary, text, &ids)?;
+        Ok(spans)
+    }
+
+    /// See `parse`: the file is not trusted, and the library was not written for such.
+    fn guarded(
+        &self,
+        parse_special: bool,
+        encode: impl FnOnce(&tokenizers::Tokenizer) -> tokenizers::Result<tokenizers::Encoding>,
+    ) -> Result<tokenizers::Encoding, TokenizerError> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.set_encode_special_tokens(!parse_special);
+        catch_unwind(AssertUnwindSafe(|| encode(&inner)))
+            .map_err(|_| TokenizerError::Library("the library panicked".to_owned()))?
+            .map_err(|e| TokenizerError::Library(e.to_string()))
     }
 
     /// A byte-level tokenizer whose vocabulary lacks a byte drops it from the text.

@@ -25,12 +25,14 @@ pub(crate) mod folder;
 mod gguf;
 mod merge;
 mod pre;
+mod spans;
 mod special;
 mod spm;
 mod vocabulary;
 
 pub use error::TokenizerError;
 pub use gguf::GgufVocabulary;
+pub use spans::Span;
 
 use logitree_core::TokenId;
 use std::borrow::Cow;
@@ -147,7 +149,10 @@ impl Tokenizer {
     /// If the text has something that the vocabulary cannot say, or more than 4 GiB.
     pub fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, TokenizerError> {
         match &self.engine {
-            Engine::Spm(spm) => spm.encode(&self.vocabulary, text, parse_special),
+            Engine::Spm(spm) => {
+                let spans = spm.spans(&self.vocabulary, text, parse_special)?;
+                Ok(spans.into_iter().map(|s| s.token).collect())
+            }
             Engine::Bpe(bpe) => bpe.encode(text, parse_special),
             Engine::Folder(folder) => folder.encode(&self.vocabulary, text, parse_special),
         }

@@ -12,8 +12,8 @@ use std::borrow::Cow;
 pub(super) enum Fragment<'t> {
     /// Text that is yet to be split; never empty.
     Text(&'t str),
-    /// A token found whole.
-    Token(TokenId),
+    /// A token found whole, and its name as it stands there.
+    Token(TokenId, &'t str),
 }
 
 /// Finds token names in text: the leftmost match first, the longest of those that start there.
@@ -51,7 +51,7 @@ impl SpecialMatcher {
             if m.start() > done {
                 fragments.push(Fragment::Text(&text[done..m.start()]));
             }
-            fragments.push(Fragment::Token(self.ids[m.pattern().as_usize()]));
+            fragments.push(Fragment::Token(self.ids[m.pattern().as_usize()], &text[m.range()]));
             done = m.end();
         }
         if done < text.len() {
@@ -99,10 +99,10 @@ mod tests {
         use Fragment::*;
         assert_eq!(
             split(&["\n", "\n\n\n", "\n\n"], "a\n\n\n\nb"),
-            [Text("a"), Token(TokenId(1)), Token(TokenId(0)), Text("b")]
+            [Text("a"), Token(TokenId(1), "\n\n\n"), Token(TokenId(0), "\n"), Text("b")]
         );
         // Not "a" + `bcd`, though that name is longer.
-        assert_eq!(split(&["ab", "bcd"], "abcd"), [Token(TokenId(0)), Text("cd")]);
+        assert_eq!(split(&["ab", "bcd"], "abcd"), [Token(TokenId(0), "ab"), Text("cd")]);
     }
 
     #[test]

@@ -22,6 +22,7 @@
 use super::TokenizerError;
 use super::gguf::{CONVERT, field};
 use super::merge::{Piece, merge};
+use super::spans::Span;
 use super::special::{Fragment, Specials};
 use super::vocabulary::{Kind, Vocabulary};
 use hashbrown::HashTable;
@@ -139,12 +140,12 @@ impl Spm {
     }
 
     /// Splits text into tokens; `vocabulary` is the one given to [`Spm::new`].
-    pub(super) fn encode(
+    pub(super) fn spans(
         &self,
         vocabulary: &Vocabulary,
         text: &str,
         parse_special: bool,
-    ) -> Result<Vec<TokenId>, TokenizerError> {
+    ) -> Result<Vec<Span>, TokenizerError> {
         if u32::try_from(text.len()).is_err() {
             return Err(TokenizerError::TooLong(text.len()));
         }
@@ -154,14 +155,19 @@ impl Spm {
         let mut at_start = true;
         for fragment in self.specials.split(&text, parse_special) {
             match fragment {
-                Fragment::Token(id) => out.push(id),
+                Fragment::Token(token, name) => out.push(Span { token, chars: name.chars().count() }),
                 // The original Llama tokenizer starts anew after every special token, prefix included.
                 Fragment::Text(t) if at_start && self.add_space_prefix => {
+                    let first = out.len();
                     self.split(vocabulary, &format!(" {t}"), &mut out)?;
+                    // The space is no part of the text.
+                    if let Some(span) = out.get_mut(first) {
+                        span.chars = span.chars.saturating_sub(1);
+                    }
                 }
                 Fragment::Text(t) => self.split(vocabulary, t, &mut out)?,
             }
-            at_start = matches!(fragment, Fragment::Token(_));
+            at_start = matches!(fragment, Fragment::Token(..));
         }
         Ok(out)
     }
@@ -176,7 +182,7 @@ impl Spm {
     }
 
     /// Splits text without special tokens.
-    fn split(&self, vocabulary: &Vocabulary, text: &str, out: &mut Vec<TokenId>) -> Result<(), TokenizerError> {
+    fn split(&self, vocabulary: &Vocabulary, text: &str, out: &mut Vec<Span>) -> Result<(), TokenizerError> {
         let find = |text: &str| {
             let id = self.piece(vocabulary, text)?;
             Some(Piece { score: self.scores[id.index()], unused: vocabulary.kind(id) == Some(Kind::Unused) })
@@ -184,8 +190,8 @@ impl Spm {
         let mut after_unknown = false;
         for part in merge(text, find) {
             after_unknown = match self.piece(vocabulary, part) {
-                Some(id) => {
-                    out.push(id);
+                Some(token) => {
+                    out.push(Span { token, chars: part.chars().count() });
                     false
                 }
                 None => self.fall_back(part, after_unknown, out)?,
@@ -196,17 +202,22 @@ impl Spm {
 
     /// A character without a piece: its bytes, else the unknown token, one for a run of them.
     /// Says whether it was the unknown token.
-    fn fall_back(&self, text: &str, after_unknown: bool, out: &mut Vec<TokenId>) -> Result<bool, TokenizerError> {
+    fn fall_back(&self, text: &str, after_unknown: bool, out: &mut Vec<Span>) -> Result<bool, TokenizerError> {
         let bytes: Option<Vec<TokenId>> = text.bytes().map(|b| self.byte_tokens[b as usize]).collect();
         if let Some(bytes) = bytes {
-            out.extend(bytes);
+            // The character is that of its first byte.
+            let chars = |i: usize| if i == 0 { text.chars().count() } else { 0 };
+            out.extend(bytes.into_iter().enumerate().map(|(i, token)| Span { token, chars: chars(i) }));
             return Ok(false);
         }
         let Some(unknown) = self.unknown else {
             return Err(TokenizerError::Unencodable(format!("{text:?}")));
         };
         if !after_unknown {
-            out.push(unknown);
+            out.push(Span { token: unknown, chars: 0 });
+        }
+        if let Some(last) = out.last_mut() {
+            last.chars += text.chars().count();
         }
         Ok(true)
     }

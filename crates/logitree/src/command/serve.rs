@@ -30,6 +30,9 @@ pub struct ServeArgs {
     /// Folder of the runs [default: logitree/runs in the user's data folder]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Let pages of this site use the OpenAI-compatible API, with the token: https://HOST:PORT, or null for pages from files; repeat for more
+    #[arg(long, value_name = "ORIGIN", value_parser = server::guard::origin)]
+    pub allow_origin: Vec<String>,
     #[command(flatten)]
     pub model: ModelOptions,
 }
@@ -103,6 +106,9 @@ pub fn run(args: ServeArgs) -> Result<()> {
         None => models::data_dir()?.join("runs"),
     };
     // Before the model is loaded: a bad folder is told at once.
+    if !data.exists() {
+        server::private_folder(&data).context("--data-dir")?;
+    }
     let data = Folder::hold(&data).context("--data-dir")?;
     terminal::catch_interrupts();
     let loaded = setup::load(&args.model)?;
@@ -114,6 +120,7 @@ pub fn run(args: ServeArgs) -> Result<()> {
         address: args.listen.address(),
         any_port: true,
         remote: args.listen.allow_remote,
+        origins: args.allow_origin,
         data: &data,
         loaded: Some(loaded),
         files,

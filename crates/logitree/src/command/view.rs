@@ -50,6 +50,7 @@ pub fn run(args: ViewArgs) -> Result<()> {
         address: args.listen.address(),
         any_port: true,
         remote: args.listen.allow_remote,
+        origins: Vec::new(),
         data: &data,
         loaded: None,
         files,

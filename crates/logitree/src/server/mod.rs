@@ -2,7 +2,8 @@
 
 mod api;
 mod assets;
-mod guard;
+mod connections;
+pub mod guard;
 mod openai;
 mod problem;
 pub mod report;
@@ -57,6 +58,8 @@ pub struct Options<'a> {
     /// Whether another port will do if this one is taken.
     pub any_port: bool,
     pub remote: bool,
+    /// Origins of pages that may use the OpenAI-compatible API.
+    pub origins: Vec<String>,
     /// Runs are kept here, and nobody else writes to it.
     pub data: &'a Folder,
     pub loaded: Option<Loaded>,
@@ -126,17 +129,20 @@ pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<
         let address = listener.local_addr()?;
         let token = token(options.data.path())?;
         let link = format!("http://{address}/?token={token}");
-        let guard = Guard { token, address, remote: options.remote };
+        let guard = Guard { token, address, remote: options.remote, origins: options.origins };
+        let ending = closing.clone();
         let router = router(App { shared, commands, desk, closing }, guard);
         ready(&link, &ids);
         let ended = async move {
             interrupted().await;
             // Streams end by themselves now.
             close.send_replace(true);
+            // What is told lives until everybody has heard it.
+            std::future::pending::<()>().await;
         };
-        let serving = axum::serve(listener, router).with_graceful_shutdown(ended);
         tokio::select! {
-            served = serving => served.context("the server failed"),
+            () = connections::serve(listener, router, ending) => Ok(()),
+            () = ended => Ok(()),
             // A client that neither reads nor hangs up holds up nobody.
             () = async { interrupted().await; tokio::time::sleep(PATIENCE).await } => Ok(()),
         }
@@ -144,6 +150,18 @@ pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<
     runtime.shutdown_timeout(Duration::from_secs(2));
     let worked = engine.join().map_err(|_| anyhow::anyhow!("the engine's thread failed"))?;
     served.and(worked)
+}
+
+/// Makes the data folder, if it is not there, for its owner alone: prompts are nobody else's business.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn private_folder(path: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).with_context(|| path.display().to_string())
 }
 
 async fn interrupted() {

@@ -1,12 +1,17 @@
 //! Errors as RFC 9457 problem documents, and extractors that fail with them.
 
+use super::{BODY, FILE};
+use crate::setup::OtherModel;
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use logitree_core::ModelError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::time::Duration;
 use utoipa::ToSchema;
 
 /// What went wrong, for programs and people.
@@ -38,6 +43,19 @@ impl Problem {
         Problem::new(StatusCode::CONFLICT, detail)
     }
 
+    /// What went wrong at work on a request that was well-formed: the files' or the engine's failures are not the
+    /// client's fault.
+    pub fn of_work(e: &anyhow::Error) -> Problem {
+        let failed = |e: &(dyn std::error::Error + 'static)| {
+            e.is::<std::io::Error>()
+                || e.downcast_ref::<ModelError>().is_some_and(|e| matches!(e, ModelError::Engine(_)))
+        };
+        if let Some(other) = e.downcast_ref::<OtherModel>() {
+            return Problem::conflict(other.what.clone());
+        }
+        if e.chain().any(failed) { Problem::internal(format!("{e:#}")) } else { Problem::bad(format!("{e:#}")) }
+    }
+
     /// The server's own fault.
     pub fn internal(e: impl std::fmt::Display) -> Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string())
@@ -57,10 +75,49 @@ pub struct Body<T>(pub T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match Json::<T>::from_request(request, state).await {
-            Ok(Json(value)) => Ok(Body(value)),
-            Err(e) => Err(Problem::new(e.status(), e.body_text())),
+        let (parts, inner) = request.into_parts();
+        let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("application/json") && !kind.to_ascii_lowercase().ends_with("+json") {
+            let detail = format!("the body must be JSON: send it with Content-Type: application/json, not {kind:?}");
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
+        let bytes = body(Request::from_parts(parts, inner), state, PATIENCE).await?;
+        Json::<T>::from_bytes(&bytes)
+            .map(|Json(value)| Body(value))
+            .map_err(|e| Problem::new(e.status(), e.body_text()))
+    }
+}
+
+/// How long a request's body may take.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The whole body of a request, which must come in time and be no larger than is allowed there.
+pub async fn body<S: Send + Sync>(request: Request, state: &S, patience: Duration) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(patience, Bytes::from_request(request, state)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(e)) if e.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            let most = |bytes: usize| format!("{} MiB", bytes >> 20);
+            let detail =
+                format!("the body is too large: requests have up to {}, files up to {}", most(BODY), most(FILE));
+            Err(Problem::new(e.status(), detail))
+        }
+        Ok(Err(e)) => Err(Problem::new(e.status(), e.body_text())),
+        Err(_) => {
+            let detail = format!("the body did not come in {} seconds", patience.as_secs());
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
+        }
+    }
+}
+
+/// A file as the body.
+pub struct Upload(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Upload {
+    type Rejection = Problem;
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        // Some files are large and some lines slow.
+        body(request, state, 10 * PATIENCE).await.map(Upload)
     }
 }
 

@@ -1,16 +1,15 @@
 //! Runs as files: their events as they come, exports, and files taken in.
 
-use super::{Answer, App, blocking};
+use super::{Answer, App, blocking, clean};
 use crate::export::{self, Format};
 use crate::import::{self, Document};
-use crate::server::problem::{Parameters, Place, Problem};
+use crate::server::problem::{Parameters, Place, Problem, Upload};
 use crate::server::report;
 use crate::server::sse::ServerSentEvent;
 use crate::server::store::{Info, Kind, Store, lines};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -67,8 +66,9 @@ pub async fn events(
                 let file = path.clone();
                 let read = tokio::task::spawn_blocking(move || lines(&file, at, most)).await.ok()?.ok()?;
                 if read.1 > at {
-                    let event =
-                        Event::default().event("lines").id(read.1.to_string()).data(read.0.trim_end_matches('\n'));
+                    // Between a line's JSON tokens a carriage return is as good as a space; in an event it would end a line.
+                    let data = read.0.trim_end_matches('\n').replace('\r', " ");
+                    let event = Event::default().event("lines").id(read.1.to_string()).data(data);
                     return Some((Ok(event), (path, read.1, status, closing, true)));
                 }
             }
@@ -193,12 +193,11 @@ pub struct Name {
 pub async fn import(
     State(app): State<App>,
     Parameters(name): Parameters<Name>,
-    bytes: Result<Bytes, BytesRejection>,
+    Upload(bytes): Upload,
 ) -> Answer<(StatusCode, Json<Info>)> {
-    let bytes = bytes.map_err(|e| Problem::new(e.status(), e.body_text()))?;
     blocking(move || {
         let name = name.name.unwrap_or_default();
-        let name: String = name.chars().filter(|c| !c.is_control()).take(200).collect();
+        let name: String = clean(&name).chars().take(200).collect();
         let id = take_in(&app.shared.store, &name, &bytes)
             .map_err(|e| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{e:#}")))?;
         Ok((StatusCode::CREATED, Json(app.shared.store.get(&id)?)))

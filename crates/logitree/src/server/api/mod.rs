@@ -40,7 +40,7 @@ type Answer<T> = Result<T, Problem>;
 
 impl App {
     pub fn loaded(&self) -> Answer<&setup::Loaded> {
-        let none = || Problem::conflict("no model is loaded: start with `logitree serve --model NAME`");
+        let none = || Problem::conflict("no model is loaded: this server only shows files");
         self.shared.loaded.as_ref().ok_or_else(none)
     }
 
@@ -160,6 +160,23 @@ pub struct TokenInfo {
     pub special: bool,
 }
 
+/// A name for people, without what acts on terminals or turns the direction of a text.
+fn clean(name: &str) -> String {
+    let acts = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    name.chars().filter(|&c| !acts(c)).collect()
+}
+
+/// Refuses what cannot be a text of a request; `place` is the field that it stands in.
+fn check_text(text: &str, place: &str) -> Answer<()> {
+    if text.is_empty() {
+        return Err(Problem::bad(format!("{place} is empty")));
+    }
+    match text.find('\0') {
+        Some(at) => Err(Problem::bad(format!("{place} has a NUL character at byte {at}: is it text?"))),
+        None => Ok(()),
+    }
+}
+
 fn given(prompt: Option<String>, messages: Option<Vec<MessageRequest>>) -> Answer<Given> {
     let given = match (prompt, messages) {
         (Some(text), None) => Given::Text(text),
@@ -167,8 +184,16 @@ fn given(prompt: Option<String>, messages: Option<Vec<MessageRequest>>) -> Answe
         _ => return Err(Problem::bad("give either `prompt` or `messages`")),
     };
     let length = match &given {
-        Given::Text(text) | Given::Special(text) => text.len(),
-        Given::Chat(messages) => messages.iter().map(|m| m.content.len()).sum(),
+        Given::Text(text) | Given::Special(text) => {
+            check_text(text, "`prompt`")?;
+            text.len()
+        }
+        Given::Chat(messages) => {
+            for (i, m) in messages.iter().enumerate() {
+                check_text(&m.content, &format!("`messages[{i}].content`"))?;
+            }
+            messages.iter().map(|m| m.content.len()).sum()
+        }
     };
     if length > PROMPT {
         return Err(Problem::bad(format!("the prompt is longer than {PROMPT} bytes")));

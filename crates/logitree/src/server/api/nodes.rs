@@ -69,7 +69,7 @@ pub async fn expand(
     let request = Request { nodes, token: request.token.map(TokenId), how, ticket };
     app.send(Command::Expand(id, request, reply))?;
     let starts = answer.await.map_err(|_| Problem::internal("the engine has stopped"))?;
-    let starts = starts.map_err(|e| Problem::bad(format!("{e:#}")))?;
+    let starts = starts.map_err(|e| Problem::of_work(&e))?;
     Ok(Json(Expanded { nodes: starts.iter().map(|n| n.0).collect() }))
 }
 
@@ -126,7 +126,7 @@ pub async fn distribution(
     let (reply, answer) = oneshot::channel();
     app.send(Command::Distribution(id, NodeId(node), reply))?;
     let ranked = answer.await.map_err(|_| Problem::internal("the engine has stopped"))?;
-    let ranked = ranked.map_err(|e| Problem::bad(format!("{e:#}")))?;
+    let ranked = ranked.map_err(|e| Problem::of_work(&e))?;
     blocking(move || {
         let loaded = app.loaded()?;
         let wanted = page.search.unwrap_or_default().to_lowercase();

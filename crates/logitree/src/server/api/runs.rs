@@ -1,12 +1,12 @@
 //! Runs: list, start, pause, resume, stop, rename, copy, delete.
 
-use super::{Answer, App, MessageRequest, blocking, given, strategies};
+use super::{Answer, App, MessageRequest, blocking, check_text, clean, given, strategies};
 use crate::command::grow::{Destination, Job, Limits, strategy_json};
 use crate::output::Target;
 use crate::server::problem::{Body, Place, Problem};
 use crate::server::store::{Info, Kind, State as RunState};
 use crate::server::worker::{Command, TOP};
-use crate::setup;
+use crate::setup::{self, Loaded};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -18,6 +18,10 @@ use utoipa::ToSchema;
 
 /// Runs that may wait or run at once.
 const QUEUE: usize = 32;
+/// Strings that a run may watch: each is scored at every step.
+const WATCHED: usize = 64;
+/// Bytes of each.
+const WATCHED_BYTES: usize = 1024;
 
 /// All runs, newest first
 #[utoipa::path(get, path = "/api/v1/runs", responses((status = 200, body = Vec<Info>), (status = 401, body = Problem, content_type = "application/problem+json")))]
@@ -55,6 +59,7 @@ pub struct RunRequest {
     pub store_top: Option<usize>,
     /// Strings whose probability is noted at every step.
     #[serde(default)]
+    #[schema(max_items = 64)]
     pub watch: Vec<String>,
 }
 
@@ -79,6 +84,25 @@ fn strategy(request: &RunRequest) -> Answer<Strategy> {
     Ok(made)
 }
 
+/// Refuses strings to watch that are too many, too long, or nothing to the model.
+fn check_watch(loaded: &Loaded, watch: &[String]) -> Answer<()> {
+    if watch.len() > WATCHED {
+        return Err(Problem::bad(format!("`watch` has {} strings: {WATCHED} at most", watch.len())));
+    }
+    for (i, text) in watch.iter().enumerate() {
+        let place = format!("`watch[{i}]`");
+        if text.len() > WATCHED_BYTES {
+            return Err(Problem::bad(format!("{place} has {} bytes: {WATCHED_BYTES} at most", text.len())));
+        }
+        check_text(text, &place)?;
+        let ids = loaded.model.tokenize(text, true).map_err(|e| Problem::bad(format!("{place}: {e}")))?;
+        if ids.is_empty() {
+            return Err(Problem::bad(format!("{place} is nothing in this model's vocabulary")));
+        }
+    }
+    Ok(())
+}
+
 /// Starts a run
 #[utoipa::path(post, path = "/api/v1/runs", request_body = RunRequest, responses(
     (status = 201, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
@@ -96,12 +120,12 @@ pub async fn start(State(app): State<App>, Body(request): Body<RunRequest>) -> A
             return Err(Problem::bad("`store_top` must be 1 to 100000"));
         }
         let strategy = strategy(&request)?;
+        check_watch(loaded, &request.watch)?;
         let given = given(request.prompt, request.messages)?;
         let keep = Keep::Top(request.store_top.unwrap_or(TOP));
         let limits = Limits { max_nodes: request.max_nodes, max_seconds: request.max_seconds, keep };
         // What the user got wrong is told before there is a file.
         let prepared = setup::prepare(loaded, given.clone(), "").map_err(|e| Problem::bad(format!("{e:#}")))?;
-        setup::watch(loaded, &request.watch).map_err(|e| Problem::bad(format!("{e:#}")))?;
         let made = app.shared.store.create(&prepared.text, Kind::Run, |path| {
             let target = Destination::Named(Target::check(path, true, &[])?);
             Job::begin(loaded, given, strategy, &request.watch, &limits, target).map(drop)
@@ -133,11 +157,12 @@ pub struct Rename {
 #[utoipa::path(patch, path = "/api/v1/runs/{id}", params(("id" = String, Path, description = "Id of the run")), request_body = Rename,
     responses((status = 200, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn rename(State(app): State<App>, Place(id): Place<String>, Body(r): Body<Rename>) -> Answer<Json<Info>> {
-    if r.name.trim().is_empty() || r.name.chars().count() > 200 {
-        return Err(Problem::bad("a name has 1 to 200 characters"));
+    let name = clean(&r.name).trim().to_owned();
+    if name.is_empty() || name.chars().count() > 200 {
+        return Err(Problem::bad("`name` has 1 to 200 characters"));
     }
     blocking(move || {
-        app.shared.store.rename(&id, r.name.trim())?;
+        app.shared.store.rename(&id, &name)?;
         Ok(Json(app.shared.store.get(&id)?))
     })
     .await

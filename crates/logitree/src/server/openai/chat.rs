@@ -1,9 +1,9 @@
 //! `/v1/chat/completions`: conversations in the model's own chat template.
 
 use super::completions::order;
+use super::echo::Prompted;
 use super::error::{ErrorShape, Failure, Input};
 use super::model::{Served, blocking};
-use super::reply::Prompted;
 use super::request::Settings;
 use super::shapes::{Answer, ChatMessage, Content, Request};
 use super::stream;
@@ -25,7 +25,7 @@ pub async fn completions(State(app): State<App>, Input(request): Input<Request>)
         let messages = request.messages.ok_or_else(|| Failure::value("messages", "messages are missing"))?;
         let ids = tokens(&served, messages, true)?;
         let max_tokens = settings.max_tokens.unwrap_or(served.model.context_length());
-        order(&served, true, settings, max_tokens, vec![Prompted { ids, echo: String::new() }])
+        order(&served, true, settings, max_tokens, vec![Prompted::of_chat(ids)])
     });
     let order = order.await?;
     stream::answer(app, order).await

@@ -1,8 +1,9 @@
 //! `/v1/completions`: texts that go on.
 
+use super::echo::Prompted;
 use super::error::{ErrorShape, Failure, Input};
 use super::model::{Served, blocking};
-use super::reply::{Prompted, Reply};
+use super::reply::Reply;
 use super::request::Settings;
 use super::shapes::{Answer, Prompt, Request};
 use super::stream::{self, Order};
@@ -31,7 +32,8 @@ pub async fn completions(State(app): State<App>, Input(request): Input<Request>)
         let add_bos = request.add_special_tokens.unwrap_or(true);
         let prompt = request.prompt.ok_or_else(|| Failure::value("prompt", "prompt is missing"))?;
         let prompts = prompts(&served, prompt, add_bos)?;
-        let max_tokens = settings.max_tokens.unwrap_or(MAX_TOKENS);
+        let room = if settings.unlimited { served.model.context_length() } else { MAX_TOKENS };
+        let max_tokens = settings.max_tokens.unwrap_or(room);
         order(&served, false, settings, max_tokens, prompts)
     });
     let order = order.await?;
@@ -41,15 +43,16 @@ pub async fn completions(State(app): State<App>, Input(request): Input<Request>)
 /// The prompts of a request as tokens.
 fn prompts(served: &Served<'_>, prompt: Prompt, add_bos: bool) -> Result<Vec<Prompted>, Failure> {
     let vocab = served.model.vocab_size();
-    let text = |text: String| Ok(Prompted { ids: served.tokens(&text, add_bos)?, echo: text });
+    let text = |text: String| {
+        let spans = served.spans(&text, add_bos)?;
+        Ok(Prompted::of_text(text, spans))
+    };
     let ids = |ids: Vec<u32>| {
         if let Some(id) = ids.iter().find(|&&id| id as usize >= vocab) {
             let message = format!("prompt: token id {id} is not in the vocabulary of {vocab} tokens");
             return Err(Failure::value("prompt", message));
         }
-        let ids: Vec<TokenId> = ids.into_iter().map(TokenId).collect();
-        let shown = ids.iter().copied().filter(|&t| !served.model.is_special(t));
-        Ok(Prompted { echo: served.text(shown), ids })
+        Ok(Prompted::of_ids(ids.into_iter().map(TokenId).collect(), served))
     };
     match prompt {
         Prompt::Text(t) => Ok(vec![text(t)?]),
@@ -77,10 +80,15 @@ pub fn order(
     for p in &prompts {
         let len = p.ids.len();
         if len == 0 {
-            return Err(Failure::value(
-                param,
-                "the prompt has no tokens, and this model has no BOS: give it one at least",
-            ));
+            // A text becomes BOS at least, where the model has one and it was not declined.
+            let message = match served.model.bos() {
+                None => "the prompt has no tokens, and this model has no BOS: give it one at least".into(),
+                Some(bos) => format!(
+                    "the prompt has no tokens: token ids, and texts without add_special_tokens, are taken as they are; \
+                     give BOS ([{bos}]) at least"
+                ),
+            };
+            return Err(Failure::value(param, message));
         }
         // What was asked for must fit; a default gives way, but for the first token.
         let wanted = settings.max_tokens.unwrap_or(1);

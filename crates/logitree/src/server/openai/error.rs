@@ -1,8 +1,7 @@
 //! Errors as OpenAI's API has them, and bodies that fail with them.
 
-use crate::server::problem::Problem;
+use crate::server::problem::{self, Problem};
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -117,8 +116,7 @@ pub struct Input<T>(pub T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {
     type Rejection = Failure;
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let bytes = Bytes::from_request(request, state).await;
-        let bytes = bytes.map_err(|e| Failure::new(e.status(), e.body_text(), None, None))?;
+        let bytes = problem::body(request, state, problem::PATIENCE).await?;
         parse(&bytes).map(Input)
     }
 }

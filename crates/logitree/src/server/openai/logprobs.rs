@@ -18,6 +18,16 @@ impl Names<'_> {
     fn of(&self, id: TokenId) -> String {
         if self.as_ids { format!("token_id:{id}") } else { self.loaded.text(id) }
     }
+
+    /// What stands in a text for a token: in a prompt this need not be what the token is elsewhere, where the tokenizer
+    /// adds a space or brings letters into a normal form. What is not in the text, such as a BOS in front, and parts of
+    /// characters have their own names.
+    fn in_text(&self, id: TokenId, written: &str) -> String {
+        let model = &self.loaded.model;
+        let is_whole = std::str::from_utf8(&model.token_bytes(id)).is_ok();
+        let is_added = written.is_empty() && model.is_special(id);
+        if self.as_ids || is_added || !is_whole { self.of(id) } else { written.to_owned() }
+    }
 }
 
 /// Scored tokens of completions.
@@ -27,37 +37,39 @@ pub struct TextLogprobs {
     /// None for a first token, which nothing comes before.
     pub token_logprobs: Vec<Option<f64>>,
     /// The most likely tokens and the one that stands there; of tokens with the same text, the most likely.
-    pub top_logprobs: Vec<Option<Map<String, Value>>>,
-    /// Characters of the text before each token.
+    /// None where 0 were asked for.
+    pub top_logprobs: Option<Vec<Option<Map<String, Value>>>>,
+    /// Characters of prompt and text before each token.
     pub text_offset: Vec<usize>,
 }
 
 impl TextLogprobs {
-    /// Adds a token; `offset` is moved behind it.
-    pub fn push(&mut self, s: &Scored, top: usize, names: Names<'_>, offset: &mut usize) {
-        self.tokens.push(names.of(s.token));
+    /// Adds a token that stands at `offset`; of a prompt that is repeated, as it is `written` there.
+    pub fn push(&mut self, s: &Scored, top: usize, names: Names<'_>, written: Option<&str>, offset: usize) {
+        let own_name = written.map_or_else(|| names.of(s.token), |w| names.in_text(s.token, w));
         self.token_logprobs.push(s.stats.map(|t| t.logprob));
-        self.text_offset.push(*offset);
-        let model = &names.loaded.model;
-        if !model.is_special(s.token) {
-            // A character that several tokens make up counts with its first byte.
-            *offset += model.token_bytes(s.token).iter().filter(|&&b| b & 0xc0 != 0x80).count();
-        }
+        self.text_offset.push(offset);
         let listed = s.stats.map(|own| {
             let mut map = Map::new();
             for t in s.top.iter().take(top).chain([&own]) {
-                map.entry(names.of(t.id)).or_insert_with(|| t.logprob.into());
+                let name = if t.id == s.token { own_name.clone() } else { names.of(t.id) };
+                map.entry(name).or_insert_with(|| t.logprob.into());
             }
             map
         });
-        self.top_logprobs.push(listed);
+        self.tokens.push(own_name);
+        if top > 0 {
+            self.top_logprobs.get_or_insert_default().push(listed);
+        }
     }
 
     /// Adds what follows.
     pub fn append(&mut self, mut other: TextLogprobs) {
         self.tokens.append(&mut other.tokens);
         self.token_logprobs.append(&mut other.token_logprobs);
-        self.top_logprobs.append(&mut other.top_logprobs);
+        if let Some(mut lists) = other.top_logprobs {
+            self.top_logprobs.get_or_insert_default().append(&mut lists);
+        }
         self.text_offset.append(&mut other.text_offset);
     }
 }

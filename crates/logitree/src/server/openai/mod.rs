@@ -5,6 +5,7 @@
 
 mod chat;
 mod completions;
+mod echo;
 pub mod error;
 mod logprobs;
 mod model;

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use logitree_core::{LanguageModel, TokenId};
 use logitree_engine::LocalModel;
+use logitree_engine::tokenizer::Span;
 use serde::Serialize;
 use std::sync::OnceLock;
 use std::time::SystemTime;
@@ -23,7 +24,7 @@ pub struct Served<'a> {
 impl<'a> Served<'a> {
     pub fn of(app: &'a App) -> Result<Served<'a>, Failure> {
         let Some(loaded) = &app.shared.loaded else {
-            return Err(Failure::no_model("no model is loaded: start with `logitree serve --model NAME`"));
+            return Err(Failure::no_model("no model is loaded: this server only shows files"));
         };
         let local = loaded.model.local().map_err(|_| {
             Failure::no_model(format!("{} is behind a server already: send this request to that server", loaded.name))
@@ -44,18 +45,27 @@ impl<'a> Served<'a> {
     /// Tokens of a text, in which names of special tokens mean these; with `bos`, BOS stands in front once if the model
     /// wants it.
     pub fn tokens(&self, text: &str, bos: bool) -> Result<Vec<TokenId>, Failure> {
-        let mut ids = self.model.tokenize(text, true).map_err(|e| Failure::value("prompt", e.to_string()))?;
-        if let Some(bos) = self.model.bos().filter(|_| bos) {
-            let there = ids.iter().take_while(|&&id| id == bos).count();
-            ids.splice(..there, [bos]);
-        }
-        Ok(ids)
+        Ok(self.spans(text, bos)?.into_iter().map(|s| s.token).collect())
     }
 
-    /// Text of tokens, special ones by name.
-    pub fn text(&self, ids: impl IntoIterator<Item = TokenId>) -> String {
-        let bytes: Vec<u8> = ids.into_iter().flat_map(|id| self.model.token_bytes(id).into_owned()).collect();
-        String::from_utf8_lossy(&bytes).into_owned()
+    /// These tokens with the characters of the text that each stands for: none for a BOS that the text does not name.
+    pub fn spans(&self, text: &str, bos: bool) -> Result<Vec<Span>, Failure> {
+        let tokenizer = self
+            .local
+            .tokenizer()
+            .ok_or_else(|| Failure::unsupported("prompt", "this model has no tokenizer: give prompts as token ids"))?;
+        let mut spans = tokenizer.encode_spans(text, true).map_err(|e| Failure::value("prompt", e.to_string()))?;
+        if let Some(bos) = self.model.bos().filter(|_| bos) {
+            let there = spans.iter().take_while(|s| s.token == bos).count();
+            let chars = spans[..there].iter().map(|s| s.chars).sum();
+            spans.splice(..there, [Span { token: bos, chars }]);
+        }
+        Ok(spans)
+    }
+
+    /// The bytes of tokens in the text that they make, special ones by name.
+    pub fn decode(&self, ids: &[TokenId]) -> Vec<&'a [u8]> {
+        self.local.tokenizer().map_or(vec![&[][..]; ids.len()], |t| t.decode(ids))
     }
 }
 

@@ -1,5 +1,6 @@
 //! From steps of the engine to answers: whole, or chunk by chunk.
 
+use super::echo::{Place, Prompted, Reading};
 use super::logprobs::{ChatLogprobs, Names, PromptToken, TextLogprobs, prompt_token};
 use super::request::Settings;
 use super::shapes::{Answer, ChatChoice, Choice, Delta, Said, TextChoice, Usage};
@@ -9,13 +10,6 @@ use logitree_core::TokenId;
 use std::time::SystemTime;
 
 const FINGERPRINT: &str = concat!("logitree-", env!("CARGO_PKG_VERSION"));
-
-/// A prompt, as answers mention it.
-pub struct Prompted {
-    pub ids: Vec<TokenId>,
-    /// What a text begins with, if it is to be repeated.
-    pub echo: String,
-}
 
 /// What came of a choice, or of a part of it.
 #[derive(Default)]
@@ -43,8 +37,10 @@ impl Part {
 #[derive(Default)]
 struct State {
     begun: bool,
-    /// Characters so far.
-    offset: usize,
+    /// In the prompt, if it is repeated.
+    reading: Reading,
+    /// In what is generated.
+    place: Place,
 }
 
 /// The answer to one request.
@@ -78,8 +74,9 @@ impl Reply {
     fn part(&mut self, loaded: &Loaded, step: Step) -> Part {
         let mut part = Part { finish: step.finish, ..Part::default() };
         let state = &mut self.states[step.index];
+        let prompt = &self.prompts[step.index / self.settings.n];
         if !std::mem::replace(&mut state.begun, true) && self.settings.echo {
-            part.text = self.prompts[step.index / self.settings.n].echo.clone();
+            part.text = prompt.echo.clone();
         }
         part.text += &step.text;
         self.made += usize::from(step.token.is_some());
@@ -89,12 +86,21 @@ impl Reply {
         }
         if let Some(top) = self.settings.lists {
             let names = Names { loaded, as_ids: self.settings.names_as_ids };
-            for scored in step.prompt.iter().filter(|_| self.settings.echo).chain(&step.token) {
+            for scored in step.prompt.iter().filter(|_| self.settings.echo) {
+                let (written, offset) = state.reading.next(prompt);
+                part.text_logprobs.push(scored, top, names, Some(written), offset);
+            }
+            for scored in step.token.iter() {
                 if self.chat {
                     part.chat_logprobs.push(scored, names);
-                } else {
-                    part.text_logprobs.push(scored, top, names, &mut state.offset);
+                    continue;
                 }
+                // A special token is no part of the text.
+                let bytes = loaded.model.token_bytes(scored.token);
+                let shown = if loaded.model.is_special(scored.token) { &[][..] } else { &bytes };
+                // As in OpenAI's API, the prompt counts, repeated or not.
+                let offset = prompt.length + state.place.advance(shown);
+                part.text_logprobs.push(scored, top, names, None, offset);
             }
         }
         part

@@ -26,44 +26,122 @@ enum Neutral {
 
 /// Parameters of OpenAI, vLLM and llama-server that would change the answer, and the values with which they do not.
 const UNSUPPORTED: &[(&str, &[Neutral])] = &[
+    // OpenAI.
     ("suffix", &[Neutral::Empty]),
     ("frequency_penalty", &[Neutral::Number(0.0)]),
     ("presence_penalty", &[Neutral::Number(0.0)]),
-    ("repetition_penalty", &[Neutral::Number(1.0)]),
-    ("repeat_penalty", &[Neutral::Number(1.0)]),
-    ("length_penalty", &[Neutral::Number(1.0)]),
-    ("typical_p", &[Neutral::Number(1.0)]),
-    ("mirostat", &[Neutral::Number(0.0)]),
-    ("min_tokens", &[Neutral::Number(0.0)]),
     ("logit_bias", &[Neutral::Empty]),
-    ("bad_words", &[Neutral::Empty]),
-    ("stop_token_ids", &[Neutral::Empty]),
-    ("allowed_token_ids", &[Neutral::Empty]),
-    ("use_beam_search", &[Neutral::Bool(false)]),
-    ("include_stop_str_in_output", &[Neutral::Bool(false)]),
-    ("skip_special_tokens", &[Neutral::Bool(true)]),
-    ("truncate_prompt_tokens", &[Neutral::Null]),
-    ("prompt_embeds", &[Neutral::Null]),
     ("response_format", &[Neutral::Word("text")]),
-    ("structured_outputs", &[Neutral::Empty]),
-    ("guided_json", &[Neutral::Null]),
-    ("guided_regex", &[Neutral::Null]),
-    ("guided_choice", &[Neutral::Null]),
-    ("guided_grammar", &[Neutral::Null]),
-    ("grammar", &[Neutral::Empty]),
-    ("json_schema", &[Neutral::Empty]),
     ("tools", &[Neutral::Empty]),
     ("tool_choice", &[Neutral::Word("none"), Neutral::Word("auto")]),
     ("functions", &[Neutral::Empty]),
     ("function_call", &[Neutral::Word("none"), Neutral::Word("auto")]),
     ("modalities", &[Neutral::Word("text")]),
     ("audio", &[Neutral::Null]),
+    ("reasoning", &[Neutral::Empty]),
+    ("reasoning_effort", &[Neutral::Word("none")]),
+    ("verbosity", &[Neutral::Null]),
+    ("web_search_options", &[Neutral::Null]),
+    // vLLM and SGLang.
+    ("repetition_penalty", &[Neutral::Number(1.0)]),
+    ("length_penalty", &[Neutral::Number(1.0)]),
+    ("early_stopping", &[Neutral::Bool(false)]),
+    ("use_beam_search", &[Neutral::Bool(false)]),
+    ("min_tokens", &[Neutral::Number(0.0)]),
+    ("min_new_tokens", &[Neutral::Number(0.0)]),
+    ("bad_words", &[Neutral::Empty]),
+    ("stop_token_ids", &[Neutral::Empty]),
+    ("stop_regex", &[Neutral::Empty]),
+    ("allowed_token_ids", &[Neutral::Empty]),
+    ("logprob_token_ids", &[Neutral::Empty]),
+    ("token_ids_logprob", &[Neutral::Empty]),
+    ("logits_processors", &[Neutral::Empty]),
+    ("logits_processor_pattern", &[Neutral::Empty]),
+    ("custom_logit_processor", &[Neutral::Empty]),
+    ("custom_params", &[Neutral::Empty]),
+    ("vllm_xargs", &[Neutral::Empty]),
+    ("include_stop_str_in_output", &[Neutral::Bool(false)]),
+    ("no_stop_trim", &[Neutral::Bool(false)]),
+    ("skip_special_tokens", &[Neutral::Bool(true)]),
+    ("truncate_prompt_tokens", &[Neutral::Null]),
+    ("prompt_embeds", &[Neutral::Null]),
+    ("structured_outputs", &[Neutral::Empty]),
+    ("structural_tag", &[Neutral::Empty]),
+    ("regex", &[Neutral::Empty]),
+    ("ebnf", &[Neutral::Empty]),
+    ("sampling_params", &[Neutral::Empty]),
+    ("lora_path", &[Neutral::Empty]),
+    ("thinking_token_budget", &[Neutral::Null]),
     ("documents", &[Neutral::Empty]),
     ("chat_template", &[Neutral::Null]),
     ("chat_template_kwargs", &[Neutral::Empty]),
     ("add_generation_prompt", &[Neutral::Bool(true)]),
     ("continue_final_message", &[Neutral::Bool(false)]),
-    ("web_search_options", &[Neutral::Null]),
+    // llama.cpp's server, and text UIs that speak to it.
+    ("n_predict", &[Neutral::Null]),
+    ("n_probs", &[Neutral::Number(0.0)]),
+    ("post_sampling_probs", &[Neutral::Bool(false)]),
+    ("repeat_penalty", &[Neutral::Number(1.0)]),
+    ("rep_pen", &[Neutral::Number(1.0)]),
+    ("typical_p", &[Neutral::Number(1.0)]),
+    ("typ_p", &[Neutral::Number(1.0)]),
+    ("typical", &[Neutral::Number(1.0)]),
+    ("tfs_z", &[Neutral::Number(1.0)]),
+    ("tfs", &[Neutral::Number(1.0)]),
+    ("top_a", &[Neutral::Number(0.0)]),
+    ("top_n_sigma", &[Neutral::Number(-1.0), Neutral::Number(0.0)]),
+    ("nsigma", &[Neutral::Number(-1.0), Neutral::Number(0.0)]),
+    ("eta_cutoff", &[Neutral::Number(0.0)]),
+    ("epsilon_cutoff", &[Neutral::Number(0.0)]),
+    ("dynatemp_range", &[Neutral::Number(0.0)]),
+    ("dynamic_temperature", &[Neutral::Bool(false)]),
+    ("smoothing_factor", &[Neutral::Number(0.0)]),
+    ("xtc_probability", &[Neutral::Number(0.0)]),
+    ("dry_multiplier", &[Neutral::Number(0.0)]),
+    ("mirostat", &[Neutral::Number(0.0)]),
+    ("mirostat_mode", &[Neutral::Number(0.0)]),
+    ("adaptive_target", &[Neutral::Number(-1.0)]),
+    ("no_repeat_ngram_size", &[Neutral::Number(0.0)]),
+    ("encoder_repetition_penalty", &[Neutral::Number(1.0)]),
+    ("penalty_alpha", &[Neutral::Number(0.0)]),
+    ("guidance_scale", &[Neutral::Number(1.0)]),
+    ("negative_prompt", &[Neutral::Empty]),
+    ("ban_eos_token", &[Neutral::Bool(false)]),
+    ("custom_token_bans", &[Neutral::Empty]),
+    ("banned_tokens", &[Neutral::Empty]),
+    ("samplers", &[Neutral::Empty]),
+    ("sampler_priority", &[Neutral::Empty]),
+    ("sampler_order", &[Neutral::Empty]),
+    ("temperature_last", &[Neutral::Bool(false)]),
+    ("min_keep", &[Neutral::Number(0.0)]),
+    ("n_indent", &[Neutral::Number(0.0)]),
+    ("t_max_predict_ms", &[Neutral::Number(0.0), Neutral::Number(-1.0)]),
+    ("grammar", &[Neutral::Empty]),
+    ("grammar_string", &[Neutral::Empty]),
+    ("json_schema", &[Neutral::Empty]),
+    ("lora", &[Neutral::Empty]),
+    ("image_data", &[Neutral::Empty]),
+    ("input_extra", &[Neutral::Empty]),
+    ("add_bos_token", &[Neutral::Bool(true)]),
+    // Text Generation Inference, transformers and Ollama.
+    ("max_new_tokens", &[Neutral::Null]),
+    ("max_length", &[Neutral::Null]),
+    ("max_time", &[Neutral::Null]),
+    ("num_predict", &[Neutral::Null]),
+    ("do_sample", &[Neutral::Bool(true)]),
+    ("num_beams", &[Neutral::Number(1.0)]),
+    ("num_return_sequences", &[Neutral::Number(1.0)]),
+    ("top_n_tokens", &[Neutral::Number(0.0)]),
+    ("watermark", &[Neutral::Bool(false)]),
+    ("stop_sequences", &[Neutral::Empty]),
+    ("stopping_strings", &[Neutral::Empty]),
+    ("options", &[Neutral::Empty]),
+    ("format", &[Neutral::Empty]),
+    ("system", &[Neutral::Empty]),
+    ("template", &[Neutral::Empty]),
+    ("images", &[Neutral::Empty]),
+    ("think", &[Neutral::Bool(false)]),
+    ("enable_thinking", &[Neutral::Bool(false)]),
 ];
 
 impl Neutral {
@@ -91,6 +169,8 @@ pub struct Settings {
     pub options: Options,
     /// As it was given.
     pub max_tokens: Option<usize>,
+    /// Whether it was given as -1: as many as the context has room for.
+    pub unlimited: bool,
     /// Most likely tokens to list, if tokens are scored at all.
     pub lists: Option<usize>,
     /// Most likely tokens to list per token of the prompt, if these are scored as vLLM does it.
@@ -129,6 +209,15 @@ impl Settings {
             }
             (a, b) => a.or(b),
         };
+        let unlimited = max_tokens == Some(-1);
+        let max_tokens = max_tokens.filter(|_| !unlimited).map(|n| {
+            usize::try_from(n).map_err(|_| {
+                let message =
+                    format!("max_tokens is {n}: 0 or more are possible, and -1 for all that the context has room for");
+                Failure::value("max_tokens", message)
+            })
+        });
+        let max_tokens = max_tokens.transpose()?;
         let stream = r.stream.unwrap_or(false);
         let prompt_lists = prompt_lists(r, chat, stream)?;
         if r.stream_options.is_some() && !stream {
@@ -145,12 +234,13 @@ impl Settings {
                 top: lists.max(prompt_lists).unwrap_or(0),
             },
             max_tokens,
+            unlimited,
             lists,
             prompt_lists,
             echo,
             seed: r.seed.map_or_else(super::random, |s| s as u64),
             stream,
-            usage_chunk: r.stream_options.as_ref().is_some_and(|o| o.include_usage),
+            usage_chunk: r.stream_options.as_ref().is_some_and(|o| o.include_usage == Some(true)),
             names_as_ids: r.return_tokens_as_token_ids.unwrap_or(false),
             tell_ids: r.return_token_ids.unwrap_or(false),
         })
@@ -160,13 +250,17 @@ impl Settings {
 /// Refuses what would change the answer but is not there.
 fn unsupported(r: &Request, n: usize) -> Result<(), Failure> {
     for (name, value) in &r.rest {
-        let known = UNSUPPORTED.iter().find(|(known, _)| known == name);
-        if known.is_some_and(|(_, neutral)| !neutral.iter().any(|x| x.is(value))) {
+        let known = UNSUPPORTED.iter().find(|(known, _)| known == name).map(|(_, neutral)| *neutral);
+        // `guided_json`, `guided_regex` and more; how they would be computed changes nothing without them.
+        let guides = name.starts_with("guided_")
+            && !["guided_decoding_backend", "guided_whitespace_pattern"].contains(&&name[..]);
+        let known = known.or(guides.then_some(&[Neutral::Null]));
+        if known.is_some_and(|neutral| !value.is_null() && !neutral.iter().any(|x| x.is(value))) {
             let shown: String = value.to_string().chars().take(60).collect();
             return Err(Failure::unsupported(name, format!("{name} is {shown}, which is not supported: leave it out")));
         }
         // Without alternatives to choose from, the best of n are the n.
-        if name == "best_of" && !value.is_null() && value.as_u64() != Some(n as u64) {
+        if name == "best_of" && !value.is_null() && value.as_f64() != Some(n as f64) {
             return Err(Failure::unsupported(
                 "best_of",
                 format!("best_of is {value} but n {n}: others are not supported"),
@@ -177,6 +271,10 @@ fn unsupported(r: &Request, n: usize) -> Result<(), Failure> {
 }
 
 fn text_lists(r: &Request) -> Result<Option<usize>, Failure> {
+    if r.top_logprobs.is_some_and(|k| k > 0) {
+        let message = "top_logprobs is for chat completions: here `logprobs` is the number of tokens to list";
+        return Err(Failure::unsupported("top_logprobs", message));
+    }
     match r.logprobs {
         None | Some(LogprobsWanted::Flag(false)) => Ok(None),
         Some(LogprobsWanted::Count(k)) => Ok(Some(k)),

@@ -14,22 +14,29 @@ pub struct Request {
     pub prompt: Option<Prompt>,
     /// Of chat completions.
     pub messages: Option<Vec<ChatMessage>>,
-    /// 16 if absent; in a chat, what the context has room for.
-    pub max_tokens: Option<usize>,
-    pub max_completion_tokens: Option<usize>,
+    /// 16 if absent; in a chat, what the context has room for; so it is with -1.
+    #[serde(default, deserialize_with = "whole::option")]
+    #[schema(value_type = Option<i64>)]
+    pub max_tokens: Option<i128>,
+    #[serde(default, deserialize_with = "whole::option")]
+    #[schema(value_type = Option<i64>)]
+    pub max_completion_tokens: Option<i128>,
     /// 0 always takes the most likely token.
     #[schema(minimum = 0)]
     pub temperature: Option<f64>,
     #[schema(minimum = 0, maximum = 1)]
     pub top_p: Option<f64>,
     /// 0 or -1 keeps all.
+    #[serde(default, deserialize_with = "whole::option")]
     pub top_k: Option<i64>,
     #[schema(minimum = 0, maximum = 1)]
     pub min_p: Option<f64>,
     /// The same seed draws the same tokens.
+    #[serde(default, deserialize_with = "whole::option")]
     pub seed: Option<i64>,
     /// Answers per prompt.
     #[schema(minimum = 1, maximum = 128)]
+    #[serde(default, deserialize_with = "whole::option")]
     pub n: Option<usize>,
     /// Strings that end the text and are not part of it.
     pub stop: Option<Stop>,
@@ -39,9 +46,11 @@ pub struct Request {
     pub logprobs: Option<LogprobsWanted>,
     /// Of completions: scores the prompt as vLLM does, with ids and ranks.
     #[schema(maximum = 1000)]
+    #[serde(default, deserialize_with = "whole::option")]
     pub prompt_logprobs: Option<usize>,
     /// Of chat completions.
     #[schema(maximum = 1000)]
+    #[serde(default, deserialize_with = "whole::option")]
     pub top_logprobs: Option<usize>,
     /// Send the answer piece by piece.
     pub stream: Option<bool>,
@@ -58,6 +67,29 @@ pub struct Request {
     #[serde(flatten)]
     #[schema(ignore)]
     pub rest: Map<String, Value>,
+}
+
+/// Whole numbers, which some clients write with a point: 1.0.
+mod whole {
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde_json::Number;
+
+    fn of<T: TryFrom<i128>, E: Error>(n: &Number) -> Result<T, E> {
+        // Beyond 2^53 a number with a point need not be the one that was meant.
+        let pointed =
+            || n.as_f64().filter(|f| f.fract() == 0.0 && f.abs() <= 9_007_199_254_740_992.0).map(|f| f as i128);
+        let exact = n.as_i64().map(i128::from).or(n.as_u64().map(i128::from));
+        let found = exact.or_else(pointed).and_then(|n| T::try_from(n).ok());
+        found.ok_or_else(|| E::custom(format!("{n} is not possible: a whole number is needed here")))
+    }
+
+    pub fn number<'de, D: Deserializer<'de>, T: TryFrom<i128>>(d: D) -> Result<T, D::Error> {
+        of(&Number::deserialize(d)?)
+    }
+
+    pub fn option<'de, D: Deserializer<'de>, T: TryFrom<i128>>(d: D) -> Result<Option<T>, D::Error> {
+        Option::<Number>::deserialize(d)?.map(|n| of(&n)).transpose()
+    }
 }
 
 /// What is to be completed.
@@ -83,15 +115,14 @@ pub enum Stop {
 #[serde(untagged, expecting = "a number of tokens, or in a chat true or false, is needed here")]
 pub enum LogprobsWanted {
     Flag(bool),
-    Count(usize),
+    Count(#[serde(deserialize_with = "whole::number")] usize),
 }
 
 /// How to stream.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct StreamOptions {
     /// Send a last chunk with the counts.
-    #[serde(default)]
-    pub include_usage: bool,
+    pub include_usage: Option<bool>,
 }
 
 /// What somebody says.

@@ -70,7 +70,7 @@ pub struct Detokenized {
     pub prompt: String,
 }
 
-/// Joins tokens to a text, special ones by name
+/// Joins tokens to a text, special ones by name; a space that the tokenizer puts in front is taken off
 #[utoipa::path(post, path = "/detokenize", request_body = DetokenizeRequest, responses(
     (status = 200, body = Detokenized), (status = "4XX", body = ErrorShape)))]
 pub async fn detokenize(
@@ -83,7 +83,8 @@ pub async fn detokenize(
         if let Some(id) = r.tokens.iter().find(|&&id| id as usize >= vocab) {
             return Err(Failure::value("tokens", format!("tokens: {id} is not in the vocabulary of {vocab} tokens")));
         }
-        Ok(Json(Detokenized { prompt: served.text(r.tokens.into_iter().map(TokenId)) }))
+        let ids: Vec<TokenId> = r.tokens.into_iter().map(TokenId).collect();
+        Ok(Json(Detokenized { prompt: String::from_utf8_lossy(&served.decode(&ids).concat()).into_owned() }))
     });
     work.await
 }
