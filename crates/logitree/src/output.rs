@@ -126,11 +126,13 @@ impl Target {
         filled?;
         match sink.to {
             To::Stdout(_) | To::Straight(_) => Ok(()),
-            To::File(file, path) => {
+            To::File(file, path, replace) => {
                 let done = || -> Result<()> {
                     let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-                    file.keep(&path)?;
-                    Ok(())
+                    file.as_file().sync_all()?;
+                    // What has come there since the name was checked is not lost either.
+                    let kept = if replace { file.keep(&path) } else { file.keep_new(&path).map_err(|(e, _)| e) };
+                    Ok(drop(kept?))
                 };
                 done().with_context(|| format!("cannot write {self}"))
             }
@@ -150,8 +152,8 @@ impl Target {
                 }
                 To::Straight(BufWriter::new(file))
             }
-            Place::File(path, _) => {
-                To::File(BufWriter::new(Temporary::beside(path).with_context(cannot)?), path.clone())
+            Place::File(path, replace) => {
+                To::File(BufWriter::new(Temporary::beside(path).with_context(cannot)?), path.clone(), *replace)
             }
         })
     }
@@ -415,16 +417,26 @@ impl Temporary {
 
     /// Gives the file its name, over whatever has it.
     fn keep(self, place: &Path) -> io::Result<File> {
-        self.file.sync_all()?;
         self.path.persist(place).map_err(|e| e.error)?;
         Ok(self.file)
     }
 
     /// Gives the file its name if it is free.
     fn keep_new(self, place: &Path) -> Result<File, (io::Error, Temporary)> {
-        match self.path.persist_noclobber(place) {
-            Ok(()) => Ok(self.file),
-            Err(e) => Err((reason(e.error), Temporary { path: e.path, ..self })),
+        let Temporary { file, path, _unfinished } = self;
+        let outcome = match path.persist_noclobber(place) {
+            Err(e) if e.error.kind() != ErrorKind::AlreadyExists => {
+                // Some file systems can only rename over what is there: then the name is taken first.
+                match File::options().write(true).create_new(true).open(place) {
+                    Ok(_) => e.path.persist(place).map_err(|e| (e.error, e.path)),
+                    Err(taken) => Err((taken, e.path)),
+                }
+            }
+            outcome => outcome.map_err(|e| (e.error, e.path)),
+        };
+        match outcome {
+            Ok(()) => Ok(file),
+            Err((e, path)) => Err((reason(e), Temporary { file, path, _unfinished })),
         }
     }
 }
@@ -443,7 +455,8 @@ impl Write for Temporary {
 enum To {
     Stdout(BufWriter<Stdout>),
     Straight(BufWriter<File>),
-    File(BufWriter<Temporary>, PathBuf),
+    /// Its later place, and whether what is there is replaced.
+    File(BufWriter<Temporary>, PathBuf, bool),
 }
 
 impl To {
@@ -471,7 +484,7 @@ impl Sink {
         match &mut self.to {
             To::Stdout(out) => out,
             To::Straight(out) => out,
-            To::File(out, _) => out,
+            To::File(out, ..) => out,
         }
     }
 

@@ -44,6 +44,12 @@ fn messages_that_cannot_be_written_change_nothing() {
     ] {
         let output = logitree(w, args).stdin(Stdio::null()).stderr(full()).output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{args:?}");
+        // Nobody reads it any more.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let args: Vec<&str> = args.iter().map(|a| a.replace("b.run", "c.run").leak() as &str).collect();
+        let output = logitree(w, &args).stdin(Stdio::null()).stderr(writer).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}");
     }
 }
 
