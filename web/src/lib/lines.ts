@@ -1,7 +1,7 @@
 // Lines of a run file, fed in chunks as they come: from a file, or from a server while the model explores.
 
 import type { ExpandEvent, Header, NodeEvent, RunEvent, Token, TopToken } from './format';
-import { FormatError, NONE, Run, State } from './run';
+import { FormatError, Run, State } from './run';
 
 /** Exact arithmetic gives at most 0; other writers may round. */
 const ROUNDING = 1e-6;
@@ -117,7 +117,13 @@ interface Group {
   expand: ExpandEvent;
   line: number;
   nodes: NodeEvent[];
+  siblings: Siblings;
+}
+
+/** What another child is checked against. */
+interface Siblings {
   tokens: Set<number>;
+  kept: number;
 }
 
 /**
@@ -131,6 +137,8 @@ export class RunLines {
   /** Pieces of a last line that is not whole yet: joined only once, since a line may come in thousands of them. */
   private rest: string[] = [];
   private group: Group | null = null;
+  /** Children of the nodes that the user added some to: to go through them for each of thousands takes too long. */
+  private readonly grafted = new Map<number, Siblings>();
 
   constructor(run: Run | null = null) {
     this.run = run;
@@ -177,10 +185,29 @@ export class RunLines {
       return;
     }
     const event = checkEvent(line);
+    this.checkIds(event, this.run.header.model.vocab);
     if (this.group) this.member(this.group, event, this.run);
     else if (event.type === 'expand') this.begin(event, this.run);
     else if (event.type === 'node') this.graft(event, this.run);
     else this.run.feed(event);
+  }
+
+  /** Refuses tokens that the model does not have; an imported run knows no vocabulary. */
+  private checkIds(event: RunEvent, vocab: number): void {
+    if (!(vocab > 0)) return;
+    const tokens = event.type === 'expand' ? event.top : event.type === 'node' ? [event] : [];
+    const outside = tokens.find((t) => t.id >= vocab);
+    if (outside) throw new FormatError(`token id ${outside.id} is outside the vocabulary of ${vocab}`);
+  }
+
+  /** The tokens of a node's children, and their probability together. */
+  private siblings(parent: number, run: Run): Siblings {
+    const found = { tokens: new Set<number>(), kept: 0 };
+    for (const c of run.childrenOf(parent)) {
+      found.tokens.add(run.token.get(c));
+      found.kept += Math.exp(run.logprob.get(c));
+    }
+    return found;
   }
 
   private begin(expand: ExpandEvent, run: Run): void {
@@ -198,12 +225,12 @@ export class RunLines {
       if (typeof w.logprob !== 'number' || w.logprob > ROUNDING)
         throw new FormatError('`watch` needs log probabilities');
     }
-    this.group = { expand, line: this.line, nodes: [], tokens: new Set() };
+    this.group = { expand, line: this.line, nodes: [], siblings: this.siblings(n, run) };
     if (expand.children === 0) this.apply(this.group, run);
   }
 
   private member(group: Group, event: RunEvent, run: Run): void {
-    const { expand, nodes, tokens } = group;
+    const { expand, nodes, siblings } = group;
     if (event.type !== 'node') {
       const missing = expand.children - nodes.length;
       throw new FormatError(`${missing} \`node\` lines of the last \`expand\` are missing`);
@@ -212,14 +239,14 @@ export class RunLines {
     if (event.node !== expected) throw new FormatError(`node ${event.node} where node ${expected} should be`);
     if (event.parent !== expand.node)
       throw new FormatError(`the parent of node ${expected} is ${event.parent}, not ${expand.node}`);
-    if (tokens.has(event.id) || run.childWith(expand.node, event.id) !== NONE) throw twice(event);
-    tokens.add(event.id);
+    join(siblings, event);
     nodes.push(event);
     if (nodes.length === expand.children) this.apply(group, run);
   }
 
   private apply(group: Group, run: Run): void {
     this.group = null;
+    this.grafted.delete(group.expand.node);
     try {
       run.feed(group.expand);
       for (const n of group.nodes) run.feed(n);
@@ -236,9 +263,21 @@ export class RunLines {
     const { parent } = event;
     if (!isIndex(parent) || parent >= run.size || run.state.get(parent) !== State.Expanded)
       throw new FormatError(`the parent of node ${event.node} is not an expanded node`);
-    if (run.childWith(parent, event.id) !== NONE) throw twice(event);
+    const siblings = this.grafted.get(parent) ?? this.siblings(parent, run);
+    join(siblings, event);
+    this.grafted.set(parent, siblings);
     run.feed(event);
   }
+}
+
+/** Takes a child to its siblings. Refuses one that is there already, or that makes them more than all probability. */
+function join(siblings: Siblings, event: NodeEvent): void {
+  if (siblings.tokens.has(event.id)) throw twice(event);
+  siblings.tokens.add(event.id);
+  siblings.kept += Math.exp(event.logprob);
+  // Room for writers that round to six digits.
+  if (siblings.kept > 1 + ROUNDING * (1 + siblings.tokens.size))
+    throw new FormatError(`the children of node ${event.parent} have a probability of ${siblings.kept} together`);
 }
 
 /** An error that already says where. */

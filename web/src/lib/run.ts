@@ -117,10 +117,9 @@ export class Run {
     switch (event.type) {
       case 'expand': {
         const n = this.known(event.node);
-        const again = this.state.get(n) === State.Expanded;
-        if (again && event.by !== 'user' && !this.userExpanded.has(n))
-          throw new FormatError(`node ${n} was already visited`);
+        this.checkExpandable(n, event);
         if (!Array.isArray(event.top)) throw new FormatError('`expand` without `top`');
+        if (event.by === 'user' && this.state.get(n) !== State.Open) this.userStopped.add(n);
         this.state.set(n, State.Expanded);
         if (event.by === 'user') this.userExpanded.add(n);
         else this.userExpanded.delete(n);
@@ -150,6 +149,8 @@ export class Run {
         const n = this.known(event.node);
         const state = Object.hasOwn(STOPS, event.reason) ? STOPS[event.reason] : undefined;
         if (state === undefined) throw new FormatError(`unknown stop reason ${JSON.stringify(event.reason)}`);
+        if (!this.isOpen(n)) throw new FormatError(`node ${n} was already visited`);
+        if (this.state.get(n) === State.Expanded) this.userStopped.add(n);
         // The strategy's stop of a node that the user went on from changes nothing to be seen.
         if (this.state.get(n) !== State.Expanded) this.state.set(n, state);
         break;
@@ -169,6 +170,29 @@ export class Run {
 
   /** Nodes expanded by the user that the strategy has not visited. */
   private readonly userExpanded = new Set<number>();
+
+  /** Of these, nodes that it made leaves. */
+  private readonly userStopped = new Set<number>();
+
+  /** Whether the strategy has yet to visit a node: it visits each once. */
+  private isOpen(n: number): boolean {
+    if (this.state.get(n) !== State.Expanded) return this.state.get(n) === State.Open;
+    return this.userExpanded.has(n) && !this.userStopped.has(n);
+  }
+
+  private checkExpandable(n: number, { by, adopts = [] }: ExpandEvent): void {
+    if (by === 'user') {
+      if (this.state.get(n) === State.Expanded || this.state.get(n) === State.EndToken)
+        throw new FormatError(`node ${n} cannot be expanded by the user`);
+      if (adopts.length > 0) throw new FormatError('`adopts` is for the strategy, not for the user');
+      return;
+    }
+    if (!this.isOpen(n)) throw new FormatError(`node ${n} was already visited`);
+    const nodes = new Set(adopts.map((a) => this.known(a.node)));
+    const isUsers = (a: number) => this.byUser.get(a) === 1 && this.parent.get(a) === n;
+    if (nodes.size !== adopts.length || ![...nodes].every(isUsers))
+      throw new FormatError('`adopts` may only list children made by the user, each once');
+  }
 
   /** Whether all announced lines of the last `expand` have come. */
   get whole(): boolean {
