@@ -151,7 +151,7 @@ fn answers_have_bounds_that_hold() {
     // One choice has nobody to win against.
     let one = ask(&["--choices", "a", "--max-nodes", "2000"]);
     assert!(one["winner"].is_null() && one["ended_by"] == "--max-nodes", "{one}");
-    let text = ok(w, &["answers", "x", "-m", "model", "--choices", "a|b"]);
+    let text = ok(w, &["answers", "x", "-m", "model", "--choices", "a|b", "--max-nodes", "5000"]);
     assert!(text.contains("ahead of the other choices for certain") || text.contains("not certain"), "{text}");
 }
 

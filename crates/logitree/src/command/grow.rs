@@ -250,6 +250,8 @@ pub struct Level<'a, 's> {
     pub record: &'a mut Record,
     /// New nodes per second, this time.
     pub rate: f64,
+    /// Steps of the model per second, this time: what the work is, for a step may make one node or many.
+    pub steps_rate: f64,
 }
 
 /// What came of exploring.
@@ -279,7 +281,7 @@ pub fn grow(
         .watching(setup::watched_ids(&header.watch));
     let (started, first) = (Instant::now(), explorer.tree.len());
     let rate = |tree: &Tree| (tree.len() - first) as f64 / started.elapsed().as_secs_f64().max(1e-9);
-    let mut failure = None;
+    let (mut failure, mut steps) = (None, 0);
     let reason = loop {
         while limits.end(&explorer.tree, started).is_none() {
             let Some(change) = explorer.visit() else { break };
@@ -287,13 +289,14 @@ pub fn grow(
         }
         record.flush()?;
         let rate = rate(&explorer.tree);
-        let level = Level { header: &header, explorer: &mut explorer, record: &mut record, rate };
+        let steps_rate = steps as f64 / started.elapsed().as_secs_f64().max(1e-9);
+        let level = Level { header: &header, explorer: &mut explorer, record: &mut record, rate, steps_rate };
         if let Some(reason) = each_level(level)?.or_else(|| limits.end(&explorer.tree, started)) {
             break reason;
         }
         match explorer.evaluate() {
             Ok(0) => break EndReason::Finished,
-            Ok(_) => {}
+            Ok(n) => steps += n,
             // A server was waited for.
             Err(_) if terminal::interrupted() => break EndReason::Interrupted,
             Err(e) => {
@@ -336,12 +339,12 @@ pub fn explore(loaded: &Loaded, job: Job, limits: &Limits, label: &str) -> Resul
 fn progress_line(level: &Level<'_, '_>) -> String {
     let e = &*level.explorer;
     format!(
-        "{} nodes · {} open · {} completed{} · {:.0} nodes/s · {} finished",
+        "{} nodes · {} open · {} completed{} · {:.0} steps/s · {} finished",
         e.tree.len(),
         e.policy.queue(&e.tree),
         e.policy.completed(),
         e.policy.threshold(&e.tree).map_or(String::new(), |t| format!(" · T {t:.3}")),
-        level.rate,
+        level.steps_rate,
         percent(e.tree.accounting().finished),
     )
 }

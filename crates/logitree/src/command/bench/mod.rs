@@ -5,7 +5,7 @@ mod workload;
 use crate::cli::{self, ModelOptions, usage};
 use crate::output::{Form, Target};
 use crate::{progress, setup, terminal};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use logitree_engine::LocalModel;
 use logitree_kernels::{Stream, multiply_add, read};
@@ -88,6 +88,9 @@ pub fn run(args: BenchArgs) -> Result<()> {
         }
     }
     drop(bar);
+    if samples.iter().all(Vec::is_empty) {
+        bail!("interrupted before anything was measured");
+    }
     let record = json!({
         "model": loaded.name,
         "engine": loaded.model.engine(),
