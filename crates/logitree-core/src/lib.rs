@@ -33,4 +33,4 @@ pub mod watch;
 pub use distribution::{Distribution, Exactness, TokenStats, most_likely_unlisted};
 pub use model::{LanguageModel, ModelError, NodeHandle, Query, Session};
 pub use token::TokenId;
-pub use tree::{Mass, NodeId, Stop, Tree};
+pub use tree::{Bounds, Mass, NodeId, Stop, Tree};

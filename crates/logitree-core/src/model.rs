@@ -81,6 +81,12 @@ pub trait Session {
     /// The distributions after the queried nodes, in the order of the queries.
     fn evaluate(&mut self, queries: &[Query<'_>]) -> Result<Vec<Distribution>, ModelError>;
 
+    /// Queries that are answered together as well as more would be. Between such batches a caller can see whether
+    /// something else is wanted.
+    fn width(&self) -> usize {
+        128
+    }
+
     /// Says that nothing will soon be asked below this node; its cached rows may go once no
     /// unreleased node needs them.
     fn release(&mut self, node: NodeHandle);

@@ -1,6 +1,7 @@
 //! Choosing a token from a distribution.
 
 use crate::TokenId;
+use crate::explore::ParameterError;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
@@ -27,6 +28,16 @@ impl Default for Sampler {
 }
 
 impl Sampler {
+    /// Checks every setting's range.
+    ///
+    /// # Errors
+    /// Names the first that is outside.
+    pub fn check(&self) -> Result<(), ParameterError> {
+        ParameterError::from_zero_up("temperature", self.temperature)?;
+        ParameterError::probability("top_p", self.top_p)?;
+        ParameterError::probability("min_p", self.min_p)
+    }
+
     /// Whether the most likely token is always taken.
     pub fn is_greedy(&self) -> bool {
         self.temperature == 0.0 || self.top_k == 1

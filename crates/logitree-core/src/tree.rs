@@ -34,6 +34,8 @@ pub enum Stop {
     Pruned,
     /// What was asked is answered by its path alone; it was not expanded.
     Decided,
+    /// The model's context has no room for what would come next.
+    Context,
 }
 
 impl Stop {
@@ -45,6 +47,7 @@ impl Stop {
             Stop::Frontier => "frontier",
             Stop::Pruned => "pruned",
             Stop::Decided => "decided",
+            Stop::Context => "context",
         }
     }
 }
@@ -100,6 +103,41 @@ pub enum State {
     Expanded(Box<Expansion>),
 }
 
+/// What a model imposes on every path, whatever the policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Ids that end a generation: a path that reached one is finished, whether or not a policy came by.
+    pub end_tokens: Vec<TokenId>,
+    /// The deepest node after which the model can still say what comes next: tokens that its context holds behind the prompt.
+    pub room: usize,
+}
+
+impl Default for Bounds {
+    /// No end tokens are known, and paths may be of any length.
+    fn default() -> Self {
+        Bounds { end_tokens: Vec::new(), room: usize::MAX }
+    }
+}
+
+impl Bounds {
+    /// Of a model whose context holds `context` tokens (0 if that is not known), `used` of which are taken by the prompt.
+    pub fn new(end_tokens: &[TokenId], context: usize, used: usize) -> Bounds {
+        let room = if context == 0 { usize::MAX } else { context.saturating_sub(used) };
+        Bounds { end_tokens: end_tokens.to_vec(), room }
+    }
+
+    /// The same for paths that begin `depth` tokens further down.
+    pub fn below(&self, depth: usize) -> Bounds {
+        Bounds { end_tokens: self.end_tokens.clone(), room: self.room.saturating_sub(depth) }
+    }
+
+    /// The same where what follows each node is asked for too: the longest of these strings must fit behind it.
+    pub fn watching(self, watch: &[Vec<TokenId>]) -> Bounds {
+        let behind = watch.iter().map(|w| w.len().saturating_sub(1)).max().unwrap_or(0);
+        Bounds { room: self.room.saturating_sub(behind), ..self }
+    }
+}
+
 /// A tree of tokens with the probability of each path.
 ///
 /// Stored as columns; `parent[i] < i` for every node but the root.
@@ -115,20 +153,12 @@ pub struct Tree {
     /// Made by the user rather than by the policy.
     by_user: Vec<bool>,
     state: Vec<State>,
+    bounds: Bounds,
 }
 
 impl Default for Tree {
     fn default() -> Self {
-        Tree {
-            token: vec![None],
-            parent: vec![NodeId::ROOT],
-            depth: vec![0],
-            logprob: vec![0.0],
-            path_logprob: vec![0.0],
-            samples: vec![0],
-            by_user: vec![false],
-            state: vec![State::Open],
-        }
+        Tree::new(Bounds::default())
     }
 }
 
@@ -137,7 +167,7 @@ impl Default for Tree {
 pub struct Mass {
     /// Paths that reached an end token.
     pub finished: f64,
-    /// Nodes that exist but were not expanded, the depth limit's included.
+    /// Nodes that exist but were not expanded, the limits' of depth and context included.
     pub frontier: f64,
     /// Tokens that were never made nodes, and nodes set aside.
     pub pruned: f64,
@@ -151,6 +181,36 @@ impl Mass {
 }
 
 impl Tree {
+    /// The root alone.
+    pub fn new(bounds: Bounds) -> Tree {
+        Tree {
+            token: vec![None],
+            parent: vec![NodeId::ROOT],
+            depth: vec![0],
+            logprob: vec![0.0],
+            path_logprob: vec![0.0],
+            samples: vec![0],
+            by_user: vec![false],
+            state: vec![State::Open],
+            bounds,
+        }
+    }
+
+    /// What the model imposes on every path.
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// Whether the node's token ends the generation.
+    pub fn is_end(&self, n: NodeId) -> bool {
+        self.token(n).is_some_and(|t| self.bounds.end_tokens.contains(&t))
+    }
+
+    /// Whether the model cannot say what comes after the node, since its path fills the context.
+    pub fn is_full(&self, n: NodeId) -> bool {
+        self.depth(n) > self.bounds.room
+    }
+
     /// Number of nodes, the root included.
     #[allow(clippy::len_without_is_empty)] // a tree always has its root
     pub fn len(&self) -> usize {
@@ -223,12 +283,21 @@ impl Tree {
     }
 
     /// Why the node is a leaf; an open node is on the frontier. `None` if it was expanded.
+    ///
+    /// A path that reached an end token is finished as soon as it is in the tree, whatever the policy made of it or would
+    /// yet make of it ([`Tree::turn`]).
     pub fn stop(&self, n: NodeId) -> Option<Stop> {
         match self.state(n) {
+            State::Expanded(_) => None,
+            _ if self.is_end(n) => Some(Stop::EndToken),
             State::Open => Some(Stop::Frontier),
             State::Stopped(s) => Some(*s),
-            State::Expanded(_) => None,
         }
+    }
+
+    /// The paths that reached an end token.
+    pub fn finished(&self) -> impl Iterator<Item = NodeId> {
+        self.nodes().filter(|&n| self.stop(n) == Some(Stop::EndToken))
     }
 
     /// The children of a node, most likely first; none for a leaf.
@@ -269,7 +338,7 @@ impl Tree {
         self.children(n).iter().copied().filter(|&c| !self.by_user(c)).collect()
     }
 
-    /// The policy's own nodes that reached an end token.
+    /// The policy's own nodes that it visited and found to be end tokens.
     pub fn own_ended(&self) -> impl Iterator<Item = NodeId> {
         self.nodes().filter(|&n| !self.by_user(n) && self.turn(n) == Turn::Stopped(Stop::EndToken))
     }
@@ -308,8 +377,9 @@ impl Tree {
                 Some(child) => {
                     self.by_user[child.index()] = false;
                     // The policy will see for itself whether it ends here.
-                    if matches!(self.state[child.index()], State::Stopped(_)) {
-                        self.state[child.index()] = State::Open;
+                    match &mut self.state[child.index()] {
+                        State::Expanded(e) => e.stopped = None,
+                        state => *state = State::Open,
                     }
                     adopted.push(child);
                 }
@@ -399,12 +469,12 @@ impl Tree {
         let mut mass = Mass { finished: 0.0, frontier: 0.0, pruned: 0.0 };
         for n in self.nodes() {
             let m = self.mass(n);
-            match self.state(n) {
-                State::Open | State::Stopped(Stop::MaxDepth | Stop::Frontier | Stop::Decided) => mass.frontier += m,
-                State::Stopped(Stop::EndToken) => mass.finished += m,
-                State::Stopped(Stop::Pruned) => mass.pruned += m,
-                State::Expanded(e) => {
-                    let kept: f64 = e.children.iter().map(|&c| self.logprob(c).exp()).sum();
+            match self.stop(n) {
+                Some(Stop::MaxDepth | Stop::Frontier | Stop::Decided | Stop::Context) => mass.frontier += m,
+                Some(Stop::EndToken) => mass.finished += m,
+                Some(Stop::Pruned) => mass.pruned += m,
+                None => {
+                    let kept: f64 = self.children(n).iter().map(|&c| self.logprob(c).exp()).sum();
                     mass.pruned += m * (1.0 - kept);
                 }
             }
@@ -441,7 +511,7 @@ impl Tree {
     /// An upper bound of the probability of any path that was cut: no path outside the tree is more likely.
     pub fn heaviest_cut(&self) -> f64 {
         let cut = |n: NodeId| match self.state(n) {
-            State::Stopped(Stop::Pruned) => self.mass(n),
+            State::Stopped(Stop::Pruned) if !self.is_end(n) => self.mass(n),
             State::Expanded(e) => {
                 let children: HashSet<Option<TokenId>> = e.children.iter().map(|&c| self.token(c)).collect();
                 let listed = e.top.iter().find(|t| !children.contains(&Some(t.id))).map(|t| t.prob());

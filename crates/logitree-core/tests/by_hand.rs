@@ -58,6 +58,7 @@ fn header(strategy: Strategy) -> Header {
         strategy: strategy.name().into(),
         parameters: serde_json::to_value(strategy).unwrap()["parameters"].as_object().unwrap().clone(),
         limits: Default::default(),
+        store_top: None,
         watch: Vec::new(),
     }
 }
@@ -84,7 +85,7 @@ fn click(model: &TableModel, tree: &mut Tree, (at, kind, token): Click) -> Vec<C
         0 => Strategy::Beam(BeamParameters { width: 1, max_depth: 3, ..Default::default() }),
         _ => Strategy::Dynamic(DynamicParameters { max_depth: 2, ..Default::default() }),
     };
-    let policy = policy.policy(&model.end_tokens, &Tree::default()).unwrap();
+    let policy = policy.policy(&model.tree()).unwrap();
     let mut session = model.open();
     let base = session.push_all(None, &PROMPT[..1]).unwrap().last().copied();
     let keep = Keep::Top(2);
@@ -172,11 +173,11 @@ fn grow(model: &TableModel, strategy: Strategy, clicks: &[(usize, Click)], resum
         }
     };
     write(&mut file, vec![Event::Header(Box::new(header(strategy)))]);
-    let mut tree = Tree::default();
+    let mut tree = model.tree();
     let mut visits = 0;
     loop {
         let mut session = model.open();
-        let policy = strategy.policy(&model.end_tokens, &tree).unwrap();
+        let policy = strategy.policy(&tree).unwrap();
         let mut e = Explorer::new(&mut session, VOCAB, &PROMPT, policy, tree, 0).unwrap();
         let over = loop {
             let Some(change) = e.visit() else {

@@ -60,7 +60,9 @@ fn plain(tree: &Tree) -> Vec<Plain> {
             path: tree.path(n).iter().map(|t| t.0).collect(),
             state: match tree.state(n) {
                 State::Expanded(e) => format!("expanded {}", e.children.len()),
-                _ => tree.stop(n).unwrap().name().into(),
+                // Where the policy stands: it may have come to a depth limit before it asked for an end.
+                State::Stopped(stop) => stop.name().into(),
+                State::Open => "frontier".into(),
             },
         })
         .collect()
@@ -102,8 +104,8 @@ proptest! {
         };
         let prompt = [TokenId(1)];
         let mut session = model.open();
-        let policy = Dynamic::new(p, &model.end_tokens).unwrap();
-        let mut e = Explorer::new(&mut session, vocab, &prompt, policy, Tree::default(), 0).unwrap();
+        let policy = Dynamic::new(p).unwrap();
+        let mut e = Explorer::new(&mut session, vocab, &prompt, policy, model.tree(), 0).unwrap();
         grow(&mut e, 3000);
         let whole = e.tree;
         if whole.len() < 3000 {
@@ -113,12 +115,12 @@ proptest! {
         prop_assert!((mass.total() - 1.0).abs() < 1e-9, "{:?}", mass);
 
         let mut session = model.open();
-        let policy = Dynamic::new(p, &model.end_tokens).unwrap();
-        let mut e = Explorer::new(&mut session, vocab, &prompt, policy, Tree::default(), 0).unwrap();
+        let policy = Dynamic::new(p).unwrap();
+        let mut e = Explorer::new(&mut session, vocab, &prompt, policy, model.tree(), 0).unwrap();
         grow(&mut e, stop_after);
         let part = e.tree;
         prop_assert!((part.accounting().total() - 1.0).abs() < 1e-9);
-        let policy = Dynamic::resume(p, &model.end_tokens, &part).unwrap();
+        let policy = Dynamic::resume(p, &part).unwrap();
         let mut session = model.open();
         let mut e = Explorer::new(&mut session, vocab, &prompt, policy, part, 0).unwrap();
         grow(&mut e, 3000usize.saturating_sub(stop_after));
@@ -134,8 +136,8 @@ fn the_queue_is_evaluated_in_batches_and_rows_are_let_go() {
     let model = TableModel { vocab: 2, end_tokens: vec![], table: Box::new(|_| vec![0.5, 0.5]) };
     let p = DynamicParameters { soft_queue_limit: 8, max_branch_threshold: 0.6, max_depth: 6, ..Default::default() };
     let mut session = model.open();
-    let policy = Dynamic::new(p, &[]).unwrap();
-    let mut e = Explorer::new(&mut session, 2, &[TokenId(0)], policy, Tree::default(), 0).unwrap();
+    let policy = Dynamic::new(p).unwrap();
+    let mut e = Explorer::new(&mut session, 2, &[TokenId(0)], policy, model.tree(), 0).unwrap();
     grow(&mut e, usize::MAX);
     let leaves = e.tree.nodes().filter(|&n| e.tree.stop(n).is_some()).count();
     assert!(e.tree.nodes().all(|n| e.tree.stop(n).is_none_or(|s| s == Stop::MaxDepth)));
@@ -148,13 +150,13 @@ fn the_queue_is_evaluated_in_batches_and_rows_are_let_go() {
 fn parameters_out_of_range_are_named() {
     let ok = DynamicParameters::default();
     let cases = [
-        (DynamicParameters { min_branch_threshold: -0.1, ..ok }, "min_branch_threshold must be"),
-        (DynamicParameters { max_branch_threshold: 1.5, ..ok }, "max_branch_threshold must be"),
-        (DynamicParameters { candidate_threshold: f64::NAN, ..ok }, "candidate_threshold must be"),
+        (DynamicParameters { min_branch_threshold: -0.1, ..ok }, "`min_branch_threshold` must be"),
+        (DynamicParameters { max_branch_threshold: 1.5, ..ok }, "`max_branch_threshold` must be"),
+        (DynamicParameters { candidate_threshold: f64::NAN, ..ok }, "`candidate_threshold` must be"),
         (DynamicParameters { min_branch_threshold: 0.7, ..ok }, "must not be above"),
-        (DynamicParameters { soft_queue_limit: 0, ..ok }, "soft_queue_limit must be at least 1"),
-        (DynamicParameters { max_depth: 0, ..ok }, "max_depth must be at least 1"),
-        (DynamicParameters { max_completed_paths: 0, ..ok }, "max_completed_paths must be at least 1"),
+        (DynamicParameters { soft_queue_limit: 0, ..ok }, "`soft_queue_limit` must be at least 1"),
+        (DynamicParameters { max_depth: 0, ..ok }, "`max_depth` must be at least 1"),
+        (DynamicParameters { max_completed_paths: 0, ..ok }, "`max_completed_paths` must be at least 1"),
     ];
     for (p, text) in cases {
         let error = p.check().unwrap_err().to_string();
@@ -171,7 +173,7 @@ fn enough_tokens_are_asked_for() {
             soft_queue_limit: soft,
             ..Default::default()
         };
-        Dynamic::new(p, &[]).unwrap().top(1000)
+        Dynamic::new(p).unwrap().top(1000)
     };
     assert_eq!(top(0.1, 0.5, 30), 10);
     assert_eq!(top(0.01, 0.01, 30), 100);

@@ -82,8 +82,8 @@ fn a_changed_record_is_found_where_it_was_changed() {
     let grow = || {
         let mut session = model.open();
         let p = Strategy::Beam(BeamParameters { width: 3, max_depth: 5, ..Default::default() });
-        let policy = p.policy(&model.end_tokens, &Tree::default()).unwrap();
-        let mut e = Explorer::new(&mut session, 5, &ids(&[1]), policy, Tree::default(), 5).unwrap();
+        let policy = p.policy(&model.tree()).unwrap();
+        let mut e = Explorer::new(&mut session, 5, &ids(&[1]), policy, model.tree(), 5).unwrap();
         while e.evaluate().unwrap() > 0 {
             while e.visit().is_some() {}
         }

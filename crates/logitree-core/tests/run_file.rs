@@ -33,6 +33,7 @@ fn header() -> Header {
         strategy: "dynamic".into(),
         parameters,
         limits: Default::default(),
+        store_top: None,
         watch: Vec::new(),
     }
 }
@@ -45,8 +46,8 @@ fn sample() -> (Vec<u8>, Tree) {
         table: Box::new(|p| if p.len() % 2 == 0 { vec![0.4, 0.3, 0.2, 0.1] } else { vec![0.1, 0.1, 0.2, 0.6] }),
     };
     let mut session = model.open();
-    let policy = Dynamic::new(DynamicParameters::default(), &model.end_tokens).unwrap();
-    let mut e = Explorer::new(&mut session, 4, &[TokenId(0)], policy, Tree::default(), 0).unwrap();
+    let policy = Dynamic::new(DynamicParameters::default()).unwrap();
+    let mut e = Explorer::new(&mut session, 4, &[TokenId(0)], policy, model.tree(), 0).unwrap();
     let mut out = Vec::new();
     let mut line = |event: &Event| {
         serde_json::to_writer(&mut out, event).unwrap();
@@ -87,7 +88,9 @@ fn what_is_written_reads_back_exactly() {
     assert_eq!(run.tree, tree);
     assert_eq!(run.header, header());
     let end = run.end.clone().unwrap();
-    assert_eq!((end.reason, end.nodes, end.completed), (EndReason::Finished, tree.len(), 5));
+    // The policy came by five ends; those it did not come to are finished too.
+    assert_eq!((end.reason, end.nodes, end.completed), (EndReason::Finished, tree.len(), 13));
+    assert_eq!(tree.own_ended().count(), 5);
     assert!((end.mass.total() - 1.0).abs() < 1e-12);
     assert_eq!(run.bytes(TokenId(1)), b"\xc3");
     assert_eq!((run.valid_bytes, run.torn), (file.len() as u64, false));

@@ -13,6 +13,8 @@ use std::collections::{BTreeSet, HashMap};
 
 /// Most prompts in one request.
 const ARRAY: usize = 128;
+/// How often all places at the servers are filled before something else can come between.
+const ROUNDS: usize = 8;
 /// A list as long as a first look for a token takes, where lists may be of any length.
 const LONGER: usize = 4096;
 
@@ -355,6 +357,11 @@ fn engine(e: RemoteError) -> ModelError {
 }
 
 impl Session for RemoteSession<'_> {
+    fn width(&self) -> usize {
+        // Several rounds of all that the servers take at once, so that waiting for the slowest request costs little.
+        ROUNDS * self.model.pool.servers.iter().map(|s| s.slots()).sum::<usize>()
+    }
+
     fn check(&self, parent: Option<NodeHandle>, tokens: &[TokenId]) -> Result<(), ModelError> {
         let before = parent.map_or(Ok(0), |p| self.node(p).map(|n| n.position + 1))?;
         let (needed, limit) = (before + tokens.len(), self.model.context_length());

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Behaviour, Fault, Here, Server, VOCAB, connect, logprobs, options, patience};
 use logitree_core::explore::{Dynamic, DynamicParameters, Explorer};
-use logitree_core::{Exactness, LanguageModel, NodeId, Query, TokenId, Tree};
+use logitree_core::{Bounds, Exactness, LanguageModel, NodeId, Query, TokenId, Tree};
 use logitree_remote::{Kind, Options, RemoteError, RemoteModel};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,8 +17,9 @@ fn grow(model: &dyn LanguageModel, prompt: &str, p: DynamicParameters) -> Result
     let prompt: Vec<TokenId> =
         model.bos().into_iter().chain(model.tokenize(prompt, false).map_err(|e| e.to_string())?).collect();
     let mut session = model.session().unwrap();
-    let policy = Dynamic::new(p, model.end_tokens()).unwrap();
-    let mut e = Explorer::new(&mut *session, model.vocab_size(), &prompt, policy, Tree::default(), 10).unwrap();
+    let tree = Tree::new(Bounds::new(model.end_tokens(), 0, 0));
+    let policy = Dynamic::new(p).unwrap();
+    let mut e = Explorer::new(&mut *session, model.vocab_size(), &prompt, policy, tree, 10).unwrap();
     loop {
         while e.visit().is_some() {}
         if e.evaluate().map_err(|e| e.to_string())? == 0 {

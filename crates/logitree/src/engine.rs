@@ -3,7 +3,7 @@
 use crate::cli::{ModelOptions, RemoteOptions, UsageError, usage};
 use crate::{message, models, terminal};
 use anyhow::{Context, Result, bail};
-use logitree_core::run::{self, Message, Run};
+use logitree_core::run::{self, Message, REMOTE, Run};
 use logitree_core::{Exactness, LanguageModel, TokenId};
 use logitree_engine::chat::ChatTemplate;
 use logitree_engine::tokenizer::Tokenizer;
@@ -15,9 +15,6 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What stands for the architecture of a model behind servers.
-const REMOTE: &str = "remote";
 
 /// A model and what runs it.
 pub enum Engine {

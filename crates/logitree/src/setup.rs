@@ -7,8 +7,8 @@ use crate::message;
 use crate::models;
 use crate::visible::visible;
 use anyhow::{Context, Result, bail};
-use logitree_core::TokenId;
 use logitree_core::run::{self, Message, Token};
+use logitree_core::{Bounds, TokenId};
 use logitree_engine::{Arithmetic, Backend, Compute, LocalModel};
 use std::path::Path;
 use std::sync::OnceLock;
@@ -132,6 +132,12 @@ impl Loaded {
             }
         }
         names
+    }
+
+    /// What the model imposes on paths behind a prompt of so many tokens.
+    pub fn bounds(&self, prompt: usize) -> Bounds {
+        let used = prompt + usize::from(matches!(self.model, Engine::Remote(_)));
+        Bounds::new(self.model.end_tokens(), self.model.context_length(), used)
     }
 
     /// What stands before every text of this model, in words.

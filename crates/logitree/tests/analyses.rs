@@ -40,7 +40,7 @@ fn every_strategy_grows_stops_and_goes_on_to_the_same_tree() {
         assert!(near(f(&mass["finished"]) + f(&mass["frontier"]) + f(&mass["pruned"]), 1.0), "{whole}");
         assert!(f(&whole["nodes"]) > 8.0, "{whole}");
         grow("part", &["--max-nodes", "5"]);
-        json(w, &["tree", "--resume", "part", "-m", "model"]);
+        json(w, &["tree", "--resume", "part", "-m", "model", "--max-nodes", "1000000"]);
         let csv = |name: &str| ok(w, &["export", name, "--to", "csv"]);
         assert_eq!(csv("whole"), csv("part"), "{strategy:?}");
     }
@@ -354,9 +354,18 @@ top_p_branch = 0.9
     for (text, message) in [
         ("prompts = [\n{ txt = 3 }]", "line 2, column 3"),
         ("prompts = [{ text = 'x' }", "unclosed array"),
-        ("prompts = [{ text = 'x' }]\n[[parameters]]\ncover = 0.5", "dynamic has no parameter `cover`"),
-        ("prompts = [{ text = 'x' }]\n[[parameters]]\nstrategy = 'best'", "none of dynamic"),
-        ("prompts = [{ text = 'x' }]\n[[parameters]]\nmax_depth = 0", "max_depth must be at least 1"),
+        (
+            "prompts = [{ text = 'x' }]\n[[parameters]]\ncover = 0.5",
+            "`cover` belongs to `strategy` best-first, not to dynamic",
+        ),
+        ("prompts = [{ text = 'x' }]\n[[parameters]]\nstrategy = 'best'", "`strategy` must be one of dynamic"),
+        ("prompts = [{ text = 'x' }]\n[[parameters]]\nmax_depth = 0", "`max_depth` must be at least 1"),
+        (
+            "prompts = [{ text = 'x' }]\n[[parameters]]\nstrategy = 'sample'\ntemperature = -1",
+            "`temperature` must be a number from 0 up",
+        ),
+        ("max_seconds = nan\nprompts = [{ text = 'x' }]", "`max_seconds` must be a number from 0 up"),
+        ("max_nodes = 0\nprompts = [{ text = 'x' }]", "`max_nodes` must be at least 1"),
         ("prompts = []", "no prompts"),
     ] {
         std::fs::write(w.join("bad.toml"), text).unwrap();

@@ -83,7 +83,7 @@ fn a_stopped_run_goes_on_to_the_same_tree() {
         let part = tree(w, &["-o", "part.run.jsonl", "--force", "--max-nodes", limit]);
         assert_eq!(part["reason"], "max_nodes");
         assert!((mass(&part) - 1.0).abs() < 1e-9);
-        ok(w, &["tree", "--resume", "part.run.jsonl", "-m", "model"]);
+        ok(w, &["tree", "--resume", "part.run.jsonl", "-m", "model", "--max-nodes", "1000000"]);
         assert!(exported(w, "part.run.jsonl") == whole, "after {limit} nodes");
     }
     let text = fails(w, &[&TREE[..], &["-o", "pieces.run.jsonl"]].concat(), 1);

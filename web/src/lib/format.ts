@@ -45,6 +45,8 @@ export interface Header {
   strategy: string;
   parameters: Record<string, unknown>;
   limits?: Record<string, unknown>;
+  /** Tokens kept of each step's list, at least, or `p=PROB`; the first files do not say. */
+  store_top?: number | string;
   watch?: { text: string; tokens: Token[] }[];
 }
 
@@ -75,7 +77,7 @@ export interface NodeEvent extends Token {
   by?: 'user';
 }
 
-export type StopReason = 'end_token' | 'max_depth' | 'pruned' | 'decided';
+export type StopReason = 'end_token' | 'max_depth' | 'pruned' | 'decided' | 'context';
 
 export interface StopEvent {
   type: 'stop';
@@ -92,6 +94,8 @@ export interface EndEvent {
   nodes: number;
   completed: number;
   seconds: number;
+  /** Budgets given when the run was resumed. */
+  limits?: Record<string, unknown>;
 }
 
 export type RunEvent = Header | ExpandEvent | NodeEvent | StopEvent | EndEvent;

@@ -6,7 +6,7 @@ import { FormatError, Run, State } from './run';
 /** Exact arithmetic gives at most 0; other writers may round. */
 const ROUNDING = 1e-6;
 
-const STOP_REASONS = new Set<unknown>(['end_token', 'max_depth', 'pruned', 'decided']);
+const STOP_REASONS = new Set<unknown>(['end_token', 'max_depth', 'pruned', 'decided', 'context']);
 
 type Json = Record<string, unknown>;
 

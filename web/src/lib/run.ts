@@ -7,7 +7,7 @@ export const ROOT = 0;
 export const NONE = -1;
 
 /** Where a node stands. */
-export const State = { Open: 0, Expanded: 1, EndToken: 2, MaxDepth: 3, Pruned: 4, Decided: 5 } as const;
+export const State = { Open: 0, Expanded: 1, EndToken: 2, MaxDepth: 3, Pruned: 4, Decided: 5, Context: 6 } as const;
 export type State = (typeof State)[keyof typeof State];
 
 const STOPS: Record<StopReason, State> = {
@@ -15,6 +15,7 @@ const STOPS: Record<StopReason, State> = {
   max_depth: State.MaxDepth,
   pruned: State.Pruned,
   decided: State.Decided,
+  context: State.Context,
 };
 
 /** What is wrong with a line. */
@@ -58,6 +59,8 @@ export class Run {
   version = 0;
   /** What is shown in place of the model's own probabilities. */
   private weights: Weights | null = null;
+  /** Budgets in force. */
+  limits: Record<string, unknown>;
   /** The last `end` line, if nothing came after it. */
   end: EndEvent | null = null;
 
@@ -103,6 +106,7 @@ export class Run {
     }
     if (!Array.isArray(header.prompt?.tokens)) throw new FormatError('the header has no prompt');
     this.header = header;
+    this.limits = { ...header.limits };
     for (const t of header.prompt.tokens) this.name(t);
     for (const w of header.watch ?? []) for (const t of w.tokens) this.name(t);
     this.add(NONE, NONE, 0, 0, false);
@@ -135,8 +139,8 @@ export class Run {
         for (const { node, samples } of event.adopts ?? []) {
           this.byUser.set(this.known(node), 0);
           this.samples.set(node, samples ?? 0);
-          // The strategy will see for itself whether it ends here.
-          if (this.state.get(node) !== State.Expanded) this.state.set(node, State.Open);
+          // The strategy will see for itself why it goes no further.
+          if (this.state.get(node) !== State.Expanded) this.leave(node, State.Open);
         }
         if (event.watch) this.watch.set(n, event.watch);
         this.pending = event.children;
@@ -152,11 +156,13 @@ export class Run {
         if (!this.isOpen(n)) throw new FormatError(`node ${n} was already visited`);
         if (this.state.get(n) === State.Expanded) this.userStopped.add(n);
         // The strategy's stop of a node that the user went on from changes nothing to be seen.
-        if (this.state.get(n) !== State.Expanded) this.state.set(n, state);
+        if (this.state.get(n) !== State.Expanded) this.leave(n, state);
         break;
       }
       case 'end':
         this.end = event;
+        // Budgets that were given when it was resumed.
+        if (event.limits) this.limits = { ...this.limits, ...event.limits };
         this.version++;
         return;
       case 'header':
@@ -221,7 +227,7 @@ export class Run {
     this.token.push(token);
     this.logprob.push(logprob);
     this.pathLogprob.push(parent === NONE ? 0 : this.pathLogprob.get(parent) + logprob);
-    this.state.push(State.Open);
+    this.state.push(parent !== NONE && this.isEndToken(token) ? State.EndToken : State.Open);
     this.byUser.push(byUser ? 1 : 0);
     this.samples.push(samples);
     this.firstChild.push(NONE);
@@ -238,6 +244,11 @@ export class Run {
     this.topLength.push(0);
     if (parent !== NONE) this.link(parent, n);
     return n;
+  }
+
+  /** Makes a leaf of a node. A path that reached an end token is finished, whatever the strategy made of it. */
+  private leave(n: number, state: State): void {
+    this.state.set(n, n !== ROOT && this.isEndToken(this.token.get(n)) ? State.EndToken : state);
   }
 
   /** Siblings stand most likely first. */
@@ -300,7 +311,7 @@ export class Run {
   }
 
   isEndToken(id: number): boolean {
-    return this.header.model.end_tokens.includes(id);
+    return this.header.model?.end_tokens?.includes(id) ?? false;
   }
 
   *childrenOf(n: number): Generator<number> {

@@ -12,6 +12,7 @@ const WORDS: Record<State, string> = {
   [State.MaxDepth]: 'depth limit',
   [State.Pruned]: 'pruned',
   [State.Decided]: 'decided',
+  [State.Context]: 'context full',
 };
 
 /** Why a path goes no further, or nothing. */

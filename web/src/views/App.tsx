@@ -220,7 +220,7 @@ function about(run: Run): [string, string][] {
     ['engine', h.engine],
     ['strategy', h.strategy],
   ];
-  const given = Object.entries({ ...h.parameters, ...h.limits }).map(([k, v]): [string, string] => [k, text(v)]);
+  const given = Object.entries({ ...h.parameters, ...run.limits }).map(([k, v]): [string, string] => [k, text(v)]);
   return [...fixed, ...given];
 }
 

@@ -8,9 +8,10 @@
 //!     the next beam; the rest is pruned
 //! ```
 
-use super::{BranchRules, Change, Known, ParameterError, Policy, terminal};
+use super::replay::{check_open, check_own, check_visit};
+use super::{BranchRules, Change, Known, ParameterError, Policy, ResumeError, terminal};
 use crate::tree::Turn;
-use crate::{NodeId, Stop, TokenId, Tree};
+use crate::{NodeId, Stop, Tree};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -47,7 +48,6 @@ impl BeamParameters {
 /// The policy; see the module's description.
 pub struct Beam {
     parameters: BeamParameters,
-    end_tokens: Vec<TokenId>,
     /// What is left of the beam, most likely first.
     beam: VecDeque<NodeId>,
     /// Children of the beam, from which the next one is chosen.
@@ -59,22 +59,48 @@ pub struct Beam {
 
 impl Beam {
     /// Goes on with a tree: an empty one, or what a stopped run had.
-    pub fn new(parameters: BeamParameters, end_tokens: &[TokenId], tree: &Tree) -> Result<Beam, ParameterError> {
+    ///
+    /// # Errors
+    /// If a parameter is outside its range, or the policy would not have grown this tree.
+    pub fn new(parameters: BeamParameters, tree: &Tree) -> Result<Beam, ResumeError> {
         parameters.check()?;
-        let open: Vec<NodeId> = tree.nodes().filter(|&n| !tree.by_user(n) && tree.turn(n) == Turn::Open).collect();
-        let level = open.iter().map(|&n| tree.depth(n)).min().unwrap_or(0);
-        let (beam, children): (Vec<_>, Vec<_>) = open.into_iter().partition(|&n| tree.depth(n) == level);
-        let completed = tree.own_ended().count();
-        let end_tokens = end_tokens.to_vec();
-        let mut policy = Beam { parameters, end_tokens, beam: beam.into(), children, cut: Vec::new(), completed };
-        if policy.children.is_empty() {
-            // The stopped run may not have finished choosing; choosing again from what it left gives the same.
-            policy.children = policy.beam.drain(..).collect();
-            policy.choose(tree);
-        } else {
-            policy.beam.make_contiguous().sort_by(|&a, &b| tree.by_mass(a, b));
-        }
+        check_own(tree)?;
+        let beam = VecDeque::from([NodeId::ROOT]);
+        let mut policy = Beam { parameters, beam, children: Vec::new(), cut: Vec::new(), completed: 0 };
+        policy.replay(tree)?;
         Ok(policy)
+    }
+
+    /// Takes the turns that the tree shows were taken.
+    fn replay(&mut self, tree: &Tree) -> Result<(), ResumeError> {
+        while let Some(&n) = self.cut.last().or(self.beam.front()) {
+            let turn = tree.turn(n);
+            if turn == Turn::Open || (self.cut.is_empty() && self.is_over()) {
+                let waiting = self.cut.iter().chain(&self.beam).chain(&self.children).copied();
+                return check_open(tree, waiting, n);
+            }
+            if self.cut.pop().is_some() {
+                if turn != Turn::Stopped(Stop::Pruned) {
+                    return Err(ResumeError::order(n, "it was gone on with, and is not among the most likely paths"));
+                }
+                continue;
+            }
+            check_visit(n, turn, self.terminal(tree, n), !self.parameters.rules.is_empty())?;
+            self.completed += usize::from(turn == Turn::Stopped(Stop::EndToken));
+            if turn == Turn::Expanded {
+                self.children.extend(tree.own_children(n));
+            }
+            self.pass(tree);
+        }
+        Ok(())
+    }
+
+    /// Takes the first of the beam out of it; behind the last comes the next beam.
+    fn pass(&mut self, tree: &Tree) {
+        self.beam.pop_front();
+        if self.beam.is_empty() {
+            self.choose(tree);
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -92,17 +118,17 @@ impl Beam {
     }
 
     fn terminal(&self, tree: &Tree, n: NodeId) -> Option<Stop> {
-        terminal(tree, n, self.parameters.max_depth, &self.end_tokens)
+        terminal(tree, n, self.parameters.max_depth)
     }
 }
 
 impl Policy for Beam {
-    fn wanted(&self, tree: &Tree, known: &Known) -> Vec<NodeId> {
+    fn wanted(&self, tree: &Tree, known: &Known, most: usize) -> Vec<NodeId> {
         if self.is_over() {
             return Vec::new();
         }
         let waits = |n: &NodeId| !known.contains_key(n) && self.terminal(tree, *n).is_none();
-        self.beam.iter().copied().filter(waits).collect()
+        self.beam.iter().copied().filter(waits).take(most).collect()
     }
 
     fn top(&self, vocab: usize) -> usize {
@@ -137,10 +163,7 @@ impl Policy for Beam {
                 Change::Expanded(n)
             }
         };
-        self.beam.pop_front();
-        if self.beam.is_empty() {
-            self.choose(tree);
-        }
+        self.pass(tree);
         Some(change)
     }
 

@@ -10,11 +10,12 @@
 //! exact order of probability, as long as no cut token was more likely than they are
 //! ([`Tree::heaviest_cut`] tells).
 
-use super::{BranchRules, Change, Known, ParameterError, Policy, terminal};
+use super::replay::{check_open, check_own, check_visit};
+use super::{BranchRules, Change, Known, ParameterError, Policy, ResumeError, terminal};
 use crate::tree::Turn;
-use crate::{NodeId, Stop, TokenId, Tree};
+use crate::{NodeId, Stop, Tree};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Parameters of [`BestFirst`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,13 +58,13 @@ pub type Judge<'j> = Box<dyn FnMut(&Tree, NodeId) -> Option<Stop> + 'j>;
 /// The policy; see the module's description.
 pub struct BestFirst<'j> {
     parameters: BestFirstParameters,
-    end_tokens: Vec<TokenId>,
     /// Open nodes, most likely first.
     open: BTreeSet<(Surprisal, NodeId)>,
     finished: f64,
     completed: usize,
-    /// What is left of a batch that a stopped run had begun.
-    begun: Vec<NodeId>,
+    /// What is left of a batch that has begun, most likely first. Its nodes have their turns when all are evaluated: with
+    /// some of them, the next batch would be another one.
+    begun: VecDeque<NodeId>,
     judge: Option<Judge<'j>>,
 }
 
@@ -78,43 +79,47 @@ fn surprisal(tree: &Tree, n: NodeId) -> Surprisal {
 
 impl<'j> BestFirst<'j> {
     /// Goes on with a tree: an empty one, or what a stopped run had.
-    pub fn new(
-        parameters: BestFirstParameters,
-        end_tokens: &[TokenId],
-        tree: &Tree,
-    ) -> Result<BestFirst<'j>, ParameterError> {
+    ///
+    /// # Errors
+    /// If a parameter is outside its range, or the policy would not have grown this tree.
+    pub fn new(parameters: BestFirstParameters, tree: &Tree) -> Result<BestFirst<'j>, ResumeError> {
         parameters.check()?;
+        check_own(tree)?;
         let mut policy = BestFirst {
             parameters,
-            end_tokens: end_tokens.to_vec(),
             open: BTreeSet::from([(surprisal(tree, NodeId::ROOT), NodeId::ROOT)]),
             finished: 0.0,
             completed: 0,
-            begun: Vec::new(),
+            begun: VecDeque::new(),
             judge: None,
         };
-        policy.replay(tree);
+        policy.replay(tree)?;
         Ok(policy)
     }
 
     /// Takes the turns that the tree shows were taken. Which nodes made up the last batch cannot be told from the open
     /// ones: its first children may be likelier than its last members, whose turn it still is.
-    fn replay(&mut self, tree: &Tree) {
+    fn replay(&mut self, tree: &Tree) -> Result<(), ResumeError> {
+        let prunes = !self.parameters.rules.is_empty();
         loop {
             let turn = self.turn();
-            if let Some(&n) = turn.iter().find(|&&n| self.terminal(tree, n).is_some()) {
-                let Turn::Stopped(stop) = tree.turn(n) else { return };
-                self.close(tree, n, stop);
-                continue;
+            let next = match turn.iter().find(|&&n| self.terminal(tree, n).is_some()) {
+                Some(&n) => vec![n],
+                None => turn,
+            };
+            if next.is_empty() {
+                return Ok(());
             }
-            if turn.is_empty() {
-                return;
-            }
-            for (i, &n) in turn.iter().enumerate() {
-                match tree.turn(n) {
+            for (i, &n) in next.iter().enumerate() {
+                let (turn, terminal) = (tree.turn(n), self.terminal(tree, n));
+                check_visit(n, turn, terminal, prunes)?;
+                match turn {
                     Turn::Open => {
-                        self.begun = turn[i..].to_vec();
-                        return;
+                        // What needs no evaluation comes before a batch.
+                        if terminal.is_none() {
+                            self.begun = next[i..].to_vec().into();
+                        }
+                        return check_open(tree, self.open.iter().map(|o| o.1), n);
                     }
                     Turn::Stopped(stop) => self.close(tree, n, stop),
                     Turn::Expanded => self.opened(tree, n),
@@ -134,25 +139,17 @@ impl<'j> BestFirst<'j> {
     }
 
     fn terminal(&self, tree: &Tree, n: NodeId) -> Option<Stop> {
-        terminal(tree, n, self.parameters.max_depth, &self.end_tokens)
+        terminal(tree, n, self.parameters.max_depth)
     }
 
-    /// The nodes whose turn it is, most likely first.
+    /// The nodes of the next batch, most likely first.
     fn turn(&self) -> Vec<NodeId> {
-        if !self.begun.is_empty() {
-            return self.begun.clone();
-        }
         self.open.iter().take(self.parameters.batch).map(|&(_, n)| n).collect()
-    }
-
-    fn take(&mut self, tree: &Tree, n: NodeId) {
-        self.open.remove(&(surprisal(tree, n), n));
-        self.begun.retain(|&b| b != n);
     }
 
     /// Notes that a node became a leaf.
     fn close(&mut self, tree: &Tree, n: NodeId, stop: Stop) {
-        self.take(tree, n);
+        self.open.remove(&(surprisal(tree, n), n));
         if stop == Stop::EndToken {
             self.finished += tree.mass(n);
             self.completed += 1;
@@ -161,7 +158,7 @@ impl<'j> BestFirst<'j> {
 
     /// Notes that a node was expanded.
     fn opened(&mut self, tree: &Tree, n: NodeId) {
-        self.take(tree, n);
+        self.open.remove(&(surprisal(tree, n), n));
         self.open.extend(tree.own_children(n).into_iter().map(|c| (surprisal(tree, c), c)));
     }
 
@@ -173,32 +170,40 @@ impl<'j> BestFirst<'j> {
 }
 
 impl Policy for BestFirst<'_> {
-    fn wanted(&self, tree: &Tree, known: &Known) -> Vec<NodeId> {
-        if self.is_over() || !known.is_empty() {
+    fn wanted(&self, tree: &Tree, known: &Known, most: usize) -> Vec<NodeId> {
+        if self.is_over() {
             return Vec::new();
         }
-        self.turn().into_iter().filter(|&n| self.terminal(tree, n).is_none()).collect()
+        let waits = |n: &NodeId| !known.contains_key(n) && self.terminal(tree, *n).is_none();
+        match self.begun.is_empty() {
+            true => self.turn().into_iter().filter(waits).take(most).collect(),
+            false => self.begun.iter().copied().filter(waits).take(most).collect(),
+        }
     }
 
     fn top(&self, vocab: usize) -> usize {
         // One more than can become children, so that the heaviest cut token is known.
-        self.parameters.rules.max_branches.map_or(vocab, |n| n + 1).min(vocab)
+        self.parameters.rules.max_branches.map_or(vocab, |n| n.saturating_add(1)).min(vocab)
     }
 
     fn visit(&mut self, tree: &mut Tree, known: &mut Known) -> Option<Change> {
         if self.is_over() {
             return None;
         }
-        let Some(n) = known.keys().copied().min_by_key(|&n| (surprisal(tree, n), n)) else {
-            // Nothing evaluated is left: settle what needs no evaluation, then wait for the rest.
+        if self.begun.is_empty() {
+            // Between batches: what needs no evaluation is settled, and the rest is the next batch.
             for n in self.turn() {
                 let settled = self.terminal(tree, n).or_else(|| self.judge.as_mut().and_then(|judge| judge(tree, n)));
                 if let Some(stop) = settled {
                     return Some(self.stop(tree, n, stop));
                 }
             }
+            self.begun = self.turn().into();
+        }
+        if known.len() < self.begun.len() {
             return None;
-        };
+        }
+        let n = self.begun.pop_front()?;
         let distribution = known.remove(&n)?;
         let kept = self.parameters.rules.kept(tree.mass(n), &distribution.top);
         if kept == 0 {

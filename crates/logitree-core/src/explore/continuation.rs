@@ -32,7 +32,8 @@ impl<'s> Continuation<'s> {
     ) -> Result<Self, ModelError> {
         let first = session.push(base, last)?;
         let root = session.push_all(Some(first), &tree.path(from))?.last().copied().unwrap_or(first);
-        let explorer = Explorer::after(session, vocab, root, policy, Tree::default(), keep).watching(watch);
+        let own = Tree::new(tree.bounds().below(tree.depth(from)));
+        let explorer = Explorer::after(session, vocab, root, policy, own, keep).watching(watch);
         Ok(Continuation { explorer, places: vec![from] })
     }
 
@@ -51,11 +52,12 @@ impl<'s> Continuation<'s> {
             visited = true;
             match change {
                 Change::Expanded(n) => self.add(tree, n, &mut changes),
-                Change::Stopped(n, Stop::EndToken) => {
+                // Where the model ends every path, the user's included; the other reasons are this exploration's alone.
+                Change::Stopped(n, stop @ (Stop::EndToken | Stop::Context)) => {
                     let at = self.places[n.index()];
                     if *tree.state(at) == State::Open && tree.by_user(at) {
-                        tree.stop_node(at, Stop::EndToken);
-                        changes.push(Change::Stopped(at, Stop::EndToken));
+                        tree.stop_node(at, stop);
+                        changes.push(Change::Stopped(at, stop));
                     }
                 }
                 _ => {}

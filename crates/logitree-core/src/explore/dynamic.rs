@@ -7,6 +7,7 @@
 //!     pop n
 //!     depth(n) ≥ max_depth  → stop n (not completed)
 //!     n is an end token     → stop n, completed += 1
+//!     the context is full   → stop n
 //!     otherwise             → children = all tokens with prob > T, or the single most likely,
 //!                             within the branch rules; none left → stop n (pruned)
 //!                             append them to Q, most likely first
@@ -15,8 +16,10 @@
 //! The queue follows from the tree, so a stopped run needs no other state to go on. What the user adds by hand
 //! is never queued: the policy's tree is the same with it and without.
 
-use super::{BranchRules, Change, Known, ParameterError, Policy, replay_queue};
-use crate::{NodeId, Stop, TokenId, TokenStats, Tree};
+use super::replay::{check_visit, replay_queue};
+use super::{BranchRules, Change, Known, ParameterError, Policy, ResumeError};
+use crate::tree::Turn;
+use crate::{NodeId, Stop, TokenStats, Tree};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -82,6 +85,17 @@ impl DynamicParameters {
         Ok(())
     }
 
+    /// The reason to stop at this node without looking further, if there is one.
+    fn stop(&self, tree: &Tree, n: NodeId) -> Option<Stop> {
+        if tree.depth(n) >= self.max_depth {
+            Some(Stop::MaxDepth)
+        } else if tree.is_end(n) {
+            Some(Stop::EndToken)
+        } else {
+            tree.is_full(n).then_some(Stop::Context)
+        }
+    }
+
     /// Branch threshold with `queue` open paths.
     pub fn threshold(&self, queue: usize) -> f64 {
         let fill = (queue as f64 / self.soft_queue_limit as f64).min(1.0);
@@ -92,29 +106,32 @@ impl DynamicParameters {
 /// The policy; see the module's description.
 pub struct Dynamic {
     parameters: DynamicParameters,
-    end_tokens: Vec<TokenId>,
     queue: VecDeque<NodeId>,
     completed: usize,
 }
 
 impl Dynamic {
     /// Starts with an empty tree.
-    pub fn new(parameters: DynamicParameters, end_tokens: &[TokenId]) -> Result<Dynamic, ParameterError> {
+    pub fn new(parameters: DynamicParameters) -> Result<Dynamic, ParameterError> {
         parameters.check()?;
-        let queue = VecDeque::from([NodeId::ROOT]);
-        Ok(Dynamic { parameters, end_tokens: end_tokens.to_vec(), queue, completed: 0 })
+        Ok(Dynamic { parameters, queue: VecDeque::from([NodeId::ROOT]), completed: 0 })
     }
 
     /// Goes on with the tree of a stopped run.
-    pub fn resume(
-        parameters: DynamicParameters,
-        end_tokens: &[TokenId],
-        tree: &Tree,
-    ) -> Result<Dynamic, ParameterError> {
-        let mut policy = Dynamic::new(parameters, end_tokens)?;
-        policy.queue = replay_queue(tree);
-        policy.completed = tree.own_ended().count();
-        Ok(policy)
+    ///
+    /// # Errors
+    /// If a parameter is outside its range, or the policy would not have grown this tree.
+    pub fn resume(parameters: DynamicParameters, tree: &Tree) -> Result<Dynamic, ResumeError> {
+        parameters.check()?;
+        let mut completed = 0;
+        let queue = replay_queue(tree, |n, turn| {
+            if completed >= parameters.max_completed_paths {
+                return Err(ResumeError::order(n, "it was visited after max_completed_paths was reached"));
+            }
+            completed += usize::from(turn == Turn::Stopped(Stop::EndToken));
+            check_visit(n, turn, parameters.stop(tree, n), !parameters.rules.is_empty())
+        })?;
+        Ok(Dynamic { parameters, queue, completed })
     }
 
     /// The parameters in force.
@@ -125,26 +142,15 @@ impl Dynamic {
     fn is_over(&self) -> bool {
         self.queue.is_empty() || self.completed >= self.parameters.max_completed_paths
     }
-
-    /// The reason to stop at this node without looking further, if there is one.
-    fn stop(&self, tree: &Tree, n: NodeId) -> Option<Stop> {
-        if tree.depth(n) >= self.parameters.max_depth {
-            Some(Stop::MaxDepth)
-        } else if tree.token(n).is_some_and(|t| self.end_tokens.contains(&t)) {
-            Some(Stop::EndToken)
-        } else {
-            None
-        }
-    }
 }
 
 impl Policy for Dynamic {
-    fn wanted(&self, tree: &Tree, known: &Known) -> Vec<NodeId> {
+    fn wanted(&self, tree: &Tree, known: &Known, most: usize) -> Vec<NodeId> {
         if self.is_over() {
             return Vec::new();
         }
-        let waits = |n: &NodeId| self.stop(tree, *n).is_none() && !known.contains_key(n);
-        self.queue.iter().copied().filter(waits).collect()
+        let waits = |n: &NodeId| self.parameters.stop(tree, *n).is_none() && !known.contains_key(n);
+        self.queue.iter().copied().filter(waits).take(most).collect()
     }
 
     fn top(&self, vocab: usize) -> usize {
@@ -159,7 +165,7 @@ impl Policy for Dynamic {
             return None;
         }
         let n = *self.queue.front()?;
-        if let Some(stop) = self.stop(tree, n) {
+        if let Some(stop) = self.parameters.stop(tree, n) {
             self.queue.pop_front();
             self.completed += usize::from(stop == Stop::EndToken);
             tree.stop_node(n, stop);

@@ -1,7 +1,7 @@
 //! Exploration: which nodes to evaluate, and what becomes of them.
 //!
-//! A [`Policy`] decides; [`Explorer`] drives it over a model's [`Session`]: it evaluates all nodes the
-//! policy can already name in one batch, hands the distributions over, and releases what
+//! A [`Policy`] decides; [`Explorer`] drives it over a model's [`Session`]: it evaluates the nodes that the
+//! policy can already name in wide batches, hands the distributions over, and releases what
 //! is no longer needed. Since a node's distribution does not depend on its batch, the tree is the
 //! same as one grown node by node.
 
@@ -10,6 +10,7 @@ mod best_first;
 mod continuation;
 mod dynamic;
 mod parameters;
+mod replay;
 mod rules;
 mod sample;
 mod strategy;
@@ -19,14 +20,15 @@ pub use best_first::{BestFirst, BestFirstParameters, Judge};
 pub use continuation::Continuation;
 pub use dynamic::{Dynamic, DynamicParameters, MAX_CANDIDATES};
 pub use parameters::ParameterError;
+pub use replay::ResumeError;
 pub use rules::BranchRules;
 pub use sample::{Sample, SampleParameters, chi_square};
 pub use strategy::Strategy;
 
-use crate::tree::Turn;
 use crate::watch::{self, Watched};
 use crate::{Distribution, ModelError, NodeHandle, NodeId, Query, Session, Stop, TokenId, TokenStats, Tree};
-use std::collections::{HashMap, VecDeque};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// Distributions that were evaluated but not used yet.
 pub type Known = HashMap<NodeId, Distribution>;
@@ -46,9 +48,9 @@ pub enum Change {
 
 /// Decides how a tree grows. It must depend on nothing but the tree and the distributions.
 pub trait Policy {
-    /// Nodes whose distribution will be needed and is not in `known`, oldest first. Empty when the
+    /// Nodes whose distribution will be needed and is not in `known`, oldest first, `most` at most. Empty when the
     /// exploration is over.
-    fn wanted(&self, tree: &Tree, known: &Known) -> Vec<NodeId>;
+    fn wanted(&self, tree: &Tree, known: &Known, most: usize) -> Vec<NodeId>;
 
     /// How many of the most likely tokens an expansion needs in a vocabulary of this size.
     fn top(&self, vocab: usize) -> usize;
@@ -75,8 +77,8 @@ pub trait Policy {
 }
 
 impl<P: Policy + ?Sized> Policy for Box<P> {
-    fn wanted(&self, tree: &Tree, known: &Known) -> Vec<NodeId> {
-        (**self).wanted(tree, known)
+    fn wanted(&self, tree: &Tree, known: &Known, most: usize) -> Vec<NodeId> {
+        (**self).wanted(tree, known, most)
     }
     fn top(&self, vocab: usize) -> usize {
         (**self).top(vocab)
@@ -98,38 +100,55 @@ impl<P: Policy + ?Sized> Policy for Box<P> {
     }
 }
 
-/// The queue of a first-in-first-out policy, as the tree shows it. Its children join it most likely first.
-fn replay_queue(tree: &Tree) -> VecDeque<NodeId> {
-    let mut queue = VecDeque::from([NodeId::ROOT]);
-    while let Some(&n) = queue.front() {
-        match tree.turn(n) {
-            Turn::Open => break,
-            Turn::Stopped(_) => {}
-            Turn::Expanded => queue.extend(tree.own_children(n)),
-        }
-        queue.pop_front();
-    }
-    queue
-}
-
 /// The reason for which every policy stops at a node without looking further, if there is one.
-fn terminal(tree: &Tree, n: NodeId, max_depth: usize, end_tokens: &[TokenId]) -> Option<Stop> {
-    if tree.token(n).is_some_and(|t| end_tokens.contains(&t)) {
+fn terminal(tree: &Tree, n: NodeId, max_depth: usize) -> Option<Stop> {
+    if tree.is_end(n) {
         Some(Stop::EndToken)
     } else if tree.depth(n) >= max_depth {
         Some(Stop::MaxDepth)
     } else {
-        None
+        tree.is_full(n).then_some(Stop::Context)
     }
 }
 
-/// What a run keeps of each distribution, beside what its policy needs.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What a run keeps of each distribution, beside what its policy needs. As JSON: `10`, or `"p=0.999"`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Kept", into = "Kept")]
 pub enum Keep {
     /// So many of the most likely tokens.
     Top(usize),
     /// The most likely tokens until their probs reach this. Costs more: all tokens are ranked.
     Mass(f64),
+}
+
+/// [`Keep`] as JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Kept {
+    Top(usize),
+    Mass(String),
+}
+
+impl From<Keep> for Kept {
+    fn from(keep: Keep) -> Kept {
+        match keep {
+            Keep::Top(n) => Kept::Top(n),
+            Keep::Mass(p) => Kept::Mass(format!("p={p}")),
+        }
+    }
+}
+
+impl TryFrom<Kept> for Keep {
+    type Error = String;
+
+    fn try_from(kept: Kept) -> Result<Keep, String> {
+        let text = match kept {
+            Kept::Top(n) => return Ok(Keep::Top(n)),
+            Kept::Mass(text) => text,
+        };
+        let p = text.strip_prefix("p=").and_then(|p| p.parse().ok()).filter(|p| (0.0..=1.0).contains(p));
+        p.map(Keep::Mass).ok_or_else(|| format!("{text:?} is neither a number of tokens nor p=PROB"))
+    }
 }
 
 impl From<usize> for Keep {
@@ -211,9 +230,12 @@ impl<'s, P: Policy> Explorer<'s, P> {
         Explorer { watch, ..self }
     }
 
-    /// Evaluates the policy's wanted nodes in one batch. Returns how many there were; 0 when the exploration is over.
+    /// Evaluates nodes that the policy wants in one batch, as many as the session answers well together: a wide level comes
+    /// in slices, between which the caller can serve others. Returns how many there were; 0 when the exploration is over.
     pub fn evaluate(&mut self) -> Result<usize, ModelError> {
-        let wanted = self.policy.wanted(&self.tree, &self.known);
+        // A watched string of several tokens is asked for in as many places.
+        let each = 1 + self.watch.iter().map(|w| w.len() - 1).sum::<usize>();
+        let wanted = self.policy.wanted(&self.tree, &self.known, (self.session.width() / each).max(1));
         let mut handles = Vec::with_capacity(wanted.len());
         for &n in &wanted {
             handles.push(self.handle(n)?);

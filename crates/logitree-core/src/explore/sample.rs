@@ -9,7 +9,8 @@
 //! A node's draws depend on the seed and its path alone, so a stopped run goes on to the same tree. Beside
 //! the counts stand the exact probabilities: how far they differ is known to be chance, and [`chi_square`] checks it.
 
-use super::{Change, Known, ParameterError, Policy, replay_queue, terminal};
+use super::replay::{check_visit, replay_queue};
+use super::{Change, Known, ParameterError, Policy, ResumeError, terminal};
 use crate::sampling::Sampler;
 use crate::tree::Turn;
 use crate::{Distribution, NodeId, Stop, TokenId, TokenStats, Tree};
@@ -49,25 +50,43 @@ impl SampleParameters {
         ParameterError::at_least_one("samples", self.samples as usize)?;
         ParameterError::at_most("samples", self.samples as usize, MOST)?;
         ParameterError::at_least_one("max_depth", self.max_depth)?;
-        ParameterError::probability("top_p", self.sampler.top_p)?;
-        ParameterError::probability("min_p", self.sampler.min_p)
+        self.sampler.check()
     }
 }
 
 /// The policy; see the module's description.
 pub struct Sample {
     parameters: SampleParameters,
-    end_tokens: Vec<TokenId>,
     queue: VecDeque<NodeId>,
     completed: usize,
 }
 
 impl Sample {
     /// Goes on with a tree: an empty one, or what a stopped run had.
-    pub fn new(parameters: SampleParameters, end_tokens: &[TokenId], tree: &Tree) -> Result<Sample, ParameterError> {
+    ///
+    /// # Errors
+    /// If a parameter is outside its range, or the policy would not have grown this tree.
+    pub fn new(parameters: SampleParameters, tree: &Tree) -> Result<Sample, ResumeError> {
         parameters.check()?;
-        let completed = tree.own_ended().map(|n| tree.samples(n) as usize).sum();
-        Ok(Sample { parameters, end_tokens: end_tokens.to_vec(), queue: replay_queue(tree), completed })
+        let mut policy = Sample { parameters, queue: VecDeque::new(), completed: 0 };
+        let mut completed = 0;
+        policy.queue = replay_queue(tree, |n, turn| {
+            check_visit(n, turn, policy.terminal(tree, n), false)?;
+            let count = policy.count(tree, n);
+            let went: u64 = tree.own_children(n).iter().map(|&c| u64::from(tree.samples(c))).sum();
+            let all = tree.own_children(n).iter().all(|&c| tree.samples(c) > 0);
+            if turn == Turn::Expanded && (went != u64::from(count) || !all) {
+                return Err(ResumeError::order(n, format!("{count} samples came here, and {went} went on")));
+            }
+            completed += if turn == Turn::Stopped(Stop::EndToken) { count as usize } else { 0 };
+            Ok(())
+        })?;
+        policy.completed = completed;
+        Ok(policy)
+    }
+
+    fn terminal(&self, tree: &Tree, n: NodeId) -> Option<Stop> {
+        terminal(tree, n, self.parameters.max_depth)
     }
 
     /// Samples that reached a node.
@@ -98,11 +117,9 @@ impl Sample {
 }
 
 impl Policy for Sample {
-    fn wanted(&self, tree: &Tree, known: &Known) -> Vec<NodeId> {
-        let waits = |n: &NodeId| {
-            !known.contains_key(n) && terminal(tree, *n, self.parameters.max_depth, &self.end_tokens).is_none()
-        };
-        self.queue.iter().copied().filter(waits).take(BATCH).collect()
+    fn wanted(&self, tree: &Tree, known: &Known, most: usize) -> Vec<NodeId> {
+        let waits = |n: &NodeId| !known.contains_key(n) && self.terminal(tree, *n).is_none();
+        self.queue.iter().copied().filter(waits).take(most.min(BATCH)).collect()
     }
 
     fn top(&self, _: usize) -> usize {
@@ -116,7 +133,7 @@ impl Policy for Sample {
     fn visit(&mut self, tree: &mut Tree, known: &mut Known) -> Option<Change> {
         let n = *self.queue.front()?;
         let count = self.count(tree, n);
-        if let Some(stop) = terminal(tree, n, self.parameters.max_depth, &self.end_tokens) {
+        if let Some(stop) = self.terminal(tree, n) {
             self.queue.pop_front();
             if stop == Stop::EndToken {
                 self.completed += count as usize;

@@ -1,11 +1,16 @@
 //! A policy by name, with its parameters: what a run file's header holds.
 
 use super::{
-    Beam, BeamParameters, BestFirst, BestFirstParameters, Dynamic, DynamicParameters, ParameterError, Policy, Sample,
-    SampleParameters,
+    Beam, BeamParameters, BestFirst, BestFirstParameters, BranchRules, Dynamic, DynamicParameters, ParameterError,
+    Policy, ResumeError, Sample, SampleParameters,
 };
-use crate::{TokenId, Tree};
+use crate::Tree;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// Names of the branch rules among the parameters of a strategy, and in [`BranchRules`]: the sampler has a `top_p` too.
+const RULES: [(&str, &str); 3] =
+    [("min_path_prob", "min_path_prob"), ("top_p_branch", "top_p"), ("max_branches", "max_branches")];
 
 /// How a tree is grown. As JSON: `{"strategy": NAME, "parameters": {…}}`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +27,104 @@ pub enum Strategy {
 }
 
 impl Strategy {
+    /// All names.
+    pub const NAMES: [&str; 4] = ["dynamic", "best-first", "beam", "sample"];
+
+    /// The strategy of this name with its default parameters.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn named(name: &str) -> Result<Strategy, ParameterError> {
+        Ok(match name {
+            "dynamic" => Strategy::Dynamic(DynamicParameters::default()),
+            "best-first" => Strategy::BestFirst(BestFirstParameters::default()),
+            "beam" => Strategy::Beam(BeamParameters::default()),
+            "sample" => Strategy::Sample(SampleParameters::default()),
+            other => return Err(ParameterError::UnknownStrategy { name: other.into() }),
+        })
+    }
+
+    /// The strategy of this name with what is `given` in place of its defaults. Branch rules may stand among the other
+    /// parameters (`top_p` there as `top_p_branch`), or under `rules`, as headers have them.
+    ///
+    /// # Errors
+    /// Names the strategy or parameter that there is not, or whose value is of another kind or outside its range.
+    pub fn with(name: &str, given: &Map<String, Value>) -> Result<Strategy, ParameterError> {
+        let mut made = Strategy::named(name)?;
+        for (key, value) in given {
+            made = match (&key[..], value) {
+                ("rules", Value::Object(rules)) => {
+                    let flat = |key: &String| if key == "top_p" { "top_p_branch".into() } else { key.clone() };
+                    rules.iter().try_fold(made, |made, (key, value)| made.set(&flat(key), value))?
+                }
+                _ => made.set(key, value)?,
+            };
+        }
+        made.check()?;
+        Ok(made)
+    }
+
+    /// The parameters by name, as headers have them.
+    pub fn parameters(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(mut tagged)) => match tagged.remove("parameters") {
+                Some(Value::Object(parameters)) => parameters,
+                _ => Map::new(),
+            },
+            _ => Map::new(),
+        }
+    }
+
+    /// Sets one parameter.
+    fn set(&self, key: &str, value: &Value) -> Result<Strategy, ParameterError> {
+        let kind = |why: serde_json::Error| ParameterError::Kind {
+            name: key.into(),
+            value: value.to_string(),
+            why: why.to_string(),
+        };
+        if let Some(rule) = RULES.iter().find(|r| r.0 == key)
+            && self.has(key)
+        {
+            let mut rules = serde_json::to_value(self.rules().unwrap_or_default()).map_err(kind)?;
+            rules[rule.1] = value.clone();
+            return Ok(self.with_rules(serde_json::from_value(rules).map_err(kind)?));
+        }
+        if !self.has(key) {
+            let others = Strategy::NAMES.iter().filter_map(|name| Strategy::named(name).ok());
+            let of = others.filter(|s| s.has(key)).map(|s| s.name()).collect();
+            return Err(ParameterError::Unknown { name: key.into(), strategy: self.name(), of });
+        }
+        let mut parameters = self.parameters();
+        parameters.insert(key.into(), value.clone());
+        serde_json::from_value(json!({ "strategy": self.name(), "parameters": parameters })).map_err(kind)
+    }
+
+    /// Whether there is such a parameter.
+    fn has(&self, key: &str) -> bool {
+        match RULES.iter().any(|r| r.0 == key) {
+            true => self.rules().is_some(),
+            false => key != "rules" && self.parameters().contains_key(key),
+        }
+    }
+
+    fn rules(&self) -> Option<BranchRules> {
+        match self {
+            Strategy::Dynamic(p) => Some(p.rules),
+            Strategy::BestFirst(p) => Some(p.rules),
+            Strategy::Beam(p) => Some(p.rules),
+            Strategy::Sample(_) => None,
+        }
+    }
+
+    fn with_rules(self, rules: BranchRules) -> Strategy {
+        match self {
+            Strategy::Dynamic(p) => Strategy::Dynamic(DynamicParameters { rules, ..p }),
+            Strategy::BestFirst(p) => Strategy::BestFirst(BestFirstParameters { rules, ..p }),
+            Strategy::Beam(p) => Strategy::Beam(BeamParameters { rules, ..p }),
+            Strategy::Sample(p) => Strategy::Sample(p),
+        }
+    }
+
     /// The name in headers and on the command line.
     pub fn name(&self) -> &'static str {
         match self {
@@ -43,12 +146,15 @@ impl Strategy {
     }
 
     /// The policy, told of what a stopped run had.
-    pub fn policy(&self, end_tokens: &[TokenId], tree: &Tree) -> Result<Box<dyn Policy>, ParameterError> {
+    ///
+    /// # Errors
+    /// If a parameter is outside its range, or the policy would not have grown this tree.
+    pub fn policy(&self, tree: &Tree) -> Result<Box<dyn Policy>, ResumeError> {
         Ok(match *self {
-            Strategy::Dynamic(p) => Box::new(Dynamic::resume(p, end_tokens, tree)?),
-            Strategy::BestFirst(p) => Box::new(BestFirst::new(p, end_tokens, tree)?),
-            Strategy::Beam(p) => Box::new(Beam::new(p, end_tokens, tree)?),
-            Strategy::Sample(p) => Box::new(Sample::new(p, end_tokens, tree)?),
+            Strategy::Dynamic(p) => Box::new(Dynamic::resume(p, tree)?),
+            Strategy::BestFirst(p) => Box::new(BestFirst::new(p, tree)?),
+            Strategy::Beam(p) => Box::new(Beam::new(p, tree)?),
+            Strategy::Sample(p) => Box::new(Sample::new(p, tree)?),
         })
     }
 }

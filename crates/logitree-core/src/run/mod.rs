@@ -12,8 +12,9 @@ mod write;
 pub use read::{BOM, MAX_LINE, ReadError, Run, RunReader, read_line};
 pub use write::{change_events, end_event, write_run};
 
+use crate::explore::Keep;
 use crate::watch::Watched;
-use crate::{Exactness, Mass, NodeId, Stop, TokenId};
+use crate::{Bounds, Exactness, Mass, NodeId, Stop, TokenId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -21,6 +22,9 @@ use serde_json::{Map, Value};
 pub const FORMAT: &str = "logitree-run";
 /// Version of the format that is written, and the newest that is read.
 pub const VERSION: u32 = 1;
+
+/// What stands for the architecture of a model behind servers.
+pub const REMOTE: &str = "remote";
 
 /// One line; [`Event::parse`] reads it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -98,9 +102,22 @@ pub struct Header {
     /// Budgets; absent ones did not apply.
     #[serde(default, deserialize_with = "few::map", skip_serializing_if = "Map::is_empty")]
     pub limits: Map<String, Value>,
+    /// What is kept of each step's distribution, at least; the first files do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_top: Option<Keep>,
     /// Strings whose probability is noted at every step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub watch: Vec<Watch>,
+}
+
+impl Header {
+    /// What the model imposes on every path of the run.
+    pub fn bounds(&self) -> Bounds {
+        let watch: Vec<Vec<TokenId>> = self.watch.iter().map(|w| w.tokens.iter().map(|t| t.id).collect()).collect();
+        // A server generates a token to list what comes next: that takes a place too.
+        let used = self.prompt.tokens.len() + usize::from(self.model.architecture == REMOTE);
+        Bounds::new(&self.model.end_tokens, self.model.context, used).watching(&watch)
+    }
 }
 
 /// A watched string.
@@ -351,8 +368,11 @@ pub struct End {
     pub nodes: usize,
     /// Paths that reached an end token.
     pub completed: usize,
-    /// Wall-clock time of exploring, model loading excluded.
+    /// Wall-clock time of exploring, model loading excluded, with that of the parts before it was resumed.
     pub seconds: f64,
+    /// Budgets that the header does not have, or has otherwise: those given when the run was resumed.
+    #[serde(default, deserialize_with = "few::map", skip_serializing_if = "Map::is_empty")]
+    pub limits: Map<String, Value>,
     /// Nodes that may have more branches than they show, for want of a longer list.
     #[serde(default, skip_serializing_if = "is_none")]
     pub possibly_more: usize,

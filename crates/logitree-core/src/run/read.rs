@@ -43,6 +43,8 @@ pub struct Run {
     pub end: Option<End>,
     /// Raw bytes of every token that the file names.
     pub texts: HashMap<TokenId, Box<[u8]>>,
+    /// Time that was spent on it, as far as its `end` lines tell: a part that was killed is not counted.
+    pub seconds: f64,
     /// Bytes up to the last complete event; a resumed run goes on there.
     pub valid_bytes: u64,
     /// Whether something incomplete follows: the program was killed while writing.
@@ -88,6 +90,7 @@ pub struct RunReader {
     end: Option<End>,
     texts: HashMap<TokenId, Box<[u8]>>,
     pending: Option<Pending>,
+    seconds: f64,
     line: usize,
     bytes: u64,
     valid_bytes: u64,
@@ -138,9 +141,9 @@ impl RunReader {
             });
         };
         let torn = torn || self.pending.is_some();
-        let RunReader { mut tree, end, texts, valid_bytes, grafted, .. } = self;
+        let RunReader { mut tree, end, texts, seconds, valid_bytes, grafted, .. } = self;
         grafted.into_keys().for_each(|n| tree.sort_children(n));
-        Ok(Run { header, tree, end, texts, valid_bytes, torn })
+        Ok(Run { header, tree, end, texts, seconds, valid_bytes, torn })
     }
 
     fn error(&self, what: impl Into<String>) -> ReadError {
@@ -183,6 +186,7 @@ impl RunReader {
             self.check_id(&h, token.id)?;
             self.name(token.clone());
         }
+        self.tree = Tree::new(h.bounds());
         self.header = Some(h);
         Ok(())
     }
@@ -268,6 +272,10 @@ impl RunReader {
                 Ok(())
             }
             Event::End(end) => {
+                self.seconds = end.seconds;
+                if let Some(h) = &mut self.header {
+                    h.limits.extend(end.limits.clone());
+                }
                 self.end = Some(end);
                 Ok(())
             }

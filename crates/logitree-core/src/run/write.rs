@@ -3,7 +3,8 @@
 use super::{Adopted, By, End, EndReason, Event, Expand, Node, Run, StopEvent, Token, TopToken};
 use crate::explore::Change;
 use crate::tree::{Expansion, State};
-use crate::{NodeId, Stop, TokenId, Tree};
+use crate::{NodeId, TokenId, Tree};
+use serde_json::Map;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -74,9 +75,10 @@ fn node_event<'a>(
 
 /// The closing line.
 pub fn end_event(tree: &Tree, reason: EndReason, seconds: f64) -> End {
-    let completed = tree.nodes().filter(|&n| tree.stop(n) == Some(Stop::EndToken)).count();
+    let completed = tree.finished().count();
     let possibly_more = tree.nodes().filter(|&n| tree.possibly_more(n)).count();
-    End { reason, mass: tree.accounting(), nodes: tree.len(), completed, seconds, possibly_more }
+    let (mass, nodes) = (tree.accounting(), tree.len());
+    End { reason, mass, nodes, completed, seconds, limits: Map::new(), possibly_more }
 }
 
 /// How a node of a finished tree came to be; what its lines are.

@@ -22,11 +22,25 @@ pub struct TableSession<'m> {
     pub released: Vec<bool>,
     pub evaluated: usize,
     pub batches: Vec<usize>,
+    /// Queries that are wanted at once.
+    pub width: usize,
 }
 
 impl TableModel {
+    /// A tree of the model's paths, with the root alone.
+    pub fn tree(&self) -> Tree {
+        Tree::new(Bounds::new(&self.end_tokens, 0, 0))
+    }
+
     pub fn open(&self) -> TableSession<'_> {
-        TableSession { model: self, nodes: Vec::new(), released: Vec::new(), evaluated: 0, batches: Vec::new() }
+        TableSession {
+            model: self,
+            nodes: Vec::new(),
+            released: Vec::new(),
+            evaluated: 0,
+            batches: Vec::new(),
+            width: 128,
+        }
     }
 }
 
@@ -103,6 +117,10 @@ impl Session for TableSession<'_> {
                 }
             })
             .collect())
+    }
+
+    fn width(&self) -> usize {
+        self.width
     }
 
     fn release(&mut self, node: NodeHandle) {

@@ -1,6 +1,6 @@
 //! `logitree run`: prompts × parameters × models.
 
-use super::grow::{Destination, Explored, Held, Job, Limits, explore, slug, strategy_json};
+use super::grow::{Destination, Explored, Held, Job, Limits, explore, slug};
 use super::strategy;
 use crate::cli::{ArithmeticOptions, FormOptions, ModelOptions, RemoteOptions};
 use crate::engine;
@@ -11,9 +11,7 @@ use crate::setup::{Given, Loaded};
 use crate::{import, input, message, setup, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use logitree_core::explore::{
-    BeamParameters, BestFirstParameters, DynamicParameters, Keep, SampleParameters, Strategy,
-};
+use logitree_core::explore::{DynamicParameters, Keep, Strategy};
 use logitree_core::run::{EndReason, Run};
 use logitree_engine::{Arithmetic, Backend};
 use serde::Deserialize;
@@ -136,6 +134,7 @@ pub fn run(args: RunArgs) -> Result<()> {
     let keep = experiment.store_top.as_deref().map_or(Ok(Keep::Top(10)), strategy::keep);
     let keep = keep.map_err(|e| anyhow::anyhow!("{name}: store_top: {e}"))?;
     let limits = Limits { max_nodes: experiment.max_nodes, max_seconds: experiment.max_seconds, keep };
+    limits.check().with_context(|| name.to_string())?;
     let stem = args.file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let folder = args.output.clone().unwrap_or_else(|| stem.into());
     let cases = cases(&experiment, &settings, &folder);
@@ -224,32 +223,8 @@ fn setting(i: usize, given: &Map<String, Value>) -> Result<Setting> {
         Some(other) => bail!("`{key}` must be a text, not {other}"),
     };
     let strategy = text("strategy")?.unwrap_or_else(|| "dynamic".into());
-    let default = match &strategy[..] {
-        "dynamic" => serde_json::to_value(DynamicParameters::default()),
-        "best-first" => serde_json::to_value(BestFirstParameters::default()),
-        "beam" => serde_json::to_value(BeamParameters::default()),
-        "sample" => serde_json::to_value(SampleParameters::default()),
-        other => bail!("`strategy` {other:?} is none of dynamic, best-first, beam, sample"),
-    };
-    let mut parameters = default?;
-    let rules = serde_json::to_value(logitree_core::explore::BranchRules::default())?;
-    for (key, value) in given.iter().filter(|(k, _)| !matches!(&k[..], "name" | "strategy")) {
-        // `top_p` is the sampler's; the branch rule of that name is `top_p_branch`, as on the command line.
-        let rule = if key == "top_p_branch" { "top_p" } else { key };
-        if parameters.get(key).is_some() && key != "rules" {
-            parameters[key] = value.clone();
-        } else if rules.get(rule).is_some() && strategy != "sample" && key != "top_p" {
-            if parameters.get("rules").is_none() {
-                parameters["rules"] = rules.clone();
-            }
-            parameters["rules"][rule] = value.clone();
-        } else {
-            bail!("{strategy} has no parameter `{key}`");
-        }
-    }
-    let strategy: Strategy =
-        serde_json::from_value(serde_json::json!({ "strategy": strategy, "parameters": parameters }))?;
-    strategy.check()?;
+    let own = given.iter().filter(|(k, _)| !matches!(&k[..], "name" | "strategy"));
+    let strategy = Strategy::with(&strategy, &own.map(|(k, v)| (k.clone(), v.clone())).collect())?;
     Ok(Setting { name: text("name")?.unwrap_or_else(|| format!("{}{}", strategy.name(), i + 1)), strategy })
 }
 
@@ -278,8 +253,9 @@ fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits, asked: Option<Ari
     let same = h.model.name == case.model
         && same_arithmetic
         && Given::of(&h.prompt) == Given::from(case.prompt)
-        && (&h.strategy[..], &h.parameters) == (case.setting.strategy.name(), &strategy_json(case.setting.strategy)?)
+        && (&h.strategy[..], &h.parameters) == (case.setting.strategy.name(), &case.setting.strategy.parameters())
         && h.limits == limits.json()
+        && h.store_top.is_none_or(|keep| keep == limits.keep)
         && watched == watch.iter().collect::<Vec<_>>();
     if !same {
         bail!("{file} was made with other settings: remove it, or choose another folder with -o");
@@ -366,7 +342,7 @@ fn case_row(
         // Read again now that nobody else writes to it.
         Some(_) => {
             let held = Held::open(&case.file)?;
-            Job::resume(loaded, import::open_run(&case.file)?, held)?
+            Job::resume(loaded, import::open_run(&case.file)?, held, limits)?
         }
         None => {
             // What is there has not even a first line, or `earlier` would have found it.

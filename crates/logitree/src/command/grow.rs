@@ -5,10 +5,10 @@ use crate::output::{self, Target};
 use crate::setup::{self, Given, Loaded, Prepared};
 use crate::visible::harmless;
 use crate::{lock, progress, terminal};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use logitree_core::explore::{Explorer, Keep, Policy, Strategy};
 use logitree_core::run::{End, EndReason, Event, FORMAT, Header, Prompt, Run, VERSION, change_events, end_event};
-use logitree_core::{TokenId, Tree};
+use logitree_core::{NodeId, TokenId, Tree};
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write, stdout};
@@ -148,34 +148,48 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Checks the budgets' ranges.
+    ///
+    /// # Errors
+    /// Names the one that is outside.
+    pub fn check(&self) -> Result<()> {
+        if self.max_nodes == Some(0) {
+            bail!("`max_nodes` must be at least 1");
+        }
+        if let Some(s) = self.max_seconds.filter(|s| !s.is_finite() || *s < 0.0) {
+            bail!("`max_seconds` must be a number from 0 up, not {s}");
+        }
+        Ok(())
+    }
+
     /// The budgets as headers have them.
     pub fn json(&self) -> Map<String, Value> {
         let budgets = [("max_nodes", json!(self.max_nodes)), ("max_seconds", json!(self.max_seconds))];
         budgets.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.to_string(), v)).collect()
     }
 
-    /// The budgets of a header.
-    pub fn of(header: &Header, keep: Keep) -> Limits {
-        let number = |name: &str| header.limits.get(name).and_then(Value::as_f64);
+    /// Those that a run was begun with. The first files do not say what was kept of each step: as much as of the first.
+    pub fn of(run: &Run) -> Limits {
+        let number = |name: &str| run.header.limits.get(name).and_then(Value::as_f64);
+        let listed = run.tree.expansion(NodeId::ROOT).map_or(10, |e| e.top.len());
+        let keep = run.header.store_top.unwrap_or(Keep::Top(listed));
         Limits { max_nodes: number("max_nodes").map(|n| n as usize), max_seconds: number("max_seconds"), keep }
     }
 
-    fn end(&self, tree: &Tree, started: Instant) -> Option<EndReason> {
-        if terminal::interrupted() {
-            Some(EndReason::Interrupted)
-        } else if self.max_nodes.is_some_and(|n| tree.len() >= n) {
+    /// The budget that is used up, if one is, with so many seconds spent.
+    pub fn reached(&self, tree: &Tree, seconds: f64) -> Option<EndReason> {
+        if self.max_nodes.is_some_and(|n| tree.len() >= n) {
             Some(EndReason::MaxNodes)
-        } else if self.max_seconds.is_some_and(|s| started.elapsed().as_secs_f64() >= s) {
+        } else if self.max_seconds.is_some_and(|s| seconds >= s) {
             Some(EndReason::MaxSeconds)
         } else {
             None
         }
     }
-}
 
-/// A strategy's parameters as headers have them.
-pub fn strategy_json(strategy: Strategy) -> Result<Map<String, Value>> {
-    Ok(serde_json::to_value(strategy)?["parameters"].as_object().cloned().unwrap_or_default())
+    fn end(&self, tree: &Tree, seconds: f64) -> Option<EndReason> {
+        if terminal::interrupted() { Some(EndReason::Interrupted) } else { self.reached(tree, seconds) }
+    }
 }
 
 /// A run about to begin, or to go on.
@@ -185,6 +199,8 @@ pub struct Job {
     pub tree: Tree,
     policy: Box<dyn Policy>,
     pub record: Record,
+    /// Time spent on it before.
+    seconds: f64,
 }
 
 impl Job {
@@ -215,35 +231,59 @@ impl Job {
                 messages,
             },
             strategy: strategy.name().into(),
-            parameters: strategy_json(strategy)?,
+            parameters: strategy.parameters(),
             limits: limits.json(),
+            store_top: Some(limits.keep),
             watch: setup::watch(loaded, watch)?,
         };
-        let policy = strategy.policy(loaded.model.end_tokens(), &Tree::default())?;
+        let tree = Tree::new(header.bounds());
+        let policy = strategy.policy(&tree)?;
         let mut record = destination.begin(&lines_of(&[Event::Header(Box::new(header.clone()))])?)?;
         record.flush()?;
-        Ok(Job { header, prompt: tokens, tree: Tree::default(), policy, record })
+        Ok(Job { header, prompt: tokens, tree, policy, record, seconds: 0.0 })
     }
 
-    /// A stopped run, to be gone on with in its own file.
-    pub fn resume(loaded: &Loaded, run: Run, held: Held) -> Result<Job> {
+    /// A stopped run, to be gone on with in its own file. Budgets that it was not begun with are written down.
+    ///
+    /// # Errors
+    /// If another model made it, or its strategy would not have grown this tree.
+    pub fn resume(loaded: &Loaded, run: Run, held: Held, limits: &Limits) -> Result<Job> {
         let path = &held.path;
+        check_resumable(path, &run)?;
         loaded.model.learn(&run)?;
-        let header = run.header;
+        let Run { mut header, tree, end, seconds, valid_bytes, .. } = run;
         loaded.check_made(path, &header.model)?;
         let strategy: Strategy =
             serde_json::from_value(json!({ "strategy": header.strategy, "parameters": header.parameters }))
                 .with_context(|| {
                     format!("{}: the strategy {:?} and its parameters", path.display(), header.strategy)
                 })?;
-        let policy = strategy.policy(loaded.model.end_tokens(), &run.tree)?;
+        let policy = strategy.policy(&tree).with_context(|| path.display().to_string())?;
         let prompt = header.prompt.tokens.iter().map(|t| t.id).collect();
-        let record = held.append(run.valid_bytes)?;
-        Ok(Job { header, prompt, tree: run.tree, policy, record })
+        let mut record = held.append(valid_bytes)?;
+        if header.limits != limits.json() {
+            // Before anything else, so that a kill does not lose them.
+            let reason = end.map_or(EndReason::Interrupted, |e| e.reason);
+            header.limits = limits.json();
+            record.write(&[Event::End(End { limits: limits.json(), ..end_event(&tree, reason, seconds) })])?;
+            record.flush()?;
+        }
+        Ok(Job { header, prompt, tree, policy, record, seconds })
     }
 }
 
-/// Where an exploration stands when all that could be visited was visited, and written down.
+/// Refuses what was not made by an engine: it does not say which model could go on.
+pub fn check_resumable(path: &Path, run: &Run) -> Result<()> {
+    if run.header.model.sha256.is_empty() || run.header.prompt.tokens.is_empty() {
+        bail!(
+            "{}: an imported tree cannot be gone on with, as it does not say which model made it: start a run with its prompt",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// Where an exploration stands when all that could be visited was visited, and written down: of a wide level, a slice.
 pub struct Level<'a, 's> {
     pub header: &'a Header,
     pub explorer: &'a mut Explorer<'s, Box<dyn Policy>>,
@@ -274,16 +314,17 @@ pub fn grow(
     limits: &Limits,
     each_level: &mut dyn FnMut(Level<'_, '_>) -> Result<Option<EndReason>>,
 ) -> Result<Grown> {
-    let Job { header, prompt, tree, policy, mut record } = job;
+    let Job { header, prompt, tree, policy, mut record, seconds: before } = job;
     let bytes = |id: TokenId| loaded.model.token_bytes(id);
     let mut session = loaded.model.session()?;
     let mut explorer = Explorer::new(&mut *session, loaded.model.vocab_size(), &prompt, policy, tree, limits.keep)?
         .watching(setup::watched_ids(&header.watch));
     let (started, first) = (Instant::now(), explorer.tree.len());
+    let spent = || before + started.elapsed().as_secs_f64();
     let rate = |tree: &Tree| (tree.len() - first) as f64 / started.elapsed().as_secs_f64().max(1e-9);
     let (mut failure, mut steps) = (None, 0);
     let reason = loop {
-        while limits.end(&explorer.tree, started).is_none() {
+        while limits.end(&explorer.tree, spent()).is_none() {
             let Some(change) = explorer.visit() else { break };
             record.write(&change_events(&explorer.tree, change, &bytes))?;
         }
@@ -291,7 +332,7 @@ pub fn grow(
         let rate = rate(&explorer.tree);
         let steps_rate = steps as f64 / started.elapsed().as_secs_f64().max(1e-9);
         let level = Level { header: &header, explorer: &mut explorer, record: &mut record, rate, steps_rate };
-        if let Some(reason) = each_level(level)?.or_else(|| limits.end(&explorer.tree, started)) {
+        if let Some(reason) = each_level(level)?.or_else(|| limits.end(&explorer.tree, spent())) {
             break reason;
         }
         match explorer.evaluate() {
@@ -306,7 +347,7 @@ pub fn grow(
         }
     };
     let rate = rate(&explorer.tree);
-    let end = end_event(&explorer.tree, reason, started.elapsed().as_secs_f64());
+    let end = end_event(&explorer.tree, reason, spent());
     record.write(&[Event::End(end.clone())])?;
     record.flush()?;
     Ok(Grown { header, tree: explorer.tree, record, end, rate, failure })
@@ -333,7 +374,11 @@ pub fn explore(loaded: &Loaded, job: Job, limits: &Limits, label: &str) -> Resul
     let listed = tree.nodes().filter_map(|n| tree.expansion(n)).flat_map(|e| e.top.iter().map(|t| t.id));
     let ids = listed.chain(tree.nodes().filter_map(|n| tree.token(n)));
     let texts = ids.map(|id| (id, loaded.model.token_bytes(id).into_owned().into())).collect();
-    Ok(Explored { run: Run { header, tree, end: Some(end), texts, valid_bytes: 0, torn: false }, rate, failure })
+    Ok(Explored {
+        run: Run { header, tree, seconds: end.seconds, end: Some(end), texts, valid_bytes: 0, torn: false },
+        rate,
+        failure,
+    })
 }
 
 fn progress_line(level: &Level<'_, '_>) -> String {

@@ -3,10 +3,8 @@
 use crate::cli::{self, UsageError, usage};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use logitree_core::explore::{
-    BeamParameters, BestFirstParameters, BranchRules, DynamicParameters, Keep, SampleParameters, Strategy,
-};
-use logitree_core::sampling::Sampler;
+use logitree_core::explore::{Keep, Strategy};
+use serde_json::{Map, Value, json};
 
 /// Names of the strategies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -26,9 +24,9 @@ pub enum Name {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Exploration")]
 pub struct StrategyOptions {
-    /// How to explore
-    #[arg(long, value_enum, default_value_t)]
-    pub strategy: Name,
+    /// How to explore [default: dynamic]
+    #[arg(long, value_enum)]
+    pub strategy: Option<Name>,
     /// dynamic: the threshold T begins here and rises with the open paths: with one open path and the defaults it is 0.113
     /// (see below) [default: 0.1]
     #[arg(long, value_parser = cli::probability, value_name = "PROB")]
@@ -89,106 +87,57 @@ pub struct StrategyOptions {
 impl StrategyOptions {
     /// The strategy with its parameters, checked.
     pub fn build(&self) -> Result<Strategy> {
-        self.refuse_others()?;
-        let strategy = match self.strategy {
-            Name::Dynamic => {
-                let d = DynamicParameters::default();
-                Strategy::Dynamic(DynamicParameters {
-                    min_branch_threshold: self.min_branch_threshold.unwrap_or(d.min_branch_threshold),
-                    max_branch_threshold: self.max_branch_threshold.unwrap_or(d.max_branch_threshold),
-                    soft_queue_limit: self.soft_queue_limit.unwrap_or(d.soft_queue_limit),
-                    candidate_threshold: self.candidate_threshold.unwrap_or(d.candidate_threshold),
-                    max_depth: self.max_depth.unwrap_or(d.max_depth),
-                    max_completed_paths: self.max_completed_paths.unwrap_or(d.max_completed_paths),
-                    rules: self.rules(d.rules),
-                })
-            }
-            Name::BestFirst => {
-                let d = BestFirstParameters::default();
-                Strategy::BestFirst(BestFirstParameters {
-                    batch: self.batch.unwrap_or(d.batch),
-                    cover: self.cover.unwrap_or(d.cover),
-                    max_depth: self.max_depth.unwrap_or(d.max_depth),
-                    max_completed_paths: self.max_completed_paths.unwrap_or(d.max_completed_paths),
-                    rules: self.rules(d.rules),
-                })
-            }
-            Name::Beam => {
-                let d = BeamParameters::default();
-                Strategy::Beam(BeamParameters {
-                    width: self.width.unwrap_or(d.width),
-                    max_depth: self.max_depth.unwrap_or(d.max_depth),
-                    max_completed_paths: self.max_completed_paths.unwrap_or(d.max_completed_paths),
-                    rules: self.rules(d.rules),
-                })
-            }
-            Name::Sample => {
-                let d = SampleParameters::default();
-                Strategy::Sample(SampleParameters {
-                    samples: self.samples.unwrap_or(d.samples),
-                    seed: self.seed.unwrap_or(d.seed),
-                    max_depth: self.max_depth.unwrap_or(d.max_depth),
-                    sampler: Sampler {
-                        temperature: self.temperature.unwrap_or(d.sampler.temperature),
-                        top_k: self.top_k.unwrap_or(d.sampler.top_k),
-                        top_p: self.top_p.unwrap_or(d.sampler.top_p),
-                        min_p: self.min_p.unwrap_or(d.sampler.min_p),
-                    },
-                })
-            }
-        };
-        strategy.check().map_err(|e| UsageError(as_flags(&e.to_string())))?;
-        Ok(strategy)
+        let name = self.strategy.unwrap_or_default().to_possible_value();
+        let name = name.map_or(String::new(), |v| v.get_name().to_string());
+        let made = Strategy::with(&name, &self.given());
+        Ok(made.map_err(|e| UsageError(as_flags(&e.to_string())))?)
     }
 
-    fn rules(&self, default: BranchRules) -> BranchRules {
-        BranchRules {
-            min_path_prob: self.min_path_prob.unwrap_or(default.min_path_prob),
-            top_p: self.top_p_branch.unwrap_or(default.top_p),
-            max_branches: self.max_branches.or(default.max_branches),
-        }
-    }
-
-    /// An option of another strategy would be ignored: better said than silently done.
-    fn refuse_others(&self) -> Result<()> {
-        use Name::{Beam, BestFirst, Dynamic, Sample};
-        const BRANCHING: &[Name] = &[Dynamic, BestFirst, Beam];
-        let options: [(&str, bool, &[Name]); 17] = [
-            ("min-branch-threshold", self.min_branch_threshold.is_some(), &[Dynamic]),
-            ("max-branch-threshold", self.max_branch_threshold.is_some(), &[Dynamic]),
-            ("soft-queue-limit", self.soft_queue_limit.is_some(), &[Dynamic]),
-            ("candidate-threshold", self.candidate_threshold.is_some(), &[Dynamic]),
-            ("batch", self.batch.is_some(), &[BestFirst]),
-            ("cover", self.cover.is_some(), &[BestFirst]),
-            ("width", self.width.is_some(), &[Beam]),
-            ("samples", self.samples.is_some(), &[Sample]),
-            ("seed", self.seed.is_some(), &[Sample]),
-            ("temperature", self.temperature.is_some(), &[Sample]),
-            ("top-k", self.top_k.is_some(), &[Sample]),
-            ("top-p", self.top_p.is_some(), &[Sample]),
-            ("min-p", self.min_p.is_some(), &[Sample]),
-            ("max-completed-paths", self.max_completed_paths.is_some(), BRANCHING),
-            ("min-path-prob", self.min_path_prob.is_some(), BRANCHING),
-            ("top-p-branch", self.top_p_branch.is_some(), BRANCHING),
-            ("max-branches", self.max_branches.is_some(), BRANCHING),
+    /// The parameters that were given, by their names in headers.
+    fn given(&self) -> Map<String, Value> {
+        let all = [
+            ("min_branch_threshold", json!(self.min_branch_threshold)),
+            ("max_branch_threshold", json!(self.max_branch_threshold)),
+            ("soft_queue_limit", json!(self.soft_queue_limit)),
+            ("candidate_threshold", json!(self.candidate_threshold)),
+            ("batch", json!(self.batch)),
+            ("cover", json!(self.cover)),
+            ("width", json!(self.width)),
+            ("samples", json!(self.samples)),
+            ("seed", json!(self.seed)),
+            ("temperature", json!(self.temperature)),
+            ("top_k", json!(self.top_k)),
+            ("top_p", json!(self.top_p)),
+            ("min_p", json!(self.min_p)),
+            ("max_depth", json!(self.max_depth)),
+            ("max_completed_paths", json!(self.max_completed_paths)),
+            ("min_path_prob", json!(self.min_path_prob)),
+            ("top_p_branch", json!(self.top_p_branch)),
+            ("max_branches", json!(self.max_branches)),
         ];
-        for (flag, given, of) in options {
-            if given && !of.contains(&self.strategy) {
-                let names: Vec<String> =
-                    of.iter().filter_map(|n| Some(n.to_possible_value()?.get_name().to_string())).collect();
-                usage!("--{flag} belongs to --strategy {}", names.join(" or "));
-            }
+        all.into_iter().filter(|(_, v)| !v.is_null()).map(|(name, v)| (name.to_string(), v)).collect()
+    }
+
+    /// Refuses to change how a run that has begun is explored.
+    pub fn refuse_on_resume(&self) -> Result<()> {
+        let strategy = self.strategy.map(|_| "strategy".to_string());
+        if let Some(name) = strategy.into_iter().chain(self.given().into_iter().map(|(name, _)| name)).next() {
+            usage!(
+                "--{} cannot be changed on --resume: a run goes on with the strategy and the parameters that it began with",
+                name.replace('_', "-")
+            );
         }
         Ok(())
     }
 }
 
-/// Parameter names as the flags that set them.
+/// A message with the flags that set the parameters, which stand between backticks, in their place.
 fn as_flags(text: &str) -> String {
-    let words = text
-        .split_inclusive(' ')
-        .map(|word| if word.contains('_') { format!("--{}", word.replace('_', "-")) } else { word.to_string() });
-    words.collect()
+    let part = |(i, part): (usize, &str)| match i % 2 {
+        0 => part.to_string(),
+        _ => format!("--{}", part.replace('_', "-")),
+    };
+    text.split('`').enumerate().map(part).collect()
 }
 
 /// What a run keeps of each distribution: `K` tokens, or `p=P` for those that make up P.

@@ -40,14 +40,14 @@ pub struct TreeArgs {
     /// End when the tree has this many nodes
     #[arg(long, value_parser = cli::at_least_one, value_name = "N")]
     pub max_nodes: Option<usize>,
-    /// End after this many seconds
+    /// End after this many seconds, those before it was resumed included
     #[arg(long, value_parser = cli::non_negative, value_name = "SECONDS")]
     pub max_seconds: Option<f64>,
-    /// Most likely tokens to record per step, at least: a number, or p=0.999 for as many as make up that probability (slower)
-    #[arg(long, visible_alias = "top", default_value = "10", value_parser = strategy::keep, value_name = "K|p=P")]
-    pub store_top: Keep,
+    /// Most likely tokens to record per step, at least: a number, or p=0.999 for as many as make up that probability (slower) [default: 10]
+    #[arg(long, visible_alias = "top", value_parser = strategy::keep, value_name = "K|p=P")]
+    pub store_top: Option<Keep>,
     /// Note the probability of this string at every step; may be given several times
-    #[arg(long, value_name = "TEXT", conflicts_with = "resume")]
+    #[arg(long, value_name = "TEXT")]
     pub watch: Vec<String>,
     /// Run file to write, as the tree grows; `-` is standard output [default: named after the prompt]
     #[arg(short, long, value_name = "FILE")]
@@ -55,8 +55,13 @@ pub struct TreeArgs {
     /// Overwrite an existing run file
     #[arg(long)]
     pub force: bool,
-    /// Go on with a stopped or killed run; its parameters stay
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "output", "chat", "special", "force"])]
+    /// Go on with a stopped or killed run, to the tree that it would have become: all that it was begun with stays, and
+    /// only --max-nodes and --max-seconds may be given anew
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["prompt", "output", "chat", "system", "special", "force", "watch"]
+    )]
     pub resume: Option<PathBuf>,
     #[command(flatten)]
     pub view: ViewOptions,
@@ -78,17 +83,24 @@ pub fn run(args: TreeArgs) -> Result<()> {
         usage!("-o - and --format json both want standard output: name a file with -o");
     }
     terminal::catch_interrupts();
-    let (loaded, job) = match &args.resume {
+    let begun = match &args.resume {
         Some(path) => resume(&args, path)?,
         None => begin(&args, strategy)?,
     };
-    if args.format == Format::Text {
-        announce(&loaded, &job);
-    }
-    let file = job.record.name();
-    let Explored { run, rate, failure } = grow::explore(&loaded, job, &limits(&args), "")?;
+    let (Explored { run, rate, failure }, file, note) = match begun {
+        Begun::Going(loaded, job, limits) => {
+            if args.format == Format::Text {
+                announce(&loaded, &job);
+            }
+            let file = job.record.name();
+            (grow::explore(&loaded, *job, &limits, "")?, file, None)
+        }
+        Begun::Ended(run, file, note) => (Explored { run: *run, rate: 0.0, failure: None }, file, Some(note)),
+    };
     match (args.format, file == Path::new("-")) {
-        (Format::Json, _) => terminal::print(&format!("{:#}\n", summary_json(&run, args.paths, &file, Some(rate))))?,
+        (Format::Json, _) => {
+            terminal::print(&format!("{:#}\n", summary_json(&run, args.paths, &file, (rate > 0.0).then_some(rate))))?
+        }
         // Standard output holds the run file.
         (Format::Text, true) => {
             message::lines(&text::summary(&run, args.paths, text::Style { width: 100, colour: false }))
@@ -98,10 +110,21 @@ pub fn run(args: TreeArgs) -> Result<()> {
             message::line(format_args!("run file: {}", file.display()));
         }
     }
+    if let Some(note) = note {
+        message::note(format_args!("{note}"));
+    }
     failure.map_or(Ok(()), Err)
 }
 
-fn begin(args: &TreeArgs, strategy: Strategy) -> Result<(Loaded, Job)> {
+/// What there is to do.
+enum Begun {
+    /// A run to explore.
+    Going(Loaded, Box<Job>, Limits),
+    /// A run that has used up its budget, in this file; and what to do about it.
+    Ended(Box<Run>, PathBuf, String),
+}
+
+fn begin(args: &TreeArgs, strategy: Strategy) -> Result<Begun> {
     let prompt = args.prompt.clone().context("no PROMPT")?;
     let text = input::text_argument(&prompt, "PROMPT")?;
     // Before the model is loaded: a bad path is told at once.
@@ -109,12 +132,10 @@ fn begin(args: &TreeArgs, strategy: Strategy) -> Result<(Loaded, Job)> {
     let loaded = setup::load(&args.model)?;
     let prompt = Given::new(&text, &args.form);
     setup::note_names(&loaded, &prompt, "");
-    let job = Job::begin(&loaded, prompt, strategy, &args.watch, &limits(args), destination)?;
-    Ok((loaded, job))
-}
-
-fn limits(args: &TreeArgs) -> Limits {
-    Limits { max_nodes: args.max_nodes, max_seconds: args.max_seconds, keep: args.store_top }
+    let keep = args.store_top.unwrap_or(Keep::Top(10));
+    let limits = Limits { max_nodes: args.max_nodes, max_seconds: args.max_seconds, keep };
+    let job = Job::begin(&loaded, prompt, strategy, &args.watch, &limits, destination)?;
+    Ok(Begun::Going(loaded, Box::new(job), limits))
 }
 
 /// Where the run is to be written. A name of our own choosing never overwrites: it is counted up.
@@ -131,9 +152,17 @@ fn destination(args: &TreeArgs, prompt: &str) -> Result<Destination> {
     Ok(if target.is_stdout() { Destination::Stdout } else { Destination::Named(target) })
 }
 
-fn resume(args: &TreeArgs, path: &Path) -> Result<(Loaded, Job)> {
+fn resume(args: &TreeArgs, path: &Path) -> Result<Begun> {
+    args.strategy.refuse_on_resume()?;
     let held = Held::open(path)?;
-    let run = import::open_run(path)?;
+    let mut run = import::open_run(path)?;
+    grow::check_resumable(path, &run)?;
+    let limits = resumed_limits(args, path, &run)?;
+    if let Some(reason) = limits.reached(&run.tree, run.seconds) {
+        let note = used_up(path, &run, reason);
+        run.end = Some(end_event(&run.tree, reason, run.seconds));
+        return Ok(Begun::Ended(Box::new(run), path.into(), note));
+    }
     // The model that the run was made with, unless another is named.
     let model = if args.model.model == models::DEFAULT && args.model.remote.engines.is_empty() {
         models::named_by(path, &run.header.model.name)?
@@ -152,8 +181,33 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<(Loaded, Job)> {
     };
     engine::check_kind(path, &run.header.model, &options.remote)?;
     let loaded = setup::load(&options).with_context(|| format!("the model of {}", path.display()))?;
-    let job = Job::resume(&loaded, run, held)?;
-    Ok((loaded, job))
+    let job = Job::resume(&loaded, run, held, &limits)?;
+    Ok(Begun::Going(loaded, Box::new(job), limits))
+}
+
+/// The limits that a run was begun with, and the budgets given anew in their place.
+fn resumed_limits(args: &TreeArgs, path: &Path, run: &Run) -> Result<Limits> {
+    let own = Limits::of(run);
+    if args.store_top.is_some() && run.header.store_top.is_some() {
+        usage!(
+            "--store-top cannot be changed on --resume: the steps that {} has were stored as it was begun",
+            path.display()
+        );
+    }
+    Ok(Limits {
+        max_nodes: args.max_nodes.or(own.max_nodes),
+        max_seconds: args.max_seconds.or(own.max_seconds),
+        keep: args.store_top.unwrap_or(own.keep),
+    })
+}
+
+/// Why a run does not go on, and how it would.
+fn used_up(path: &Path, run: &Run, reason: EndReason) -> String {
+    let (has, flag) = match reason {
+        EndReason::MaxNodes => (format!("has {} nodes", run.tree.len()), "--max-nodes"),
+        _ => (format!("was explored for {:.1} seconds", run.seconds), "--max-seconds"),
+    };
+    format!("{} {has}, all that it may: it goes on with --resume and a larger {flag}", path.display())
 }
 
 fn announce(loaded: &Loaded, job: &Job) {

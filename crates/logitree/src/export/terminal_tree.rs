@@ -179,6 +179,7 @@ fn note(tree: &Tree, first: NodeId, end: NodeId, view: View) -> String {
     match tree.stop(end) {
         Some(Stop::EndToken) => "end".into(),
         Some(Stop::MaxDepth) => "depth limit".into(),
+        Some(Stop::Context) => "context full".into(),
         Some(Stop::Frontier) => "open".into(),
         Some(stop) => stop.name().into(),
         None if view.depth.is_some_and(|d| tree.depth(end) >= d) => "goes on".into(),
@@ -228,10 +229,11 @@ mod tests {
             strategy: "dynamic".into(),
             parameters: Default::default(),
             limits: Default::default(),
+            store_top: None,
             watch: Vec::new(),
         };
         let texts = (0..).zip(words).map(|(i, w)| (TokenId(i), w.as_bytes().into())).collect();
-        Run { header, tree, end: None, texts, valid_bytes: 0, torn: false }
+        Run { header, tree, end: None, texts, seconds: 0.0, valid_bytes: 0, torn: false }
     }
 
     const STYLE: Style = Style { width: 80, colour: false };

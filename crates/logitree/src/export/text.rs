@@ -2,7 +2,9 @@
 
 use crate::visible::visible;
 use logitree_core::run::{EndReason, Run};
+use logitree_core::tree::Turn;
 use logitree_core::{NodeId, Stop, token};
+use serde_json::Value;
 use std::fmt::Write;
 use unicode_width::UnicodeWidthChar;
 
@@ -155,14 +157,16 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
     let mass = tree.accounting();
     let completed = leaves.iter().filter(|&&n| tree.stop(n) == Some(Stop::EndToken)).count();
     let deep = leaves.iter().filter(|&&n| tree.stop(n) == Some(Stop::MaxDepth)).count();
-    let open = leaves.iter().filter(|&&n| matches!(tree.stop(n), Some(Stop::Frontier | Stop::MaxDepth))).count();
+    let full = leaves.iter().filter(|&&n| tree.stop(n) == Some(Stop::Context)).count();
+    let open = leaves.iter().filter(|&&n| tree.stop(n) == Some(Stop::Frontier)).count() + deep + full;
     let _ = writeln!(out);
     let _ = writeln!(out, "{}", style.paint("1", "where the probability went"));
-    let deep = match (deep, open) {
+    let at = |n: usize, limit: &str| match (n, open) {
         (0, _) => String::new(),
-        (1, 1) => ", at the depth limit".into(),
-        (deep, _) => format!(", {deep} of them at the depth limit"),
+        (1, 1) => format!(", at {limit}"),
+        (n, _) => format!(", {n} of them at {limit}"),
     };
+    let deep = at(deep, "the depth limit") + &at(full, "the end of the model's context");
     for (name, p, what) in [
         ("finished", mass.finished, count(completed, "completed path")),
         ("frontier", mass.frontier, count(open, "open path") + &deep),
@@ -189,24 +193,34 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
     }
     findings(run, completed, style.width, &mut out);
     let note = match run.end.as_ref().map(|e| e.reason) {
-        Some(EndReason::Finished) => enough(run, completed),
-        Some(EndReason::MaxNodes) => Some("stopped at --max-nodes"),
-        Some(EndReason::MaxSeconds) => Some("stopped at --max-seconds"),
-        Some(EndReason::Interrupted) => Some("interrupted; --resume goes on"),
-        Some(EndReason::Failed) => Some("the model failed; --resume goes on"),
-        None => Some("the run did not end; --resume goes on"),
+        Some(EndReason::Finished) => enough(run),
+        Some(EndReason::MaxNodes) => Some("stopped at --max-nodes".into()),
+        Some(EndReason::MaxSeconds) => Some("stopped at --max-seconds".into()),
+        Some(EndReason::Interrupted) => Some("interrupted; --resume goes on".into()),
+        Some(EndReason::Failed) => Some("the model failed; --resume goes on".into()),
+        None => Some("the run did not end; --resume goes on".into()),
     };
     if let Some(note) = note {
-        let _ = writeln!(out, "  {}", style.paint("33", note));
+        let _ = writeln!(out, "  {}", style.paint("33", &note));
     }
     out
 }
 
-/// Why a strategy was done although there was more to explore.
-fn enough(run: &Run, completed: usize) -> Option<&'static str> {
-    let most = run.header.parameters.get("max_completed_paths").and_then(serde_json::Value::as_u64)?;
-    let open = run.tree.ranked_leaves().into_iter().any(|n| run.tree.stop(n) == Some(Stop::Frontier));
-    (completed as u64 >= most && open).then_some("ended at --max-completed-paths")
+/// What ended a strategy that had paths left to follow.
+fn enough(run: &Run) -> Option<String> {
+    let tree = &run.tree;
+    if !tree.nodes().any(|n| !tree.by_user(n) && tree.turn(n) == Turn::Open) {
+        return None;
+    }
+    let number = |name: &str| run.header.parameters.get(name).and_then(Value::as_f64).filter(|&n| n > 0.0);
+    let most = number("max_completed_paths").or_else(|| number("width"));
+    match (most, number("cover")) {
+        (Some(most), _) if tree.own_ended().count() as f64 >= most => {
+            Some(format!("ended at --max-completed-paths {most}"))
+        }
+        (_, Some(cover)) => Some(format!("ended at --cover {cover}")),
+        _ => None,
+    }
 }
 
 /// What the strategy allows to conclude, and the watched strings.
@@ -289,7 +303,7 @@ mod tests {
             "format": "logitree-run", "version": 1, "logitree": "0", "created": "", "engine": "", "strategy": "dynamic",
             "model": logitree_core::run::Model::default(), "prompt": logitree_core::run::Prompt::default(), "parameters": {},
         }));
-        let run = Run { header: header.unwrap(), tree, end: None, texts, valid_bytes: 0, torn: false };
+        let run = Run { header: header.unwrap(), tree, end: None, texts, seconds: 0.0, valid_bytes: 0, torn: false };
         let ends = Ends::new(&run, 40);
         for n in [1, 7, 640, 641, 1300, 5000].map(NodeId) {
             assert_eq!(ends.text(n), shorten(&visible(&run.text(n)), 40));

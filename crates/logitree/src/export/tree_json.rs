@@ -5,6 +5,7 @@
 use super::python::{float, round, string};
 use logitree_core::explore::{DynamicParameters, MAX_CANDIDATES};
 use logitree_core::run::Run;
+use logitree_core::tree::Turn;
 use logitree_core::{NodeId, Stop};
 use serde_json::Value;
 use std::io::{self, Write};
@@ -135,7 +136,8 @@ fn open_node(run: &Run, n: NodeId, text: Option<(&str, bool)>, threshold: f64, o
     out.push_str(", \"token_id\": ");
     out.push_str(&tree.token(n).map_or("null".into(), |t| t.to_string()));
     out.push_str(&format!(", \"depth\": {}, \"is_finished\": ", tree.depth(n)));
-    out.push_str(if tree.stop(n) == Some(Stop::EndToken) { "true" } else { "false" });
+    // As in the notebook: the strategy came by. Readers know other end tokens by those.
+    out.push_str(if tree.turn(n) == Turn::Stopped(Stop::EndToken) { "true" } else { "false" });
     out.push_str(", \"candidates\": [");
     let top = tree.expansion(n).map_or(&[][..], |e| &e.top);
     for (i, t) in top.iter().take(MAX_CANDIDATES).take_while(|t| t.prob() > threshold).enumerate() {
@@ -194,9 +196,10 @@ mod tests {
             )
             .unwrap(),
             limits: Default::default(),
+            store_top: None,
             watch: Vec::new(),
         };
-        Run { header, tree, end: None, texts, valid_bytes: 0, torn: false }
+        Run { header, tree, end: None, texts, seconds: 0.0, valid_bytes: 0, torn: false }
     }
 
     fn text(run: &Run, full: bool) -> String {

@@ -73,8 +73,9 @@ impl Replay<'_> {
 
 fn replay(record: &Tree, p: DynamicParameters, ends: &[TokenId], nudged: &HashMap<(NodeId, TokenId), f64>) -> Tree {
     let mut session = Replay { record, nodes: Vec::new(), nudged };
-    let policy = Dynamic::new(p, ends).unwrap();
-    let mut explorer = Explorer::new(&mut session, usize::MAX, &[TokenId(0)], policy, Tree::default(), 0).unwrap();
+    let policy = Dynamic::new(p).unwrap();
+    let tree = Tree::new(Bounds::new(ends, 0, 0));
+    let mut explorer = Explorer::new(&mut session, usize::MAX, &[TokenId(0)], policy, tree, 0).unwrap();
     loop {
         while explorer.visit().is_some() {}
         if explorer.evaluate().unwrap() == 0 {
@@ -98,7 +99,7 @@ fn check(path: &Path) {
             n.index() >= record.len()
                 || tree.token(n) != record.token(n)
                 || tree.parent(n) != record.parent(n)
-                || tree.stop(n) != record.stop(n)
+                || tree.turn(n) != record.turn(n)
                 || tree.children(n).len() != record.children(n).len()
         });
         let Some(n) = differs else {

@@ -5,9 +5,9 @@
 use super::jsonl::ROUNDED;
 use anyhow::{Context, Result, anyhow, bail};
 use logitree_core::run::{FORMAT, Header, Model, Prompt, Run, VERSION};
-use logitree_core::{Distribution, Exactness, NodeId, Stop, TokenId, TokenStats, Tree};
+use logitree_core::{Bounds, Distribution, Exactness, NodeId, Stop, TokenId, TokenStats, Tree};
 use serde_json::{Map, Value};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::io::Read;
 use struson::reader::{JsonReader, JsonStreamReader, ReaderSettings, ValueType};
 
@@ -203,7 +203,10 @@ fn scale(children: &mut [TokenStats], together: f64) -> Option<f64> {
 fn build(prompt: String, parameters: Map<String, Value>, nodes: Vec<Raw>, notes: &mut Vec<String>) -> Result<Run> {
     let mut scaled: Vec<f64> = Vec::new();
     let max_depth = parameters.get("max_depth").and_then(Value::as_u64).unwrap_or(u64::MAX);
-    let mut tree = Tree::default();
+    // An id that ends one path ends every path.
+    let ended = nodes.iter().filter(|n| n.finished).filter_map(|n| n.token_id);
+    let end_tokens: Vec<TokenId> = ended.collect::<BTreeSet<u32>>().into_iter().map(TokenId).collect();
+    let mut tree = Tree::new(Bounds { end_tokens: end_tokens.clone(), ..Bounds::default() });
     let mut texts: HashMap<TokenId, Box<[u8]>> = HashMap::new();
     // Level by level, the order in which the notebook made them.
     let mut queue: VecDeque<(usize, NodeId)> = VecDeque::from([(0, NodeId::ROOT)]);
@@ -257,14 +260,15 @@ fn build(prompt: String, parameters: Map<String, Value>, nodes: Vec<Raw>, notes:
         version: VERSION,
         logitree: env!("CARGO_PKG_VERSION").into(),
         created: String::new(),
-        model: Model { name: "(not recorded)".into(), ..Default::default() },
+        model: Model { name: "(not recorded)".into(), end_tokens, ..Default::default() },
         engine: "imported from tree JSON, rounded".into(),
         prompt: Prompt { text: prompt, ..Default::default() },
         strategy: "dynamic".into(),
         parameters,
         limits: Map::new(),
+        store_top: None,
         watch: Vec::new(),
     };
     let end = logitree_core::run::end_event(&tree, logitree_core::run::EndReason::Finished, 0.0);
-    Ok(Run { header, tree, end: Some(end), texts, valid_bytes: 0, torn: false })
+    Ok(Run { header, tree, end: Some(end), texts, seconds: 0.0, valid_bytes: 0, torn: false })
 }

@@ -14,6 +14,8 @@ export function restName(run: Run, last: number, part: RestPart): string {
       return 'max depth';
     case State.Decided:
       return 'decided';
+    case State.Context:
+      return 'context full';
     default:
       return 'open';
   }

@@ -11,6 +11,7 @@ const REASONS: Record<number, [glyph: string, text: string]> = {
   [State.MaxDepth]: ['…', 'ends: greatest depth'],
   [State.Pruned]: ['✂', 'pruned by the strategy'],
   [State.Decided]: ['✓', 'decided: the answer is known'],
+  [State.Context]: ['▮', 'ends: the context is full'],
 };
 
 const CUT: [glyph: string, text: string] = ['✗', 'cut by the sampler'];

@@ -175,9 +175,10 @@ fn explore(args: &AnswersArgs, loaded: &Loaded, reader: &Reader, prompt: &[Token
     // Most branches are decided by their first token, at no cost: many are taken, so that little stays undecided.
     let rules = BranchRules { max_branches: Some(1000), ..default.rules };
     let p = BestFirstParameters { batch: args.batch, cover: 1.0, max_depth: args.max_depth, rules, ..default };
-    let policy = BestFirst::new(p, loaded.model.end_tokens(), &Tree::default())?.with_judge(judge);
+    let tree = Tree::new(loaded.bounds(prompt.len()));
+    let policy = BestFirst::new(p, &tree)?.with_judge(judge);
     let mut session = loaded.model.session()?;
-    let mut e = Explorer::new(&mut *session, loaded.model.vocab_size(), prompt, policy, Tree::default(), 1)?;
+    let mut e = Explorer::new(&mut *session, loaded.model.vocab_size(), prompt, policy, tree, 1)?;
     let (bar, started) = (progress::spinner(), Instant::now());
     let tolerance = args.tolerance.or((reader.names().len() == 1).then_some(ONE_CHOICE));
     let enough = |ledger: &Ledger| match tolerance {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use logitree_core::LanguageModel;
 use logitree_core::explore::{Dynamic, DynamicParameters, Explorer};
-use logitree_core::{Query, TokenId, Tree};
+use logitree_core::{Bounds, Query, TokenId, Tree};
 use logitree_engine::LocalModel;
 use std::time::Instant;
 
@@ -145,10 +145,11 @@ fn score(model: &LocalModel) -> Result<Done> {
 fn tree(model: &LocalModel, depth: usize) -> Result<Done> {
     let mut session = model.session()?;
     let parameters = DynamicParameters { max_depth: depth, ..DynamicParameters::default() };
-    let policy = Dynamic::new(parameters, model.end_tokens())?;
+    let policy = Dynamic::new(parameters)?;
     let vocab = model.vocab_size();
     let prompt = prompt(model)?;
-    let mut explorer = Explorer::new(&mut *session, vocab, &prompt, policy, Tree::default(), 10)?;
+    let tree = Tree::new(Bounds::new(model.end_tokens(), model.context_length(), prompt.len()));
+    let mut explorer = Explorer::new(&mut *session, vocab, &prompt, policy, tree, 10)?;
     let (mut expanded, mut passes) = (0, 0);
     loop {
         while explorer.visit().is_some() {}

@@ -8,7 +8,6 @@ use super::problem::{Body, Problem};
 use super::store::{Info, Kind};
 use super::worker::generate::Desk;
 use super::worker::{Command, Shared};
-use crate::command::grow::strategy_json;
 use crate::setup::{self, Given, Loaded};
 use axum::Json;
 use axum::extract::State;
@@ -89,22 +88,13 @@ pub struct ServerInfo {
     pub strategies: Map<String, Value>,
 }
 
-fn strategies() -> Vec<Strategy> {
-    vec![
-        Strategy::Dynamic(Default::default()),
-        Strategy::BestFirst(Default::default()),
-        Strategy::Beam(Default::default()),
-        Strategy::Sample(Default::default()),
-    ]
-}
-
 /// The server and its model
 #[utoipa::path(get, path = "/api/v1/server", responses((status = 200, body = ServerInfo), (status = 401, body = Problem, content_type = "application/problem+json")))]
 pub async fn server(State(app): State<App>) -> Answer<Json<ServerInfo>> {
     let mut known = Map::new();
-    for s in strategies() {
-        let parameters = strategy_json(s).map_err(Problem::internal)?;
-        known.insert(s.name().into(), Value::Object(parameters));
+    for name in Strategy::NAMES {
+        let default = Strategy::named(name).map_err(Problem::internal)?;
+        known.insert(name.into(), Value::Object(default.parameters()));
     }
     let model = |loaded: &Loaded| {
         let record = loaded.record().map_err(|e| Problem::internal(format!("{e:#}")))?;

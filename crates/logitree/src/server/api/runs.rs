@@ -1,7 +1,7 @@
 //! Runs: list, start, pause, resume, stop, rename, copy, delete.
 
-use super::{Answer, App, MessageRequest, blocking, check_text, clean, given, strategies};
-use crate::command::grow::{Destination, Job, Limits, strategy_json};
+use super::{Answer, App, MessageRequest, blocking, check_text, clean, given};
+use crate::command::grow::{Destination, Job, Limits};
 use crate::output::Target;
 use crate::server::problem::{Body, Place, Problem};
 use crate::server::store::{Info, Kind, State as RunState};
@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use logitree_core::explore::{Keep, Strategy};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::sync::atomic::Ordering;
 use utoipa::ToSchema;
 
@@ -63,27 +63,6 @@ pub struct RunRequest {
     pub watch: Vec<String>,
 }
 
-/// The strategy of a request: the defaults, with what was given in their place.
-fn strategy(request: &RunRequest) -> Answer<Strategy> {
-    let name = request.strategy.as_deref().unwrap_or("dynamic");
-    let all = strategies();
-    let names: Vec<&str> = all.iter().map(|s| s.name()).collect();
-    let default = all.iter().find(|s| s.name() == name);
-    let default = *default.ok_or_else(|| Problem::bad(format!("strategy {name:?}: there are {}", names.join(", "))))?;
-    let mut parameters = strategy_json(default).map_err(Problem::internal)?;
-    for (key, value) in &request.parameters {
-        if !parameters.contains_key(key) && key != "rules" {
-            let known: Vec<&String> = parameters.keys().collect();
-            return Err(Problem::bad(format!("{name} has no parameter {key:?}; it has {known:?} and \"rules\"")));
-        }
-        parameters.insert(key.clone(), value.clone());
-    }
-    let made = serde_json::from_value::<Strategy>(json!({ "strategy": name, "parameters": parameters }));
-    let made = made.map_err(|e| Problem::bad(format!("parameters: {e}")))?;
-    made.check().map_err(|e| Problem::bad(e.to_string()))?;
-    Ok(made)
-}
-
 /// Refuses strings to watch that are too many, too long, or nothing to the model.
 fn check_watch(loaded: &Loaded, watch: &[String]) -> Answer<()> {
     if watch.len() > WATCHED {
@@ -113,17 +92,16 @@ pub async fn start(State(app): State<App>, Body(request): Body<RunRequest>) -> A
         if waiting >= QUEUE {
             return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, format!("{waiting} runs wait already: stop some")));
         }
-        if request.max_seconds.is_some_and(|s| !s.is_finite() || s < 0.0) || request.max_nodes == Some(0) {
-            return Err(Problem::bad("budgets must be positive numbers"));
-        }
         if request.store_top.is_some_and(|k| !(1..=100_000).contains(&k)) {
             return Err(Problem::bad("`store_top` must be 1 to 100000"));
         }
-        let strategy = strategy(&request)?;
+        let name = request.strategy.as_deref().unwrap_or("dynamic");
+        let strategy = Strategy::with(name, &request.parameters).map_err(|e| Problem::bad(e.to_string()))?;
         check_watch(loaded, &request.watch)?;
         let given = given(request.prompt, request.messages)?;
         let keep = Keep::Top(request.store_top.unwrap_or(TOP));
         let limits = Limits { max_nodes: request.max_nodes, max_seconds: request.max_seconds, keep };
+        limits.check().map_err(|e| Problem::bad(e.to_string()))?;
         // What the user got wrong is told before there is a file.
         let prepared = setup::prepare(loaded, given.clone(), "").map_err(|e| Problem::bad(format!("{e:#}")))?;
         let made = app.shared.store.create(&prepared.text, Kind::Run, |path| {
@@ -132,7 +110,7 @@ pub async fn start(State(app): State<App>, Body(request): Body<RunRequest>) -> A
         });
         let id = made.map_err(|e| Problem::internal(format!("{e:#}")))?;
         app.shared.store.update(&id, |s| s.state = RunState::Queued);
-        app.send(Command::Explore(id.clone(), request.store_top))?;
+        app.send(Command::Explore(id.clone()))?;
         Ok((StatusCode::CREATED, Json(app.shared.store.get(&id)?)))
     })
     .await
@@ -196,7 +174,7 @@ pub async fn resume(State(app): State<App>, Place(id): Place<String>) -> Answer<
         _ => return Err(Problem::conflict("the run is going on already")),
     }
     app.shared.store.update(&id, |s| s.state = RunState::Queued);
-    app.send(Command::Explore(id.clone(), None))?;
+    app.send(Command::Explore(id.clone()))?;
     Ok(Json(app.shared.store.get(&id)?))
 }
 

@@ -66,6 +66,11 @@ impl<'m> Clicks<'m> {
         Ok(Clicks { shared, loaded, session, base: None, pushed: 0, ranked: Vec::new() })
     }
 
+    /// Makes the session anew before it is used again.
+    pub fn renew(&mut self) {
+        self.base = None;
+    }
+
     /// Forgets what is held of a run.
     pub fn forget(&mut self, run: &str) {
         self.ranked.retain(|r| r.run != run);
@@ -90,6 +95,9 @@ impl<'m> Clicks<'m> {
             if run.tree.stop(node) == Some(Stop::EndToken) {
                 bail!("node {} is an end token: nothing follows it", node.0);
             }
+            if run.tree.is_full(node) {
+                bail!("the path to node {} fills the model's context: nothing can follow it", node.0);
+            }
             starts.push(match request.token {
                 Some(token) => self.child(run, node, token)?,
                 None => node,
@@ -101,7 +109,7 @@ impl<'m> Clicks<'m> {
             let _ = reply.send(Ok(starts.clone()));
         }
         for start in starts {
-            if run.tree.stop(start) != Some(Stop::EndToken) {
+            if run.tree.stop(start) != Some(Stop::EndToken) && !run.tree.is_full(start) {
                 self.follow(run, start, request, between)?;
             }
         }
@@ -128,7 +136,8 @@ impl<'m> Clicks<'m> {
                 (serde_json::from_value(own).context("the run's strategy is not known here")?, max_nodes)
             }
         };
-        let policy = strategy.policy(loaded.model.end_tokens(), &Tree::default())?;
+        // It begins with a tree of its own.
+        let policy = strategy.policy(&Tree::default())?;
         let (base, last) = self.base(header)?;
         self.pushed += run.tree.depth(start) + 1;
         let (vocab, watch) = (loaded.model.vocab_size(), setup::watched_ids(&header.watch));
@@ -209,9 +218,13 @@ impl<'m> Clicks<'m> {
         };
         run.record.write(&change_events(run.tree, change, &bytes))?;
         let child = run.tree.child(node, token).context("made above")?;
-        if self.loaded.model.end_tokens().contains(&token) {
-            run.tree.stop_node(child, Stop::EndToken);
-            run.record.write(&change_events(run.tree, Change::Stopped(child, Stop::EndToken), &bytes))?;
+        let stop = match run.tree.is_end(child) {
+            true => Some(Stop::EndToken),
+            false => run.tree.is_full(child).then_some(Stop::Context),
+        };
+        if let Some(stop) = stop {
+            run.tree.stop_node(child, stop);
+            run.record.write(&change_events(run.tree, Change::Stopped(child, stop), &bytes))?;
         }
         Ok(child)
     }

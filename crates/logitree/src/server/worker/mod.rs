@@ -1,5 +1,5 @@
 //! The engine's thread: one run explores at a time; what a click asks for comes between its levels, and so does a step of
-//! everything that is being generated.
+//! everything that is being generated. What one of them fails in, even by a panic, ends that one alone.
 
 mod clicks;
 pub mod generate;
@@ -13,12 +13,12 @@ use crate::{import, terminal};
 use anyhow::{Context, Result};
 use clicks::Clicks;
 use generate::{Generator, Orders};
-use logitree_core::explore::Keep;
 use logitree_core::run::{End, EndReason, Event, Header, end_event};
 use logitree_core::{NodeId, Tree};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::BufReader;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -30,8 +30,8 @@ pub const TOP: usize = 10;
 
 /// What is asked of the engine.
 pub enum Command {
-    /// Explore a run, from its beginning or from where it stands; lists as long as these, or as its first was.
-    Explore(String, Option<usize>),
+    /// Explore a run, from its beginning or from where it stands.
+    Explore(String),
     /// End a run's exploring; it is paused or interrupted then.
     End(String, State),
     /// Go on from nodes of a run; answered with them as soon as they are there.
@@ -93,11 +93,24 @@ impl Idle {
     }
 }
 
+/// Does something whose panic shall end nothing but itself: it becomes an error that says what was being done.
+fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let why = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Err(Panicked(format!("internal error while {what}: {}", why.unwrap_or("it panicked"))).into())
+    })
+}
+
+/// What was caught by [`guarded`]: what it was working on may be half done.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Panicked(String);
+
 struct Worker<'m> {
     shared: &'m Shared,
     loaded: &'m Loaded,
     commands: Receiver<Command>,
-    queue: VecDeque<(String, Option<usize>)>,
+    queue: VecDeque<String>,
     idle: Option<Idle>,
     clicks: Clicks<'m>,
     generator: Generator<'m>,
@@ -111,11 +124,11 @@ pub fn work(shared: &Shared, commands: Receiver<Command>, orders: Orders) -> Res
     let mut worker = Worker { shared, loaded, commands, queue: VecDeque::new(), idle: None, clicks, generator };
     while !terminal::interrupted() {
         while let Ok(command) = worker.commands.try_recv() {
-            worker.serve(command, None);
+            worker.serve(command, None)?;
         }
         let went = worker.generator.step();
-        if let Some((id, top)) = worker.queue.pop_front() {
-            if let Err(e) = worker.explore(&id, top) {
+        if let Some(id) = worker.queue.pop_front() {
+            if let Err(e) = guarded("exploring", || worker.explore(&id)) {
                 shared.store.update(&id, |s| (s.state, s.message) = (State::Failed, Some(format!("{e:#}"))));
             }
             continue;
@@ -127,7 +140,7 @@ pub fn work(shared: &Shared, commands: Receiver<Command>, orders: Orders) -> Res
             (false, false) => Duration::from_millis(100),
         };
         match worker.commands.recv_timeout(pause) {
-            Ok(command) => worker.serve(command, None),
+            Ok(command) => worker.serve(command, None)?,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -136,13 +149,14 @@ pub fn work(shared: &Shared, commands: Receiver<Command>, orders: Orders) -> Res
 }
 
 impl Worker<'_> {
-    fn serve(&mut self, command: Command, active: Option<Active<'_>>) {
+    /// Does what is asked. Fails only if that leaves the run being explored half changed, so that it cannot go on.
+    fn serve(&mut self, command: Command, active: Option<Active<'_>>) -> Result<()> {
         match command {
-            Command::Explore(id, top) => self.queue.push_back((id, top)),
+            Command::Explore(id) => self.queue.push_back(id),
             Command::End(id, state) => match active {
                 Some(a) if a.run.id == id => *a.end = Some(state),
                 _ => {
-                    if let Some(at) = self.queue.iter().position(|(q, _)| *q == id) {
+                    if let Some(at) = self.queue.iter().position(|q| *q == id) {
                         self.queue.remove(at);
                         self.shared.store.update(&id, |s| s.state = state);
                     }
@@ -150,16 +164,23 @@ impl Worker<'_> {
             },
             Command::Expand(id, request, reply) => {
                 let mut reply = Some(reply);
-                let done = self.expand(&id, &request, &mut reply, active);
-                match (done, reply) {
-                    (Err(e), Some(reply)) => drop(reply.send(Err(e))),
+                let own = active.as_ref().is_some_and(|a| a.run.id == id);
+                let done = guarded("going on", || self.expand(&id, &request, &mut reply, active));
+                let Err(e) = done else { return Ok(()) };
+                let broken = self.mend(&e).filter(|_| own);
+                match reply {
+                    Some(reply) => drop(reply.send(Err(e))),
                     // The answer is given already.
-                    (Err(e), None) => self.shared.store.update(&id, |s| s.message = Some(format!("{e:#}"))),
-                    (Ok(()), _) => {}
+                    None => self.shared.store.update(&id, |s| s.message = Some(format!("{e:#}"))),
                 }
+                return broken.map_or(Ok(()), |why| Err(anyhow::anyhow!(why)));
             }
             Command::Distribution(id, node, reply) => {
-                let _ = reply.send(self.distribution(&id, node, active));
+                let found = guarded("ranking tokens", || self.distribution(&id, node, active));
+                if let Err(e) = &found {
+                    self.mend(e);
+                }
+                let _ = reply.send(found);
             }
             Command::Forget(id) => {
                 self.idle.take_if(|i| i.id == id);
@@ -168,32 +189,41 @@ impl Worker<'_> {
             // Comes next anyway.
             Command::Generate => {}
         }
+        Ok(())
+    }
+
+    /// After a panic, lets go of what may be half done; why, if it was one.
+    fn mend(&mut self, e: &anyhow::Error) -> Option<String> {
+        let why = e.downcast_ref::<Panicked>()?.to_string();
+        self.idle = None;
+        self.clicks.renew();
+        Some(why)
     }
 
     /// Explores a run to its end, a budget, or until somebody ends it.
-    fn explore(&mut self, id: &str, top: Option<usize>) -> Result<()> {
+    fn explore(&mut self, id: &str) -> Result<()> {
         self.idle.take_if(|i| i.id == id);
         let shared = self.shared;
         let path = shared.store.path(id).map_err(|p| anyhow::anyhow!(p.detail))?;
         let held = Held::open(&path)?;
         let run = import::run(BufReader::new(File::open(&path)?))?;
-        let first = run.tree.expansion(NodeId::ROOT).map_or(TOP, |e| e.top.len());
-        let limits = Limits::of(&run.header, Keep::Top(top.unwrap_or(first)));
-        let job = Job::resume(self.loaded, run, held)?;
+        let limits = Limits::of(&run);
+        let job = Job::resume(self.loaded, run, held, &limits)?;
         shared.store.update(id, |s| (s.state, s.message) = (State::Running, None));
         let mut ended = None;
         let loaded = self.loaded;
         let grown = grow::grow(loaded, job, &limits, &mut |level| {
             let e = level.explorer;
             let length = level.record.len()?;
+            let completed = e.tree.finished().count();
             shared.store.update(id, |s| {
                 (s.nodes, s.length, s.rate) = (e.tree.len(), length, level.rate);
-                (s.completed, s.queue) = (e.policy.completed(), e.policy.queue(&e.tree));
+                (s.completed, s.queue) = (completed, e.policy.queue(&e.tree));
                 s.threshold = e.policy.threshold(&e.tree);
             });
             while let Ok(command) = self.commands.try_recv() {
                 let run = Opened { id, header: level.header, tree: &mut e.tree, record: level.record };
-                self.serve(command, Some(Active { run, end: &mut ended }));
+                self.serve(command, Some(Active { run, end: &mut ended }))?;
             }
             self.generator.step();
             Ok(ended.map(|_| EndReason::Interrupted))
@@ -266,5 +296,19 @@ impl Worker<'_> {
                 self.clicks.distribution(&idle.open(), node)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_that_says_what_was_being_done() {
+        let error = guarded("exploring", || -> Result<()> { panic!("node {} was already visited", 7) }).unwrap_err();
+        assert_eq!(error.to_string(), "internal error while exploring: node 7 was already visited");
+        assert!(error.is::<Panicked>());
+        let other = guarded("exploring", || -> Result<()> { anyhow::bail!("no disk") }).unwrap_err();
+        assert!(!other.is::<Panicked>() && other.to_string() == "no disk");
     }
 }

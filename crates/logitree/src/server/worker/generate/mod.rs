@@ -13,6 +13,7 @@ mod text;
 
 pub use desk::{Desk, Event, Finish, Options, Orders, Refused, Scored, Step, Task};
 
+use super::guarded;
 use anyhow::Result;
 use logitree_core::{LanguageModel, ModelError};
 use paths::Paths;
@@ -51,13 +52,22 @@ impl<'m> Generator<'m> {
 
     /// Moves every sequence on; whether any did.
     pub fn step(&mut self) -> bool {
-        self.waiting.extend(self.orders.arrived());
-        self.drop_abandoned();
-        let went = self.admit().map_err(Into::into).and_then(|()| self.advance());
-        went.unwrap_or_else(|e| {
-            self.fail(&format!("{e:#}"));
-            true
-        })
+        let went = guarded("generating", || {
+            self.waiting.extend(self.orders.arrived());
+            self.drop_abandoned();
+            Ok(self.admit().map_err(Into::into).and_then(|()| self.advance()))
+        });
+        match went {
+            Ok(Ok(went)) => return went,
+            Ok(Err(e)) => self.fail(&format!("{e:#}")),
+            Err(e) => {
+                // What the sequences hold of their paths may be broken: it goes as it is.
+                self.tell(&format!("{e:#}"));
+                self.active.clear();
+                let _ = guarded("generating", || Ok(self.paths.clear()?));
+            }
+        }
+        true
     }
 
     /// Ends what nobody listens to any more.
@@ -137,11 +147,16 @@ impl<'m> Generator<'m> {
         Ok(went)
     }
 
-    /// Tells all that are active that the model failed.
-    fn fail(&mut self, why: &str) {
+    /// Tells all that are active why they end.
+    fn tell(&self, why: &str) {
         for s in &self.active {
             let _ = s.events.try_send(Err(why.to_owned()));
         }
+    }
+
+    /// Ends all that are active, since the model failed.
+    fn fail(&mut self, why: &str) {
+        self.tell(why);
         self.end(|_| true);
         // What is held of the session may be broken; a new one fails again if it must.
         let _ = self.paths.clear();

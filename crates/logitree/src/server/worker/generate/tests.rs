@@ -21,6 +21,7 @@ struct Seen {
     /// Queries of each batch.
     batches: Vec<usize>,
     fails: bool,
+    panics: bool,
 }
 
 #[derive(Default)]
@@ -88,6 +89,7 @@ impl Session for FakeSession<'_> {
         if self.fake.seen(|s| s.fails) {
             return Err(ModelError::Engine("broken".into()));
         }
+        assert!(!self.fake.seen(|s| s.panics), "a step's fault");
         self.fake.seen(|s| s.batches.push(queries.len()));
         let answer = |q: &Query<'_>| {
             let hash = self.hashes[q.node.0 as usize];
@@ -297,6 +299,21 @@ fn a_model_that_fails_is_told_and_asked_again() {
     assert_eq!(events.try_recv().unwrap().unwrap_err(), "broken");
     assert_eq!((desk.taken(), generator.is_busy()), (0, false));
     fake.seen(|s| s.fails = false);
+    let got = finish(&mut generator, &mut [desk.submit(options(3), task(prompt(1, 5))).unwrap()]);
+    assert_eq!(got[0].tokens, alone(options(3), prompt(1, 5)).tokens);
+}
+
+#[test]
+fn a_model_that_panics_ends_what_it_computed_and_no_more() {
+    let fake = Fake::default();
+    let (desk, orders) = Desk::new();
+    let mut generator = Generator::new(&fake, orders).unwrap();
+    fake.seen(|s| s.panics = true);
+    let mut events = desk.submit(options(3), task(prompt(1, 5))).unwrap();
+    generator.step();
+    assert_eq!(events.try_recv().unwrap().unwrap_err(), "internal error while generating: a step's fault");
+    assert_eq!((desk.taken(), generator.is_busy()), (0, false));
+    fake.seen(|s| s.panics = false);
     let got = finish(&mut generator, &mut [desk.submit(options(3), task(prompt(1, 5))).unwrap()]);
     assert_eq!(got[0].tokens, alone(options(3), prompt(1, 5)).tokens);
 }
