@@ -24,13 +24,13 @@ pub enum LoadError {
     Tokenizer(crate::tokenizer::TokenizerError),
     /// Weights and tokenizer do not belong together.
     #[error(
-        "the tokenizer has {tokenizer} tokens but the output matrix has only {weights} rows: files of different models?"
+        "every text starts with the token {bos}, but the model's matrices have only {rows} rows: files of different models?"
     )]
     Vocabulary {
-        /// Tokens of the tokenizer.
-        tokenizer: usize,
-        /// Rows of the output matrix.
-        weights: usize,
+        /// The token.
+        bos: u32,
+        /// Rows of the matrices.
+        rows: usize,
     },
 }
 
@@ -48,19 +48,19 @@ impl From<TokenizerError> for LoadError {
 pub fn tokenizer_of(weights: &Weights) -> Result<Tokenizer, TokenizerError> {
     let Some(g) = weights.gguf() else { return Tokenizer::from_folder(weights.path()) };
     let key = |name: &str| format!("tokenizer.ggml.{name}");
-    let id = |name: &str| g.u64(&key(name)).and_then(|id| u32::try_from(id).ok());
     let merges =
         g.strings(&key("merges")).map(|m| m.into_iter().map(|m| std::str::from_utf8(m).unwrap_or("")).collect());
     Tokenizer::from_gguf(GgufVocabulary {
+        architecture: g.str("general.architecture").unwrap_or_default(),
         model: g.str(&key("model")).unwrap_or("(none)"),
         pre: g.str(&key("pre")),
         tokens: g.strings(&key("tokens")).unwrap_or_default(),
         scores: g.f32s(&key("scores")),
         types: g.i64s(&key("token_type")).map(|t| t.into_iter().map(|t| t as i32).collect()),
         merges,
-        bos: id("bos_token_id"),
-        eos: id("eos_token_id"),
-        unknown: id("unknown_token_id"),
+        bos: g.token_id("bos"),
+        eos: g.token_id("eos"),
+        unknown: g.token_id("unknown"),
         add_bos: g.bool(&key("add_bos_token")),
         add_space_prefix: g.bool(&key("add_space_prefix")),
     })
@@ -96,6 +96,7 @@ pub struct LocalModel {
     weights: Weights,
     tokenizer: Option<Tokenizer>,
     end_tokens: Vec<TokenId>,
+    notes: Vec<String>,
     compute: Mutex<Compute>,
 }
 
@@ -115,16 +116,37 @@ impl LocalModel {
         });
         let (transformer, compute) = transformer?;
         let tokenizer = tokenizer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let vocab = transformer.config.vocab;
-        if tokenizer.vocab_size() > vocab {
-            return Err(LoadError::Vocabulary { tokenizer: tokenizer.vocab_size(), weights: vocab });
+        let rows = transformer.config.vocab;
+        if let Some(bos) = tokenizer.bos().filter(|t| t.index() >= rows) {
+            return Err(LoadError::Vocabulary { bos: bos.0, rows });
         }
+        let mut notes = weights.notes();
+        notes.extend_from_slice(tokenizer.notes());
+        if tokenizer.vocab_size() > rows {
+            notes.push(format!(
+                "the tokenizer has {} tokens and the model {rows} rows: tokens beyond them are never produced, and refused \
+                 in texts",
+                tokenizer.vocab_size()
+            ));
+        }
+        let mut tokenizer = tokenizer;
+        tokenizer.restrict(rows);
         let mut end_tokens: Vec<TokenId> = weights.end_tokens()?;
-        end_tokens.extend(tokenizer.end_tokens_by_name());
-        end_tokens.retain(|t| t.index() < vocab);
+        end_tokens.extend(tokenizer.end_tokens());
         end_tokens.sort_unstable();
         end_tokens.dedup();
-        Ok(LocalModel { transformer, weights, tokenizer: Some(tokenizer), end_tokens, compute: Mutex::new(compute) })
+        if let Some(beyond) = end_tokens.iter().find(|t| t.index() >= rows) {
+            notes.push(format!("the end token {} is none of the model's {rows}: it is never produced", beyond.0));
+        }
+        end_tokens.retain(|t| t.index() < rows);
+        Ok(LocalModel {
+            transformer,
+            weights,
+            tokenizer: Some(tokenizer),
+            end_tokens,
+            notes,
+            compute: Mutex::new(compute),
+        })
     }
 
     /// Loads weights alone: [`LanguageModel::tokenize`] fails and tokens have no text.
@@ -132,8 +154,10 @@ impl LocalModel {
         let weights = Weights::open(path)?;
         let transformer = Transformer::load(&mut compute, &weights, weights.config()?)?;
         let (transformer, compute) = for_weights(transformer, compute);
-        let end_tokens = weights.end_tokens()?;
-        Ok(LocalModel { transformer, weights, tokenizer: None, end_tokens, compute: Mutex::new(compute) })
+        let mut end_tokens = weights.end_tokens()?;
+        end_tokens.retain(|t| t.index() < transformer.config.vocab);
+        let notes = weights.notes();
+        Ok(LocalModel { transformer, weights, tokenizer: None, end_tokens, notes, compute: Mutex::new(compute) })
     }
 
     /// What the model is.
@@ -144,6 +168,11 @@ impl LocalModel {
     /// Its files.
     pub fn weights(&self) -> &Weights {
         &self.weights
+    }
+
+    /// What in its files is not as it seems, and what was made of it: sentences for whoever chose the model.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Its tokenizer.

@@ -205,10 +205,26 @@ fn a_folder_s_configuration_decides_about_bos() {
     std::fs::copy(fixture("small-bytes/tokenizer.json"), dir.path().join("tokenizer.json")).unwrap();
     let config = |json: &str| std::fs::write(dir.path().join("tokenizer_config.json"), json).unwrap();
     assert_eq!(Tokenizer::from_folder(dir.path()).unwrap().bos(), Some(TokenId(0)));
-    config(r#"{"add_bos_token": false, "bos_token": "<|endoftext|>"}"#);
-    assert_eq!(Tokenizer::from_folder(dir.path()).unwrap().bos(), None);
+    // Where the two contradict each other, tokenizer.json's post-processor decides, as in transformers 5.
+    for class in ["", r#", "tokenizer_class": "PreTrainedTokenizerFast""#, r#", "tokenizer_class": "LlamaTokenizer""#] {
+        config(&format!(r#"{{"add_bos_token": false, "bos_token": "<|endoftext|>"{class}}}"#));
+        let t = Tokenizer::from_folder(dir.path()).unwrap();
+        assert_eq!(t.bos(), Some(TokenId(0)));
+        assert!(t.notes()[0].contains("add_bos_token in tokenizer_config.json is false"), "{:?}", t.notes());
+    }
     config(r#"{"add_bos_token": true, "bos_token": {"content": "<|im_start|>"}}"#);
-    assert_eq!(Tokenizer::from_folder(dir.path()).unwrap().bos(), Some(TokenId(1)));
+    let t = Tokenizer::from_folder(dir.path()).unwrap();
+    assert_eq!((t.bos(), t.notes().len()), (Some(TokenId(0)), 0));
+    // Where there is none, the flag does, unless the class adds nothing of its own.
+    let mut json = json("small-bytes/tokenizer.json");
+    json["post_processor"] = Value::Null;
+    std::fs::write(dir.path().join("tokenizer.json"), json.to_string()).unwrap();
+    for (class, bos) in [("", Some(TokenId(1))), (r#", "tokenizer_class": "TokenizersBackend""#, None)] {
+        config(&format!(r#"{{"add_bos_token": true, "bos_token": "<|im_start|>"{class}}}"#));
+        let t = Tokenizer::from_folder(dir.path()).unwrap();
+        assert_eq!((t.bos(), t.notes().len()), (bos, usize::from(bos.is_none())));
+        assert_eq!(t.bos_name().as_deref(), Some("<|im_start|>"));
+    }
     config("{");
     let error = Tokenizer::from_folder(dir.path()).unwrap_err().to_string();
     assert!(error.contains("tokenizer_config.json"), "{error}");
@@ -273,7 +289,6 @@ fn broken_metadata_is_refused_by_field() {
     assert!(spm(|v| v.scores.as_mut().unwrap()[7] = f32::NAN).contains("entry 7"));
     assert!(spm(|v| v.types.as_mut().unwrap()[5] = 9).starts_with("tokenizer.ggml.token_type: entry 5 is 9"));
     assert!(spm(|v| v.types.as_mut().unwrap()[899] = 6).contains("byte token 899"));
-    assert!(spm(|v| v.bos = Some(900)).starts_with("tokenizer.ggml.bos_token_id: id 900"));
     assert!(spm(|v| v.model = "t5").contains("`t5`"));
     let bpe = |change: fn(&mut GgufVocabulary<'_>)| {
         with_small_bytes(|mut v| {
@@ -283,7 +298,7 @@ fn broken_metadata_is_refused_by_field() {
         })
     };
     assert!(bpe(|v| v.pre = None).starts_with("tokenizer.ggml.pre: missing"));
-    assert!(bpe(|v| v.pre = Some("tekken")).contains("`tekken`"));
+    assert!(bpe(|v| v.pre = Some("kimi-k2")).contains("`kimi-k2`"));
     assert!(bpe(|v| v.merges = None).starts_with("tokenizer.ggml.merges: missing"));
     assert!(bpe(|v| v.merges.as_mut().unwrap()[4] = "ab").contains("entry 4"));
     assert!(bpe(|v| v.merges.as_mut().unwrap()[4] = "a \u{20ac}").contains("not in the vocabulary"));
@@ -313,4 +328,187 @@ fn text_that_would_be_lost_is_refused() {
     .unwrap();
     assert_eq!(t.encode("aa", false).unwrap(), raw(&[0, 0]));
     assert!(matches!(t.encode("ab", false), Err(TokenizerError::Unencodable(what)) if what == "\"b\""));
+}
+
+#[test]
+fn special_ids_that_are_none_or_beyond_the_vocabulary() {
+    let small = json("small-spm.json");
+    let none = Some(u32::MAX);
+    let t = Tokenizer::from_gguf(GgufVocabulary { bos: none, eos: none, unknown: none, ..small_spm(&small) }).unwrap();
+    assert_eq!((t.bos(), t.eos(), t.notes().len()), (None, None, 0));
+    // Beyond: the usual ids of SentencePiece where the file has such tokens there. This file has them in another order.
+    let t = Tokenizer::from_gguf(GgufVocabulary { bos: Some(900), eos: Some(1 << 20), ..small_spm(&small) }).unwrap();
+    assert!(t.notes()[0].contains("bos_token_id is 900, beyond the 900 tokens"), "{:?}", t.notes());
+    assert_eq!((t.bos(), t.eos(), t.notes().len()), (Some(TokenId(1)), Some(TokenId(2)), 2));
+    let usual = GgufVocabulary {
+        model: "llama",
+        tokens: vec![b"<unk>", b"<s>", b"</s>", b"a"],
+        scores: Some(vec![0.0; 4]),
+        types: Some(vec![2, 3, 3, 1]),
+        bos: Some(4),
+        eos: Some(5),
+        unknown: Some(6),
+        ..Default::default()
+    };
+    let t = Tokenizer::from_gguf(usual.clone()).unwrap();
+    assert_eq!((t.bos(), t.eos(), t.notes().len()), (Some(TokenId(1)), Some(TokenId(2)), 3));
+    // Text is no default: it would end every answer.
+    let t = Tokenizer::from_gguf(GgufVocabulary { types: Some(vec![2, 1, 1, 1]), ..usual }).unwrap();
+    assert_eq!((t.bos(), t.eos(), t.notes().len()), (None, None, 3));
+    let t = with_small_bytes(|v| {
+        Tokenizer::from_gguf(GgufVocabulary { pre: Some("smollm"), bos: Some(1 << 30), eos: none, ..v }).unwrap()
+    });
+    assert_eq!((t.bos(), t.eos(), t.notes().len()), (None, None, 1), "byte-level vocabularies have no usual ids");
+}
+
+#[test]
+fn no_gemma_has_a_space_in_front() {
+    let small = json("small-spm.json");
+    let with = |model, architecture, add_space_prefix| {
+        let v = GgufVocabulary { model, architecture, add_space_prefix, ..small_spm(&small) };
+        let t = Tokenizer::from_gguf(v).unwrap();
+        bytes(&t, &t.encode("Hello world", false).unwrap())
+    };
+    for (model, architecture) in
+        [("llama", "gemma"), ("llama", "gemma2"), ("llama", "gemma3"), ("llama", "gemma3n"), ("gemma", "")]
+    {
+        for flag in [None, Some(false), Some(true)] {
+            assert_eq!(with(model, architecture, flag), b"Hello world", "{model} {architecture} {flag:?}");
+        }
+    }
+    assert_eq!(with("llama", "llama", None), b" Hello world");
+    assert_eq!(with("llama", "llama", Some(false)), b"Hello world");
+}
+
+#[test]
+fn joining_takes_off_the_space_that_splitting_put_in_front() {
+    let small = json("small-spm.json");
+    let t = Tokenizer::from_gguf(GgufVocabulary { add_space_prefix: None, ..small_spm(&small) }).unwrap();
+    for text in ["the world", " the world", "  x", "\u{e9}", ""] {
+        let ids = t.encode(text, false).unwrap();
+        assert_eq!(t.join(&ids), text.as_bytes(), "{text:?}");
+    }
+    // Behind a special token nothing is taken off, as the library's decoder does it.
+    let ids = [vec![TokenId(2)], t.encode("the", false).unwrap()].concat();
+    assert_eq!(t.join(&ids), b"<bos> the");
+    let plain = Tokenizer::from_gguf(small_spm(&small)).unwrap();
+    assert_eq!(plain.join(&plain.encode(" the", false).unwrap()), b" the");
+}
+
+#[test]
+fn a_folder_s_decoder_says_whether_joining_takes_off_a_space() {
+    let t = Tokenizer::from_folder(&fixture("small-bytes")).unwrap();
+    assert_eq!(t.join(&t.encode(" a", false).unwrap()), b" a");
+    let replace =
+        |from: &str, to: &str| serde_json::json!({"type": "Replace", "pattern": {"String": from}, "content": to});
+    let sp = "\u{2581}";
+    let json = serde_json::json!({"version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+        "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": sp}, replace(" ", sp)]},
+        "pre_tokenizer": null, "post_processor": null,
+        "decoder": {"type": "Sequence", "decoders": [replace(sp, " "), {"type": "ByteFallback"}, {"type": "Fuse"},
+            {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
+        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": true, "ignore_merges": false,
+            "vocab": {"b": 0, sp: 1, "a": 2, "\u{2581}a": 3}, "merges": [[sp, "a"]]}});
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("tokenizer.json"), json.to_string()).unwrap();
+    let t = Tokenizer::from_folder(dir.path()).unwrap();
+    assert_eq!(t.encode("a", false).unwrap(), raw(&[3]));
+    for text in ["a", " a", "aa a"] {
+        assert_eq!(t.join(&t.encode(text, false).unwrap()), text.as_bytes(), "{text:?}");
+    }
+}
+
+/// A folder with small-bytes's tokenizer.json, changed, and a tokenizer_config.json.
+fn with_config(
+    config: &str,
+    change: impl FnOnce(&mut Value),
+) -> (tempfile::TempDir, Result<Tokenizer, TokenizerError>) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut json = json("small-bytes/tokenizer.json");
+    change(&mut json);
+    std::fs::write(dir.path().join("tokenizer.json"), json.to_string()).unwrap();
+    std::fs::write(dir.path().join("tokenizer_config.json"), config).unwrap();
+    let t = Tokenizer::from_folder(dir.path());
+    (dir, t)
+}
+
+#[test]
+fn special_tokens_that_only_the_configuration_declares() {
+    let size = Tokenizer::from_folder(&fixture("small-bytes")).unwrap().vocab_size() as u32;
+    let id = TokenId(size);
+    for (config, special) in [
+        (r#"{"added_tokens_decoder": {"9999": {"content": "<|tool|>", "special": true}}}"#, true),
+        (r#"{"added_tokens_decoder": {"9999": {"content": "<|tool|>", "special": false}}}"#, false),
+        (r#"{"additional_special_tokens": ["<|tool|>"]}"#, true),
+        (r#"{"extra_special_tokens": [{"content": "<|tool|>"}]}"#, true),
+        (r#"{"extra_special_tokens": {"tool": "<|tool|>"}}"#, true),
+        (r#"{"pad_token": {"__type": "AddedToken", "content": "<|tool|>"}}"#, true),
+        (r#"{"image_token": "<|tool|>"}"#, true),
+        (r#"{"eos_token": "<|tool|>"}"#, true),
+    ] {
+        let t = with_config(config, |_| {}).1.unwrap();
+        assert_eq!(t.encode("a<|tool|>b", true).unwrap()[1], id, "{config}");
+        assert_eq!((t.is_special(id), &*t.token_bytes(id)), (special, &b"<|tool|>"[..]), "{config}");
+        assert_eq!(t.encode("<|tool|>", false).unwrap() == [id], !special, "{config}: letters");
+        assert_eq!(t.end_tokens().contains(&id), config.contains("eos_token"), "{config}");
+    }
+    // A token of the vocabulary that only the configuration calls special keeps its id.
+    let t = with_config(r#"{"eos_token": "the"}"#, |_| {}).1.unwrap();
+    let the = t.token_id("the").unwrap();
+    assert!(the.0 < size && t.is_special(the) && t.end_tokens().contains(&the));
+    // Nothing is added twice, and what tokenizer.json has stays.
+    let t = with_config(r#"{"eos_token": "<|im_end|>", "bos_token": "<|endoftext|>"}"#, |_| {}).1.unwrap();
+    assert_eq!(t.vocab_size() as u32, size);
+    for bad in [r#"{"added_tokens_decoder": {"x": {"content": "y"}}}"#, r#"{"added_tokens_decoder": {"7": 8}}"#] {
+        let message = with_config(bad, |_| {}).1.unwrap_err().to_string();
+        assert!(message.contains("tokenizer_config.json: added_tokens_decoder"), "{message}");
+    }
+    // The older companions.
+    let (dir, _) = with_config("{}", |_| {});
+    std::fs::write(dir.path().join("special_tokens_map.json"), r#"{"additional_special_tokens": ["<|x|>"]}"#).unwrap();
+    let added = format!(r#"{{"<|x|>": {size}, "<y>": {}}}"#, size + 1);
+    std::fs::write(dir.path().join("added_tokens.json"), added).unwrap();
+    let t = Tokenizer::from_folder(dir.path()).unwrap();
+    assert_eq!(t.encode("<|x|><y>", true).unwrap(), raw(&[size, size + 1]));
+    assert!(t.is_special(id) && !t.is_special(TokenId(size + 1)));
+}
+
+/// A post-processor that puts tokens around a text, by their ids.
+fn template(front: &[u32], behind: &[u32]) -> Value {
+    let token = |id: &u32| serde_json::json!({"SpecialToken": {"id": format!("t{id}"), "type_id": 0}});
+    let text = |name: &str| serde_json::json!({"Sequence": {"id": name, "type_id": 0}});
+    let single: Vec<Value> = front.iter().map(token).chain([text("A")]).chain(behind.iter().map(token)).collect();
+    let mut known = serde_json::Map::new();
+    for id in front.iter().chain(behind) {
+        let name = format!("t{id}");
+        known.insert(name.clone(), serde_json::json!({"id": name, "ids": [id], "tokens": [name]}));
+    }
+    serde_json::json!({"type": "TemplateProcessing", "single": single, "pair": [text("A"), text("B")],
+        "special_tokens": known})
+}
+
+#[test]
+fn a_post_processor_adds_one_token_in_front_or_is_refused() {
+    let with = |front: &[u32], behind: &[u32]| with_config("{}", |j| j["post_processor"] = template(front, behind)).1;
+    assert_eq!(with(&[], &[]).unwrap().bos(), None);
+    assert_eq!(with(&[2], &[]).unwrap().bos(), Some(TokenId(2)));
+    for (front, behind, expected) in [
+        (&[1, 0][..], &[][..], "puts 2 tokens in front of a text"),
+        (&[1], &[2], "puts the token 2 behind a text"),
+        (&[], &[2], "puts the token 2 behind a text"),
+        (&[4_000_000_000], &[], "adds the token 4000000000"),
+    ] {
+        let message = with(front, behind).unwrap_err().to_string();
+        assert!(message.contains("post_processor: ") && message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_pointer_in_place_of_a_tokenizer_is_called_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+    std::fs::write(dir.path().join("tokenizer.json"), pointer).unwrap();
+    let message = Tokenizer::from_folder(dir.path()).unwrap_err().to_string();
+    assert!(message.contains("tokenizer.json: contents: is a Git LFS pointer"), "{message}");
 }

@@ -81,6 +81,7 @@ impl Metadata {
         let text = |name: &str| self.strings.get(&key(name)).map(|s| std::str::from_utf8(s).unwrap());
         let number = |name: &str| self.numbers.get(&key(name)).copied();
         GgufVocabulary {
+            architecture: self.strings.get("general.architecture").map_or("", |s| std::str::from_utf8(s).unwrap()),
             model: text("model").unwrap(),
             pre: text("pre"),
             tokens: self.lists[&key("tokens")].iter().map(Vec::as_slice).collect(),

@@ -305,7 +305,8 @@ fn words(spec: &str) -> Result<Words> {
         Ok(Words { end_tokens: weights.end_tokens()?, template, tokenizer })
     };
     let mut words = read(&path).with_context(|| format!("--tokenizer {spec}"))?;
-    words.end_tokens.extend(words.tokenizer.end_tokens_by_name());
+    words.end_tokens.extend(words.tokenizer.end_tokens());
+    words.end_tokens.retain(|t| t.index() < words.tokenizer.vocab_size());
     words.end_tokens.sort_unstable();
     words.end_tokens.dedup();
     Ok(words)

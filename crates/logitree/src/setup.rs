@@ -54,6 +54,7 @@ pub fn load(options: &ModelOptions) -> Result<Loaded> {
             options.model
         );
     }
+    model.notes().iter().for_each(message::note);
     Ok(Loaded { name: options.model.clone(), model: Engine::Local(model), record: OnceLock::new() })
 }
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{fails, json, ok, run, workplace};
+use common::{fails, fixtures, json, ok, run, workplace};
 use serde_json::Value;
 
 const TREE: [&str; 6] = ["tree", "hello world", "-m", "model", "--max-depth", "6"];
@@ -377,4 +377,29 @@ top_p_branch = 0.9
 /// Rows of a table without quotes.
 fn csv(text: &str) -> Vec<Vec<String>> {
     text.lines().map(|l| l.split(',').map(String::from).collect()).collect()
+}
+
+#[test]
+fn guide_forces_the_prefix_alone_where_the_tokenizer_composes_characters() {
+    let w = workplace();
+    std::fs::copy(fixtures().join("model-files/qwen2-bpe.gguf"), w.path().join("m.gguf")).unwrap();
+    let guide = |prefix: &str| {
+        let given = json(w.path(), &["guide", "Say it now", "--prefix", prefix, "-m", "m.gguf", "-n", "1"]);
+        (given["forced"].clone(), given["tokens"].clone())
+    };
+    // The same text, composed and not: the model sees the same tokens.
+    assert_eq!(guide("cafe\u{301} x"), guide("caf\u{e9} x"));
+    assert_eq!(guide("\u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af}"), guide("\u{d55c}\u{ae00}"));
+    let (forced, tokens) = guide("caf\u{e9} x");
+    let text: Vec<u8> = tokens.as_array().unwrap().iter().filter(|t| t["forced"] == true).flat_map(bytes).collect();
+    assert_eq!(String::from_utf8(text).unwrap(), "caf\u{e9} x");
+    assert!((forced["bits"].as_f64().unwrap() - 67.26).abs() < 0.01, "{forced}");
+}
+
+/// Raw bytes of a token in an answer: its text, or the bytes beside it where that is none.
+fn bytes(token: &serde_json::Value) -> Vec<u8> {
+    match token["bytes"].as_array() {
+        Some(list) => list.iter().map(|b| b.as_u64().unwrap() as u8).collect(),
+        None => token["text"].as_str().unwrap().into(),
+    }
 }

@@ -66,7 +66,7 @@ impl ChatTemplate {
     /// # Errors
     /// If there is none, a file cannot be read, or the template is not valid Jinja.
     pub fn from_folder(folder: &Path) -> Result<Self, ChatError> {
-        let config = crate::tokenizer::folder::FolderConfig::read(folder)?;
+        let config = crate::tokenizer::FolderConfig::read(folder)?;
         let source = source::of_folder(folder)?;
         let model = folder.display().to_string();
         ChatTemplate::of_model(source.as_deref(), &model, config.bos.as_deref(), config.eos.as_deref())

@@ -2,7 +2,7 @@
 
 use super::Activation;
 use super::json::Fields;
-use crate::weights::WeightsError;
+use crate::weights::{WeightsError, kind};
 use std::path::Path;
 
 /// A family of architectures.
@@ -139,10 +139,13 @@ pub(crate) fn model_type<'a>(outer: &Fields<'a>, text: &Fields<'a>) -> Result<&'
 }
 
 fn find(names: &[(&str, Family)], name: &str, file: &Path, field: &str) -> Result<Family, WeightsError> {
-    names.iter().find(|(n, _)| *n == name).map(|(_, f)| *f).ok_or_else(|| WeightsError::UnknownArchitecture {
-        path: file.into(),
-        field: field.into(),
-        name: name.into(),
-        known: names.iter().map(|(n, _)| *n).collect::<Vec<_>>().join(", "),
+    names.iter().find(|(n, _)| *n == name).map(|(_, f)| *f).ok_or_else(|| match kind::of_architecture(name) {
+        Some(what) => WeightsError::NotAModel { path: file.into(), field: field.into(), what },
+        None => WeightsError::UnknownArchitecture {
+            path: file.into(),
+            field: field.into(),
+            name: name.into(),
+            known: names.iter().map(|(n, _)| *n).collect::<Vec<_>>().join(", "),
+        },
     })
 }

@@ -2,7 +2,7 @@
 
 use super::family::Family;
 use super::{Config, LayerKind, MAX_LAYERS, Rope, RopeScaling, head_size};
-use crate::weights::{Gguf, Value, WeightsError};
+use crate::weights::{Gguf, Value, WeightsError, kind};
 use logitree_core::TokenId;
 use logitree_kernels::dequantise_row;
 
@@ -23,9 +23,28 @@ impl Keys<'_> {
         self.gguf.error(&self.key(name), problem, RECONVERT)
     }
 
+    /// A size: one number, or one for every layer if all are equal, as some converters write it.
     fn optional(&self, name: &str) -> Result<Option<usize>, WeightsError> {
+        if let Some(Value::Array(_)) = self.gguf.get(&self.key(name)) {
+            return self.of_all_layers(name).map(Some);
+        }
         // 32 bits hold any size; larger numbers are reported by the getter.
         Ok(self.gguf.read::<u32>(&self.key(name))?.map(|n| n as usize))
+    }
+
+    /// The number that an array has for every layer.
+    fn of_all_layers(&self, name: &str) -> Result<usize, WeightsError> {
+        let list = self.gguf.read::<Vec<i64>>(&self.key(name))?.unwrap_or_default();
+        let layers = self.gguf.read::<u32>(&self.key("block_count"))?.unwrap_or_default() as usize;
+        if list.len() != layers {
+            return Err(self.error(name, format!("has {} entries for {layers} layers", list.len())));
+        }
+        let first = list.first().copied().unwrap_or_default();
+        if let Some(other) = list.iter().find(|&&n| n != first) {
+            let problem = format!("is {first} in one layer and {other} in another, which this engine does not run");
+            return Err(self.gguf.error(&self.key(name), problem, "use another model"));
+        }
+        u32::try_from(first).map(|n| n as usize).map_err(|_| self.error(name, format!("is {first}, which is no size")))
     }
 
     fn size(&self, name: &str) -> Result<usize, WeightsError> {
@@ -39,6 +58,10 @@ impl Keys<'_> {
 
 /// The configuration that a file's metadata describes; [`Config::validate`] has yet to check it.
 pub(crate) fn read(g: &Gguf) -> Result<Config, WeightsError> {
+    // An importance matrix has no architecture.
+    if let Some((field, what)) = kind::other_than_model(g) {
+        return Err(WeightsError::NotAModel { path: g.path().into(), field, what });
+    }
     let arch = g.read::<&str>("general.architecture")?;
     let arch = arch.ok_or_else(|| g.error("general.architecture", "is missing", RECONVERT))?;
     let family = Family::of_gguf(arch, g.path())?;
@@ -170,29 +193,27 @@ fn ropes(keys: &Keys<'_>, family: Family, head_dim: usize) -> Result<Vec<Rope>, 
     Ok(vec![Rope { base, dims, scaling }, Rope { base: local, dims, scaling: RopeScaling::Default }])
 }
 
+/// Frequency scaling. A factor without a type is linear, as the format's reference reads it: the first files had
+/// nothing but a factor. Llama 3.1 and later carry their smooth scaling as a table of divisors; where a file has
+/// both, both apply.
 fn scaling(keys: &Keys<'_>) -> Result<RopeScaling, WeightsError> {
-    let kind = keys.gguf.read::<&str>(&keys.key("rope.scaling.type"))?.filter(|&kind| kind != "none");
+    let kind = keys.gguf.read::<&str>(&keys.key("rope.scaling.type"))?;
+    if let Some(kind) = kind.filter(|kind| !["none", "linear"].contains(kind)) {
+        let problem = format!("scaling `{kind}` is not supported; supported are none, linear, and a table of factors");
+        return Err(keys.gguf.error(&keys.key("rope.scaling.type"), problem, "use another model"));
+    }
     // The second is the first's former name.
     let factor = keys.float("rope.scaling.factor")?.map_or_else(|| keys.float("rope.scale_linear"), |f| Ok(Some(f)))?;
-    // Llama 3.1 and later carry their smooth scaling as a table of divisors.
-    let factors = keys.gguf.tensor("rope_freqs.weight")?;
-    match (kind, factors) {
-        (None, Some(view)) => {
-            view.expect_shape(1, view.cols)?;
-            let mut divisors = vec![0.0; view.cols];
-            dequantise_row(view.dtype, view.data, &mut divisors);
-            Ok(RopeScaling::Factors(divisors))
-        }
-        (None, None) => Ok(RopeScaling::Default),
-        (Some("linear"), None) => factor
-            .map(RopeScaling::Linear)
-            .ok_or_else(|| keys.error("rope.scaling.factor", "is missing though the scaling is linear")),
-        (Some(kind), _) => {
-            let problem =
-                format!("scaling `{kind}` is not supported; supported are none, linear, and a table of factors");
-            Err(keys.gguf.error(&keys.key("rope.scaling.type"), problem, "use another model"))
-        }
-    }
+    // Absent or 0, a factor is 1; with the type `none` it is not meant.
+    let factor = factor.filter(|&f| f != 0.0 && kind != Some("none")).unwrap_or(1.0);
+    let Some(table) = keys.gguf.tensor("rope_freqs.weight")? else {
+        return Ok(if factor == 1.0 { RopeScaling::Default } else { RopeScaling::Linear(factor) });
+    };
+    table.expect_shape(1, table.cols)?;
+    let mut divisors = vec![0.0; table.cols];
+    dequantise_row(table.dtype, table.data, &mut divisors);
+    divisors.iter_mut().for_each(|d| *d *= factor);
+    Ok(RopeScaling::Factors(divisors))
 }
 
 /// Soft-caps of attention scores and final logits; 0 means none.
@@ -212,15 +233,14 @@ fn softcaps(keys: &Keys<'_>, family: Family) -> Result<(Option<f32>, Option<f32>
 
 /// Ids that the metadata names as end of text, turn or message, sorted.
 pub(crate) fn end_tokens(g: &Gguf) -> Result<Vec<TokenId>, WeightsError> {
-    let mut ids = Vec::new();
-    for name in ["eos_token_id", "eot_token_id", "eom_token_id"] {
-        // All ones is how some converters write "none".
-        ids.extend(g.read::<u32>(&format!("tokenizer.ggml.{name}"))?.filter(|&id| id != u32::MAX));
-    }
+    let mut ids: Vec<u32> = ["eos", "eot", "eom"].into_iter().filter_map(|name| g.token_id(name)).collect();
     let key = "tokenizer.ggml.eos_token_ids";
     for id in g.read::<Vec<i64>>(key)?.unwrap_or_default() {
-        let id = u32::try_from(id).map_err(|_| g.error(key, format!("{id} is not a token id"), RECONVERT))?;
-        ids.push(id);
+        // All ones is how some converters write "none".
+        if id == -1 || id == i64::from(u32::MAX) {
+            continue;
+        }
+        ids.push(u32::try_from(id).map_err(|_| g.error(key, format!("{id} is not a token id"), RECONVERT))?);
     }
     ids.sort_unstable();
     ids.dedup();

@@ -35,8 +35,6 @@ pub(crate) fn read(outer: &Fields<'_>) -> Result<Config, WeightsError> {
         None if !text.has("num_key_value_heads") => default.kv_heads.unwrap_or(heads),
         _ => size("num_key_value_heads", heads)?,
     };
-    // Multimodal models say it outside, if they do.
-    let tied = text.bool("tie_word_embeddings")?.map_or_else(|| outer.bool("tie_word_embeddings"), |t| Ok(Some(t)))?;
     let cap = |key: &str, default: f64| -> Result<Option<f32>, WeightsError> {
         let default = (family == Family::Gemma2 && !text.has(key)).then_some(default);
         Ok(text.float(key)?.or(default).filter(|_| family.post_norms()).map(|x| x as f32))
@@ -62,9 +60,29 @@ pub(crate) fn read(outer: &Fields<'_>) -> Result<Config, WeightsError> {
         qk_norm: family.qk_norm(),
         qkv_bias: family == Family::Qwen2,
         post_norms: family.post_norms(),
-        tied: tied.unwrap_or(family.is_gemma()),
+        tied: tied(outer)?,
         rope_interleaved: false,
     })
+}
+
+/// Whether the output matrix is the embedding matrix. Multimodal models say it outside of the text's part, if they do.
+pub(crate) fn tied(outer: &Fields<'_>) -> Result<bool, WeightsError> {
+    let (family, text) = Family::of_config(outer)?;
+    let key = "tie_word_embeddings";
+    let tied = text.bool(key)?.map_or_else(|| outer.bool(key), |t| Ok(Some(t)))?;
+    Ok(tied.unwrap_or(family.is_gemma()))
+}
+
+/// What a config.json says without effect, in words.
+pub(crate) fn notes(outer: &Fields<'_>) -> Vec<String> {
+    let Ok((_, text)) = Family::of_config(outer) else { return Vec::new() };
+    let idle = |key: &str| {
+        let rope = text.object(key).ok().flatten()?;
+        let typed = rope.has("rope_type") || rope.has("type");
+        (rope.has("factor") && !typed)
+            .then(|| format!("config.json: {key} has a factor but no rope_type: it has no effect, as in transformers"))
+    };
+    ["rope_scaling", "rope_parameters"].into_iter().filter_map(idle).collect()
 }
 
 /// Switches that change the computation in ways that this engine does not follow.

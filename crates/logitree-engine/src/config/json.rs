@@ -1,6 +1,6 @@
 //! Typed access to JSON objects, with errors that name the file and the field.
 
-use crate::weights::WeightsError;
+use crate::weights::{WeightsError, refuse_pointer};
 use serde_json::{Map, Value};
 use std::io::Read;
 use std::path::Path;
@@ -17,6 +17,7 @@ pub(crate) fn read_object(path: &Path) -> Result<Map<String, Value>, WeightsErro
     if text.len() as u64 > MAX_BYTES {
         return Err(WeightsError::field(path, "length", format!("more than {MAX_BYTES} bytes of JSON"), EDIT));
     }
+    refuse_pointer(path, &text)?;
     // The parser limits nesting by itself.
     let value = serde_json::from_slice(&text)
         .map_err(|e| WeightsError::field(path, format!("line {}", e.line()), format!("not valid JSON: {e}"), EDIT))?;

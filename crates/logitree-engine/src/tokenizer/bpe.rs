@@ -4,19 +4,18 @@
 //! tokens are cut out of the text before it sees any.
 
 use super::gguf::{CONVERT, field};
-use super::spans::{Span, from_ends};
+use super::library::pre::{Rule, check_space};
+use super::library::{Library, Merges, Vocab, normal_form};
+use super::spans::Span;
 use super::special::{Fragment, Specials};
 use super::vocabulary::{Kind, Vocabulary};
-use super::{TokenizerError, bytes, pre};
+use super::{TokenizerError, bytes};
 use logitree_core::TokenId;
 use std::borrow::Cow;
-use tokenizers::models::bpe::{BPE, Merges, Vocab};
-use tokenizers::normalizers::unicode::NFC;
-use tokenizers::{NormalizedString, Normalizer};
 
 /// A byte-level BPE tokenizer without its special tokens, and those.
 pub(super) struct Bpe {
-    inner: tokenizers::Tokenizer,
+    inner: Library,
     normalise: bool,
     /// Whether a byte has a token. Vocabularies without rare bytes exist (SmolLM2 lacks 21), and
     /// the library would drop such bytes without a word.
@@ -82,9 +81,8 @@ impl Bpe {
         vocabulary: &Vocabulary,
         tokens: &[&[u8]],
         merges: &[&str],
-        pre: &str,
+        pre: &Rule,
     ) -> Result<Self, TokenizerError> {
-        let pre_tokenizer = pre::pre_tokenizer(pre)?;
         let mut covered = [false; 256];
         let mut ids = Vocab::with_capacity(tokens.len());
         for (id, _) in vocabulary.of_kind(|k| matches!(k, Kind::Normal | Kind::Byte)) {
@@ -95,24 +93,14 @@ impl Bpe {
             ids.entry(spelled.to_owned()).or_insert(id.0);
         }
         let merges = checked_merges(&ids, merges)?;
-        let model = BPE::builder()
-            .vocab_and_merges(ids, merges)
-            .ignore_merges(pre::is_llama3(pre))
-            .build()
-            .map_err(|e| field("tokenizer.ggml.merges", e.to_string(), CONVERT))?;
-        let mut inner = tokenizers::Tokenizer::new(model);
-        inner.with_pre_tokenizer(Some(pre_tokenizer));
-        let normalise = pre::normalises(pre);
-        if normalise {
-            inner.with_normalizer(Some(NFC)).map_err(library)?;
-        }
+        let inner = Library::byte_level(ids, merges, pre).map_err(|e| field("tokenizer.ggml.merges", e, CONVERT))?;
         let specials = Specials::new(vocabulary, as_written)?;
-        Ok(Bpe { inner, normalise, covered, specials })
+        Ok(Bpe { inner, normalise: pre.normalises, covered, specials })
     }
 
     /// Splits text into tokens.
     pub(super) fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, TokenizerError> {
-        pre::check_space(text)?;
+        check_space(text)?;
         let mut out = Vec::with_capacity(text.len() / 3 + 1);
         for fragment in self.specials.split(text, parse_special) {
             match fragment {
@@ -125,7 +113,7 @@ impl Bpe {
 
     /// The tokens with the characters of the text that each stands for.
     pub(super) fn spans(&self, text: &str, parse_special: bool) -> Result<Vec<Span>, TokenizerError> {
-        pre::check_space(text)?;
+        check_space(text)?;
         let mut out = Vec::with_capacity(text.len() / 3 + 1);
         for fragment in self.specials.split(text, parse_special) {
             match fragment {
@@ -133,7 +121,7 @@ impl Bpe {
                 Fragment::Text(text) => {
                     let first = out.len();
                     self.check_covered(text)?;
-                    from_ends(&self.inner.encode_char_offsets(text, false).map_err(library)?, &mut out);
+                    out.extend(self.inner.spans(text, false)?);
                     // What a normal form dropped at the end belongs to the last token.
                     let told: usize = out[first..].iter().map(|s: &Span| s.chars).sum();
                     if let Some(last) = out[first..].last_mut() {
@@ -155,24 +143,13 @@ impl Bpe {
 
     fn split(&self, text: &str, out: &mut Vec<TokenId>) -> Result<(), TokenizerError> {
         self.check_covered(text)?;
-        let encoding = self.inner.encode_fast(text, false).map_err(library)?;
-        out.extend(encoding.get_ids().iter().map(|&id| TokenId(id)));
+        out.extend(self.inner.encode(text, false, false)?);
         Ok(())
     }
 }
 
 fn as_written(name: &[u8]) -> Cow<'_, [u8]> {
     Cow::Borrowed(name)
-}
-
-fn normal_form(text: &str) -> Result<String, TokenizerError> {
-    let mut normal = NormalizedString::from(text);
-    NFC.normalize(&mut normal).map_err(library)?;
-    Ok(normal.get().to_owned())
-}
-
-fn library(e: tokenizers::Error) -> TokenizerError {
-    TokenizerError::Library(e.to_string())
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub enum TokenizerError {
     #[error("tokenizer.ggml.model is `{0}`, which is not supported; use a model whose tokenizer is one of: {known}", known = super::gguf::KNOWN_MODELS.join(", "))]
     UnknownModel(String),
     /// `tokenizer.ggml.pre` names a pre-tokenizer that is not implemented.
-    #[error("tokenizer.ggml.pre is `{0}`, which is not supported; known are: {known}. Load the original folder with its tokenizer.json instead", known = super::pre::KNOWN.join(", "))]
+    #[error("tokenizer.ggml.pre is `{0}`, which is not supported; known are: {known}. Load the original folder with its tokenizer.json instead", known = super::library::pre::known().collect::<Vec<_>>().join(", "))]
     UnknownPreTokenizer(String),
     /// A file of a model folder could not be read.
     #[error(
@@ -49,11 +49,23 @@ pub enum TokenizerError {
     /// The vocabulary has no token for a part of the text, which would be lost.
     #[error("the model's vocabulary has no token for {0}; remove it from the text")]
     Unencodable(String),
+    /// The text has a token that the model's matrices have no row for.
+    #[error(
+        "the text has the token {name:?} (id {id}), which the tokenizer knows but the model, with its {rows} rows, does not; remove it from the text"
+    )]
+    NoRow {
+        /// The token's name.
+        name: String,
+        /// Its id.
+        id: u32,
+        /// Rows of the model's matrices.
+        rows: usize,
+    },
     /// The text is too long for 32-bit positions.
     #[error("the text has {0} bytes, more than the {max} that can be split at once; shorten it", max = u32::MAX)]
     TooLong(usize),
     /// A run of white space is too long for the regular expressions that cut text into words.
-    #[error("the text has {0} white-space characters in a row, more than the {max} that can be split exactly; shorten the run", max = super::pre::LONGEST_SPACE)]
+    #[error("the text has {0} white-space characters in a row, more than the {max} that can be split exactly; shorten the run", max = super::library::pre::LONGEST_SPACE)]
     TooMuchSpace(usize),
     /// The library behind `tokenizer.json` and byte-level BPE gave up.
     #[error("the text could not be split into tokens: {0}; check tokenizer.json")]

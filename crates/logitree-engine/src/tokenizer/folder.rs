@@ -2,32 +2,28 @@
 //!
 //! The splitting is left to the `tokenizers` library, which defines the format.
 
-use super::spans::{Span, from_ends};
+use super::config::FolderConfig;
+use super::library::pre::check_space;
+use super::library::{AddedToken, Library};
+use super::spans::Span;
 use super::spm;
 use super::vocabulary::{Kind, Vocabulary};
-use super::{Engine, Tokenizer, TokenizerError, bytes, pre};
+use super::{Engine, Tokenizer, TokenizerError, bytes};
+use crate::weights::is_lfs_pointer;
 use logitree_core::TokenId;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-use tokenizers::models::ModelWrapper;
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::Path;
 
 /// A tokenizer.json.
 pub(super) struct Folder {
-    /// Whether special tokens are looked for is a state of the library's object, not an argument,
-    /// hence the lock. Splitting prompts is rare and quick.
-    inner: Mutex<tokenizers::Tokenizer>,
+    library: Library,
     /// For byte-level tokenizers: whether a byte has a token. The library drops those that have none.
     covered: Option<[bool; 256]>,
 }
 
-/// What tokenizer_config.json says about BOS and EOS.
-#[derive(Debug, Default)]
-pub(crate) struct FolderConfig {
-    pub(crate) bos: Option<String>,
-    pub(crate) eos: Option<String>,
-    add_bos: Option<bool>,
-}
+/// Larger files are refused: the largest known have 35 MB.
+const MAX_BYTES: u64 = 1 << 29;
 
 /// How tokens are spelled.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,57 +39,94 @@ enum Spelling {
 /// Loads the tokenizer of a folder.
 pub(super) fn load(folder: &Path) -> Result<Tokenizer, TokenizerError> {
     let path = folder.join("tokenizer.json");
-    let json = read(&path)?;
-    let mut inner = parse(&path, &json)?;
-    inner.set_encode_special_tokens(true);
+    let library = Library::from_json(&read(&path)?).map_err(|(field, problem)| file(&path, field, problem))?;
     let config = FolderConfig::read(folder)?;
-    let spelling = spelling(&path, &inner)?;
-    let vocabulary = vocabulary(&path, &inner, spelling)?;
-    let first = first_added(&path, &inner)?;
-    let id = |name: &Option<String>| name.as_ref().and_then(|n| inner.token_to_id(n)).map(TokenId);
-    let add_bos = config.add_bos.unwrap_or(first.is_some());
-    let bos = if config.add_bos.is_none() { first.or_else(|| id(&config.bos)) } else { id(&config.bos).or(first) };
+    library.add(undeclared(&library, &config)).map_err(|e| file(&path, "added_tokens", e))?;
+    let spelling = spelling(&path, &library)?;
+    let vocabulary = vocabulary(&path, &library, spelling)?;
+    let front = added_in_front(&path, &library)?;
+    if let Some(id) = front.filter(|id| id.index() >= vocabulary.len()) {
+        return Err(file(&path, "post_processor", format!("adds the token {}, which there is not", id.0)));
+    }
+    let id = |name: &Option<String>| name.as_ref().and_then(|n| library.id(n)).map(TokenId);
+    let (add_bos, note) = adds_bos(&library, &config, front.is_some());
+    let bos = front.or_else(|| id(&config.bos));
     let eos = id(&config.eos);
-    let covered = (spelling == Spelling::ByteLevel).then(|| covered(&inner));
+    let covered = (spelling == Spelling::ByteLevel).then(|| covered(&library));
     let kind = match spelling {
         Spelling::ByteLevel => "byte-level BPE (tokenizer.json)",
         Spelling::SentencePiece => "SentencePiece (tokenizer.json)",
         Spelling::Plain => "tokenizer.json",
     };
-    let engine = Engine::Folder(Box::new(Folder { inner: Mutex::new(inner), covered }));
-    Ok(Tokenizer { vocabulary, engine, kind: kind.to_owned(), bos, eos, add_bos })
+    let takes_space = takes_space(&library);
+    let engine = Engine::Folder(Box::new(Folder { library, covered }));
+    let notes = note.into_iter().collect();
+    Ok(Tokenizer { vocabulary, engine, kind: kind.to_owned(), bos, eos, add_bos, takes_space, rows: None, notes })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TokenizerError> {
-    std::fs::read(path).map_err(|reason| TokenizerError::Read { path: path.to_owned(), reason })
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, TokenizerError> {
+    let failed = |reason| TokenizerError::Read { path: path.to_owned(), reason };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).and_then(|f| f.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(failed)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(file(path, "length", format!("more than {MAX_BYTES} bytes")));
+    }
+    if is_lfs_pointer(&bytes) {
+        let problem = "is a Git LFS pointer, the file itself was not fetched: run `git lfs pull` in its folder";
+        return Err(file(path, "contents", problem));
+    }
+    Ok(bytes)
 }
 
-fn file(path: &Path, field: &'static str, problem: impl ToString) -> TokenizerError {
+pub(super) fn file(path: &Path, field: &'static str, problem: impl ToString) -> TokenizerError {
     TokenizerError::File { path: path.to_owned(), field, problem: problem.to_string() }
 }
 
-fn parse(path: &Path, json: &[u8]) -> Result<tokenizers::Tokenizer, TokenizerError> {
-    // The library panics on some merges that do not fit the vocabulary; a broken file must not.
-    let parsed = catch_unwind(AssertUnwindSafe(|| tokenizers::Tokenizer::from_bytes(json)))
-        .map_err(|_| file(path, "model", "contradicts itself (a merge of tokens that make no token?)"))?;
-    let mut inner = parsed.map_err(|e| file(path, "contents", e))?;
-    if let ModelWrapper::BPE(bpe) = inner.get_model()
-        && bpe.dropout.is_some_and(|d| d > 0.0)
-    {
-        return Err(file(path, "model.dropout", "is set, so that the same text is split differently each time"));
+/// Tokens that the configuration declares and tokenizer.json does not, as transformers adds them. A declaration with
+/// its id wins over one of tokenizer.json; a mere name does not.
+fn undeclared(library: &Library, config: &FolderConfig) -> Vec<AddedToken> {
+    let known: HashMap<String, AddedToken> = library.added().into_values().map(|t| (t.content.clone(), t)).collect();
+    config.declared.iter().filter(|t| known.get(&t.content).is_none_or(|k| !k.special && t.special)).cloned().collect()
+}
+
+/// Whether texts start with BOS, and what to say about it.
+///
+/// As in transformers 5 a post-processor decides, where there is one, and for classes that do nothing of their own. Where
+/// there is none, `add_bos_token` does, as for the classes that put BOS there themselves.
+fn adds_bos(library: &Library, config: &FolderConfig, front: bool) -> (bool, Option<String>) {
+    match config.add_bos {
+        Some(flag) if library.has_post_processor() || config.generic => {
+            let what = if front { "puts BOS in front" } else { "adds no BOS" };
+            let note = format!(
+                "add_bos_token in tokenizer_config.json is {flag}, but tokenizer.json {what}: the latter decides, as in \
+                 transformers"
+            );
+            (front, (flag != front).then_some(note))
+        }
+        Some(flag) => (flag, None),
+        None => (front, None),
     }
-    // Some files carry the settings of the training run; a prompt must be split whole.
-    inner.with_truncation(None).map_err(|e| file(path, "truncation", e))?;
-    inner.with_padding(None);
-    Ok(inner)
+}
+
+/// Whether decoding takes off the space that splitting puts in front of a text.
+fn takes_space(library: &Library) -> bool {
+    decoders(library).iter().any(|step| match step.get("type").and_then(|t| t.as_str()) {
+        Some("Strip") => step.get("content").is_some_and(|c| c == " ") && step.get("start").is_some_and(|n| *n != 0),
+        Some("Metaspace") => step.get("prepend_scheme").is_none_or(|scheme| scheme != "never"),
+        _ => false,
+    })
+}
+
+/// The steps of the decoder.
+fn decoders(library: &Library) -> Vec<serde_json::Value> {
+    let decoder = library.decoder();
+    decoder.get("decoders").and_then(|d| d.as_array()).cloned().unwrap_or_else(|| vec![decoder.clone()])
 }
 
 /// Decides by the decoder, which is what turns tokens back into text.
-fn spelling(path: &Path, inner: &tokenizers::Tokenizer) -> Result<Spelling, TokenizerError> {
-    let decoder = serde_json::to_value(inner.get_decoder()).map_err(|e| file(path, "decoder", e))?;
-    let steps = decoder.get("decoders").and_then(|d| d.as_array()).cloned().unwrap_or_else(|| vec![decoder]);
+fn spelling(path: &Path, library: &Library) -> Result<Spelling, TokenizerError> {
     let mut spelling = Spelling::Plain;
-    for step in &steps {
+    for step in &decoders(library) {
         match step.get("type").and_then(|t| t.as_str()) {
             Some("ByteLevel") => return Ok(Spelling::ByteLevel),
             Some("ByteFallback" | "Metaspace") => spelling = Spelling::SentencePiece,
@@ -109,14 +142,14 @@ fn spelling(path: &Path, inner: &tokenizers::Tokenizer) -> Result<Spelling, Toke
     Ok(spelling)
 }
 
-fn vocabulary(path: &Path, inner: &tokenizers::Tokenizer, spelling: Spelling) -> Result<Vocabulary, TokenizerError> {
-    let ids = inner.get_vocab(true);
+fn vocabulary(path: &Path, library: &Library, spelling: Spelling) -> Result<Vocabulary, TokenizerError> {
+    let ids = library.vocabulary(true);
     let n = ids.values().max().map_or(0, |&id| id as usize + 1);
     // Ids may have gaps, but one stray id of four billion must not size the tables.
     if n == 0 || n > 4 * ids.len() + 1024 {
         return Err(file(path, "model.vocab", format!("the largest id is {n} for {} tokens", ids.len())));
     }
-    let added = inner.get_added_tokens_decoder();
+    let added = library.added();
     let mut names: Vec<(Option<String>, Kind)> = vec![(None, Kind::Unused); n];
     for (name, id) in ids {
         let kind = match added.get(&id) {
@@ -142,19 +175,38 @@ fn vocabulary(path: &Path, inner: &tokenizers::Tokenizer, spelling: Spelling) ->
 }
 
 /// The token that the post-processor puts in front of a text, if any.
-fn first_added(path: &Path, inner: &tokenizers::Tokenizer) -> Result<Option<TokenId>, TokenizerError> {
-    let ids = |special| {
-        let encoding = inner.encode_fast("a", special).map_err(|e| file(path, "post_processor", e))?;
-        Ok::<_, TokenizerError>(encoding.get_ids().first().copied())
-    };
-    let (with, without) = (ids(true)?, ids(false)?);
-    Ok(if with == without { None } else { with.map(TokenId) })
+///
+/// # Errors
+/// If it adds more than that: what stands in front of a text is one token here, and behind it there is nothing.
+fn added_in_front(path: &Path, library: &Library) -> Result<Option<TokenId>, TokenizerError> {
+    let failed = |e| file(path, "post_processor", e);
+    for text in ["a", "0", "e", " ", "\n"] {
+        let plain = library.encode(text, false, false).map_err(failed)?;
+        let whole = library.encode(text, false, true).map_err(failed)?;
+        if plain.is_empty() {
+            // Not a letter of this vocabulary: front and end cannot be told apart.
+            continue;
+        }
+        let at = whole.windows(plain.len()).position(|w| w == plain);
+        let at = at.ok_or_else(|| file(path, "post_processor", "changes the tokens of a text"))?;
+        let (front, behind) = (&whole[..at], &whole[at + plain.len()..]);
+        if let Some(last) = behind.last() {
+            let problem = format!("puts the token {} behind a text, so that nothing can follow; take it out", last.0);
+            return Err(file(path, "post_processor", problem));
+        }
+        if front.len() > 1 {
+            let problem = format!("puts {} tokens in front of a text; supported is one", front.len());
+            return Err(file(path, "post_processor", problem));
+        }
+        return Ok(front.first().copied());
+    }
+    Ok(None)
 }
 
 /// The bytes that a byte-level vocabulary can say.
-fn covered(inner: &tokenizers::Tokenizer) -> [bool; 256] {
+fn covered(library: &Library) -> [bool; 256] {
     let mut covered = [false; 256];
-    for b in inner.get_vocab(false).keys().filter_map(|name| bytes::single(name)) {
+    for b in library.vocabulary(false).keys().filter_map(|name| bytes::single(name)) {
         covered[b as usize] = true;
     }
     covered
@@ -168,9 +220,8 @@ impl Folder {
         text: &str,
         parse_special: bool,
     ) -> Result<Vec<TokenId>, TokenizerError> {
-        pre::check_space(text)?;
-        let encoding = self.guarded(parse_special, |inner| inner.encode_fast(text, false))?;
-        let ids: Vec<TokenId> = encoding.get_ids().iter().map(|&id| TokenId(id)).collect();
+        check_space(text)?;
+        let ids = self.library.encode(text, parse_special, false)?;
         self.check_nothing_is_lost(vocabulary, text, &ids)?;
         Ok(ids)
     }
@@ -182,26 +233,11 @@ impl Folder {
         text: &str,
         parse_special: bool,
     ) -> Result<Vec<Span>, TokenizerError> {
-        pre::check_space(text)?;
-        let encoding = self.guarded(parse_special, |inner| inner.encode_char_offsets(text, false))?;
-        let mut spans = Vec::with_capacity(encoding.len());
-        from_ends(&encoding, &mut spans);
+        check_space(text)?;
+        let spans = self.library.spans(text, parse_special)?;
         let ids: Vec<TokenId> = spans.iter().map(|s| s.token).collect();
         self.check_nothing_is_lost(vocabulary, text, &ids)?;
         Ok(spans)
-    }
-
-    /// See `parse`: the file is not trusted, and the library was not written for such.
-    fn guarded(
-        &self,
-        parse_special: bool,
-        encode: impl FnOnce(&tokenizers::Tokenizer) -> tokenizers::Result<tokenizers::Encoding>,
-    ) -> Result<tokenizers::Encoding, TokenizerError> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.set_encode_special_tokens(!parse_special);
-        catch_unwind(AssertUnwindSafe(|| encode(&inner)))
-            .map_err(|_| TokenizerError::Library("the library panicked".to_owned()))?
-            .map_err(|e| TokenizerError::Library(e.to_string()))
     }
 
     /// A byte-level tokenizer whose vocabulary lacks a byte drops it from the text.
@@ -219,31 +255,4 @@ impl Folder {
         }
         Err(TokenizerError::Unencodable(format!("the byte 0x{lost:02X}")))
     }
-}
-
-impl FolderConfig {
-    /// Reads tokenizer_config.json and, for what it leaves out, special_tokens_map.json.
-    /// Neither file has to be there.
-    pub(crate) fn read(folder: &Path) -> Result<Self, TokenizerError> {
-        let mut config = FolderConfig::default();
-        for name in ["tokenizer_config.json", "special_tokens_map.json"] {
-            let path: PathBuf = folder.join(name);
-            let json = match std::fs::read(&path) {
-                Ok(json) => json,
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(reason) => return Err(TokenizerError::Read { path, reason }),
-            };
-            let json: serde_json::Value = serde_json::from_slice(&json).map_err(|e| file(&path, "contents", e))?;
-            config.bos = config.bos.or_else(|| token_name(&json, "bos_token"));
-            config.eos = config.eos.or_else(|| token_name(&json, "eos_token"));
-            config.add_bos = config.add_bos.or_else(|| json.get("add_bos_token")?.as_bool());
-        }
-        Ok(config)
-    }
-}
-
-/// A token's name: a string, or an object with its `content`.
-fn token_name(json: &serde_json::Value, field: &str) -> Option<String> {
-    let value = json.get(field)?;
-    value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
 }

@@ -12,6 +12,8 @@ pub(super) const KNOWN_MODELS: [&str; 3] = ["llama", "gemma", "gpt2"];
 /// Field names follow the GGUF specification's standard metadata keys.
 #[derive(Clone, Debug, Default)]
 pub struct GgufVocabulary<'a> {
+    /// `general.architecture`.
+    pub architecture: &'a str,
     /// `model`: `llama` (SentencePiece-style BPE) or `gpt2` (byte-level BPE).
     pub model: &'a str,
     /// `pre`: which rule cuts text into words before byte-level BPE.
@@ -24,7 +26,7 @@ pub struct GgufVocabulary<'a> {
     pub types: Option<Vec<i32>>,
     /// `merges`: pairs in order of priority, separated by a space.
     pub merges: Option<Vec<&'a str>>,
-    /// `bos_token_id`.
+    /// `bos_token_id`; all ones is none.
     pub bos: Option<u32>,
     /// `eos_token_id`.
     pub eos: Option<u32>,
@@ -43,21 +45,47 @@ impl GgufVocabulary<'_> {
         if n == 0 || n > u32::MAX as usize {
             return Err(field("tokenizer.ggml.tokens", format!("{n} entries"), CONVERT));
         }
-        for (name, id) in [
-            ("tokenizer.ggml.bos_token_id", self.bos),
-            ("tokenizer.ggml.eos_token_id", self.eos),
-            ("tokenizer.ggml.unknown_token_id", self.unknown),
-        ] {
-            if let Some(id) = id.filter(|&id| id as usize >= n) {
-                return Err(field(name, format!("id {id} is outside the vocabulary of {n}"), CONVERT));
-            }
-        }
+        let beyond = self.take_off_ids_beyond();
         let kinds = self.kinds()?;
-        match self.model {
+        let notes = self.default_ids(beyond, &kinds);
+        let mut tokenizer = match self.model {
             "llama" | "gemma" => self.sentencepiece(kinds),
             "gpt2" => self.byte_level(kinds),
             other => Err(TokenizerError::UnknownModel(other.to_owned())),
+        }?;
+        tokenizer.notes = notes;
+        Ok(tokenizer)
+    }
+
+    /// The special ids by name.
+    fn special_ids(&mut self) -> [(&'static str, &mut Option<u32>); 3] {
+        [("bos", &mut self.bos), ("eos", &mut self.eos), ("unknown", &mut self.unknown)]
+    }
+
+    /// Takes off special ids that lie beyond the vocabulary; all ones is how converters write "none".
+    fn take_off_ids_beyond(&mut self) -> [Option<u32>; 3] {
+        let n = self.tokens.len();
+        self.special_ids().map(|(_, id)| {
+            let beyond = id.filter(|&id| id as usize >= n);
+            *id = id.filter(|&id| (id as usize) < n);
+            beyond.filter(|&id| id != u32::MAX)
+        })
+    }
+
+    /// Puts defaults in place of ids that lay beyond the vocabulary, as llama.cpp does, and says so. SentencePiece's own
+    /// order is the default, where the file has such tokens there; byte-level vocabularies have no order of their own.
+    fn default_ids(&mut self, beyond: [Option<u32>; 3], kinds: &[Kind]) -> Vec<String> {
+        let sentencepiece = self.model != "gpt2";
+        let n = kinds.len();
+        let mut notes = Vec::new();
+        let defaults = [(1, Kind::Control), (2, Kind::Control), (0, Kind::Unknown)];
+        for (((name, id), beyond), (default, kind)) in self.special_ids().into_iter().zip(beyond).zip(defaults) {
+            let Some(beyond) = beyond else { continue };
+            *id = (sentencepiece && kinds.get(default as usize) == Some(&kind)).then_some(default);
+            let what = id.map_or("none is taken".to_owned(), |id| format!("the usual {id} is taken"));
+            notes.push(format!("tokenizer.ggml.{name}_token_id is {beyond}, beyond the {n} tokens there are: {what}"));
         }
+        notes
     }
 
     fn sentencepiece(mut self, kinds: Vec<Kind>) -> Result<Tokenizer, TokenizerError> {
@@ -69,25 +97,27 @@ impl GgufVocabulary<'_> {
             return Err(field("tokenizer.ggml.scores", format!("entry {i} is not a number"), CONVERT));
         }
         let vocabulary = spm::vocabulary(&self.tokens, kinds)?;
-        // An SPM model wants a space in front unless it says otherwise; so did the original Llama.
-        let add_space_prefix = self.add_space_prefix.unwrap_or(true);
+        // An SPM model wants a space in front unless it says otherwise; so did the original Llama. Gemma's never do,
+        // whatever a converter wrote.
+        let add_space_prefix = self.add_space_prefix.unwrap_or(true) && !self.is_gemma();
         let spm = spm::Spm::new(&vocabulary, scores, self.unknown.map(TokenId), add_space_prefix)?;
-        Ok(self.finish(vocabulary, Engine::Spm(Box::new(spm)), "SentencePiece BPE".to_owned(), true))
+        let mut tokenizer = self.finish(vocabulary, Engine::Spm(Box::new(spm)), "SentencePiece BPE".to_owned(), true);
+        tokenizer.takes_space = add_space_prefix;
+        Ok(tokenizer)
     }
 
     fn byte_level(self, kinds: Vec<Kind>) -> Result<Tokenizer, TokenizerError> {
-        let pre = self.pre.ok_or_else(|| {
+        let name = self.pre.ok_or_else(|| {
             field("tokenizer.ggml.pre", "missing, so the text cannot be cut into words exactly".to_owned(), CONVERT)
         })?;
         let merges = self.merges.as_deref().ok_or_else(|| {
             field("tokenizer.ggml.merges", "missing, but byte-level BPE needs them".to_owned(), CONVERT)
         })?;
+        let rule = super::library::pre::Rule::named(name)?;
         let vocabulary = bpe::vocabulary(&self.tokens, kinds)?;
-        let bpe = bpe::Bpe::new(&vocabulary, &self.tokens, merges, pre)?;
-        let kind = format!("byte-level BPE ({pre})");
-        // Llama 3 is the one family here that wants BOS even if the file does not say so.
-        let default_bos = super::pre::is_llama3(pre);
-        Ok(self.finish(vocabulary, Engine::Bpe(Box::new(bpe)), kind, default_bos))
+        let bpe = bpe::Bpe::new(&vocabulary, &self.tokens, merges, rule)?;
+        let kind = format!("byte-level BPE ({name})");
+        Ok(self.finish(vocabulary, Engine::Bpe(Box::new(bpe)), kind, rule.bos))
     }
 
     fn finish(self, vocabulary: Vocabulary, engine: Engine, kind: String, default_bos: bool) -> Tokenizer {
@@ -98,7 +128,14 @@ impl GgufVocabulary<'_> {
             bos: self.bos.map(TokenId),
             eos: self.eos.map(TokenId),
             add_bos: self.add_bos.unwrap_or(default_bos),
+            takes_space: false,
+            rows: None,
+            notes: Vec::new(),
         }
+    }
+
+    fn is_gemma(&self) -> bool {
+        self.model == "gemma" || self.architecture.starts_with("gemma")
     }
 
     /// The kind of every token, checked.

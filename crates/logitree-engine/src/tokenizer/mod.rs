@@ -15,21 +15,23 @@
 //!
 //! **End tokens.** The set that ends a generation is the union of the ids named by the model's
 //! metadata (`tokenizer.ggml.eos_token_id` and its `eot`/`eom` relatives, `generation_config.json`) and
-//! [`Tokenizer::end_tokens_by_name`], as llama.cpp does it: metadata often names only one of two.
+//! [`Tokenizer::end_tokens`], as llama.cpp does it: metadata often names only one of two.
 
 mod bpe;
 mod bytes;
+mod config;
 mod end;
 mod error;
-pub(crate) mod folder;
+mod folder;
 mod gguf;
+mod library;
 mod merge;
-mod pre;
 mod spans;
 mod special;
 mod spm;
 mod vocabulary;
 
+pub(crate) use config::FolderConfig;
 pub use error::TokenizerError;
 pub use gguf::GgufVocabulary;
 pub use spans::Span;
@@ -47,6 +49,11 @@ pub struct Tokenizer {
     bos: Option<TokenId>,
     eos: Option<TokenId>,
     add_bos: bool,
+    /// Whether splitting puts a space in front of a text, which joining takes off.
+    takes_space: bool,
+    /// Rows of the model's matrices; the vocabulary may have more tokens.
+    rows: Option<usize>,
+    notes: Vec<String>,
 }
 
 enum Engine {
@@ -70,8 +77,8 @@ impl Tokenizer {
         vocabulary.build()
     }
 
-    /// The tokenizer of a model folder: its tokenizer.json, with tokenizer_config.json and
-    /// special_tokens_map.json for BOS and EOS if they are there.
+    /// The tokenizer of a model folder: its tokenizer.json, with tokenizer_config.json and its older companions for
+    /// special tokens if they are there.
     ///
     /// # Errors
     /// If a file cannot be read or understood.
@@ -89,6 +96,28 @@ impl Tokenizer {
         &self.kind
     }
 
+    /// What in the files is not as it seems, and what was made of it: sentences for whoever chose the model.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Refuses from now on texts with tokens that a model of so many rows cannot read. Tokenizers with more tokens than
+    /// their model has rows exist: somebody added a token and nothing else.
+    pub(crate) fn restrict(&mut self, rows: usize) {
+        self.rows = Some(rows);
+    }
+
+    /// Text of tokens, as bytes: theirs, joined. A space that splitting put in front of the text is taken off, where the
+    /// first token is no special one.
+    pub fn join(&self, ids: &[TokenId]) -> Vec<u8> {
+        let mut text: Vec<u8> = ids.iter().flat_map(|&id| self.vocabulary.bytes(id)).copied().collect();
+        let plain = ids.first().is_some_and(|&id| !self.is_special(id));
+        if self.takes_space && plain && text.first() == Some(&b' ') {
+            text.remove(0);
+        }
+        text
+    }
+
     /// Raw bytes of a token, not necessarily UTF-8. A special token gives the bytes of its name; an id
     /// outside the vocabulary gives nothing.
     pub fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]> {
@@ -102,9 +131,9 @@ impl Tokenizer {
 
     /// The token that every sequence starts with, if the model wants one.
     ///
-    /// The model's own flag decides: `tokenizer.ggml.add_bos_token`, or `add_bos_token` in
-    /// tokenizer_config.json. Where a GGUF file has no flag, SentencePiece and Llama 3 vocabularies
-    /// want BOS and others don't; where a folder has none, the post-processor of tokenizer.json decides.
+    /// In a GGUF file the flag `tokenizer.ggml.add_bos_token` decides; where there is none, SentencePiece, Llama 3 and
+    /// Tekken vocabularies want BOS and others don't. In a folder the post-processor of tokenizer.json decides; where
+    /// there is none, and the tokenizer's class is not one that adds nothing, `add_bos_token` in tokenizer_config.json.
     pub fn bos(&self) -> Option<TokenId> {
         self.bos.filter(|_| self.add_bos)
     }
@@ -136,6 +165,16 @@ impl Tokenizer {
         find(|k| k.is_special()).or_else(|| find(|k| !k.is_special() && k != Kind::Byte))
     }
 
+    /// What the tokenizer's own files call the end: the token that they call end of sequence, and those of
+    /// [`Tokenizer::end_tokens_by_name`].
+    pub fn end_tokens(&self) -> Vec<TokenId> {
+        let mut ids = self.end_tokens_by_name();
+        ids.extend(self.eos);
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
     /// Control tokens whose name is well known to end a text, turn or message (`<eos>`, `<end_of_turn>`,
     /// `<|im_end|>`, `<|eot_id|>`, `</s>`, …), in order of id. A token that the vocabulary calls text
     /// is not among them: Gemma's `</s>` is HTML.
@@ -146,15 +185,26 @@ impl Tokenizer {
     /// Splits text into tokens, without BOS. No text gives no tokens.
     ///
     /// # Errors
-    /// If the text has something that the vocabulary cannot say, or more than 4 GiB.
+    /// If the text has something that the vocabulary cannot say or the model has no row for, or more than 4 GiB.
     pub fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, TokenizerError> {
-        match &self.engine {
+        let ids = match &self.engine {
             Engine::Spm(spm) => {
                 let spans = spm.spans(&self.vocabulary, text, parse_special)?;
                 Ok(spans.into_iter().map(|s| s.token).collect())
             }
             Engine::Bpe(bpe) => bpe.encode(text, parse_special),
             Engine::Folder(folder) => folder.encode(&self.vocabulary, text, parse_special),
+        }?;
+        self.check_rows(ids.iter().copied())?;
+        Ok(ids)
+    }
+
+    /// Fails if the model has no row for one of these tokens.
+    fn check_rows(&self, ids: impl IntoIterator<Item = TokenId>) -> Result<(), TokenizerError> {
+        let Some(rows) = self.rows else { return Ok(()) };
+        match ids.into_iter().find(|id| id.index() >= rows) {
+            None => Ok(()),
+            Some(id) => Err(TokenizerError::NoRow { name: self.name(id).into_owned(), id: id.0, rows }),
         }
     }
 

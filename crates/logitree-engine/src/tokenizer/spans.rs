@@ -18,15 +18,6 @@ pub struct Span {
     pub chars: usize,
 }
 
-/// Spans from the ends of tokens, in characters of the text, as the `tokenizers` library tells them.
-pub(super) fn from_ends(encoding: &tokenizers::Encoding, out: &mut Vec<Span>) {
-    let mut done = 0;
-    for (&id, &(_, end)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
-        out.push(Span { token: TokenId(id), chars: end.saturating_sub(done) });
-        done = done.max(end);
-    }
-}
-
 impl Tokenizer {
     /// The tokens of [`Tokenizer::encode`], each with the characters of `text` that it stands for.
     ///
@@ -38,6 +29,7 @@ impl Tokenizer {
             Engine::Bpe(bpe) => bpe.spans(text, parse_special)?,
             Engine::Folder(folder) => folder.spans(&self.vocabulary, text, parse_special)?,
         };
+        self.check_rows(spans.iter().map(|s| s.token))?;
         // What a normal form dropped at the end belongs to the last token.
         let told: usize = spans.iter().map(|s| s.chars).sum();
         if let Some(last) = spans.last_mut() {

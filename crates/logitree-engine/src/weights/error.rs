@@ -44,6 +44,16 @@ pub enum WeightsError {
         /// Those that are supported.
         known: String,
     },
+    /// The file is something that comes beside models, or a model of another kind.
+    #[error("{path}: {field}: this is {what}")]
+    NotAModel {
+        /// File or folder.
+        path: PathBuf,
+        /// The key that says so.
+        field: String,
+        /// What it is, and the fix.
+        what: &'static str,
+    },
     /// A tensor that the architecture needs is not there.
     #[error(
         "{path}: tensor `{name}` is missing; the file is incomplete or of another architecture: use a complete one"

@@ -22,6 +22,20 @@ pub(crate) struct Map {
     modified: Option<SystemTime>,
 }
 
+/// Whether a file is what Git leaves in place of a large one that it has not fetched: a text of three short lines.
+pub(crate) fn is_lfs_pointer(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"version https://git-lfs.github.com/spec/") && bytes.len() <= 1024
+}
+
+/// Fails if `bytes`, of the file `path`, are such a pointer.
+pub(crate) fn refuse_pointer(path: &Path, bytes: &[u8]) -> Result<(), WeightsError> {
+    if !is_lfs_pointer(bytes) {
+        return Ok(());
+    }
+    let problem = "is a Git LFS pointer: the file itself was not fetched";
+    Err(WeightsError::field(path, "contents", problem, "run `git lfs pull` in its folder, or download the file"))
+}
+
 impl Map {
     /// Maps a file that is not empty.
     pub(crate) fn open(path: &Path) -> Result<Map, WeightsError> {
@@ -35,6 +49,7 @@ impl Map {
         // process. That is the price of not copying gigabytes, as all engines that map their models pay it.
         #[allow(unsafe_code)]
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(WeightsError::io(path))?;
+        refuse_pointer(path, &map)?;
         Ok(Map { path: path.into(), map, modified: metadata.modified().ok() })
     }
 

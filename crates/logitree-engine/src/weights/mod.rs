@@ -5,6 +5,8 @@
 mod check;
 mod error;
 mod gguf;
+mod head;
+pub(crate) mod kind;
 mod map;
 mod role;
 mod safetensors;
@@ -15,12 +17,14 @@ mod view;
 pub use error::WeightsError;
 pub use gguf::{Array, FromValue, Gguf, Strings, Value, ValueType};
 pub use map::Content;
+pub(crate) use map::{is_lfs_pointer, refuse_pointer};
 pub use role::Role;
 pub(crate) use safetensors::Folder;
 pub use view::TensorView;
 
 use crate::config::{self, Config};
 use gguf::Split;
+use head::Head;
 use logitree_core::TokenId;
 use map::Map;
 use std::collections::BTreeMap;
@@ -97,25 +101,29 @@ impl Weights {
             Source::Gguf(g) => (config::gguf::read(g)?, g.path()),
             Source::Folder(f) => (config::hf::read(&f.config())?, f.config().file),
         };
+        let mut config = config;
+        if let Source::Folder(f) = &self.source {
+            config.tied &= f.head != Head::Untied;
+        }
         config.validate(file)?;
         check::tensors(self, &config)?;
         Ok(config)
     }
 
-    /// Ids that the file names as end of generation, sorted; empty if it names none.
+    /// Ids that the file names as end of generation, sorted; empty if it names none. They may lie beyond the rows of the
+    /// output matrix, and are never produced then.
     pub fn end_tokens(&self) -> Result<Vec<TokenId>, WeightsError> {
-        let ids = match &self.source {
-            Source::Gguf(g) => config::gguf::end_tokens(g)?,
-            Source::Folder(f) => config::hf::end_tokens(&f.config(), f.path())?,
-        };
-        let vocab = self.tensor(Role::TokenEmbedding, None)?.rows;
-        match ids.iter().find(|id| id.index() >= vocab) {
-            None => Ok(ids),
-            Some(id) => {
-                let problem = format!("{} is not one of the vocabulary's {vocab}", id.0);
-                let fix = "correct the eos_token_id, or use the files of one model";
-                Err(WeightsError::field(&self.path, "end tokens", problem, fix))
-            }
+        match &self.source {
+            Source::Gguf(g) => config::gguf::end_tokens(g),
+            Source::Folder(f) => config::hf::end_tokens(&f.config(), f.path()),
+        }
+    }
+
+    /// What in the files is not as it seems, and what was made of it: sentences for whoever chose the model.
+    pub fn notes(&self) -> Vec<String> {
+        match &self.source {
+            Source::Gguf(_) => Vec::new(),
+            Source::Folder(f) => f.notes(),
         }
     }
 
@@ -123,7 +131,7 @@ impl Weights {
     fn name(&self, role: Role, layer: Option<usize>) -> String {
         match &self.source {
             Source::Gguf(_) => role::gguf_name(role, layer),
-            Source::Folder(f) => f.naming.name(role, layer),
+            Source::Folder(f) => f.name(role, layer),
         }
     }
 
@@ -191,7 +199,8 @@ impl Weights {
     }
 }
 
-/// The GGUF model of a folder that holds exactly one; the parts of a split model count as one.
+/// The GGUF model of a folder that holds exactly one. The parts of a split model count as one; projectors, adapters and
+/// whatever else comes beside a model do not count.
 fn only_gguf(folder: &Path) -> Result<PathBuf, WeightsError> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(WeightsError::io(folder))? {
@@ -201,10 +210,17 @@ fn only_gguf(folder: &Path) -> Result<PathBuf, WeightsError> {
             found.push(path);
         }
     }
+    if found.len() > 1 {
+        // A file that cannot be read may be the model: it counts.
+        let models = |path: &&PathBuf| Gguf::open(path).map_or(true, |g| kind::other_than_model(&g).is_none());
+        let models: Vec<PathBuf> = found.iter().filter(models).cloned().collect();
+        // Where nothing is a model, the first file's error says what it is.
+        found = if models.is_empty() { found.split_off(found.len() - 1) } else { models };
+    }
     let problem = match found.len() {
         0 => "holds neither model.safetensors (or its index) nor a .gguf file".to_string(),
         1 => return Ok(found.swap_remove(0)),
-        n => format!("holds {n} .gguf files"),
+        n => format!("holds {n} models in .gguf files"),
     };
     Err(WeightsError::field(folder, "folder", problem, "give the path of a .gguf file or of a model's own folder"))
 }

@@ -98,7 +98,9 @@ const PLACES: [(&str, &str); 4] =
 impl HfNaming {
     /// Finds the language model; if there is none, the names of a plain model, so that errors name those.
     pub(super) fn detect(sandwich: bool, has: impl Fn(&str) -> bool) -> HfNaming {
-        let found = PLACES.into_iter().find(|(decoder, _)| has(&format!("{decoder}embed_tokens.weight")));
+        // A tied model may be stored with its output matrix alone; the last norm is always there.
+        let place = |name: &str| PLACES.into_iter().find(|(decoder, _)| has(&format!("{decoder}{name}")));
+        let found = place("embed_tokens.weight").or_else(|| place("norm.weight"));
         let (decoder, head) = found.unwrap_or(PLACES[0]);
         HfNaming { decoder, head, sandwich }
     }

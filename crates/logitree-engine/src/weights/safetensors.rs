@@ -1,11 +1,12 @@
 //! Folders with `config.json` and safetensors files, as Hugging Face transformers saves models.
 
 use super::error::{DAMAGED, WeightsError};
+use super::head::Head;
 use super::map::Map;
-use super::role::HfNaming;
+use super::role::{HfNaming, Role};
 use super::view::TensorView;
-use crate::config::Family;
 use crate::config::json::{Fields, read_object};
+use crate::config::{Family, hf};
 use logitree_kernels::DType;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map as JsonMap, Value};
@@ -21,7 +22,8 @@ pub(crate) struct Folder {
     shards: Vec<Map>,
     files: Vec<PathBuf>,
     tensors: BTreeMap<String, Tensor>,
-    pub(super) naming: HfNaming,
+    naming: HfNaming,
+    pub(super) head: Head,
 }
 
 struct Tensor {
@@ -56,14 +58,19 @@ impl Folder {
             files: Vec::new(),
             tensors: BTreeMap::new(),
             naming,
+            head: Head::AsConfigured,
         };
-        let index = path.join(INDEX);
-        if index.exists() {
-            folder.add_indexed(&index)?;
-        } else {
+        // The order of transformers: an index beside a whole file is a left-over.
+        if path.join(WHOLE).exists() {
             folder.add(&path.join(WHOLE))?;
+        } else {
+            folder.add_indexed(&path.join(INDEX))?;
         }
         folder.naming = HfNaming::detect(sandwich, |name| folder.tensors.contains_key(name));
+        let names = [Role::TokenEmbedding, Role::Output].map(|role| folder.naming.name(role, None));
+        // A value of another type is reported when the configuration is asked for.
+        let tied = hf::tied(&folder.config()).unwrap_or(false);
+        folder.head = Head::of(&folder, tied, &names[0], &names[1]);
         Ok(folder)
     }
 
@@ -130,6 +137,29 @@ impl Folder {
     /// `config.json`.
     pub(crate) fn config(&self) -> Fields<'_> {
         Fields::new(&self.config_path, &self.config)
+    }
+
+    /// Name of a role's tensor.
+    pub(super) fn name(&self, role: Role, layer: Option<usize>) -> String {
+        let role = if role == Role::TokenEmbedding && self.head == Head::IsEmbedding { Role::Output } else { role };
+        self.naming.name(role, layer)
+    }
+
+    /// See [`super::Weights::notes`].
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.head == Head::Untied {
+            let name = self.naming.name(Role::Output, None);
+            notes.push(format!(
+                "config.json ties the output matrix to the embeddings, but {name} is stored and differs from them: \
+                 it is used, as transformers does"
+            ));
+        }
+        if self.path.join(WHOLE).exists() && self.path.join(INDEX).exists() {
+            notes.push(format!("{WHOLE} is used; {INDEX} beside it is not, as in transformers"));
+        }
+        notes.extend(hf::notes(&self.config()));
+        notes
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

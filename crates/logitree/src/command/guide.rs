@@ -15,7 +15,8 @@ const EXAMPLES: &str = "Examples:
   logitree guide \"The capital of India is\" --join \" \" --prefix \"Mumbai\"
   logitree guide --chat -m smollm2-135m \"Is the earth flat?\" --prefix \"Yes\"
 
-Forced tokens are marked >, with how likely each was and how likely all of them were together.";
+Forced tokens are marked >, with how likely each was and how likely all of them were together.
+Prompt and prefix are split together: a token with text of both is forced.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -44,10 +45,16 @@ pub fn run(args: GuideArgs) -> Result<()> {
     loaded.model.need_tokens("guide")?;
     let suffix = format!("{join}{}", args.prefix);
     setup::note_names(&loaded, &given, &suffix);
-    let Prepared { text, tokens, bos, .. } = setup::prepare(&loaded, given, &suffix)?;
-    let start = forced_from(&tokens, args.prefix.len(), |t| loaded.model.token_bytes(t).len());
+    let prepared = |suffix: &str| setup::prepare(&loaded, given.clone(), suffix);
+    let Prepared { text, tokens, bos, .. } = prepared(&suffix)?;
+    let others = OTHERS.map(|other| Ok(prepared(&format!("{join}{other}"))?.tokens));
+    let others = others.into_iter().collect::<Result<Vec<_>>>()?;
+    let start = forced_from(&tokens, &others, |t| loaded.model.token_bytes(t).into_owned());
     if start == 0 {
         anyhow::bail!("the whole text is one token: there is no prompt left to condition on");
+    }
+    if start == tokens.len() {
+        anyhow::bail!("--prefix leaves no token: the model's tokenizer drops it, or makes it one with the prompt");
     }
     let generated = generate(&loaded, &tokens, start, &args.generation)?;
     let forced = totals(generated.steps.iter().filter(|s| s.forced).map(|s| s.token.logprob));
@@ -59,28 +66,60 @@ pub fn run(args: GuideArgs) -> Result<()> {
     report(&loaded, &text, &generated, &args.generation, output, extra).context("cannot report")
 }
 
-/// First token with bytes of the prefix. Prompt and prefix are tokenised together, as the model would see
-/// them written; a token across the border is counted as forced.
-fn forced_from(tokens: &[TokenId], prefix_bytes: usize, len: impl Fn(TokenId) -> usize) -> usize {
-    let mut left = prefix_bytes;
-    for (i, &token) in tokens.iter().enumerate().rev() {
-        if left == 0 {
-            return i + 1;
-        }
-        left = left.saturating_sub(len(token));
-    }
-    0
+/// Texts to put in place of the prefix. They begin differently and join nothing before them, so that no prefix begins like
+/// both.
+const OTHERS: [&str; 2] = ["x", "0"];
+
+/// First token with text of the prefix.
+///
+/// Prompt and prefix are split together, as the model would see them written, by a tokenizer that may do anything to the
+/// text: compose characters, put spaces in, change case. So the border is sought in what came out: where the text begins
+/// to differ from the same prompt with `others` in the prefix's place. What comes before is the prompt's whatever follows;
+/// a token across the border is counted as forced.
+fn forced_from(tokens: &[TokenId], others: &[Vec<TokenId>], bytes: impl Fn(TokenId) -> Vec<u8>) -> usize {
+    let text = |ids: &[TokenId]| ids.iter().flat_map(|&id| bytes(id)).collect::<Vec<u8>>();
+    let whole = text(tokens);
+    let common = |other: &Vec<TokenId>| whole.iter().zip(text(other)).take_while(|(a, b)| *a == b).count();
+    let border = others.iter().map(common).min().unwrap_or_default();
+    let ends = tokens.iter().scan(0, |end, &id| {
+        *end += bytes(id).len();
+        Some(*end)
+    });
+    ends.take_while(|&end| end <= border).count()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Tokens are written as texts, by their index in a list.
+    fn from(whole: &[&str], others: [&[&str]; 2]) -> usize {
+        let all: Vec<&str> = whole.iter().chain(others[0]).chain(others[1]).copied().collect();
+        let ids = |texts: &[&str]| -> Vec<TokenId> {
+            texts.iter().map(|t| TokenId(all.iter().position(|a| a == t).unwrap() as u32)).collect()
+        };
+        forced_from(&ids(whole), &others.map(ids), |id| all[id.index()].as_bytes().to_vec())
+    }
+
     #[test]
     fn a_token_across_the_border_is_forced() {
-        let tokens: Vec<TokenId> = (0..4).map(TokenId).collect();
-        let lens = [3, 2, 2, 1];
-        let from = |bytes| forced_from(&tokens, bytes, |t| lens[t.index()]);
-        assert_eq!((from(1), from(3), from(4), from(5), from(8)), (3, 2, 1, 1, 0));
+        // The prompt "ab c", the prefix "de".
+        assert_eq!(from(&["ab", " c", "de"], [&["ab", " c", "x"], &["ab", " c0"]]), 2);
+        assert_eq!(from(&["ab", " cd", "e"], [&["ab", " c", "x"], &["ab", " c0"]]), 1);
+        assert_eq!(from(&["ab cde"], [&["ab", " c", "x"], &["ab", " c0"]]), 0);
+        // Other words than without the prefix, of the prompt all the same.
+        assert_eq!(from(&["a", "b ", "cde"], [&["ab", " c", "x"], &["ab", " c0"]]), 2);
+        // A prefix that begins like one of the others.
+        assert_eq!(from(&["ab", " c", "x", "y"], [&["ab", " c", "x"], &["ab", " c0"]]), 2);
+        assert_eq!(from(&["ab", " c0", "y"], [&["ab", " c", "x"], &["ab", " c0"]]), 1);
+    }
+
+    #[test]
+    fn what_a_normaliser_does_moves_no_border() {
+        // The prefix is a mark alone, and is composed with the prompt's last letter.
+        assert_eq!(from(&["caf", "\u{e9}"], [&["caf", "ex"], &["caf", "e", "0"]]), 1);
+        // A space in front of all, the prompt in small letters, and a prefix of which nothing is left.
+        assert_eq!(from(&[" ab", "c"], [&[" ab", "x"], &[" ab", "0"]]), 1);
+        assert_eq!(from(&["ab"], [&["ab", "x"], &["ab", "0"]]), 1);
     }
 }

@@ -1,6 +1,7 @@
 //! `logitree model`
 
 use crate::cli::Format;
+use crate::message;
 use crate::models::{self, Extent, KNOWN, megabytes};
 use crate::terminal;
 use crate::visible::visible;
@@ -104,8 +105,11 @@ fn info(spec: &str, json: bool) -> Result<()> {
     let tokenizer = tokenizer_of(&weights).context("tokenizer");
     let mut ends: Vec<TokenId> = weights.end_tokens()?;
     if let Ok(t) = &tokenizer {
-        ends.extend(t.end_tokens_by_name());
+        ends.extend(t.end_tokens());
+        t.notes().iter().for_each(message::note);
     }
+    weights.notes().iter().for_each(message::note);
+    ends.retain(|t| t.index() < c.vocab);
     ends.sort_unstable();
     ends.dedup();
     let name =

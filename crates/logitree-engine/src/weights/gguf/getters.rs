@@ -33,11 +33,14 @@ impl FromValue<'_> for u32 {
 }
 
 impl FromValue<'_> for f32 {
-    const WHAT: &'static str = "a float";
+    const WHAT: &'static str = "a number";
 
     fn from_value(_: &Gguf, value: &Value) -> Option<f32> {
         match *value {
             Value::Float(x) => Some(x as f32),
+            // Converters have written whole numbers as integers.
+            Value::Unsigned(n) => Some(n as f32),
+            Value::Signed(n) => Some(n as f32),
             _ => None,
         }
     }
@@ -124,14 +127,19 @@ const KNOWN: [(&str, &str, Fits); 16] = [
     ("tokenizer.ggml.merges", Strings::WHAT, |g, v| is::<Strings<'_>>(g, v)),
     ("tokenizer.ggml.scores", <Vec<f32>>::WHAT, |_, v| is_array(v, &[ValueType::F32, ValueType::F64])),
     ("tokenizer.ggml.token_type", "an array of 32-bit integers", |_, v| is_array(v, &[ValueType::I32, ValueType::U32])),
-    ("tokenizer.ggml.bos_token_id", u32::WHAT, |g, v| is::<u32>(g, v)),
-    ("tokenizer.ggml.eos_token_id", u32::WHAT, |g, v| is::<u32>(g, v)),
-    ("tokenizer.ggml.eot_token_id", u32::WHAT, |g, v| is::<u32>(g, v)),
-    ("tokenizer.ggml.eom_token_id", u32::WHAT, |g, v| is::<u32>(g, v)),
-    ("tokenizer.ggml.unknown_token_id", u32::WHAT, |g, v| is::<u32>(g, v)),
+    ("tokenizer.ggml.bos_token_id", u32::WHAT, is_id),
+    ("tokenizer.ggml.eos_token_id", u32::WHAT, is_id),
+    ("tokenizer.ggml.eot_token_id", u32::WHAT, is_id),
+    ("tokenizer.ggml.eom_token_id", u32::WHAT, is_id),
+    ("tokenizer.ggml.unknown_token_id", u32::WHAT, is_id),
     ("tokenizer.ggml.add_bos_token", bool::WHAT, |g, v| is::<bool>(g, v)),
     ("tokenizer.ggml.add_space_prefix", bool::WHAT, |g, v| is::<bool>(g, v)),
 ];
+
+/// Ids may be all ones, which means none, be it in a signed number.
+fn is_id(gguf: &Gguf, value: &Value) -> bool {
+    is::<u32>(gguf, value) || matches!(value, Value::Signed(-1))
+}
 
 /// Decoding a vocabulary's worth of numbers only to check it would cost more than opening the file.
 fn is_array(value: &Value, of: &[ValueType]) -> bool {
@@ -170,6 +178,11 @@ impl Gguf {
     /// A non-negative integer.
     pub fn u64(&self, key: &str) -> Option<u64> {
         self.short(key)
+    }
+
+    /// The special token `tokenizer.ggml.NAME_token_id`: none if the key is absent or all ones.
+    pub(crate) fn token_id(&self, name: &str) -> Option<u32> {
+        self.short(&format!("tokenizer.ggml.{name}_token_id")).filter(|&id: &u32| id != u32::MAX)
     }
 
     /// A float.

@@ -127,6 +127,69 @@ fn llama_and_qwen_gguf() {
 }
 
 #[test]
+fn a_rope_factor_without_a_type_is_linear() {
+    for arch in ["gemma", "gemma2", "gemma3", "llama", "qwen2", "qwen3"] {
+        let base = model(arch, 1);
+        let scaling = |b: Builder| from_gguf(&b).ropes[0].scaling.clone();
+        let with = |key: &str, value| base.clone().with(&format!("{arch}.{key}"), value);
+        let kind = |b: Builder, kind: &str| b.with(&format!("{arch}.rope.scaling.type"), str_(kind));
+        for key in ["rope.scale_linear", "rope.scaling.factor"] {
+            assert_eq!(scaling(with(key, f32_(4.0))), RopeScaling::Linear(4.0), "{arch} {key}");
+            assert_eq!(scaling(with(key, u32_(4))), RopeScaling::Linear(4.0), "{arch} {key}: a whole number");
+            assert_eq!(scaling(kind(with(key, f32_(4.0)), "linear")), RopeScaling::Linear(4.0), "{arch} {key}");
+            assert_eq!(scaling(kind(with(key, f32_(4.0)), "none")), RopeScaling::Default, "{arch} {key}");
+            assert_eq!(scaling(with(key, f32_(0.0))), RopeScaling::Default, "{arch} {key}: 0 is none");
+        }
+        assert_eq!(scaling(kind(base.clone(), "linear")), RopeScaling::Default, "{arch}: a factor of 1");
+        // The newer key is the factor's; Gemma 3's layers with a window have an embedding of their own.
+        let both = with("rope.scale_linear", f32_(2.0)).with(&format!("{arch}.rope.scaling.factor"), f32_(8.0));
+        assert_eq!(scaling(both.clone()), RopeScaling::Linear(8.0));
+        assert!(from_gguf(&both).ropes[1..].iter().all(|r| r.scaling == RopeScaling::Default));
+    }
+    let b = model("llama", 1).with("llama.rope.scaling.factor", f32_(-1.0));
+    let (_dir, path) = file("m.gguf", &b.build());
+    assert!(error(&path).contains("scaling by -1"));
+}
+
+#[test]
+fn one_number_for_every_layer_is_one_number() {
+    let ints =
+        |list: &[i32]| array(5, list.len() as u64, &list.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>());
+    for arch in ["llama", "gemma3", "qwen2"] {
+        let b = model(arch, 3)
+            .with(&format!("{arch}.attention.head_count"), ints(&[2, 2, 2]))
+            .with(&format!("{arch}.attention.head_count_kv"), ints(&[1, 1, 1]))
+            .with(&format!("{arch}.feed_forward_length"), ints(&[64, 64, 64]))
+            .with(&format!("{arch}.rope.freq_base"), u32_(10_000));
+        let plain = model(arch, 3).with(&format!("{arch}.rope.freq_base"), f32_(1e4));
+        assert_eq!(from_gguf(&b), from_gguf(&plain));
+    }
+    for (list, expected) in [
+        (&[1, 2, 1][..], "llama.attention.head_count_kv: is 1 in one layer and 2 in another"),
+        (&[1, 1], "head_count_kv: has 2 entries for 3 layers"),
+        (&[-1, -1, -1], "head_count_kv: is -1"),
+        (&[0, 0, 0], "number of key/value heads: is 0"),
+        (&[], "head_count_kv: has 0 entries"),
+    ] {
+        let (_dir, path) = file("m.gguf", &model("llama", 3).with("llama.attention.head_count_kv", ints(list)).build());
+        let message = error(&path);
+        assert!(message.contains(expected), "{message:?} lacks {expected:?}");
+    }
+}
+
+#[test]
+fn a_rope_factor_without_a_type_in_config_json_is_idle_and_said() {
+    let json = serde_json::json!({"model_type": "llama", "rope_scaling": {"factor": 4.0}});
+    assert_eq!(from_json(json.clone()).unwrap().ropes[0].scaling, RopeScaling::Default, "as in transformers");
+    let path = Path::new("config.json");
+    let notes = hf::notes(&Fields::new(path, json.as_object().unwrap()));
+    assert!(notes[0].contains("rope_scaling has a factor but no rope_type"), "{notes:?}");
+    let json = serde_json::json!({"model_type": "llama", "rope_scaling": {"factor": 4, "type": "linear"}});
+    assert!(hf::notes(&Fields::new(path, json.as_object().unwrap())).is_empty());
+    assert_eq!(from_json(json).unwrap().ropes[0].scaling, RopeScaling::Linear(4.0));
+}
+
+#[test]
 fn end_tokens_of_gguf() {
     let ends = |b: &Builder| {
         let (_dir, path) = file("m.gguf", &b.build());
@@ -134,9 +197,10 @@ fn end_tokens_of_gguf() {
     };
     let b = model("llama", 1).with("tokenizer.ggml.eos_token_id", u32_(7));
     assert_eq!(ends(&b.clone().with("tokenizer.ggml.eot_token_id", u32_(2))), [2, 7]);
-    let b = b.with("tokenizer.ggml.eom_token_id", u32_(u32::MAX));
-    let list: Vec<u8> = [7i32, 3].iter().flat_map(|n| n.to_le_bytes()).collect();
-    assert_eq!(ends(&b.with("tokenizer.ggml.eos_token_ids", array(5, 2, &list))), [3, 7]);
+    let minus_one = [&5u32.to_le_bytes()[..], &(-1i32).to_le_bytes()].concat();
+    let b = b.with("tokenizer.ggml.eom_token_id", u32_(u32::MAX)).with("tokenizer.ggml.eot_token_id", minus_one);
+    let list: Vec<u8> = [7i32, -1, 3].iter().flat_map(|n| n.to_le_bytes()).collect();
+    assert_eq!(ends(&b.with("tokenizer.ggml.eos_token_ids", array(5, 3, &list))), [3, 7]);
     assert!(ends(&model("llama", 1).without("tokenizer.ggml.eos_token_id")).is_empty());
 }
 

@@ -78,15 +78,17 @@ fn an_index_cannot_reach_outside_or_lie() {
         ("missing.safetensors", "missing.safetensors: "),
     ] {
         let dir = copy("llama-untied");
+        std::fs::remove_file(dir.path().join("model.safetensors")).unwrap();
         let index = serde_json::json!({"weight_map": {"lm_head.weight": file}}).to_string();
         std::fs::write(dir.path().join("model.safetensors.index.json"), index).unwrap();
         let message = open_error(dir.path());
         assert!(message.contains(expected), "{message:?} lacks {expected:?}");
     }
     let dir = copy("llama");
-    let index = serde_json::json!({"weight_map": {"ghost": "model.safetensors"}}).to_string();
+    std::fs::rename(dir.path().join("model.safetensors"), dir.path().join("m.safetensors")).unwrap();
+    let index = serde_json::json!({"weight_map": {"ghost": "m.safetensors"}}).to_string();
     std::fs::write(dir.path().join("model.safetensors.index.json"), index).unwrap();
-    assert!(open_error(dir.path()).contains("weight_map.ghost: the tensor is not in \"model.safetensors\""));
+    assert!(open_error(dir.path()).contains("weight_map.ghost: the tensor is not in \"m.safetensors\""));
 }
 
 #[test]
@@ -167,7 +169,7 @@ fn a_folder_must_hold_one_model() {
     std::fs::write(dir.path().join("a.gguf"), super::builder::model("llama", 1).build()).unwrap();
     assert_eq!(Weights::open(dir.path()).unwrap().files(), [dir.path().join("a.gguf")]);
     std::fs::copy(dir.path().join("a.gguf"), dir.path().join("b.gguf")).unwrap();
-    assert!(open_error(dir.path()).contains("holds 2 .gguf files"));
+    assert!(open_error(dir.path()).contains("holds 2 models in .gguf files"));
 }
 
 #[test]
@@ -178,12 +180,133 @@ fn end_tokens_are_united() {
     let generation = dir.path().join("generation_config.json");
     std::fs::write(&generation, r#"{"eos_token_id": [106, 1]}"#).unwrap();
     assert_eq!(ends().unwrap(), [1, 106]);
-    for (bad, expected) in
-        [("[-1]", "-1 is not a token id"), ("\"x\"", "\"x\" is not a token id"), ("320", "320 is not one of")]
-    {
+    for (bad, expected) in [("[-1]", "-1 is not a token id"), ("\"x\"", "\"x\" is not a token id")] {
         std::fs::write(&generation, format!(r#"{{"eos_token_id": {bad}}}"#)).unwrap();
         assert!(ends().unwrap_err().to_string().contains(expected));
     }
+    // Beyond the matrix's rows: a token that somebody added to the tokenizer alone. Loading says that it never comes.
+    std::fs::write(&generation, r#"{"eos_token_id": 320}"#).unwrap();
+    assert_eq!(ends().unwrap(), [1, 320]);
     std::fs::remove_file(&generation).unwrap();
     assert_eq!(ends().unwrap(), [1]);
+}
+
+/// Writes a folder's model.safetensors anew, from its tensors by name.
+fn rewrite(dir: &Path, change: impl FnOnce(&mut BTreeMap<String, (safetensors::Dtype, Vec<usize>, Vec<u8>)>)) {
+    let path = dir.join("model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let own = |(name, t): (String, safetensors::tensor::TensorView<'_>)| {
+        (name, (t.dtype(), t.shape().to_vec(), t.data().to_vec()))
+    };
+    let mut map: BTreeMap<_, _> = tensors.tensors().into_iter().map(own).collect();
+    change(&mut map);
+    let views = map.iter().map(|(name, (dtype, shape, data))| {
+        (name, safetensors::tensor::TensorView::new(*dtype, shape.clone(), data).unwrap())
+    });
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+#[test]
+fn a_stored_head_decides_whether_a_tied_model_is_tied() {
+    // Whatever the names are; both Llama and Gemma, the latter by default tied.
+    for model in ["llama", "gemma3"] {
+        let embedding = "model.embed_tokens.weight";
+        let open = |dir: &Path| {
+            let weights = Weights::open(dir).unwrap();
+            let tied = weights.config().unwrap().tied;
+            (weights.notes().len(), tied, weights)
+        };
+        // Equal: one matrix, also where the copy is of another type.
+        let dir = copy(model);
+        rewrite(dir.path(), |t| drop(t.insert("lm_head.weight".into(), t[embedding].clone())));
+        assert!(matches!(open(dir.path()), (0, true, _)), "{model}");
+        // Different, in one bit.
+        rewrite(dir.path(), |t| t.get_mut("lm_head.weight").unwrap().2[7] ^= 1);
+        let (notes, tied, weights) = open(dir.path());
+        assert!(notes == 1 && !tied, "{model}");
+        assert!(weights.notes()[0].contains("lm_head.weight is stored and differs"), "{:?}", weights.notes());
+        // Of another shape: used, so found wrong.
+        rewrite(dir.path(), |t| {
+            let head = t.get_mut("lm_head.weight").unwrap();
+            head.1[0] -= 1;
+            head.2.truncate(319 * 64 * 4);
+        });
+        assert!(open_error(dir.path()).contains("lm_head.weight`: shape is [319, 64]"));
+        // Only the head: it is both.
+        let dir = copy(model);
+        rewrite(dir.path(), |t| {
+            let head = t.remove(embedding).unwrap();
+            t.insert("lm_head.weight".into(), head);
+        });
+        let (notes, tied, weights) = open(dir.path());
+        assert!(notes == 0 && tied, "{model}");
+        assert_eq!(weights.tensor(Role::TokenEmbedding, None).unwrap().name, "lm_head.weight");
+    }
+    // Untied, the embeddings cannot be made up.
+    let dir = copy("llama-untied");
+    rewrite(dir.path(), |t| drop(t.remove("model.embed_tokens.weight")));
+    assert!(open_error(dir.path()).contains("`model.embed_tokens.weight` is missing"));
+}
+
+#[test]
+fn a_whole_file_comes_before_a_left_over_index() {
+    let dir = copy("llama");
+    let index = dir.path().join("model.safetensors.index.json");
+    std::fs::write(&index, r#"{"weight_map": {"model.norm.weight": "absent-00001-of-00001.safetensors"}}"#).unwrap();
+    let weights = Weights::open(dir.path()).unwrap();
+    assert_eq!(weights.files(), [dir.path().join("model.safetensors")]);
+    assert!(weights.notes()[0].contains("model.safetensors.index.json beside it is not"), "{:?}", weights.notes());
+    assert_eq!(weights.config().unwrap(), Weights::open(&fixtures().join("tiny/llama")).unwrap().config().unwrap());
+}
+
+#[test]
+fn what_git_left_in_place_of_a_file_is_called_so() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+    for name in ["model.safetensors", "config.json"] {
+        let dir = copy("llama");
+        std::fs::write(dir.path().join(name), pointer).unwrap();
+        let message = open_error(dir.path());
+        assert!(
+            message.contains(name) && message.contains("Git LFS pointer") && message.contains("git lfs pull"),
+            "{message}"
+        );
+    }
+    let (_dir, path) = file("m.gguf", pointer.as_bytes());
+    assert!(error(&path).contains("Git LFS pointer"));
+}
+
+#[test]
+fn what_comes_beside_a_model_is_no_second_model() {
+    use super::builder::*;
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, b: &Builder| std::fs::write(dir.path().join(name), b.build()).unwrap();
+    let norm = |b: Builder| b.tensor("v.norm.weight", &[32], logitree_kernels::DType::F32);
+    let arch = |name: &str| norm(Builder::new().with("general.architecture", str_(name)));
+    write("model.gguf", &model("gemma3", 1));
+    write("mmproj-model.gguf", &arch("clip"));
+    write("imatrix.gguf", &Builder::new().with("general.type", str_("imatrix")));
+    write("lora.gguf", &model("llama", 1).with("general.type", str_("adapter")));
+    write("draft.gguf", &arch("gemma4-assistant"));
+    assert_eq!(Weights::open(dir.path()).unwrap().files(), [dir.path().join("model.gguf")]);
+    for (b, expected) in [
+        (arch("clip"), "general.architecture: this is the image or audio projector"),
+        (arch("bert"), "this is an encoder"),
+        (arch("llada"), "this is a diffusion model"),
+        (arch("eagle3"), "this is a draft head"),
+        (model("llama", 1).with("general.type", str_("mmproj")), "general.type: this is the image"),
+        (model("qwen3", 1).with("qwen3.pooling_type", u32_(3)), "qwen3.pooling_type: this is a model of embeddings"),
+        (model("llama", 1).with("llama.attention.causal", bool_(0)), "llama.attention.causal: this is an encoder"),
+        (Builder::new().with("general.architecture", str_("llama")), "this is a vocabulary without weights"),
+    ] {
+        let (_dir, path) = file("m.gguf", &b.build());
+        let message = error(&path);
+        assert!(message.contains(expected), "{message:?} lacks {expected:?}");
+    }
+    // None of them is a model: the error says what one is.
+    std::fs::remove_file(dir.path().join("model.gguf")).unwrap();
+    assert!(open_error(dir.path()).contains("this is "));
+    let config = copy("llama");
+    std::fs::write(config.path().join("config.json"), r#"{"model_type": "t5gemma"}"#).unwrap();
+    assert!(open_error(config.path()).contains("model_type: this is an encoder"));
 }

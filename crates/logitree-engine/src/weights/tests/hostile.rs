@@ -81,7 +81,7 @@ fn flipped_bits_never_panic() {
 #[test]
 fn other_files_are_told_apart() {
     let (_dir, path) = file("m.gguf", b"version https://git-lfs.github.com/spec/v1\n");
-    assert!(error(&path).contains("starts with \"vers\""));
+    assert!(error(&path).contains("is a Git LFS pointer"));
     let (_dir, path) = file("empty.gguf", b"");
     assert!(error(&path).contains("the file is empty"));
     refuses(&spoil(|b| b.version = 1), &["version: GGUF version 1 is not 2 or 3"]);
@@ -196,7 +196,9 @@ fn weights_must_fit_the_metadata() {
         &unknown,
         &["general.architecture: architecture `mamba` is not supported", "gemma, gemma2, gemma3, llama, qwen2, qwen3"],
     );
-    refuses(&base().with("tokenizer.ggml.eos_token_id", u32_(8)), &["end tokens: 8 is not one of the vocabulary's 8"]);
+    // An end token that the matrices have no row for is never produced; loading says so.
+    let (_dir, path) = file("m.gguf", &base().with("tokenizer.ggml.eos_token_id", u32_(8)).build());
+    assert!(use_all(&path).is_ok());
     let odd = base().tensor("blk.0.attn_output.bias", &[32], logitree_kernels::DType::F32);
     refuses(&odd, &["`blk.0.attn_output.bias`: is not part of a gemma3 model"]);
 }

@@ -94,7 +94,7 @@ impl Hub {
         if extent == Extent::Whole {
             check("config.json")?;
             let index = snapshot.join(wanted::INDEX);
-            if index.is_file() {
+            if check(wanted::WHOLE).is_err() && index.is_file() {
                 wanted::shards(&index)?.iter().try_for_each(|shard| check(shard))?;
             } else {
                 check(wanted::WHOLE)?;
@@ -126,7 +126,7 @@ impl Hub {
                 if extent == Extent::Whole {
                     let refuse = |problem: String| HubError::Unsupported { repo: named.clone(), problem };
                     logitree_engine::config::of_folder(&snapshot).map_err(|e| refuse(e.to_string()))?;
-                    if files.iter().any(|f| f == wanted::INDEX) {
+                    if !files.iter().any(|f| f == wanted::WHOLE) {
                         get(wanted::INDEX)?;
                         let shards = wanted::shards(&snapshot.join(wanted::INDEX)).map_err(refuse)?;
                         shards.iter().try_for_each(|shard| get(shard))?;

@@ -9,15 +9,16 @@ use std::path::Path;
 
 /// Weights in one file.
 pub(super) const WHOLE: &str = "model.safetensors";
-/// Which shard has which tensor; where both are there, the engine goes by this one.
+/// Which shard has which tensor; where both are there, the engine goes by the whole file.
 pub(super) const INDEX: &str = "model.safetensors.index.json";
 /// What the engine cannot do without.
 const NEEDED: [&str; 2] = ["config.json", "tokenizer.json"];
 /// What it reads if it is there.
-const OPTIONAL: [&str; 5] = [
+const OPTIONAL: [&str; 6] = [
     "generation_config.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
     "chat_template.jinja",
     "chat_template.json",
 ];

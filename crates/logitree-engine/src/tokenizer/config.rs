@@ -1,0 +1,141 @@
+//! tokenizer_config.json and its older companions: what they say beside tokenizer.json.
+
+use super::TokenizerError;
+use super::folder::{file, read};
+use super::library::AddedToken;
+use logitree_core::TokenId;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Named tokens that every tokenizer may have, in the order in which transformers adds them.
+const NAMED: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+/// Classes that stand for whatever tokenizer.json describes, and do nothing of their own.
+const GENERIC: [&str; 3] = ["PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend"];
+/// Most tokens that are taken from the configuration. (Known files have a few thousand.)
+const MOST_TOKENS: usize = 1 << 17;
+
+/// What the files say about special tokens.
+#[derive(Debug, Default)]
+pub(crate) struct FolderConfig {
+    pub(crate) bos: Option<String>,
+    pub(crate) eos: Option<String>,
+    /// `add_bos_token`.
+    pub(super) add_bos: Option<bool>,
+    /// Whether the tokenizer's class is one that does nothing of its own.
+    pub(super) generic: bool,
+    /// Tokens that they declare, in the order in which transformers adds them to those of tokenizer.json.
+    pub(super) declared: Vec<AddedToken>,
+}
+
+impl FolderConfig {
+    /// Reads tokenizer_config.json and, for what it leaves out, special_tokens_map.json and added_tokens.json. None of
+    /// them has to be there.
+    ///
+    /// # Errors
+    /// If one is not readable, or holds what it should not.
+    pub(crate) fn read(folder: &Path) -> Result<Self, TokenizerError> {
+        let path = folder.join("tokenizer_config.json");
+        let config = object(&path)?;
+        // As in transformers: a file with `added_tokens_decoder` is complete.
+        let complete = config.get("added_tokens_decoder").is_some_and(Value::is_object);
+        let map = object(&folder.join("special_tokens_map.json"))?;
+        let added = if complete { Map::new() } else { object(&folder.join("added_tokens.json"))? };
+        let get = |key: &str| match complete {
+            true => config.get(key).or_else(|| map.get(key)),
+            false => map.get(key).or_else(|| config.get(key)),
+        };
+        let name = |key: &str| get(key).and_then(token_name);
+        let class = config.get("tokenizer_class").and_then(Value::as_str);
+        let mut found = FolderConfig {
+            bos: name("bos_token"),
+            eos: name("eos_token"),
+            add_bos: get("add_bos_token").and_then(Value::as_bool),
+            generic: class.is_some_and(|class| GENERIC.contains(&class)),
+            declared: Vec::new(),
+        };
+        let special = specials(&config, get);
+        let listed = config.get("added_tokens_decoder").and_then(Value::as_object);
+        found.declared = by_id(&path, listed, &added, &special)?;
+        for token in special {
+            if !found.declared.iter().any(|t| t.content == token.content) {
+                found.declared.push(token);
+            }
+        }
+        match found.declared.len() {
+            n if n > MOST_TOKENS => Err(file(&path, "added_tokens_decoder", format!("{n} tokens"))),
+            _ => Ok(found),
+        }
+    }
+}
+
+/// Tokens that have a name of their own or are listed as special, in transformers' order.
+fn specials<'v>(config: &'v Map<String, Value>, get: impl Fn(&str) -> Option<&'v Value>) -> Vec<AddedToken> {
+    // Models have names of their own, such as `image_token`.
+    let own = config.iter().filter(|(key, _)| key.ends_with("_token") && !NAMED.contains(&key.as_str()));
+    let own = own.map(|(_, value)| value).filter(|value| value.is_string());
+    let extra = get("extra_special_tokens").filter(|v| !is_empty(v)).or_else(|| get("additional_special_tokens"));
+    let extra: Vec<&Value> = match extra {
+        Some(Value::Array(list)) => list.iter().collect(),
+        Some(Value::Object(named)) => named.values().collect(),
+        _ => Vec::new(),
+    };
+    let all = NAMED.iter().filter_map(|key| get(key)).chain(own).chain(extra);
+    let tokens = all.filter_map(|value| token(value, true).map(|t| t.special(true)));
+    tokens.filter(|t| !t.content.is_empty()).collect()
+}
+
+/// Tokens that are listed with their ids, in order of id: in `added_tokens_decoder`, or in an old added_tokens.json.
+fn by_id(
+    path: &Path,
+    listed: Option<&Map<String, Value>>,
+    added: &Map<String, Value>,
+    special: &[AddedToken],
+) -> Result<Vec<AddedToken>, TokenizerError> {
+    let is_special = |name: &str| special.iter().any(|t| t.content == name);
+    let mut tokens: BTreeMap<TokenId, AddedToken> = BTreeMap::new();
+    for (id, value) in listed.into_iter().flatten() {
+        let number = id.parse().map_err(|_| file(path, "added_tokens_decoder", format!("{id:?} is not a token id")))?;
+        let token =
+            token(value, false).ok_or_else(|| file(path, "added_tokens_decoder", format!("{id}: no content")))?;
+        let special = token.special || is_special(&token.content);
+        tokens.insert(TokenId(number), token.special(special));
+    }
+    for (name, id) in added {
+        let Some(id) = id.as_u64().and_then(|id| u32::try_from(id).ok()) else { continue };
+        let special = is_special(name);
+        tokens.insert(TokenId(id), AddedToken::from(name, special));
+    }
+    Ok(tokens.into_values().filter(|t| !t.content.is_empty()).collect())
+}
+
+/// An object in a file, which need not be there.
+fn object(path: &Path) -> Result<Map<String, Value>, TokenizerError> {
+    if !path.exists() {
+        return Ok(Map::new());
+    }
+    serde_json::from_slice(&read(path)?).map_err(|e| file(path, "contents", e))
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
+}
+
+/// A token's name: a string, or an object with its `content`.
+fn token_name(value: &Value) -> Option<String> {
+    value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
+}
+
+/// A token: its name, or an object with its flags. `special` is for those that do not say.
+fn token(value: &Value, special: bool) -> Option<AddedToken> {
+    let flag = |key: &str| value.get(key).and_then(Value::as_bool);
+    let special = flag("special").unwrap_or(special);
+    let token = AddedToken::from(token_name(value)?, special)
+        .single_word(flag("single_word").unwrap_or(false))
+        .lstrip(flag("lstrip").unwrap_or(false))
+        .rstrip(flag("rstrip").unwrap_or(false));
+    Some(match flag("normalized") {
+        Some(normalized) => token.normalized(normalized),
+        None => token,
+    })
+}
