@@ -10,7 +10,7 @@ use logitree_core::{LanguageModel, ModelError, Session, TokenId};
 use logitree_kernels::{Arithmetic, Compute};
 use std::borrow::Cow;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Why a model could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -95,9 +95,22 @@ pub struct LocalModel {
     pub(crate) transformer: Transformer,
     weights: Weights,
     tokenizer: Option<Tokenizer>,
+    /// Compiled when the model is loaded; an error waits for who asks for it.
+    template: Result<Box<ChatTemplate>, Arc<ChatError>>,
     end_tokens: Vec<TokenId>,
     notes: Vec<String>,
     compute: Mutex<Compute>,
+}
+
+/// The chat template of open weights.
+fn template_of(weights: &Weights, tokenizer: Option<&Tokenizer>) -> Result<ChatTemplate, ChatError> {
+    let Some(gguf) = weights.gguf() else {
+        return ChatTemplate::from_folder(weights.path());
+    };
+    let bos = tokenizer.and_then(Tokenizer::bos_name);
+    let eos = tokenizer.and_then(Tokenizer::eos_name);
+    let model = weights.path().display().to_string();
+    ChatTemplate::of_model(gguf.str("tokenizer.chat_template"), &model, bos.as_deref(), eos.as_deref())
 }
 
 impl LocalModel {
@@ -139,14 +152,9 @@ impl LocalModel {
             notes.push(format!("the end token {} is none of the model's {rows}: it is never produced", beyond.0));
         }
         end_tokens.retain(|t| t.index() < rows);
-        Ok(LocalModel {
-            transformer,
-            weights,
-            tokenizer: Some(tokenizer),
-            end_tokens,
-            notes,
-            compute: Mutex::new(compute),
-        })
+        let template = template_of(&weights, Some(&tokenizer)).map(Box::new).map_err(Arc::new);
+        let (tokenizer, compute) = (Some(tokenizer), Mutex::new(compute));
+        Ok(LocalModel { transformer, weights, tokenizer, template, end_tokens, notes, compute })
     }
 
     /// Loads weights alone: [`LanguageModel::tokenize`] fails and tokens have no text.
@@ -157,7 +165,9 @@ impl LocalModel {
         let mut end_tokens = weights.end_tokens()?;
         end_tokens.retain(|t| t.index() < transformer.config.vocab);
         let notes = weights.notes();
-        Ok(LocalModel { transformer, weights, tokenizer: None, end_tokens, notes, compute: Mutex::new(compute) })
+        let template = template_of(&weights, None).map(Box::new).map_err(Arc::new);
+        let compute = Mutex::new(compute);
+        Ok(LocalModel { transformer, weights, tokenizer: None, template, end_tokens, notes, compute })
     }
 
     /// What the model is.
@@ -184,13 +194,11 @@ impl LocalModel {
     ///
     /// # Errors
     /// If it has none, or one that does not compile.
-    pub fn chat_template(&self, name: &str) -> Result<ChatTemplate, ChatError> {
-        let Some(gguf) = self.weights.gguf() else {
-            return ChatTemplate::from_folder(self.weights.path());
-        };
-        let bos = self.tokenizer.as_ref().and_then(Tokenizer::bos_name);
-        let eos = self.tokenizer.as_ref().and_then(Tokenizer::eos_name);
-        ChatTemplate::of_model(gguf.str("tokenizer.chat_template"), name, bos.as_deref(), eos.as_deref())
+    pub fn chat_template(&self, name: &str) -> Result<&ChatTemplate, Arc<ChatError>> {
+        self.template.as_deref().map_err(|e| match &**e {
+            ChatError::Missing { .. } => Arc::new(ChatError::Missing { model: name.into() }),
+            _ => Arc::clone(e),
+        })
     }
 
     /// What a token costs, attention aside.

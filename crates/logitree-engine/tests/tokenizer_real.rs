@@ -181,7 +181,7 @@ fn smollm2() {
     assert_eq!(t.end_tokens_by_name(), [TokenId(0), TokenId(2)]);
     assert_eq!(t.kind(), "byte-level BPE (smollm)");
     let template = ChatTemplate::of_model(template.as_deref(), "SmolLM2", t.bos_name().as_deref(), None).unwrap();
-    let text = template.render(&[Message::new("user", "Hi")], true).unwrap();
+    let text = template.render(&[Message::new("user", "Hi")], &Default::default(), true).unwrap().text;
     assert_eq!(
         text,
         "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n\

@@ -226,6 +226,24 @@ pub struct FormOptions {
     /// --chat, as tokens]
     #[arg(long, conflicts_with = "chat")]
     pub special: bool,
+    /// A variable for the chat template (with --chat), such as enable_thinking=false or reasoning_effort=low: JSON, or
+    /// else a text; strftime_now=2026-07-04 is the date that it sees. May be given several times
+    #[arg(long = "template-arg", requires = "chat", value_name = "NAME=VALUE", value_parser = template_arg)]
+    pub template_args: Vec<TemplateArg>,
+}
+
+/// A variable for a chat template, with its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateArg(pub String, pub serde_json::Value);
+
+fn template_arg(text: &str) -> Result<TemplateArg, String> {
+    let (name, value) = text.split_once('=').ok_or("give it as NAME=VALUE")?;
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    if !name.chars().all(word) || name.starts_with(|c: char| c.is_numeric()) || name.is_empty() {
+        return Err(format!("{name:?} is no name of a variable"));
+    }
+    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+    Ok(TemplateArg(name.into(), value))
 }
 
 /// What was asked for cannot be done, whatever the files and the model: the program ends with code 2, as for what the

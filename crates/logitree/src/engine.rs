@@ -5,7 +5,7 @@ use crate::{message, models, terminal};
 use anyhow::{Context, Result, bail};
 use logitree_core::run::{self, Message, REMOTE, Run};
 use logitree_core::{Exactness, LanguageModel, TokenId};
-use logitree_engine::chat::ChatTemplate;
+use logitree_engine::chat::{Arguments, ChatTemplate};
 use logitree_engine::tokenizer::Tokenizer;
 use logitree_engine::weights::Weights;
 use logitree_engine::{Arithmetic, LocalModel, tokenizer_of};
@@ -108,15 +108,22 @@ impl Engine {
     }
 
     /// The tokens of a conversation in the model's chat template, without BOS; `suffix` goes behind what it wrote.
-    pub fn chat(&self, name: &str, messages: &[Message], suffix: &str) -> Result<Vec<TokenId>> {
+    /// Beside them, the template's arguments with the date that it saw, if it asked for it.
+    pub fn chat(
+        &self,
+        name: &str,
+        messages: &[Message],
+        arguments: &Arguments,
+        suffix: &str,
+    ) -> Result<(Vec<TokenId>, Arguments)> {
         let lay_out = |template: &ChatTemplate, tokenizer: &Tokenizer| {
-            let rendered = template.render(messages, true)?;
-            Ok(tokenizer.encode_chat(&(rendered + suffix))?)
+            let rendered = template.render(messages, arguments, true)?;
+            Ok((tokenizer.encode_chat(&(rendered.text + suffix))?, rendered.arguments))
         };
         match self {
             Engine::Local(model) => {
                 let template = model.chat_template(name).context("the chat template")?;
-                lay_out(&template, model.tokenizer().context("the model has no tokenizer")?)
+                lay_out(template, model.tokenizer().context("the model has no tokenizer")?)
             }
             Engine::Remote(Remote { words: Some(words), .. }) => {
                 let template =
@@ -124,9 +131,15 @@ impl Engine {
                 lay_out(template, &words.tokenizer)
             }
             Engine::Remote(Remote { model, words: None }) => {
+                if !arguments.is_empty() {
+                    bail!(
+                        "--template-arg needs the chat template here, and the server has it: name the model's \
+                         tokenizer with --tokenizer"
+                    );
+                }
                 let mut ids = model.chat(messages)?;
                 ids.extend(model.tokenize(suffix, false)?);
-                Ok(ids)
+                Ok((ids, Arguments::new()))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! From options to a loaded model and the tokens of a prompt.
 
-use crate::cli::{FormOptions, ModelOptions, UsageError};
+use crate::cli::{FormOptions, ModelOptions, TemplateArg, UsageError};
 use crate::engine::{self, Engine};
 use crate::input::check_text;
 use crate::message;
@@ -9,6 +9,7 @@ use crate::visible::visible;
 use anyhow::{Context, Result, bail};
 use logitree_core::run::{self, Message, Token};
 use logitree_core::{Bounds, TokenId};
+use logitree_engine::chat::{self, Arguments};
 use logitree_engine::{Arithmetic, Backend, Compute, LocalModel};
 use std::path::Path;
 use std::sync::OnceLock;
@@ -165,7 +166,7 @@ pub enum Given {
     /// A text in which names of control tokens, such as `<start_of_turn>`, are these tokens.
     Special(String),
     /// A conversation, for the model's chat template.
-    Chat(Vec<Message>),
+    Chat(Vec<Message>, Arguments),
 }
 
 impl Given {
@@ -174,17 +175,33 @@ impl Given {
         match form {
             FormOptions { chat: false, special: false, .. } => Given::Text(text.into()),
             FormOptions { chat: false, special: true, .. } => Given::Special(text.into()),
-            FormOptions { system, .. } => {
+            FormOptions { system, template_args, .. } => {
                 let system = system.iter().map(|s| Message::new("system", s));
-                Given::Chat(system.chain([Message::new("user", text)]).collect())
+                let arguments = template_args.iter().map(|TemplateArg(name, value)| (name.clone(), value.clone()));
+                Given::Chat(system.chain([Message::new("user", text)]).collect(), arguments.collect())
             }
+        }
+    }
+
+    /// Whether a run was given this; the date that its template saw counts only if one is asked for.
+    pub fn is_of(&self, prompt: &run::Prompt) -> bool {
+        match (self, Given::of(prompt)) {
+            (Given::Chat(messages, arguments), Given::Chat(recorded, mut seen)) => {
+                if !arguments.contains_key(chat::DATE) {
+                    seen.remove(chat::DATE);
+                }
+                *messages == recorded && *arguments == seen
+            }
+            (given, recorded) => *given == recorded,
         }
     }
 
     /// What a run was given.
     pub fn of(prompt: &run::Prompt) -> Given {
         match prompt {
-            run::Prompt { chat: true, messages, .. } => Given::Chat(messages.clone()),
+            run::Prompt { chat: true, messages, template_args, .. } => {
+                Given::Chat(messages.clone(), template_args.clone())
+            }
             run::Prompt { special: true, text, .. } => Given::Special(text.clone()),
             run::Prompt { text, .. } => Given::Text(text.clone()),
         }
@@ -201,6 +218,8 @@ pub struct Prepared {
     pub special: bool,
     /// The conversation, if it is one.
     pub messages: Vec<Message>,
+    /// The arguments for its template, with the date that it saw, if it asked for it.
+    pub template_args: Arguments,
 }
 
 /// Tokens of a prompt, in the chat template if asked for, with BOS if the model wants it; `suffix` goes
@@ -212,20 +231,20 @@ pub fn prepare(loaded: &Loaded, given: Given, suffix: &str) -> Result<Prepared> 
     let model = &loaded.model;
     let bos = model.bos();
     let special = matches!(given, Given::Special(_));
-    let (text, body, messages) = match given {
+    let (text, body, messages, template_args) = match given {
         Given::Text(text) | Given::Special(text) => {
             check_text(&text, "PROMPT")?;
             let body = loaded.body(&format!("{text}{suffix}"), special)?;
-            (text, body, Vec::new())
+            (text, body, Vec::new(), Arguments::new())
         }
-        Given::Chat(messages) => {
+        Given::Chat(messages, arguments) => {
             for m in &messages {
                 check_text(&m.content, &format!("the {} message", m.role))?;
             }
             let last = messages.last().filter(|m| m.role == "user");
             let last = last.context("a conversation must end with what the user says")?;
-            let body = model.chat(&loaded.name, &messages, suffix)?;
-            (last.content.clone(), body, messages)
+            let (body, arguments) = model.chat(&loaded.name, &messages, &arguments, suffix)?;
+            (last.content.clone(), body, messages, arguments)
         }
     };
     let tokens: Vec<TokenId> = bos.into_iter().chain(body).collect();
@@ -233,7 +252,7 @@ pub fn prepare(loaded: &Loaded, given: Given, suffix: &str) -> Result<Prepared> 
         let (n, limit) = (tokens.len(), model.context_length());
         bail!("the prompt has {n} tokens but the model's context is {limit}: shorten it");
     }
-    Ok(Prepared { text, tokens, bos: bos.is_some(), special, messages })
+    Ok(Prepared { text, tokens, bos: bos.is_some(), special, messages, template_args })
 }
 
 /// Says what became of names of control tokens in a prompt, if it has any.
@@ -241,7 +260,7 @@ pub fn note_names(loaded: &Loaded, given: &Given, suffix: &str) {
     let (texts, taken) = match given {
         Given::Special(_) => return,
         Given::Text(text) => (format!("{text}{suffix}"), false),
-        Given::Chat(messages) => (messages.iter().map(|m| &m.content[..]).collect::<Vec<_>>().join("\n"), true),
+        Given::Chat(messages, _) => (messages.iter().map(|m| &m.content[..]).collect::<Vec<_>>().join("\n"), true),
     };
     let names = loaded.control_names(&texts);
     if names.is_empty() {

@@ -184,6 +184,9 @@ pub struct Prompt {
     /// The conversation that the template laid out; `text` is its last message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<Message>,
+    /// Variables that the template was given, `enable_thinking` for one, with the date that it saw, if it asked for it.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub template_args: serde_json::Map<String, serde_json::Value>,
 }
 
 /// What somebody says in a conversation.

@@ -26,7 +26,15 @@ pub enum ChatError {
     Failed(String),
     /// The template did not finish within its limits on steps and output.
     #[error("the chat template was stopped: {0}; it may be broken or malicious, give the text as a plain prompt")]
-    Stopped(&'static str),
+    Stopped(String),
+    /// An argument for the template cannot be given.
+    #[error("the template argument `{name}`: {problem}")]
+    Argument {
+        /// Its name.
+        name: String,
+        /// Why not, and what to do.
+        problem: String,
+    },
     /// A file of a model folder could not be read.
     #[error("{path}: cannot be read: {reason}; check its permissions")]
     Read {

@@ -2,28 +2,31 @@
 //!
 //! A template behaves here as it does in Hugging Face `transformers`, whose `apply_chat_template`
 //! defines the dialect: Jinja with `trim_blocks`, `lstrip_blocks` and loop controls, Python's string methods,
-//! and the functions `raise_exception` and `strftime_now`. `tools` and `documents` are none.
+//! and the functions `raise_exception` and `strftime_now`. `tools` and `documents` are none unless they are given.
+//!
+//! Templates are programs of strangers. They run in an interpreter of our own, which bounds their time, memory and stack
+//! within this process: see `jinja`.
 //!
 //! The rendered text often begins with the name of BOS; [`crate::tokenizer::Tokenizer::encode_chat`] turns
 //! it into tokens with BOS counted once.
 
 mod error;
 mod jinja;
-mod python;
 mod source;
 mod time;
 
 pub use error::ChatError;
 pub use logitree_core::run::Message;
 
-use minijinja::{Environment, Value, context};
+use jinja::{Fault, Kind, Template};
+use serde_json::Value;
 use std::path::Path;
 use std::time::SystemTime;
 
 /// A compiled chat template.
 #[derive(Debug)]
 pub struct ChatTemplate {
-    environment: Environment<'static>,
+    template: Template,
     source: String,
     bos: Option<String>,
     eos: Option<String>,
@@ -35,9 +38,9 @@ impl ChatTemplate {
     /// # Errors
     /// If the template is not valid Jinja.
     pub fn new(source: &str, bos: Option<&str>, eos: Option<&str>) -> Result<Self, ChatError> {
-        let environment = jinja::environment(source)?;
+        let template = Template::compile(source)?;
         let name = |name: Option<&str>| name.map(str::to_owned);
-        Ok(ChatTemplate { environment, source: source.into(), bos: name(bos), eos: name(eos) })
+        Ok(ChatTemplate { template, source: source.into(), bos: name(bos), eos: name(eos) })
     }
 
     /// The Jinja text.
@@ -72,39 +75,81 @@ impl ChatTemplate {
         ChatTemplate::of_model(source.as_deref(), &model, config.bos.as_deref(), config.eos.as_deref())
     }
 
-    /// Lays out the messages; `add_generation_prompt` adds what comes before the answer.
+    /// Lays out the messages; `arguments` are variables of the template, and `add_generation_prompt` adds what comes
+    /// before the answer.
     ///
-    /// A template may ask for the date; it is today's in UTC.
-    ///
-    /// # Errors
-    /// If the template refuses the messages or does not finish within its limits.
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, ChatError> {
-        self.render_at(messages, add_generation_prompt, SystemTime::now())
-    }
-
-    /// The same at a given time, for results that do not depend on the day.
+    /// A template may ask for the date: it is today's in UTC, or that of the argument [`DATE`].
     ///
     /// # Errors
-    /// Those of [`ChatTemplate::render`].
-    pub fn render_at(
+    /// If the template refuses the messages, uses what is not supported, or does not finish within its limits; if an
+    /// argument cannot be given.
+    pub fn render(
         &self,
         messages: &[Message],
+        arguments: &Arguments,
         add_generation_prompt: bool,
-        now: SystemTime,
-    ) -> Result<String, ChatError> {
-        let text: usize = messages.iter().map(|m| m.role.len() + m.content.len()).sum();
-        let context = context! {
-            messages => messages,
-            add_generation_prompt,
-            // Templates ask `tools is not none`, which an undefined name would answer wrongly.
-            tools => Value::from(()),
-            documents => Value::from(()),
-            strftime_now => time::strftime_now(now),
-            // transformers leaves out the names of tokens that a model has not.
-            bos_token => self.bos.as_deref().map_or(Value::UNDEFINED, Value::from),
-            eos_token => self.eos.as_deref().map_or(Value::UNDEFINED, Value::from),
+    ) -> Result<Rendered, ChatError> {
+        let now = match arguments.get(DATE) {
+            None => SystemTime::now(),
+            Some(date) => date.as_str().and_then(time::parse).ok_or_else(|| ChatError::Argument {
+                name: DATE.into(),
+                problem: "it is the date that the template sees: give it as 2026-07-04 or 2026-07-04T12:30:00".into(),
+            })?,
         };
-        jinja::render(&self.environment, context, text)
+        for taken in ["messages", "add_generation_prompt", "raise_exception"] {
+            if arguments.contains_key(taken) {
+                let problem = "it has its value from the conversation: leave it out".into();
+                return Err(ChatError::Argument { name: taken.into(), problem });
+            }
+        }
+        let message = |m: &Message| serde_json::json!({"role": m.role, "content": m.content});
+        let mut variables: Vec<(&str, Value)> = vec![
+            ("messages", Value::Array(messages.iter().map(message).collect())),
+            ("add_generation_prompt", Value::Bool(add_generation_prompt)),
+            // Templates ask `tools is not none`, which an undefined name would answer wrongly.
+            ("tools", Value::Null),
+            ("documents", Value::Null),
+        ];
+        // transformers leaves out the names of tokens that a model has not.
+        let names = [("bos_token", &self.bos), ("eos_token", &self.eos)];
+        variables.extend(names.iter().filter_map(|(name, text)| Some((*name, Value::from(text.as_deref()?)))));
+        let given = arguments.iter().filter(|(name, _)| *name != DATE);
+        variables.extend(given.map(|(name, value)| (name.as_str(), value.clone())));
+        let text = messages.iter().map(|m| m.role.len() + m.content.len()).sum::<usize>();
+        let text = text + Value::Object(arguments.clone()).to_string().len();
+        let rendered = self.template.render(&variables, now, text)?;
+        let mut arguments = arguments.clone();
+        if rendered.asked_date && !arguments.contains_key(DATE) {
+            arguments.insert(DATE.into(), time::print(now).into());
+        }
+        Ok(Rendered { text: rendered.text, arguments })
+    }
+}
+
+/// Variables for a template: `enable_thinking`, `reasoning_effort` or whatever it asks for.
+pub type Arguments = serde_json::Map<String, Value>;
+
+/// The argument that pins the date which a template sees.
+pub const DATE: &str = "strftime_now";
+
+/// A conversation as text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rendered {
+    /// What the model is to go on from.
+    pub text: String,
+    /// The arguments that lay it out so at any time: those that were given, and the date, if the template asked for it.
+    pub arguments: Arguments,
+}
+
+impl From<Fault> for ChatError {
+    fn from(fault: Fault) -> ChatError {
+        let message = fault.describe();
+        match fault.kind {
+            Kind::Syntax => ChatError::Syntax(message),
+            Kind::Failed => ChatError::Failed(message),
+            Kind::Rejected => ChatError::Rejected(message),
+            Kind::Stopped => ChatError::Stopped(message),
+        }
     }
 }
 

@@ -1,8 +1,6 @@
 //! `strftime_now`: some templates tell the model today's date.
 
-use minijinja::{Error, ErrorKind, Value};
-use std::fmt::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = [
@@ -19,13 +17,6 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-
-/// The template function for the given time. Times are in UTC.
-pub(super) fn strftime_now(now: SystemTime) -> Value {
-    // A clock before 1970 is a broken one; the epoch is as good a date as any.
-    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    Value::from_function(move |format: &str| strftime(format, seconds))
-}
 
 struct Date {
     year: i64,
@@ -60,12 +51,53 @@ fn date(days: u64) -> Date {
     Date { year, month, day: rest + 1, weekday: ((days + 4) % 7) as usize, day_of_year }
 }
 
-/// Python's `datetime.strftime` for the directives that make sense without a time zone. `-` after the
-/// percent sign drops a leading zero.
-fn strftime(format: &str, seconds: u64) -> Result<String, Error> {
+/// Seconds since 1970 of a date as `2026-07-04` or `2026-07-04T12:30:00`, if it is one from 1970 to 9999.
+pub(super) fn parse(text: &str) -> Option<SystemTime> {
+    let (day, clock) = text.split_once(['T', ' ']).unwrap_or((text, "00:00:00"));
+    let numbers = |text: &str, mark: char, lengths: [usize; 3]| -> Option<[u64; 3]> {
+        let mut parts = text.split(mark);
+        let numbers = lengths.map(|length| {
+            let part = parts.next().filter(|p| p.len() == length && p.bytes().all(|b| b.is_ascii_digit()));
+            part.and_then(|p| p.parse().ok())
+        });
+        let [Some(a), Some(b), Some(c)] = numbers else { return None };
+        parts.next().is_none().then_some([a, b, c])
+    };
+    let [year, month, day] = numbers(day, '-', [4, 2, 2])?;
+    let [hour, minute, second] = numbers(clock.trim_end_matches('Z'), ':', [2, 2, 2])?;
+    if year < 1970 || !(1..=12).contains(&month) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    // At most 3 million days: the search for the one that reads so is short.
+    let first = (year - 1970) * 365;
+    let wanted = |days: &u64| {
+        let d = date(*days);
+        (d.year, d.month as u64 + 1, u64::from(d.day)) == (year as i64, month, day)
+    };
+    let days = (first..first + 2400).find(wanted)?;
+    Some(UNIX_EPOCH + Duration::from_secs(days * 86_400 + hour * 3600 + minute * 60 + second))
+}
+
+/// A time as [`parse`] reads it.
+pub(super) fn print(now: SystemTime) -> String {
+    strftime("%FT%T", now).unwrap_or_default()
+}
+
+/// Python's `datetime.strftime` for a time without a zone, in UTC and English, as glibc writes it. `-` behind the percent
+/// sign drops leading zeros, `_` makes them spaces.
+pub(super) fn strftime(format: &str, now: SystemTime) -> Result<String, String> {
+    // A clock before 1970 is a broken one; the epoch is as good a date as any.
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    write(format, since.as_secs(), since.subsec_micros())
+}
+
+fn write(format: &str, seconds: u64, micros: u32) -> Result<String, String> {
     let d = date(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
     let hour12 = (hour + 11) % 12 + 1;
+    let (year, month, weekday) = (d.year as u64, d.month as u64 + 1, d.weekday as u64);
+    let day_of_year = u64::from(d.day_of_year) - 1;
+    let (iso_year, iso_week) = iso_week(&d);
     let mut out = String::new();
     let mut chars = format.chars();
     while let Some(c) = chars.next() {
@@ -74,39 +106,77 @@ fn strftime(format: &str, seconds: u64) -> Result<String, Error> {
             continue;
         }
         let mut directive = chars.next();
-        let bare = directive == Some('-');
-        if bare {
+        let flag = directive.filter(|c| matches!(c, '-' | '_'));
+        if flag.is_some() {
             directive = chars.next();
         }
-        let mut number = |value: u64, width: usize| {
-            let width = if bare { 0 } else { width };
-            write!(out, "{value:0width$}").map_err(Error::from)
+        let part = |format: &str| write(format, seconds, micros);
+        // A number with its width and what fills it.
+        let number = |value: u64, width: usize, fill: char| match flag.unwrap_or(fill) {
+            '-' => value.to_string(),
+            '_' => format!("{value:width$}"),
+            _ => format!("{value:0width$}"),
         };
-        match directive {
-            Some('Y') => number(d.year as u64, 4)?,
-            Some('y') => number(d.year as u64 % 100, 2)?,
-            Some('m') => number(d.month as u64 + 1, 2)?,
-            Some('d') => number(d.day.into(), 2)?,
-            Some('j') => number(d.day_of_year.into(), 3)?,
-            Some('H') => number(hour, 2)?,
-            Some('I') => number(hour12, 2)?,
-            Some('M') => number(minute, 2)?,
-            Some('S') => number(second, 2)?,
-            Some('B') => out.push_str(MONTHS[d.month]),
-            Some('b') => out.push_str(&MONTHS[d.month][..3]),
-            Some('A') => out.push_str(DAYS[d.weekday]),
-            Some('a') => out.push_str(&DAYS[d.weekday][..3]),
-            Some('p') => out.push_str(if hour < 12 { "AM" } else { "PM" }),
-            Some('F') => out.push_str(&strftime("%Y-%m-%d", seconds)?),
-            Some('T') => out.push_str(&strftime("%H:%M:%S", seconds)?),
-            Some('%') => out.push('%'),
+        out += &match directive {
+            Some('Y') => number(year, 1, '0'),
+            Some('C') => number(year / 100, 2, '0'),
+            Some('y') => number(year % 100, 2, '0'),
+            Some('G') => number(iso_year, 1, '0'),
+            Some('g') => number(iso_year % 100, 2, '0'),
+            Some('V') => number(iso_week, 2, '0'),
+            Some('U') => number((day_of_year + 7 - weekday) / 7, 2, '0'),
+            Some('W') => number((day_of_year + 7 - (weekday + 6) % 7) / 7, 2, '0'),
+            Some('u') => number((weekday + 6) % 7 + 1, 1, '0'),
+            Some('w') => number(weekday, 1, '0'),
+            Some('m') => number(month, 2, '0'),
+            Some('d') => number(d.day.into(), 2, '0'),
+            Some('e') => number(d.day.into(), 2, '_'),
+            Some('j') => number(day_of_year + 1, 3, '0'),
+            Some('H') => number(hour, 2, '0'),
+            Some('k') => number(hour, 2, '_'),
+            Some('I') => number(hour12, 2, '0'),
+            Some('l') => number(hour12, 2, '_'),
+            Some('M') => number(minute, 2, '0'),
+            Some('S') => number(second, 2, '0'),
+            Some('s') => number(seconds, 1, '0'),
+            Some('f') if flag.is_none() => format!("{micros:06}"),
+            Some('B') => MONTHS[d.month].to_owned(),
+            Some('b' | 'h') => MONTHS[d.month][..3].to_owned(),
+            Some('A') => DAYS[d.weekday].to_owned(),
+            Some('a') => DAYS[d.weekday][..3].to_owned(),
+            Some('p') => (if hour < 12 { "AM" } else { "PM" }).to_owned(),
+            Some('P') => (if hour < 12 { "am" } else { "pm" }).to_owned(),
+            Some('F') => part("%Y-%m-%d")?,
+            Some('D' | 'x') => part("%m/%d/%y")?,
+            Some('T' | 'X') => part("%H:%M:%S")?,
+            Some('R') => part("%H:%M")?,
+            Some('r') => part("%I:%M:%S %p")?,
+            Some('c') => part("%a %b %e %H:%M:%S %Y")?,
+            // A time without a zone has no name of one.
+            Some('Z' | 'z') => String::new(),
+            Some('n') => "\n".to_owned(),
+            Some('t') => "\t".to_owned(),
+            Some('%') => "%".to_owned(),
             other => {
                 let name = other.map_or_else(|| "%".to_owned(), |c| format!("%{c}"));
-                return Err(Error::new(ErrorKind::InvalidOperation, format!("strftime_now does not know `{name}`")));
+                return Err(format!("strftime_now does not know `{name}`"));
             }
-        }
+        };
     }
     Ok(out)
+}
+
+/// Year and week of ISO 8601: weeks begin on Monday, and belong to the year of their Thursday.
+fn iso_week(d: &Date) -> (u64, u64) {
+    let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
+    let (year, day, from_monday) = (d.year as u64, i64::from(d.day_of_year) - 1, (d.weekday as i64 + 6) % 7);
+    let thursday = day - from_monday + 3;
+    let length = |y: u64| 365 + i64::from(leap(y));
+    match thursday {
+        t if t < 0 => (year - 1, (t + length(year - 1)) as u64 / 7 + 1),
+        t if t >= length(year) => (year + 1, (t - length(year)) as u64 / 7 + 1),
+        t => (year, t as u64 / 7 + 1),
+    }
 }
 
 #[cfg(test)]
@@ -118,21 +188,21 @@ mod tests {
         // python3 -c 'from datetime import *; print(datetime.fromtimestamp(N, timezone.utc).strftime(F))'
         let f = "%d %b %Y|%A %B %-d|%y%m%d %j|%I:%M:%S %p|%F %T %a%%";
         assert_eq!(
-            strftime(f, 0).unwrap(),
+            write(f, 0, 0).unwrap(),
             "01 Jan 1970|Thursday January 1|700101 001|12:00:00 AM|1970-01-01 00:00:00 Thu%"
         );
         assert_eq!(
-            strftime(f, 1_709_211_599).unwrap(),
+            write(f, 1_709_211_599, 0).unwrap(),
             "29 Feb 2024|Thursday February 29|240229 060|12:59:59 PM|2024-02-29 12:59:59 Thu%"
         );
         assert_eq!(
-            strftime(f, 4_102_444_799).unwrap(),
+            write(f, 4_102_444_799, 0).unwrap(),
             "31 Dec 2099|Thursday December 31|991231 365|11:59:59 PM|2099-12-31 23:59:59 Thu%"
         );
-        assert_eq!(strftime("%F", 13_574_563_200).unwrap(), "2400-02-29");
-        assert!(strftime("%Q", 0).unwrap_err().to_string().contains("%Q"));
-        assert!(strftime("%", 0).is_err());
+        assert_eq!(write("%F", 13_574_563_200, 0).unwrap(), "2400-02-29");
+        assert!(write("%Q", 0, 0).unwrap_err().contains("%Q"));
+        assert!(write("%", 0, 0).is_err());
         // No clock can make it slow or panic.
-        strftime("%F", u64::MAX).unwrap();
+        write("%F", u64::MAX, 0).unwrap();
     }
 }

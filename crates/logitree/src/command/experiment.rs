@@ -2,7 +2,7 @@
 
 use super::grow::{Destination, Explored, Held, Job, Limits, explore, slug};
 use super::strategy;
-use crate::cli::{ArithmeticOptions, FormOptions, ModelOptions, RemoteOptions};
+use crate::cli::{ArithmeticOptions, FormOptions, ModelOptions, RemoteOptions, TemplateArg};
 use crate::engine;
 use crate::export::table::{self, Summary};
 use crate::lock::Folder;
@@ -82,12 +82,21 @@ struct PromptSpec {
     system: Option<String>,
     #[serde(default)]
     special: bool,
+    #[serde(default)]
+    template_args: serde_json::Map<String, serde_json::Value>,
 }
 
 impl From<&PromptSpec> for Given {
     fn from(spec: &PromptSpec) -> Given {
-        let PromptSpec { text, chat, system, special } = spec;
-        Given::new(text, &FormOptions { chat: *chat, system: system.clone(), special: *special })
+        let PromptSpec { text, chat, system, special, template_args } = spec;
+        let template_args = template_args.iter().map(|(name, value)| TemplateArg(name.clone(), value.clone()));
+        let form = FormOptions {
+            chat: *chat,
+            system: system.clone(),
+            special: *special,
+            template_args: template_args.collect(),
+        };
+        Given::new(text, &form)
     }
 }
 
@@ -252,7 +261,7 @@ fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits, asked: Option<Ari
     };
     let same = h.model.name == case.model
         && same_arithmetic
-        && Given::of(&h.prompt) == Given::from(case.prompt)
+        && Given::from(case.prompt).is_of(&h.prompt)
         && (&h.strategy[..], &h.parameters) == (case.setting.strategy.name(), &case.setting.strategy.parameters())
         && h.limits == limits.json()
         && h.store_top.is_none_or(|keep| keep == limits.keep)

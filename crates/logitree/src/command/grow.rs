@@ -214,7 +214,8 @@ impl Job {
         destination: Destination,
     ) -> Result<Job> {
         destination.spare(loaded)?;
-        let Prepared { text, tokens, bos, special, messages } = setup::prepare(loaded, prompt.into(), "")?;
+        let Prepared { text, tokens, bos, special, messages, template_args } =
+            setup::prepare(loaded, prompt.into(), "")?;
         let header = Header {
             format: FORMAT.into(),
             version: VERSION,
@@ -229,6 +230,7 @@ impl Job {
                 chat: !messages.is_empty(),
                 special,
                 messages,
+                template_args,
             },
             strategy: strategy.name().into(),
             parameters: strategy.parameters(),

@@ -129,6 +129,10 @@ pub struct PromptRequest {
     /// Or a conversation, for the model's chat template; it ends with what the user says.
     #[serde(default)]
     pub messages: Option<Vec<MessageRequest>>,
+    /// Variables for the chat template, such as `{"enable_thinking": false}`.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub chat_template_kwargs: Map<String, Value>,
 }
 
 /// What somebody says in a conversation.
@@ -167,10 +171,17 @@ fn check_text(text: &str, place: &str) -> Answer<()> {
     }
 }
 
-fn given(prompt: Option<String>, messages: Option<Vec<MessageRequest>>) -> Answer<Given> {
+fn given(
+    prompt: Option<String>,
+    messages: Option<Vec<MessageRequest>>,
+    arguments: Map<String, Value>,
+) -> Answer<Given> {
     let given = match (prompt, messages) {
+        (Some(_), None) if !arguments.is_empty() => {
+            return Err(Problem::bad("`chat_template_kwargs` is for `messages`: leave it out with `prompt`"));
+        }
         (Some(text), None) => Given::Text(text),
-        (None, Some(m)) => Given::Chat(m.into_iter().map(|m| Message::new(m.role, m.content)).collect()),
+        (None, Some(m)) => Given::Chat(m.into_iter().map(|m| Message::new(m.role, m.content)).collect(), arguments),
         _ => return Err(Problem::bad("give either `prompt` or `messages`")),
     };
     let length = match &given {
@@ -178,7 +189,7 @@ fn given(prompt: Option<String>, messages: Option<Vec<MessageRequest>>) -> Answe
             check_text(text, "`prompt`")?;
             text.len()
         }
-        Given::Chat(messages) => {
+        Given::Chat(messages, _) => {
             for (i, m) in messages.iter().enumerate() {
                 check_text(&m.content, &format!("`messages[{i}].content`"))?;
             }
@@ -197,7 +208,7 @@ fn given(prompt: Option<String>, messages: Option<Vec<MessageRequest>>) -> Answe
 pub async fn tokenize(State(app): State<App>, Body(request): Body<PromptRequest>) -> Answer<Json<Vec<TokenInfo>>> {
     blocking(move || {
         let loaded = app.loaded()?;
-        let given = given(request.prompt, request.messages)?;
+        let given = given(request.prompt, request.messages, request.chat_template_kwargs)?;
         let prepared = setup::prepare(loaded, given, "").map_err(|e| Problem::bad(format!("{e:#}")))?;
         let token = |&id: &TokenId| TokenInfo { id: id.0, text: loaded.text(id), special: loaded.model.is_special(id) };
         Ok(Json(prepared.tokens.iter().map(token).collect()))

@@ -40,6 +40,10 @@ pub struct RunRequest {
     /// Or a conversation, for the model's chat template; it ends with what the user says.
     #[serde(default)]
     pub messages: Option<Vec<MessageRequest>>,
+    /// Variables for the chat template, such as `{"enable_thinking": false}`.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub chat_template_kwargs: Map<String, Value>,
     /// `dynamic` if absent.
     #[serde(default)]
     pub strategy: Option<String>,
@@ -98,7 +102,7 @@ pub async fn start(State(app): State<App>, Body(request): Body<RunRequest>) -> A
         let name = request.strategy.as_deref().unwrap_or("dynamic");
         let strategy = Strategy::with(name, &request.parameters).map_err(|e| Problem::bad(e.to_string()))?;
         check_watch(loaded, &request.watch)?;
-        let given = given(request.prompt, request.messages)?;
+        let given = given(request.prompt, request.messages, request.chat_template_kwargs)?;
         let keep = Keep::Top(request.store_top.unwrap_or(TOP));
         let limits = Limits { max_nodes: request.max_nodes, max_seconds: request.max_seconds, keep };
         limits.check().map_err(|e| Problem::bad(e.to_string()))?;

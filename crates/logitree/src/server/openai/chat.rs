@@ -13,6 +13,7 @@ use axum::extract::State;
 use axum::response::Response;
 use logitree_core::TokenId;
 use logitree_core::run::Message;
+use logitree_engine::chat::{Arguments, ChatError};
 
 /// Goes on with a conversation
 #[utoipa::path(post, path = "/v1/chat/completions", request_body(content = Request, example = json!({"messages": [{"role": "user", "content": "What is the capital of India?"}], "max_tokens": 5, "logprobs": true, "stream": true})), responses(
@@ -23,7 +24,7 @@ pub async fn completions(State(app): State<App>, Input(request): Input<Request>)
         served.check_name(request.model.as_deref())?;
         let settings = Settings::of(&request, true)?;
         let messages = request.messages.ok_or_else(|| Failure::value("messages", "messages are missing"))?;
-        let ids = tokens(&served, messages, true)?;
+        let ids = tokens(&served, messages, &request.chat_template_kwargs.unwrap_or_default(), true)?;
         let max_tokens = settings.max_tokens.unwrap_or(served.model.context_length());
         order(&served, true, settings, max_tokens, vec![Prompted::of_chat(ids)])
     });
@@ -35,6 +36,7 @@ pub async fn completions(State(app): State<App>, Input(request): Input<Request>)
 pub fn tokens(
     served: &Served<'_>,
     messages: Vec<ChatMessage>,
+    arguments: &Arguments,
     add_generation_prompt: bool,
 ) -> Result<Vec<TokenId>, Failure> {
     if messages.is_empty() {
@@ -43,8 +45,11 @@ pub fn tokens(
     let messages: Vec<Message> = messages.into_iter().enumerate().map(message).collect::<Result<_, _>>()?;
     let bad = |e: String| Failure::value("messages", format!("messages: {e}"));
     let template = served.local.chat_template(&served.id).map_err(|e| bad(e.to_string()))?;
-    let rendered = template.render(&messages, add_generation_prompt).map_err(|e| bad(e.to_string()))?;
-    served.tokens(&rendered, true)
+    let rendered = template.render(&messages, arguments, add_generation_prompt).map_err(|e| match e {
+        ChatError::Argument { .. } => Failure::value("chat_template_kwargs", format!("chat_template_kwargs: {e}")),
+        e => bad(e.to_string()),
+    })?;
+    served.tokens(&rendered.text, true)
 }
 
 fn message((i, m): (usize, ChatMessage)) -> Result<Message, Failure> {

@@ -14,6 +14,9 @@ pub struct Request {
     pub prompt: Option<Prompt>,
     /// Of chat completions.
     pub messages: Option<Vec<ChatMessage>>,
+    /// Of chat completions: variables for the chat template, such as `{"enable_thinking": false}`.
+    #[schema(value_type = Option<Object>)]
+    pub chat_template_kwargs: Option<Map<String, Value>>,
     /// 16 if absent; in a chat, what the context has room for; so it is with -1.
     #[serde(default, deserialize_with = "whole::option")]
     #[schema(value_type = Option<i64>)]

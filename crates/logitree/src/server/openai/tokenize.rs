@@ -10,6 +10,7 @@ use axum::extract::State;
 use logitree_core::TokenId;
 use logitree_engine::tokenizer::Tokenizer;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 /// A text or a conversation.
@@ -18,6 +19,9 @@ pub struct TokenizeRequest {
     pub model: Option<String>,
     pub prompt: Option<String>,
     pub messages: Option<Vec<ChatMessage>>,
+    /// Variables for the chat template.
+    #[schema(value_type = Option<Object>)]
+    pub chat_template_kwargs: Option<Map<String, Value>>,
     /// Whether BOS goes in front of a text.
     pub add_special_tokens: Option<bool>,
     /// Whether a conversation's template adds what comes before the answer.
@@ -43,7 +47,10 @@ pub async fn tokenize(State(app): State<App>, Input(r): Input<TokenizeRequest>) 
         served.check_name(r.model.as_deref())?;
         let ids = match (r.prompt, r.messages) {
             (Some(text), None) => served.tokens(&text, r.add_special_tokens.unwrap_or(true))?,
-            (None, Some(messages)) => chat::tokens(&served, messages, r.add_generation_prompt.unwrap_or(true))?,
+            (None, Some(messages)) => {
+                let arguments = r.chat_template_kwargs.unwrap_or_default();
+                chat::tokens(&served, messages, &arguments, r.add_generation_prompt.unwrap_or(true))?
+            }
             _ => return Err(Failure::value("prompt", "give either prompt or messages")),
         };
         let texts = || ids.iter().map(|&id| served.loaded.text(id)).collect();

@@ -1,0 +1,62 @@
+//! Why a template does not compile or render.
+
+/// What kind of end it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::chat) enum Kind {
+    /// The source is not a template.
+    Syntax,
+    /// It ran into an error, or asked for what is not supported.
+    Failed,
+    /// It called `raise_exception`.
+    Rejected,
+    /// It reached a limit.
+    Stopped,
+}
+
+/// An error with its line.
+#[derive(Debug)]
+pub(in crate::chat) struct Fault {
+    pub kind: Kind,
+    message: String,
+    line: Option<u32>,
+}
+
+/// A result of this interpreter.
+pub(in crate::chat) type Outcome<T> = Result<T, Fault>;
+
+impl Fault {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Fault {
+        Fault { kind, message: message.into(), line: None }
+    }
+
+    /// The same, with a line if it has none: the innermost statement knows best.
+    pub fn at(mut self, line: u32) -> Fault {
+        self.line.get_or_insert(line);
+        self
+    }
+
+    /// The message, with the line where that is a help.
+    pub fn describe(&self) -> String {
+        match self.line {
+            Some(line) if matches!(self.kind, Kind::Syntax | Kind::Failed) => {
+                format!("{} (line {line} of the template)", self.message)
+            }
+            _ => self.message.clone(),
+        }
+    }
+}
+
+/// An error while rendering.
+pub(super) fn failed<T>(message: impl Into<String>) -> Outcome<T> {
+    Err(Fault::new(Kind::Failed, message))
+}
+
+/// An error in the source.
+pub(super) fn syntax<T>(line: u32, message: impl Into<String>) -> Outcome<T> {
+    Err(Fault::new(Kind::Syntax, message).at(line))
+}
+
+/// A limit.
+pub(super) fn stopped<T>(message: impl Into<String>) -> Outcome<T> {
+    Err(Fault::new(Kind::Stopped, message))
+}

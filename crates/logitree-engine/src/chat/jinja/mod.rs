@@ -1,0 +1,126 @@
+//! Jinja as chat templates use it, with the values of Python and limits that hold.
+//!
+//! A chat template is a program from a stranger, written for Jinja2 in Python. Two promises are kept here, and they are
+//! why this is not a general template engine:
+//!
+//! * **What it writes is what Jinja2 writes** within transformers' `ImmutableSandboxedEnvironment`, or it is refused by
+//!   name. Values are Python's: they print as `str` and `repr` do, floats round half to even, `tojson` is `json.dumps`.
+//! * **It ends**, with bounded memory and stack, on every platform and in any process. The source's length, its nesting and
+//!   the chains of its expressions are limited before anything is compiled. While it runs, every step and every byte that
+//!   is made or looked at is counted *before* it is spent, and nothing is given back, so that one number bounds time and
+//!   memory. Values cannot hold themselves and nest to a limit; calls nest to a limit, on a stack that is made for it.
+//!
+//! The way: [`lex`] → [`parse`] and [`statements`] → [`ast`] → [`run`] and [`eval`] on [`value`]s.
+
+mod ast;
+mod checks;
+mod eval;
+mod fault;
+mod filters;
+mod globals;
+mod lex;
+mod methods;
+mod ops;
+mod parse;
+mod printf;
+mod run;
+mod seq;
+mod statements;
+mod text;
+mod value;
+
+pub(super) use fault::{Fault, Kind};
+
+use ast::Node;
+use fault::{Outcome, failed, syntax};
+use run::Run;
+use std::time::SystemTime;
+use value::Value;
+
+/// Longest source, in bytes. The longest published template known has some 30 kB.
+const LONGEST_SOURCE: usize = 256 << 10;
+/// What a template may do of its own, in bytes and steps: some 256 MB, or some seconds.
+const OWN_UNITS: u64 = 256 << 20;
+/// What it may do for every byte of the messages and arguments.
+const UNITS_PER_BYTE: u64 = 64;
+/// The most that it may do, whatever the messages hold.
+const MOST_UNITS: u64 = 1 << 30;
+/// Output that a template may make of its own, in bytes.
+const OWN_OUTPUT: usize = 1 << 20;
+/// How often it may repeat what the messages say.
+const REPEATS: usize = 16;
+/// The stack on which a template is compiled and run; only what is used takes memory.
+const STACK: usize = 64 << 20;
+
+/// A compiled template.
+#[derive(Debug)]
+pub(super) struct Template {
+    nodes: Vec<Node>,
+}
+
+/// What a template made.
+pub(super) struct Rendered {
+    pub text: String,
+    /// Whether it asked for the date.
+    pub asked_date: bool,
+}
+
+/// Runs `work` on a thread whose stack is large enough for the limits on nesting.
+fn on_large_stack<T: Send>(work: impl FnOnce() -> Outcome<T> + Send) -> Outcome<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("chat template".into()).stack_size(STACK);
+        match thread.spawn_scoped(scope, work) {
+            Ok(handle) => handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(e) => failed(format!("no thread for the chat template: {e}")),
+        }
+    })
+}
+
+impl Template {
+    /// Compiles a template.
+    pub fn compile(source: &str) -> Outcome<Template> {
+        if source.len() > LONGEST_SOURCE {
+            return syntax(1, format!("it has {} bytes, more than {LONGEST_SOURCE}", source.len()));
+        }
+        on_large_stack(|| {
+            let tokens = lex::lex(source)?;
+            Ok(Template { nodes: parse::Parser::new(tokens).template()? })
+        })
+    }
+
+    /// Renders it with its variables; `text` is how many bytes of text these hold.
+    pub fn render(&self, variables: &[(&str, serde_json::Value)], now: SystemTime, text: usize) -> Outcome<Rendered> {
+        on_large_stack(|| {
+            let units = OWN_UNITS.saturating_add((text as u64).saturating_mul(UNITS_PER_BYTE)).min(MOST_UNITS);
+            let longest = text.saturating_mul(REPEATS).saturating_add(OWN_OUTPUT);
+            let named = variables.iter().map(|(name, value)| Ok(((*name).into(), from_json(value)?)));
+            let mut run = Run::new(named.collect::<Outcome<_>>()?, now, units, longest);
+            let mut out = String::new();
+            run.statements(&self.nodes, &mut out)?;
+            Ok(Rendered { text: out, asked_date: run.asked_date })
+        })
+    }
+}
+
+/// A value of JSON as Python reads it.
+fn from_json(json: &serde_json::Value) -> Outcome<Value> {
+    use serde_json::Value as Json;
+    Ok(match json {
+        Json::Null => Value::None,
+        Json::Bool(b) => Value::Bool(*b),
+        Json::Number(n) => match (n.as_i64(), n.as_f64()) {
+            (Some(i), _) => Value::Int(i),
+            (None, Some(x)) if !n.is_u64() => Value::Float(x),
+            _ => return failed("integers beyond 64 bits are not supported"),
+        },
+        Json::String(s) => Value::str(s.as_str()),
+        Json::Array(items) => Value::list(items.iter().map(from_json).collect::<Outcome<_>>()?)?,
+        Json::Object(entries) => {
+            let entries = entries.iter().map(|(k, v)| Ok((Value::str(k.as_str()), from_json(v)?)));
+            Value::dict(entries.collect::<Outcome<_>>()?)?
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;
