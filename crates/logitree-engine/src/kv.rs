@@ -125,7 +125,7 @@ mod tests {
     fn releasing_a_leaf_frees_what_only_it_kept() {
         // a - b - c
         //      \- d
-        let mut kv = KvTree::new(KvPages::new(1, 16));
+        let mut kv = KvTree::new(KvPages::new([16]));
         let a = kv.push(None, TokenId(1));
         let b = kv.push(Some(a), TokenId(2));
         let c = kv.push(Some(b), TokenId(3));

@@ -7,10 +7,13 @@
 
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+mod angles;
 pub mod chat;
 pub mod config;
+mod experts;
 mod forward;
 mod kv;
+mod layer;
 mod model;
 mod session;
 pub mod tokenizer;

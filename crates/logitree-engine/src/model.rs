@@ -2,7 +2,8 @@
 
 use crate::chat::{ChatError, ChatTemplate};
 use crate::config::Config;
-use crate::forward::{Transformer, row};
+use crate::forward::Transformer;
+use crate::layer::row;
 use crate::session::LocalSession;
 use crate::tokenizer::{GgufVocabulary, Tokenizer, TokenizerError};
 use crate::weights::{Role, Weights, WeightsError};
@@ -246,12 +247,30 @@ impl LocalModel {
 
     /// Scaled embedding of a token, `[hidden]`, read from the mapped file.
     pub(crate) fn embedding(&self, token: TokenId) -> Result<Vec<f32>, ModelError> {
-        let failed = |e: WeightsError| ModelError::Engine(e.to_string());
-        let view = self.weights.tensor(Role::TokenEmbedding, None).map_err(failed)?;
         let c = &self.transformer.config;
-        view.expect_shape(c.vocab, c.hidden).map_err(failed)?;
+        self.scaled_row(Role::TokenEmbedding, (c.vocab, c.hidden), token, c.embedding_scale)
+    }
+
+    /// What a token has for every layer, `[layers][size]`, scaled and read from the mapped file; empty in models without.
+    pub(crate) fn layer_embedding(&self, token: TokenId) -> Result<Vec<f32>, ModelError> {
+        let c = &self.transformer.config;
+        let Some(inputs) = c.layer_inputs else { return Ok(Vec::new()) };
+        let shape = (inputs.rows, inputs.size * c.layers.len());
+        self.scaled_row(Role::LayerInputs, shape, token, (inputs.size as f64).sqrt() as f32)
+    }
+
+    fn scaled_row(
+        &self,
+        role: Role,
+        (rows, cols): (usize, usize),
+        token: TokenId,
+        scale: f32,
+    ) -> Result<Vec<f32>, ModelError> {
+        let failed = |e: WeightsError| ModelError::Engine(e.to_string());
+        let view = self.weights.tensor(role, None).map_err(failed)?;
+        view.expect_shape(rows, cols).map_err(failed)?;
         let mut x = row(&view, token.index()).map_err(failed)?;
-        x.iter_mut().for_each(|x| *x *= c.embedding_scale);
+        x.iter_mut().for_each(|x| *x *= scale);
         Ok(x)
     }
 }

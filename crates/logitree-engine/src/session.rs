@@ -4,7 +4,7 @@ use crate::forward::{Buffers, Input, Observer};
 use crate::kv::KvTree;
 use crate::model::LocalModel;
 use logitree_core::{Distribution, Exactness, ModelError, NodeHandle, Query, Session, TokenId, TokenStats};
-use logitree_kernels::{KvPages, Summary, Wanted, head};
+use logitree_kernels::{Summary, Wanted, head};
 use std::collections::BTreeSet;
 
 /// Exact evaluation of tree paths by the local engine.
@@ -17,7 +17,7 @@ pub struct LocalSession<'m> {
 impl<'m> LocalSession<'m> {
     pub(crate) fn new(model: &'m LocalModel) -> LocalSession<'m> {
         let t = &model.transformer;
-        let kv = KvTree::new(KvPages::new(t.config.layers.len(), t.kv_width()));
+        let kv = KvTree::new(t.pages());
         LocalSession { model, kv, buffers: Buffers::default() }
     }
 
@@ -31,12 +31,18 @@ impl<'m> LocalSession<'m> {
     pub fn hidden_states(&mut self, tokens: &[TokenId]) -> Result<Vec<Vec<f32>>, ModelError> {
         let nodes = self.push_all(None, tokens)?;
         let mut states = Vec::new();
-        self.pass(&nodes, Some(&mut |x| states.push(x.to_vec())))?;
+        self.pass(&nodes, &nodes, Some(&mut |x| states.push(x.to_vec())))?;
         Ok(states)
     }
 
-    /// Runs nodes whose ancestors have rows or come earlier in the list; returns final states.
-    fn pass(&mut self, nodes: &[NodeHandle], observe: Option<Observer<'_>>) -> Result<&[f32], ModelError> {
+    /// Runs nodes whose ancestors have rows or come earlier in the list; returns the final states of those that are `wanted`, which
+    /// is sorted.
+    fn pass(
+        &mut self,
+        nodes: &[NodeHandle],
+        wanted: &[NodeHandle],
+        observe: Option<Observer<'_>>,
+    ) -> Result<&[f32], ModelError> {
         // A chain shares the path of its last node: the paths of a batch take no quadratic space.
         let mut paths: Vec<Vec<u32>> = Vec::new();
         let mut place: Vec<(usize, usize)> = Vec::with_capacity(nodes.len());
@@ -58,8 +64,13 @@ impl<'m> LocalSession<'m> {
         }
         let mut inputs = Vec::with_capacity(nodes.len());
         for (&node, &(path, len)) in nodes.iter().zip(&place) {
-            let embedding = self.model.embedding(self.kv.token(node))?;
-            inputs.push(Input { embedding, path: &paths[path][..len] });
+            let token = self.kv.token(node);
+            inputs.push(Input {
+                embedding: self.model.embedding(token)?,
+                layers: self.model.layer_embedding(token)?,
+                path: &paths[path][..len],
+                wanted: wanted.binary_search(&node).is_ok(),
+            });
         }
         let mut compute = self.model.compute();
         Ok(self.model.transformer.run(&mut compute, &mut self.kv.pages, &mut self.buffers, &inputs, observe))
@@ -119,27 +130,31 @@ impl Session for LocalSession<'_> {
         queries.iter().for_each(|q| self.kv.revive(q.node));
         let hidden = self.model.transformer.config.hidden;
         let mut answers: Vec<Option<Distribution>> = vec![None; queries.len()];
+        let mut queried: Vec<NodeHandle> = queries.iter().map(|q| q.node).collect();
+        queried.sort_unstable();
         for nodes in plan.chunks(self.model.arithmetic().batch()) {
+            let wanted: Vec<NodeHandle> =
+                nodes.iter().copied().filter(|node| queried.binary_search(node).is_ok()).collect();
             // Several queries may name one node (and each gets its own answer).
             let mut asked: Vec<(usize, usize)> = Vec::new();
             for (i, q) in queries.iter().enumerate() {
-                if let Ok(column) = nodes.binary_search(&q.node) {
+                if let Ok(column) = wanted.binary_search(&q.node) {
                     asked.push((i, column));
                 }
             }
             let model = self.model;
-            let states = self.pass(nodes, None)?;
+            let states = self.pass(nodes, &wanted, None)?;
             let x: Vec<&[f32]> = asked.iter().map(|&(_, c)| &states[c * hidden..][..hidden]).collect();
             let tokens: Vec<Vec<u32>> =
                 asked.iter().map(|&(i, _)| queries[i].tokens.iter().map(|t| t.0).collect()).collect();
-            let wanted: Vec<Wanted<'_>> = asked
+            let summaries_of: Vec<Wanted<'_>> = asked
                 .iter()
                 .zip(&tokens)
                 .map(|(&(i, _), tokens)| Wanted { top: queries[i].top, tokens, logits: queries[i].logits })
                 .collect();
             let t = &model.transformer;
             let mut compute = model.compute();
-            let summaries = head(&mut compute, &t.output, t.config.final_softcap, &x, &wanted);
+            let summaries = head(&mut compute, &t.output, t.config.final_softcap, &x, &summaries_of);
             for (&(i, _), summary) in asked.iter().zip(summaries) {
                 answers[i] = Some(distribution(queries[i].tokens, summary)?);
             }

@@ -1,4 +1,4 @@
-//! The eight families against the reference implementation, on tiny random models.
+//! The families against the reference implementation, on tiny random models.
 
 mod common;
 
@@ -88,7 +88,7 @@ fn random_trees_give_the_bits_of_linear_runs() {
 
 #[test]
 fn all_backends_and_thread_counts_give_the_same_bits() {
-    for name in ["gemma3", "gemma2", "qwen2"] {
+    for name in ["gemma3", "gemma2", "gemma4-e", "qwen2"] {
         let ids = golden(name).ids;
         let want = linear(&tiny(name, Backend::detect(), 1), &ids, 5, true);
         for backend in Backend::available() {
@@ -96,6 +96,18 @@ fn all_backends_and_thread_counts_give_the_same_bits() {
                 assert_eq!(linear(&tiny(name, backend, threads), &ids, 5, true), want, "{name} {}", backend.name());
             }
         }
+    }
+}
+
+#[test]
+fn gguf_files_written_by_others_give_the_bits_of_safetensors() {
+    for name in ["gemma4-dense", "gemma4-e"] {
+        let ids = golden(name).ids;
+        let compute = logitree_engine::Compute::new(Backend::detect(), 2);
+        let twin = fixtures().join("gguf/tiny").join(format!("{name}.gguf"));
+        let twin = LocalModel::load_without_tokenizer(&twin, compute).unwrap();
+        let want = linear(&tiny(name, Backend::detect(), 2), &ids, 5, true);
+        assert_eq!(linear(&twin, &ids, 5, true), want, "{name}");
     }
 }
 

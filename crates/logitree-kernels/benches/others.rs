@@ -48,7 +48,7 @@ fn attentions(compute: &mut Compute) {
     for (width, shared, own) in
         [(1, 100, 0), (25, 10, 5), (25, 10, 100), (25, 100, 100), (25, 1000, 100), (64, 1000, 100)]
     {
-        let mut kv = KvPages::new(LAYERS, 256);
+        let mut kv = KvPages::new([256; LAYERS]);
         while kv.slots() < shared + width * (own + 1) {
             kv.grow();
         }
@@ -79,7 +79,8 @@ fn store(compute: &mut Compute, kv: &mut KvPages, shape: &AttentionShape) {
     let angles = vec![(&[][..], &[][..]); slots.len()];
     let pairs = RopePairs::Halves;
     let [q, k, v] = [&mut q, &mut k, &mut v];
-    Projections { q, k, v, bias: None, norms: None, angles: &angles, pairs, slots: &slots }.run(compute, shape, kv);
+    let rows = Some(KeysValues { k, v, slots: &slots });
+    Projections { q, kv: rows, bias: None, norms: [None; 3], angles: &angles, pairs }.run(compute, shape, kv);
 }
 
 fn packing(compute: &mut Compute) {
@@ -99,8 +100,10 @@ fn columns(compute: &mut Compute) {
     let norm = RmsNorm { weight: &weight, eps: 1e-6 };
     let mut panels = Panels::default();
     panels.reset(compute, width, k, &[]);
-    let seconds =
-        best(|| Residual { x: &mut x, y: Some(&mut y), post: Some(norm), next: norm }.run(compute, &mut panels));
+    let seconds = best(|| {
+        Residual { x: &mut x, y: Some(&mut y), post: Some(norm), scale: None, next: Some(norm) }
+            .run(compute, &mut panels)
+    });
     println!("residual with two norms, {width} x {k}: {:6.1} us", 1e6 * seconds);
     let (mut gate, up) = (vec![0.5; width * wide], vec![0.25; width * wide]);
     panels.reset(compute, width, wide, &[]);

@@ -5,14 +5,22 @@ use std::cell::UnsafeCell;
 /// Slots of a page.
 pub(crate) const PAGE_ROWS: usize = 64;
 
-/// Key and value rows of all layers, in pages that never move.
+/// Key and value rows of all layers that have some, in pages that never move.
 ///
 /// A slot is one node's row in every layer; a page holds `PAGE_ROWS` slots as
-/// `[layer][key, value][slot][width]`. Rows are f32.
+/// `[layer][key, value][slot][width of the layer]`. Rows are f32.
 pub struct KvPages {
-    layers: usize,
-    width: usize,
+    layers: Vec<LayerRows>,
+    /// Elements of a page.
+    page: usize,
     pages: Vec<Box<[UnsafeCell<f32>]>>,
+}
+
+/// Where the rows of a layer lie in every page.
+#[derive(Clone, Copy)]
+struct LayerRows {
+    start: usize,
+    width: usize,
 }
 
 // SAFETY: shared access only reads, except through `row_mut`, whose caller keeps writers apart.
@@ -28,9 +36,18 @@ pub(crate) enum KvKind {
 }
 
 impl KvPages {
-    /// Storage without any pages, for rows of `width` elements (KV heads × head size).
-    pub fn new(layers: usize, width: usize) -> KvPages {
-        KvPages { layers, width, pages: Vec::new() }
+    /// Storage without any pages, for layers whose rows have these widths (KV heads × head size).
+    pub fn new(widths: impl IntoIterator<Item = usize>) -> KvPages {
+        let mut page = 0;
+        let layers = widths
+            .into_iter()
+            .map(|width| {
+                let start = page;
+                page += 2 * PAGE_ROWS * width;
+                LayerRows { start, width }
+            })
+            .collect();
+        KvPages { layers, page, pages: Vec::new() }
     }
 
     /// Slots that exist.
@@ -38,34 +55,30 @@ impl KvPages {
         self.pages.len() * PAGE_ROWS
     }
 
-    /// Elements of a row.
-    pub(crate) fn width(&self) -> usize {
-        self.width
+    /// Elements of a row of this layer.
+    pub(crate) fn width(&self, layer: usize) -> usize {
+        self.layers[layer].width
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        self.pages.len() * self.page_len() * 4
-    }
-
-    fn page_len(&self) -> usize {
-        self.layers * 2 * PAGE_ROWS * self.width
+        self.pages.len() * self.page * 4
     }
 
     /// Adds a page of zeros and returns its first slot.
     pub fn grow(&mut self) -> u32 {
         let first = self.slots() as u32;
-        let page: Box<[f32]> = vec![0.0f32; self.page_len()].into_boxed_slice();
+        let page: Box<[f32]> = vec![0.0f32; self.page].into_boxed_slice();
         // SAFETY: `UnsafeCell<f32>` has the layout of `f32`, and the box is owned.
         self.pages.push(unsafe { Box::from_raw(Box::into_raw(page) as *mut [UnsafeCell<f32>]) });
         first
     }
 
     fn cells(&self, layer: usize, kind: KvKind, slot: u32) -> &[UnsafeCell<f32>] {
-        assert!(layer < self.layers);
-        let plane = layer * 2 + usize::from(kind == KvKind::Value);
+        let LayerRows { start, width } = self.layers[layer];
         let slot = slot as usize;
-        &self.pages[slot / PAGE_ROWS][(plane * PAGE_ROWS + slot % PAGE_ROWS) * self.width..][..self.width]
+        let row = usize::from(kind == KvKind::Value) * PAGE_ROWS + slot % PAGE_ROWS;
+        &self.pages[slot / PAGE_ROWS][start + row * width..][..width]
     }
 
     /// A row, `[width]`.

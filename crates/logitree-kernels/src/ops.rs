@@ -52,7 +52,8 @@ impl Binary for Add {
     }
 }
 
-/// The step between two sublayers: `x += post(y)` (or `x += y` without `post`), then `panels = next(x)`.
+/// The step between two sublayers: `x += post(y)` (or `x += y` without `post`), `x *= scale`, then `panels = next(x)` (or
+/// `panels = x` without `next`).
 ///
 /// With `y = None` nothing is added to `x`.
 pub struct Residual<'a> {
@@ -62,8 +63,10 @@ pub struct Residual<'a> {
     pub y: Option<&'a mut [f32]>,
     /// Norm of `y` before the sum (Gemma 2 and 3).
     pub post: Option<RmsNorm<'a>>,
-    /// Norm of the sum.
-    pub next: RmsNorm<'a>,
+    /// Multiplier of the sum (Gemma 4).
+    pub scale: Option<f32>,
+    /// Norm of what goes to the panels; `None`: it goes there as it is.
+    pub next: Option<RmsNorm<'a>>,
 }
 
 impl Residual<'_> {
@@ -75,18 +78,18 @@ impl Residual<'_> {
         let (columns, k) = (panels.shape.columns, panels.shape.k);
         assert_eq!(self.x.len(), columns * k, "residual stream");
         assert!(self.y.as_ref().is_none_or(|y| y.len() == columns * k), "what is added to the residual stream");
-        let norms = [Some(self.next), self.post];
+        let norms = [self.next, self.post];
         assert!(norms.iter().flatten().all(|norm| norm.weight.len() == k), "weights of a norm of the residual stream");
         let (x, y) = (Parts::new(self.x), self.y.map(Parts::new));
         let writer = panels.writer();
         let (backend, scratch) = (compute.backend, &compute.scratch);
-        let (post, next) = (self.post, self.next);
+        let (post, scale, next) = (self.post, self.scale, self.next);
         compute.team.each(columns, |thread, column| {
             // SAFETY: each column is handed out once; `thread` is this thread's own index.
             let (x, y, scratch) =
                 unsafe { (x.part(column * k, k), y.as_ref().map(|y| y.part(column * k, k)), scratch.get(thread)) };
             let out = scratch.work.at_least(k);
-            backend.dispatch(ResidualColumn { x, y, post, next, out });
+            backend.dispatch(ResidualColumn { x, y, post, scale, next, out });
             // SAFETY: as above.
             unsafe { writer.set(column, 0, out) };
         });
@@ -97,7 +100,8 @@ struct ResidualColumn<'a> {
     x: &'a mut [f32],
     y: Option<&'a mut [f32]>,
     post: Option<RmsNorm<'a>>,
-    next: RmsNorm<'a>,
+    scale: Option<f32>,
+    next: Option<RmsNorm<'a>>,
     out: &'a mut [f32],
 }
 
@@ -111,8 +115,13 @@ impl Task for ResidualColumn<'_> {
             }
             map2(s, self.x, y, Add);
         }
+        if let Some(scale) = self.scale {
+            self.x.iter_mut().for_each(|x| *x *= scale);
+        }
         self.out.copy_from_slice(self.x);
-        self.next.apply(s, self.out);
+        if let Some(next) = self.next {
+            next.apply(s, self.out);
+        }
     }
 }
 

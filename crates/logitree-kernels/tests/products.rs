@@ -384,20 +384,18 @@ fn attention_over_random_trees_equals_f64_and_does_not_depend_on_the_batch() {
         let visible: Vec<Visible<'_>> = paths.iter().map(|p| Visible { path: p, start: start(p.len()) }).collect();
         let mut first_bits: Option<Vec<u32>> = None;
         for mut compute in computes() {
-            let mut kv = KvPages::new(2, kv_len);
+            let mut kv = KvPages::new([16, kv_len]);
             while kv.slots() < n {
                 kv.grow();
             }
             let none: (&[f32], &[f32]) = (&[], &[]);
             Projections {
                 q: &mut q.clone(),
-                k: &mut k.clone(),
-                v: &mut v.clone(),
+                kv: Some(KeysValues { k: &mut k.clone(), v: &mut v.clone(), slots: &slots[..n] }),
                 bias: None,
-                norms: None,
+                norms: [None; 3],
                 angles: &vec![none; n],
                 pairs: RopePairs::Halves,
-                slots: &slots[..n],
             }
             .run(&mut compute, &shape, &mut kv);
             let identity = |compute: &mut Compute, dtype| {

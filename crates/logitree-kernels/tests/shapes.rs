@@ -64,7 +64,7 @@ fn residual(x: usize, y: usize, post: usize, next: usize) {
     let mut panels = panels(&compute);
     let (post, next) = (vec![1.0; post], vec![1.0; next]);
     let [post, next] = [&post, &next].map(|weight| RmsNorm { weight, eps: 1e-6 });
-    Residual { x: &mut vec![1.0; x], y: Some(&mut vec![1.0; y]), post: Some(post), next }
+    Residual { x: &mut vec![1.0; x], y: Some(&mut vec![1.0; y]), post: Some(post), scale: None, next: Some(next) }
         .run(&mut compute, &mut panels);
 }
 
@@ -103,7 +103,7 @@ struct Lens {
     k: usize,
     v: usize,
     bias: [usize; 3],
-    norms: [usize; 2],
+    norms: [usize; 3],
     angles: usize,
     cos: usize,
     sin: usize,
@@ -113,7 +113,7 @@ struct Lens {
 
 impl Default for Lens {
     fn default() -> Lens {
-        let (q, kv, norms) = (COLUMNS * 2 * 16, COLUMNS * 16, [16; 2]);
+        let (q, kv, norms) = (COLUMNS * 2 * 16, COLUMNS * 16, [16; 3]);
         let bias = [32, 16, 16];
         Lens { q, k: kv, v: kv, bias, norms, angles: COLUMNS, cos: 8, sin: 8, width: 16, slots: [0, 1] }
     }
@@ -123,20 +123,18 @@ impl Default for Lens {
 fn project(lens: Lens) {
     let mut compute = compute();
     let shape = AttentionShape { layer: 0, heads: 2, kv_heads: 1, head_dim: 16, scale: 1.0, softcap: None };
-    let mut kv = KvPages::new(1, lens.width);
+    let mut kv = KvPages::new([lens.width]);
     kv.grow();
     let bias = lens.bias.map(|len| vec![1.0; len]);
     let norms = lens.norms.map(|len| vec![1.0; len]);
     let (cos, sin) = (vec![1.0; lens.cos], vec![0.0; lens.sin]);
     Projections {
         q: &mut vec![1.0; lens.q],
-        k: &mut vec![1.0; lens.k],
-        v: &mut vec![1.0; lens.v],
+        kv: Some(KeysValues { k: &mut vec![1.0; lens.k], v: &mut vec![1.0; lens.v], slots: &lens.slots }),
         bias: Some(bias.each_ref().map(|bias| &bias[..])),
-        norms: Some(norms.each_ref().map(|weight| RmsNorm { weight, eps: 1e-6 })),
+        norms: norms.each_ref().map(|weight| Some(RmsNorm { weight, eps: 1e-6 })),
         angles: &vec![(&cos[..], &sin[..]); lens.angles],
         pairs: RopePairs::Halves,
-        slots: &lens.slots,
     }
     .run(&mut compute, &shape, &mut kv);
 }
@@ -167,10 +165,11 @@ refused! {
     a_shorter_bias_of_queries_is_refused: "length of a bias", bias: [31, 16, 16];
     a_shorter_bias_of_keys_is_refused: "length of a bias", bias: [32, 15, 16];
     a_longer_bias_of_values_is_refused: "length of a bias", bias: [32, 16, 17];
-    a_longer_norm_of_query_heads_is_refused: "weights of a norm of heads", norms: [17, 16];
-    a_shorter_norm_of_key_heads_is_refused: "weights of a norm of heads", norms: [16, 15];
-    a_column_without_angles_is_refused: "angles of each column", angles: COLUMNS - 1;
-    more_angles_than_columns_are_refused: "angles of each column", angles: COLUMNS + 1;
+    a_longer_norm_of_query_heads_is_refused: "weights of a norm of heads", norms: [17, 16, 16];
+    a_shorter_norm_of_key_heads_is_refused: "weights of a norm of heads", norms: [16, 15, 16];
+    a_longer_norm_of_value_heads_is_refused: "weights of a norm of heads", norms: [16, 16, 17];
+    a_column_without_angles_is_refused: "length of the queries", angles: COLUMNS - 1;
+    more_angles_than_columns_are_refused: "length of the queries", angles: COLUMNS + 1;
     fewer_sines_than_cosines_are_refused: "a cosine and a sine for each pair", sin: 7;
     more_sines_than_cosines_are_refused: "a cosine and a sine for each pair", sin: 9;
     more_angles_than_pairs_are_refused: "a cosine and a sine for each pair", cos: 9, sin: 9;
@@ -184,7 +183,7 @@ refused! {
 fn attend(start: usize, q: usize, columns: usize, k: usize) {
     let mut compute = compute();
     let shape = AttentionShape { layer: 0, heads: 2, kv_heads: 1, head_dim: 16, scale: 1.0, softcap: None };
-    let mut kv = KvPages::new(1, 16);
+    let mut kv = KvPages::new([16]);
     kv.grow();
     let mut out = Panels::default();
     out.reset(&compute, columns, k, &[]);

@@ -11,32 +11,41 @@ pub(crate) enum Family {
     Gemma,
     Gemma2,
     Gemma3,
+    Gemma4,
     Llama,
     Mistral,
     Qwen2,
     Qwen3,
+    Qwen3Moe,
 }
 
 /// `general.architecture` of GGUF files. Mistral's say `llama`.
-const GGUF_NAMES: [(&str, Family); 6] = [
+const GGUF_NAMES: [(&str, Family); 8] = [
     ("gemma", Family::Gemma),
     ("gemma2", Family::Gemma2),
     ("gemma3", Family::Gemma3),
+    ("gemma4", Family::Gemma4),
     ("llama", Family::Llama),
     ("qwen2", Family::Qwen2),
     ("qwen3", Family::Qwen3),
+    ("qwen3moe", Family::Qwen3Moe),
 ];
 
 /// `model_type` of config.json.
-const HF_NAMES: [(&str, Family); 8] = [
+const HF_NAMES: [(&str, Family); 13] = [
     ("gemma", Family::Gemma),
     ("gemma2", Family::Gemma2),
     ("gemma3", Family::Gemma3),
     ("gemma3_text", Family::Gemma3),
+    ("gemma4", Family::Gemma4),
+    ("gemma4_text", Family::Gemma4),
+    ("gemma4_unified", Family::Gemma4),
+    ("gemma4_unified_text", Family::Gemma4),
     ("llama", Family::Llama),
     ("mistral", Family::Mistral),
     ("qwen2", Family::Qwen2),
     ("qwen3", Family::Qwen3),
+    ("qwen3_moe", Family::Qwen3Moe),
 ];
 
 /// What transformers takes for keys that config.json leaves out. Its nested text configurations hold only what
@@ -68,10 +77,19 @@ impl Family {
         Ok((find(&HF_NAMES, name, outer.file, "model_type")?, text))
     }
 
-    /// Whether it is one of Google's Gemma models: tanh-GELU, embeddings scaled by √hidden, norm weights as
-    /// offsets from 1.
+    /// Whether it is one of Google's Gemma models: tanh-GELU, embeddings scaled by √hidden.
     pub(crate) fn is_gemma(self) -> bool {
-        matches!(self, Family::Gemma | Family::Gemma2 | Family::Gemma3)
+        matches!(self, Family::Gemma | Family::Gemma2 | Family::Gemma3 | Family::Gemma4)
+    }
+
+    /// Whether the norms of its original files are stored as offsets from 1.
+    pub(crate) fn norm_offset(self) -> bool {
+        self.is_gemma() && self != Family::Gemma4
+    }
+
+    /// Whether layers with a window have a rotary embedding of their own.
+    pub(crate) fn has_local_rope(self) -> bool {
+        matches!(self, Family::Gemma3 | Family::Gemma4)
     }
 
     pub(crate) fn activation(self) -> Activation {
@@ -79,11 +97,11 @@ impl Family {
     }
 
     pub(crate) fn qk_norm(self) -> bool {
-        matches!(self, Family::Gemma3 | Family::Qwen3)
+        matches!(self, Family::Gemma3 | Family::Gemma4 | Family::Qwen3 | Family::Qwen3Moe)
     }
 
     pub(crate) fn post_norms(self) -> bool {
-        matches!(self, Family::Gemma2 | Family::Gemma3)
+        matches!(self, Family::Gemma2 | Family::Gemma3 | Family::Gemma4)
     }
 
     /// Multiplier of token embeddings.
@@ -122,9 +140,16 @@ impl Family {
                 context: 131_072,
                 ..sizes(262_208, 2304, 9216, 26, 8)
             },
+            Family::Gemma4 => Defaults {
+                kv_heads: Some(4),
+                head_dim: Some(256),
+                context: 131_072,
+                ..sizes(262_144, 2304, 9216, 30, 8)
+            },
             Family::Llama => Defaults { context: 2048, ..sizes(32_000, 4096, 11008, 32, 32) },
             Family::Mistral => Defaults { kv_heads: Some(8), context: 131_072, ..sizes(32_000, 4096, 14336, 32, 32) },
             Family::Qwen2 => Defaults { kv_heads: Some(32), ..sizes(151_936, 4096, 22016, 32, 32) },
+            Family::Qwen3Moe => Defaults { kv_heads: Some(4), ..sizes(151_936, 2048, 6144, 24, 32) },
             Family::Qwen3 => {
                 Defaults { kv_heads: Some(32), head_dim: Some(128), ..sizes(151_936, 4096, 22016, 32, 32) }
             }

@@ -1,7 +1,10 @@
 //! Configuration from GGUF metadata, by the keys of the GGUF specification.
 
 use super::family::Family;
-use super::{Config, LayerKind, MAX_LAYERS, Rope, RopeScaling, head_size};
+use super::{
+    Config, Experts, FeedForward, LayerConfig, LayerInputs, MAX_LAYERS, Rope, RopeScaling, Rows, Sizes, gemma4,
+    head_size,
+};
 use crate::weights::{Gguf, Value, WeightsError, kind};
 use logitree_core::TokenId;
 use logitree_kernels::dequantise_row;
@@ -51,6 +54,17 @@ impl Keys<'_> {
         self.optional(name)?.ok_or_else(|| self.error(name, "is missing"))
     }
 
+    /// A size of each of `count` layers: one number for all of them, or a list.
+    fn by_layer(&self, name: &str, count: usize) -> Result<Vec<usize>, WeightsError> {
+        let Some(Value::Array(_)) = self.gguf.get(&self.key(name)) else { return Ok(vec![self.size(name)?; count]) };
+        let list = self.gguf.read::<Vec<i64>>(&self.key(name))?.unwrap_or_default();
+        if list.len() != count {
+            return Err(self.error(name, format!("has {} entries for {count} layers", list.len())));
+        }
+        let size = |&n: &i64| u32::try_from(n).map_err(|_| self.error(name, format!("{n} is not a size")));
+        list.iter().map(|n| size(n).map(|n| n as usize)).collect()
+    }
+
     fn float(&self, name: &str) -> Result<Option<f32>, WeightsError> {
         self.gguf.read(&self.key(name))
     }
@@ -76,7 +90,26 @@ pub(crate) fn read(g: &Gguf) -> Result<Config, WeightsError> {
             keys.error("attention.value_length", format!("is {n}, but keys are of size {head_dim}; unsupported"))
         );
     }
-    let layers = layers(&keys, family)?;
+    let kv_heads = if family == Family::Gemma4 { None } else { keys.optional("attention.head_count_kv")? };
+    let sizes = Sizes {
+        heads,
+        kv_heads: kv_heads.unwrap_or(heads),
+        head_dim,
+        intermediate: match family {
+            // Layer by layer, below.
+            Family::Gemma4 => 0,
+            // Files whose layers all have experts may leave it out.
+            Family::Qwen3Moe => keys.optional("feed_forward_length")?.unwrap_or(0),
+            _ => keys.size("feed_forward_length")?,
+        },
+    };
+    let mut layers = layers(&keys, family, sizes)?;
+    let mut layer_inputs = None;
+    if family == Family::Gemma4 {
+        shape_gemma4(&keys, &mut layers)?;
+        layer_inputs = gemma4_inputs(&keys)?;
+    }
+    let experts = experts(&keys, family, &mut layers)?;
     let ropes = ropes(&keys, family, head_dim)?;
     let (attention_softcap, final_softcap) = softcaps(&keys, family)?;
     let embedding = g.tensor("token_embd.weight")?;
@@ -87,10 +120,6 @@ pub(crate) fn read(g: &Gguf) -> Result<Config, WeightsError> {
         // The key `vocab_size` is optional, and files with padded matrices exist.
         vocab: embedding.rows,
         hidden,
-        intermediate: keys.size("feed_forward_length")?,
-        heads,
-        kv_heads: keys.optional("attention.head_count_kv")?.unwrap_or(heads),
-        head_dim,
         attention_scale: attention_scale(&keys, family, layers.len(), hidden, heads, head_dim)?,
         layers,
         ropes,
@@ -106,9 +135,13 @@ pub(crate) fn read(g: &Gguf) -> Result<Config, WeightsError> {
         norm_offset: false,
         activation: family.activation(),
         qk_norm: family.qk_norm(),
+        v_norm: family == Family::Gemma4,
         // Some Llama-like models have them too: their files are recognised by the tensors.
         qkv_bias: family == Family::Qwen2 || g.has("blk.0.attn_q.bias"),
         post_norms: family.post_norms(),
+        layer_scalar: family == Family::Gemma4,
+        layer_inputs,
+        experts,
         tied: !g.has("output.weight"),
         // Converters permute the rows of Llama's (and Mistral's) q and k so that pairs are neighbours.
         rope_interleaved: family == Family::Llama,
@@ -129,6 +162,9 @@ fn attention_scale(
     if let Some(scale) = keys.float("attention.scale")?.filter(|&s| s != 0.0) {
         return Ok(scale);
     }
+    if family == Family::Gemma4 {
+        return Ok(1.0);
+    }
     let size = match (family, layers) {
         (Family::Gemma2, 46) | (Family::Gemma3, 62) if heads > 0 => hidden as f64 / heads as f64,
         _ => head_dim as f64,
@@ -136,7 +172,7 @@ fn attention_scale(
     Ok((1.0 / size.sqrt()) as f32)
 }
 
-fn layers(keys: &Keys<'_>, family: Family) -> Result<Vec<LayerKind>, WeightsError> {
+fn layers(keys: &Keys<'_>, family: Family, sizes: Sizes) -> Result<Vec<LayerConfig>, WeightsError> {
     let count = keys.size("block_count")?;
     if count > MAX_LAYERS {
         return Err(keys.error("block_count", format!("is {count}, more than {MAX_LAYERS}")));
@@ -145,7 +181,7 @@ fn layers(keys: &Keys<'_>, family: Family) -> Result<Vec<LayerKind>, WeightsErro
     let (sliding, window): (Vec<bool>, _) = match family {
         // Early converters left the window out; Gemma 2 has only ever had this one.
         Family::Gemma2 => (sliding(keys, count, 2)?, Some(window.unwrap_or(4096))),
-        Family::Gemma3 => {
+        Family::Gemma3 | Family::Gemma4 => {
             let name = "attention.sliding_window";
             (sliding(keys, count, 6)?, Some(window.ok_or_else(|| keys.error(name, "is missing"))?))
         }
@@ -154,8 +190,64 @@ fn layers(keys: &Keys<'_>, family: Family) -> Result<Vec<LayerKind>, WeightsErro
         // Qwen's configurations name a window that the models don't use.
         _ => (vec![false; count], None),
     };
-    let local = usize::from(family == Family::Gemma3);
-    Ok(sliding.into_iter().map(|sliding| LayerKind::new(sliding, window, local)).collect())
+    let local = usize::from(family.has_local_rope());
+    Ok(sliding.into_iter().map(|sliding| sizes.layer(sliding, window, local)).collect())
+}
+
+/// The mixture of experts. The layers that have it are those with a router.
+fn experts(keys: &Keys<'_>, family: Family, layers: &mut [LayerConfig]) -> Result<Option<Experts>, WeightsError> {
+    if !matches!(family, Family::Gemma4 | Family::Qwen3Moe) {
+        return Ok(None);
+    }
+    let count = keys.optional("expert_count")?.unwrap_or(0);
+    if count == 0 {
+        return Ok(None);
+    }
+    let own_norm = family == Family::Gemma4;
+    for (i, layer) in layers.iter_mut().enumerate() {
+        if keys.gguf.has(&format!("blk.{i}.ffn_gate_inp.weight")) {
+            layer.feed_forward = if own_norm { FeedForward::DenseAndExperts } else { FeedForward::Experts };
+        }
+    }
+    let (used, intermediate) = (keys.size("expert_used_count")?, keys.size("expert_feed_forward_length")?);
+    Ok(Some(Experts { count, used, intermediate, normalised: true, own_norm }))
+}
+
+/// Gives the layers of Gemma 4 their sizes. `attention.key_length` is that of layers that see everything.
+fn shape_gemma4(keys: &Keys<'_>, layers: &mut [LayerConfig]) -> Result<(), WeightsError> {
+    let count = layers.len();
+    let local = keys.size("attention.key_length_swa")?;
+    if let Some(n) = keys.optional("attention.value_length_swa")?.filter(|&n| n != local) {
+        let problem = format!("is {n}, but keys are of size {local}; unsupported");
+        return Err(keys.error("attention.value_length_swa", problem));
+    }
+    let kv_heads = keys.by_layer("attention.head_count_kv", count)?;
+    let intermediate = keys.by_layer("feed_forward_length", count)?;
+    let shared = "attention.shared_kv_layers";
+    gemma4::share(layers, keys.optional(shared)?.unwrap_or(0)).map_err(|problem| keys.error(shared, problem))?;
+    for (i, layer) in layers.iter_mut().enumerate() {
+        (layer.kv_heads, layer.intermediate) = (kv_heads[i], intermediate[i]);
+        if layer.window.is_some() {
+            layer.head_dim = local;
+        }
+        if layer.owns_rows() && !keys.gguf.has(&format!("blk.{i}.attn_v.weight")) {
+            layer.rows = Rows::KeyIsValue;
+        }
+    }
+    Ok(())
+}
+
+/// Inputs of every layer by token. The matrix has as many rows as there are tokens, or more.
+fn gemma4_inputs(keys: &Keys<'_>) -> Result<Option<LayerInputs>, WeightsError> {
+    let size = keys.optional("embedding_length_per_layer_input")?.unwrap_or(0);
+    if size == 0 {
+        return Ok(None);
+    }
+    let name = "per_layer_token_embd.weight";
+    let table = keys.gguf.tensor(name)?;
+    let table =
+        table.ok_or_else(|| WeightsError::MissingTensor { path: keys.gguf.path().into(), name: name.into() })?;
+    Ok(Some(LayerInputs { size, rows: table.rows }))
 }
 
 /// Which layers look through the window: all but every `period`th, unless the file says otherwise (by a period,
@@ -183,14 +275,15 @@ fn ropes(keys: &Keys<'_>, family: Family, head_dim: usize) -> Result<Vec<Rope>, 
     let dims = keys.optional("rope.dimension_count")?.unwrap_or(head_dim);
     let base = keys.float("rope.freq_base")?;
     let scaling = scaling(keys)?;
-    if family != Family::Gemma3 {
+    if !family.has_local_rope() {
         // The original base; files of models that keep it leave it out.
         return Ok(vec![Rope { base: base.unwrap_or(10_000.0), dims, scaling }]);
     }
     let base = base.ok_or_else(|| keys.error("rope.freq_base", "is missing"))?;
     // All of Gemma 3 has this local base; only newer files say so.
     let local = keys.float("rope.freq_base_swa")?.unwrap_or(10_000.0);
-    Ok(vec![Rope { base, dims, scaling }, Rope { base: local, dims, scaling: RopeScaling::Default }])
+    let local_dims = keys.optional("rope.dimension_count_swa")?.unwrap_or(dims);
+    Ok(vec![Rope { base, dims, scaling }, Rope { base: local, dims: local_dims, scaling: RopeScaling::Default }])
 }
 
 /// Frequency scaling. A factor without a type is linear, as the format's reference reads it: the first files had
@@ -224,7 +317,7 @@ fn softcaps(keys: &Keys<'_>, family: Family) -> Result<(Option<f32>, Option<f32>
         Ok(keys.float(name)?.or(default).filter(|&cap| cap != 0.0))
     };
     match family {
-        Family::Gemma2 | Family::Gemma3 => {
+        Family::Gemma2 | Family::Gemma3 | Family::Gemma4 => {
             Ok((cap("attn_logit_softcapping", 50.0)?, cap("final_logit_softcapping", 30.0)?))
         }
         _ => Ok((None, None)),

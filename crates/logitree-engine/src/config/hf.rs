@@ -3,7 +3,7 @@
 use super::family::{Family, model_type};
 use super::hf_rope::ropes;
 use super::json::{Fields, read_object};
-use super::{Config, LayerKind, MAX_LAYERS, head_size};
+use super::{Config, Experts, FeedForward, LayerConfig, MAX_LAYERS, Sizes, gemma4, head_size};
 use crate::weights::WeightsError;
 use logitree_core::TokenId;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 pub(super) const UNSUPPORTED: &str = "this variant of the architecture is not supported; use another model";
-const CORRECT: &str = "download config.json again, or correct it";
+pub(super) const CORRECT: &str = "download config.json again, or correct it";
 
 /// The configuration that a config.json describes; [`Config::validate`] has yet to check it.
 pub(crate) fn read(outer: &Fields<'_>) -> Result<Config, WeightsError> {
@@ -25,10 +25,12 @@ pub(crate) fn read(outer: &Fields<'_>) -> Result<Config, WeightsError> {
         Some(n) => n,
         None => head_size(hidden, heads).map_err(|problem| text.error("num_attention_heads", problem, CORRECT))?,
     };
-    // Gemma 2 and 3 scale queries by a number of their own.
-    let scale_dim = match family.post_norms() {
-        true => text.float("query_pre_attn_scalar")?.unwrap_or(256.0),
-        false => head_dim as f64,
+    let scale = match family {
+        // Its query norm has taken the scale over.
+        Family::Gemma4 => 1.0,
+        // These scale queries by a number of their own.
+        Family::Gemma2 | Family::Gemma3 => 1.0 / text.float("query_pre_attn_scalar")?.unwrap_or(256.0).sqrt(),
+        _ => 1.0 / (head_dim as f64).sqrt(),
     };
     let kv_heads = match text.value("num_key_value_heads") {
         // Absent and null differ: null means as many as query heads.
@@ -39,27 +41,38 @@ pub(crate) fn read(outer: &Fields<'_>) -> Result<Config, WeightsError> {
         let default = (family == Family::Gemma2 && !text.has(key)).then_some(default);
         Ok(text.float(key)?.or(default).filter(|_| family.post_norms()).map(|x| x as f32))
     };
+    let sizes = Sizes { heads, kv_heads, head_dim, intermediate: size("intermediate_size", default.intermediate)? };
+    let mut layers = layers(&text, family, size("num_hidden_layers", default.layers)?, sizes)?;
+    let mut layer_inputs = None;
+    if family == Family::Gemma4 {
+        gemma4::shape_layers(&text, &mut layers)?;
+        layer_inputs = gemma4::layer_inputs(&text)?;
+    }
+    let experts = experts(&text, family, &mut layers)?;
+    let head_dims = [false, true].map(|sliding| {
+        layers.iter().find(|layer| layer.window.is_some() == sliding).map_or(head_dim, |layer| layer.head_dim)
+    });
     Ok(Config {
         architecture: model_type(outer, &text)?.into(),
         vocab: size("vocab_size", default.vocab)?,
         hidden,
-        intermediate: size("intermediate_size", default.intermediate)?,
-        heads,
-        kv_heads,
-        head_dim,
-        layers: layers(&text, family, size("num_hidden_layers", default.layers)?)?,
-        ropes: ropes(&text, family, head_dim)?,
+        layers,
+        ropes: ropes(&text, family, head_dims)?,
         context: size("max_position_embeddings", default.context)?,
         norm_eps: text.float("rms_norm_eps")?.unwrap_or(1e-6) as f32,
-        attention_scale: (1.0 / scale_dim.sqrt()) as f32,
+        attention_scale: scale as f32,
         attention_softcap: cap("attn_logit_softcapping", 50.0)?,
         final_softcap: cap("final_logit_softcapping", 30.0)?,
         embedding_scale: family.embedding_scale(hidden),
-        norm_offset: family.is_gemma(),
+        norm_offset: family.norm_offset(),
         activation: family.activation(),
         qk_norm: family.qk_norm(),
+        v_norm: family == Family::Gemma4,
         qkv_bias: family == Family::Qwen2,
         post_norms: family.post_norms(),
+        layer_scalar: family == Family::Gemma4,
+        layer_inputs,
+        experts,
         tied: tied(outer)?,
         rope_interleaved: false,
     })
@@ -88,7 +101,9 @@ pub(crate) fn notes(outer: &Fields<'_>) -> Vec<String> {
 /// Switches that change the computation in ways that this engine does not follow.
 fn refuse_variants(outer: &Fields<'_>, text: &Fields<'_>, family: Family) -> Result<(), WeightsError> {
     for key in ["attention_bias", "mlp_bias", "use_bidirectional_attention"] {
-        if text.value(key).is_some_and(|v| *v != Value::Bool(false)) {
+        // Of images alone: text is read in one direction.
+        let for_images = |v: &Value| key == "use_bidirectional_attention" && *v == "vision";
+        if text.value(key).is_some_and(|v| *v != Value::Bool(false) && !for_images(v)) {
             return Err(text.error(key, "is set", UNSUPPORTED));
         }
     }
@@ -111,36 +126,86 @@ fn refuse_variants(outer: &Fields<'_>, text: &Fields<'_>, family: Family) -> Res
     }
 }
 
-fn layers(text: &Fields<'_>, family: Family, count: usize) -> Result<Vec<LayerKind>, WeightsError> {
+fn layers(text: &Fields<'_>, family: Family, count: usize, sizes: Sizes) -> Result<Vec<LayerConfig>, WeightsError> {
     if count > MAX_LAYERS {
         return Err(text.error("num_hidden_layers", format!("is {count}, more than {MAX_LAYERS}"), CORRECT));
     }
     // Absent and null differ: null means that there is no window.
     let window = match text.has("sliding_window") {
         true => text.size("sliding_window")?,
-        false => Some(4096),
+        false => Some(if family == Family::Gemma4 { 512 } else { 4096 }),
     };
     let every = |period: usize| (0..count).map(|i| (i + 1) % period != 0).collect();
     let listed = match family {
-        Family::Gemma2 | Family::Gemma3 | Family::Qwen2 | Family::Qwen3 => layer_types(text, count)?,
+        Family::Gemma2 | Family::Gemma3 | Family::Gemma4 | Family::Qwen2 | Family::Qwen3 | Family::Qwen3Moe => {
+            layer_types(text, count)?
+        }
         _ => None,
     };
-    let sliding: Vec<bool> = match (listed, family) {
+    let mut sliding: Vec<bool> = match (listed, family) {
         (Some(list), _) => list,
         (None, Family::Gemma2) => every(2),
         (None, Family::Gemma3) => every(period(text)?),
+        (None, Family::Gemma4) => every(6),
         (None, Family::Mistral) => vec![window.is_some(); count],
-        (None, Family::Qwen2 | Family::Qwen3) if text.bool("use_sliding_window")? == Some(true) => {
+        (None, Family::Qwen2 | Family::Qwen3 | Family::Qwen3Moe) if text.bool("use_sliding_window")? == Some(true) => {
             let first = text.size("max_window_layers")?.unwrap_or(28);
             (0..count).map(|i| window.is_some() && i >= first).collect()
         }
         _ => vec![false; count],
     };
+    if let (Family::Gemma4, Some(last)) = (family, sliding.last_mut()) {
+        // As the reference has it, whatever the file says.
+        *last = false;
+    }
     if window.is_none() && sliding.contains(&true) {
         return Err(text.error("sliding_window", "is null, but some layers slide", CORRECT));
     }
-    let local = usize::from(family == Family::Gemma3);
-    Ok(sliding.into_iter().map(|sliding| LayerKind::new(sliding, window, local)).collect())
+    let local = usize::from(family.has_local_rope());
+    Ok(sliding.into_iter().map(|sliding| sizes.layer(sliding, window, local)).collect())
+}
+
+/// The mixture of experts, and which layers have it.
+fn experts(text: &Fields<'_>, family: Family, layers: &mut [LayerConfig]) -> Result<Option<Experts>, WeightsError> {
+    let size = |key: &str| text.require(key, text.size(key)?);
+    match family {
+        Family::Gemma4 if text.bool("enable_moe_block")?.unwrap_or(false) => {
+            layers.iter_mut().for_each(|layer| layer.feed_forward = FeedForward::DenseAndExperts);
+            Ok(Some(Experts {
+                count: size("num_experts")?,
+                used: size("top_k_experts")?,
+                intermediate: size("moe_intermediate_size")?,
+                normalised: true,
+                own_norm: true,
+            }))
+        }
+        Family::Qwen3Moe => {
+            let or = |key: &str, default: usize| Ok::<_, WeightsError>(text.size(key)?.unwrap_or(default));
+            let count = match text.size("num_experts")? {
+                Some(count) => count,
+                None => or("num_local_experts", 128)?,
+            };
+            let every = or("decoder_sparse_step", 1)?;
+            if every == 0 {
+                return Err(text.error("decoder_sparse_step", "is 0", CORRECT));
+            }
+            let key = "mlp_only_layers";
+            let dense = text.array(key)?.unwrap_or_default();
+            for index in dense {
+                let known = index.as_u64().is_some_and(|i| i < layers.len() as u64);
+                known.then_some(()).ok_or_else(|| text.error(key, format!("{index} is no layer"), CORRECT))?;
+            }
+            for (i, layer) in layers.iter_mut().enumerate() {
+                if count > 0 && (i + 1) % every == 0 && !dense.iter().any(|d| d.as_u64() == Some(i as u64)) {
+                    layer.feed_forward = FeedForward::Experts;
+                }
+            }
+            let (used, intermediate) = (or("num_experts_per_tok", 8)?, or("moe_intermediate_size", 768)?);
+            let normalised = text.bool("norm_topk_prob")?.unwrap_or(false);
+            Ok((count > 0).then_some(Experts { count, used, intermediate, normalised, own_norm: false }))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// `layer_types`: whether each layer has a window.

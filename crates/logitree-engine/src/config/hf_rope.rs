@@ -9,8 +9,10 @@ use crate::weights::WeightsError;
 
 const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
 
-/// One embedding, or Gemma 3's two: for layers that see everything, and for those with a window.
-pub(super) fn ropes(text: &Fields<'_>, family: Family, dims: usize) -> Result<Vec<Rope>, WeightsError> {
+/// One embedding, or the two of Gemma 3 and 4: for layers that see everything, and for those with a window. `head_dims` are the
+/// sizes of heads in these.
+pub(super) fn ropes(text: &Fields<'_>, family: Family, head_dims: [usize; 2]) -> Result<Vec<Rope>, WeightsError> {
+    let dims = head_dims[0];
     let parameters = text.object("rope_parameters")?;
     let scaling = text.object("rope_scaling")?;
     let theta = text.float("rope_theta")?;
@@ -18,7 +20,7 @@ pub(super) fn ropes(text: &Fields<'_>, family: Family, dims: usize) -> Result<Ve
     if text.float("partial_rotary_factor")?.is_some_and(|f| f != 1.0) {
         return Err(text.error("partial_rotary_factor", "is not 1", UNSUPPORTED));
     }
-    if family != Family::Gemma3 {
+    if !family.has_local_rope() {
         if nested {
             return Err(text.error("rope_parameters", "differ by kind of layer", UNSUPPORTED));
         }
@@ -34,18 +36,24 @@ pub(super) fn ropes(text: &Fields<'_>, family: Family, dims: usize) -> Result<Ve
     let base = global.as_ref().map_or(Ok(None), |p| p.float("rope_theta"))?.or(theta).unwrap_or(1e6);
     let local_base = text.float("rope_local_base_freq")?.unwrap_or(10_000.0);
     // As in the reference, the older key scales the layers that see everything, and only those.
-    Ok(vec![rope(scaling.or(global).as_ref(), base, dims)?, rope(of_kind(KINDS[1])?.as_ref(), local_base, dims)?])
+    let mut global = rope(scaling.or(global).as_ref(), base, dims)?;
+    if family == Family::Gemma4 && parameters.is_none() {
+        // What its reference takes where the file is silent.
+        global.scaling = RopeScaling::Proportional { pairs: dims / 8, factor: 1.0 };
+    }
+    Ok(vec![global, rope(of_kind(KINDS[1])?.as_ref(), local_base, head_dims[1])?])
 }
 
 /// An embedding from its parameters, with a base for when they have none.
 fn rope(parameters: Option<&Fields<'_>>, base: f64, dims: usize) -> Result<Rope, WeightsError> {
     let Some(p) = parameters else { return Ok(Rope { base: base as f32, dims, scaling: RopeScaling::Default }) };
     let base = p.float("rope_theta")?.unwrap_or(base) as f32;
-    if p.float("partial_rotary_factor")?.is_some_and(|f| f != 1.0) {
+    let kind = p.str("rope_type")?.map_or_else(|| p.str("type"), |kind| Ok(Some(kind)))?;
+    let part = p.float("partial_rotary_factor")?;
+    if kind != Some("proportional") && part.is_some_and(|f| f != 1.0) {
         return Err(p.error("partial_rotary_factor", "is not 1", UNSUPPORTED));
     }
     let number = |key: &str| -> Result<f32, WeightsError> { Ok(p.require(key, p.float(key)?)? as f32) };
-    let kind = p.str("rope_type")?.map_or_else(|| p.str("type"), |kind| Ok(Some(kind)))?;
     let scaling = match kind {
         None | Some("default") => RopeScaling::Default,
         Some("linear") => RopeScaling::Linear(number("factor")?),
@@ -55,10 +63,38 @@ fn rope(parameters: Option<&Fields<'_>>, base: f64, dims: usize) -> Result<Rope,
             high_freq_factor: number("high_freq_factor")?,
             original_context: number("original_max_position_embeddings")?,
         },
+        Some("proportional") => RopeScaling::Proportional {
+            pairs: (part.unwrap_or(1.0) * dims as f64 / 2.0) as usize,
+            factor: p.float("factor")?.unwrap_or(1.0) as f32,
+        },
+        Some("yarn") => yarn(p, number("factor")?)?,
         Some(other) => {
-            let problem = format!("`{other}` is not one of default, linear, llama3");
+            let problem = format!("`{other}` is not one of default, linear, llama3, proportional, yarn");
             return Err(p.error("rope_type", problem, UNSUPPORTED));
         }
     };
     Ok(Rope { base, dims, scaling })
+}
+
+/// YaRN, with transformers' rules for what the file leaves out.
+fn yarn(p: &Fields<'_>, factor: f32) -> Result<RopeScaling, WeightsError> {
+    let number = |key: &str| p.float(key);
+    let growth = |multiplier: f64| match factor {
+        factor if factor <= 1.0 => 1.0,
+        factor => 0.1 * multiplier * f64::from(factor).ln() + 1.0,
+    };
+    let magnitude = match (number("attention_factor")?, number("mscale")?, number("mscale_all_dim")?) {
+        (Some(given), _, _) => given,
+        (None, Some(one), Some(all)) if one != 0.0 && all != 0.0 => growth(one) / growth(all),
+        _ => growth(1.0),
+    };
+    let original = "original_max_position_embeddings";
+    Ok(RopeScaling::Yarn {
+        factor,
+        beta_fast: number("beta_fast")?.unwrap_or(32.0) as f32,
+        beta_slow: number("beta_slow")?.unwrap_or(1.0) as f32,
+        original_context: p.require(original, number(original)?)? as f32,
+        truncate: p.bool("truncate")?.unwrap_or(true),
+        magnitude: magnitude as f32,
+    })
 }

@@ -1,6 +1,6 @@
 //! Whether a configuration makes a model that the engine can run.
 
-use super::{Config, Rope, RopeScaling};
+use super::{Config, Experts, LayerConfig, LayerInputs, Rows};
 use crate::weights::WeightsError;
 use std::path::Path;
 
@@ -26,23 +26,12 @@ impl Config {
         for (field, value, most) in [
             ("vocabulary size", self.vocab, 1 << 24),
             ("hidden size", self.hidden, 1 << 20),
-            ("feed-forward size", self.intermediate, 1 << 22),
-            ("number of heads", self.heads, 1 << 14),
-            ("number of key/value heads", self.kv_heads, 1 << 14),
-            ("head size", self.head_dim, 1 << 14),
             ("number of layers", self.layers.len(), MAX_LAYERS),
             ("context length", self.context, 1 << 30),
         ] {
             if !(1..=most).contains(&value) {
                 return error(field, format!("is {value}, expected 1 to {most}"));
             }
-        }
-        if !self.heads.is_multiple_of(self.kv_heads) {
-            let (heads, kv) = (self.heads, self.kv_heads);
-            return error("number of heads", format!("{heads} query heads cannot share {kv} key/value heads"));
-        }
-        if !self.head_dim.is_multiple_of(HEAD_STEP) {
-            return error("head size", format!("is {}, not a multiple of {HEAD_STEP}", self.head_dim));
         }
         for (field, value) in [
             ("norm epsilon", Some(self.norm_eps)),
@@ -54,46 +43,86 @@ impl Config {
                 return error(field, format!("is {x}, expected a positive number"));
             }
         }
-        for layer in &self.layers {
-            if layer.window == Some(0) || layer.rope >= self.ropes.len() {
-                return error("layers", format!("{layer:?} is impossible"));
+        for (i, layer) in self.layers.iter().enumerate() {
+            if let Some((field, problem)) = self.layer_problem(i, layer) {
+                return error(field, problem);
             }
         }
-        self.ropes.iter().try_for_each(|rope| match rope_problem(rope, self.head_dim) {
-            None => Ok(()),
-            Some(problem) => error("rotary embedding", problem),
-        })
+        if let Some((field, problem)) = self.experts.and_then(|experts| experts.problem()) {
+            return error(field, problem);
+        }
+        if self.experts.is_none() && self.layers.iter().any(|layer| layer.feed_forward.has_experts()) {
+            return error("number of experts", "is not given, but layers have some".into());
+        }
+        match self.layer_inputs {
+            Some(LayerInputs { size, .. }) if !(1..=1 << 16).contains(&size) => {
+                error("size of a layer's input", format!("is {size}, expected 1 to {}", 1 << 16))
+            }
+            Some(LayerInputs { rows, .. }) if rows < self.vocab => {
+                error("inputs of layers", format!("are of {rows} tokens, but the vocabulary has {}", self.vocab))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The field that is wrong with a layer, and why.
+    fn layer_problem(&self, i: usize, layer: &LayerConfig) -> Option<(&'static str, String)> {
+        let intermediate = if layer.feed_forward.has_dense() { layer.intermediate } else { 1 };
+        for (field, value, most) in [
+            ("feed-forward size", intermediate, 1 << 22),
+            ("number of heads", layer.heads, 1 << 14),
+            ("number of key/value heads", layer.kv_heads, 1 << 14),
+            ("head size", layer.head_dim, 1 << 14),
+        ] {
+            if !(1..=most).contains(&value) {
+                return Some((field, format!("is {value}, expected 1 to {most}")));
+            }
+        }
+        if !layer.heads.is_multiple_of(layer.kv_heads) {
+            let (heads, kv) = (layer.heads, layer.kv_heads);
+            return Some(("number of heads", format!("{heads} query heads cannot share {kv} key/value heads")));
+        }
+        if !layer.head_dim.is_multiple_of(HEAD_STEP) {
+            return Some(("head size", format!("is {}, not a multiple of {HEAD_STEP}", layer.head_dim)));
+        }
+        if layer.window == Some(0) {
+            return Some(("window", "is 0".into()));
+        }
+        let Some(rope) = self.ropes.get(layer.rope) else {
+            return Some(("rotary embedding", format!("layer {i} has none")));
+        };
+        if let Some(problem) = rope.problem(layer.head_dim) {
+            return Some(("rotary embedding", problem));
+        }
+        let Rows::Shared(source) = layer.rows else { return None };
+        let Some(owner) = self.layers[..i].get(source).filter(|owner| owner.owns_rows()) else {
+            return Some((
+                "shared layers",
+                format!("layer {i} reads keys and values of layer {source}, which has none"),
+            ));
+        };
+        let shape = |l: &LayerConfig| (l.kv_heads, l.head_dim, l.window, l.rope);
+        (shape(owner) != shape(layer))
+            .then(|| ("shared layers", format!("layer {i} is unlike layer {source}, whose keys and values it reads")))
+    }
+}
+
+impl Experts {
+    /// The field that is wrong, and why.
+    fn problem(&self) -> Option<(&'static str, String)> {
+        for (field, value, most) in [
+            ("number of experts", self.count, 1 << 14),
+            ("number of experts used", self.used, self.count),
+            ("width of experts", self.intermediate, 1 << 20),
+        ] {
+            if !(1..=most).contains(&value) {
+                return Some((field, format!("is {value}, expected 1 to {most}")));
+            }
+        }
+        None
     }
 }
 
 fn is_positive(x: f32) -> bool {
     x.is_finite() && x > 0.0
-}
-
-fn rope_problem(rope: &Rope, head_dim: usize) -> Option<String> {
-    let dims = rope.dims;
-    if dims == 0 || dims > head_dim || !dims.is_multiple_of(2) {
-        return Some(format!("{dims} dimensions of heads of {head_dim}; expected an even number of them"));
-    }
-    if !is_positive(rope.base) {
-        return Some(format!("base {}, expected a positive number", rope.base));
-    }
-    let (numbers, pairs): (&[f32], _) = match &rope.scaling {
-        RopeScaling::Default => (&[], None),
-        RopeScaling::Linear(factor) => (&[*factor], None),
-        RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
-            if high_freq_factor <= low_freq_factor {
-                return Some(format!(
-                    "high_freq_factor {high_freq_factor} is not above low_freq_factor {low_freq_factor}"
-                ));
-            }
-            (&[*factor, *low_freq_factor, *high_freq_factor, *original_context], None)
-        }
-        RopeScaling::Factors(factors) => (factors, Some(factors.len())),
-    };
-    if let Some(pairs) = pairs.filter(|&n| n != dims / 2) {
-        return Some(format!("{pairs} factors for {} pairs", dims / 2));
-    }
-    let bad = numbers.iter().find(|&&x| !is_positive(x));
-    bad.map(|x| format!("scaling by {x}, expected positive numbers"))
 }

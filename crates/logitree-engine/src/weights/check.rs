@@ -1,9 +1,9 @@
 //! Whether weights and configuration are of the same model.
 
 use super::error::WeightsError;
-use super::role::Role;
+use super::role::{ExpertMatrix, Role};
 use super::{Source, Weights};
-use crate::config::Config;
+use crate::config::{Config, LayerConfig, LayerInputs, Rows};
 use std::collections::HashSet;
 
 /// Tensors that some converters leave in files and that computing does not need: rotary frequencies follow from
@@ -15,7 +15,7 @@ const HARMLESS: [&str; 3] = [".rotary_emb.inv_freq", ".attn_rot_embd.weight", "r
 pub(super) fn tensors(weights: &Weights, config: &Config) -> Result<(), WeightsError> {
     let mut expected = HashSet::new();
     let mut check = |role: Role, layer: Option<usize>| {
-        let (rows, cols) = shape(role, config);
+        let (rows, cols) = shape(role, layer, config);
         let view = weights.tensor(role, layer)?;
         view.expect_shape(rows, cols)?;
         expected.insert(view.name.to_string());
@@ -27,9 +27,28 @@ pub(super) fn tensors(weights: &Weights, config: &Config) -> Result<(), WeightsE
     if !config.tied {
         check(Role::Output, None)?;
     }
-    for layer in 0..config.layers.len() {
-        layer_roles(config).try_for_each(|role| check(role, Some(layer)))?;
+    if config.layer_inputs.is_some() {
+        [Role::LayerInputs, Role::LayerInputsProjection, Role::LayerInputsNorm]
+            .into_iter()
+            .try_for_each(|role| check(role, None))?;
     }
+    for (i, layer) in config.layers.iter().enumerate() {
+        layer_roles(config, layer).try_for_each(|role| check(role, Some(i)))?;
+    }
+    if let Some(experts) = &config.experts {
+        for i in (0..config.layers.len()).filter(|&i| config.layers[i].feed_forward.has_experts()) {
+            for expert in 0..experts.count {
+                for matrix in ExpertMatrix::ALL {
+                    weights.expert((i, config.hidden), experts, expert, matrix)?;
+                }
+            }
+            expected.extend(weights.expert_tensors(i, experts.count));
+        }
+    }
+    // Files keep the key and value matrices of layers that read other layers' rows; nothing is computed with them.
+    let readers = (0..config.layers.len()).filter(|&i| !config.layers[i].owns_rows());
+    let unused = readers.flat_map(|i| [Role::K, Role::V, Role::KNorm].map(|role| weights.name(role, Some(i))));
+    expected.extend(unused);
     // A tied head may be stored all the same, and rotary factors belong to the configuration.
     expected.extend([weights.name(Role::Output, None), weights.name(Role::RopeFactors, None)]);
     let unexpected = |name: &&str| !expected.contains(*name) && !HARMLESS.iter().any(|h| name.ends_with(h));
@@ -50,21 +69,36 @@ pub(super) fn tensors(weights: &Weights, config: &Config) -> Result<(), WeightsE
     }
 }
 
-/// The tensors of every layer.
-fn layer_roles(c: &Config) -> impl Iterator<Item = Role> {
+/// The tensors of a layer.
+fn layer_roles(c: &Config, layer: &LayerConfig) -> impl Iterator<Item = Role> {
     use Role::*;
-    let always = [AttnNorm, Q, K, V, O, FfnNorm, Gate, Up, Down];
+    let owns = layer.owns_rows();
+    let (dense, experts) = (layer.feed_forward.has_dense(), layer.feed_forward.has_experts());
+    let always = [AttnNorm, Q, O, FfnNorm];
     let sometimes = [
-        (c.qkv_bias, &[QBias, KBias, VBias][..]),
-        (c.qk_norm, &[QNorm, KNorm]),
+        (owns, &[K][..]),
+        (layer.rows == Rows::Own, &[V]),
+        (dense, &[Gate, Up, Down]),
+        (experts, &[Router]),
+        (experts && c.experts.is_some_and(|e| e.own_norm), &[RouterNorm, ExpertScale]),
+        (experts && dense, &[ExpertsNorm, PostDenseNorm, PostExpertsNorm]),
+        (c.qkv_bias, &[QBias, KBias, VBias]),
+        (c.qk_norm, &[QNorm]),
+        (c.qk_norm && owns, &[KNorm]),
         (c.post_norms, &[PostAttnNorm, PostFfnNorm]),
+        (c.layer_scalar, &[LayerScalar]),
+        (c.layer_inputs.is_some(), &[LayerInputGate, LayerInputOut, PostLayerInputNorm]),
     ];
     always.into_iter().chain(sometimes.into_iter().filter(|(has, _)| *has).flat_map(|(_, roles)| roles).copied())
 }
 
 /// `[rows, cols]` of a role's tensor. Sizes have passed [`Config::validate`]: products don't overflow.
-fn shape(role: Role, c: &Config) -> (usize, usize) {
-    let (q, kv) = (c.heads * c.head_dim, c.kv_heads * c.head_dim);
+fn shape(role: Role, layer: Option<usize>, c: &Config) -> (usize, usize) {
+    let l = &c.layers[layer.unwrap_or(0)];
+    let (q, kv) = (l.q_len(), l.kv_len());
+    let LayerInputs { size: input, rows: tokens } = c.layer_inputs.unwrap_or(LayerInputs { size: 0, rows: 0 });
+    let inputs = input * c.layers.len();
+    let (experts, width) = c.experts.map_or((0, 0), |e| (e.count, e.intermediate));
     match role {
         Role::TokenEmbedding | Role::Output => (c.vocab, c.hidden),
         Role::OutputNorm | Role::AttnNorm | Role::FfnNorm | Role::PostAttnNorm | Role::PostFfnNorm => (1, c.hidden),
@@ -73,9 +107,22 @@ fn shape(role: Role, c: &Config) -> (usize, usize) {
         Role::O => (c.hidden, q),
         Role::QBias => (1, q),
         Role::KBias | Role::VBias => (1, kv),
-        Role::QNorm | Role::KNorm => (1, c.head_dim),
-        Role::Gate | Role::Up => (c.intermediate, c.hidden),
-        Role::Down => (c.hidden, c.intermediate),
+        Role::QNorm | Role::KNorm => (1, l.head_dim),
+        Role::Gate | Role::Up => (l.intermediate, c.hidden),
+        Role::Down => (c.hidden, l.intermediate),
         Role::RopeFactors => (1, c.ropes[0].dims / 2),
+        Role::LayerInputs => (tokens, inputs),
+        Role::LayerInputsProjection => (inputs, c.hidden),
+        Role::LayerInputsNorm => (1, input),
+        Role::LayerInputGate => (input, c.hidden),
+        Role::LayerInputOut => (c.hidden, input),
+        Role::PostLayerInputNorm => (1, c.hidden),
+        Role::LayerScalar => (1, 1),
+        Role::Router => (experts, c.hidden),
+        Role::ExpertScale => (1, experts),
+        Role::RouterNorm | Role::ExpertsNorm | Role::PostDenseNorm | Role::PostExpertsNorm => (1, c.hidden),
+        Role::ExpertsGateUp => (2 * width, c.hidden),
+        Role::ExpertsGate | Role::ExpertsUp => (width, c.hidden),
+        Role::ExpertsDown => (c.hidden, width),
     }
 }

@@ -4,6 +4,7 @@
 
 mod check;
 mod error;
+mod experts;
 mod gguf;
 mod head;
 pub(crate) mod kind;
@@ -18,6 +19,7 @@ pub use error::WeightsError;
 pub use gguf::{Array, FromValue, Gguf, Strings, Value, ValueType};
 pub use map::Content;
 pub(crate) use map::{is_lfs_pointer, refuse_pointer};
+pub(crate) use role::ExpertMatrix;
 pub use role::Role;
 pub(crate) use safetensors::Folder;
 pub use view::TensorView;
@@ -146,12 +148,16 @@ impl Weights {
 
     /// The tensor of a role, of a layer if [`Role::is_per_layer`].
     pub fn tensor(&self, role: Role, layer: Option<usize>) -> Result<TensorView<'_>, WeightsError> {
-        let name = self.name(role, layer);
+        self.named(&self.name(role, layer))
+    }
+
+    /// The tensor of this name.
+    fn named(&self, name: &str) -> Result<TensorView<'_>, WeightsError> {
         let found = match &self.source {
-            Source::Gguf(g) => g.tensor(&name)?,
-            Source::Folder(f) => f.tensor(&name)?,
+            Source::Gguf(g) => g.tensor(name)?,
+            Source::Folder(f) => f.tensor(name)?,
         };
-        found.ok_or_else(|| WeightsError::MissingTensor { path: self.path.clone(), name })
+        found.ok_or_else(|| WeightsError::MissingTensor { path: self.path.clone(), name: name.into() })
     }
 
     /// Element types with their bytes, most bytes first.

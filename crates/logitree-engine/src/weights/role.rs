@@ -43,12 +43,50 @@ pub enum Role {
     PostFfnNorm,
     /// Divisors of rotary frequencies, one per pair. `[1, dims / 2]`
     RopeFactors,
+    /// Inputs of all layers by token. `[rows, layers · size]`
+    LayerInputs,
+    /// What of the token's embedding goes into the inputs of all layers. `[layers · size, hidden]`
+    LayerInputsProjection,
+    /// Norm of that, the same for every layer. `[1, size]`
+    LayerInputsNorm,
+    /// `[size, hidden]`
+    LayerInputGate,
+    /// `[hidden, size]`
+    LayerInputOut,
+    /// Norm after that, before the residual sum. `[1, hidden]`
+    PostLayerInputNorm,
+    /// What the residual stream is multiplied with at the layer's end. `[1, 1]`
+    LayerScalar,
+    /// Scores of the experts. `[experts, hidden]`
+    Router,
+    /// Weights of the norm before the router, of its own. `[1, hidden]`
+    RouterNorm,
+    /// Multiplier of each expert's result. `[1, experts]`
+    ExpertScale,
+    /// Gate and up matrices of all experts, one above the other. `[experts, 2 · intermediate, hidden]`
+    ExpertsGateUp,
+    /// `[experts, intermediate, hidden]`
+    ExpertsGate,
+    /// `[experts, intermediate, hidden]`
+    ExpertsUp,
+    /// `[experts, hidden, intermediate]`
+    ExpertsDown,
+    /// Norm before the experts, where they stand beside a dense feed-forward layer. `[1, hidden]`
+    ExpertsNorm,
+    /// Norm after that dense layer, before both results are added. `[1, hidden]`
+    PostDenseNorm,
+    /// Norm after the experts. `[1, hidden]`
+    PostExpertsNorm,
 }
 
 impl Role {
     /// Whether every layer has one.
     pub fn is_per_layer(self) -> bool {
-        !matches!(self, Role::TokenEmbedding | Role::Output | Role::OutputNorm | Role::RopeFactors)
+        use Role::*;
+        !matches!(
+            self,
+            TokenEmbedding | Output | OutputNorm | RopeFactors | LayerInputs | LayerInputsProjection | LayerInputsNorm
+        )
     }
 }
 
@@ -75,6 +113,23 @@ pub(super) fn gguf_name(role: Role, layer: Option<usize>) -> String {
         Role::Up => "ffn_up.weight",
         Role::Down => "ffn_down.weight",
         Role::PostFfnNorm => "post_ffw_norm.weight",
+        Role::LayerInputs => "per_layer_token_embd.weight",
+        Role::LayerInputsProjection => "per_layer_model_proj.weight",
+        Role::LayerInputsNorm => "per_layer_proj_norm.weight",
+        Role::LayerInputGate => "inp_gate.weight",
+        Role::LayerInputOut => "proj.weight",
+        Role::PostLayerInputNorm => "post_norm.weight",
+        Role::LayerScalar => "layer_output_scale.weight",
+        Role::Router => "ffn_gate_inp.weight",
+        Role::RouterNorm => "ffn_gate_inp.scale",
+        Role::ExpertScale => "ffn_down_exps.scale",
+        Role::ExpertsGateUp => "ffn_gate_up_exps.weight",
+        Role::ExpertsGate => "ffn_gate_exps.weight",
+        Role::ExpertsUp => "ffn_up_exps.weight",
+        Role::ExpertsDown => "ffn_down_exps.weight",
+        Role::ExpertsNorm => "pre_ffw_norm_2.weight",
+        Role::PostDenseNorm => "post_ffw_norm_1.weight",
+        Role::PostExpertsNorm => "post_ffw_norm_2.weight",
     };
     layer.map_or_else(|| name.to_string(), |i| format!("blk.{i}.{name}"))
 }
@@ -114,6 +169,9 @@ impl HfNaming {
             Role::Output => return format!("{head}lm_head.weight"),
             // config.json describes them instead.
             Role::RopeFactors => return format!("{decoder}rope_freqs.weight"),
+            Role::LayerInputs => return format!("{decoder}embed_tokens_per_layer.weight"),
+            Role::LayerInputsProjection => return format!("{decoder}per_layer_model_projection.weight"),
+            Role::LayerInputsNorm => return format!("{decoder}per_layer_projection_norm.weight"),
             Role::AttnNorm => "input_layernorm.weight",
             Role::Q => "self_attn.q_proj.weight",
             Role::K => "self_attn.k_proj.weight",
@@ -133,7 +191,50 @@ impl HfNaming {
             Role::Gate => "mlp.gate_proj.weight",
             Role::Up => "mlp.up_proj.weight",
             Role::Down => "mlp.down_proj.weight",
+            Role::LayerInputGate => "per_layer_input_gate.weight",
+            Role::LayerInputOut => "per_layer_projection.weight",
+            Role::PostLayerInputNorm => "post_per_layer_input_norm.weight",
+            Role::LayerScalar => "layer_scalar",
+            Role::Router if self.sandwich => "router.proj.weight",
+            Role::Router => "mlp.gate.weight",
+            Role::RouterNorm => "router.scale",
+            Role::ExpertScale => "router.per_expert_scale",
+            Role::ExpertsGateUp if self.sandwich => "experts.gate_up_proj",
+            Role::ExpertsGateUp => "mlp.experts.gate_up_proj",
+            Role::ExpertsDown if self.sandwich => "experts.down_proj",
+            Role::ExpertsDown => "mlp.experts.down_proj",
+            // Folders have these fused, or expert by expert: names that no file has.
+            Role::ExpertsGate => "mlp.experts.gate_proj",
+            Role::ExpertsUp => "mlp.experts.up_proj",
+            Role::ExpertsNorm => "pre_feedforward_layernorm_2.weight",
+            Role::PostDenseNorm => "post_feedforward_layernorm_1.weight",
+            Role::PostExpertsNorm => "post_feedforward_layernorm_2.weight",
         };
         layer.map_or_else(|| format!("{decoder}{name}"), |i| format!("{decoder}layers.{i}.{name}"))
     }
+
+    /// Name of one expert's matrix where they are stored one by one.
+    pub(super) fn expert_name(self, layer: usize, expert: usize, matrix: ExpertMatrix) -> String {
+        let name = match matrix {
+            ExpertMatrix::Gate => "gate_proj",
+            ExpertMatrix::Up => "up_proj",
+            ExpertMatrix::Down => "down_proj",
+        };
+        format!("{}layers.{layer}.mlp.experts.{expert}.{name}.weight", self.decoder)
+    }
+}
+
+/// Which matrix of an expert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ExpertMatrix {
+    /// `[intermediate, hidden]`
+    Gate,
+    /// `[intermediate, hidden]`
+    Up,
+    /// `[hidden, intermediate]`
+    Down,
+}
+
+impl ExpertMatrix {
+    pub(crate) const ALL: [ExpertMatrix; 3] = [ExpertMatrix::Gate, ExpertMatrix::Up, ExpertMatrix::Down];
 }

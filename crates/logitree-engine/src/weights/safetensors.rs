@@ -3,7 +3,7 @@
 use super::error::{DAMAGED, WeightsError};
 use super::head::Head;
 use super::map::Map;
-use super::role::{HfNaming, Role};
+use super::role::{ExpertMatrix, HfNaming, Role};
 use super::view::TensorView;
 use crate::config::json::{Fields, read_object};
 use crate::config::{Family, hf};
@@ -160,6 +160,11 @@ impl Folder {
         }
         notes.extend(hf::notes(&self.config()));
         notes
+    }
+
+    /// Name of one expert's matrix where they are stored one by one.
+    pub(super) fn expert_name(&self, layer: usize, expert: usize, matrix: ExpertMatrix) -> String {
+        self.naming.expert_name(layer, expert, matrix)
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

@@ -4,7 +4,8 @@ use super::error::WeightsError;
 use logitree_kernels::DType;
 use std::path::Path;
 
-/// A stored matrix `[rows, cols]`, row-major; a vector has one row.
+/// A stored matrix `[rows, cols]`, row-major; a vector has one row. The matrices of all experts may be stored as one tensor
+/// `[experts, rows, cols]`.
 #[derive(Clone, Copy, Debug)]
 pub struct TensorView<'a> {
     /// The file it is in.
@@ -13,16 +14,18 @@ pub struct TensorView<'a> {
     pub name: &'a str,
     /// Element type.
     pub dtype: DType,
+    /// Matrices; 1 unless the tensor holds those of all experts.
+    pub experts: usize,
     /// Output features.
     pub rows: usize,
     /// Input features; contiguous, and a whole number of the type's blocks.
     pub cols: usize,
-    /// The bytes as mapped: `rows · dtype.row_bytes(cols)`, little-endian, of any alignment.
+    /// The bytes as mapped: `experts · rows · dtype.row_bytes(cols)`, little-endian, of any alignment.
     pub data: &'a [u8],
 }
 
 impl<'a> TensorView<'a> {
-    /// A view over `data`, if `shape` (slowest dimension first) is that of a vector or matrix and agrees
+    /// A view over `data`, if `shape` (slowest dimension first) is that of a vector, a matrix or the matrices of experts, and agrees
     /// with the number of bytes. Leading dimensions of 1 don't count.
     pub(super) fn new(
         file: &'a Path,
@@ -32,9 +35,10 @@ impl<'a> TensorView<'a> {
         data: &'a [u8],
     ) -> Result<TensorView<'a>, WeightsError> {
         let error = |problem: String| WeightsError::Tensor { path: file.into(), name: name.into(), problem };
-        let (rows, cols) = match *shape {
-            [cols] => (1, cols),
-            [ref leading @ .., rows, cols] if leading.iter().all(|&n| n == 1) => (rows, cols),
+        let (experts, rows, cols) = match *shape {
+            [cols] => (1, 1, cols),
+            [ref leading @ .., experts, rows, cols] if leading.iter().all(|&n| n == 1) => (experts, rows, cols),
+            [rows, cols] => (1, rows, cols),
             _ => {
                 let what = format!(
                     "shape {shape:?} is neither a vector's nor a matrix's; the model is not of a supported architecture"
@@ -42,25 +46,46 @@ impl<'a> TensorView<'a> {
                 return Err(error(what));
             }
         };
-        let size = dtype.row_bytes(cols).and_then(|row| row.checked_mul(rows));
+        let size = dtype.row_bytes(cols).and_then(|row| row.checked_mul(rows)?.checked_mul(experts));
         if size != Some(data.len()) || data.is_empty() {
-            let what = format!("[{rows}, {cols}] of {dtype} do not make {} bytes; download the file again", data.len());
+            let what = format!("{shape:?} of {dtype} do not make {} bytes; download the file again", data.len());
             return Err(error(what));
         }
-        Ok(TensorView { file, name, dtype, rows, cols, data })
+        Ok(TensorView { file, name, dtype, experts, rows, cols, data })
     }
 
     /// Fails unless the shape is `[rows, cols]`.
     pub fn expect_shape(&self, rows: usize, cols: usize) -> Result<(), WeightsError> {
-        if (self.rows, self.cols) == (rows, cols) {
+        self.expect_experts(1, rows, cols)
+    }
+
+    /// Fails unless the shape is `[experts, rows, cols]`.
+    pub(crate) fn expect_experts(&self, experts: usize, rows: usize, cols: usize) -> Result<(), WeightsError> {
+        if (self.experts, self.rows, self.cols) == (experts, rows, cols) {
             return Ok(());
         }
-        let found = [self.rows, self.cols];
+        let shape = |experts: usize, rows: usize, cols: usize| match experts {
+            1 => format!("[{rows}, {cols}]"),
+            _ => format!("[{experts}, {rows}, {cols}]"),
+        };
+        let (found, asked) = (shape(self.experts, self.rows, self.cols), shape(experts, rows, cols));
         Err(WeightsError::tensor(
             self,
             format!(
-                "shape is {found:?} but the model's configuration asks for [{rows}, {cols}]; weights and configuration must be of the same model"
+                "shape is {found} but the model's configuration asks for {asked}; weights and configuration must be of the same model"
             ),
         ))
+    }
+
+    /// The matrix of one expert.
+    pub(crate) fn expert(self, expert: usize) -> TensorView<'a> {
+        let size = self.data.len() / self.experts;
+        TensorView { experts: 1, data: &self.data[expert * size..][..size], ..self }
+    }
+
+    /// Some rows of a matrix.
+    pub(crate) fn row_range(self, rows: std::ops::Range<usize>) -> TensorView<'a> {
+        let size = self.data.len() / self.rows;
+        TensorView { rows: rows.len(), data: &self.data[rows.start * size..rows.end * size], ..self }
     }
 }

@@ -9,7 +9,21 @@ pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
 }
 
-pub const TINY: [&str; 8] = ["gemma1", "gemma2", "gemma3", "llama", "llama-untied", "mistral", "qwen2", "qwen3"];
+pub const TINY: [&str; 13] = [
+    "gemma1",
+    "gemma2",
+    "gemma3",
+    "gemma4-dense",
+    "gemma4-e",
+    "gemma4-moe",
+    "llama",
+    "llama-untied",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "qwen3-moe",
+    "qwen3-moe-raw",
+];
 
 pub fn tiny(name: &str, backend: Backend, threads: usize) -> LocalModel {
     LocalModel::load_without_tokenizer(&fixtures().join("tiny").join(name), Compute::new(backend, threads)).unwrap()

@@ -8,9 +8,11 @@ use crate::visible::visible;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use logitree_core::TokenId;
+use logitree_engine::config::{Config, FeedForward, LayerConfig};
 use logitree_engine::tokenizer_of;
 use logitree_engine::weights::Weights;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 const EXAMPLES: &str = "Examples:
@@ -130,10 +132,11 @@ fn info(spec: &str, json: bool) -> Result<()> {
         "sliding_window": windows.first(),
         "sliding_layers": windows.len(),
         "hidden": c.hidden,
-        "intermediate": c.intermediate,
-        "heads": c.heads,
-        "kv_heads": c.kv_heads,
-        "head_dim": c.head_dim,
+        "intermediate": of_layers(&c, |l| l.intermediate),
+        "heads": of_layers(&c, |l| l.heads),
+        "kv_heads": of_layers(&c, |l| l.kv_heads),
+        "head_dim": of_layers(&c, |l| l.head_dim),
+        "experts": c.experts.map(|e| json!({ "count": e.count, "used": e.used, "intermediate": e.intermediate })),
         "context": c.context,
         "vocab": c.vocab,
         "tied_embeddings": c.tied,
@@ -157,8 +160,19 @@ fn info(spec: &str, json: bool) -> Result<()> {
         None => String::new(),
     };
     row("layers", format!("{}{sliding}", c.layers.len()));
-    row("sizes", format!("hidden {}, feed-forward {}", c.hidden, c.intermediate));
-    row("attention", format!("{} heads, {} KV heads, size {}", c.heads, c.kv_heads, c.head_dim));
+    let feed_forward = match c.experts {
+        Some(e) if c.layers.iter().all(|l| l.feed_forward == FeedForward::Experts) => {
+            format!("{} of {} experts of {}", e.used, e.count, e.intermediate)
+        }
+        Some(e) => {
+            format!("{}, {} of {} experts of {}", in_words(&c, |l| l.intermediate), e.used, e.count, e.intermediate)
+        }
+        None => in_words(&c, |l| l.intermediate),
+    };
+    row("sizes", format!("hidden {}, feed-forward {feed_forward}", c.hidden));
+    let [heads, kv_heads, head_dim] =
+        [in_words(&c, |l| l.heads), in_words(&c, |l| l.kv_heads), in_words(&c, |l| l.head_dim)];
+    row("attention", format!("{heads} heads, {kv_heads} KV heads, size {head_dim}"));
     row("context", format!("{} tokens", c.context));
     row("tokenizer", format!("{tokenizer_kind}, {} tokens", c.vocab));
     row("BOS", bos.map_or("none is added".into(), |id| format!("{id} {}", name(id))));
@@ -166,4 +180,16 @@ fn info(spec: &str, json: bool) -> Result<()> {
     row("end tokens", ends.join(", "));
     row("sha256", object["sha256"].as_str().unwrap_or_default().into());
     terminal::print(&text)
+}
+
+/// A size of the layers: one number if it is the same in all of them, else the list.
+fn of_layers(c: &Config, size: impl Fn(&LayerConfig) -> usize) -> Value {
+    let sizes: Vec<usize> = c.layers.iter().map(size).collect();
+    if sizes.windows(2).all(|pair| pair[0] == pair[1]) { json!(sizes.first()) } else { json!(sizes) }
+}
+
+/// The same in words: `256 or 512`.
+fn in_words(c: &Config, size: impl Fn(&LayerConfig) -> usize) -> String {
+    let sizes: BTreeSet<usize> = c.layers.iter().map(size).collect();
+    sizes.iter().map(usize::to_string).collect::<Vec<_>>().join(" or ")
 }

@@ -3,7 +3,7 @@
 use super::builder::*;
 use super::*;
 use crate::config::json::Fields;
-use crate::config::{Activation, Config, LayerKind, Rope, RopeScaling, hf};
+use crate::config::{Activation, Config, LayerInputs, Rope, RopeScaling, Rows, hf};
 use logitree_kernels::DType;
 
 fn from_gguf(b: &Builder) -> Config {
@@ -32,7 +32,8 @@ fn gemma3_gguf() {
     assert_eq!(windows(&c), [Some(4), Some(4), Some(4), Some(4), Some(4), None, Some(4)]);
     assert_eq!(c.layers.iter().map(|l| l.rope).collect::<Vec<_>>(), [1, 1, 1, 1, 1, 0, 1]);
     assert_eq!(c.ropes, [plain(1e6, 16), plain(1e4, 16)]);
-    assert_eq!((c.vocab, c.hidden, c.intermediate, c.heads, c.kv_heads, c.head_dim), (8, 32, 64, 2, 1, 16));
+    let l = &c.layers[0];
+    assert_eq!((c.vocab, c.hidden, l.intermediate, l.heads, l.kv_heads, l.head_dim), (8, 32, 64, 2, 1, 16));
     assert_eq!((c.attention_scale, c.embedding_scale), (0.25, 32f32.sqrt()));
     assert_eq!((c.attention_softcap, c.final_softcap), (None, None));
     assert!(c.qk_norm && c.post_norms && c.tied && !c.norm_offset && !c.rope_interleaved && !c.qkv_bias);
@@ -215,10 +216,10 @@ fn gemma3_4b_config_json_leaves_most_to_defaults() {
     }))
     .unwrap();
     assert_eq!((c.vocab, c.hidden, c.layers.len()), (262_208, 2560, 34));
-    assert_eq!((c.heads, c.kv_heads, c.head_dim, c.context), (8, 4, 256, 131_072));
+    let l = &c.layers[5];
+    assert_eq!((l.heads, l.kv_heads, l.head_dim, c.context), (8, 4, 256, 131_072));
     assert_eq!(c.attention_scale, 0.0625);
-    assert_eq!(c.layers[5], LayerKind { window: None, rope: 0 });
-    assert_eq!(c.layers[6], LayerKind { window: Some(1024), rope: 1 });
+    assert_eq!([5, 6].map(|i| (c.layers[i].window, c.layers[i].rope)), [(None, 0), (Some(1024), 1)]);
     let global = Rope { scaling: RopeScaling::Linear(8.0), ..plain(1e6, 256) };
     assert_eq!(c.ropes, [global, plain(1e4, 256)]);
     assert!(c.tied && c.norm_offset && c.qk_norm);
@@ -250,7 +251,8 @@ fn llama_31_config_json() {
         "num_attention_heads": 32, "num_key_value_heads": 8, "max_position_embeddings": 131072, "rms_norm_eps": 1e-5,
         "rope_theta": 500000.0, "rope_scaling": scaling, "attention_bias": false, "head_dim": null});
     let c = from_json(json.clone()).unwrap();
-    assert_eq!((c.head_dim, c.kv_heads, c.tied, c.rope_interleaved), (128, 8, false, false));
+    let l = &c.layers[0];
+    assert_eq!((l.head_dim, l.kv_heads, c.tied, c.rope_interleaved), (128, 8, false, false));
     let llama3 =
         RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context: 8192.0 };
     assert_eq!(c.ropes, [Rope { base: 5e5, dims: 128, scaling: llama3 }]);
@@ -258,7 +260,12 @@ fn llama_31_config_json() {
         ("attention_bias", serde_json::json!(true), "config.json: attention_bias: is set"),
         ("mlp_bias", serde_json::json!(true), "mlp_bias: is set"),
         ("hidden_act", serde_json::json!("relu"), "hidden_act: is `relu`"),
-        ("rope_scaling", serde_json::json!({"rope_type": "yarn"}), "rope_scaling.rope_type: `yarn`"),
+        ("rope_scaling", serde_json::json!({"rope_type": "yarns"}), "rope_scaling.rope_type: `yarns`"),
+        (
+            "rope_scaling",
+            serde_json::json!({"rope_type": "yarn", "factor": 4}),
+            "rope_scaling.original_max_position_embeddings: is missing",
+        ),
         ("rope_scaling", serde_json::json!({"rope_type": "linear"}), "rope_scaling.factor: is missing"),
         (
             "num_hidden_layers",
@@ -301,4 +308,73 @@ fn windows_of_config_json() {
     assert!(from_json(listed.clone()).unwrap_err().to_string().contains("layer_types: has 1 entries for 3 layers"));
     listed["layer_types"] = serde_json::json!(["chunked_attention", 1, 2]);
     assert!(from_json(listed).unwrap_err().to_string().contains("\"chunked_attention\" is unknown"));
+}
+
+/// A config.json of a Gemma 4 with 12 layers, as on the Hub: sizes of the layers that see everything have names of their own.
+fn gemma4(change: &[(&str, serde_json::Value)]) -> Result<Config, WeightsError> {
+    let mut text = serde_json::json!({
+        "model_type": "gemma4_text", "hidden_size": 1536, "intermediate_size": 6144, "num_hidden_layers": 12,
+        "num_attention_heads": 8, "num_key_value_heads": 1, "global_head_dim": 512, "num_kv_shared_layers": 5,
+        "use_double_wide_mlp": true, "hidden_size_per_layer_input": 256, "final_logit_softcapping": 30.0,
+        "use_bidirectional_attention": "vision"});
+    change.iter().for_each(|(key, value)| text[*key] = value.clone());
+    from_json(serde_json::json!({"model_type": "gemma4", "text_config": text, "vision_config": {}}))
+}
+
+#[test]
+fn gemma4_config_json_as_published_and_as_transformers_saves_it() {
+    let c = gemma4(&[]).unwrap();
+    let shapes = |c: &Config| -> Vec<_> {
+        c.layers.iter().map(|l| (l.head_dim, l.kv_heads, l.intermediate, l.window, l.rows)).collect()
+    };
+    let own = (256, 1, 6144, Some(512), Rows::Own);
+    let mut expected = vec![own; 12];
+    expected[5] = (512, 1, 6144, None, Rows::Own);
+    expected[7..].fill((256, 1, 12288, Some(512), Rows::Shared(6)));
+    expected[11] = (512, 1, 12288, None, Rows::Shared(5));
+    assert_eq!(shapes(&c), expected);
+    assert_eq!(c.layers_with_rows(), 7);
+    assert_eq!(c.layer_inputs, Some(LayerInputs { size: 256, rows: 262_144 }));
+    let turning = RopeScaling::Proportional { pairs: 64, factor: 1.0 };
+    assert_eq!(c.ropes, [Rope { scaling: turning, ..plain(1e6, 512) }, plain(1e4, 256)]);
+    assert_eq!((c.attention_scale, c.final_softcap, c.attention_softcap), (1.0, Some(30.0), None));
+    assert!(c.tied && c.qk_norm && c.v_norm && c.post_norms && c.layer_scalar && !c.norm_offset);
+    // transformers saves sizes layer by layer, with indices that may be padded.
+    let own = serde_json::json!({"05": {"head_dim": 512}, "11": {"head_dim": 512}});
+    assert_eq!(gemma4(&[("per_layer_config", own), ("global_head_dim", serde_json::json!(null))]).unwrap(), c);
+    // Larger ones have keys that serve as values where everything is seen, and fewer of them.
+    let larger = gemma4(&[
+        ("num_key_value_heads", serde_json::json!(4)),
+        ("num_global_key_value_heads", serde_json::json!(2)),
+        ("attention_k_eq_v", serde_json::json!(true)),
+        ("num_kv_shared_layers", serde_json::json!(0)),
+        ("hidden_size_per_layer_input", serde_json::json!(null)),
+    ]);
+    let larger = larger.unwrap();
+    assert_eq!(shapes(&larger)[4..6], [(256, 4, 6144, Some(512), Rows::Own), (512, 2, 6144, None, Rows::KeyIsValue)]);
+    assert_eq!(larger.layer_inputs, None);
+}
+
+#[test]
+fn gemma4_configurations_that_contradict_themselves_are_named() {
+    for (key, value, expected) in [
+        ("num_kv_shared_layers", serde_json::json!(12), "num_kv_shared_layers: is 12, but the model has 12 layers"),
+        ("num_kv_shared_layers", serde_json::json!(7), "is 7: no layer before them sees as much as layer 5"),
+        ("num_kv_shared_layers", serde_json::json!(-1), "num_kv_shared_layers: is -1"),
+        ("per_layer_config", serde_json::json!({"12": {"head_dim": 512}}), "per_layer_config.12: is no layer"),
+        ("per_layer_config", serde_json::json!({"5": 512}), "per_layer_config.5: is 512"),
+        (
+            "per_layer_config",
+            serde_json::json!({"10": {"head_dim": 512}}),
+            "layer 10 is unlike layer 6, whose keys and values it reads",
+        ),
+        ("use_bidirectional_attention", serde_json::json!("all"), "use_bidirectional_attention: is set"),
+        ("global_head_dim", serde_json::json!(500), "head size: is 500, not a multiple of 16"),
+        ("hidden_size_per_layer_input", serde_json::json!(1 << 20), "size of a layer's input: is 1048576"),
+        ("vocab_size_per_layer_input", serde_json::json!(1000), "are of 1000 tokens, but the vocabulary has 262144"),
+        ("layer_types", serde_json::json!(["sliding_attention"]), "layer_types: has 1 entries for 12 layers"),
+    ] {
+        let error = gemma4(&[(key, value)]).unwrap_err().to_string();
+        assert!(error.contains(expected), "{key}: {error}");
+    }
 }

@@ -29,8 +29,9 @@ fn tiny_models_share_their_sizes() {
         ("qwen3", 32, true),
     ] {
         let (w, c) = tiny(name);
-        assert_eq!((c.vocab, c.hidden, c.intermediate, c.heads, c.kv_heads), (320, 64, 128, 4, 2), "{name}");
-        assert_eq!((c.head_dim, c.tied, c.context, c.norm_eps), (head_dim, !untied, 256, 1e-6), "{name}");
+        let l = &c.layers[0];
+        assert_eq!((c.vocab, c.hidden, l.intermediate, l.heads, l.kv_heads), (320, 64, 128, 4, 2), "{name}");
+        assert_eq!((l.head_dim, c.tied, c.context, c.norm_eps), (head_dim, !untied, 256, 1e-6), "{name}");
         assert_eq!(c.layers.len(), if name == "gemma3" { 7 } else { 4 });
         let gemma = name.starts_with("gemma");
         assert_eq!(c.norm_offset, gemma);
@@ -100,8 +101,9 @@ fn real(name: &str) -> Option<Weights> {
 fn real_gemma_3_270m() {
     let Some(w) = real("gemma-3-270m-q4_k_m.gguf") else { return };
     let c = w.config().unwrap();
-    assert_eq!((c.vocab, c.hidden, c.intermediate, c.heads, c.kv_heads), (262_144, 640, 2048, 4, 1));
-    assert_eq!((c.head_dim, c.layers.len(), c.context, c.attention_scale), (256, 18, 32768, 0.0625));
+    let l = &c.layers[0];
+    assert_eq!((c.vocab, c.hidden, l.intermediate, l.heads, l.kv_heads), (262_144, 640, 2048, 4, 1));
+    assert_eq!((l.head_dim, c.layers.len(), c.context, c.attention_scale), (256, 18, 32768, 0.0625));
     let global: Vec<usize> = (0..18).filter(|&i| c.layers[i].window.is_none()).collect();
     assert_eq!(global, [5, 11, 17]);
     assert_eq!(c.layers[0].window, Some(512));
@@ -126,8 +128,9 @@ fn real_gemma_3_270m() {
 fn real_smollm2_135m() {
     let Some(w) = real("SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
     let c = w.config().unwrap();
-    assert_eq!((c.vocab, c.hidden, c.intermediate, c.heads, c.kv_heads), (49_152, 576, 1536, 9, 3));
-    assert_eq!((c.head_dim, c.layers.len(), c.context), (64, 30, 8192));
+    let l = &c.layers[0];
+    assert_eq!((c.vocab, c.hidden, l.intermediate, l.heads, l.kv_heads), (49_152, 576, 1536, 9, 3));
+    assert_eq!((l.head_dim, c.layers.len(), c.context), (64, 30, 8192));
     assert_eq!(c.ropes, [rope(1e5, 64)]);
     assert!(c.tied && c.rope_interleaved && c.layers.iter().all(|l| l.window.is_none()));
     assert_eq!((w.quantisation().as_str(), w.parameters()), ("Q4_1 + Q8_0 + F32", 134_515_008));

@@ -1,0 +1,171 @@
+//! Rotary position embeddings: every kind is a list of frequencies and a multiplier.
+
+use std::f32::consts::PI;
+
+/// Rotary position embedding of one kind of layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rope {
+    /// Base of the frequencies.
+    pub base: f32,
+    /// Rotated dimensions per head (even, at most the head's size).
+    pub dims: usize,
+    /// How frequencies are stretched beyond the trained length.
+    pub scaling: RopeScaling,
+}
+
+/// Frequency scaling of a [`Rope`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum RopeScaling {
+    /// None.
+    Default,
+    /// All frequencies are divided by the factor (Gemma 3, global layers of 4B and larger).
+    Linear(f32),
+    /// Llama 3.1's smooth interpolation between unscaled high and scaled low frequencies.
+    Llama3 {
+        /// Divisor of low frequencies.
+        factor: f32,
+        /// Wavelengths above `original_context / low_freq_factor` are fully scaled.
+        low_freq_factor: f32,
+        /// Wavelengths below `original_context / high_freq_factor` are left alone.
+        high_freq_factor: f32,
+        /// Context length of the original training.
+        original_context: f32,
+    },
+    /// One divisor per rotated pair, as GGUF files carry in `rope_freqs.weight`. `[dims / 2]`
+    Factors(Vec<f32>),
+    /// Only the first pairs turn; the exponents are those of all of them (Gemma 4, layers that see everything).
+    Proportional {
+        /// Pairs that turn.
+        pairs: usize,
+        /// Divisor of their frequencies.
+        factor: f32,
+    },
+    /// YaRN (Peng et al. 2023): low frequencies are divided by the factor, high ones left alone, with a ramp between.
+    Yarn {
+        /// Divisor of low frequencies.
+        factor: f32,
+        /// Pairs that turn more often than this in the original context are left alone.
+        beta_fast: f32,
+        /// Pairs that turn less often than this in the original context are fully scaled.
+        beta_slow: f32,
+        /// Context length of the original training.
+        original_context: f32,
+        /// Whether the ends of the ramp are rounded to whole pairs.
+        truncate: bool,
+        /// Multiplier of cosines and sines.
+        magnitude: f32,
+    },
+}
+
+/// Divisors from here on mean "does not turn": converters write 1e30 where the original has a frequency of 0.
+const NEVER: f32 = 1e20;
+
+impl Rope {
+    /// Radians per position of each pair, `[dims / 2]`.
+    pub(crate) fn frequencies(&self) -> Vec<f32> {
+        let plain: Vec<f32> =
+            (0..self.dims / 2).map(|i| 1.0 / self.base.powf((2 * i) as f32 / self.dims as f32)).collect();
+        let scaled = |scale: &dyn Fn(usize, f32) -> f32| plain.iter().enumerate().map(|(i, &f)| scale(i, f)).collect();
+        match &self.scaling {
+            RopeScaling::Default => plain,
+            RopeScaling::Linear(factor) => scaled(&|_, plain| plain / factor),
+            RopeScaling::Factors(factors) => scaled(&|i, plain| match factors.get(i) {
+                Some(&divisor) if divisor >= NEVER => 0.0,
+                divisor => plain / divisor.copied().unwrap_or(1.0),
+            }),
+            &RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
+                scaled(&|_, plain| {
+                    let wavelength = 2.0 * PI / plain;
+                    if wavelength < original_context / high_freq_factor {
+                        plain
+                    } else if wavelength > original_context / low_freq_factor {
+                        plain / factor
+                    } else {
+                        let smooth =
+                            (original_context / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
+                        (1.0 - smooth) * plain / factor + smooth * plain
+                    }
+                })
+            }
+            &RopeScaling::Proportional { pairs, factor } => {
+                scaled(&|i, plain| if i < pairs { plain / factor } else { 0.0 })
+            }
+            RopeScaling::Yarn { factor, .. } => {
+                let (low, high) = self.ramp();
+                scaled(&|i, plain| {
+                    let ramp = ((i as f32 - low) / (high - low)).clamp(0.0, 1.0);
+                    plain / factor * ramp + plain * (1.0 - ramp)
+                })
+            }
+        }
+    }
+
+    /// Multiplier of cosines and sines.
+    pub(crate) fn magnitude(&self) -> f32 {
+        match self.scaling {
+            RopeScaling::Yarn { magnitude, .. } => magnitude,
+            _ => 1.0,
+        }
+    }
+
+    /// Where YaRN's ramp begins and ends, in pairs.
+    fn ramp(&self) -> (f32, f32) {
+        let RopeScaling::Yarn { beta_fast, beta_slow, original_context, truncate, .. } = self.scaling else {
+            return (0.0, 1.0);
+        };
+        let dims = self.dims as f32;
+        let pair = |turns: f32| dims * (original_context / (turns * 2.0 * PI)).ln() / (2.0 * self.base.ln());
+        let (mut low, mut high) = (pair(beta_fast), pair(beta_slow));
+        if truncate {
+            (low, high) = (low.floor(), high.ceil());
+        }
+        (low, high) = (low.max(0.0), high.min(dims - 1.0));
+        // As the reference does, so that nothing is divided by zero.
+        (low, if low == high { high + 0.001 } else { high })
+    }
+
+    /// What is wrong with it for heads of this size, if anything is.
+    pub(super) fn problem(&self, head_dim: usize) -> Option<String> {
+        let dims = self.dims;
+        if dims == 0 || dims > head_dim || !dims.is_multiple_of(2) {
+            return Some(format!("{dims} dimensions of heads of {head_dim}; expected an even number of them"));
+        }
+        let is_positive = |x: f32| x.is_finite() && x > 0.0;
+        if !is_positive(self.base) {
+            return Some(format!("base {}, expected a positive number", self.base));
+        }
+        let (numbers, pairs): (Vec<f32>, _) = match &self.scaling {
+            RopeScaling::Default => (Vec::new(), None),
+            RopeScaling::Linear(factor) => (vec![*factor], None),
+            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
+                if high_freq_factor <= low_freq_factor {
+                    return Some(format!(
+                        "high_freq_factor {high_freq_factor} is not above low_freq_factor {low_freq_factor}"
+                    ));
+                }
+                (vec![*factor, *low_freq_factor, *high_freq_factor, *original_context], None)
+            }
+            RopeScaling::Factors(factors) => (factors.clone(), Some(factors.len())),
+            RopeScaling::Proportional { pairs, factor } => {
+                if *pairs == 0 || *pairs > dims / 2 {
+                    return Some(format!("{pairs} of {} pairs turn", dims / 2));
+                }
+                (vec![*factor], None)
+            }
+            RopeScaling::Yarn { factor, beta_fast, beta_slow, original_context, magnitude, .. } => {
+                if beta_fast < beta_slow {
+                    return Some(format!("beta_fast {beta_fast} is below beta_slow {beta_slow}"));
+                }
+                if self.base <= 1.0 {
+                    return Some(format!("base {}, expected more than 1 for YaRN", self.base));
+                }
+                (vec![*factor, *beta_fast, *beta_slow, *original_context, *magnitude], None)
+            }
+        };
+        if let Some(pairs) = pairs.filter(|&n| n != dims / 2) {
+            return Some(format!("{pairs} factors for {} pairs", dims / 2));
+        }
+        let bad = numbers.into_iter().find(|&x| !is_positive(x));
+        bad.map(|x| format!("scaling by {x}, expected positive numbers"))
+    }
+}

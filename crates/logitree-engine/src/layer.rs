@@ -1,0 +1,193 @@
+//! The weights of a layer, in the form that the kernels want.
+
+use crate::config::{Config, Rows};
+use crate::experts::Experts;
+use crate::weights::{Role, TensorView, Weights, WeightsError};
+use logitree_kernels::{Compute, DType, PackedMatrix, dequantise_row};
+
+/// Weights of one layer. Matrices are `[rows, cols]` as in [`Role`].
+pub(crate) struct Layer {
+    pub(crate) attn_norm: Vec<f32>,
+    pub(crate) q: PackedMatrix,
+    /// `None` where the rows of an earlier layer serve.
+    pub(crate) k: Option<PackedMatrix>,
+    /// `None` where keys serve as values, and where there are none.
+    pub(crate) v: Option<PackedMatrix>,
+    pub(crate) bias: Option<[Vec<f32>; 3]>,
+    /// Norms of each head of q, k and v, `[head_dim]`.
+    pub(crate) head_norms: [Option<Vec<f32>>; 3],
+    pub(crate) o: PackedMatrix,
+    pub(crate) post_attn_norm: Option<Vec<f32>>,
+    pub(crate) ffn_norm: Vec<f32>,
+    pub(crate) dense: Option<Dense>,
+    pub(crate) experts: Option<Experts>,
+    pub(crate) post_ffn_norm: Option<Vec<f32>>,
+    pub(crate) input: Option<LayerInput>,
+    /// Multiplier of the residual stream at the layer's end.
+    pub(crate) scalar: Option<f32>,
+}
+
+/// A gated feed-forward layer.
+pub(crate) struct Dense {
+    pub(crate) gate: PackedMatrix,
+    pub(crate) up: PackedMatrix,
+    pub(crate) down: PackedMatrix,
+    /// Norms after it and after the experts, before both are added.
+    pub(crate) sum_norms: Option<[Vec<f32>; 2]>,
+}
+
+impl Dense {
+    pub(crate) fn gated(&self) -> [&PackedMatrix; 2] {
+        [&self.gate, &self.up]
+    }
+}
+
+/// What adds a layer's own input to the residual stream.
+pub(crate) struct LayerInput {
+    pub(crate) gate: PackedMatrix,
+    pub(crate) out: PackedMatrix,
+    pub(crate) norm: Vec<f32>,
+}
+
+impl Layer {
+    /// Loads and packs the weights of layer `i`.
+    pub(crate) fn load(compute: &mut Compute, weights: &Weights, c: &Config, i: usize) -> Result<Layer, WeightsError> {
+        let (kind, l) = (&c.layers[i], Some(i));
+        let (q_len, kv_len, head_dim, intermediate) = (kind.q_len(), kind.kv_len(), kind.head_dim, kind.intermediate);
+        let mut pack = |role, rows, cols| pack(compute, weights, role, l, rows, cols);
+        let norm = |role, len| norm(weights, c, role, l, len);
+        let post = |role| c.post_norms.then(|| norm(role, c.hidden)).transpose();
+        let owns = kind.owns_rows();
+        Ok(Layer {
+            attn_norm: norm(Role::AttnNorm, c.hidden)?,
+            q: pack(Role::Q, q_len, c.hidden)?,
+            k: owns.then(|| pack(Role::K, kv_len, c.hidden)).transpose()?,
+            v: (kind.rows == Rows::Own).then(|| pack(Role::V, kv_len, c.hidden)).transpose()?,
+            bias: match c.qkv_bias {
+                true => Some([
+                    vector(weights, Role::QBias, l, q_len)?,
+                    vector(weights, Role::KBias, l, kv_len)?,
+                    vector(weights, Role::VBias, l, kv_len)?,
+                ]),
+                false => None,
+            },
+            head_norms: [
+                c.qk_norm.then(|| norm(Role::QNorm, head_dim)).transpose()?,
+                (c.qk_norm && owns).then(|| norm(Role::KNorm, head_dim)).transpose()?,
+                // A norm without weights: multiplying by 1 changes no bit.
+                c.v_norm.then(|| vec![1.0; head_dim]),
+            ],
+            o: pack(Role::O, c.hidden, q_len)?,
+            post_attn_norm: post(Role::PostAttnNorm)?,
+            ffn_norm: norm(Role::FfnNorm, c.hidden)?,
+            dense: match kind.feed_forward.has_dense() {
+                true => Some(Dense {
+                    gate: pack(Role::Gate, intermediate, c.hidden)?,
+                    up: pack(Role::Up, intermediate, c.hidden)?,
+                    down: pack(Role::Down, c.hidden, intermediate)?,
+                    sum_norms: match kind.feed_forward.has_experts() {
+                        true => Some([norm(Role::PostDenseNorm, c.hidden)?, norm(Role::PostExpertsNorm, c.hidden)?]),
+                        false => None,
+                    },
+                }),
+                false => None,
+            },
+            post_ffn_norm: post(Role::PostFfnNorm)?,
+            input: match c.layer_inputs {
+                Some(inputs) => Some(LayerInput {
+                    gate: pack(Role::LayerInputGate, inputs.size, c.hidden)?,
+                    out: pack(Role::LayerInputOut, c.hidden, inputs.size)?,
+                    norm: norm(Role::PostLayerInputNorm, c.hidden)?,
+                }),
+                None => None,
+            },
+            experts: match c.experts.filter(|_| kind.feed_forward.has_experts()) {
+                Some(experts) => Some(Experts::load(compute, weights, c, &experts, i)?),
+                None => None,
+            },
+            scalar: c.layer_scalar.then(|| vector(weights, Role::LayerScalar, l, 1)).transpose()?.map(|s| s[0]),
+        })
+    }
+
+    /// The matrices that the normed residual stream is multiplied with for attention.
+    pub(crate) fn qkv(&self) -> Vec<&PackedMatrix> {
+        [Some(&self.q), self.k.as_ref(), self.v.as_ref()].into_iter().flatten().collect()
+    }
+
+    /// The matrices that the normed residual stream is multiplied with after attention. Experts prepare their input by themselves.
+    pub(crate) fn gated(&self) -> Vec<&PackedMatrix> {
+        self.dense.as_ref().map_or(Vec::new(), |dense| dense.gated().to_vec())
+    }
+
+    /// The matrices that a token is multiplied with, if it passes through `used` experts.
+    pub(crate) fn matrices(&self, used: usize) -> impl Iterator<Item = &PackedMatrix> {
+        let dense = self.dense.iter().flat_map(|dense| [&dense.gate, &dense.up, &dense.down]);
+        let experts = self.experts.iter().flat_map(move |experts| experts.matrices(used));
+        let input = self.input.iter().flat_map(|input| [&input.gate, &input.out]);
+        self.qkv().into_iter().chain([&self.o]).chain(dense).chain(experts).chain(input)
+    }
+}
+
+/// Packs a matrix of `[rows, cols]`, and gives the mapped pages back that it was read from.
+pub(crate) fn pack(
+    compute: &mut Compute,
+    weights: &Weights,
+    role: Role,
+    layer: Option<usize>,
+    rows: usize,
+    cols: usize,
+) -> Result<PackedMatrix, WeightsError> {
+    let view = weights.tensor(role, layer)?;
+    view.expect_shape(rows, cols)?;
+    packed(compute, weights, &view)
+}
+
+/// Packs a matrix, and gives the mapped pages back that it was read from.
+pub(crate) fn packed(
+    compute: &mut Compute,
+    weights: &Weights,
+    view: &TensorView<'_>,
+) -> Result<PackedMatrix, WeightsError> {
+    PackedMatrix::pack_in_parts(compute, view.dtype, view.rows, view.cols, view.data, |read| {
+        weights.release_pages(read)
+    })
+    .map_err(|e| WeightsError::tensor(view, e.to_string()))
+}
+
+/// The weights of a norm, `[len]`: the stored ones, or 1 plus these.
+pub(crate) fn norm(
+    weights: &Weights,
+    c: &Config,
+    role: Role,
+    layer: Option<usize>,
+    len: usize,
+) -> Result<Vec<f32>, WeightsError> {
+    let mut w = vector(weights, role, layer, len)?;
+    if c.norm_offset {
+        w.iter_mut().for_each(|w| *w += 1.0);
+    }
+    Ok(w)
+}
+
+/// A tensor of one dimension as f32, `[len]`.
+pub(crate) fn vector(
+    weights: &Weights,
+    role: Role,
+    layer: Option<usize>,
+    len: usize,
+) -> Result<Vec<f32>, WeightsError> {
+    let view = weights.tensor(role, layer)?;
+    view.expect_shape(1, len)?;
+    row(&view, 0)
+}
+
+/// One row of a tensor as f32, `[cols]`.
+pub(crate) fn row(view: &TensorView<'_>, row: usize) -> Result<Vec<f32>, WeightsError> {
+    let size = view.data.len() / view.rows;
+    if DType::row_bytes(view.dtype, view.cols) != Some(size) {
+        return Err(WeightsError::tensor(view, format!("rows of {} {} elements", view.cols, view.dtype)));
+    }
+    let mut out = vec![0.0; view.cols];
+    dequantise_row(view.dtype, &view.data[row * size..][..size], &mut out);
+    Ok(out)
+}
