@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// A model and what runs it.
 pub enum Engine {
-    Local(LocalModel),
+    Local(Box<LocalModel>),
     Remote(Remote),
 }
 
@@ -40,7 +40,7 @@ impl Deref for Engine {
 
     fn deref(&self) -> &Self::Target {
         match self {
-            Engine::Local(model) => model,
+            Engine::Local(model) => &**model,
             Engine::Remote(remote) => &remote.model,
         }
     }
@@ -147,7 +147,7 @@ impl Engine {
     /// The model's record in a run file. A server's weights cannot be seen: the hash is of what it says it is.
     pub fn record(&self, name: &str) -> Result<run::Model> {
         let model = match self {
-            Engine::Local(model) => model,
+            Engine::Local(model) => &**model,
             Engine::Remote(Remote { model, .. }) => {
                 let probe = &model.probes()[0];
                 let identity = format!("{} {} {}", probe.kind, probe.model, model.vocab_size());

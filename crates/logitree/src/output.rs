@@ -131,8 +131,8 @@ impl Target {
                     let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
                     file.as_file().sync_all()?;
                     // What has come there since the name was checked is not lost either.
-                    let kept = if replace { file.keep(&path) } else { file.keep_new(&path).map_err(|(e, _)| e) };
-                    Ok(drop(kept?))
+                    if replace { file.keep(&path) } else { file.keep_new(&path).map_err(|(e, _)| e) }?;
+                    Ok(())
                 };
                 done().with_context(|| format!("cannot write {self}"))
             }

@@ -88,12 +88,13 @@ pub fn run(args: TreeArgs) -> Result<()> {
         None => begin(&args, strategy)?,
     };
     let (Explored { run, rate, failure }, file, note) = match begun {
-        Begun::Going(loaded, job, limits) => {
+        Begun::Going(going, limits) => {
+            let (loaded, job) = *going;
             if args.format == Format::Text {
                 announce(&loaded, &job);
             }
             let file = job.record.name();
-            (grow::explore(&loaded, *job, &limits, "")?, file, None)
+            (grow::explore(&loaded, job, &limits, "")?, file, None)
         }
         Begun::Ended(run, file, note) => (Explored { run: *run, rate: 0.0, failure: None }, file, Some(note)),
     };
@@ -119,7 +120,7 @@ pub fn run(args: TreeArgs) -> Result<()> {
 /// What there is to do.
 enum Begun {
     /// A run to explore.
-    Going(Loaded, Box<Job>, Limits),
+    Going(Box<(Loaded, Job)>, Limits),
     /// A run that has used up its budget, in this file; and what to do about it.
     Ended(Box<Run>, PathBuf, String),
 }
@@ -135,7 +136,7 @@ fn begin(args: &TreeArgs, strategy: Strategy) -> Result<Begun> {
     let keep = args.store_top.unwrap_or(Keep::Top(10));
     let limits = Limits { max_nodes: args.max_nodes, max_seconds: args.max_seconds, keep };
     let job = Job::begin(&loaded, prompt, strategy, &args.watch, &limits, destination)?;
-    Ok(Begun::Going(loaded, Box::new(job), limits))
+    Ok(Begun::Going(Box::new((loaded, job)), limits))
 }
 
 /// Where the run is to be written. A name of our own choosing never overwrites: it is counted up.
@@ -182,7 +183,7 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<Begun> {
     engine::check_kind(path, &run.header.model, &options.remote)?;
     let loaded = setup::load(&options).with_context(|| format!("the model of {}", path.display()))?;
     let job = Job::resume(&loaded, run, held, &limits)?;
-    Ok(Begun::Going(loaded, Box::new(job), limits))
+    Ok(Begun::Going(Box::new((loaded, job)), limits))
 }
 
 /// The limits that a run was begun with, and the budgets given anew in their place.
