@@ -17,8 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A model and what runs it.
+// There is one of these in a program: what its smaller variant leaves unused does not matter.
+#[allow(clippy::large_enum_variant)]
 pub enum Engine {
-    Local(Box<LocalModel>),
+    Local(LocalModel),
     Remote(Remote),
 }
 
@@ -40,7 +42,7 @@ impl Deref for Engine {
 
     fn deref(&self) -> &Self::Target {
         match self {
-            Engine::Local(model) => &**model,
+            Engine::Local(model) => model,
             Engine::Remote(remote) => &remote.model,
         }
     }
@@ -147,7 +149,7 @@ impl Engine {
     /// The model's record in a run file. A server's weights cannot be seen: the hash is of what it says it is.
     pub fn record(&self, name: &str) -> Result<run::Model> {
         let model = match self {
-            Engine::Local(model) => &**model,
+            Engine::Local(model) => model,
             Engine::Remote(Remote { model, .. }) => {
                 let probe = &model.probes()[0];
                 let identity = format!("{} {} {}", probe.kind, probe.model, model.vocab_size());
@@ -297,6 +299,13 @@ pub fn arithmetic_of(file: &Path, recorded: &run::Model) -> Result<Option<Arithm
     let name = recorded.arithmetic.as_deref().unwrap_or(Arithmetic::F32.name());
     let unknown = || format!("{} was made with {name} activations, which this version does not know", file.display());
     name.parse().map(Some).with_context(unknown)
+}
+
+/// Refuses to go on with a run in another arithmetic than it was made in.
+pub fn check_arithmetic(file: &Path, recorded: &run::Model, asked: Arithmetic) -> Result<()> {
+    let Some(made_in) = arithmetic_of(file, recorded)?.filter(|&made_in| made_in != asked) else { return Ok(()) };
+    let (was, is, file) = (made_in.name(), asked.name(), file.display());
+    bail!("{file} was made with {was} activations, and this model runs with {is} ones: start with --arithmetic {was}")
 }
 
 /// The tokenizer of a model: of a GGUF file, or of a folder, which needs no weights.

@@ -56,7 +56,7 @@ pub fn load(options: &ModelOptions) -> Result<Loaded> {
         );
     }
     model.notes().iter().for_each(message::note);
-    Ok(Loaded { name: options.model.clone(), model: Engine::Local(Box::new(model)), record: OnceLock::new() })
+    Ok(Loaded { name: options.model.clone(), model: Engine::Local(model), record: OnceLock::new() })
 }
 
 /// A run was made by another model than the one that is loaded.

@@ -160,6 +160,10 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<Begun> {
     grow::check_resumable(path, &run)?;
     let limits = resumed_limits(args, path, &run)?;
     if let Some(reason) = limits.reached(&run.tree, run.seconds) {
+        // No model is loaded here, which would refuse to go on in another arithmetic.
+        if let Some(asked) = args.model.arithmetic.asked() {
+            engine::check_arithmetic(path, &run.header.model, asked)?;
+        }
         let note = used_up(path, &run, reason);
         run.end = Some(end_event(&run.tree, reason, run.seconds));
         return Ok(Begun::Ended(Box::new(run), path.into(), note));

@@ -109,7 +109,8 @@ fn tensors_come_with_rows_of_contiguous_inputs() {
         .tensor("vector", &[5], DType::F32)
         .tensor("matrix", &[32, 3], DType::Q8_0)
         .tensor("deep", &[2, 3, 1, 1], DType::F16)
-        .tensor("cube", &[2, 3, 2], DType::F16);
+        .tensor("cube", &[2, 3, 4], DType::F16)
+        .tensor("more", &[2, 3, 2, 2], DType::F16);
     let (_dir, g) = open(&b);
     let view = |name: &str| g.tensor(name).unwrap().unwrap();
     assert_eq!((view("vector").rows, view("vector").cols, view("vector").data.len()), (1, 5, 20));
@@ -119,8 +120,15 @@ fn tensors_come_with_rows_of_contiguous_inputs() {
     assert_eq!(&matrix.data[..3], [64, 65, 66]);
     assert_eq!(matrix.data.len(), 3 * 34);
     assert_eq!((view("deep").rows, view("deep").cols), (3, 2));
-    let cube = g.tensor("cube").unwrap_err().to_string();
-    assert!(cube.contains("`cube`: shape [2, 3, 2] is neither"), "{cube}");
+    // The matrices of experts: taken for a matrix by nobody.
+    let cube = view("cube");
+    assert_eq!((cube.experts, cube.rows, cube.cols), (4, 3, 2));
+    assert_eq!(cube.expert(3).data, &cube.data[36..]);
+    assert_eq!(cube.expert(1).row_range(1..3).data, &cube.data[16..24]);
+    let wrong = cube.expect_shape(3, 2).unwrap_err().to_string();
+    assert!(wrong.contains("shape is [4, 3, 2] but the model's configuration asks for [3, 2]"), "{wrong}");
+    let more = g.tensor("more").unwrap_err().to_string();
+    assert!(more.contains("`more`: shape [2, 2, 3, 2] is neither"), "{more}");
     assert!(g.tensor("none").unwrap().is_none());
     let wrong = matrix.expect_shape(32, 3).unwrap_err().to_string();
     assert!(wrong.contains("tensor `matrix`: shape is [3, 32]") && wrong.contains("asks for [32, 3]"), "{wrong}");
