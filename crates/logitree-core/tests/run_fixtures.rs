@@ -7,8 +7,9 @@ use std::path::Path;
 
 fn read(file: &[u8]) -> Result<Run, ReadError> {
     let mut reader = RunReader::default();
-    file.split_inclusive(|&b| b == b'\n').try_for_each(|line| reader.feed(line))?;
-    reader.finish(false)
+    let whole = file.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+    file[..whole].split_inclusive(|&b| b == b'\n').try_for_each(|line| reader.feed(line))?;
+    reader.finish(whole < file.len())
 }
 
 #[test]

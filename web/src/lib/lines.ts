@@ -15,6 +15,13 @@ const isCount = (x: unknown): x is number => Number.isSafeInteger(x) && (x as nu
 /** Ids and numbers of nodes are kept in 32 bits. */
 const isIndex = (x: unknown): x is number => isCount(x) && x < 2 ** 31;
 
+/** Refuses tokens that the model does not have; an imported run knows no vocabulary. */
+function checkIds(tokens: Token[], vocab: number): void {
+  if (!(vocab > 0)) return;
+  const outside = tokens.find((t) => t.id >= vocab);
+  if (outside) throw new FormatError(`token id ${outside.id} is outside the vocabulary of ${vocab}`);
+}
+
 /** A JSON object's value, or what is wrong with it. */
 export function parseObject(line: string): Json {
   let value: unknown;
@@ -67,6 +74,7 @@ function checkHeader(line: Json): void {
   for (const w of h.watch) {
     if (!isObject(w) || typeof w.text !== 'string' || !Array.isArray(w.tokens))
       throw new FormatError('an entry of `watch` needs `text` and `tokens`');
+    if (w.tokens.length === 0) throw new FormatError('a string of `watch` has no tokens');
     for (const t of w.tokens) checkToken(t, 'a token of `watch`');
   }
 }
@@ -159,9 +167,8 @@ export class RunLines {
 
   /** Nothing more comes. What was cut in between is not an error, as long as there is a header. */
   finish(): void {
-    const line = this.rest.join('');
+    // A line without its line feed was cut, even where it reads well: the next digit of a number may be missing.
     this.rest = [];
-    if (line.trim() !== '' && isWhole(line)) this.take(line);
     this.group = null;
     if (!this.run) throw new FormatError('line 1: the file was cut within its header');
   }
@@ -181,23 +188,19 @@ export class RunLines {
     if (!this.run) {
       if (line.type !== 'header') throw new FormatError('the file does not begin with a header');
       checkHeader(line);
-      this.run = new Run(line as unknown as Header);
+      const header = line as unknown as Header;
+      const run = new Run(header);
+      checkIds([...header.prompt.tokens, ...(header.watch ?? []).flatMap((w) => w.tokens)], header.model.vocab);
+      this.run = run;
       return;
     }
     const event = checkEvent(line);
-    this.checkIds(event, this.run.header.model.vocab);
+    const tokens = event.type === 'expand' ? event.top : event.type === 'node' ? [event] : [];
+    checkIds(tokens, this.run.header.model.vocab);
     if (this.group) this.member(this.group, event, this.run);
     else if (event.type === 'expand') this.begin(event, this.run);
     else if (event.type === 'node') this.graft(event, this.run);
     else this.run.feed(event);
-  }
-
-  /** Refuses tokens that the model does not have; an imported run knows no vocabulary. */
-  private checkIds(event: RunEvent, vocab: number): void {
-    if (!(vocab > 0)) return;
-    const tokens = event.type === 'expand' ? event.top : event.type === 'node' ? [event] : [];
-    const outside = tokens.find((t) => t.id >= vocab);
-    if (outside) throw new FormatError(`token id ${outside.id} is outside the vocabulary of ${vocab}`);
   }
 
   /** The tokens of a node's children, and their probability together. */
@@ -211,11 +214,9 @@ export class RunLines {
   }
 
   private begin(expand: ExpandEvent, run: Run): void {
-    const n = expand.node;
-    if (!isIndex(n) || n >= run.size) throw new FormatError(`node ${n} does not exist yet`);
-    for (const a of expand.adopts ?? [])
-      if (!isIndex(a.node) || a.node >= run.size)
-        throw new FormatError(`\`adopts\`: node ${a.node} does not exist yet`);
+    run.checkExpandable(expand);
+    if (expand.children + (expand.adopts?.length ?? 0) === 0)
+      throw new FormatError('an `expand` has at least one child');
     const [watch, wanted] = [expand.watch ?? [], run.header.watch?.length ?? 0];
     if (watch.length !== wanted)
       throw new FormatError(`\`watch\` must have one entry for each of the ${wanted} strings of the header`);
@@ -225,7 +226,7 @@ export class RunLines {
       if (typeof w.logprob !== 'number' || w.logprob > ROUNDING)
         throw new FormatError('`watch` needs log probabilities');
     }
-    this.group = { expand, line: this.line, nodes: [], siblings: this.siblings(n, run) };
+    this.group = { expand, line: this.line, nodes: [], siblings: this.siblings(expand.node, run) };
     if (expand.children === 0) this.apply(this.group, run);
   }
 
@@ -239,6 +240,8 @@ export class RunLines {
     if (event.node !== expected) throw new FormatError(`node ${event.node} where node ${expected} should be`);
     if (event.parent !== expand.node)
       throw new FormatError(`the parent of node ${expected} is ${event.parent}, not ${expand.node}`);
+    if ((event.by === 'user') !== (expand.by === 'user'))
+      throw new FormatError(`node ${expected} and its \`expand\` differ in \`by\``);
     join(siblings, event);
     nodes.push(event);
     if (nodes.length === expand.children) this.apply(group, run);
@@ -285,12 +288,3 @@ class Placed extends FormatError {}
 
 const twice = (e: NodeEvent): FormatError =>
   new FormatError(`token ${e.id} comes twice among the children of node ${e.parent}`);
-
-function isWhole(line: string): boolean {
-  try {
-    JSON.parse(line);
-    return true;
-  } catch {
-    return false;
-  }
-}

@@ -72,6 +72,8 @@ export class Run {
   readonly state = u8();
   /** 1: made by the user, not by the strategy. */
   readonly byUser = u8();
+  /** 1: the strategy expanded the node or made it a leaf. An end token is a leaf before that. */
+  private readonly visited = u8();
   readonly samples = i32();
   readonly firstChild = i32(NONE);
   readonly nextSibling = i32(NONE);
@@ -120,13 +122,12 @@ export class Run {
   feed(event: RunEvent): void {
     switch (event.type) {
       case 'expand': {
-        const n = this.known(event.node);
-        this.checkExpandable(n, event);
+        this.checkExpandable(event);
+        const n = event.node;
         if (!Array.isArray(event.top)) throw new FormatError('`expand` without `top`');
-        if (event.by === 'user' && this.state.get(n) !== State.Open) this.userStopped.add(n);
         this.state.set(n, State.Expanded);
-        if (event.by === 'user') this.userExpanded.add(n);
-        else this.userExpanded.delete(n);
+        // The strategy's turn at a node is not over because the user was there.
+        if (event.by !== 'user') this.visited.set(n, 1);
         this.entropy.set(n, event.entropy);
         this.varentropy.set(n, event.varentropy);
         this.threshold.set(n, event.threshold ?? Number.NaN);
@@ -140,6 +141,7 @@ export class Run {
           this.byUser.set(this.known(node), 0);
           this.samples.set(node, samples ?? 0);
           // The strategy will see for itself why it goes no further.
+          this.visited.set(node, 0);
           if (this.state.get(node) !== State.Expanded) this.leave(node, State.Open);
         }
         if (event.watch) this.watch.set(n, event.watch);
@@ -153,8 +155,8 @@ export class Run {
         const n = this.known(event.node);
         const state = Object.hasOwn(STOPS, event.reason) ? STOPS[event.reason] : undefined;
         if (state === undefined) throw new FormatError(`unknown stop reason ${JSON.stringify(event.reason)}`);
-        if (!this.isOpen(n)) throw new FormatError(`node ${n} was already visited`);
-        if (this.state.get(n) === State.Expanded) this.userStopped.add(n);
+        this.checkTurn(n);
+        this.visited.set(n, 1);
         // The strategy's stop of a node that the user went on from changes nothing to be seen.
         if (this.state.get(n) !== State.Expanded) this.leave(n, state);
         break;
@@ -174,26 +176,22 @@ export class Run {
     this.version++;
   }
 
-  /** Nodes expanded by the user that the strategy has not visited. */
-  private readonly userExpanded = new Set<number>();
-
-  /** Of these, nodes that it made leaves. */
-  private readonly userStopped = new Set<number>();
-
-  /** Whether the strategy has yet to visit a node: it visits each once. */
-  private isOpen(n: number): boolean {
-    if (this.state.get(n) !== State.Expanded) return this.state.get(n) === State.Open;
-    return this.userExpanded.has(n) && !this.userStopped.has(n);
+  /** Refuses a node that the strategy has been at: it visits each once. */
+  private checkTurn(n: number): void {
+    if (this.visited.get(n) === 1) throw new FormatError(`node ${n} was already visited`);
   }
 
-  private checkExpandable(n: number, { by, adopts = [] }: ExpandEvent): void {
+  /** Refuses an `expand` that does not fit the run so far. */
+  checkExpandable({ node, by, adopts = [] }: ExpandEvent): void {
+    const n = this.known(node);
     if (by === 'user') {
-      if (this.state.get(n) === State.Expanded || this.state.get(n) === State.EndToken)
+      const state = this.state.get(n);
+      if (state === State.Expanded || (state === State.EndToken && this.visited.get(n) === 1))
         throw new FormatError(`node ${n} cannot be expanded by the user`);
       if (adopts.length > 0) throw new FormatError('`adopts` is for the strategy, not for the user');
       return;
     }
-    if (!this.isOpen(n)) throw new FormatError(`node ${n} was already visited`);
+    this.checkTurn(n);
     const nodes = new Set(adopts.map((a) => this.known(a.node)));
     const isUsers = (a: number) => this.byUser.get(a) === 1 && this.parent.get(a) === n;
     if (nodes.size !== adopts.length || ![...nodes].every(isUsers))
@@ -229,6 +227,7 @@ export class Run {
     this.pathLogprob.push(parent === NONE ? 0 : this.pathLogprob.get(parent) + logprob);
     this.state.push(parent !== NONE && this.isEndToken(token) ? State.EndToken : State.Open);
     this.byUser.push(byUser ? 1 : 0);
+    this.visited.push(0);
     this.samples.push(samples);
     this.firstChild.push(NONE);
     this.nextSibling.push(NONE);

@@ -243,8 +243,11 @@ impl RunReader {
         if e.node.index() >= self.tree.len() {
             return Err(self.error(format!("node {} does not exist yet", e.node.0)));
         }
+        // An end token that the strategy has not visited is let through: it once counted as open, and files may have this.
+        let is_end = || self.tree.stop(e.node) == Some(Stop::EndToken);
         match self.tree.state(e.node) {
-            State::Expanded(_) | State::Stopped(Stop::EndToken) => {
+            State::Expanded(_) => Err(self.error(format!("node {} cannot be expanded by the user", e.node.0))),
+            State::Stopped(_) if is_end() => {
                 Err(self.error(format!("node {} cannot be expanded by the user", e.node.0)))
             }
             _ => Ok(()),
