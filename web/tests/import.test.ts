@@ -264,7 +264,7 @@ describe('logprobs', () => {
       [4, true],
     ]);
     expect(cardsOf(`nonsense\n${lines(record)}`)).toHaveLength(2);
-    expect(cardsOf('{"prompt":"p"}')).toMatchObject([{ error: '`data` is missing' }]);
+    expect(cardsOf('{"prompt":"p","response":"r"}')).toMatchObject([{ error: '`data` is missing' }]);
     expect(cardsOf(`${JSON.stringify(record)}`)).toHaveLength(1);
   });
 });

@@ -50,8 +50,9 @@ export class Importer {
     if (!this.isKnown) this.look(true);
     const key = `file:${this.name}`;
     if (!this.lines) return wholeDocument(key, this.name, this.parts.join(''));
-    this.lines.finish();
-    return { kind: 'run', key, name: this.name, run: this.lines.run! };
+    const cut = this.lines.finish();
+    const notes = cut ? ['the file ends in the middle of an event; everything before it is shown'] : [];
+    return { kind: 'run', key, name: this.name, run: this.lines.run!, notes };
   }
 
   /** Whether it is a run file; `now`: no more is waited for. */
@@ -109,21 +110,21 @@ function wholeDocument(key: string, name: string, text: string): Document {
   const fields = isFields(value) ? value : null;
 
   if (fields && isTree(fields) && body.slice(start + first.length).trim() === '') {
-    return { kind: 'run', key, name, run: importTree(fields) };
+    return { kind: 'run', key, name, ...importTree(fields) };
   }
   if (!fields && body[start] === '{') {
     const whole = tryParse(body);
-    if (whole !== undefined && isTree(whole)) return { kind: 'run', key, name, run: importTree(whole) };
+    if (whole !== undefined && isTree(whole)) return { kind: 'run', key, name, ...importTree(whole) };
     if (whole === undefined && looksLikeTree(first, body.slice(start, start + 1000))) {
       // Once more, for the reason.
       parseObject(body);
     }
   }
 
-  const cards = parseRecords(body);
+  const records = parseRecords(body);
   const isRecords = fields !== null && ('prompt' in fields || 'data' in fields || 'response' in fields);
-  if (!isRecords && !cards.some((c) => 'record' in c)) throw new FormatError(WRONG_TYPE);
-  return { kind: 'records', key, name, cards };
+  if (!isRecords && !records.cards.some((c) => 'record' in c)) throw new FormatError(WRONG_TYPE);
+  return { kind: 'records', key, name, ...records };
 }
 
 /** Whether an object is a line of a run file, its first or another. */

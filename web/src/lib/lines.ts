@@ -165,12 +165,14 @@ export class RunLines {
     if (start < text.length) this.rest.push(text.slice(start));
   }
 
-  /** Nothing more comes. What was cut in between is not an error, as long as there is a header. */
-  finish(): void {
+  /** Nothing more comes. What was cut in between is not an error, as long as there is a header; returns whether it was. */
+  finish(): boolean {
     // A line without its line feed was cut, even where it reads well: the next digit of a number may be missing.
+    const cut = this.group !== null || this.rest.length > 0;
     this.rest = [];
     this.group = null;
     if (!this.run) throw new FormatError('line 1: the file was cut within its header');
+    return cut;
   }
 
   private take(line: string): void {

@@ -12,7 +12,7 @@ export function percent(p: number): string {
 }
 
 export const fixed = (x: number, digits = 3): string =>
-  Number.isNaN(x) ? '–' : x === Number.POSITIVE_INFINITY ? '∞' : x.toFixed(digits);
+  Number.isNaN(x) ? '–' : Number.isFinite(x) ? x.toFixed(digits) : x > 0 ? '∞' : '−∞';
 
 export const bits = (x: number): string => (Number.isNaN(x) ? '–' : `${fixed(x, x < 10 ? 2 : 1)} bits`);
 

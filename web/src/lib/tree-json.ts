@@ -1,6 +1,7 @@
 // The notebook's nested tree as a run. Nothing here recurses: files nest 100,000 levels deep, and hostile ones more.
 
 import type { Header, TopToken } from './format';
+import { ROUNDED } from './records';
 import { FormatError, ROOT, Run } from './run';
 
 /** Smallest probability that rounding to six digits leaves: what reads 0 was below half of it. */
@@ -24,7 +25,7 @@ interface Raw {
 const isObject = (x: unknown): x is Json => typeof x === 'object' && x !== null && !Array.isArray(x);
 const isId = (x: unknown): x is number => Number.isInteger(x) && (x as number) >= 0 && (x as number) < 2 ** 31;
 const isProb = (x: unknown): x is number => typeof x === 'number' && x >= 0 && x <= 1 + 1e-6;
-const lnOf = (prob: number): number => Math.log(Math.min(1, Math.max(LEAST, prob)));
+const unrounded = (prob: number): number => Math.min(1, Math.max(LEAST, prob));
 const list = (x: unknown): unknown[] => (Array.isArray(x) ? x : []);
 
 /** Whether a JSON value is meant to be the notebook's tree. */
@@ -47,13 +48,51 @@ class Faults {
   }
 }
 
-export function importTree(file: Json): Run {
+/** The tree as a run, and what was read otherwise than it stands. */
+export function importTree(file: Json): { run: Run; notes: string[] } {
   const faults = new Faults();
   const { prompt, parameters } = metadata(file.metadata, faults);
   const nodes = isObject(file.tree) ? walk(file.tree, faults) : [];
   if (nodes.length === 0) faults.add('`tree` is missing');
   faults.throwIfAny();
-  return build(prompt, parameters, nodes);
+  const notes = scaleAll(nodes, faults);
+  faults.throwIfAny();
+  return { run: build(prompt, parameters, nodes), notes };
+}
+
+const sumOf = (probs: number[]): number => probs.reduce((sum, p) => sum + p, 0);
+
+/**
+ * Refuses lists that have more probability than rounding to bf16 explains, and candidates that come twice; brings children
+ * that have a little more than all down to 1, and says so.
+ */
+function scaleAll(nodes: Raw[], faults: Faults): string[] {
+  let [scaled, most] = [0, 0];
+  for (const [n, node] of nodes.entries()) {
+    // The lists of a leaf are not read.
+    if (node.children === 0) continue;
+    const candidates = list(node.json.candidates) as Json[];
+    const tokens = new Set<unknown>();
+    const twice = candidates.find((c) => tokens.size === tokens.add(c.token_id).size);
+    if (twice) faults.add(`node ${n}: \`candidates\`: token ${String(twice.token_id)} comes twice`);
+    const children = nodes.slice(node.first, node.first + node.children);
+    const together = sumOf(children.map((c) => c.prob));
+    for (const [name, sum] of [
+      ['candidates', sumOf(candidates.map((c) => unrounded(c.prob as number)))],
+      ['children', together],
+    ] as const)
+      if (sum > 1 + ROUNDED)
+        faults.add(`node ${n}: \`${name}\`: they have a probability of ${sum.toFixed(3)} together`);
+    // What rounding to six digits gives, run files have room for.
+    if (together <= 1 + 1e-6 * (1 + children.length)) continue;
+    scaled++;
+    most = Math.max(most, together);
+    for (const c of children) c.prob /= together;
+  }
+  if (scaled === 0) return [];
+  return [
+    `the children of ${scaled} nodes have more than all probability, up to ${most.toFixed(4)}, as rounding gives: they are scaled to 1`,
+  ];
 }
 
 function metadata(json: unknown, faults: Faults): { prompt: string; parameters: Json } {
@@ -105,7 +144,7 @@ function walk(tree: Json, faults: Faults): Raw[] {
       else tokens.add(child.token_id);
       const prob = probOf(child, listed);
       if (prob === null) faults.add(`node ${at}: \`prob\` is missing or not a probability`);
-      nodes.push({ json: child, depth: node.depth + 1, prob: prob ?? 0, first: 0, children: 0 });
+      nodes.push({ json: child, depth: node.depth + 1, prob: unrounded(prob ?? 0), first: 0, children: 0 });
     }
     node.children = nodes.length - node.first;
   }
@@ -164,7 +203,7 @@ function expand(run: Run, nodes: Raw[], n: number): void {
   const node = nodes[n]!;
   const top: TopToken[] = list(node.json.candidates).map((c) => {
     const json = c as Json;
-    return { id: json.token_id as number, text: textOf(json), logprob: lnOf(json.prob as number) };
+    return { id: json.token_id as number, text: textOf(json), logprob: Math.log(unrounded(json.prob as number)) };
   });
   // The notebook kept no entropy.
   run.feed({
@@ -185,7 +224,7 @@ function expand(run: Run, nodes: Raw[], n: number): void {
       parent: n,
       id: json.token_id as number,
       text: textOf(json),
-      logprob: lnOf(prob),
+      logprob: Math.log(prob),
     });
   }
 }

@@ -22,7 +22,9 @@ export async function openFiles(files: Iterable<File>): Promise<void> {
       const progress = (part: number) => {
         if (performance.now() - start > SHORT) reading.value = { name: file.name, part };
       };
-      open(await readFile(file, progress));
+      const document = await readFile(file, progress);
+      open(document);
+      for (const note of document.notes ?? []) say(`${file.name}: ${note}`);
     } catch (e) {
       say(`${file.name}: ${(e as Error).message}`, 'bad');
     }

@@ -49,7 +49,7 @@ export async function show(id: string): Promise<void> {
   const info = await api.info(id);
   if (info.kind === 'records') {
     leave();
-    open({ kind: 'records', key: `server:${id}`, name: info.name, cards: parseRecords(await api.content(id)) });
+    open({ kind: 'records', key: `server:${id}`, name: info.name, ...parseRecords(await api.content(id)) });
     return;
   }
   if (stream?.id === id) {

@@ -2,7 +2,7 @@
 
 import { batch, computed, effect, signal } from '@preact/signals';
 import type { Metric } from '../lib/metrics';
-import type { Card } from '../lib/records';
+import type { Records } from '../lib/records';
 import { Resampled } from '../lib/resampled';
 import { NONE, ROOT, type Run } from '../lib/run';
 import { isPlain, PLAIN, type Sampler } from '../lib/sampler';
@@ -18,15 +18,16 @@ export interface RunDocument {
   key: string;
   name: string;
   run: Run;
+  /** What was read otherwise than it stands, in sentences. */
+  notes?: string[];
   /** Absent for a dropped file or a report. */
   live?: Live;
 }
 
-export interface RecordsDocument {
+export interface RecordsDocument extends Records {
   kind: 'records';
   key: string;
   name: string;
-  cards: Card[];
 }
 
 export type Document = RunDocument | RecordsDocument;

@@ -17,7 +17,7 @@ export function RecordsView({ document }: { document: RecordsDocument }) {
 }
 
 function Pages({ document }: { document: RecordsDocument }) {
-  const { cards } = document;
+  const { cards, bad, notes } = document;
   const starts = useMemo(() => pages(cards), [cards]);
   const [wanted, setPage] = useState(0);
   const [pointed, setPointed] = useState<Pointed | null>(null);
@@ -26,7 +26,7 @@ function Pages({ document }: { document: RecordsDocument }) {
   // The file may have been opened again, and be shorter.
   const page = Math.max(0, Math.min(wanted, starts.length - 1));
   const [from, to] = [starts[page] ?? 0, starts[page + 1] ?? cards.length];
-  const bad = cards.filter((c) => 'error' in c).length;
+  const told = cards.filter((c) => 'error' in c).length;
 
   const turn = (to: number) => {
     setPointed(null);
@@ -58,7 +58,7 @@ function Pages({ document }: { document: RecordsDocument }) {
       <header class="records-head">
         <h2>{document.name}</h2>
         <span>
-          {count(cards.length - bad, 'response')}
+          {count(cards.length - told, 'response')}
           {bad > 0 && `, ${count(bad, 'bad line')}`}
         </span>
         <Legend />
@@ -76,10 +76,14 @@ function Pages({ document }: { document: RecordsDocument }) {
           </nav>
         )}
       </header>
+      {notes.map((note) => (
+        <p key={note}>{note}</p>
+      ))}
       <Comparison cards={cards} onGo={goTo} />
       {cards.slice(from, to).map((card) => (
         <CardView key={card.line} card={card} tip={tip} onPoint={setPointed} />
       ))}
+      {bad > told && to === cards.length && <p>And {count(bad - told, 'more line')} that are no records.</p>}
       {cards.length === 0 && <p>The file has no records.</p>}
       <Tip id={tip} pointed={pointed} />
     </section>

@@ -96,3 +96,46 @@ pub fn run(mut file: impl BufRead) -> Result<Run> {
     }
     Ok(reader.finish(false)?)
 }
+
+#[cfg(test)]
+mod tests {
+    //! Small files of others, good and bad, that the web app reads too (web/tests/import-fixtures.test.ts).
+
+    use super::*;
+    use logitree_core::NodeId;
+    use serde_json::Value;
+
+    #[test]
+    fn each_is_read_or_refused_as_it_says_beside_it() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/imports");
+        let expected = std::fs::read(folder.join("expected.json")).unwrap();
+        let expected: serde_json::Map<String, Value> = serde_json::from_slice(&expected).unwrap();
+        assert!(expected.len() > 10);
+        for (name, wanted) in expected {
+            let read = open(&folder.join(&name));
+            if wanted.get("refused").is_some() {
+                assert!(read.is_err(), "{name}");
+                continue;
+            }
+            let Import { document, notes } = read.unwrap();
+            if let Some(count) = wanted["notes"].as_u64() {
+                assert_eq!(notes.len() as u64, count, "{name}: {notes:?}");
+            }
+            match document {
+                Document::Run(run) => {
+                    assert_eq!(wanted["nodes"], run.tree.len(), "{name}");
+                    let first = run.tree.logprob(NodeId(1)).exp();
+                    assert!((wanted["first"].as_f64().unwrap() - first).abs() < 1e-12, "{name}: {first}");
+                }
+                Document::Logprobs(records, bad) => {
+                    assert_eq!(wanted["records"], records.len(), "{name}: {bad:?}");
+                    let lines: Vec<u64> = wanted["bad"].as_array().unwrap().iter().filter_map(Value::as_u64).collect();
+                    assert_eq!(lines.len(), bad.count, "{name}: {bad:?}");
+                    for (line, what) in lines.iter().zip(&bad.lines) {
+                        assert!(what.starts_with(&format!("line {line}: ")), "{name}: {what}");
+                    }
+                }
+            }
+        }
+    }
+}
