@@ -269,6 +269,18 @@ describe('files', () => {
     expect(report.errors).toEqual([]);
   });
 
+  test('the report of a run in which the user went on has all of its nodes', async () => {
+    const out = join(folder, 'clicks.html');
+    const run = resolve(import.meta.dirname, '../../fixtures/runs/report-with-clicks.run.jsonl');
+    execFileSync(program(), ['report', run, '-o', out]);
+    const report = await openPage(browser, pathToFileURL(out).href);
+    await report.page.locator('.strip-mass').filter({ hasText: '6 nodes' }).waitFor();
+    // What the user made is there to be read: the token put in, and what the model said after it.
+    await report.page.getByRole('tab', { name: 'Paths' }).click();
+    await report.page.getByText(' x the').first().waitFor();
+    expect(report.errors).toEqual([]);
+  });
+
   test('nothing went wrong on the page', () => {
     expect(errors).toEqual([]);
   });
