@@ -30,7 +30,7 @@ const write = (name: string, text: string) => {
 
 /** Text that would run if anything took it for markup. */
 const EVIL = '<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>';
-const token = (t: string) => ({ token: t, logprob: -0.5, prob: 60.7 });
+const token = (t: string) => ({ token: t, logprob: -0.9, prob: 40.7 });
 const records = `${JSON.stringify({ prompt: EVIL, response: EVIL, data: [{ ...token(EVIL), other_tokens: [token(EVIL), token('\n')] }] })}\nnot json\n`;
 const tree = (depth: number, text: string) => {
   const open = `{"text":${JSON.stringify(text)},"token_id":5,"prob":0.9,"candidates":[{"text":"a","token_id":5,"prob":0.9}],"children":[`;
@@ -193,8 +193,14 @@ describe('files', () => {
   });
 
   test('a run file of 200 MB opens while the page stays alive; a tree of that size is refused politely', async () => {
-    const path = write('large.run.jsonl', `${JSON.stringify(HEADER)}\n`);
-    const top = Array.from({ length: 170 }, (_, i) => ({ id: i, text: `token ${i}`.padEnd(26), logprob: -2 - i / 10 }));
+    const listed = 170;
+    const header = { ...HEADER, model: { ...HEADER.model, vocab: listed } };
+    const path = write('large.run.jsonl', `${JSON.stringify(header)}\n`);
+    const top = Array.from({ length: listed }, (_, i) => ({
+      id: i,
+      text: `token ${i}`.padEnd(26),
+      logprob: -2 - i / 10,
+    }));
     const rest = `"queue":1,"entropy":1,"varentropy":1,"children":2,"top":${JSON.stringify(top)}}\n`;
     const file = openSync(path, 'a');
     for (let n = 0; n < 20_000; n++) {
