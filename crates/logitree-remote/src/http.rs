@@ -130,7 +130,7 @@ impl Http {
 }
 
 /// A JSON answer. Python writes minus infinity as no JSON has it, for tokens that cannot come: it is read as null.
-fn parse(mut body: Vec<u8>) -> serde_json::Result<Value> {
+pub(crate) fn parse(mut body: Vec<u8>) -> serde_json::Result<Value> {
     const WORD: &[u8] = b"-Infinity";
     serde_json::from_slice(&body).or_else(|e| {
         let (mut in_string, mut at, mut found) = (false, 0, false);

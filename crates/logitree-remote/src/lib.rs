@@ -16,6 +16,8 @@
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 mod dialect;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod model;
 mod pool;

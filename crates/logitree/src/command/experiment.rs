@@ -128,22 +128,43 @@ fn read(path: &Path) -> Result<String> {
     Ok(String::from_utf8(text)?)
 }
 
+/// What a file asks for, checked as far as it can be without its models.
+struct Plan {
+    experiment: Experiment,
+    settings: Vec<Setting>,
+    limits: Limits,
+}
+
+fn plan(text: &str) -> Result<Plan> {
+    // The parser's message shows the line and the column.
+    let experiment: Experiment = toml::from_str(text).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let settings = settings(&experiment.parameters)?;
+    let keep = experiment.store_top.as_deref().map_or(Ok(Keep::Top(10)), strategy::keep);
+    let keep = keep.map_err(|e| anyhow::anyhow!("store_top: {e}"))?;
+    let limits = Limits { max_nodes: experiment.max_nodes, max_seconds: experiment.max_seconds, keep };
+    limits.check()?;
+    Ok(Plan { experiment, settings, limits })
+}
+
+/// How many runs a file asks for.
+///
+/// # Errors
+/// If it is no experiment.
+pub fn runs_of(text: &str) -> Result<usize> {
+    let Plan { experiment, settings, .. } = plan(text)?;
+    Ok(cases(&experiment, &settings, Path::new("")).len())
+}
+
 pub fn run(args: RunArgs) -> Result<()> {
     let name = args.file.display();
     let text = read(&args.file).with_context(|| name.to_string())?;
-    // The parser's message shows the line and the column.
-    let mut experiment: Experiment = toml::from_str(&text).map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
+    let Plan { mut experiment, settings, limits } = plan(&text).with_context(|| name.to_string())?;
     if experiment.models.is_empty() {
         experiment.models.push(match args.remote.engines.is_empty() {
             true => crate::models::DEFAULT.into(),
             false => engine::connect(&args.remote)?.name().into(),
         });
     }
-    let settings = settings(&experiment.parameters).with_context(|| name.to_string())?;
-    let keep = experiment.store_top.as_deref().map_or(Ok(Keep::Top(10)), strategy::keep);
-    let keep = keep.map_err(|e| anyhow::anyhow!("{name}: store_top: {e}"))?;
-    let limits = Limits { max_nodes: experiment.max_nodes, max_seconds: experiment.max_seconds, keep };
-    limits.check().with_context(|| name.to_string())?;
     let stem = args.file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let folder = args.output.clone().unwrap_or_else(|| stem.into());
     let cases = cases(&experiment, &settings, &folder);
