@@ -66,6 +66,38 @@ describe('a conversation', () => {
     expect(text).toMatch(/^user Name a fruit\.\s+assistant Apple\.\s+user Another one\.\s+assistant \S/);
   });
 
+  test('with variables of the template is run again with them', async () => {
+    const kwargs = { enable_thinking: false };
+    const id = await page.evaluate(async (chat_template_kwargs) => {
+      const messages = [{ role: 'user', content: 'Name a river.' }];
+      const body = JSON.stringify({ messages, chat_template_kwargs, parameters: { max_depth: 3 }, max_nodes: 50 });
+      const headers = { 'content-type': 'application/json' };
+      const answer = await fetch('/api/v1/runs', { method: 'POST', headers, body });
+      return ((await answer.json()) as { id: string }).id;
+    }, kwargs);
+    await page.evaluate((run) => {
+      location.hash = `run=${run}`;
+    }, id);
+    await page.getByText('user Name a river.').first().waitFor();
+    await page.getByText('About this run').click();
+    await page.getByText('template: enable_thinking').waitFor();
+    await page.getByRole('button', { name: 'Run it again' }).click();
+    await page.getByText('The chat template is given enable_thinking = false.').waitFor();
+    expect(await page.getByLabel('Text of turn 1').inputValue()).toBe('Name a river.');
+    expect(await page.getByLabel('Depth in tokens').inputValue()).toBe('3');
+    expect(await serious(page)).toEqual([]);
+    const request = page.waitForRequest((r) => r.method() === 'POST' && r.url().endsWith('/runs'));
+    await page.getByRole('button', { name: 'Start' }).click();
+    expect((await request).postDataJSON()).toMatchObject({
+      messages: [{ role: 'user', content: 'Name a river.' }],
+      chat_template_kwargs: kwargs,
+      parameters: { max_depth: 3 },
+      max_nodes: 50,
+    });
+    const again = page.locator('.about');
+    await again.getByText('template: enable_thinking').waitFor({ state: 'attached' });
+  });
+
   test('nothing went wrong on the page', () => {
     expect(errors).toEqual([]);
   });

@@ -40,8 +40,18 @@ export interface Header {
     end_tokens: number[];
   };
   engine: string;
-  /** `messages`: the conversation that the chat template laid out; `text` is the last of them. */
-  prompt: { text: string; tokens: Token[]; bos: boolean; chat: boolean; messages?: Message[] };
+  prompt: {
+    text: string;
+    tokens: Token[];
+    bos: boolean;
+    chat: boolean;
+    /** Names of control tokens in the text were taken as these tokens. */
+    special?: boolean;
+    /** The conversation that the chat template laid out; `text` is the last of it. */
+    messages?: Message[];
+    /** Variables that the chat template was given. */
+    template_args?: Record<string, unknown>;
+  };
   strategy: string;
   parameters: Record<string, unknown>;
   limits?: Record<string, unknown>;

@@ -69,6 +69,8 @@ function checkHeader(line: Json): void {
   const isMessage = (m: unknown) => isObject(m) && typeof m.role === 'string' && typeof m.content === 'string';
   if (!Array.isArray(messages) || !messages.every(isMessage))
     throw new FormatError('an entry of `prompt.messages` needs `role` and `content`');
+  if (h.prompt.template_args !== undefined && !isObject(h.prompt.template_args))
+    throw new FormatError('`prompt.template_args` is not an object');
   if (h.watch === undefined) return;
   if (!Array.isArray(h.watch)) throw new FormatError('`watch` of the header is not a list');
   for (const w of h.watch) {

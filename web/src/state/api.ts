@@ -40,7 +40,7 @@ export interface ServerInfo {
 }
 
 /** A text as it is, or a conversation for the model's chat template. */
-export type Prompt = { prompt: string } | { messages: Message[] };
+export type Prompt = { prompt: string } | { messages: Message[]; chat_template_kwargs?: Record<string, unknown> };
 
 export type NewRun = Prompt & {
   strategy?: string;

@@ -3,6 +3,7 @@
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { count, percent } from '../lib/numbers';
+import type { Header } from '../lib/format';
 import type { Run } from '../lib/run';
 import { inWords, PLAIN } from '../lib/sampler';
 import { openFiles, reading } from '../state/files';
@@ -24,7 +25,8 @@ import { TreeView } from './Tree';
 const NAMES = { outline: 'Outline', tree: 'Tree', ribbon: 'Ribbon', curves: 'Curves', paths: 'Paths' } as const;
 
 export function App() {
-  const creating = useSignal(false);
+  /** The form of a new run is shown, empty or with what a run was made of. */
+  const creating = useSignal<'empty' | Header | null>(null);
 
   useEffect(() => {
     const over = (e: DragEvent) => e.preventDefault();
@@ -54,8 +56,8 @@ export function App() {
           <button
             type="button"
             class="primary"
-            onClick={() => (creating.value = !creating.value)}
-            aria-expanded={creating.value}
+            onClick={() => (creating.value = creating.value ? null : 'empty')}
+            aria-expanded={creating.value !== null}
           >
             New run
           </button>
@@ -86,10 +88,18 @@ export function App() {
         <Runs />
       </nav>
       <main class="main">
-        {creating.value && <NewRun done={() => (creating.value = false)} />}
+        {creating.value && (
+          <NewRun
+            key={creating.value === 'empty' ? 'empty' : document?.key}
+            model={creating.value === 'empty' ? null : creating.value}
+            done={() => (creating.value = null)}
+          />
+        )}
         {!document && !creating.value && <Welcome canStart={canStart} />}
         {document?.kind === 'records' && <RecordsView key={document.key} document={document} />}
-        {document?.kind === 'run' && <Workspace key={document.key} />}
+        {document?.kind === 'run' && (
+          <Workspace key={document.key} onAgain={canStart ? (header) => (creating.value = header) : null} />
+        )}
       </main>
       <Toasts />
     </div>
@@ -109,7 +119,12 @@ function Welcome({ canStart }: { canStart: boolean }) {
   );
 }
 
-function Workspace() {
+interface AgainProps {
+  /** Begins a new run with what this one was made of; null where no model can run it. */
+  onAgain: ((header: Header) => void) | null;
+}
+
+function Workspace({ onAgain }: AgainProps) {
   const canGoOn = live.canGoOn();
   const actions = canGoOn
     ? { onContinue: live.goOnFrom, onExpandFrontier: live.expandFrontier, onExplore: live.exploreFrom }
@@ -117,7 +132,7 @@ function Workspace() {
   const choose = (parent: number, token: number) => void live.choose(parent, token);
   return (
     <div class="workspace">
-      <Strip />
+      <Strip onAgain={onAgain} />
       <section class="pane text-pane" aria-label="Text">
         <TextView onChoose={choose} live={canGoOn} />
       </section>
@@ -162,7 +177,7 @@ function Workspace() {
 }
 
 /** The path as one line, and where the run's probability went. */
-function Strip() {
+function Strip({ onAgain }: AgainProps) {
   revision.value;
   const run = runDocument.value?.run;
   if (!run) return null;
@@ -190,6 +205,11 @@ function Strip() {
             </div>
           ))}
         </dl>
+        {onAgain && canBeAgain(run) && (
+          <button type="button" class="small" onClick={() => onAgain(run.header)}>
+            Run it again, or with changes
+          </button>
+        )}
       </details>
     </div>
   );
@@ -211,6 +231,12 @@ function Sampled() {
   );
 }
 
+/** Whether the form can say what the run was made of: it has no control tokens by name, and only what the server has. */
+function canBeAgain({ header: { prompt, strategy } }: Run): boolean {
+  const { model = null, strategies = {} } = live.server.value ?? {};
+  return prompt.special !== true && (!prompt.chat || model?.chat === true) && Object.hasOwn(strategies, strategy);
+}
+
 /** What was run, as the header says it. */
 function about(run: Run): [string, string][] {
   const h = run.header;
@@ -221,7 +247,8 @@ function about(run: Run): [string, string][] {
     ['strategy', h.strategy],
   ];
   const given = Object.entries({ ...h.parameters, ...run.limits }).map(([k, v]): [string, string] => [k, text(v)]);
-  return [...fixed, ...given];
+  const variables = Object.entries(h.prompt.template_args ?? {});
+  return [...fixed, ...given, ...variables.map(([k, v]): [string, string] => [`template: ${k}`, text(v)])];
 }
 
 const STATES = {

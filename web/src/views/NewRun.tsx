@@ -2,7 +2,7 @@
 
 import { type Signal, useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import type { Message } from '../lib/format';
+import type { Header, Message } from '../lib/format';
 import { count, visible } from '../lib/numbers';
 import * as api from '../state/api';
 import * as live from '../state/live';
@@ -30,19 +30,29 @@ const ROLES = ['system', 'user', 'assistant'];
 /** The depth a first look needs; the strategies' own default is a thousand. */
 const DEPTH = 20;
 
-export function NewRun({ done }: { done: () => void }) {
+interface Props {
+  /** The run that is to be made again, until something is changed. */
+  model: Header | null;
+  done: () => void;
+}
+
+export function NewRun({ model, done }: Props) {
   const server = live.server.value;
-  const chat = useSignal(false);
+  const chat = useSignal(model?.prompt.chat ?? false);
   /** As a text, only the last one counts: so it stays when the box is ticked. */
-  const turns = useSignal<Message[]>([{ role: 'user', content: 'The capital of India is' }]);
-  const strategy = useSignal('dynamic');
-  const values = useSignal<Record<string, string>>({ max_depth: String(DEPTH) });
-  const nodes = useSignal('2000');
+  const turns = useSignal<Message[]>(model ? turnsOf(model) : [{ role: 'user', content: 'The capital of India is' }]);
+  /** What the chat template is given besides. */
+  const variables = useSignal(model?.prompt.template_args ?? {});
+  const strategy = useSignal(model?.strategy ?? 'dynamic');
+  const values = useSignal<Record<string, string>>(model ? valuesOf(model) : { max_depth: String(DEPTH) });
+  const nodes = useSignal(model ? String(model.limits?.max_nodes ?? '') : '2000');
   const tokens = useSignal<{ id: number; text: string; special: boolean }[]>([]);
   const wrong = useSignal('');
 
   const last = turns.value.length - 1;
-  const prompt: api.Prompt = chat.value ? { messages: turns.value } : { prompt: turns.value[last]!.content };
+  const prompt: api.Prompt = chat.value
+    ? conversation(turns.value, variables.value)
+    : { prompt: turns.value[last]!.content };
   const isWhole = (chat.value ? turns.value : turns.value.slice(-1)).every((t) => t.content !== '');
   const change = (i: number, what: Partial<Message>) => {
     turns.value = turns.value.map((t, k) => (k === i ? { ...t, ...what } : t));
@@ -62,7 +72,7 @@ export function NewRun({ done }: { done: () => void }) {
       stale = true;
       clearTimeout(timer);
     };
-  }, [turns.value, chat.value]);
+  }, [turns.value, chat.value, variables.value]);
 
   if (!server?.model) return null;
   const defaults = server.strategies[strategy.value] ?? {};
@@ -86,7 +96,10 @@ export function NewRun({ done }: { done: () => void }) {
         </label>
       )}
       {chat.value ? (
-        <Turns turns={turns} onChange={change} />
+        <>
+          <Turns turns={turns} onChange={change} />
+          <Variables variables={variables} />
+        </>
       ) : (
         <label>
           Prompt
@@ -159,6 +172,31 @@ export function NewRun({ done }: { done: () => void }) {
         </button>
       </div>
     </form>
+  );
+}
+
+const turnsOf = ({ prompt }: Header): Message[] =>
+  prompt.messages?.length ? prompt.messages : [{ role: 'user', content: prompt.text }];
+
+function valuesOf({ parameters }: Header): Record<string, string> {
+  const numbers = Object.entries(parameters).filter(([, value]) => typeof value === 'number');
+  return Object.fromEntries(numbers.map(([name, value]) => [name, String(value)]));
+}
+
+const conversation = (messages: Message[], variables: Record<string, unknown>): api.Prompt =>
+  Object.keys(variables).length > 0 ? { messages, chat_template_kwargs: variables } : { messages };
+
+/** Variables of the chat template that the run had; nothing is shown where it had none. */
+function Variables({ variables }: { variables: Signal<Record<string, unknown>> }) {
+  const all = Object.entries(variables.value);
+  if (all.length === 0) return null;
+  return (
+    <p class="dim">
+      The chat template is given {all.map(([name, value]) => `${name} = ${JSON.stringify(value)}`).join(', ')}.{' '}
+      <button type="button" class="small" onClick={() => (variables.value = {})}>
+        Leave out
+      </button>
+    </p>
   );
 }
 
