@@ -48,6 +48,11 @@ impl Config {
                 return error(field, problem);
             }
         }
+        // Also those that no layer uses: what is impossible is a sign of a damaged file.
+        let largest = self.layers.iter().map(|layer| layer.head_dim).max().unwrap_or_default();
+        if let Some(problem) = self.ropes.iter().find_map(|rope| rope.problem(largest)) {
+            return error("rotary embedding", problem);
+        }
         if let Some((field, problem)) = self.experts.and_then(|experts| experts.problem()) {
             return error(field, problem);
         }
