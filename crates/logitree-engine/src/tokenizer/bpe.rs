@@ -1,4 +1,5 @@
-//! Byte-level BPE from GGUF metadata, as GPT-2, Llama 3, Qwen and SmolLM use it.
+//! BPE by merges from GGUF metadata: over a byte alphabet, as GPT-2, Llama 3, Qwen and SmolLM use it, or over text whose spaces are
+//! written as `▁`, with tokens of single bytes for what is no token, as Gemma 4 does.
 //!
 //! The merging is done by the `tokenizers` library, which these models were trained with. Special
 //! tokens are cut out of the text before it sees any.
@@ -12,6 +13,7 @@ use super::vocabulary::{Kind, Vocabulary};
 use super::{TokenizerError, bytes};
 use logitree_core::TokenId;
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 /// A byte-level BPE tokenizer without its special tokens, and those.
 pub(super) struct Bpe {
@@ -21,6 +23,9 @@ pub(super) struct Bpe {
     /// the library would drop such bytes without a word.
     covered: [bool; 256],
     specials: Specials,
+    /// In a vocabulary over text: tokens that are nothing but line feeds, by their number. A run of line feeds that is a token is
+    /// that token, whatever merges say; texts are cut there.
+    breaks: Option<HashMap<usize, TokenId>>,
 }
 
 /// Raw bytes of a byte-level vocabulary. Only plain tokens are in the byte alphabet; the others
@@ -95,7 +100,32 @@ impl Bpe {
         let merges = checked_merges(&ids, merges)?;
         let inner = Library::byte_level(ids, merges, pre).map_err(|e| field("tokenizer.ggml.merges", e, CONVERT))?;
         let specials = Specials::new(vocabulary, as_written)?;
-        Ok(Bpe { inner, normalise: pre.normalises, covered, specials })
+        Ok(Bpe { inner, normalise: pre.normalises, covered, specials, breaks: None })
+    }
+
+    /// Over text whose spaces are `▁`. `tokens` are the tokens as the file spells them; all single bytes must be among them.
+    pub(super) fn over_text(
+        vocabulary: &Vocabulary,
+        tokens: &[&[u8]],
+        merges: &[&str],
+        unknown: Option<TokenId>,
+    ) -> Result<Self, TokenizerError> {
+        let mut ids = Vocab::with_capacity(tokens.len());
+        for (i, token) in tokens.iter().enumerate() {
+            ids.entry(utf8(i, token)?.to_owned()).or_insert(i as u32);
+        }
+        if let Some(missing) = (0..=u8::MAX).map(|b| format!("<0x{b:02X}>")).find(|name| !ids.contains_key(name)) {
+            let problem = format!("has no {missing}, with which texts are written that are no tokens");
+            return Err(field("tokenizer.ggml.tokens", problem, CONVERT));
+        }
+        let runs =
+            vocabulary.of_kind(|kind| kind == Kind::Normal).filter(|(_, bytes)| bytes.iter().all(|&b| b == b'\n'));
+        let breaks = Some(runs.map(|(id, bytes)| (bytes.len(), id)).collect());
+        let merges = checked_merges(&ids, merges)?;
+        let unknown = unknown.map(|id| utf8(id.index(), tokens[id.index()])).transpose()?.map(str::to_owned);
+        let inner = Library::over_text(ids, merges, unknown).map_err(|e| field("tokenizer.ggml.merges", e, CONVERT))?;
+        let specials = Specials::new(vocabulary, as_written)?;
+        Ok(Bpe { inner, normalise: false, covered: [true; 256], specials, breaks })
     }
 
     /// Splits text into tokens.
@@ -121,7 +151,12 @@ impl Bpe {
                 Fragment::Text(text) => {
                     let first = out.len();
                     self.check_covered(text)?;
-                    out.extend(self.inner.spans(text, false)?);
+                    for piece in self.pieces(text) {
+                        match self.line_break(piece) {
+                            Some(token) => out.push(Span { token, chars: piece.len() }),
+                            None => out.extend(self.inner.spans(piece, false)?),
+                        }
+                    }
                     // What a normal form dropped at the end belongs to the last token.
                     let told: usize = out[first..].iter().map(|s: &Span| s.chars).sum();
                     if let Some(last) = out[first..].last_mut() {
@@ -143,8 +178,32 @@ impl Bpe {
 
     fn split(&self, text: &str, out: &mut Vec<TokenId>) -> Result<(), TokenizerError> {
         self.check_covered(text)?;
-        out.extend(self.inner.encode(text, false, false)?);
+        for piece in self.pieces(text) {
+            match self.line_break(piece) {
+                Some(token) => out.push(token),
+                None => out.extend(self.inner.encode(piece, false, false)?),
+            }
+        }
         Ok(())
+    }
+
+    /// What is split on its own: the whole text, or its lines and the line feeds between them.
+    fn pieces<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> {
+        let cut = self.breaks.is_some();
+        let mut rest = text;
+        std::iter::from_fn(move || {
+            let first = rest.chars().next()?;
+            let same = |c: char| (c == '\n') == (first == '\n');
+            let end = if cut { rest.find(|c| !same(c)).unwrap_or(rest.len()) } else { rest.len() };
+            let (piece, after) = rest.split_at(end);
+            rest = after;
+            Some(piece)
+        })
+    }
+
+    /// The token that a run of line feeds is.
+    fn line_break(&self, piece: &str) -> Option<TokenId> {
+        self.breaks.as_ref().filter(|_| piece.starts_with('\n'))?.get(&piece.len()).copied()
     }
 }
 

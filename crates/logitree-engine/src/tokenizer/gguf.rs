@@ -5,7 +5,7 @@ use super::{Engine, Tokenizer, TokenizerError, bpe, spm};
 use logitree_core::TokenId;
 
 /// Values of `tokenizer.ggml.model` that are understood.
-pub(super) const KNOWN_MODELS: [&str; 3] = ["llama", "gemma", "gpt2"];
+pub(super) const KNOWN_MODELS: [&str; 4] = ["llama", "gemma", "gpt2", "gemma4"];
 
 /// The `tokenizer.ggml.*` metadata of a GGUF file, borrowed from it.
 ///
@@ -14,7 +14,7 @@ pub(super) const KNOWN_MODELS: [&str; 3] = ["llama", "gemma", "gpt2"];
 pub struct GgufVocabulary<'a> {
     /// `general.architecture`.
     pub architecture: &'a str,
-    /// `model`: `llama` (SentencePiece-style BPE) or `gpt2` (byte-level BPE).
+    /// `model`: `llama` (SentencePiece-style BPE), `gpt2` (byte-level BPE) or `gemma4` (BPE over text).
     pub model: &'a str,
     /// `pre`: which rule cuts text into words before byte-level BPE.
     pub pre: Option<&'a str>,
@@ -51,6 +51,7 @@ impl GgufVocabulary<'_> {
         let mut tokenizer = match self.model {
             "llama" | "gemma" => self.sentencepiece(kinds),
             "gpt2" => self.byte_level(kinds),
+            "gemma4" => self.over_text(kinds),
             other => Err(TokenizerError::UnknownModel(other.to_owned())),
         }?;
         tokenizer.notes = notes;
@@ -75,7 +76,7 @@ impl GgufVocabulary<'_> {
     /// Puts defaults in place of ids that lay beyond the vocabulary, as llama.cpp does, and says so. SentencePiece's own
     /// order is the default, where the file has such tokens there; byte-level vocabularies have no order of their own.
     fn default_ids(&mut self, beyond: [Option<u32>; 3], kinds: &[Kind]) -> Vec<String> {
-        let sentencepiece = self.model != "gpt2";
+        let sentencepiece = matches!(self.model, "llama" | "gemma");
         let n = kinds.len();
         let mut notes = Vec::new();
         let defaults = [(1, Kind::Control), (2, Kind::Control), (0, Kind::Unknown)];
@@ -118,6 +119,19 @@ impl GgufVocabulary<'_> {
         let bpe = bpe::Bpe::new(&vocabulary, &self.tokens, merges, rule)?;
         let kind = format!("byte-level BPE ({name})");
         Ok(self.finish(vocabulary, Engine::Bpe(Box::new(bpe)), kind, rule.bos))
+    }
+
+    fn over_text(self, kinds: Vec<Kind>) -> Result<Tokenizer, TokenizerError> {
+        let merges = self
+            .merges
+            .as_deref()
+            .ok_or_else(|| field("tokenizer.ggml.merges", "missing, but this BPE needs them".to_owned(), CONVERT))?;
+        let vocabulary = spm::vocabulary(&self.tokens, kinds)?;
+        let bpe = bpe::Bpe::over_text(&vocabulary, &self.tokens, merges, self.unknown.map(TokenId))?;
+        // A text of Gemma 4 begins with BOS, whatever a converter wrote.
+        let mut tokenizer = self.finish(vocabulary, Engine::Bpe(Box::new(bpe)), "BPE over text".to_owned(), true);
+        tokenizer.add_bos = true;
+        Ok(tokenizer)
     }
 
     fn finish(self, vocabulary: Vocabulary, engine: Engine, kind: String, default_bos: bool) -> Tokenizer {

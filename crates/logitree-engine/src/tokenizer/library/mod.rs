@@ -19,6 +19,7 @@ pub(super) use tokenizers::AddedToken;
 use tokenizers::models::ModelWrapper;
 use tokenizers::models::bpe::BPE;
 pub(super) use tokenizers::models::bpe::{Merges, Vocab};
+use tokenizers::normalizers::Replace;
 use tokenizers::normalizers::unicode::NFC;
 use tokenizers::{NormalizedString, Normalizer};
 
@@ -84,6 +85,21 @@ impl Library {
             if pre.normalises {
                 inner.with_normalizer(Some(NFC))?;
             }
+            Ok(inner)
+        };
+        let inner = Mutex::new(guarded(build)?);
+        Ok(Library { inner, decoder: Value::Null, has_post_processor: false })
+    }
+
+    /// BPE over text whose spaces are written as `▁`, with `<0xXX>` for the bytes of what is no token.
+    pub(super) fn over_text(ids: Vocab, merges: Merges, unknown: Option<String>) -> Result<Library, String> {
+        let build = || {
+            let mut model = BPE::builder().vocab_and_merges(ids, merges).byte_fallback(true).fuse_unk(true);
+            if let Some(unknown) = unknown {
+                model = model.unk_token(unknown);
+            }
+            let mut inner = tokenizers::Tokenizer::new(model.build()?);
+            inner.with_normalizer(Some(Replace::new(" ", "\u{2581}")?))?;
             Ok(inner)
         };
         let inner = Mutex::new(guarded(build)?);
