@@ -105,7 +105,7 @@ const fn block_bytes(dtype: DType) -> usize {
 }
 
 const fn header_bytes(l: &Layout) -> usize {
-    if l.has_min { 4 * LANES } else { 2 * LANES }
+    if l.has_min || l.power_scale { 4 * LANES } else { 2 * LANES }
 }
 
 const fn scale_bytes(l: &Layout) -> usize {
@@ -238,6 +238,10 @@ fn pack_tile(dtype: DType, rows: &[u8], row_bytes: usize, out: &mut [u8]) {
         }
         let (header, groups) = out.split_at_mut(header_bytes(&layout));
         for (lane, block) in blocks.iter().enumerate() {
+            if layout.power_scale {
+                header[4 * lane..][..4].copy_from_slice(&block.power.to_le_bytes());
+                continue;
+            }
             header[2 * lane..][..2].copy_from_slice(&block.d.to_le_bytes());
             if layout.has_min {
                 header[2 * (LANES + lane)..][..2].copy_from_slice(&block.m.to_le_bytes());

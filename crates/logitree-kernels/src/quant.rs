@@ -23,9 +23,18 @@ pub(crate) struct Layout {
     pub scale_len: usize,
     /// True if there is a second half-precision number: an offset (legacy formats) or the scale of the minima (K formats).
     pub has_min: bool,
-    /// True if sub-blocks have integer scales (K formats).
+    /// True if sub-blocks have integer scales (K formats and IQ4_XS).
     pub sub_scales: bool,
+    /// True if the scale is a power of two of any size, which is kept as f32 (MXFP4).
+    pub power_scale: bool,
 }
+
+/// What the 4-bit codes of IQ4_NL and IQ4_XS stand for: levels that lie closer together near zero. They are kept as signed bytes, so these
+/// formats take twice as much memory as in the file.
+const IQ4_LEVELS: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+/// What the 4-bit codes of MXFP4 stand for: the numbers of E2M1, doubled so that all are whole.
+const E2M1_DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 impl Layout {
     /// `None` for the unquantised formats.
@@ -38,7 +47,7 @@ impl Layout {
             has_min: bool,
             sub_scales: bool,
         ) -> Option<Layout> {
-            Some(Layout { low, high, bias, scale_len, has_min, sub_scales })
+            Some(Layout { low, high, bias, scale_len, has_min, sub_scales, power_scale: false })
         }
         match dtype {
             DType::F32 | DType::F16 | DType::BF16 => None,
@@ -52,6 +61,12 @@ impl Layout {
             DType::Q4_K => l(4, 0, 0.0, 32, true, true),
             DType::Q5_K => l(4, 1, 0.0, 32, true, true),
             DType::Q6_K => l(4, 2, 32.0, 16, false, true),
+            DType::IQ4_NL => l(8, 0, 0.0, 32, false, false),
+            DType::IQ4_XS => l(8, 0, 0.0, 32, false, true),
+            DType::MXFP4 => match l(8, 0, 0.0, 32, false, false) {
+                Some(layout) => Some(Layout { power_scale: true, ..layout }),
+                None => None,
+            },
         }
     }
 }
@@ -62,6 +77,8 @@ pub(crate) struct Block {
     pub codes: [u8; MAX_BLOCK],
     /// Half-precision scale, as bits.
     pub d: u16,
+    /// The scale, in formats with a [`Layout::power_scale`].
+    pub power: f32,
     /// Half-precision offset or scale of the minima, as bits.
     pub m: u16,
     /// Integer scales of sub-blocks.
@@ -72,7 +89,7 @@ pub(crate) struct Block {
 
 impl Default for Block {
     fn default() -> Self {
-        Block { codes: [0; MAX_BLOCK], d: 0, m: 0, scales: [0; 16], mins: [0; 16] }
+        Block { codes: [0; MAX_BLOCK], d: 0, power: 0.0, m: 0, scales: [0; 16], mins: [0; 16] }
     }
 }
 
@@ -136,6 +153,39 @@ pub(crate) fn unpack(dtype: DType, b: &[u8], block: &mut Block) {
             }
             spread::<4>(low, 64, &mut block.codes);
             add_high::<2>(high, 4, &mut block.codes);
+        }
+        DType::IQ4_NL => {
+            block.d = half_bits(b);
+            levels(&b[2..18], &IQ4_LEVELS, &mut block.codes);
+        }
+        DType::IQ4_XS => {
+            block.d = half_bits(b);
+            let high = half_bits(&b[2..]);
+            for j in 0..8 {
+                let low = b[4 + j / 2] >> (j % 2 * 4) & 15;
+                block.scales[j] = (low | ((high >> (2 * j) & 3) as u8) << 4) as i8 - 32;
+            }
+            levels(&b[8..136], &IQ4_LEVELS, &mut block.codes);
+        }
+        DType::MXFP4 => {
+            // 2^(e - 128), of which the two smallest are not normal numbers.
+            let bits = match u32::from(b[0]) {
+                small @ 0..2 => 0x0020_0000 << small,
+                e => (e - 1) << 23,
+            };
+            block.power = f32::from_bits(bits);
+            levels(&b[1..17], &E2M1_DOUBLED, &mut block.codes);
+        }
+    }
+}
+
+/// Signed codes from 4-bit ones that are indices of `levels`; each 16 bytes hold the low and then the high halves of 32.
+fn levels(bytes: &[u8], levels: &[i8; 16], codes: &mut [u8; MAX_BLOCK]) {
+    for (bytes, codes) in bytes.chunks_exact(16).zip(codes.chunks_exact_mut(32)) {
+        let (low, high) = codes.split_at_mut(16);
+        for ((byte, low), high) in bytes.iter().zip(low).zip(high) {
+            *low = levels[usize::from(byte & 15)] as u8;
+            *high = levels[usize::from(byte >> 4)] as u8;
         }
     }
 }
@@ -210,6 +260,8 @@ pub fn dequantise_row(dtype: DType, bytes: &[u8], out: &mut [f32]) {
             let (scale, offset) = if layout.sub_scales {
                 let j = i / layout.scale_len;
                 (d * f32::from(block.scales[j]), -(m * f32::from(block.mins[j])))
+            } else if layout.power_scale {
+                (block.power, 0.0)
             } else {
                 (d, m)
             };

@@ -36,7 +36,8 @@ fn random_weights(rng: &mut Rng, dtype: DType, rows: usize, cols: usize) -> Vec<
             _ => {
                 let mut block: Vec<u8> = (0..dtype.block_bytes()).map(|_| rng.next() as u8).collect();
                 let at: &[usize] = match dtype {
-                    DType::Q4_0 | DType::Q5_0 | DType::Q8_0 => &[0],
+                    DType::Q4_0 | DType::Q5_0 | DType::Q8_0 | DType::IQ4_NL | DType::IQ4_XS => &[0],
+                    DType::MXFP4 => &[],
                     DType::Q4_1 | DType::Q5_1 | DType::Q4_K | DType::Q5_K => &[0, 2],
                     DType::Q2_K => &[80, 82],
                     DType::Q3_K => &[108],
@@ -44,6 +45,10 @@ fn random_weights(rng: &mut Rng, dtype: DType, rows: usize, cols: usize) -> Vec<
                 };
                 for &at in at {
                     block[at..at + 2].copy_from_slice(&scale(rng));
+                }
+                if dtype == DType::MXFP4 {
+                    // An exponent: scales from 2^-12 to 2^-5.
+                    block[0] = 116 + block[0] % 8;
                 }
                 block
             }

@@ -19,7 +19,7 @@
 
 use super::PackedMatrix;
 use super::format::{BF16, F16, F32, Format, lanes, scale_of, shifted};
-use super::format::{Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0};
+use super::format::{IQ4_NL, IQ4_XS, MXFP4, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0};
 use crate::DType;
 use crate::bf16::halves;
 use crate::micro::{Sums, by_shape};
@@ -70,6 +70,9 @@ impl<'a> Decode<'a, '_> {
             DType::Q4_K => self.groups::<S, Q4_K>(s, tiles, columns),
             DType::Q5_K => self.groups::<S, Q5_K>(s, tiles, columns),
             DType::Q6_K => self.groups::<S, Q6_K>(s, tiles, columns),
+            DType::IQ4_NL => self.groups::<S, IQ4_NL>(s, tiles, columns),
+            DType::IQ4_XS => self.groups::<S, IQ4_XS>(s, tiles, columns),
+            DType::MXFP4 => self.groups::<S, MXFP4>(s, tiles, columns),
         }
     }
 

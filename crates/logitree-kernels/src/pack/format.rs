@@ -40,7 +40,7 @@ macro_rules! formats {
     };
 }
 
-formats! { F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K }
+formats! { F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 }
 
 /// Shifts each lane so that bit `from` becomes bit `to`.
 #[inline(always)]
@@ -64,6 +64,9 @@ pub(super) unsafe fn scale_of<S: Simd, F: Format>(
     let l = const { F::LAYOUT };
     // SAFETY: the caller promises that the block lies within `bytes`.
     unsafe {
+        if l.power_scale {
+            return (s.load(lanes(bytes, block)), s.splat(0.0));
+        }
         let mut scale = s.load_f16(lanes(bytes, block));
         if l.sub_scales {
             scale = s.mul(scale, s.to_f32(s.load_i8(lanes(bytes, group + sub * LANES))));

@@ -1,7 +1,7 @@
 //! From packed bytes to the codes that products in other arithmetics than f32 take, in memory.
 
 use super::format::{Format, lanes, scale_of, shifted};
-use super::format::{Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0};
+use super::format::{IQ4_NL, IQ4_XS, MXFP4, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0};
 use super::{BYTES, PAIRS, PackedMatrix, RUN};
 use crate::DType;
 use crate::bf16::join;
@@ -21,7 +21,7 @@ impl PackedMatrix {
                 }
             };
         }
-        unpack!(Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K)
+        unpack!(Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4)
     }
 }
 

@@ -33,17 +33,15 @@ const MAX_DIMS: u32 = 4;
 const MAX_NAME: usize = 1024;
 
 /// Types of the reference implementation that this engine does not read, by number.
-const UNSUPPORTED: [(u32, &str); 22] = [
+const UNSUPPORTED: [(u32, &str); 21] = [
     (9, "Q8_1"),
     (15, "Q8_K"),
     (16, "IQ2_XXS"),
     (17, "IQ2_XS"),
     (18, "IQ3_XXS"),
     (19, "IQ1_S"),
-    (20, "IQ4_NL"),
     (21, "IQ3_S"),
     (22, "IQ2_S"),
-    (23, "IQ4_XS"),
     (24, "I8"),
     (25, "I16"),
     (26, "I32"),
@@ -52,8 +50,9 @@ const UNSUPPORTED: [(u32, &str); 22] = [
     (29, "IQ1_M"),
     (34, "TQ1_0"),
     (35, "TQ2_0"),
-    (39, "MXFP4"),
     (40, "NVFP4"),
+    (41, "Q1_0"),
+    (42, "Q2_0"),
     (4, "Q4_2"),
     (5, "Q4_3"),
 ];

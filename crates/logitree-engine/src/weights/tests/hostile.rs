@@ -146,7 +146,7 @@ fn tensors_are_checked() {
     let at = base().tensors.iter().position(|t| t.name == "blk.0.attn_q.weight").unwrap();
     let name = "tensor `blk.0.attn_q.weight`";
     let change = |f: &dyn Fn(&mut Tensor)| spoil(|b| f(&mut b.tensors[at]));
-    refuses(&change(&|t| t.kind = 23), &[name, "type 23 (IQ4_XS)", "Q6_K"]);
+    refuses(&change(&|t| t.kind = 21), &[name, "type 21 (IQ3_S)", "Q6_K, IQ4_NL"]);
     refuses(&change(&|t| t.kind = 4242), &[name, "type 4242 (unknown)"]);
     refuses(&change(&|t| t.dims = vec![32, 0]), &[name, "dimension is zero"]);
     refuses(&change(&|t| t.dims = vec![]), &[name, "has 0 dimensions"]);
