@@ -4,11 +4,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { importText } from '../src/lib/import';
-import { FormatError } from '../src/lib/run';
+import { pathRows } from '../src/lib/paths';
+import { FormatError, State } from '../src/lib/run';
 
 type Expected =
   | { records: number; bad: number[]; notes: number | null }
-  | { nodes: number; notes: number; first: number }
+  | { nodes: number; notes: number; first: number; completed: number }
   | { refused: true };
 
 /** Bad lines that are told one by one. */
@@ -26,7 +27,8 @@ test.each(Object.entries(expected))('%s is read or refused as it says beside it'
   if (document.kind === 'run') {
     const { run, notes = [] } = document;
     const first = run.probOf(1);
-    expect({ nodes: run.size, notes: notes.length, first }).toEqual({
+    const completed = pathRows(run).filter((r) => r.state === State.EndToken).length;
+    expect({ nodes: run.size, notes: notes.length, first, completed }).toEqual({
       ...wanted,
       first: expect.closeTo('first' in wanted ? wanted.first : Number.NaN, 12),
     });

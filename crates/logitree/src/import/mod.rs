@@ -124,6 +124,7 @@ mod tests {
             match document {
                 Document::Run(run) => {
                     assert_eq!(wanted["nodes"], run.tree.len(), "{name}");
+                    assert_eq!(wanted["completed"], run.tree.finished().count(), "{name}");
                     let first = run.tree.logprob(NodeId(1)).exp();
                     assert!((wanted["first"].as_f64().unwrap() - first).abs() < 1e-12, "{name}: {first}");
                 }

@@ -27,6 +27,9 @@ type Json<R> = JsonStreamReader<R>;
 /// Smallest probability that rounding to six digits leaves: what reads 0 was below half of it.
 const LEAST: f64 = 5e-7;
 
+/// Texts of end tokens. The notebook may stop before it comes to mark one.
+const END_TEXTS: [&str; 2] = ["<end_of_turn>", "<eos>"];
+
 /// Most nodes of a tree, and most entries of its parameters: they take more memory than they have bytes.
 const MOST_NODES: usize = 1 << 20;
 const MOST_PARAMETERS: usize = 1000;
@@ -200,12 +203,20 @@ fn scale(children: &mut [TokenStats], together: f64) -> Option<f64> {
     Some(together)
 }
 
+/// Ids that end every path: those that the notebook says ended one, or that are known to, and that no path went on from.
+fn end_tokens(nodes: &[Raw]) -> Vec<TokenId> {
+    let ends = |n: &&Raw| n.finished || END_TEXTS.contains(&n.text.as_str());
+    let mut ids: BTreeSet<u32> = nodes.iter().skip(1).filter(ends).filter_map(|n| n.token_id).collect();
+    for gone_on in nodes.iter().filter(|n| !n.children.is_empty()).filter_map(|n| n.token_id) {
+        ids.remove(&gone_on);
+    }
+    ids.into_iter().map(TokenId).collect()
+}
+
 fn build(prompt: String, parameters: Map<String, Value>, nodes: Vec<Raw>, notes: &mut Vec<String>) -> Result<Run> {
     let mut scaled: Vec<f64> = Vec::new();
     let max_depth = parameters.get("max_depth").and_then(Value::as_u64).unwrap_or(u64::MAX);
-    // An id that ends one path ends every path.
-    let ended = nodes.iter().filter(|n| n.finished).filter_map(|n| n.token_id);
-    let end_tokens: Vec<TokenId> = ended.collect::<BTreeSet<u32>>().into_iter().map(TokenId).collect();
+    let end_tokens = end_tokens(&nodes);
     let mut tree = Tree::new(Bounds { end_tokens: end_tokens.clone(), ..Bounds::default() });
     let mut texts: HashMap<TokenId, Box<[u8]>> = HashMap::new();
     // Level by level, the order in which the notebook made them.
@@ -215,7 +226,7 @@ fn build(prompt: String, parameters: Map<String, Value>, nodes: Vec<Raw>, notes:
         if let Some(id) = node.token_id {
             texts.entry(TokenId(id)).or_insert_with(|| node.text.as_bytes().into());
         }
-        if node.finished {
+        if node.finished && node.children.is_empty() {
             tree.stop_node(n, Stop::EndToken);
         } else if !node.children.is_empty() {
             let mut top = Vec::with_capacity(node.candidates.len());
