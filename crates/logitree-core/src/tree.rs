@@ -287,9 +287,13 @@ impl Tree {
     /// A path that reached an end token is finished as soon as it is in the tree, whatever the policy made of it or would
     /// yet make of it ([`Tree::turn`]).
     pub fn stop(&self, n: NodeId) -> Option<Stop> {
+        self.left_as(n).map(|stop| if self.is_end(n) { Stop::EndToken } else { stop })
+    }
+
+    /// Why the node is a leaf by what was done to it alone: an end token that nobody came to is on the frontier.
+    pub(crate) fn left_as(&self, n: NodeId) -> Option<Stop> {
         match self.state(n) {
             State::Expanded(_) => None,
-            _ if self.is_end(n) => Some(Stop::EndToken),
             State::Open => Some(Stop::Frontier),
             State::Stopped(s) => Some(*s),
         }
@@ -466,10 +470,15 @@ impl Tree {
     /// Where the probability went. Exact up to f64 rounding, since every expansion knows the
     /// probability of each of its children.
     pub fn accounting(&self) -> Mass {
+        self.accounting_by(Tree::stop)
+    }
+
+    /// [`Tree::accounting`] with another rule of why a node is a leaf.
+    pub(crate) fn accounting_by(&self, stop: impl Fn(&Tree, NodeId) -> Option<Stop>) -> Mass {
         let mut mass = Mass { finished: 0.0, frontier: 0.0, pruned: 0.0 };
         for n in self.nodes() {
             let m = self.mass(n);
-            match self.stop(n) {
+            match stop(self, n) {
                 Some(Stop::MaxDepth | Stop::Frontier | Stop::Decided | Stop::Context) => mass.frontier += m,
                 Some(Stop::EndToken) => mass.finished += m,
                 Some(Stop::Pruned) => mass.pruned += m,

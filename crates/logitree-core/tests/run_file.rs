@@ -5,6 +5,8 @@ mod common;
 use common::TableModel;
 use logitree_core::explore::*;
 use logitree_core::run::*;
+use logitree_core::tree::Turn;
+use logitree_core::verify::end_differences;
 use logitree_core::*;
 use std::borrow::Cow;
 
@@ -94,6 +96,29 @@ fn what_is_written_reads_back_exactly() {
     assert!((end.mass.total() - 1.0).abs() < 1e-12);
     assert_eq!(run.bytes(TokenId(1)), b"\xc3");
     assert_eq!((run.valid_bytes, run.torn), (file.len() as u64, false));
+}
+
+#[test]
+fn a_closing_line_of_an_older_file_is_right_by_its_own_rule() {
+    let (file, tree) = sample();
+    let end = read(&file).unwrap().end.unwrap();
+    assert_eq!(end_differences(&tree, &end), Vec::<String>::new());
+    // End tokens that the policy did not come to were on the frontier.
+    let visited = |n: &NodeId| tree.turn(*n) == Turn::Stopped(Stop::EndToken);
+    let not_visited: f64 = tree.finished().filter(|n| !visited(n)).map(|n| tree.mass(n)).sum();
+    assert!(not_visited > 0.01, "{not_visited}");
+    let (finished, frontier) = (end.mass.finished - not_visited, end.mass.frontier + not_visited);
+    let older = End { completed: 5, mass: Mass { finished, frontier, ..end.mass }, ..end.clone() };
+    assert_eq!(end_differences(&tree, &older), Vec::<String>::new());
+    // One rule at a time: neither half of one with half of the other, nor numbers of none.
+    for wrong in [
+        End { completed: 5, ..end.clone() },
+        End { mass: older.mass, ..end.clone() },
+        End { completed: 6, ..older.clone() },
+        End { nodes: end.nodes + 1, ..older.clone() },
+    ] {
+        assert!(!end_differences(&tree, &wrong).is_empty(), "{wrong:?}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::{message, models, terminal};
 use anyhow::{Context, Result, bail};
 use logitree_core::run::{self, Message, REMOTE, Run};
 use logitree_core::{Exactness, LanguageModel, TokenId};
-use logitree_engine::chat::{Arguments, ChatTemplate};
+use logitree_engine::chat::{Arguments, ChatError, ChatTemplate};
 use logitree_engine::tokenizer::Tokenizer;
 use logitree_engine::weights::Weights;
 use logitree_engine::{Arithmetic, LocalModel, tokenizer_of};
@@ -119,7 +119,10 @@ impl Engine {
         suffix: &str,
     ) -> Result<(Vec<TokenId>, Arguments)> {
         let lay_out = |template: &ChatTemplate, tokenizer: &Tokenizer| {
-            let rendered = template.render(messages, arguments, true)?;
+            let rendered = template.render(messages, arguments, true).map_err(|e| match e {
+                ChatError::Argument { .. } => anyhow::Error::from(UsageError(e.to_string())),
+                e => e.into(),
+            })?;
             Ok((tokenizer.encode_chat(&(rendered.text + suffix))?, rendered.arguments))
         };
         match self {

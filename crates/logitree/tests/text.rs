@@ -204,3 +204,37 @@ fn tables_fit_the_terminal_and_list_what_was_asked_for() {
     assert!(drawn.contains("1 open path, at the depth limit"), "{drawn}");
     assert!(drawn.lines().next().unwrap().contains("1st token") && drawn.contains("% cut"), "{drawn}");
 }
+
+#[test]
+fn a_dash_is_standard_input_for_every_command_that_reads_a_file() {
+    let w = workplace();
+    let w = w.path();
+    ok(w, &["tree", "hello", "-m=model", "--max-nodes=9", "-o=a.run.jsonl"]);
+    let file = std::fs::read(w.join("a.run.jsonl")).unwrap();
+    let of = |args: &[&str], bytes: &[u8]| {
+        let mut command = logitree(w, args);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Who refuses the file need not read all of it.
+        let _ = child.stdin.take().unwrap().write_all(bytes);
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), output.stdout, String::from_utf8(output.stderr).unwrap())
+    };
+    for (command, more) in [
+        ("show", &[][..]),
+        ("export", &["--to=csv"]),
+        ("export", &["--to=tree-json"]),
+        ("lens", &["--top-k=2"]),
+        ("report", &[]),
+        ("verify", &["-m=model", "--format=json"]),
+    ] {
+        let (named, piped) = ([&[command, "a.run.jsonl"][..], more].concat(), [&[command, "-"][..], more].concat());
+        let (code, out, said) = of(&piped, &file);
+        assert_eq!(code, Some(0), "{command}: {said}");
+        assert!(out == run(w, &named).stdout, "{command}");
+        let (code, _, said) = of(&piped, b"no run\n");
+        assert!(code == Some(1) && said.contains("standard input: neither a run file"), "{command}: {said}");
+    }
+    // To go on with a run is to write to its file.
+    let (code, _, said) = of(&["tree", "--resume=-"], &file);
+    assert!(code == Some(2) && said.contains("--resume") && said.contains("standard input"), "{said}");
+}

@@ -58,10 +58,9 @@ pub(super) fn load(folder: &Path) -> Result<Tokenizer, TokenizerError> {
         Spelling::SentencePiece => "SentencePiece (tokenizer.json)",
         Spelling::Plain => "tokenizer.json",
     };
-    let takes_space = takes_space(&library);
     let engine = Engine::Folder(Box::new(Folder { library, covered }));
     let notes = note.into_iter().collect();
-    Ok(Tokenizer { vocabulary, engine, kind: kind.to_owned(), bos, eos, add_bos, takes_space, rows: None, notes })
+    Ok(Tokenizer { vocabulary, engine, kind: kind.to_owned(), bos, eos, add_bos, rows: None, notes })
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, TokenizerError> {
@@ -106,15 +105,6 @@ fn adds_bos(library: &Library, config: &FolderConfig, front: bool) -> (bool, Opt
         Some(flag) => (flag, None),
         None => (front, None),
     }
-}
-
-/// Whether decoding takes off the space that splitting puts in front of a text.
-fn takes_space(library: &Library) -> bool {
-    decoders(library).iter().any(|step| match step.get("type").and_then(|t| t.as_str()) {
-        Some("Strip") => step.get("content").is_some_and(|c| c == " ") && step.get("start").is_some_and(|n| *n != 0),
-        Some("Metaspace") => step.get("prepend_scheme").is_none_or(|scheme| scheme != "never"),
-        _ => false,
-    })
 }
 
 /// The steps of the decoder.

@@ -102,9 +102,7 @@ impl GgufVocabulary<'_> {
         // whatever a converter wrote.
         let add_space_prefix = self.add_space_prefix.unwrap_or(true) && !self.is_gemma();
         let spm = spm::Spm::new(&vocabulary, scores, self.unknown.map(TokenId), add_space_prefix)?;
-        let mut tokenizer = self.finish(vocabulary, Engine::Spm(Box::new(spm)), "SentencePiece BPE".to_owned(), true);
-        tokenizer.takes_space = add_space_prefix;
-        Ok(tokenizer)
+        Ok(self.finish(vocabulary, Engine::Spm(Box::new(spm)), "SentencePiece BPE".to_owned(), true))
     }
 
     fn byte_level(self, kinds: Vec<Kind>) -> Result<Tokenizer, TokenizerError> {
@@ -142,7 +140,6 @@ impl GgufVocabulary<'_> {
             bos: self.bos.map(TokenId),
             eos: self.eos.map(TokenId),
             add_bos: self.add_bos.unwrap_or(default_bos),
-            takes_space: false,
             rows: None,
             notes: Vec::new(),
         }

@@ -49,8 +49,6 @@ pub struct Tokenizer {
     bos: Option<TokenId>,
     eos: Option<TokenId>,
     add_bos: bool,
-    /// Whether splitting puts a space in front of a text, which joining takes off.
-    takes_space: bool,
     /// Rows of the model's matrices; the vocabulary may have more tokens.
     rows: Option<usize>,
     notes: Vec<String>,
@@ -105,17 +103,6 @@ impl Tokenizer {
     /// their model has rows exist: somebody added a token and nothing else.
     pub(crate) fn restrict(&mut self, rows: usize) {
         self.rows = Some(rows);
-    }
-
-    /// Text of tokens, as bytes: theirs, joined. A space that splitting put in front of the text is taken off, where the
-    /// first token is no special one.
-    pub fn join(&self, ids: &[TokenId]) -> Vec<u8> {
-        let mut text: Vec<u8> = ids.iter().flat_map(|&id| self.vocabulary.bytes(id)).copied().collect();
-        let plain = ids.first().is_some_and(|&id| !self.is_special(id));
-        if self.takes_space && plain && text.first() == Some(&b' ') {
-            text.remove(0);
-        }
-        text
     }
 
     /// Raw bytes of a token, not necessarily UTF-8. A special token gives the bytes of its name; an id

@@ -67,9 +67,13 @@ impl Tokenizer {
         let text = |(i, &id): (usize, &TokenId)| {
             let bytes = self.vocabulary.bytes(id);
             if matches!(self.vocabulary.kind(id), Some(Kind::Control | Kind::UserDefined)) {
+                // A run of spaces may have a name of its own. No space is put in front of a name, but behind it; where
+                // there is none behind it, the token was made of the space in front and of those of the text.
+                let next = ids.get(i + 1).map_or(&[][..], |&next| self.vocabulary.bytes(next));
+                let merged = at_start && later && bytes.starts_with(b" ") && !next.starts_with(b" ");
                 // A BOS in front need not be part of the text, which then begins behind it.
-                at_start = if i == 0 && Some(id) == self.bos { first } else { later };
-                return bytes;
+                at_start = if i == 0 && Some(id) == self.bos { first } else { later && !merged };
+                return if merged { &bytes[1..] } else { bytes };
             }
             let strip = std::mem::replace(&mut at_start, false);
             if strip { bytes.strip_prefix(b" ").unwrap_or(bytes) } else { bytes }

@@ -15,7 +15,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ExportArgs {
-    /// A run file, or the notebook's tree JSON
+    /// A run file, or the notebook's tree JSON; `-` is standard input
     pub run: PathBuf,
     /// Format to write
     #[arg(long, value_enum)]
@@ -37,7 +37,7 @@ pub fn run(args: ExportArgs) -> Result<()> {
     if args.to == Format::Jsonl && jsonl::completed(&run).is_empty() {
         message::note(format_args!(
             "{}: no path is complete, so there is no record to write; csv, parquet and tree-json have all nodes",
-            args.run.display()
+            import::named(&args.run)
         ));
     }
     target.write(args.to.form(), |out| export(&run, args.to, !args.no_full_text, out))

@@ -26,7 +26,7 @@ records more. The order is that of transformers: repetition penalty, temperature
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct LensArgs {
-    /// A run file, or the notebook's tree JSON
+    /// A run file, or the notebook's tree JSON; `-` is standard input
     pub file: PathBuf,
     /// Divides the logits; 0 keeps only the most likely token
     #[arg(long, default_value_t = 1.0, value_parser = cli::non_negative, value_name = "T")]
@@ -64,7 +64,7 @@ fn positive(text: &str) -> Result<f64, String> {
 pub fn run(args: LensArgs) -> Result<()> {
     let run = import::open_run(&args.file)?;
     if run.tree.nodes().all(|n| run.tree.expansion(n).is_none_or(|e| e.top.is_empty())) {
-        bail!("{} stores no lists of tokens: there is nothing to look at", args.file.display());
+        bail!("{} stores no lists of tokens: there is nothing to look at", import::named(&args.file));
     }
     let lens = Lens {
         temperature: args.temperature,

@@ -5,7 +5,7 @@ use crate::message;
 use crate::models::{self, Extent, KNOWN, megabytes};
 use crate::terminal;
 use crate::visible::visible;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use logitree_core::TokenId;
 use logitree_engine::config::{Config, FeedForward, LayerConfig};
@@ -48,7 +48,7 @@ pub enum ModelCommand {
         #[arg(default_value = models::DEFAULT)]
         model: String,
     },
-    /// Where a model's file or folder is, or would be
+    /// Where a model's file or folder is; code 1 if it is not here
     Path {
         /// A known name, or a model of the Hugging Face Hub
         #[arg(default_value = models::DEFAULT)]
@@ -69,8 +69,15 @@ pub fn run(args: ModelArgs) -> Result<()> {
         ModelCommand::Path { model } => {
             let (path, exists) = models::locate(model)?;
             let text = path.display().to_string();
-            let object = json!({ "path": text, "exists": exists });
-            terminal::print(&if json { format!("{object:#}\n") } else { text + "\n" })
+            if json {
+                terminal::print(&format!("{:#}\n", json!({ "path": text, "exists": exists })))?;
+            } else if exists {
+                terminal::print(&(text.clone() + "\n"))?;
+            }
+            if !exists {
+                bail!("{model} is not here: `logitree model pull {model}` fetches it to {text}");
+            }
+            Ok(())
         }
     }
 }

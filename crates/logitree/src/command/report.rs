@@ -13,7 +13,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ReportArgs {
-    /// A run file, or the notebook's tree JSON
+    /// A run file, or the notebook's tree JSON; `-` is standard input
     pub run: PathBuf,
     /// File to write; `-` is standard output. It appears whole or not at all, and an existing file stays without --force
     #[arg(short, long, default_value = "-", value_name = "FILE")]

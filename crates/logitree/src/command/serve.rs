@@ -2,9 +2,10 @@
 
 use crate::cli::{ModelOptions, usage};
 use crate::lock::Folder;
-use crate::{message, models, server, setup, terminal};
+use crate::{import, message, models, server, setup, terminal};
 use anyhow::{Context, Result};
 use clap::Args;
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -23,7 +24,7 @@ with /v1 as their base URL and the token as their API key (/v1/completions, /v1/
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ServeArgs {
-    /// Files to take in: run files, the notebook's tree JSON or logprobs JSONL
+    /// Files to take in: run files, the notebook's tree JSON or logprobs JSONL; `-` is standard input
     pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub listen: ListenOptions,
@@ -91,8 +92,12 @@ impl ListenOptions {
 /// Files with their names.
 pub fn read(files: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>> {
     let read = |path: &PathBuf| {
-        let name = path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
-        let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+        let name = match path.file_name() {
+            Some(name) if !import::is_stdin(path) => name.to_string_lossy().into_owned(),
+            _ => import::named(path),
+        };
+        let mut bytes = Vec::new();
+        import::source(path).and_then(|mut s| s.read_to_end(&mut bytes)).with_context(|| import::named(path))?;
         Ok((name, bytes))
     };
     files.iter().map(read).collect()

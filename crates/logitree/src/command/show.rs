@@ -22,7 +22,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ShowArgs {
-    /// A run file, or the notebook's tree JSON or logprobs JSONL
+    /// A run file, or the notebook's tree JSON or logprobs JSONL; `-` is standard input
     pub file: PathBuf,
     /// Paths to list [default: 10], or records [default: all]
     #[arg(long, value_name = "N")]
@@ -36,7 +36,7 @@ pub struct ShowArgs {
 
 pub fn run(args: ShowArgs) -> Result<()> {
     let Import { document, notes } = import::open(&args.file)?;
-    let note = |text: &str| message::note(format_args!("{}: {text}", args.file.display()));
+    let note = |text: &str| message::note(format_args!("{}: {text}", import::named(&args.file)));
     notes.iter().for_each(|text| note(text));
     let paths = args.paths.unwrap_or(10);
     let records_listed = args.paths.unwrap_or(usize::MAX);

@@ -155,6 +155,9 @@ fn destination(args: &TreeArgs, prompt: &str) -> Result<Destination> {
 
 fn resume(args: &TreeArgs, path: &Path) -> Result<Begun> {
     args.strategy.refuse_on_resume()?;
+    if import::is_stdin(path) {
+        usage!("--resume goes on in a run's file, and standard input is none: name the file");
+    }
     let held = Held::open(path)?;
     let mut run = import::open_run(path)?;
     grow::check_resumable(path, &run)?;

@@ -30,7 +30,7 @@ const BATCH: usize = 64;
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct VerifyArgs {
-    /// A run file
+    /// A run file; `-` is standard input
     pub file: PathBuf,
     /// The model that made it [default: the one the file names]
     #[arg(short, long, value_name = "MODEL")]
@@ -56,7 +56,7 @@ pub fn run(args: VerifyArgs) -> Result<()> {
     if run.header.model.sha256.is_empty() || run.header.prompt.tokens.is_empty() {
         bail!(
             "{} does not say which model it was made with: only logitree's own run files can be verified",
-            args.file.display()
+            import::named(&args.file)
         );
     }
     terminal::catch_interrupts();
@@ -72,24 +72,28 @@ pub fn run(args: VerifyArgs) -> Result<()> {
         backend: args.backend.clone(),
         ..ModelOptions::new(name, made_in, args.remote.clone())
     };
-    let loaded = setup::load(&options).with_context(|| format!("the model of {}", args.file.display()))?;
+    let loaded = setup::load(&options).with_context(|| format!("the model of {}", import::named(&args.file)))?;
     loaded.check_made(&args.file, &run.header.model)?;
     loaded.model.learn(&run)?;
     let (mut report, whole) = compare(&run, &loaded)?;
     let own = json!({ "strategy": run.header.strategy, "parameters": run.header.parameters });
     match serde_json::from_value(own) {
         Ok(strategy) => report.compare_thresholds(&run.tree, &strategy),
-        Err(e) => bail!("{}: the strategy is not known here: {e}", args.file.display()),
+        Err(e) => bail!("{}: the strategy is not known here: {e}", import::named(&args.file)),
     }
     let statements = statements(&run, &loaded);
     print(&args, &run, &loaded, &report, &statements, whole)?;
     let most = report.max_difference();
     if most > args.tolerance {
         let what = report.largest.map_or("", |d| d.number.name());
-        bail!("{} differs by {most:.3e} in {what}, more than --tolerance {}", args.file.display(), args.tolerance);
+        bail!(
+            "{} differs by {most:.3e} in {what}, more than --tolerance {}",
+            import::named(&args.file),
+            args.tolerance
+        );
     }
     if let Some(first) = statements.first() {
-        bail!("{}: {first}", args.file.display());
+        bail!("{}: {first}", import::named(&args.file));
     }
     Ok(())
 }

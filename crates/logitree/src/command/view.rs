@@ -15,7 +15,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ViewArgs {
-    /// Run files, the notebook's tree JSON or logprobs JSONL
+    /// Run files, the notebook's tree JSON or logprobs JSONL; `-` is standard input
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
     #[command(flatten)]

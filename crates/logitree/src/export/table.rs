@@ -1,6 +1,6 @@
 //! One row per run: the table of an experiment.
 
-use super::text::{Style, percent, shorten};
+use super::text::{Style, percent, shorten, wrap};
 use crate::output;
 use crate::visible::visible;
 use anyhow::{Context, Result};
@@ -16,6 +16,7 @@ use std::fmt::Write as _;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
+use unicode_width::UnicodeWidthStr;
 
 /// A run in one row.
 #[derive(Clone)]
@@ -193,6 +194,23 @@ fn write_parquet(rows: &[Summary], names: &[&str], out: &mut (dyn Write + Send))
     Ok(())
 }
 
+/// What a row is, within so many columns. Rows are told apart by all three parts, so the longest is shortened first.
+fn name(r: &Summary, width: usize) -> String {
+    const SEPARATOR: &str = " · ";
+    let mut parts = [visible(&r.prompt), visible(&r.parameters), visible(&r.model)];
+    let room = width.saturating_sub(2 * SEPARATOR.width());
+    // The largest width that, given to each part, lets all of them fit: parts shorter than it leave theirs to the others.
+    let used = |most: usize| parts.iter().map(|p| p.width().min(most)).sum::<usize>();
+    let most = (0..=room).rev().find(|&most| used(most) <= room).unwrap_or(0);
+    let spare = room - used(most);
+    // What is left of the division goes to the first that has use for it.
+    let first = parts.iter().position(|p| p.width() > most);
+    for (i, part) in parts.iter_mut().enumerate() {
+        *part = shorten(part, if first == Some(i) { most + spare } else { most });
+    }
+    parts.join(SEPARATOR)
+}
+
 /// The table for people.
 pub fn text(rows: &[Summary], style: Style) -> String {
     let mut out = String::new();
@@ -200,17 +218,42 @@ pub fn text(rows: &[Summary], style: Style) -> String {
         format!("{:>7} {:>9} {:>10} {:>9}  prompt · parameters · model", "nodes", "completed", "finished", "nodes/s");
     let _ = writeln!(out, "{}", style.paint("1", &head));
     for r in rows {
-        let what = format!("{} · {} · {}", visible(&r.prompt), visible(&r.parameters), visible(&r.model));
-        let what = shorten(&what, style.width.saturating_sub(41).max(20));
+        let what = name(r, style.width.saturating_sub(41).max(20));
         let _ = match (&r.counts, &r.numbers, &r.error) {
             (Some(c), Some(n), _) => {
                 writeln!(out, "{:>7} {:>9} {:>10} {:>9.1}  {what}", c[0], c[1], percent(n[0]), n[4])
             }
             (_, _, error) => {
-                let error = shorten(&visible(error.as_deref().unwrap_or("failed")), 60);
-                writeln!(out, "{} {what}", style.paint("31", &format!("{:>37} ", format!("failed: {error}"))))
+                let error = wrap(&visible(error.as_deref().unwrap_or_default()), style.width, "        ");
+                writeln!(out, "{}  {what}\n{}", style.paint("31", &format!("{:>38}", "failed")), error.trim_end())
             }
         };
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_name_stay_readable() {
+        let row = |prompt: &str, parameters: &str, model: &str| {
+            Summary::failed(prompt, model, parameters, Path::new("x"), "no model \"gemma\": it is not here")
+        };
+        let long = row("The capital of India is the city of", "default", "gemma-3-270m");
+        assert_eq!(name(&long, 39), "The ca…city of · default · gemma-3-270m");
+        assert_eq!(
+            name(&row("Hi", "a-long-name-of-parameters", "gemma-3-270m"), 39),
+            "Hi · a-long-na…arameters · gemma-3-270m"
+        );
+        assert_eq!(name(&row("Hi", "default", "m"), 39), "Hi · default · m");
+        assert_eq!(name(&row("ab", "cd", "ef"), 5), "… · … · …");
+        let style = Style { colour: false, width: 80 };
+        let rows = [long, row(&"東京".repeat(40), "wide", "/a/long/path/to/some/model/of/mine.gguf")];
+        for line in text(&rows, style).lines() {
+            assert!(line.width() <= 80, "{line}");
+        }
+        assert!(text(&rows, style).contains("it is not here"));
+    }
 }

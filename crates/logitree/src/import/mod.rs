@@ -29,10 +29,32 @@ pub enum Document {
     Logprobs(Vec<jsonl::Record>, jsonl::Bad),
 }
 
-/// Reads any file that is known.
+/// The name that stands for standard input where a file is read.
+pub const STDIN: &str = "-";
+
+/// Whether a file's name stands for standard input.
+pub fn is_stdin(path: &Path) -> bool {
+    path == Path::new(STDIN)
+}
+
+/// Opens what a name stands for: a file, or standard input.
+pub fn source(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
+    Ok(if is_stdin(path) {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(BufReader::with_capacity(1 << 16, File::open(path)?))
+    })
+}
+
+/// A file as messages name it.
+pub fn named(path: &Path) -> String {
+    if is_stdin(path) { "standard input".into() } else { path.display().to_string() }
+}
+
+/// Reads any file that is known; `-` is standard input.
 pub fn open(path: &Path) -> Result<Import> {
-    let file = || -> Result<Import> { read(BufReader::with_capacity(1 << 16, File::open(path)?)) };
-    file().with_context(|| path.display().to_string())
+    let file = || -> Result<Import> { read(source(path)?) };
+    file().with_context(|| named(path))
 }
 
 /// Reads what any known file holds.
@@ -75,11 +97,11 @@ pub fn open_run(path: &Path) -> Result<Run> {
     let Import { document, notes } = open(path)?;
     match document {
         Document::Run(run) => {
-            notes.iter().for_each(|note| message::note(format_args!("{}: {note}", path.display())));
+            notes.iter().for_each(|note| message::note(format_args!("{}: {note}", named(path))));
             Ok(*run)
         }
         Document::Logprobs(..) => {
-            bail!("{}: holds logprobs records, not a run; use `logitree show`", path.display())
+            bail!("{}: holds logprobs records, not a run; use `logitree show`", named(path))
         }
     }
 }

@@ -26,8 +26,14 @@ fn the_cache_is_laid_out_as_pythons() {
     // Where it is, is known without asking.
     hub.hub.forget();
     assert_eq!(works(with(&hub, w, &["model", "path", MODEL])), path);
-    let missing = works(with(&hub, w, &["model", "path", "owner/other", "--format", "json"]));
-    assert!(missing.contains("models--owner--other") && missing.contains("\"exists\": false"), "{missing}");
+    for (format, told) in [("json", "\"exists\": false"), ("text", "")] {
+        let missing = with(&hub, w, &["model", "path", "owner/other", "--format", format]).output().unwrap();
+        let (printed, why) = (String::from_utf8_lossy(&missing.stdout), stderr(&missing));
+        assert_eq!((missing.status.code(), printed.is_empty()), (Some(1), told.is_empty()), "{why}");
+        assert!(printed.contains(told), "{printed}");
+        assert!(why.contains("`logitree model pull owner/other` fetches it to "), "{why}");
+        assert!(why.contains("models--owner--other"), "{why}");
+    }
     assert!(hub.hub.seen().is_empty());
     assert!(works(with(&hub, w, &["model", "info", MODEL])).contains("gemma3"));
     // A folder of the name is meant before the Hub's model.

@@ -13,7 +13,7 @@ fn refusals_are_told_apart() {
             401,
             "GatedRepo",
             words,
-            &["is gated (Access to model owner/tiny is restricted. 31m)", "accept its terms", "HF_TOKEN"],
+            &["is gated (Access to model owner/tiny is restricted.\u{fffd}31m)", "accept its terms", "HF_TOKEN"],
         ),
         (403, "GatedRepo", words, &["is gated", "/owner/tiny, accept", "`hf auth login`", "`huggingface-cli login`"]),
         (401, "RepoNotFound", "Repository not found", &["no model owner/tiny, or it is a private one", "HF_TOKEN"]),

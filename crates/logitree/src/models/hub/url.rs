@@ -1,5 +1,6 @@
 //! Addresses, and words from a server that may be shown.
 
+use crate::visible::visible;
 use std::fmt::Write;
 use ureq::http::{HeaderMap, Uri};
 
@@ -64,7 +65,7 @@ pub(super) fn said(headers: &HeaderMap) -> String {
 
 /// Not too long, and nothing that acts on the terminal.
 pub(super) fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WORDS).collect()
+    visible(text).chars().take(WORDS).collect()
 }
 
 #[cfg(test)]
@@ -97,6 +98,6 @@ mod tests {
         assert_eq!(quoted("refs/pr/1", ""), "refs%2Fpr%2F1");
         assert_eq!(quoted("Q4/a b#?%.gguf", "/"), "Q4/a%20b%23%3F%25.gguf");
         assert_eq!(quoted("é", ""), "%C3%A9");
-        assert_eq!(harmless("a\x1b[31m\nb"), "a [31m b");
+        assert_eq!(harmless("a\x1b[31m\n\u{202e}b"), "a\u{fffd}[31m↵\\u202eb");
     }
 }
