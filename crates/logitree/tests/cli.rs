@@ -92,47 +92,6 @@ fn a_stopped_run_goes_on_to_the_same_tree() {
 
 #[cfg(unix)]
 #[test]
-fn killed_at_random_moments_nothing_flushed_is_lost() {
-    let w = workplace();
-    let w = w.path();
-    tree(w, &["-o", "pieces.run.jsonl"]);
-    let length = std::fs::metadata(w.join("pieces.run.jsonl")).unwrap().len();
-    let whole = exported(w, "pieces.run.jsonl");
-    let mut sizes = Vec::new();
-    for i in 0..20u32 {
-        let file = format!("killed-{i}.run.jsonl");
-        let mut command = logitree(w, &[&TREE[..], &["-o", &file]].concat());
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        // By what it has written, not by the clock: other tests make runs slow at times.
-        let enough = length * u64::from(i) / 20;
-        let written = || std::fs::metadata(w.join(&file)).map_or(0, |found| found.len());
-        while written() < enough && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        // And at any moment of what comes next.
-        std::thread::sleep(Duration::from_micros(u64::from(i * 7 % 20) * 150));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        match std::fs::read(w.join(&file)) {
-            Err(_) => continue,
-            // Killed before the header: there is nothing to resume, and it says so.
-            Ok(text) if !text.contains(&b'\n') => {
-                fails(w, &["show", &file], 1);
-                continue;
-            }
-            Ok(_) => {}
-        }
-        sizes.push(json(w, &["show", &file])["nodes"].as_u64().unwrap());
-        ok(w, &["tree", "--resume", &file, "-m", "model"]);
-        assert!(exported(w, &file) == whole, "killed at {sizes:?} nodes");
-    }
-    sizes.sort_unstable();
-    sizes.dedup();
-    assert!(sizes.len() > 5, "always killed at the same point: {sizes:?}");
-}
-
-#[cfg(unix)]
-#[test]
 fn ctrl_c_saves_what_there_is_and_marks_it() {
     let w = workplace();
     let w = w.path();
