@@ -196,6 +196,10 @@ fn a_lens_reweights_a_stored_run() {
     assert!(kept.len() == 3 && near(kept.iter().sum(), 1.0), "{node}");
     let hot = ok(w, &["lens", "r", "--temperature", "0.5"]);
     assert!(hot.contains("too short") && hot.contains("--store-top"), "{hot}");
+    // Ten tokens suffice for --top-k 10 with every rule that comes after it, as the help says.
+    let ten = ["lens", "r", "--temperature", "0.7", "--top-k", "10", "--top-p", "0.9", "--min-p", "0.1"];
+    let k = json(w, &[&ten[..], &["--typical-p", "0.8"]].concat());
+    assert_eq!(f(&k["after"]["unknown"]), 0.0, "{k}");
     // The repetition penalty has the logits it needs.
     assert!(ok(w, &["lens", "r", "--repetition-penalty", "1.3", "--top-k", "2"]).contains("kept"));
     let error = fails(w, &["lens", "r", "--node", "99999"], 1);

@@ -164,3 +164,17 @@ fn what_ended_a_strategy_that_had_paths_left_is_said() {
     let text = ok(w, &[&["tree", "hello", "-m", "model"], &end[..]].concat());
     assert!(text.contains("ended at --cover 0.0000001") || text.contains("ended at --cover 1e-7"), "{text}");
 }
+
+#[test]
+fn a_run_that_has_ended_of_itself_does_not_go_on_whatever_its_budget() {
+    let folder = workplace();
+    let w = folder.path();
+    ok(w, &[&TREE[..], &["--max-depth", "3", "-o", "r"]].concat());
+    let ended = lines(w, "r");
+    assert_eq!(ended.last().unwrap()["reason"], "finished");
+    let out = run(w, &["tree", "--resume", "r", "-m", "model", "--max-nodes", "2"]);
+    let message = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success() && message.contains("has ended of itself"), "{message}");
+    assert!(!String::from_utf8_lossy(&out.stdout).contains("stopped at"), "{out:?}");
+    assert_eq!(lines(w, "r"), ended);
+}

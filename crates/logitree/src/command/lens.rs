@@ -16,12 +16,13 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "Examples:
   logitree lens the-capital-of-india-is.run.jsonl --top-k 5
-  logitree lens run.jsonl --temperature 0.7 --top-p 0.9 --paths 20
-  logitree lens run.jsonl --min-p 0.1 --node 0
+  logitree lens run.jsonl --temperature 0.7 --top-k 5 --top-p 0.9 --paths 20
+  logitree lens run.jsonl --min-p 0.3 --node 0
 
-Re-weights a stored run as a sampler would see it, without running the model. A run stores the most likely tokens \
-of each step; where they do not suffice, that is said, and `logitree tree --store-top 100` (or p=0.999) \
-records more. The order is that of transformers: repetition penalty, temperature, top-k, top-p, min-p, typical-p.";
+Re-weights a stored run as a sampler would see it, without running the model. A run stores the 10 most likely \
+tokens of each step, which suffice for --top-k up to 10, a little less with --repetition-penalty. Without --top-k, \
+--temperature needs the probability of every token (`logitree tree --store-top p=1`), --top-p and --min-p need as \
+many as they may keep (`--store-top 100`, or p=0.999). Where the list does not suffice, that is said. The order is that of transformers: repetition penalty, temperature, top-k, top-p, min-p, typical-p.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]

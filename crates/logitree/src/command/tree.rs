@@ -167,8 +167,12 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<Begun> {
         if let Some(asked) = args.model.arithmetic.asked() {
             engine::check_arithmetic(path, &run.header.model, asked)?;
         }
-        let note = used_up(path, &run, reason);
-        run.end = Some(end_event(&run.tree, reason, run.seconds));
+        let note = if run.end.as_ref().is_some_and(|e| e.reason == EndReason::Finished) {
+            format!("{} has ended of itself: there is nothing to go on with", path.display())
+        } else {
+            run.end = Some(end_event(&run.tree, reason, run.seconds));
+            used_up(path, &run, reason)
+        };
         return Ok(Begun::Ended(Box::new(run), path.into(), note));
     }
     // The model that the run was made with, unless another is named.
