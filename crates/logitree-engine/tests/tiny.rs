@@ -71,19 +71,47 @@ fn hidden_states_equal_the_reference_after_every_layer() {
     }
 }
 
-#[test]
-fn random_trees_give_the_bits_of_linear_runs() {
-    let mut rng = Rng(2024);
-    for name in TINY {
-        for (backend, threads, width) in
-            Backend::available().into_iter().flat_map(|b| [(b, 1, 1), (b, 2, 9), (b, 3, 40)])
-        {
-            let slow = backend.name() == "scalar";
-            let model = tiny(name, backend, threads);
-            let prompt: Vec<TokenId> = (0..1 + rng.below(30)).map(|_| TokenId(rng.below(320) as u32)).collect();
-            random_walk(&model, &mut rng, 320, &prompt, if slow { 2 } else { 6 }, width);
-        }
+fn random_trees_give_the_bits_of_linear_runs(name: &str) {
+    let mut rng = Rng(2024 + name.bytes().map(u64::from).sum::<u64>());
+    for (backend, threads, width) in Backend::available().into_iter().flat_map(|b| [(b, 1, 1), (b, 2, 9), (b, 3, 40)]) {
+        let slow = backend.name() == "scalar";
+        let model = tiny(name, backend, threads);
+        let prompt: Vec<TokenId> = (0..1 + rng.below(30)).map(|_| TokenId(rng.below(320) as u32)).collect();
+        random_walk(&model, &mut rng, 320, &prompt, if slow { 2 } else { 6 }, width);
     }
+}
+
+/// A test for each model, so that they run side by side.
+macro_rules! random_trees {
+    ($($test:ident: $name:literal)+) => {
+        $(
+            #[test]
+            fn $test() {
+                random_trees_give_the_bits_of_linear_runs($name);
+            }
+        )+
+
+        #[test]
+        fn every_tiny_model_has_random_trees() {
+            assert_eq!([$($name),+], TINY);
+        }
+    };
+}
+
+random_trees! {
+    random_trees_of_gemma1: "gemma1"
+    random_trees_of_gemma2: "gemma2"
+    random_trees_of_gemma3: "gemma3"
+    random_trees_of_gemma4_dense: "gemma4-dense"
+    random_trees_of_gemma4_e: "gemma4-e"
+    random_trees_of_gemma4_moe: "gemma4-moe"
+    random_trees_of_llama: "llama"
+    random_trees_of_llama_untied: "llama-untied"
+    random_trees_of_mistral: "mistral"
+    random_trees_of_qwen2: "qwen2"
+    random_trees_of_qwen3: "qwen3"
+    random_trees_of_qwen3_moe: "qwen3-moe"
+    random_trees_of_qwen3_moe_raw: "qwen3-moe-raw"
 }
 
 #[test]
