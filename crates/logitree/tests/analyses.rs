@@ -407,3 +407,15 @@ fn bytes(token: &serde_json::Value) -> Vec<u8> {
         None => token["text"].as_str().unwrap().into(),
     }
 }
+
+#[test]
+fn a_folder_in_place_of_a_file_is_called_one() {
+    let folder = workplace();
+    let w = folder.path();
+    for command in
+        [&["show", "model"][..], &["run", "model"], &["lens", "model"], &["verify", "model"], &["report", "model"]]
+    {
+        let text = fails(w, command, 1);
+        assert!(text.contains("model: is a folder: name a file in it"), "{command:?}: {text}");
+    }
+}

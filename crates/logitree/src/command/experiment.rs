@@ -121,7 +121,7 @@ const MOST_BYTES: u64 = 4 << 20;
 fn read(path: &Path) -> Result<String> {
     use std::io::Read;
     let mut text = Vec::new();
-    std::fs::File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut text)?;
+    import::open_file(path)?.take(MOST_BYTES + 1).read_to_end(&mut text)?;
     if text.len() as u64 > MOST_BYTES {
         bail!("the file is larger than {} MiB: an experiment is a few lines of TOML", MOST_BYTES >> 20);
     }

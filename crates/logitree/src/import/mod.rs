@@ -42,8 +42,16 @@ pub fn source(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
     Ok(if is_stdin(path) {
         Box::new(std::io::stdin().lock())
     } else {
-        Box::new(BufReader::with_capacity(1 << 16, File::open(path)?))
+        Box::new(BufReader::with_capacity(1 << 16, open_file(path)?))
     })
+}
+
+/// Opens a file to be read. The system opens folders as well, and fails only when they are read, in words of its own.
+pub fn open_file(path: &Path) -> std::io::Result<File> {
+    if path.is_dir() {
+        return Err(std::io::Error::other("is a folder: name a file in it"));
+    }
+    File::open(path)
 }
 
 /// A file as messages name it.
