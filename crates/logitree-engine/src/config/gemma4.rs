@@ -43,7 +43,9 @@ pub(super) fn shape_layers(text: &Fields<'_>, layers: &mut [LayerConfig]) -> Res
     let shared = text.size(key)?.unwrap_or(0);
     share(layers, shared).map_err(|problem| text.error(key, problem, CORRECT))?;
     if text.bool("use_double_wide_mlp")?.unwrap_or(false) {
-        layers.iter_mut().filter(|layer| !layer.owns_rows()).for_each(|layer| layer.intermediate *= 2);
+        // What is impossibly large stays so, and is refused with the other sizes.
+        let double = |layer: &mut LayerConfig| layer.intermediate = layer.intermediate.saturating_mul(2);
+        layers.iter_mut().filter(|layer| !layer.owns_rows()).for_each(double);
     }
     Ok(())
 }

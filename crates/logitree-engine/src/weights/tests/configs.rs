@@ -369,6 +369,7 @@ fn gemma4_configurations_that_contradict_themselves_are_named() {
             "layer 10 is unlike layer 6, whose keys and values it reads",
         ),
         ("use_bidirectional_attention", serde_json::json!("all"), "use_bidirectional_attention: is set"),
+        ("intermediate_size", serde_json::json!(1u64 << 63), "feed-forward size: is "),
         ("global_head_dim", serde_json::json!(500), "head size: is 500, not a multiple of 16"),
         ("hidden_size_per_layer_input", serde_json::json!(1 << 20), "size of a layer's input: is 1048576"),
         ("vocab_size_per_layer_input", serde_json::json!(1000), "are of 1000 tokens, but the vocabulary has 262144"),
