@@ -72,7 +72,7 @@ impl Experts {
         // The reference divides the normed state by √hidden; here its norm's weights are divided once.
         let root = (1.0 / (c.hidden as f64).sqrt()) as f32;
         let mut matrix =
-            |expert, matrix| packed(compute, weights, &weights.expert((layer, c.hidden), experts, expert, matrix)?);
+            |expert, matrix| packed(compute, weights, &weights.expert(layer, experts.sizes(c.hidden), expert, matrix)?);
         let load = (0..experts.count).map(|i| {
             Ok(Expert {
                 gate: matrix(i, ExpertMatrix::Gate)?,

@@ -151,7 +151,7 @@ pub(crate) fn packed(
     PackedMatrix::pack_in_parts(compute, view.dtype, view.rows, view.cols, view.data, |read| {
         weights.release_pages(read)
     })
-    .map_err(|e| WeightsError::tensor(view, e.to_string()))
+    .map_err(|e| view.error(e.to_string()))
 }
 
 /// The weights of a norm, `[len]`: the stored ones, or 1 plus these.
@@ -185,7 +185,7 @@ pub(crate) fn vector(
 pub(crate) fn row(view: &TensorView<'_>, row: usize) -> Result<Vec<f32>, WeightsError> {
     let size = view.data.len() / view.rows;
     if DType::row_bytes(view.dtype, view.cols) != Some(size) {
-        return Err(WeightsError::tensor(view, format!("rows of {} {} elements", view.cols, view.dtype)));
+        return Err(view.error(format!("rows of {} {} elements", view.cols, view.dtype)));
     }
     let mut out = vec![0.0; view.cols];
     dequantise_row(view.dtype, &view.data[row * size..][..size], &mut out);

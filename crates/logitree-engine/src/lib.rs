@@ -10,8 +10,10 @@
 mod angles;
 pub mod chat;
 pub mod config;
+mod error;
 mod experts;
 mod forward;
+mod json;
 mod kv;
 mod layer;
 mod model;

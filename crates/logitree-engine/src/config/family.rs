@@ -1,8 +1,9 @@
 //! The supported families and what their members share.
 
-use super::Activation;
-use super::json::Fields;
-use crate::weights::{WeightsError, kind};
+use super::types::Activation;
+use crate::error::WeightsError;
+use crate::json::Fields;
+use crate::weights::kind;
 use std::path::Path;
 
 /// A family of architectures.

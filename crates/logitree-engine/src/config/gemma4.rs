@@ -1,10 +1,9 @@
 //! What is Gemma 4's own in a configuration: heads of two sizes, keys that serve as values, layers that read the rows of earlier
 //! ones, and inputs of every layer by token.
 
-use super::hf::CORRECT;
-use super::json::Fields;
-use super::{LayerConfig, LayerInputs, Rows};
-use crate::weights::WeightsError;
+use super::types::{LayerConfig, LayerInputs, Rows};
+use crate::error::WeightsError;
+use crate::json::{CORRECT, Fields};
 
 /// Head size of the layers that see everything, where config.json leaves it out.
 const GLOBAL_HEAD_DIM: usize = 512;

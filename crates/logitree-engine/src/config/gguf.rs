@@ -1,11 +1,12 @@
 //! Configuration from GGUF metadata, by the keys of the GGUF specification.
 
 use super::family::Family;
-use super::{
-    Config, Experts, FeedForward, LayerConfig, LayerInputs, MAX_LAYERS, Rope, RopeScaling, Rows, Sizes, gemma4,
-    head_size,
-};
-use crate::weights::{Gguf, Value, WeightsError, kind};
+use super::gemma4;
+use super::rope::{Rope, RopeScaling};
+use super::types::{Config, Experts, FeedForward, LayerConfig, LayerInputs, Rows, Sizes};
+use super::validate::{MAX_LAYERS, head_size};
+use crate::error::WeightsError;
+use crate::weights::{Gguf, Value, kind};
 use logitree_core::TokenId;
 use logitree_kernels::dequantise_row;
 

@@ -1,17 +1,16 @@
 //! Configuration from `config.json`, as Hugging Face transformers (4 and 5) writes it.
 
 use super::family::{Family, model_type};
+use super::gemma4;
 use super::hf_rope::ropes;
-use super::json::{Fields, read_object};
-use super::{Config, Experts, FeedForward, LayerConfig, MAX_LAYERS, Sizes, gemma4, head_size};
-use crate::weights::WeightsError;
+use super::types::{Config, Experts, FeedForward, LayerConfig, Sizes};
+use super::validate::{MAX_LAYERS, head_size};
+use crate::error::WeightsError;
+use crate::json::{CORRECT, Fields, UNSUPPORTED, read_object};
 use logitree_core::TokenId;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
-
-pub(super) const UNSUPPORTED: &str = "this variant of the architecture is not supported; use another model";
-pub(super) const CORRECT: &str = "download config.json again, or correct it";
 
 /// The configuration that a config.json describes; [`Config::validate`] has yet to check it.
 pub(crate) fn read(outer: &Fields<'_>) -> Result<Config, WeightsError> {

@@ -2,10 +2,9 @@
 //! `rope_scaling` and `rope_local_base_freq`.
 
 use super::family::Family;
-use super::hf::UNSUPPORTED;
-use super::json::Fields;
-use super::{Rope, RopeScaling};
-use crate::weights::WeightsError;
+use super::rope::{Rope, RopeScaling};
+use crate::error::WeightsError;
+use crate::json::{Fields, UNSUPPORTED};
 
 const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
 

@@ -1,7 +1,7 @@
 //! Whether a configuration makes a model that the engine can run.
 
-use super::{Config, Experts, LayerConfig, LayerInputs, Rows};
-use crate::weights::WeightsError;
+use super::types::{Config, Experts, LayerConfig, LayerInputs, Rows};
+use crate::error::WeightsError;
 use std::path::Path;
 
 /// Most layers that a file may claim: several times what the deepest models have. Checked before anything is

@@ -3,22 +3,31 @@
 //! GGUF files have one tensor of gates, one of ups and one of downs for all experts of a layer, newer ones gates and ups as one.
 //! Folders have that too, or a tensor for each matrix of each expert.
 
-use super::error::WeightsError;
 use super::role::{ExpertMatrix, Role};
 use super::view::TensorView;
 use super::{Source, Weights};
-use crate::config::Experts;
+use crate::error::WeightsError;
+
+/// Sizes of the experts of a layer.
+#[derive(Clone, Copy)]
+pub(crate) struct ExpertSizes {
+    /// Experts there are.
+    pub(crate) count: usize,
+    /// Width of the residual stream.
+    pub(crate) hidden: usize,
+    /// Width of an expert.
+    pub(crate) intermediate: usize,
+}
 
 impl Weights {
     /// A matrix of an expert, in the shape that the configuration asks for.
     pub(crate) fn expert(
         &self,
-        (layer, hidden): (usize, usize),
-        experts: &Experts,
+        layer: usize,
+        ExpertSizes { count, hidden, intermediate: inner }: ExpertSizes,
         expert: usize,
         matrix: ExpertMatrix,
     ) -> Result<TensorView<'_>, WeightsError> {
-        let (count, inner) = (experts.count, experts.intermediate);
         let (rows, cols) = if matrix == ExpertMatrix::Down { (hidden, inner) } else { (inner, hidden) };
         let of_all = |role: Role, rows: usize| {
             let view = self.tensor(role, Some(layer))?;
@@ -44,7 +53,7 @@ impl Weights {
     }
 
     /// Names of all tensors that hold matrices of a layer's experts.
-    pub(super) fn expert_tensors(&self, layer: usize, count: usize) -> Vec<String> {
+    pub(crate) fn expert_tensors(&self, layer: usize, count: usize) -> Vec<String> {
         let by_expert = (0..count)
             .flat_map(|expert| ExpertMatrix::ALL.map(|matrix| self.expert_name(layer, expert, matrix)))
             .flatten()

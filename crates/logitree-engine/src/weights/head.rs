@@ -1,40 +1,39 @@
 //! Whose rows the logits are products with: those of the embedding matrix, or of a matrix of their own.
+//!
+//! config.json may call the two matrices one (`tie_word_embeddings`) while both are stored. As transformers 5 does, what is stored
+//! decides then: where they are equal there is one, where they differ there are two. And a tied matrix may be stored under the name
+//! of the output matrix alone.
 
+use super::role::Role;
 use super::safetensors::Folder;
 use super::view::TensorView;
+use crate::error::WeightsError;
 use logitree_kernels::dequantise_row;
 
-/// What a folder stores of the two matrices, measured against what its config.json says of them.
-///
-/// config.json may call them one (`tie_word_embeddings`) while both are stored. As transformers 5 does, what is stored
-/// decides then: where they are equal there is one, where they differ there are two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Head {
-    /// As config.json says.
-    AsConfigured,
-    /// config.json ties it, but the stored one differs from the embedding matrix.
-    Untied,
-    /// config.json ties it, and only this one is stored: it is the embedding matrix too.
-    IsEmbedding,
-}
-
-impl Head {
-    /// `tied` is what config.json says.
-    pub(super) fn of(folder: &Folder, tied: bool, embedding: &str, head: &str) -> Head {
-        match (tied, folder.has(embedding), folder.has(head)) {
-            (true, false, true) => Head::IsEmbedding,
-            (true, true, true) => match (folder.tensor(embedding), folder.tensor(head)) {
-                (Ok(Some(a)), Ok(Some(b))) => {
-                    let equal = equal(&a, &b);
-                    folder.release_pages(a.data);
-                    folder.release_pages(b.data);
-                    if equal { Head::AsConfigured } else { Head::Untied }
-                }
-                // A matrix that cannot be read is reported by whoever asks for it.
-                _ => Head::Untied,
-            },
-            _ => Head::AsConfigured,
+impl Folder {
+    /// Whether one matrix can be both: only one is stored, or two that are equal.
+    pub(crate) fn can_be_tied(&self) -> bool {
+        let names = [Role::TokenEmbedding, Role::Output].map(|role| self.own_name(role, None));
+        if names.iter().any(|name| !self.has(name)) {
+            return true;
         }
+        // Reads both matrices, which may have gigabytes: once is enough.
+        *self.equal_heads.get_or_init(|| match names.each_ref().map(|name| self.tensor(name)) {
+            [Ok(Some(a)), Ok(Some(b))] => {
+                let equal = equal(&a, &b);
+                self.release_pages(a.data);
+                self.release_pages(b.data);
+                equal
+            }
+            // A matrix that cannot be read is reported by whoever asks for it.
+            _ => false,
+        })
+    }
+
+    /// Fails unless there is an embedding matrix under its own name, as there must be where there are two.
+    pub(crate) fn require_embedding(&self) -> Result<(), WeightsError> {
+        let name = self.own_name(Role::TokenEmbedding, None);
+        if self.has(&name) { Ok(()) } else { Err(WeightsError::MissingTensor { path: self.path().into(), name }) }
     }
 }
 

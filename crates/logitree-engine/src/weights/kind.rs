@@ -1,6 +1,6 @@
 //! Files that hold something else than a model with next-token distributions.
 
-use super::Gguf;
+use super::gguf::Gguf;
 
 const PROJECTOR: &str = "the image or audio projector that comes beside a model; give the model's own .gguf file";
 const DRAFT: &str = "a draft head, which needs the states of the large model that it was made for; give that model";

@@ -1,6 +1,6 @@
 //! The one memory map.
 
-use super::error::{DAMAGED, WeightsError};
+use crate::error::{DAMAGED, WeightsError};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 

@@ -2,8 +2,6 @@
 //!
 //! Tensors are asked for by [`Role`], and come as [`TensorView`]s straight from memory maps.
 
-mod check;
-mod error;
 mod experts;
 mod gguf;
 mod head;
@@ -15,19 +13,18 @@ mod safetensors;
 mod tests;
 mod view;
 
-pub use error::WeightsError;
+pub use crate::error::WeightsError;
+pub(crate) use experts::ExpertSizes;
 pub use gguf::{Array, FromValue, Gguf, Strings, Value, ValueType};
 pub use map::Content;
 pub(crate) use map::{is_lfs_pointer, refuse_pointer};
 pub(crate) use role::ExpertMatrix;
 pub use role::Role;
-pub(crate) use safetensors::Folder;
+use safetensors::Folder;
 pub use view::TensorView;
 
-use crate::config::{self, Config};
+use crate::json::Fields;
 use gguf::Split;
-use head::Head;
-use logitree_core::TokenId;
 use map::Map;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -41,6 +38,14 @@ pub struct Weights {
 enum Source {
     Gguf(Box<Gguf>),
     Folder(Box<Folder>),
+}
+
+/// What describes the model of weight files.
+pub(crate) enum Description<'w> {
+    /// The metadata of a GGUF file.
+    Metadata(&'w Gguf),
+    /// The config.json of a folder.
+    ConfigJson(Fields<'w>, &'w Folder),
 }
 
 impl Weights {
@@ -88,52 +93,27 @@ impl Weights {
         }
     }
 
-    /// The folder of `config.json` and its companions, if it is one.
-    pub fn folder(&self) -> Option<&Path> {
+    /// What describes the model.
+    pub(crate) fn description(&self) -> Description<'_> {
         match &self.source {
-            Source::Gguf(_) => None,
-            Source::Folder(f) => Some(f.path()),
-        }
-    }
-
-    /// The model's configuration, after checking that the engine can run it and that every tensor it asks for is
-    /// there in the right shape.
-    pub fn config(&self) -> Result<Config, WeightsError> {
-        let (config, file) = match &self.source {
-            Source::Gguf(g) => (config::gguf::read(g)?, g.path()),
-            Source::Folder(f) => (config::hf::read(&f.config())?, f.config().file),
-        };
-        let mut config = config;
-        if let Source::Folder(f) = &self.source {
-            config.tied &= f.head != Head::Untied;
-        }
-        config.validate(file)?;
-        check::tensors(self, &config)?;
-        Ok(config)
-    }
-
-    /// Ids that the file names as end of generation, sorted; empty if it names none. They may lie beyond the rows of the
-    /// output matrix, and are never produced then.
-    pub fn end_tokens(&self) -> Result<Vec<TokenId>, WeightsError> {
-        match &self.source {
-            Source::Gguf(g) => config::gguf::end_tokens(g),
-            Source::Folder(f) => config::hf::end_tokens(&f.config(), f.path()),
-        }
-    }
-
-    /// What in the files is not as it seems, and what was made of it: sentences for whoever chose the model.
-    pub fn notes(&self) -> Vec<String> {
-        match &self.source {
-            Source::Gguf(_) => Vec::new(),
-            Source::Folder(f) => f.notes(),
+            Source::Gguf(g) => Description::Metadata(g),
+            Source::Folder(f) => Description::ConfigJson(f.config(), f),
         }
     }
 
     /// Name in the file of a role's tensor.
-    fn name(&self, role: Role, layer: Option<usize>) -> String {
+    pub(crate) fn name(&self, role: Role, layer: Option<usize>) -> String {
         match &self.source {
             Source::Gguf(_) => role::gguf_name(role, layer),
             Source::Folder(f) => f.name(role, layer),
+        }
+    }
+
+    /// Names of the language model's tensors.
+    pub(crate) fn tensor_names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        match &self.source {
+            Source::Gguf(g) => Box::new(g.tensor_names()),
+            Source::Folder(f) => Box::new(f.tensor_names()),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What tensors are for, and their names in files.
 
+use std::collections::BTreeMap;
+
 /// What a tensor is for, whatever its name. Shapes are `[rows, cols]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -152,11 +154,13 @@ const PLACES: [(&str, &str); 4] =
 
 impl HfNaming {
     /// Finds the language model; if there is none, the names of a plain model, so that errors name those.
-    pub(super) fn detect(sandwich: bool, has: impl Fn(&str) -> bool) -> HfNaming {
+    pub(super) fn detect<T>(tensors: &BTreeMap<String, T>) -> HfNaming {
+        let place =
+            |name: &str| PLACES.into_iter().find(|(decoder, _)| tensors.contains_key(&format!("{decoder}{name}")));
         // A tied model may be stored with its output matrix alone; the last norm is always there.
-        let place = |name: &str| PLACES.into_iter().find(|(decoder, _)| has(&format!("{decoder}{name}")));
         let found = place("embed_tokens.weight").or_else(|| place("norm.weight"));
         let (decoder, head) = found.unwrap_or(PLACES[0]);
+        let sandwich = tensors.keys().any(|name| name.ends_with(".pre_feedforward_layernorm.weight"));
         HfNaming { decoder, head, sandwich }
     }
 
@@ -184,8 +188,8 @@ impl HfNaming {
             Role::KNorm => "self_attn.k_norm.weight",
             Role::FfnNorm if !self.sandwich => "post_attention_layernorm.weight",
             Role::FfnNorm => "pre_feedforward_layernorm.weight",
-            // There is no such norm: a name that no file has.
-            Role::PostAttnNorm if !self.sandwich => "post_attention_norm.weight",
+            // No such norm is there. Where a model should have it, this is the tensor to miss.
+            Role::PostAttnNorm if !self.sandwich => "pre_feedforward_layernorm.weight",
             Role::PostAttnNorm => "post_attention_layernorm.weight",
             Role::PostFfnNorm => "post_feedforward_layernorm.weight",
             Role::Gate => "mlp.gate_proj.weight",

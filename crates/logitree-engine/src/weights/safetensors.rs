@@ -1,29 +1,35 @@
 //! Folders with `config.json` and safetensors files, as Hugging Face transformers saves models.
 
-use super::error::{DAMAGED, WeightsError};
-use super::head::Head;
 use super::map::Map;
 use super::role::{ExpertMatrix, HfNaming, Role};
 use super::view::TensorView;
-use crate::config::json::{Fields, read_object};
-use crate::config::{Family, hf};
+use crate::error::{DAMAGED, WeightsError};
+use crate::json::{Fields, read_object};
 use logitree_kernels::DType;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map as JsonMap, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// An open model folder.
 pub(crate) struct Folder {
     path: PathBuf,
     config_path: PathBuf,
     config: JsonMap<String, Value>,
-    shards: Vec<Map>,
+    stored: Shards,
+    naming: HfNaming,
+    /// Whether the stored embedding and output matrices are equal, once somebody has asked.
+    pub(super) equal_heads: OnceLock<bool>,
+}
+
+/// The files of weights, and what they hold.
+#[derive(Default)]
+struct Shards {
+    maps: Vec<Map>,
     files: Vec<PathBuf>,
     tensors: BTreeMap<String, Tensor>,
-    naming: HfNaming,
-    pub(super) head: Head,
 }
 
 struct Tensor {
@@ -46,35 +52,102 @@ impl Folder {
     pub(super) fn open(path: &Path) -> Result<Folder, WeightsError> {
         let config_path = path.join("config.json");
         let config = read_object(&config_path)?;
-        // An unknown family is reported when the configuration is asked for.
-        let sandwich = Family::of_config(&Fields::new(&config_path, &config)).is_ok_and(|(f, _)| f.post_norms());
-        // Until the tensors are known.
-        let naming = HfNaming::detect(sandwich, |_| false);
-        let mut folder = Folder {
-            path: path.into(),
-            config_path,
-            config,
-            shards: Vec::new(),
-            files: Vec::new(),
-            tensors: BTreeMap::new(),
-            naming,
-            head: Head::AsConfigured,
-        };
+        let mut stored = Shards::default();
         // The order of transformers: an index beside a whole file is a left-over.
         if path.join(WHOLE).exists() {
-            folder.add(&path.join(WHOLE))?;
+            stored.add(&path.join(WHOLE))?;
         } else {
-            folder.add_indexed(&path.join(INDEX))?;
+            stored.add_indexed(path, &path.join(INDEX))?;
         }
-        folder.naming = HfNaming::detect(sandwich, |name| folder.tensors.contains_key(name));
-        let names = [Role::TokenEmbedding, Role::Output].map(|role| folder.naming.name(role, None));
-        // A value of another type is reported when the configuration is asked for.
-        let tied = hf::tied(&folder.config()).unwrap_or(false);
-        folder.head = Head::of(&folder, tied, &names[0], &names[1]);
-        Ok(folder)
+        let naming = HfNaming::detect(&stored.tensors);
+        Ok(Folder { path: path.into(), config_path, config, stored, naming, equal_heads: OnceLock::new() })
     }
 
-    fn add_indexed(&mut self, index: &Path) -> Result<(), WeightsError> {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn maps(&self) -> &[Map] {
+        &self.stored.maps
+    }
+
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.stored.files
+    }
+
+    /// `config.json`.
+    pub(crate) fn config(&self) -> Fields<'_> {
+        Fields::new(&self.config_path, &self.config)
+    }
+
+    /// Name of a role's tensor: for the embedding matrix that of the output matrix, where only that is stored.
+    pub(super) fn name(&self, role: Role, layer: Option<usize>) -> String {
+        let name = self.own_name(role, layer);
+        let output = (role == Role::TokenEmbedding && !self.has(&name)).then(|| self.own_name(Role::Output, None));
+        output.filter(|output| self.has(output)).unwrap_or(name)
+    }
+
+    /// The name that a role has by itself.
+    pub(super) fn own_name(&self, role: Role, layer: Option<usize>) -> String {
+        self.naming.name(role, layer)
+    }
+
+    /// What of the files is not used, as a sentence for whoever chose the model.
+    pub(crate) fn note(&self) -> Option<String> {
+        let both = self.path.join(WHOLE).exists() && self.path.join(INDEX).exists();
+        both.then(|| format!("{WHOLE} is used; {INDEX} beside it is not, as in transformers"))
+    }
+
+    /// Name of one expert's matrix where they are stored one by one.
+    pub(super) fn expert_name(&self, layer: usize, expert: usize, matrix: ExpertMatrix) -> String {
+        self.naming.expert_name(layer, expert, matrix)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.stored.tensors.contains_key(name)
+    }
+
+    /// Names of the language model's tensors.
+    pub(super) fn tensor_names(&self) -> impl Iterator<Item = &str> {
+        let (decoder, head) = (self.naming.decoder, format!("{}lm_head.", self.naming.head));
+        self.stored
+            .tensors
+            .keys()
+            .map(String::as_str)
+            .filter(move |name| name.starts_with(decoder) || name.starts_with(&head))
+    }
+
+    pub(super) fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, WeightsError> {
+        let Some((name, t)) = self.stored.tensors.get_key_value(name) else { return Ok(None) };
+        let shard = &self.stored.maps[t.shard];
+        let dtype = match t.dtype {
+            Dtype::F32 => DType::F32,
+            Dtype::F16 => DType::F16,
+            Dtype::BF16 => DType::BF16,
+            other => {
+                let problem =
+                    format!("element type {other:?} is not supported; use a model in F32, F16 or BF16, or a GGUF file");
+                return Err(WeightsError::Tensor { path: shard.path().into(), name: name.clone(), problem });
+            }
+        };
+        TensorView::new(shard.path(), name, dtype, &t.shape, &shard.bytes()[t.bytes.clone()]).map(Some)
+    }
+
+    /// Calls `f` with the element type, bytes and number of elements of every tensor.
+    pub(super) fn each(&self, f: &mut dyn FnMut(&str, u64, u64)) {
+        for t in self.stored.tensors.values() {
+            // The header was checked: products of shapes don't overflow.
+            f(&format!("{:?}", t.dtype), t.bytes.len() as u64, t.shape.iter().product::<usize>() as u64);
+        }
+    }
+
+    pub(super) fn release_pages(&self, data: &[u8]) {
+        self.stored.maps.iter().for_each(|s| s.release(data));
+    }
+}
+
+impl Shards {
+    fn add_indexed(&mut self, folder: &Path, index: &Path) -> Result<(), WeightsError> {
         let object = read_object(index)?;
         let fields = Fields::new(index, &object);
         let map = fields.require("weight_map", fields.object("weight_map")?)?;
@@ -87,7 +160,7 @@ impl Folder {
             };
         }
         for shard in shards {
-            self.add(&self.path.join(shard))?;
+            self.add(&folder.join(shard))?;
         }
         for (tensor, file) in map.iter() {
             let place = self.tensors.get(tensor).map(|t| &self.files[t.shard]);
@@ -107,7 +180,7 @@ impl Folder {
         let data = 8 + header;
         for (name, info) in metadata.tensors() {
             let (start, end) = info.data_offsets;
-            let (shard, bytes) = (self.shards.len(), data + start..data + end);
+            let (shard, bytes) = (self.maps.len(), data + start..data + end);
             if map.bytes().get(bytes.clone()).is_none() {
                 return Err(WeightsError::field(file, format!("tensor `{name}`"), "lies past the file's end", DAMAGED));
             }
@@ -117,91 +190,8 @@ impl Folder {
                 return Err(WeightsError::field(file, format!("tensor `{name}`"), problem, DAMAGED));
             }
         }
-        self.shards.push(map);
+        self.maps.push(map);
         self.files.push(file.into());
         Ok(())
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub(super) fn maps(&self) -> &[Map] {
-        &self.shards
-    }
-
-    pub(super) fn files(&self) -> &[PathBuf] {
-        &self.files
-    }
-
-    /// `config.json`.
-    pub(crate) fn config(&self) -> Fields<'_> {
-        Fields::new(&self.config_path, &self.config)
-    }
-
-    /// Name of a role's tensor.
-    pub(super) fn name(&self, role: Role, layer: Option<usize>) -> String {
-        let role = if role == Role::TokenEmbedding && self.head == Head::IsEmbedding { Role::Output } else { role };
-        self.naming.name(role, layer)
-    }
-
-    /// See [`super::Weights::notes`].
-    pub(super) fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
-        if self.head == Head::Untied {
-            let name = self.naming.name(Role::Output, None);
-            notes.push(format!(
-                "config.json ties the output matrix to the embeddings, but {name} is stored and differs from them: \
-                 it is used, as transformers does"
-            ));
-        }
-        if self.path.join(WHOLE).exists() && self.path.join(INDEX).exists() {
-            notes.push(format!("{WHOLE} is used; {INDEX} beside it is not, as in transformers"));
-        }
-        notes.extend(hf::notes(&self.config()));
-        notes
-    }
-
-    /// Name of one expert's matrix where they are stored one by one.
-    pub(super) fn expert_name(&self, layer: usize, expert: usize, matrix: ExpertMatrix) -> String {
-        self.naming.expert_name(layer, expert, matrix)
-    }
-
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
-    }
-
-    /// Names of the language model's tensors.
-    pub(super) fn tensor_names(&self) -> impl Iterator<Item = &str> {
-        let (decoder, head) = (self.naming.decoder, format!("{}lm_head.", self.naming.head));
-        self.tensors.keys().map(String::as_str).filter(move |name| name.starts_with(decoder) || name.starts_with(&head))
-    }
-
-    pub(super) fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, WeightsError> {
-        let Some((name, t)) = self.tensors.get_key_value(name) else { return Ok(None) };
-        let shard = &self.shards[t.shard];
-        let dtype = match t.dtype {
-            Dtype::F32 => DType::F32,
-            Dtype::F16 => DType::F16,
-            Dtype::BF16 => DType::BF16,
-            other => {
-                let problem =
-                    format!("element type {other:?} is not supported; use a model in F32, F16 or BF16, or a GGUF file");
-                return Err(WeightsError::Tensor { path: shard.path().into(), name: name.clone(), problem });
-            }
-        };
-        TensorView::new(shard.path(), name, dtype, &t.shape, &shard.bytes()[t.bytes.clone()]).map(Some)
-    }
-
-    /// Calls `f` with the element type, bytes and number of elements of every tensor.
-    pub(super) fn each(&self, f: &mut dyn FnMut(&str, u64, u64)) {
-        for t in self.tensors.values() {
-            // The header was checked: products of shapes don't overflow.
-            f(&format!("{:?}", t.dtype), t.bytes.len() as u64, t.shape.iter().product::<usize>() as u64);
-        }
-    }
-
-    pub(super) fn release_pages(&self, data: &[u8]) {
-        self.shards.iter().for_each(|s| s.release(data));
     }
 }

@@ -1,6 +1,6 @@
 //! A stored matrix.
 
-use super::error::WeightsError;
+use crate::error::WeightsError;
 use logitree_kernels::DType;
 use std::path::Path;
 
@@ -54,6 +54,11 @@ impl<'a> TensorView<'a> {
         Ok(TensorView { file, name, dtype, experts, rows, cols, data })
     }
 
+    /// An error about this tensor; `problem` says what is wrong with it, and the fix.
+    pub(crate) fn error(&self, problem: impl Into<String>) -> WeightsError {
+        WeightsError::Tensor { path: self.file.into(), name: self.name.into(), problem: problem.into() }
+    }
+
     /// Fails unless the shape is `[rows, cols]`.
     pub fn expect_shape(&self, rows: usize, cols: usize) -> Result<(), WeightsError> {
         self.expect_experts(1, rows, cols)
@@ -69,8 +74,7 @@ impl<'a> TensorView<'a> {
             _ => format!("[{experts}, {rows}, {cols}]"),
         };
         let (found, asked) = (shape(self.experts, self.rows, self.cols), shape(experts, rows, cols));
-        Err(WeightsError::tensor(
-            self,
+        Err(self.error(
             format!(
                 "shape is {found} but the model's configuration asks for {asked}; weights and configuration must be of the same model"
             ),

@@ -1,6 +1,6 @@
 //! Reading a header byte by byte, with every length checked against what is left.
 
-use crate::weights::error::{DAMAGED, WeightsError};
+use crate::error::{DAMAGED, WeightsError};
 use std::ops::Range;
 use std::path::Path;
 

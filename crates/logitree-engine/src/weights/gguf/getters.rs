@@ -2,7 +2,7 @@
 
 use super::value::{self, Strings, Value, ValueType};
 use super::{CONVERT, Gguf};
-use crate::weights::error::WeightsError;
+use crate::error::WeightsError;
 
 /// What a metadata value can be read as.
 pub trait FromValue<'a>: Sized {

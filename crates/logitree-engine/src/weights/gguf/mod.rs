@@ -17,9 +17,9 @@ pub use getters::FromValue;
 pub(crate) use split::Split;
 pub use value::{Array, Strings, Value, ValueType};
 
-use super::error::{DAMAGED, WeightsError};
 use super::map::Map;
 use super::view::TensorView;
+use crate::error::{DAMAGED, WeightsError};
 use cursor::Cursor;
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! The tensor table.
 
 use super::cursor::Cursor;
-use crate::weights::error::{DAMAGED, WeightsError};
+use crate::error::{DAMAGED, WeightsError};
 use logitree_kernels::DType;
 use std::ops::Range;
 

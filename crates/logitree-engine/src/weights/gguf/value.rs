@@ -1,7 +1,7 @@
 //! Metadata values.
 
 use super::cursor::Cursor;
-use crate::weights::error::WeightsError;
+use crate::error::WeightsError;
 use std::ops::Range;
 
 /// Types of metadata values, by their numbers in the GGUF specification.

@@ -2,8 +2,8 @@
 
 use super::builder::*;
 use super::*;
-use crate::config::json::Fields;
 use crate::config::{Activation, Config, LayerInputs, Rope, RopeScaling, Rows, hf};
+use crate::json::Fields;
 use logitree_kernels::DType;
 
 fn from_gguf(b: &Builder) -> Config {

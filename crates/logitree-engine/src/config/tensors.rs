@@ -1,9 +1,8 @@
 //! Whether weights and configuration are of the same model.
 
-use super::error::WeightsError;
-use super::role::{ExpertMatrix, Role};
-use super::{Source, Weights};
-use crate::config::{Config, LayerConfig, LayerInputs, Rows};
+use super::types::{Config, LayerConfig, LayerInputs, Rows};
+use crate::error::WeightsError;
+use crate::weights::{ExpertMatrix, Role, Weights};
 use std::collections::HashSet;
 
 /// Tensors that some converters leave in files and that computing does not need: rotary frequencies follow from
@@ -12,9 +11,9 @@ const HARMLESS: [&str; 3] = [".rotary_emb.inv_freq", ".attn_rot_embd.weight", "r
 
 /// Fails unless the language model's tensors are exactly those that the configuration asks for, in the right
 /// shapes. A tensor too many is refused as well: leaving out a bias or a scale would give wrong numbers silently.
-pub(super) fn tensors(weights: &Weights, config: &Config) -> Result<(), WeightsError> {
+pub(super) fn check(weights: &Weights, config: &Config) -> Result<(), WeightsError> {
     let mut expected = HashSet::new();
-    let mut check = |role: Role, layer: Option<usize>| {
+    let mut require = |role: Role, layer: Option<usize>| {
         let (rows, cols) = shape(role, layer, config);
         let view = weights.tensor(role, layer)?;
         view.expect_shape(rows, cols)?;
@@ -22,24 +21,24 @@ pub(super) fn tensors(weights: &Weights, config: &Config) -> Result<(), WeightsE
         Ok::<_, WeightsError>(())
     };
     for role in [Role::TokenEmbedding, Role::OutputNorm] {
-        check(role, None)?;
+        require(role, None)?;
     }
     if !config.tied {
-        check(Role::Output, None)?;
+        require(Role::Output, None)?;
     }
     if config.layer_inputs.is_some() {
         [Role::LayerInputs, Role::LayerInputsProjection, Role::LayerInputsNorm]
             .into_iter()
-            .try_for_each(|role| check(role, None))?;
+            .try_for_each(|role| require(role, None))?;
     }
     for (i, layer) in config.layers.iter().enumerate() {
-        layer_roles(config, layer).try_for_each(|role| check(role, Some(i)))?;
+        layer_roles(config, layer).try_for_each(|role| require(role, Some(i)))?;
     }
     if let Some(experts) = &config.experts {
         for i in (0..config.layers.len()).filter(|&i| config.layers[i].feed_forward.has_experts()) {
             for expert in 0..experts.count {
                 for matrix in ExpertMatrix::ALL {
-                    weights.expert((i, config.hidden), experts, expert, matrix)?;
+                    weights.expert(i, experts.sizes(config.hidden), expert, matrix)?;
                 }
             }
             expected.extend(weights.expert_tensors(i, experts.count));
@@ -52,11 +51,7 @@ pub(super) fn tensors(weights: &Weights, config: &Config) -> Result<(), WeightsE
     // A tied head may be stored all the same, and rotary factors belong to the configuration.
     expected.extend([weights.name(Role::Output, None), weights.name(Role::RopeFactors, None)]);
     let unexpected = |name: &&str| !expected.contains(*name) && !HARMLESS.iter().any(|h| name.ends_with(h));
-    let found = match &weights.source {
-        Source::Gguf(g) => g.tensor_names().find(unexpected),
-        Source::Folder(f) => f.tensor_names().find(unexpected),
-    };
-    match found {
+    match weights.tensor_names().find(unexpected) {
         None => Ok(()),
         Some(name) => {
             let problem = format!(
@@ -64,7 +59,7 @@ pub(super) fn tensors(weights: &Weights, config: &Config) -> Result<(), WeightsE
                 config.architecture,
                 config.layers.len()
             );
-            Err(WeightsError::Tensor { path: weights.path.clone(), name: name.into(), problem })
+            Err(WeightsError::Tensor { path: weights.path().into(), name: name.into(), problem })
         }
     }
 }

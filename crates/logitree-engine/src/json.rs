@@ -1,12 +1,17 @@
 //! Typed access to JSON objects, with errors that name the file and the field.
 
-use crate::weights::{WeightsError, refuse_pointer};
+use crate::error::WeightsError;
+use crate::weights::refuse_pointer;
 use serde_json::{Map, Value};
 use std::io::Read;
 use std::path::Path;
 
 /// Larger files are refused: the index of the largest known model has a few megabytes.
 const MAX_BYTES: u64 = 64 << 20;
+/// The fix where a file describes a model that the engine does not compute.
+pub(crate) const UNSUPPORTED: &str = "this variant of the architecture is not supported; use another model";
+/// The fix where config.json contradicts itself.
+pub(crate) const CORRECT: &str = "download config.json again, or correct it";
 const EDIT: &str = "download the file again, or correct it";
 
 /// Reads a JSON file that must hold an object.

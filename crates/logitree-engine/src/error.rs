@@ -1,6 +1,5 @@
 //! What can be wrong with weight files.
 
-use super::TensorView;
 use std::path::{Path, PathBuf};
 
 /// The usual fix for a file that contradicts itself.
@@ -84,10 +83,6 @@ impl WeightsError {
         fix: impl Into<String>,
     ) -> WeightsError {
         WeightsError::Field { path: path.into(), field: field.into(), problem: problem.into(), fix: fix.into() }
-    }
-
-    pub(crate) fn tensor(view: &TensorView<'_>, problem: impl Into<String>) -> WeightsError {
-        WeightsError::Tensor { path: view.file.into(), name: view.name.into(), problem: problem.into() }
     }
 
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> WeightsError {
