@@ -4,13 +4,13 @@
 //! The merging is done by the `tokenizers` library, which these models were trained with. Special
 //! tokens are cut out of the text before it sees any.
 
-use super::gguf::{CONVERT, field};
+use super::bytes;
+use super::error::{CONVERT, TokenizerError, field};
 use super::library::pre::{Rule, check_space};
 use super::library::{Library, Merges, Vocab, normal_form};
-use super::spans::Span;
+use super::span::Span;
 use super::special::{Fragment, Specials};
 use super::vocabulary::{Kind, Vocabulary};
-use super::{TokenizerError, bytes};
 use logitree_core::TokenId;
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
 //! tokenizer_config.json and its older companions: what they say beside tokenizer.json.
 
-use super::TokenizerError;
-use super::folder::{file, read};
+use super::error::{TokenizerError, file};
+use super::files::read;
 use super::library::AddedToken;
 use logitree_core::TokenId;
 use serde_json::{Map, Value};

@@ -1,6 +1,15 @@
 //! Why a tokenizer could not be made or could not split a text.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// Values of `tokenizer.ggml.model` that are understood.
+const KNOWN_MODELS: [&str; 4] = ["llama", "gemma", "gpt2", "gemma4"];
+/// The fix for metadata that contradicts itself.
+pub(super) const CONVERT: &str = "convert the model to GGUF again, or download it again";
+/// Longest run of white space that is surely cut right. The patterns look ahead from within such
+/// runs; the regex engine remembers every position of one and gives up at a million, after which the
+/// library takes the rest of the text for a single word without saying so.
+pub(super) const LONGEST_SPACE: usize = 100_000;
 
 /// Errors of [`super::Tokenizer`].
 ///
@@ -19,11 +28,18 @@ pub enum TokenizerError {
         fix: &'static str,
     },
     /// `tokenizer.ggml.model` names a kind of tokenizer that is not implemented.
-    #[error("tokenizer.ggml.model is `{0}`, which is not supported; use a model whose tokenizer is one of: {known}", known = super::gguf::KNOWN_MODELS.join(", "))]
+    #[error("tokenizer.ggml.model is `{0}`, which is not supported; use a model whose tokenizer is one of: {known}", known = KNOWN_MODELS.join(", "))]
     UnknownModel(String),
     /// `tokenizer.ggml.pre` names a pre-tokenizer that is not implemented.
-    #[error("tokenizer.ggml.pre is `{0}`, which is not supported; known are: {known}. Load the original folder with its tokenizer.json instead", known = super::library::pre::known().collect::<Vec<_>>().join(", "))]
-    UnknownPreTokenizer(String),
+    #[error(
+        "tokenizer.ggml.pre is `{name}`, which is not supported; known are: {known}. Load the original folder with its tokenizer.json instead"
+    )]
+    UnknownPreTokenizer {
+        /// The pre-tokenizer.
+        name: String,
+        /// Those that are supported.
+        known: String,
+    },
     /// A file of a model folder could not be read.
     #[error(
         "{path}: cannot be read: {reason}; a model folder needs a tokenizer.json (a tokenizer.model alone is not enough: save the tokenizer again with `AutoTokenizer.from_pretrained(..).save_pretrained(..)`)"
@@ -65,9 +81,19 @@ pub enum TokenizerError {
     #[error("the text has {0} bytes, more than the {max} that can be split at once; shorten it", max = u32::MAX)]
     TooLong(usize),
     /// A run of white space is too long for the regular expressions that cut text into words.
-    #[error("the text has {0} white-space characters in a row, more than the {max} that can be split exactly; shorten the run", max = super::library::pre::LONGEST_SPACE)]
+    #[error("the text has {0} white-space characters in a row, more than the {max} that can be split exactly; shorten the run", max = LONGEST_SPACE)]
     TooMuchSpace(usize),
     /// The library behind `tokenizer.json` and byte-level BPE gave up.
     #[error("the text could not be split into tokens: {0}; check tokenizer.json")]
     Library(String),
+}
+
+/// An error about a field of GGUF metadata.
+pub(super) fn field(field: &'static str, problem: String, fix: &'static str) -> TokenizerError {
+    TokenizerError::Field { field, problem, fix }
+}
+
+/// An error about a file of a model folder.
+pub(super) fn file(path: &Path, field: &'static str, problem: impl ToString) -> TokenizerError {
+    TokenizerError::File { path: path.to_owned(), field, problem: problem.to_string() }
 }

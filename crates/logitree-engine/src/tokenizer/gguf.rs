@@ -1,11 +1,10 @@
 //! A tokenizer as the metadata of a GGUF file describes it.
 
+use super::encode::{Engine, Tokenizer};
+use super::error::{CONVERT, TokenizerError, field};
 use super::vocabulary::{Kind, Vocabulary};
-use super::{Engine, Tokenizer, TokenizerError, bpe, spm};
+use super::{bpe, spm};
 use logitree_core::TokenId;
-
-/// Values of `tokenizer.ggml.model` that are understood.
-pub(super) const KNOWN_MODELS: [&str; 4] = ["llama", "gemma", "gpt2", "gemma4"];
 
 /// The `tokenizer.ggml.*` metadata of a GGUF file, borrowed from it.
 ///
@@ -185,12 +184,6 @@ impl GgufVocabulary<'_> {
         }
         Ok(kinds)
     }
-}
-
-pub(super) const CONVERT: &str = "convert the model to GGUF again, or download it again";
-
-pub(super) fn field(field: &'static str, problem: String, fix: &'static str) -> TokenizerError {
-    TokenizerError::Field { field, problem, fix }
 }
 
 fn same_length(name: &'static str, found: usize, tokens: usize) -> Result<(), TokenizerError> {

@@ -3,20 +3,11 @@
 //! Tokens and texts differ where a tokenizer puts a space in front, brings letters into a normal form or writes an
 //! unknown character as `<unk>`. Whoever points from a token into the text needs the text's own characters.
 
+use super::encode::{Engine, Tokenizer};
+use super::error::TokenizerError;
+use super::span::Span;
 use super::vocabulary::Kind;
-use super::{Engine, Tokenizer, TokenizerError};
 use logitree_core::TokenId;
-
-/// A token in a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// The token.
-    pub token: TokenId,
-    /// Characters (Unicode scalar values) of the text that it stands for, behind those of the tokens before it. Of a
-    /// character that several tokens make up, the first has it and the others have none; so has a token that the
-    /// tokenizer added.
-    pub chars: usize,
-}
 
 impl Tokenizer {
     /// The tokens of [`Tokenizer::encode`], each with the characters of `text` that it stands for.

@@ -1,7 +1,6 @@
 //! Finding special tokens in text before anything else is done to it.
 
-use super::TokenizerError;
-use super::gguf::{CONVERT, field};
+use super::error::{CONVERT, TokenizerError, field};
 use super::vocabulary::{Kind, Vocabulary};
 use aho_corasick::{AhoCorasick, Input, MatchKind};
 use logitree_core::TokenId;

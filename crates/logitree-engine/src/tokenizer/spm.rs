@@ -19,10 +19,9 @@
 //! bytes. (The published tokenizer.json of Gemma differs from SentencePiece in this one point: runs that
 //! mix literal U+2581 with spaces split at each change. SentencePiece, which trained the model, is followed.)
 
-use super::TokenizerError;
-use super::gguf::{CONVERT, field};
+use super::error::{CONVERT, TokenizerError, field};
 use super::merge::{Piece, merge};
-use super::spans::Span;
+use super::span::Span;
 use super::special::{Fragment, Specials};
 use super::vocabulary::{Kind, Vocabulary};
 use hashbrown::HashTable;

@@ -1,7 +1,6 @@
 //! The entries of a vocabulary: raw bytes and kind of every token.
 
-use super::TokenizerError;
-use super::gguf::{CONVERT, field};
+use super::error::{CONVERT, TokenizerError, field};
 use logitree_core::TokenId;
 
 /// What a token is for.

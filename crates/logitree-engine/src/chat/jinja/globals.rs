@@ -4,7 +4,7 @@ use super::ast::Name;
 use super::fault::{Outcome, failed};
 use super::run::{Call, Run, reject, set_attribute};
 use super::text::to_str;
-use super::value::{Dict, VALUE, Value, View};
+use super::value::{Dict, VALUE, Value};
 
 /// Longest range of the sandbox.
 const RANGE: i64 = 100_000;
@@ -107,12 +107,6 @@ const CHANGING: &[(&str, &[&str])] = &[
     ("list", &["append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"]),
     ("dict", &["clear", "pop", "popitem", "setdefault", "update"]),
 ];
-
-/// A global name.
-pub(super) fn global(name: &str) -> Option<Value> {
-    let names = ["range", "dict", "lipsum", "cycler", "joiner", "namespace", "raise_exception", "strftime_now"];
-    names.iter().find(|n| **n == name).map(|n| Value::Function(n))
-}
 
 impl Run {
     /// Calls a global function.
@@ -301,16 +295,4 @@ fn range(call: Call) -> Outcome<Value> {
         return failed(format!("Range too big. The sandbox blocks ranges larger than MAX_RANGE ({RANGE})."));
     }
     Ok(Value::Range(start, n as i64, step))
-}
-
-/// A view of a dict.
-pub(super) fn view(of: &Value, name: &str) -> Option<Value> {
-    let Value::Dict(dict) = of else { return None };
-    let kind = match name {
-        "items" => View::Items,
-        "keys" => View::Keys,
-        "values" => View::Values,
-        _ => return None,
-    };
-    Some(Value::View(kind, dict.clone()))
 }

@@ -23,7 +23,7 @@ impl Run {
             Value::Dict(_) | Value::List(_) if name == "copy" => call.bind(name, &[], 0).map(|_| of.clone()),
             Value::Dict(_) => {
                 call.bind(name, &[], 0)?;
-                super::globals::view(of, name).map_or_else(|| failed(format!("dict has no method `{name}`")), Ok)
+                super::builtins::view(of, name).map_or_else(|| failed(format!("dict has no method `{name}`")), Ok)
             }
             Value::List(items) | Value::Tuple(items) => {
                 let item = call.bind(name, &["value"], 1)?.remove(0).unwrap_or(Value::None);

@@ -13,6 +13,7 @@
 //! The way: [`lex`] → [`parse`] and [`statements`] → [`ast`] → [`run`] and [`eval`] on [`value`]s.
 
 mod ast;
+mod builtins;
 mod checks;
 mod eval;
 mod fault;
@@ -25,6 +26,7 @@ mod parse;
 mod printf;
 mod run;
 mod seq;
+mod sort;
 mod statements;
 mod text;
 mod value;

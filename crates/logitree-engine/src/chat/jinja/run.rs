@@ -124,7 +124,7 @@ impl Run {
         if name == "self" {
             return failed("the name `self`, of a template with blocks, is not supported in a chat template");
         }
-        Ok(super::globals::global(name).unwrap_or_else(|| Value::undefined(format!("'{name}' is undefined"))))
+        Ok(super::builtins::global(name).unwrap_or_else(|| Value::undefined(format!("'{name}' is undefined"))))
     }
 
     fn set(&mut self, name: &Name, value: Value) -> Outcome<()> {

@@ -3,6 +3,7 @@
 use super::ast::Name;
 use super::fault::{Outcome, failed};
 use super::run::{Call, Run};
+use super::sort::sort_by;
 use super::text::{push, with_str};
 use super::value::{Meter, VALUE, Value, check_key};
 use std::cmp::Ordering;
@@ -30,31 +31,6 @@ pub(super) const NAMES: &[&str] = &[
     "reverse",
     "items",
 ];
-
-/// Sorts with a comparison that can fail; equal items keep their order.
-pub(super) fn sort_by<T: Clone>(
-    items: &mut [T],
-    mut compare: impl FnMut(&T, &T) -> Outcome<Option<Ordering>>,
-) -> Outcome<()> {
-    let mut width = 1;
-    let mut merged = Vec::with_capacity(items.len());
-    while width < items.len() {
-        merged.clear();
-        for run in items.chunks(2 * width) {
-            let (mut left, mut right) = run.split_at(width.min(run.len()));
-            while let ([a, ..], [b, ..]) = (left, right) {
-                let from = if compare(b, a)? == Some(Ordering::Less) { &mut right } else { &mut left };
-                merged.push(from[0].clone());
-                *from = &from[1..];
-            }
-            merged.extend_from_slice(left);
-            merged.extend_from_slice(right);
-        }
-        items.clone_from_slice(&merged);
-        width *= 2;
-    }
-    Ok(())
-}
 
 /// What `case_sensitive=False` compares.
 fn folded(value: &Value, sensitive: bool, meter: &Meter) -> Outcome<Value> {
@@ -135,7 +111,7 @@ impl Run {
                     Some("value") => 1,
                     _ => return failed("dictsort sorts by 'key' or 'value'"),
                 };
-                let Some(pairs) = super::globals::view(of, "items") else { return failed("dictsort needs a dict") };
+                let Some(pairs) = super::builtins::view(of, "items") else { return failed("dictsort needs a dict") };
                 let items = pairs.iterate(&self.meter)?;
                 let keys = self.keys(&items, Some(&Value::Int(at)), flag(a[0].as_ref(), false))?;
                 let sorted = self.sorted(items, keys, flag(a[2].as_ref(), false))?;
@@ -255,7 +231,7 @@ impl Run {
                 match of {
                     Value::Undefined(_) => Value::generator(Vec::new())?,
                     Value::Dict(_) => {
-                        let view = super::globals::view(of, "items").unwrap_or(Value::None);
+                        let view = super::builtins::view(of, "items").unwrap_or(Value::None);
                         Value::generator(view.iterate(&self.meter)?)?
                     }
                     _ => return failed("Can only get item pairs from a mapping."),

@@ -179,7 +179,7 @@ impl Json<'_> {
             Value::Dict(d) => {
                 let mut entries: Vec<&(Value, Value)> = d.entries.iter().collect();
                 if self.sort_keys {
-                    super::seq::sort_by(&mut entries, |a, b| a.0.compare(&b.0, self.meter))?;
+                    super::sort::sort_by(&mut entries, |a, b| a.0.compare(&b.0, self.meter))?;
                 }
                 let mut items = Vec::with_capacity(entries.len());
                 for (k, v) in entries {

@@ -7,8 +7,8 @@ mod check;
 pub(super) mod pre;
 mod quiet;
 
-use super::TokenizerError;
-use super::spans::Span;
+use super::error::TokenizerError;
+use super::span::Span;
 use check::{Parts, Problem};
 use logitree_core::TokenId;
 use quiet::quietly;

@@ -4,7 +4,7 @@
 //! those of the models' published tokenizer.json, which are what the models were trained with;
 //! those of `default` are llama.cpp's own.
 
-use super::super::TokenizerError;
+use crate::tokenizer::error::{LONGEST_SPACE, TokenizerError};
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
@@ -98,7 +98,7 @@ const RULES: [Rule; 14] = [
 ];
 
 /// Values of `tokenizer.ggml.pre` that are understood.
-pub(in crate::tokenizer) fn known() -> impl Iterator<Item = &'static str> {
+fn known() -> impl Iterator<Item = &'static str> {
     RULES.iter().flat_map(|rule| rule.names).copied()
 }
 
@@ -106,7 +106,10 @@ impl Rule {
     /// The rule with this name.
     pub(in crate::tokenizer) fn named(name: &str) -> Result<&'static Rule, TokenizerError> {
         let found = RULES.iter().find(|rule| rule.names.contains(&name));
-        found.ok_or_else(|| TokenizerError::UnknownPreTokenizer(name.to_owned()))
+        found.ok_or_else(|| {
+            let known = known().collect::<Vec<_>>().join(", ");
+            TokenizerError::UnknownPreTokenizer { name: name.to_owned(), known }
+        })
     }
 
     /// As the library has it; its words are in the byte alphabet.
@@ -117,11 +120,6 @@ impl Rule {
         Ok(PreTokenizerWrapper::Sequence(Sequence::new(steps.collect::<tokenizers::Result<_>>()?)))
     }
 }
-
-/// Longest run of white space that is surely cut right. The patterns look ahead from within such
-/// runs; the regex engine remembers every position of one and gives up at a million, after which the
-/// library takes the rest of the text for a single word without saying so.
-pub(in crate::tokenizer) const LONGEST_SPACE: usize = 100_000;
 
 /// Refuses text that the patterns might cut wrongly.
 pub(in crate::tokenizer) fn check_space(text: &str) -> Result<(), TokenizerError> {

@@ -1,0 +1,21 @@
+//! What names stand for that no template has defined.
+
+use super::value::{Value, View};
+
+/// A global name.
+pub(super) fn global(name: &str) -> Option<Value> {
+    let names = ["range", "dict", "lipsum", "cycler", "joiner", "namespace", "raise_exception", "strftime_now"];
+    names.iter().find(|n| **n == name).map(|n| Value::Function(n))
+}
+
+/// A view of a dict.
+pub(super) fn view(of: &Value, name: &str) -> Option<Value> {
+    let Value::Dict(dict) = of else { return None };
+    let kind = match name {
+        "items" => View::Items,
+        "keys" => View::Keys,
+        "values" => View::Values,
+        _ => return None,
+    };
+    Some(Value::View(kind, dict.clone()))
+}
