@@ -192,8 +192,8 @@ fn check_run(run: &Run) {
 
 /// Lets a policy go on for a little, and reads the longer run back.
 fn go_on(run: &Run, policy: Box<dyn Policy>) {
-    let mut model = Model::default();
-    let explorer = Explorer::new(&mut model, VOCAB, &[TokenId(0)], policy, run.tree.clone(), 0);
+    let model = Box::new(Model::default());
+    let explorer = Explorer::new(model, VOCAB, &[TokenId(0)], policy, run.tree.clone(), 0);
     let watch = run.header.watch.iter().map(|w| w.tokens.iter().map(|t| t.id).collect()).collect();
     let mut explorer = explorer.expect("the model takes every prompt").watching(watch);
     let most = run.tree.len() + 200;

@@ -20,8 +20,11 @@ pub trait LanguageModel: Send + Sync {
     fn is_special(&self, id: TokenId) -> bool;
     /// Splits text into tokens, without BOS. With `parse_special`, the names of special tokens in the text become those tokens (chat templates need this).
     fn tokenize(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, ModelError>;
-    /// Opens an empty store of evaluated paths.
-    fn session(&self) -> Result<Box<dyn Session + '_>, ModelError>;
+    /// Opens an empty store of evaluated paths, which keeps what it needs of the model alive.
+    ///
+    /// # Errors
+    /// If the engine has no room for one.
+    fn session(&self) -> Result<Box<dyn Session>, ModelError>;
 }
 
 /// A node of a [`Session`]: one token after one path of tokens.
@@ -55,7 +58,7 @@ impl Query<'_> {
 /// [`Session::release`], asking again gives the same bits and only costs more.
 ///
 /// **Batch invariance.** A node's distribution is bit-identical whatever else is in the batch.
-pub trait Session {
+pub trait Session: Send {
     /// Adds a node: `token` after `parent`, or at the start of a sequence.
     fn push(&mut self, parent: Option<NodeHandle>, token: TokenId) -> Result<NodeHandle, ModelError>;
 
@@ -90,6 +93,11 @@ pub trait Session {
     /// Says that nothing will soon be asked below this node; its cached rows may go once no
     /// unreleased node needs them.
     fn release(&mut self, node: NodeHandle);
+
+    /// Releases a node that the caller will not name again: once nothing stands below it, its handle may be given to another.
+    fn forget(&mut self, node: NodeHandle) {
+        self.release(node);
+    }
 }
 
 /// Why a model could not answer.

@@ -52,9 +52,10 @@ pub fn evaluate(
             logits: false,
         }))
         .collect();
-    let mut found = session.evaluate(&all)?;
+    let found = session.evaluate(&all);
+    chains.iter().rev().for_each(|&(node, _)| session.forget(node));
+    let mut found = found?;
     let further = found.split_off(queries.len());
-    chains.iter().for_each(|&(node, _)| session.release(node));
     let mut further = further.iter().filter_map(|d| d.tokens.first()).map(|t| t.logprob);
     let answers = found.into_iter().zip(queries).map(|(mut d, q)| {
         let firsts = d.tokens.split_off(q.tokens.len().min(d.tokens.len()));

@@ -9,6 +9,7 @@ use logitree_core::run::*;
 use logitree_core::*;
 use proptest::prelude::*;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 const PROMPT: [TokenId; 2] = [TokenId(1), TokenId(2)];
 const VOCAB: usize = 4;
@@ -30,7 +31,7 @@ fn model(seed: u64, ties: bool) -> TableModel {
         let sum: f64 = probs.iter().sum();
         probs.iter().map(|p| p / sum).collect()
     };
-    TableModel { vocab: VOCAB, end_tokens: vec![TokenId(0)], table: Box::new(shaken) }
+    TableModel { vocab: VOCAB, end_tokens: vec![TokenId(0)], table: Arc::new(shaken) }
 }
 
 fn bytes(id: TokenId) -> Cow<'static, [u8]> {
@@ -65,35 +66,52 @@ fn header(strategy: Strategy) -> Header {
 
 /// A click: on one of the nodes there are, a continuation of one kind or another, or a token of one's own.
 type Click = (u32, usize, u32);
+/// A click after so many visits. It is done with before the run goes on, or the run goes on between its steps.
+type Timed = (usize, bool, Click);
+type Growing = Explorer<Box<dyn Policy>>;
 
-fn click(model: &TableModel, tree: &mut Tree, (at, kind, token): Click) -> Vec<Change> {
-    let at = NodeId(at % tree.len() as u32);
-    if tree.stop(at) == Some(Stop::EndToken) {
-        return Vec::new();
-    }
-    let mut changes = Vec::new();
-    if kind == 3 {
-        let token = TokenId(token % VOCAB as u32);
-        if tree.expansion(at).is_some() && tree.child(at, token).is_none() {
-            let full: Vec<TokenId> = PROMPT.iter().copied().chain(tree.path(at)).collect();
-            let logprob = (model.table)(&full)[token.index()].ln();
-            changes.push(Change::Grafted(tree.graft(at, token, logprob)));
-        }
-        return changes;
-    }
+/// A run of a model as it stands; how its session is used is seen.
+fn open(model: &TableModel, policy: Box<dyn Policy>, tree: Tree) -> (Growing, common::Seen) {
+    let session = model.open();
+    let seen = session.seen();
+    (Explorer::new(Box::new(session), VOCAB, &PROMPT, policy, tree, 2).unwrap(), seen)
+}
+
+fn continuation(e: &mut Growing, at: NodeId, kind: usize) -> Continuation {
     let policy = match kind {
         0 => Strategy::Beam(BeamParameters { width: 1, max_depth: 3, ..Default::default() }),
         _ => Strategy::Dynamic(DynamicParameters { max_depth: 2, ..Default::default() }),
     };
-    let policy = policy.policy(&model.tree()).unwrap();
-    let mut session = model.open();
-    let base = session.push_all(None, &PROMPT[..1]).unwrap().last().copied();
-    let keep = Keep::Top(2);
-    let mut c = Continuation::new(&mut session, VOCAB, base, PROMPT[1], tree, at, policy, keep, Vec::new()).unwrap();
-    while let Some(more) = c.step(tree).unwrap() {
+    Continuation::new(e, at, policy.policy(&Tree::default()).unwrap()).unwrap()
+}
+
+/// Steps to the end.
+fn finish(e: &mut Growing, mut c: Continuation) -> Vec<Change> {
+    let mut changes = Vec::new();
+    while let Some(more) = c.step(e).unwrap() {
         changes.extend(more);
     }
+    c.finish(e);
     changes
+}
+
+/// Begins what was clicked: a continuation, or all that the click changes.
+fn click(model: &TableModel, e: &mut Growing, (at, kind, token): Click) -> Result<Continuation, Vec<Change>> {
+    let at = NodeId(at % e.tree.len() as u32);
+    if e.tree.stop(at) == Some(Stop::EndToken) {
+        return Err(Vec::new());
+    }
+    if kind < 3 {
+        return Ok(continuation(e, at, kind));
+    }
+    let token = TokenId(token % VOCAB as u32);
+    if e.tree.expansion(at).is_none() || e.tree.child(at, token).is_some() {
+        return Err(Vec::new());
+    }
+    let (d, _) = e.ask(at, 1, &[token], false).unwrap();
+    let full: Vec<TokenId> = PROMPT.iter().copied().chain(e.tree.path(at)).collect();
+    assert_eq!(d.tokens[0].logprob, (model.table)(&full)[token.index()].ln());
+    Err(vec![Change::Grafted(e.tree.graft(at, token, d.tokens[0].logprob))])
 }
 
 /// The policy's own part of a tree, as text that does not depend on ids. Best-first visits exact ties in order of their
@@ -125,7 +143,7 @@ proptest! {
     fn clicks_do_not_disturb(
         seed in any::<u64>(),
         kind in 0usize..4,
-        clicks in prop::collection::vec((0usize..60, (any::<u32>(), 0usize..4, any::<u32>())), 0..8),
+        clicks in prop::collection::vec((0usize..60, any::<bool>(), (any::<u32>(), 0usize..4, any::<u32>())), 0..8),
         resume_at in 0usize..80,
     ) {
         let model = model(seed, kind == 0 || kind == 3);
@@ -164,7 +182,7 @@ fn read_run(file: &[u8]) -> Run {
 }
 
 /// Grows a tree with a click after so many visits each; at `resume_at` visits everything is dropped and read back.
-fn grow(model: &TableModel, strategy: Strategy, clicks: &[(usize, Click)], resume_at: usize) -> (Tree, Vec<u8>) {
+fn grow(model: &TableModel, strategy: Strategy, clicks: &[Timed], resume_at: usize) -> (Tree, Vec<u8>) {
     let mut file = Vec::new();
     let write = |file: &mut Vec<u8>, events: Vec<Event>| {
         for event in events {
@@ -176,9 +194,8 @@ fn grow(model: &TableModel, strategy: Strategy, clicks: &[(usize, Click)], resum
     let mut tree = model.tree();
     let mut visits = 0;
     loop {
-        let mut session = model.open();
-        let policy = strategy.policy(&tree).unwrap();
-        let mut e = Explorer::new(&mut session, VOCAB, &PROMPT, policy, tree, 0).unwrap();
+        let (mut e, seen) = open(model, strategy.policy(&tree).unwrap(), tree);
+        let mut under_way: Vec<Continuation> = Vec::new();
         let over = loop {
             let Some(change) = e.visit() else {
                 if e.evaluate().unwrap() == 0 {
@@ -188,19 +205,105 @@ fn grow(model: &TableModel, strategy: Strategy, clicks: &[(usize, Click)], resum
             };
             write(&mut file, change_events(&e.tree, change, &bytes));
             visits += 1;
-            for (_, c) in clicks.iter().filter(|(at, _)| *at == visits) {
-                for change in click(model, &mut e.tree, *c) {
+            for &(_, at_once, c) in clicks.iter().filter(|(at, ..)| *at == visits) {
+                let (before, live) = (e.tree.clone(), seen.live());
+                let changes = match click(model, &mut e, c) {
+                    Ok(c) if !at_once => {
+                        under_way.push(c);
+                        continue;
+                    }
+                    Ok(c) => finish(&mut e, c),
+                    Err(changes) => changes,
+                };
+                for &change in &changes {
                     write(&mut file, change_events(&e.tree, change, &bytes));
+                }
+                // It holds nothing of the session afterwards, and finds the same where nobody explores the run.
+                assert_eq!(seen.live(), live);
+                let (mut paused, seen) = open(model, Box::new(Paused), before);
+                let again = click(model, &mut paused, c).map_or_else(|changes| changes, |c| finish(&mut paused, c));
+                assert_eq!((again, &paused.tree, seen.live()), (changes, &e.tree, PROMPT.len()));
+            }
+            for i in (0..under_way.len()).rev() {
+                match under_way[i].step(&mut e).unwrap() {
+                    Some(changes) => {
+                        changes.into_iter().for_each(|c| write(&mut file, change_events(&e.tree, c, &bytes)))
+                    }
+                    None => under_way.swap_remove(i).finish(&mut e),
                 }
             }
             if visits == resume_at {
                 break false;
             }
         };
-        tree = e.tree;
         if over {
-            return (tree, file);
+            return (e.tree, file);
         }
         tree = read(&file);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// A run and two continuations of it, in whatever order their steps come: the same tree, but for the ids of its nodes, as one
+    /// after the other.
+    #[test]
+    fn steps_of_a_run_and_of_continuations_come_in_any_order(
+        seed in any::<u64>(),
+        kind in 0usize..4,
+        starts in any::<[u32; 2]>(),
+        order in prop::collection::vec(0usize..3, 0..40),
+    ) {
+        let model = model(seed, false);
+        let begin = || {
+            let (mut e, seen) = open(&model, strategy(kind).policy(&model.tree()).unwrap(), model.tree());
+            (0..3).for_each(|_| level(&mut e));
+            let mut two = Vec::new();
+            for (kind, at) in starts.iter().enumerate() {
+                let at = NodeId(at % e.tree.len() as u32);
+                if !e.tree.is_end(at) {
+                    two.push(continuation(&mut e, at, kind));
+                }
+            }
+            (e, two, seen)
+        };
+        let (mut apart, two, held) = begin();
+        while apart.evaluate().unwrap() > 0 {
+            while apart.visit().is_some() {}
+        }
+        two.into_iter().for_each(|c| drop(finish(&mut apart, c)));
+
+        let (mut mixed, mut two, seen) = begin();
+        for next in order {
+            match two.get_mut(next) {
+                Some(c) => drop(c.step(&mut mixed).unwrap()),
+                None => level(&mut mixed),
+            }
+        }
+        two.into_iter().for_each(|c| drop(finish(&mut mixed, c)));
+        while mixed.evaluate().unwrap() > 0 {
+            while mixed.visit().is_some() {}
+        }
+        prop_assert_eq!(by_path(&mixed.tree), by_path(&apart.tree));
+        prop_assert_eq!(seen.live(), held.live());
+    }
+}
+
+/// Evaluates a slice of a run and visits what can be visited.
+fn level(e: &mut Growing) {
+    e.evaluate().unwrap();
+    while e.visit().is_some() {}
+}
+
+/// What a tree says of each path, whatever the ids of its nodes. Probabilities are left out: samples have them from logits, which the
+/// table rounds to f32.
+fn by_path(tree: &Tree) -> Vec<String> {
+    let of = |n| {
+        let children: Vec<_> = tree.children(n).iter().map(|&c| tree.path(c)).collect();
+        format!("{:?} {} {:?} {children:?}", tree.path(n), tree.by_user(n), tree.stop(n))
+    };
+    let mut all: Vec<String> = tree.nodes().map(of).collect();
+    all.sort();
+    all
 }

@@ -9,6 +9,7 @@ use logitree_core::*;
 use proptest::prelude::*;
 use proptest::strategy::Strategy as _;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 #[derive(Debug, PartialEq)]
 struct Plain {
@@ -68,7 +69,7 @@ fn plain(tree: &Tree) -> Vec<Plain> {
         .collect()
 }
 
-fn grow(explorer: &mut Explorer<'_, Dynamic>, max_visits: usize) {
+fn grow(explorer: &mut Explorer<Dynamic>, max_visits: usize) {
     let mut visits = 0;
     loop {
         while visits < max_visits && explorer.visit().is_some() {
@@ -103,9 +104,9 @@ proptest! {
             ..Default::default()
         };
         let prompt = [TokenId(1)];
-        let mut session = model.open();
+        let session = model.open();
         let policy = Dynamic::new(p).unwrap();
-        let mut e = Explorer::new(&mut session, vocab, &prompt, policy, model.tree(), 0).unwrap();
+        let mut e = Explorer::new(Box::new(session), vocab, &prompt, policy, model.tree(), 0).unwrap();
         grow(&mut e, 3000);
         let whole = e.tree;
         if whole.len() < 3000 {
@@ -114,15 +115,15 @@ proptest! {
         let mass = whole.accounting();
         prop_assert!((mass.total() - 1.0).abs() < 1e-9, "{:?}", mass);
 
-        let mut session = model.open();
+        let session = model.open();
         let policy = Dynamic::new(p).unwrap();
-        let mut e = Explorer::new(&mut session, vocab, &prompt, policy, model.tree(), 0).unwrap();
+        let mut e = Explorer::new(Box::new(session), vocab, &prompt, policy, model.tree(), 0).unwrap();
         grow(&mut e, stop_after);
         let part = e.tree;
         prop_assert!((part.accounting().total() - 1.0).abs() < 1e-9);
         let policy = Dynamic::resume(p, &part).unwrap();
-        let mut session = model.open();
-        let mut e = Explorer::new(&mut session, vocab, &prompt, policy, part, 0).unwrap();
+        let session = model.open();
+        let mut e = Explorer::new(Box::new(session), vocab, &prompt, policy, part, 0).unwrap();
         grow(&mut e, 3000usize.saturating_sub(stop_after));
         if whole.len() < 3000 {
             prop_assert_eq!(&e.tree, &whole);
@@ -133,17 +134,18 @@ proptest! {
 #[test]
 fn the_queue_is_evaluated_in_batches_and_rows_are_let_go() {
     // Two equally likely tokens, never an end: the tree doubles until the threshold passes 0.5.
-    let model = TableModel { vocab: 2, end_tokens: vec![], table: Box::new(|_| vec![0.5, 0.5]) };
+    let model = TableModel { vocab: 2, end_tokens: vec![], table: Arc::new(|_| vec![0.5, 0.5]) };
     let p = DynamicParameters { soft_queue_limit: 8, max_branch_threshold: 0.6, max_depth: 6, ..Default::default() };
-    let mut session = model.open();
+    let session = model.open();
+    let seen = session.seen();
     let policy = Dynamic::new(p).unwrap();
-    let mut e = Explorer::new(&mut session, 2, &[TokenId(0)], policy, model.tree(), 0).unwrap();
+    let mut e = Explorer::new(Box::new(session), 2, &[TokenId(0)], policy, model.tree(), 0).unwrap();
     grow(&mut e, usize::MAX);
     let leaves = e.tree.nodes().filter(|&n| e.tree.stop(n).is_some()).count();
     assert!(e.tree.nodes().all(|n| e.tree.stop(n).is_none_or(|s| s == Stop::MaxDepth)));
-    assert_eq!(session.batches[..3], [1, 2, 4]);
+    assert_eq!(seen.lock().batches[..3], [1, 2, 4]);
     // Leaves at the depth limit are never evaluated; every evaluated row is released.
-    assert!(leaves >= 6 && session.released.iter().all(|&r| r));
+    assert!(leaves >= 6 && seen.live() == 0);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use logitree_core::explore::*;
 use logitree_core::forks::{self, Limits};
 use logitree_core::verify::Report;
 use logitree_core::*;
+use std::sync::Arc;
 
 fn ids(ids: &[u32]) -> Vec<TokenId> {
     ids.iter().map(|&i| TokenId(i)).collect()
@@ -20,7 +21,7 @@ fn table() -> TableModel {
         [1, 3] => vec![0.02, 0.02, 0.02, 0.02, 0.02, 0.9],
         _ => vec![0.6, 0.3, 0.04, 0.03, 0.02, 0.01],
     };
-    TableModel { vocab: 6, end_tokens: vec![TokenId(0)], table: Box::new(table) }
+    TableModel { vocab: 6, end_tokens: vec![TokenId(0)], table: Arc::new(table) }
 }
 
 #[test]
@@ -35,14 +36,15 @@ fn the_least_decided_position_comes_first_and_its_fork_is_followed() {
     assert!(none.is_empty());
     // Gaps: 0.1, 0.6, 0.6, 0.3.
     assert_eq!(forks::rank(&positions), [0, 3, 1, 2]);
-    let before = session.batches.len();
+    let seen = session.seen();
+    let before = seen.lock().batches.len();
     let found = forks::test(&mut session, &positions, &[0, 3, 1], limits, || true).unwrap();
     assert_eq!(
         found.iter().map(|f| f.tokens.clone()).collect::<Vec<_>>(),
         [ids(&[3, 5, 0]), ids(&[1, 0]), ids(&[5, 0])]
     );
     // All forks share each step's batch.
-    assert_eq!(session.batches[before..], [3, 1]);
+    assert_eq!(seen.lock().batches[before..], [3, 1]);
     assert!(found.iter().all(|f| f.finished));
     // Cut short, only what had ended is finished.
     let mut steps = 0;
@@ -80,10 +82,10 @@ fn texts_are_compared_without_case_space_and_punctuation() {
 fn a_changed_record_is_found_where_it_was_changed() {
     let model = TableModel { vocab: 5, end_tokens: vec![TokenId(0)], table: hashed(3, 5) };
     let grow = || {
-        let mut session = model.open();
+        let session = model.open();
         let p = Strategy::Beam(BeamParameters { width: 3, max_depth: 5, ..Default::default() });
         let policy = p.policy(&model.tree()).unwrap();
-        let mut e = Explorer::new(&mut session, 5, &ids(&[1]), policy, model.tree(), 5).unwrap();
+        let mut e = Explorer::new(Box::new(session), 5, &ids(&[1]), policy, model.tree(), 5).unwrap();
         while e.evaluate().unwrap() > 0 {
             while e.visit().is_some() {}
         }

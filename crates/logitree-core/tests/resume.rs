@@ -10,6 +10,7 @@ use logitree_core::tree::Turn;
 use logitree_core::*;
 use proptest::prelude::*;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 const PROMPT: [TokenId; 1] = [TokenId(1)];
 const VOCAB: usize = 5;
@@ -59,8 +60,9 @@ fn grow(
 ) -> Result<(Tree, Vec<String>), ResumeError> {
     let mut session = model.open();
     session.width = width;
+    let seen = session.seen();
     let policy = strategy.policy(&tree)?;
-    let mut e = Explorer::new(&mut session, VOCAB, &PROMPT, policy, tree, 3).unwrap();
+    let mut e = Explorer::new(Box::new(session), VOCAB, &PROMPT, policy, tree, 3).unwrap();
     let mut lines = Vec::new();
     for _ in 0..visits {
         let change = loop {
@@ -74,7 +76,8 @@ fn grow(
         lines.extend(change_events(&e.tree, change, &bytes).iter().map(|l| serde_json::to_string(l).unwrap()));
     }
     let tree = e.tree;
-    assert!(session.batches.iter().all(|&b| b <= width), "{:?}", session.batches);
+    let batches = &seen.lock().batches;
+    assert!(batches.iter().all(|&b| b <= width), "{batches:?}");
     Ok((tree, lines))
 }
 
@@ -183,12 +186,12 @@ proptest! {
 #[test]
 fn an_end_token_is_finished_as_soon_as_it_is_in_the_tree() {
     // An end with 0.4 and two other tokens; the run ends before the end is visited.
-    let table = Box::new(|_: &[TokenId]| vec![0.4, 0.35, 0.25]);
+    let table = Arc::new(|_: &[TokenId]| vec![0.4, 0.35, 0.25]);
     let model = TableModel { vocab: 3, end_tokens: vec![TokenId(0)], table };
     let strategy = Strategy::Dynamic(DynamicParameters { max_depth: 1, ..Default::default() });
-    let mut session = model.open();
+    let session = model.open();
     let mut e =
-        Explorer::new(&mut session, 3, &PROMPT, strategy.policy(&model.tree()).unwrap(), model.tree(), 0).unwrap();
+        Explorer::new(Box::new(session), 3, &PROMPT, strategy.policy(&model.tree()).unwrap(), model.tree(), 0).unwrap();
     e.evaluate().unwrap();
     e.visit();
     let end = NodeId(1);

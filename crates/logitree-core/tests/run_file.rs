@@ -9,6 +9,7 @@ use logitree_core::tree::Turn;
 use logitree_core::verify::end_differences;
 use logitree_core::*;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Tokens: "a", a broken byte, "é", and an end.
 fn bytes(id: TokenId) -> Cow<'static, [u8]> {
@@ -45,11 +46,11 @@ fn sample() -> (Vec<u8>, Tree) {
     let model = TableModel {
         vocab: 4,
         end_tokens: vec![TokenId(3)],
-        table: Box::new(|p| if p.len() % 2 == 0 { vec![0.4, 0.3, 0.2, 0.1] } else { vec![0.1, 0.1, 0.2, 0.6] }),
+        table: Arc::new(|p| if p.len() % 2 == 0 { vec![0.4, 0.3, 0.2, 0.1] } else { vec![0.1, 0.1, 0.2, 0.6] }),
     };
-    let mut session = model.open();
+    let session = model.open();
     let policy = Dynamic::new(DynamicParameters::default()).unwrap();
-    let mut e = Explorer::new(&mut session, 4, &[TokenId(0)], policy, model.tree(), 0).unwrap();
+    let mut e = Explorer::new(Box::new(session), 4, &[TokenId(0)], policy, model.tree(), 0).unwrap();
     let mut out = Vec::new();
     let mut line = |event: &Event| {
         serde_json::to_writer(&mut out, event).unwrap();

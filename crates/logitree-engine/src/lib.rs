@@ -17,6 +17,7 @@ mod json;
 mod kv;
 mod layer;
 mod model;
+mod network;
 mod session;
 pub mod tokenizer;
 pub mod weights;

@@ -2,16 +2,15 @@
 
 use crate::chat::{ChatError, ChatTemplate};
 use crate::config::Config;
-use crate::forward::Transformer;
-use crate::layer::row;
+use crate::network::Network;
 use crate::session::LocalSession;
 use crate::tokenizer::{GgufVocabulary, Tokenizer, TokenizerError};
-use crate::weights::{Role, Weights, WeightsError};
+use crate::weights::{Weights, WeightsError};
 use logitree_core::{LanguageModel, ModelError, Session, TokenId};
 use logitree_kernels::{Arithmetic, Compute};
 use std::borrow::Cow;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 /// Why a model could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -71,13 +70,6 @@ pub fn tokenizer_of(weights: &Weights) -> Result<Tokenizer, TokenizerError> {
 /// prompts of `fixtures/gguf`; `tests/real.rs` holds it to that.
 const MEASURED: &str = "on test prompts off by 0.1 nats on average, 1.0 at most";
 
-/// Weights that have nothing of this arithmetic are multiplied in f32.
-fn for_weights(transformer: Transformer, compute: Compute) -> (Transformer, Compute) {
-    let arithmetic = compute.arithmetic();
-    let any = transformer.matrices().chain([&transformer.output]).any(|m| m.multiplies_in(arithmetic));
-    (transformer, if any { compute } else { compute.in_f32() })
-}
-
 /// Weights that every token is multiplied with, and the memory they take.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
@@ -93,14 +85,12 @@ pub struct Cost {
 
 /// A model that runs in this process.
 pub struct LocalModel {
-    pub(crate) transformer: Transformer,
-    weights: Weights,
+    network: Arc<Network>,
     tokenizer: Option<Tokenizer>,
     /// Compiled when the model is loaded; an error waits for who asks for it.
     template: Result<Box<ChatTemplate>, Arc<ChatError>>,
     end_tokens: Vec<TokenId>,
     notes: Vec<String>,
-    compute: Mutex<Compute>,
 }
 
 /// The chat template of open weights.
@@ -119,18 +109,13 @@ impl LocalModel {
     pub fn load(path: &Path, compute: Compute) -> Result<LocalModel, LoadError> {
         let weights = Weights::open(path)?;
         // The tokenizer's tables and the weights are independent work.
-        let (transformer, tokenizer) = std::thread::scope(|scope| {
+        let (packed, tokenizer) = std::thread::scope(|scope| {
             let tokenizer = scope.spawn(|| tokenizer_of(&weights));
-            let mut compute = compute;
-            let transformer = weights
-                .config()
-                .and_then(|config| Transformer::load(&mut compute, &weights, config))
-                .map(|t| for_weights(t, compute));
-            (transformer, tokenizer.join())
+            (Network::pack(&weights, compute), tokenizer.join())
         });
-        let (transformer, compute) = transformer?;
+        let packed = packed?;
         let tokenizer = tokenizer.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let rows = transformer.config.vocab;
+        let rows = packed.0.config.vocab;
         if let Some(bos) = tokenizer.bos().filter(|t| t.index() >= rows) {
             return Err(LoadError::Vocabulary { bos: bos.0, rows });
         }
@@ -154,31 +139,30 @@ impl LocalModel {
         }
         end_tokens.retain(|t| t.index() < rows);
         let template = template_of(&weights, Some(&tokenizer)).map(Box::new).map_err(Arc::new);
-        let (tokenizer, compute) = (Some(tokenizer), Mutex::new(compute));
-        Ok(LocalModel { transformer, weights, tokenizer, template, end_tokens, notes, compute })
+        let network = Arc::new(Network::new(weights, packed));
+        Ok(LocalModel { network, tokenizer: Some(tokenizer), template, end_tokens, notes })
     }
 
     /// Loads weights alone: [`LanguageModel::tokenize`] fails and tokens have no text.
-    pub fn load_without_tokenizer(path: &Path, mut compute: Compute) -> Result<LocalModel, LoadError> {
+    pub fn load_without_tokenizer(path: &Path, compute: Compute) -> Result<LocalModel, LoadError> {
         let weights = Weights::open(path)?;
-        let transformer = Transformer::load(&mut compute, &weights, weights.config()?)?;
-        let (transformer, compute) = for_weights(transformer, compute);
+        let packed = Network::pack(&weights, compute)?;
         let mut end_tokens = weights.end_tokens()?;
-        end_tokens.retain(|t| t.index() < transformer.config.vocab);
+        end_tokens.retain(|t| t.index() < packed.0.config.vocab);
         let notes = weights.notes();
         let template = template_of(&weights, None).map(Box::new).map_err(Arc::new);
-        let compute = Mutex::new(compute);
-        Ok(LocalModel { transformer, weights, tokenizer: None, template, end_tokens, notes, compute })
+        let network = Arc::new(Network::new(weights, packed));
+        Ok(LocalModel { network, tokenizer: None, template, end_tokens, notes })
     }
 
     /// What the model is.
     pub fn config(&self) -> &Config {
-        &self.transformer.config
+        &self.network.transformer.config
     }
 
     /// Its files.
     pub fn weights(&self) -> &Weights {
-        &self.weights
+        &self.network.weights
     }
 
     /// What in its files is not as it seems, and what was made of it: sentences for whoever chose the model.
@@ -205,17 +189,17 @@ impl LocalModel {
     /// What a token costs, attention aside.
     pub fn cost(&self) -> Cost {
         let (mut layers, mut bytes) = (0, 0);
-        for m in self.transformer.matrices() {
+        for m in self.network.transformer.matrices() {
             layers += m.rows() * m.cols();
             bytes += m.bytes();
         }
-        let output = &self.transformer.output;
+        let output = &self.network.transformer.output;
         Cost { layers, output: output.rows() * output.cols(), layer_bytes: bytes, output_bytes: output.bytes() }
     }
 
     /// Runs work on the model's own threads, as the probes of a benchmark do.
     pub fn with_compute<R>(&self, work: impl FnOnce(&mut Compute) -> R) -> R {
-        work(&mut self.compute())
+        work(&mut self.network.compute())
     }
 
     /// Arithmetic, instruction set and threads, for reports: `exact f32, avx2, 2 threads`.
@@ -225,63 +209,29 @@ impl LocalModel {
             Arithmetic::Bf16x3 => "exact bf16x3".into(),
             Arithmetic::Bits8 => format!("approximate: 8-bit activations ({MEASURED})"),
         };
-        let compute = self.compute();
+        let compute = self.network.compute();
         let threads = compute.threads();
         format!("{arithmetic}, {}, {threads} thread{}", compute.backend().name(), if threads == 1 { "" } else { "s" })
     }
 
     /// How its products are computed: in f32, if its weights have nothing of the arithmetic it was to run in.
     pub fn arithmetic(&self) -> Arithmetic {
-        self.compute().arithmetic()
+        self.network.compute().arithmetic()
     }
 
     /// A new session with its concrete type.
-    pub fn local_session(&self) -> LocalSession<'_> {
-        LocalSession::new(self)
-    }
-
-    pub(crate) fn compute(&self) -> MutexGuard<'_, Compute> {
-        // A panic while computing leaves only scratch behind.
-        self.compute.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
-    /// Scaled embedding of a token, `[hidden]`, read from the mapped file.
-    pub(crate) fn embedding(&self, token: TokenId) -> Result<Vec<f32>, ModelError> {
-        let c = &self.transformer.config;
-        self.scaled_row(Role::TokenEmbedding, (c.vocab, c.hidden), token, c.embedding_scale)
-    }
-
-    /// What a token has for every layer, `[layers][size]`, scaled and read from the mapped file; empty in models without.
-    pub(crate) fn layer_embedding(&self, token: TokenId) -> Result<Vec<f32>, ModelError> {
-        let c = &self.transformer.config;
-        let Some(inputs) = c.layer_inputs else { return Ok(Vec::new()) };
-        let shape = (inputs.rows, inputs.size * c.layers.len());
-        self.scaled_row(Role::LayerInputs, shape, token, (inputs.size as f64).sqrt() as f32)
-    }
-
-    fn scaled_row(
-        &self,
-        role: Role,
-        (rows, cols): (usize, usize),
-        token: TokenId,
-        scale: f32,
-    ) -> Result<Vec<f32>, ModelError> {
-        let failed = |e: WeightsError| ModelError::Engine(e.to_string());
-        let view = self.weights.tensor(role, None).map_err(failed)?;
-        view.expect_shape(rows, cols).map_err(failed)?;
-        let mut x = row(&view, token.index()).map_err(failed)?;
-        x.iter_mut().for_each(|x| *x *= scale);
-        Ok(x)
+    pub fn local_session(&self) -> LocalSession {
+        LocalSession::new(Arc::clone(&self.network))
     }
 }
 
 impl LanguageModel for LocalModel {
     fn vocab_size(&self) -> usize {
-        self.transformer.config.vocab
+        self.network.transformer.config.vocab
     }
 
     fn context_length(&self) -> usize {
-        self.transformer.config.context
+        self.network.transformer.config.context
     }
 
     fn end_tokens(&self) -> &[TokenId] {
@@ -305,7 +255,7 @@ impl LanguageModel for LocalModel {
         tokenizer.encode(text, parse_special).map_err(|e| ModelError::Tokenizer(e.to_string()))
     }
 
-    fn session(&self) -> Result<Box<dyn Session + '_>, ModelError> {
+    fn session(&self) -> Result<Box<dyn Session>, ModelError> {
         Ok(Box::new(self.local_session()))
     }
 }

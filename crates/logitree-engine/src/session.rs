@@ -2,23 +2,23 @@
 
 use crate::forward::{Buffers, Input, Observer};
 use crate::kv::KvTree;
-use crate::model::LocalModel;
+use crate::network::Network;
 use logitree_core::{Distribution, Exactness, ModelError, NodeHandle, Query, Session, TokenId, TokenStats};
 use logitree_kernels::{Summary, Wanted, head};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Exact evaluation of tree paths by the local engine.
-pub struct LocalSession<'m> {
-    model: &'m LocalModel,
+pub struct LocalSession {
+    network: Arc<Network>,
     kv: KvTree,
     buffers: Buffers,
 }
 
-impl<'m> LocalSession<'m> {
-    pub(crate) fn new(model: &'m LocalModel) -> LocalSession<'m> {
-        let t = &model.transformer;
-        let kv = KvTree::new(t.pages());
-        LocalSession { model, kv, buffers: Buffers::default() }
+impl LocalSession {
+    pub(crate) fn new(network: Arc<Network>) -> LocalSession {
+        let kv = KvTree::new(network.transformer.pages());
+        LocalSession { network, kv, buffers: Buffers::default() }
     }
 
     /// Key/value rows held now.
@@ -43,6 +43,10 @@ impl<'m> LocalSession<'m> {
         wanted: &[NodeHandle],
         observe: Option<Observer<'_>>,
     ) -> Result<&[f32], ModelError> {
+        // Whatever can fail comes before rows are reserved: none may be left that was not filled.
+        let tokens = || nodes.iter().map(|&node| self.kv.token(node));
+        let embeddings: Vec<_> = tokens().map(|token| self.network.embedding(token)).collect::<Result<_, _>>()?;
+        let of_layers: Vec<_> = tokens().map(|token| self.network.layer_embedding(token)).collect::<Result<_, _>>()?;
         // A chain shares the path of its last node: the paths of a batch take no quadratic space.
         let mut paths: Vec<Vec<u32>> = Vec::new();
         let mut place: Vec<(usize, usize)> = Vec::with_capacity(nodes.len());
@@ -63,17 +67,13 @@ impl<'m> LocalSession<'m> {
             place.push((paths.len() - 1, self.kv.position(node) + 1));
         }
         let mut inputs = Vec::with_capacity(nodes.len());
-        for (&node, &(path, len)) in nodes.iter().zip(&place) {
-            let token = self.kv.token(node);
-            inputs.push(Input {
-                embedding: self.model.embedding(token)?,
-                layers: self.model.layer_embedding(token)?,
-                path: &paths[path][..len],
-                wanted: wanted.binary_search(&node).is_ok(),
-            });
+        for (i, (embedding, layers)) in embeddings.into_iter().zip(of_layers).enumerate() {
+            let (path, len) = place[i];
+            let wanted = wanted.binary_search(&nodes[i]).is_ok();
+            inputs.push(Input { embedding, layers, path: &paths[path][..len], wanted });
         }
-        let mut compute = self.model.compute();
-        Ok(self.model.transformer.run(&mut compute, &mut self.kv.pages, &mut self.buffers, &inputs, observe))
+        let mut compute = self.network.compute();
+        Ok(self.network.transformer.run(&mut compute, &mut self.kv.pages, &mut self.buffers, &inputs, observe))
     }
 
     /// Nodes to run for these queries: the queried ones and their ancestors without rows, in the
@@ -96,9 +96,9 @@ fn broken(what: &str) -> ModelError {
     ModelError::Engine(format!("internal error: {what}"))
 }
 
-impl Session for LocalSession<'_> {
+impl Session for LocalSession {
     fn check(&self, parent: Option<NodeHandle>, tokens: &[TokenId]) -> Result<(), ModelError> {
-        let config = &self.model.transformer.config;
+        let config = &self.network.transformer.config;
         if parent.is_some_and(|p| !self.kv.contains(p)) {
             return Err(broken("unknown parent node"));
         }
@@ -121,18 +121,20 @@ impl Session for LocalSession<'_> {
         if queries.iter().any(|q| !self.kv.contains(q.node)) {
             return Err(broken("unknown node"));
         }
-        let vocab = self.model.transformer.config.vocab;
+        let vocab = self.network.transformer.config.vocab;
         if let Some(&id) = queries.iter().flat_map(|q| q.tokens).find(|t| t.index() >= vocab) {
             return Err(ModelError::UnknownToken { id, vocab });
         }
         let plan = self.plan(queries);
         // Only what was asked for lives on; ancestors made again on the way go with it.
         queries.iter().for_each(|q| self.kv.revive(q.node));
-        let hidden = self.model.transformer.config.hidden;
+        let hidden = self.network.transformer.config.hidden;
         let mut answers: Vec<Option<Distribution>> = vec![None; queries.len()];
         let mut queried: Vec<NodeHandle> = queries.iter().map(|q| q.node).collect();
         queried.sort_unstable();
-        for nodes in plan.chunks(self.model.arithmetic().batch()) {
+        let network = Arc::clone(&self.network);
+        let batch = network.compute().arithmetic().batch();
+        for nodes in plan.chunks(batch) {
             let wanted: Vec<NodeHandle> =
                 nodes.iter().copied().filter(|node| queried.binary_search(node).is_ok()).collect();
             // Several queries may name one node (and each gets its own answer).
@@ -142,7 +144,6 @@ impl Session for LocalSession<'_> {
                     asked.push((i, column));
                 }
             }
-            let model = self.model;
             let states = self.pass(nodes, &wanted, None)?;
             let x: Vec<&[f32]> = asked.iter().map(|&(_, c)| &states[c * hidden..][..hidden]).collect();
             let tokens: Vec<Vec<u32>> =
@@ -152,8 +153,8 @@ impl Session for LocalSession<'_> {
                 .zip(&tokens)
                 .map(|(&(i, _), tokens)| Wanted { top: queries[i].top, tokens, logits: queries[i].logits })
                 .collect();
-            let t = &model.transformer;
-            let mut compute = model.compute();
+            let t = &network.transformer;
+            let mut compute = network.compute();
             let summaries = head(&mut compute, &t.output, t.config.final_softcap, &x, &summaries_of);
             for (&(i, _), summary) in asked.iter().zip(summaries) {
                 answers[i] = Some(distribution(queries[i].tokens, summary)?);

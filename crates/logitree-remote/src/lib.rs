@@ -22,6 +22,7 @@ mod http;
 mod model;
 mod pool;
 mod probe;
+mod servers;
 mod session;
 mod vocabulary;
 

@@ -5,12 +5,14 @@ use crate::dialect::Kind;
 use crate::http::{Failure, Http, most};
 use crate::pool::{Pool, Traffic};
 use crate::probe::{Probe, probe};
+use crate::servers::Servers;
 use crate::session::RemoteSession;
-use crate::vocabulary::{Asked, Texts, Vocabulary};
+use crate::vocabulary::{Asked, Texts, Vocabulary, Words};
 use logitree_core::run::Message;
 use logitree_core::{LanguageModel, ModelError, Session, TokenId};
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Prompts with a server at once, where it does not say how many it works on.
@@ -42,29 +44,9 @@ pub struct Options {
     pub note: Box<dyn Fn(&str) + Send + Sync>,
 }
 
-/// Where texts of tokens come from.
-pub(crate) enum Words {
-    Local(Box<dyn Vocabulary>),
-    Asked(Asked),
-    Texts(Texts),
-}
-
-impl Words {
-    pub(crate) fn get(&self) -> &dyn Vocabulary {
-        match self {
-            Words::Local(v) => &**v,
-            Words::Asked(v) => v,
-            Words::Texts(v) => v,
-        }
-    }
-}
-
 /// A model behind one or several servers.
 pub struct RemoteModel {
-    pub(crate) pool: Pool,
-    pub(crate) probes: Vec<Probe>,
-    pub(crate) words: Words,
-    pub(crate) list: usize,
+    servers: Arc<Servers>,
     end_tokens: Vec<TokenId>,
 }
 
@@ -107,22 +89,23 @@ impl RemoteModel {
         let slots = |p: &Probe| concurrency.or(p.slots.map(|n| 2 * n)).unwrap_or(SLOTS);
         let servers = servers.into_iter().zip(&probes).map(|((http, _), p)| (http, slots(p))).collect();
         let end_tokens = words.get().end_tokens();
-        Ok(RemoteModel { pool: Pool::new(servers, interrupted, note), probes, words, list, end_tokens })
+        let pool = Pool::new(servers, interrupted, note);
+        Ok(RemoteModel { servers: Arc::new(Servers { pool, probes, words, list }), end_tokens })
     }
 
     /// What the servers are.
     pub fn probes(&self) -> &[Probe] {
-        &self.probes
+        &self.servers.probes
     }
 
     /// What went over the network so far.
     pub fn traffic(&self) -> Traffic {
-        self.pool.traffic()
+        self.servers.pool.traffic()
     }
 
     /// The model's name at the servers.
     pub fn name(&self) -> &str {
-        &self.probes[0].model
+        self.servers.model()
     }
 
     /// Takes over the texts of tokens from a file that is to be gone on with.
@@ -131,7 +114,7 @@ impl RemoteModel {
     /// If tokens are known by their texts alone, and one has another id here.
     pub fn learn<'t>(&self, texts: impl IntoIterator<Item = (TokenId, &'t [u8])>) -> Result<(), RemoteError> {
         for (id, bytes) in texts {
-            let known = match &self.words {
+            let known = match &self.servers.words {
                 Words::Local(_) => true,
                 Words::Asked(asked) => {
                     asked.learn(id, bytes);
@@ -151,25 +134,29 @@ impl RemoteModel {
 
     /// Tokens of the vocabulary, where anybody tells.
     pub fn told_vocab(&self) -> Option<usize> {
-        self.probes[0].vocab.or_else(|| self.words.get().size())
+        self.servers.told_vocab()
     }
 
     /// Where texts of tokens come from, for records.
     pub fn tokenizer(&self) -> &str {
-        self.words.get().kind()
+        self.servers.words.get().kind()
     }
 
     /// Whether texts are split into tokens here; else a prompt counts as one token.
     pub fn splits_text(&self) -> bool {
-        !matches!(&self.words, Words::Texts(t) if !t.splits())
+        !matches!(&self.servers.words, Words::Texts(t) if !t.splits())
     }
 
     /// For reports: `vllm at http://a:8000 and 3 more, top 100, bounds`.
     pub fn engine(&self) -> String {
-        let p = &self.probes[0];
-        let more = if self.probes.len() > 1 { format!(" and {} more", self.probes.len() - 1) } else { String::new() };
+        let p = &self.servers.probes[0];
+        let more = if self.servers.probes.len() > 1 {
+            format!(" and {} more", self.servers.probes.len() - 1)
+        } else {
+            String::new()
+        };
         let text = if p.kind.takes_ids() { "" } else { "; paths go as text" };
-        format!("{} at {}{more}; bounds from the {} most likely tokens{text}", p.kind, p.url, self.list)
+        format!("{} at {}{more}; bounds from the {} most likely tokens{text}", p.kind, p.url, self.servers.list)
     }
 
     /// Replaces the end tokens.
@@ -184,21 +171,22 @@ impl RemoteModel {
     /// # Errors
     /// If it cannot or will not.
     pub fn chat(&self, messages: &[Message]) -> Result<Vec<TokenId>, RemoteError> {
-        let Probe { kind, model, .. } = &self.probes[0];
-        let http = &self.pool.servers[0].http;
+        let Probe { kind, model, .. } = &self.servers.probes[0];
+        let http = &self.servers.pool.servers[0].http;
         let unfit = |why: String| RemoteError::Unfit(format!("{}: {why}", http.root()));
         let ids = match kind {
             Kind::LlamaServer => {
                 let body = json!({ "messages": messages }).to_string();
                 let room = most(body.len(), 1, 0);
-                let answer = self.pool.ask_again(0, &mut || http.post("/apply-template", body.clone(), room))?;
+                let answer =
+                    self.servers.pool.ask_again(0, &mut || http.post("/apply-template", body.clone(), room))?;
                 let text = answer["prompt"].as_str().ok_or_else(|| unfit("/apply-template gives no prompt".into()))?;
-                self.words.get().tokenize(text, true).map_err(unfit)?
+                self.servers.words.get().tokenize(text, true).map_err(unfit)?
             }
             Kind::Vllm => {
                 let body = json!({ "model": model, "messages": messages, "add_generation_prompt": true }).to_string();
                 let room = most(body.len(), 1, 0);
-                let answer = self.pool.ask_again(0, &mut || http.post("/tokenize", body.clone(), room))?;
+                let answer = self.servers.pool.ask_again(0, &mut || http.post("/tokenize", body.clone(), room))?;
                 let ids = answer["tokens"].as_array().into_iter().flatten().filter_map(Value::as_u64);
                 ids.map(|id| TokenId(id as u32)).collect()
             }
@@ -232,27 +220,27 @@ fn same_tokenizer(http: &Http, probe: &Probe, local: &dyn Vocabulary) -> Result<
 impl LanguageModel for RemoteModel {
     /// The largest id there can be, where the server does not tell.
     fn vocab_size(&self) -> usize {
-        self.told_vocab().unwrap_or(i32::MAX as usize)
+        self.servers.vocab_size()
     }
     fn context_length(&self) -> usize {
-        self.probes.iter().filter_map(|p| p.context).min().unwrap_or(i32::MAX as usize)
+        self.servers.context_length()
     }
     fn end_tokens(&self) -> &[TokenId] {
         &self.end_tokens
     }
     fn bos(&self) -> Option<TokenId> {
-        self.words.get().bos()
+        self.servers.words.get().bos()
     }
     fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]> {
-        self.words.get().token_bytes(id)
+        self.servers.words.get().token_bytes(id)
     }
     fn is_special(&self, id: TokenId) -> bool {
-        self.words.get().is_special(id)
+        self.servers.words.get().is_special(id)
     }
     fn tokenize(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, ModelError> {
-        self.words.get().tokenize(text, parse_special).map_err(ModelError::Tokenizer)
+        self.servers.words.get().tokenize(text, parse_special).map_err(ModelError::Tokenizer)
     }
-    fn session(&self) -> Result<Box<dyn Session + '_>, ModelError> {
-        Ok(Box::new(RemoteSession::new(self)))
+    fn session(&self) -> Result<Box<dyn Session>, ModelError> {
+        Ok(Box::new(RemoteSession::new(Arc::clone(&self.servers))))
     }
 }

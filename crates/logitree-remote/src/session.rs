@@ -3,13 +3,14 @@
 use crate::RemoteError;
 use crate::dialect::{Kind, List, Listed, Paths, Step, number, possible};
 use crate::http::{Failure, Http, most};
-use crate::model::{RemoteModel, Words};
+use crate::servers::Servers;
+use crate::vocabulary::Words;
 use logitree_core::{
-    Distribution, Exactness, LanguageModel, ModelError, NodeHandle, Query, Session, TokenId, TokenStats,
-    most_likely_unlisted,
+    Distribution, Exactness, ModelError, NodeHandle, Query, Session, TokenId, TokenStats, most_likely_unlisted,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// Most prompts in one request.
 const ARRAY: usize = 128;
@@ -27,8 +28,8 @@ struct Node {
 }
 
 /// Evaluation of tree paths by servers.
-pub(crate) struct RemoteSession<'m> {
-    model: &'m RemoteModel,
+pub(crate) struct RemoteSession {
+    servers: Arc<Servers>,
     nodes: Vec<Node>,
 }
 
@@ -40,9 +41,9 @@ struct Ask {
     tokens: Vec<TokenId>,
 }
 
-impl<'m> RemoteSession<'m> {
-    pub(crate) fn new(model: &'m RemoteModel) -> RemoteSession<'m> {
-        RemoteSession { model, nodes: Vec::new() }
+impl RemoteSession {
+    pub(crate) fn new(servers: Arc<Servers>) -> RemoteSession {
+        RemoteSession { servers, nodes: Vec::new() }
     }
 
     fn node(&self, n: NodeHandle) -> Result<&Node, ModelError> {
@@ -63,9 +64,9 @@ impl<'m> RemoteSession<'m> {
 
     /// A server for each node: its parent's, for the cache, unless that has its share already.
     fn places(&mut self, nodes: &[NodeHandle]) -> Result<Vec<usize>, ModelError> {
-        let up: Vec<usize> = (0..self.model.pool.servers.len()).filter(|&s| self.model.pool.is_up(s)).collect();
+        let up: Vec<usize> = (0..self.servers.pool.servers.len()).filter(|&s| self.servers.pool.is_up(s)).collect();
         let share = nodes.len().div_ceil(up.len().max(1));
-        let mut load = vec![0; self.model.pool.servers.len()];
+        let mut load = vec![0; self.servers.pool.servers.len()];
         let mut places = Vec::with_capacity(nodes.len());
         for &n in nodes {
             let mut known = None;
@@ -84,11 +85,11 @@ impl<'m> RemoteSession<'m> {
 
     /// The lists after these paths.
     fn lists(&self, asks: &[Ask], places: &[usize], top: usize) -> Result<Vec<List>, RemoteError> {
-        let (kind, model) = (self.model.probes[0].kind, self.model.name());
+        let (kind, model) = (self.servers.probes[0].kind, self.servers.model());
         let named: BTreeSet<TokenId> = asks.iter().flat_map(|a| &a.tokens).copied().collect();
         let named: Vec<TokenId> = named.into_iter().collect();
         let chunk = if kind.takes_arrays() { self.chunk(asks.len()) } else { 1 };
-        self.model.pool.run(places, chunk, &|http, jobs| {
+        self.servers.pool.run(places, chunk, &|http, jobs| {
             let paths = if kind.takes_ids() {
                 Paths::Ids(jobs.iter().map(|&j| &asks[j].path[..]).collect())
             } else {
@@ -107,14 +108,14 @@ impl<'m> RemoteSession<'m> {
 
     /// Prompts per request: a server has four at once, so that it never waits for the network.
     fn chunk(&self, jobs: usize) -> usize {
-        let servers = &self.model.pool.servers;
+        let servers = &self.servers.pool.servers;
         let slots = servers.iter().map(|s| s.slots()).min().unwrap_or(1);
         jobs.div_ceil(4 * servers.len()).clamp(1, slots.div_ceil(4).min(ARRAY))
     }
 
     /// Asks for the texts of tokens that are not known yet: the listed ones, and those asked for by name.
     fn learn(&self, asks: &[Ask], lists: &[List]) -> Result<(), RemoteError> {
-        let Words::Asked(words) = &self.model.words else { return Ok(()) };
+        let Words::Asked(words) = &self.servers.words else { return Ok(()) };
         let named = asks.iter().flat_map(|a| &a.tokens).copied();
         let mut unknown: BTreeSet<TokenId> = named.filter(|&t| !words.knows(t)).collect();
         for t in lists.iter().flat_map(|l| &l.top) {
@@ -126,8 +127,8 @@ impl<'m> RemoteSession<'m> {
             }
         }
         let unknown: Vec<TokenId> = unknown.into_iter().collect();
-        let places: Vec<usize> = (0..unknown.len()).map(|i| i % self.model.pool.servers.len()).collect();
-        self.model.pool.run(&places, 1, &|http, jobs| jobs.iter().map(|&j| words.ask(http, unknown[j])).collect())?;
+        let places: Vec<usize> = (0..unknown.len()).map(|i| i % self.servers.pool.servers.len()).collect();
+        self.servers.pool.run(&places, 1, &|http, jobs| jobs.iter().map(|&j| words.ask(http, unknown[j])).collect())?;
         Ok(())
     }
 
@@ -137,7 +138,7 @@ impl<'m> RemoteSession<'m> {
             .zip(&list.top)
             .filter_map(|(rank, t)| Some(TokenStats { id: id(t)?, logprob: t.logprob, rank }))
             .collect();
-        let whole = all.len() >= self.model.vocab_size();
+        let whole = all.len() >= self.servers.vocab_size();
         let mut d = bounded(&all, whole);
         d.tokens = q.tokens.iter().map(|&t| found.stats(t, &all)).collect();
         if q.logits {
@@ -145,11 +146,11 @@ impl<'m> RemoteSession<'m> {
                 return Err(ModelError::Engine(format!(
                     "this needs the whole distribution, and {} lists only {} tokens: use the local engine, or another \
                      strategy",
-                    self.model.probes[0].kind,
+                    self.servers.probes[0].kind,
                     all.len()
                 )));
             }
-            let mut logits = vec![f32::NEG_INFINITY; self.model.vocab_size()];
+            let mut logits = vec![f32::NEG_INFINITY; self.servers.vocab_size()];
             for t in &all {
                 if let Some(place) = logits.get_mut(t.id.index()) {
                     *place = t.logprob as f32;
@@ -162,7 +163,7 @@ impl<'m> RemoteSession<'m> {
     }
 
     fn text_id(&self, bytes: &[u8]) -> TokenId {
-        match &self.model.words {
+        match &self.servers.words {
             Words::Texts(texts) => texts.id(bytes),
             _ => TokenId(u32::MAX),
         }
@@ -170,7 +171,7 @@ impl<'m> RemoteSession<'m> {
 
     /// Log probabilities of tokens that no list has, asked for one by one.
     fn seek(&self, asks: &[Ask], places: &[usize], lists: &mut [List]) -> Result<Vec<Found>, RemoteError> {
-        let kind = self.model.probes[0].kind;
+        let kind = self.servers.probes[0].kind;
         let mut found: Vec<Found> = lists.iter().map(|l| Found(named(l))).collect();
         let mut missing = Vec::new();
         for (i, ask) in asks.iter().enumerate().filter(|(_, ask)| !ask.tokens.is_empty()) {
@@ -183,12 +184,12 @@ impl<'m> RemoteSession<'m> {
         }
         if kind == Kind::LlamaServer {
             let nodes: BTreeSet<usize> = missing.iter().map(|&(i, _)| i).collect();
-            for length in [LONGER, self.model.vocab_size()] {
+            for length in [LONGER, self.servers.vocab_size()] {
                 for &i in &nodes {
                     let has = |t: &TokenId| lists[i].top.iter().any(|l| l.id == Some(*t));
                     if !asks[i].tokens.iter().all(has) && length > lists[i].top.len() {
                         let one = Ask { path: asks[i].path.clone(), text: None, tokens: Vec::new() };
-                        let mut longer = self.lists(&[one], &places[i..=i], length.min(self.model.vocab_size()))?;
+                        let mut longer = self.lists(&[one], &places[i..=i], length.min(self.servers.vocab_size()))?;
                         lists[i].top = std::mem::take(&mut longer[0].top);
                     }
                 }
@@ -196,7 +197,7 @@ impl<'m> RemoteSession<'m> {
             return Ok(found);
         }
         let at: Vec<usize> = missing.iter().map(|&(i, _)| places[i]).collect();
-        let answers = self.model.pool.run(&at, 1, &|http, jobs| {
+        let answers = self.servers.pool.run(&at, 1, &|http, jobs| {
             let ask = |&j: &usize| self.echo(http, &asks[missing[j].0], missing[j].1);
             jobs.iter().map(ask).collect()
         })?;
@@ -214,19 +215,19 @@ impl<'m> RemoteSession<'m> {
 
     /// Log probability and rank of a token behind a path, by having the path repeated; none if the server does not.
     fn echo(&self, http: &Http, ask: &Ask, token: TokenId) -> Result<Option<(f64, Option<u32>)>, Failure> {
-        let prompt = if self.model.probes[0].kind.takes_ids() {
+        let prompt = if self.servers.probes[0].kind.takes_ids() {
             let ids: Vec<TokenId> = ask.path.iter().copied().chain([token]).collect();
             json!(ids)
         } else {
             let mut bytes = ask.text.clone().unwrap_or_default().into_bytes();
-            bytes.extend_from_slice(&self.model.token_bytes(token));
+            bytes.extend_from_slice(&self.servers.words.get().token_bytes(token));
             let Ok(text) = String::from_utf8(bytes) else { return Ok(None) };
             json!(text)
         };
         let mut body = json!({
-            "model": self.model.name(), "prompt": prompt, "max_tokens": 1, "echo": true, "logprobs": 1, "temperature": 1,
+            "model": self.servers.model(), "prompt": prompt, "max_tokens": 1, "echo": true, "logprobs": 1, "temperature": 1,
         });
-        if self.model.probes[0].kind == Kind::Vllm {
+        if self.servers.probes[0].kind == Kind::Vllm {
             body["prompt_logprobs"] = 0.into();
         }
         let body = body.to_string();
@@ -254,7 +255,7 @@ impl<'m> RemoteSession<'m> {
 
     /// Notes texts that the server reads as other tokens than the path's.
     fn check_texts(&self, asks: &[Ask], lists: &[List]) -> Result<Vec<bool>, RemoteError> {
-        let Words::Texts(texts) = &self.model.words else { return Ok(vec![true; asks.len()]) };
+        let Words::Texts(texts) = &self.servers.words else { return Ok(vec![true; asks.len()]) };
         let mut good = Vec::with_capacity(asks.len());
         for (ask, list) in asks.iter().zip(lists) {
             let (Some(&first), Some(read)) = (ask.path.first(), list.prompt_tokens) else {
@@ -273,7 +274,7 @@ impl<'m> RemoteSession<'m> {
 
     /// Tokens that the server counts in a text that begins a path.
     fn count(&self, texts: &crate::vocabulary::Texts, first: TokenId) -> Result<usize, RemoteError> {
-        let text = String::from_utf8_lossy(&self.model.token_bytes(first)).into_owned();
+        let text = String::from_utf8_lossy(&self.servers.words.get().token_bytes(first)).into_owned();
         let ask = Ask { path: vec![first], text: Some(text), tokens: Vec::new() };
         let list = self.lists(&[ask], &[0], 1)?;
         let n = list[0].prompt_tokens.unwrap_or(1);
@@ -356,20 +357,20 @@ fn engine(e: RemoteError) -> ModelError {
     ModelError::Engine(e.to_string())
 }
 
-impl Session for RemoteSession<'_> {
+impl Session for RemoteSession {
     fn width(&self) -> usize {
         // Several rounds of all that the servers take at once, so that waiting for the slowest request costs little.
-        ROUNDS * self.model.pool.servers.iter().map(|s| s.slots()).sum::<usize>()
+        ROUNDS * self.servers.pool.servers.iter().map(|s| s.slots()).sum::<usize>()
     }
 
     fn check(&self, parent: Option<NodeHandle>, tokens: &[TokenId]) -> Result<(), ModelError> {
         let before = parent.map_or(Ok(0), |p| self.node(p).map(|n| n.position + 1))?;
-        let (needed, limit) = (before + tokens.len(), self.model.context_length());
+        let (needed, limit) = (before + tokens.len(), self.servers.context_length());
         // One token is generated: it takes a place too.
         if needed >= limit {
             return Err(ModelError::ContextExceeded { needed: needed + 1, limit });
         }
-        let vocab = self.model.vocab_size();
+        let vocab = self.servers.vocab_size();
         match tokens.iter().find(|t| t.index() >= vocab) {
             Some(&id) => Err(ModelError::UnknownToken { id, vocab }),
             None => Ok(()),
@@ -392,8 +393,9 @@ impl Session for RemoteSession<'_> {
         let mut asks = Vec::with_capacity(nodes.len());
         for &n in &nodes {
             let path = self.path(n)?;
-            let text = matches!(self.model.words, Words::Texts(_)).then(|| {
-                let bytes: Vec<u8> = path.iter().flat_map(|&t| self.model.token_bytes(t).into_owned()).collect();
+            let text = matches!(self.servers.words, Words::Texts(_)).then(|| {
+                let bytes: Vec<u8> =
+                    path.iter().flat_map(|&t| self.servers.words.get().token_bytes(t).into_owned()).collect();
                 String::from_utf8(bytes).ok()
             });
             asks.push(Ask { path, text: text.flatten(), tokens: Vec::new() });
@@ -402,9 +404,9 @@ impl Session for RemoteSession<'_> {
             asks[place(q.node)].tokens.extend_from_slice(q.tokens);
         }
         let places = self.places(&nodes)?;
-        let all = queries.iter().any(|q| q.logits) && self.model.probes[0].kind == Kind::LlamaServer;
+        let all = queries.iter().any(|q| q.logits) && self.servers.probes[0].kind == Kind::LlamaServer;
         let most = queries.iter().map(|q| q.top).max().unwrap_or(1).max(1);
-        let top = if all { self.model.vocab_size() } else { most.min(self.model.list) };
+        let top = if all { self.servers.vocab_size() } else { most.min(self.servers.list) };
         let mut lists = self.lists(&asks, &places, top).map_err(engine)?;
         for list in &mut lists {
             // Behind the k most likely tokens, vLLM lists the one that it drew.

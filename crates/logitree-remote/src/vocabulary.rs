@@ -50,6 +50,23 @@ impl<V: Vocabulary + ?Sized> Vocabulary for Arc<V> {
     }
 }
 
+/// Where texts of tokens come from.
+pub(crate) enum Words {
+    Local(Box<dyn Vocabulary>),
+    Asked(Asked),
+    Texts(Texts),
+}
+
+impl Words {
+    pub(crate) fn get(&self) -> &dyn Vocabulary {
+        match self {
+            Words::Local(v) => &**v,
+            Words::Asked(v) => v,
+            Words::Texts(v) => v,
+        }
+    }
+}
+
 /// Names of end tokens. `</s>` is one only where no other is: elsewhere it is HTML.
 const END_NAMES: [&str; 10] = [
     "<eos>",

@@ -16,10 +16,10 @@ fn parameters(depth: usize) -> DynamicParameters {
 fn grow(model: &dyn LanguageModel, prompt: &str, p: DynamicParameters) -> Result<Tree, String> {
     let prompt: Vec<TokenId> =
         model.bos().into_iter().chain(model.tokenize(prompt, false).map_err(|e| e.to_string())?).collect();
-    let mut session = model.session().unwrap();
+    let session = model.session().unwrap();
     let tree = Tree::new(Bounds::new(model.end_tokens(), 0, 0));
     let policy = Dynamic::new(p).unwrap();
-    let mut e = Explorer::new(&mut *session, model.vocab_size(), &prompt, policy, tree, 10).unwrap();
+    let mut e = Explorer::new(session, model.vocab_size(), &prompt, policy, tree, 10).unwrap();
     loop {
         while e.visit().is_some() {}
         if e.evaluate().map_err(|e| e.to_string())? == 0 {

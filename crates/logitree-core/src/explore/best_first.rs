@@ -53,7 +53,7 @@ impl BestFirstParameters {
 }
 
 /// Says that a node is settled: it becomes a leaf, for the reason given, without being expanded.
-pub type Judge<'j> = Box<dyn FnMut(&Tree, NodeId) -> Option<Stop> + 'j>;
+pub type Judge<'j> = Box<dyn FnMut(&Tree, NodeId) -> Option<Stop> + Send + 'j>;
 
 /// The policy; see the module's description.
 pub struct BestFirst<'j> {

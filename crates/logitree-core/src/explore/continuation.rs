@@ -4,51 +4,57 @@
 //! steps that are there already are gone through, others are added and marked as the user's. The run's own
 //! policy is not disturbed: it never queues such nodes, and takes one over when it comes to want it.
 
-use super::{Change, Explorer, Keep, Policy};
+use super::explorer::{Branch, Explorer};
+use super::growth::Growth;
+use super::{Change, Policy};
 use crate::tree::{Expansion, State};
-use crate::{Distribution, ModelError, NodeHandle, NodeId, Session, Stop, TokenId, TokenStats, Tree};
+use crate::{Distribution, ModelError, NodeId, Stop, TokenStats, Tree};
 
-/// An exploration below a node.
-pub struct Continuation<'s> {
-    explorer: Explorer<'s, Box<dyn Policy>>,
-    /// For each node of the explorer's tree, the node of the run's.
+/// An exploration below a node of a run. It asks the session of the run's [`Explorer`] and adds to its tree, step by step: between two
+/// steps the run may go on, and so may other continuations of it.
+pub struct Continuation {
+    policy: Box<dyn Policy>,
+    /// What it found: its root is the node where it began.
+    own: Tree,
+    /// For each node of its own tree, the node of the run's.
     places: Vec<NodeId>,
+    growth: Growth,
+    /// Where it began.
+    branch: Branch,
 }
 
-impl<'s> Continuation<'s> {
-    /// Explores below `from`. `base` is the session's node of the prompt without its last token, `last`; it is never
-    /// released. `watch` are the run's watched strings.
-    #[allow(clippy::too_many_arguments)] // what an explorer needs, and where it stands
-    pub fn new(
-        session: &'s mut dyn Session,
-        vocab: usize,
-        base: Option<NodeHandle>,
-        last: TokenId,
-        tree: &Tree,
+impl Continuation {
+    /// Explores below `from`. `policy` must have been made for an empty tree. As much is kept of each step as the run keeps, and
+    /// the same strings are watched.
+    ///
+    /// # Errors
+    /// If the session refuses the path to `from`.
+    pub fn new<P: Policy>(
+        explorer: &mut Explorer<P>,
         from: NodeId,
         policy: Box<dyn Policy>,
-        keep: Keep,
-        watch: Vec<Vec<TokenId>>,
-    ) -> Result<Self, ModelError> {
-        let first = session.push(base, last)?;
-        let root = session.push_all(Some(first), &tree.path(from))?.last().copied().unwrap_or(first);
-        let own = Tree::new(tree.bounds().below(tree.depth(from)));
-        let explorer = Explorer::after(session, vocab, root, policy, own, keep).watching(watch);
-        Ok(Continuation { explorer, places: vec![from] })
+    ) -> Result<Continuation, ModelError> {
+        let own = Tree::new(explorer.tree.bounds().below(explorer.tree.depth(from)));
+        let branch = explorer.branch(from)?;
+        Ok(Continuation { policy, own, places: vec![from], growth: Growth::new(branch.node), branch })
     }
 
     /// Nodes found so far, the first included.
     pub fn nodes(&self) -> usize {
-        self.explorer.tree.len()
+        self.own.len()
     }
 
-    /// Evaluates one batch and puts what came of it into the run's tree. Returns what changed there; `None` when the
-    /// exploration is over.
-    pub fn step(&mut self, tree: &mut Tree) -> Result<Option<Vec<Change>>, ModelError> {
-        let evaluated = self.explorer.evaluate()?;
+    /// Evaluates one batch and puts what came of it into the tree of the explorer that it was made with. Returns what changed there;
+    /// `None` when the exploration is over.
+    ///
+    /// # Errors
+    /// If the session cannot answer. [`Continuation::finish`] is still to be called.
+    pub fn step<P: Policy>(&mut self, explorer: &mut Explorer<P>) -> Result<Option<Vec<Change>>, ModelError> {
+        let (source, tree) = (&mut explorer.source, &mut explorer.tree);
+        let evaluated = self.growth.evaluate(source, &self.policy, &self.own)?;
         let mut changes = Vec::new();
         let mut visited = false;
-        while let Some(change) = self.explorer.visit() {
+        while let Some(change) = self.growth.visit(source, &mut self.policy, &mut self.own) {
             visited = true;
             match change {
                 Change::Expanded(n) => self.add(tree, n, &mut changes),
@@ -66,8 +72,14 @@ impl<'s> Continuation<'s> {
         Ok((evaluated > 0 || visited).then_some(changes))
     }
 
+    /// Lets go of what it held of the session. What it found stays in the run's tree.
+    pub fn finish<P>(self, explorer: &mut Explorer<P>) {
+        self.growth.end(&mut explorer.source);
+        self.branch.end(&mut explorer.source);
+    }
+
     fn add(&mut self, tree: &mut Tree, n: NodeId, changes: &mut Vec<Change>) {
-        let own = &self.explorer.tree;
+        let own = &self.own;
         let Some(e) = own.expansion(n) else { return };
         let at = self.places[n.index()];
         let children =

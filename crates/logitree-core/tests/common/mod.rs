@@ -4,9 +4,10 @@
 
 use logitree_core::*;
 use std::borrow::Cow;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Probabilities of the next token after a path (the prompt included), `[vocab]`.
-pub type Table = Box<dyn Fn(&[TokenId]) -> Vec<f64> + Send + Sync>;
+pub type Table = Arc<dyn Fn(&[TokenId]) -> Vec<f64> + Send + Sync>;
 
 /// A table-driven model that checks how it is used.
 pub struct TableModel {
@@ -15,15 +16,39 @@ pub struct TableModel {
     pub table: Table,
 }
 
-/// Its session; `live` counts unreleased nodes, `evaluated` the distributions made.
-pub struct TableSession<'m> {
-    model: &'m TableModel,
+/// Its session, which checks how it is used.
+pub struct TableSession {
+    table: Table,
+    vocab: usize,
     nodes: Vec<(Option<NodeHandle>, TokenId)>,
-    pub released: Vec<bool>,
-    pub evaluated: usize,
-    pub batches: Vec<usize>,
+    seen: Seen,
     /// Queries that are wanted at once.
     pub width: usize,
+}
+
+/// What a session was asked. A copy of it stays with the test when an explorer takes the session.
+#[derive(Clone, Default)]
+pub struct Seen(Arc<Mutex<Counts>>);
+
+#[derive(Default)]
+pub struct Counts {
+    /// Of each node: whether it was let go of, and whether it was promised that it is not named again.
+    pub released: Vec<bool>,
+    pub forgotten: Vec<bool>,
+    /// Distributions that were made.
+    pub evaluated: usize,
+    pub batches: Vec<usize>,
+}
+
+impl Seen {
+    pub fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap()
+    }
+
+    /// Nodes that were not let go of.
+    pub fn live(&self) -> usize {
+        self.lock().released.iter().filter(|r| !**r).count()
+    }
 }
 
 impl TableModel {
@@ -32,15 +57,15 @@ impl TableModel {
         Tree::new(Bounds::new(&self.end_tokens, 0, 0))
     }
 
-    pub fn open(&self) -> TableSession<'_> {
-        TableSession {
-            model: self,
-            nodes: Vec::new(),
-            released: Vec::new(),
-            evaluated: 0,
-            batches: Vec::new(),
-            width: 128,
-        }
+    pub fn open(&self) -> TableSession {
+        let table = self.table.clone();
+        TableSession { table, vocab: self.vocab, nodes: Vec::new(), seen: Seen::default(), width: 128 }
+    }
+}
+
+impl TableSession {
+    pub fn seen(&self) -> Seen {
+        self.seen.clone()
     }
 }
 
@@ -66,26 +91,31 @@ impl LanguageModel for TableModel {
     fn tokenize(&self, text: &str, _: bool) -> Result<Vec<TokenId>, ModelError> {
         Ok(text.bytes().map(|b| TokenId(u32::from(b - b'a'))).collect())
     }
-    fn session(&self) -> Result<Box<dyn Session + '_>, ModelError> {
+    fn session(&self) -> Result<Box<dyn Session>, ModelError> {
         Ok(Box::new(self.open()))
     }
 }
 
-impl Session for TableSession<'_> {
+impl Session for TableSession {
     fn push(&mut self, parent: Option<NodeHandle>, token: TokenId) -> Result<NodeHandle, ModelError> {
+        let mut seen = self.seen.lock();
+        assert!(parent.is_none_or(|p| !seen.forgotten[p.0 as usize]), "a forgotten node is named again");
         self.nodes.push((parent, token));
-        self.released.push(false);
+        seen.released.push(false);
+        seen.forgotten.push(false);
         Ok(NodeHandle(self.nodes.len() as u32 - 1))
     }
 
     fn evaluate(&mut self, queries: &[Query<'_>]) -> Result<Vec<Distribution>, ModelError> {
+        let mut seen = self.seen.lock();
         if !queries.is_empty() {
-            self.batches.push(queries.len());
+            seen.batches.push(queries.len());
         }
-        self.evaluated += queries.len();
+        seen.evaluated += queries.len();
         Ok(queries
             .iter()
             .map(|q| {
+                assert!(!seen.forgotten[q.node.0 as usize], "a forgotten node is named again");
                 let mut path: Vec<TokenId> = Vec::new();
                 let mut at = Some(q.node);
                 while let Some(n) = at {
@@ -93,8 +123,8 @@ impl Session for TableSession<'_> {
                     at = self.nodes[n.0 as usize].0;
                 }
                 path.reverse();
-                let probs = (self.model.table)(&path);
-                assert_eq!(probs.len(), self.model.vocab);
+                let probs = (self.table)(&path);
+                assert_eq!(probs.len(), self.vocab);
                 let mut order: Vec<usize> = (0..probs.len()).collect();
                 order.sort_by(|&a, &b| probs[b].total_cmp(&probs[a]).then(a.cmp(&b)));
                 let stats = |rank: usize| TokenStats {
@@ -124,13 +154,20 @@ impl Session for TableSession<'_> {
     }
 
     fn release(&mut self, node: NodeHandle) {
-        assert!(!std::mem::replace(&mut self.released[node.0 as usize], true), "released twice");
+        let released = &mut self.seen.lock().released[node.0 as usize];
+        assert!(!std::mem::replace(released, true), "released twice");
+    }
+
+    fn forget(&mut self, node: NodeHandle) {
+        let mut seen = self.seen.lock();
+        seen.released[node.0 as usize] = true;
+        assert!(!std::mem::replace(&mut seen.forgotten[node.0 as usize], true), "forgotten twice");
     }
 }
 
 /// A random but fixed distribution for every path: some sharp, some flat, with exact ties.
 pub fn hashed(seed: u64, vocab: usize) -> Table {
-    Box::new(move |path| {
+    Arc::new(move |path| {
         let mut h = seed;
         for t in path {
             h = (h ^ u64::from(t.0 + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);

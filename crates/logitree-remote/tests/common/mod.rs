@@ -94,7 +94,7 @@ impl LanguageModel for Here {
     fn tokenize(&self, text: &str, special: bool) -> Result<Vec<TokenId>, ModelError> {
         Ok(split(text, special).into_iter().map(TokenId).collect())
     }
-    fn session(&self) -> Result<Box<dyn Session + '_>, ModelError> {
+    fn session(&self) -> Result<Box<dyn Session>, ModelError> {
         Ok(Box::new(HereSession(Vec::new())))
     }
 }

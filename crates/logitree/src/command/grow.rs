@@ -286,9 +286,9 @@ pub fn check_resumable(path: &Path, run: &Run) -> Result<()> {
 }
 
 /// Where an exploration stands when all that could be visited was visited, and written down: of a wide level, a slice.
-pub struct Level<'a, 's> {
+pub struct Level<'a> {
     pub header: &'a Header,
-    pub explorer: &'a mut Explorer<'s, Box<dyn Policy>>,
+    pub explorer: &'a mut Explorer<Box<dyn Policy>>,
     pub record: &'a mut Record,
     /// New nodes per second, this time.
     pub rate: f64,
@@ -314,12 +314,12 @@ pub fn grow(
     loaded: &Loaded,
     job: Job,
     limits: &Limits,
-    each_level: &mut dyn FnMut(Level<'_, '_>) -> Result<Option<EndReason>>,
+    each_level: &mut dyn FnMut(Level<'_>) -> Result<Option<EndReason>>,
 ) -> Result<Grown> {
     let Job { header, prompt, tree, policy, mut record, seconds: before } = job;
     let bytes = |id: TokenId| loaded.model.token_bytes(id);
-    let mut session = loaded.model.session()?;
-    let mut explorer = Explorer::new(&mut *session, loaded.model.vocab_size(), &prompt, policy, tree, limits.keep)?
+    let session = loaded.model.session()?;
+    let mut explorer = Explorer::new(session, loaded.model.vocab_size(), &prompt, policy, tree, limits.keep)?
         .watching(setup::watched_ids(&header.watch));
     let (started, first) = (Instant::now(), explorer.tree.len());
     let spent = || before + started.elapsed().as_secs_f64();
@@ -383,7 +383,7 @@ pub fn explore(loaded: &Loaded, job: Job, limits: &Limits, label: &str) -> Resul
     })
 }
 
-fn progress_line(level: &Level<'_, '_>) -> String {
+fn progress_line(level: &Level<'_>) -> String {
     let e = &*level.explorer;
     format!(
         "{} nodes · {} open · {} completed{} · {:.0} steps/s · {} finished",

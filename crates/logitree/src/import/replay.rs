@@ -9,17 +9,17 @@ use std::io::BufReader;
 use std::path::Path;
 
 /// Answers with what a tree recorded after a path; what was never expanded gets a token that shows.
-struct Replay<'a> {
-    record: &'a Tree,
+struct Replay {
+    record: Tree,
     /// Node of each path that the record expanded.
     nodes: Vec<Option<NodeId>>,
     /// Branch threshold by node, where a probability was nudged across it.
-    nudged: &'a HashMap<(NodeId, TokenId), f64>,
+    nudged: HashMap<(NodeId, TokenId), f64>,
 }
 
 const STRAY: TokenId = TokenId(u32::MAX - 1);
 
-impl Session for Replay<'_> {
+impl Session for Replay {
     fn push(&mut self, parent: Option<NodeHandle>, token: TokenId) -> Result<NodeHandle, ModelError> {
         let node = match parent {
             None => Some(NodeId::ROOT),
@@ -53,7 +53,7 @@ impl Session for Replay<'_> {
     fn release(&mut self, _: NodeHandle) {}
 }
 
-impl Replay<'_> {
+impl Replay {
     /// Children with their finer probabilities, then the other candidates.
     fn list(&self, n: NodeId) -> Vec<TokenStats> {
         let children = self.record.children(n);
@@ -72,10 +72,10 @@ impl Replay<'_> {
 }
 
 fn replay(record: &Tree, p: DynamicParameters, ends: &[TokenId], nudged: &HashMap<(NodeId, TokenId), f64>) -> Tree {
-    let mut session = Replay { record, nodes: Vec::new(), nudged };
+    let session = Replay { record: record.clone(), nodes: Vec::new(), nudged: nudged.clone() };
     let policy = Dynamic::new(p).unwrap();
     let tree = Tree::new(Bounds::new(ends, 0, 0));
-    let mut explorer = Explorer::new(&mut session, usize::MAX, &[TokenId(0)], policy, tree, 0).unwrap();
+    let mut explorer = Explorer::new(Box::new(session), usize::MAX, &[TokenId(0)], policy, tree, 0).unwrap();
     loop {
         while explorer.visit().is_some() {}
         if explorer.evaluate().unwrap() == 0 {

@@ -15,8 +15,8 @@ use logitree_core::answers::{Choices, Ledger, Verdict, normalize as normalize_an
 use logitree_core::explore::{BestFirst, BestFirstParameters, BranchRules, Change, Explorer, Judge};
 use logitree_core::{NodeId, Query, Stop, TokenId, Tree, watch};
 use serde_json::json;
-use std::cell::RefCell;
 use std::fmt::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 const EXAMPLES: &str = "Examples:
@@ -163,11 +163,11 @@ fn text_so_far(loaded: &Loaded, tree: &Tree, n: NodeId) -> String {
 }
 
 fn explore(args: &AnswersArgs, loaded: &Loaded, reader: &Reader, prompt: &[TokenId]) -> Result<Found> {
-    let ledger = RefCell::new(Ledger::of(reader.names()));
+    let ledger = Mutex::new(Ledger::of(reader.names()));
     let settle = |tree: &Tree, n: NodeId, whole: bool| {
         let verdict = reader.read(&text_so_far(loaded, tree, n), whole);
         let open = verdict == Verdict::Open;
-        ledger.borrow_mut().settle(verdict, tree.mass(n));
+        locked(&ledger).settle(verdict, tree.mass(n));
         !open
     };
     let judge: Judge<'_> = Box::new(|tree, n| settle(tree, n, false).then_some(Stop::Decided));
@@ -177,8 +177,8 @@ fn explore(args: &AnswersArgs, loaded: &Loaded, reader: &Reader, prompt: &[Token
     let p = BestFirstParameters { batch: args.batch, cover: 1.0, max_depth: args.max_depth, rules, ..default };
     let tree = Tree::new(loaded.bounds(prompt.len()));
     let policy = BestFirst::new(p, &tree)?.with_judge(judge);
-    let mut session = loaded.model.session()?;
-    let mut e = Explorer::new(&mut *session, loaded.model.vocab_size(), prompt, policy, tree, 1)?;
+    let session = loaded.model.session()?;
+    let mut e = Explorer::new(session, loaded.model.vocab_size(), prompt, policy, tree, 1)?;
     let (bar, started) = (progress::spinner(), Instant::now());
     let tolerance = args.tolerance.or((reader.names().len() == 1).then_some(ONE_CHOICE));
     let enough = |ledger: &Ledger| match tolerance {
@@ -193,8 +193,8 @@ fn explore(args: &AnswersArgs, loaded: &Loaded, reader: &Reader, prompt: &[Token
                 settle(&e.tree, n, true);
             }
         }
-        bar.message(|| progress_line(&ledger.borrow(), steps));
-        if let Some(reason) = enough(&ledger.borrow()) {
+        bar.message(|| progress_line(&locked(&ledger), steps));
+        if let Some(reason) = enough(&locked(&ledger)) {
             break reason;
         } else if terminal::interrupted() {
             break "interrupted";
@@ -211,7 +211,12 @@ fn explore(args: &AnswersArgs, loaded: &Loaded, reader: &Reader, prompt: &[Token
     drop(bar);
     let (nodes, seconds) = (e.tree.len(), started.elapsed().as_secs_f64());
     drop(e);
-    Ok(Found { ledger: ledger.into_inner(), steps, nodes, seconds, reason })
+    Ok(Found { ledger: ledger.into_inner().unwrap_or_else(PoisonError::into_inner), steps, nodes, seconds, reason })
+}
+
+/// The policy settles paths while it explores, and this thread looks at the bounds in between.
+fn locked(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn progress_line(ledger: &Ledger, steps: usize) -> String {

@@ -143,13 +143,13 @@ fn score(model: &LocalModel) -> Result<Done> {
 }
 
 fn tree(model: &LocalModel, depth: usize) -> Result<Done> {
-    let mut session = model.session()?;
+    let session = model.session()?;
     let parameters = DynamicParameters { max_depth: depth, ..DynamicParameters::default() };
     let policy = Dynamic::new(parameters)?;
     let vocab = model.vocab_size();
     let prompt = prompt(model)?;
     let tree = Tree::new(Bounds::new(model.end_tokens(), model.context_length(), prompt.len()));
-    let mut explorer = Explorer::new(&mut *session, vocab, &prompt, policy, tree, 10)?;
+    let mut explorer = Explorer::new(session, vocab, &prompt, policy, tree, 10)?;
     let (mut expanded, mut passes) = (0, 0);
     loop {
         while explorer.visit().is_some() {}

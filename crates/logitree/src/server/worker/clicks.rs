@@ -1,21 +1,19 @@
 //! What a click asks of the model: to go on from a node, or a node's whole distribution.
 
 use super::{Opened, Shared, TOP};
-use crate::setup::{self, Loaded};
+use crate::setup::Loaded;
 use crate::terminal;
 use anyhow::{Context, Result, bail};
-use logitree_core::explore::{BeamParameters, Change, Continuation, Keep, Strategy};
-use logitree_core::run::{Header, change_events};
-use logitree_core::watch::{self, Watched};
-use logitree_core::{Distribution, Exactness, NodeHandle, NodeId, Query, Session, Stop, TokenId, TokenStats, Tree};
+use logitree_core::explore::{BeamParameters, Change, Continuation, Strategy};
+use logitree_core::run::change_events;
+use logitree_core::watch::Watched;
+use logitree_core::{Distribution, Exactness, NodeId, Stop, TokenId, TokenStats, Tree};
 use serde_json::json;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
-/// Nodes named in a session before it is made anew: what it caches has no other bound.
-const SESSION_NODES: usize = 20_000;
 /// Distributions that are kept: paging and searching ask for the same one again and again.
 const RANKED: usize = 8;
 
@@ -52,23 +50,12 @@ pub struct Ranked {
 pub struct Clicks<'m> {
     shared: &'m Shared,
     loaded: &'m Loaded,
-    session: Box<dyn Session + 'm>,
-    /// The prompt that the session has, and its node of all its tokens but the last.
-    base: Option<(Vec<TokenId>, Option<NodeHandle>)>,
-    /// Nodes that the session was told of.
-    pushed: usize,
     ranked: Vec<Arc<Ranked>>,
 }
 
 impl<'m> Clicks<'m> {
-    pub fn new(shared: &'m Shared, loaded: &'m Loaded) -> Result<Self> {
-        let session = loaded.model.session()?;
-        Ok(Clicks { shared, loaded, session, base: None, pushed: 0, ranked: Vec::new() })
-    }
-
-    /// Makes the session anew before it is used again.
-    pub fn renew(&mut self) {
-        self.base = None;
+    pub fn new(shared: &'m Shared, loaded: &'m Loaded) -> Self {
+        Clicks { shared, loaded, ranked: Vec::new() }
     }
 
     /// Forgets what is held of a run.
@@ -91,11 +78,11 @@ impl<'m> Clicks<'m> {
     ) -> Result<()> {
         let mut starts = Vec::new();
         for &node in &request.nodes {
-            check(run.tree, node)?;
-            if run.tree.stop(node) == Some(Stop::EndToken) {
+            check(&run.explorer.tree, node)?;
+            if run.explorer.tree.stop(node) == Some(Stop::EndToken) {
                 bail!("node {} is an end token: nothing follows it", node.0);
             }
-            if run.tree.is_full(node) {
+            if run.explorer.tree.is_full(node) {
                 bail!("the path to node {} fills the model's context: nothing can follow it", node.0);
             }
             starts.push(match request.token {
@@ -109,7 +96,7 @@ impl<'m> Clicks<'m> {
             let _ = reply.send(Ok(starts.clone()));
         }
         for start in starts {
-            if run.tree.stop(start) != Some(Stop::EndToken) && !run.tree.is_full(start) {
+            if run.explorer.tree.stop(start) != Some(Stop::EndToken) && !run.explorer.tree.is_full(start) {
                 self.follow(run, start, request, between)?;
             }
         }
@@ -117,14 +104,7 @@ impl<'m> Clicks<'m> {
     }
 
     /// Lets the model go on below a node.
-    fn follow(
-        &mut self,
-        run: &mut Opened<'_>,
-        start: NodeId,
-        request: &Request,
-        between: &mut dyn FnMut(),
-    ) -> Result<()> {
-        let loaded = self.loaded;
+    fn follow(&self, run: &mut Opened<'_>, start: NodeId, request: &Request, between: &mut dyn FnMut()) -> Result<()> {
         let header = run.header;
         let (strategy, max_nodes) = match request.how {
             How::Greedy { steps: 0 } => return Ok(()),
@@ -138,103 +118,80 @@ impl<'m> Clicks<'m> {
         };
         // It begins with a tree of its own.
         let policy = strategy.policy(&Tree::default())?;
-        let (base, last) = self.base(header)?;
-        self.pushed += run.tree.depth(start) + 1;
-        let (vocab, watch) = (loaded.model.vocab_size(), setup::watched_ids(&header.watch));
         let bytes = self.bytes();
         let (shared, ticket) = (self.shared, request.ticket);
         let stale = || shared.ticket.load(Ordering::SeqCst) != ticket || terminal::interrupted();
-        let session = &mut *self.session;
-        let keep = Keep::Top(TOP);
-        let mut c = Continuation::new(session, vocab, base, last, run.tree, start, policy, keep, watch)?;
-        while c.nodes() <= max_nodes && !stale() {
-            let Some(changes) = c.step(run.tree)? else { break };
-            for change in changes {
-                run.record.write(&change_events(run.tree, change, &bytes))?;
+        let mut c = Continuation::new(run.explorer, start, policy)?;
+        let mut went = || {
+            while c.nodes() <= max_nodes && !stale() {
+                let Some(changes) = c.step(run.explorer)? else { break };
+                for change in changes {
+                    run.record.write(&change_events(&run.explorer.tree, change, &bytes))?;
+                }
+                run.tell(&shared.store)?;
+                between();
             }
-            run.tell(&shared.store)?;
-            between();
-        }
-        self.pushed += c.nodes();
-        Ok(())
-    }
-
-    /// The session's node of a header's prompt without its last token, and that token.
-    fn base(&mut self, header: &Header) -> Result<(Option<NodeHandle>, TokenId)> {
-        let prompt: Vec<TokenId> = header.prompt.tokens.iter().map(|t| t.id).collect();
-        let (&last, before) = prompt.split_last().context("the run's prompt has no tokens")?;
-        let known = self.base.as_ref().filter(|(p, _)| *p == prompt && self.pushed <= SESSION_NODES);
-        if let Some((_, base)) = known {
-            return Ok((*base, last));
-        }
-        self.session = self.loaded.model.session()?;
-        let base = self.session.push_all(None, before)?.last().copied();
-        self.pushed = before.len();
-        self.base = Some((prompt, base));
-        Ok((base, last))
+            Ok(())
+        };
+        let done = went();
+        c.finish(run.explorer);
+        done
     }
 
     /// The distribution after a node of a run, and its watched strings.
     fn ask(
-        &mut self,
-        run: &Opened<'_>,
+        &self,
+        run: &mut Opened<'_>,
         node: NodeId,
         tokens: &[TokenId],
         whole: bool,
     ) -> Result<(Distribution, Vec<Watched>)> {
         let logits = whole && self.loaded.model.exactness() == Exactness::Exact;
-        let (base, last) = self.base(run.header)?;
-        let tail: Vec<TokenId> = std::iter::once(last).chain(run.tree.path(node)).collect();
-        let at = *self.session.push_all(base, &tail)?.last().context("the last token of the prompt at least")?;
-        self.pushed += tail.len();
         // A server lists no more than it is asked for, and no more than it can.
         let top = if whole && !logits { self.loaded.model.vocab_size() } else { TOP };
-        let query = Query { node: at, top, tokens, logits };
-        let found = watch::evaluate(&mut *self.session, &[query], &setup::watched_ids(&run.header.watch));
-        self.session.release(at);
-        found?.pop().context("one query, one answer")
+        Ok(run.explorer.ask(node, top, tokens, logits)?)
     }
 
     /// The node's child with this token, made if it is not there.
-    fn child(&mut self, run: &mut Opened<'_>, node: NodeId, token: TokenId) -> Result<NodeId> {
-        if let Some(child) = run.tree.child(node, token) {
+    fn child(&self, run: &mut Opened<'_>, node: NodeId, token: TokenId) -> Result<NodeId> {
+        if let Some(child) = run.explorer.tree.child(node, token) {
             return Ok(child);
         }
-        let listed = run.tree.expansion(node).and_then(|e| e.top.iter().find(|t| t.id == token)).copied();
+        let listed = run.explorer.tree.expansion(node).and_then(|e| e.top.iter().find(|t| t.id == token)).copied();
         let bytes = self.bytes();
         let change = match listed {
-            Some(t) => Change::Grafted(run.tree.graft(node, token, t.logprob)),
+            Some(t) => Change::Grafted(run.explorer.tree.graft(node, token, t.logprob)),
             None => {
                 let (d, watched) = self.ask(run, node, &[token], false)?;
                 let stats = TokenStats { rank: 0, ..*d.tokens.first().context("the token was asked for")? };
-                if run.tree.expansion(node).is_some() {
-                    Change::Grafted(run.tree.graft(node, token, stats.logprob))
+                if run.explorer.tree.expansion(node).is_some() {
+                    Change::Grafted(run.explorer.tree.graft(node, token, stats.logprob))
                 } else {
-                    run.tree.expand_by_user(node, d, &[stats]);
-                    run.tree.set_watched(node, watched);
+                    run.explorer.tree.expand_by_user(node, d, &[stats]);
+                    run.explorer.tree.set_watched(node, watched);
                     Change::ByUser(node)
                 }
             }
         };
-        run.record.write(&change_events(run.tree, change, &bytes))?;
-        let child = run.tree.child(node, token).context("made above")?;
-        let stop = match run.tree.is_end(child) {
+        run.record.write(&change_events(&run.explorer.tree, change, &bytes))?;
+        let child = run.explorer.tree.child(node, token).context("made above")?;
+        let stop = match run.explorer.tree.is_end(child) {
             true => Some(Stop::EndToken),
-            false => run.tree.is_full(child).then_some(Stop::Context),
+            false => run.explorer.tree.is_full(child).then_some(Stop::Context),
         };
         if let Some(stop) = stop {
-            run.tree.stop_node(child, stop);
-            run.record.write(&change_events(run.tree, Change::Stopped(child, stop), &bytes))?;
+            run.explorer.tree.stop_node(child, stop);
+            run.record.write(&change_events(&run.explorer.tree, Change::Stopped(child, stop), &bytes))?;
         }
         Ok(child)
     }
 
     /// All tokens after a node.
-    pub fn distribution(&mut self, run: &Opened<'_>, node: NodeId) -> Result<Arc<Ranked>> {
+    pub fn distribution(&mut self, run: &mut Opened<'_>, node: NodeId) -> Result<Arc<Ranked>> {
         if let Some(known) = self.ranked.iter().find(|r| r.run == run.id && r.node == node) {
             return Ok(known.clone());
         }
-        check(run.tree, node)?;
+        check(&run.explorer.tree, node)?;
         let (d, _) = self.ask(run, node, &[], true)?;
         let tokens = match d.logits {
             Some(logits) => {

@@ -8,13 +8,14 @@ pub use clicks::{How, Ranked, Request};
 
 use super::store::{State, Store};
 use crate::command::grow::{self, Grown, Held, Job, Limits, Record};
-use crate::setup::Loaded;
+use crate::setup::{self, Loaded};
 use crate::{import, terminal};
 use anyhow::{Context, Result};
 use clicks::Clicks;
 use generate::{Generator, Orders};
-use logitree_core::run::{End, EndReason, Event, Header, end_event};
-use logitree_core::{NodeId, Tree};
+use logitree_core::explore::{Explorer, Paused, Policy};
+use logitree_core::run::{End, EndReason, Event, Header, Run, end_event};
+use logitree_core::{NodeId, TokenId};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::BufReader;
@@ -56,7 +57,7 @@ pub struct Shared {
 struct Opened<'a> {
     id: &'a str,
     header: &'a Header,
-    tree: &'a mut Tree,
+    explorer: &'a mut Explorer<Box<dyn Policy>>,
     record: &'a mut Record,
 }
 
@@ -64,7 +65,7 @@ impl Opened<'_> {
     /// Makes what was written readable, and says so.
     fn tell(&mut self, store: &Store) -> Result<()> {
         self.record.flush()?;
-        let (length, nodes) = (self.record.len()?, self.tree.len());
+        let (length, nodes) = (self.record.len()?, self.explorer.tree.len());
         store.update(self.id, |s| (s.length, s.nodes) = (length, nodes));
         Ok(())
     }
@@ -81,7 +82,8 @@ struct Active<'a> {
 struct Idle {
     id: String,
     header: Header,
-    tree: Tree,
+    /// Asks the model what clicks want to know; the run itself does not go on.
+    explorer: Explorer<Box<dyn Policy>>,
     record: Record,
     /// How the run had ended: what is added by hand changes nothing about it.
     end: Option<End>,
@@ -89,8 +91,13 @@ struct Idle {
 
 impl Idle {
     fn open(&mut self) -> Opened<'_> {
-        Opened { id: &self.id, header: &self.header, tree: &mut self.tree, record: &mut self.record }
+        Opened { id: &self.id, header: &self.header, explorer: &mut self.explorer, record: &mut self.record }
     }
+}
+
+/// The tokens of a run's prompt.
+fn prompt_of(header: &Header) -> Vec<TokenId> {
+    header.prompt.tokens.iter().map(|t| t.id).collect()
 }
 
 /// Does something whose panic shall end nothing but itself: it becomes an error that says what was being done.
@@ -119,7 +126,7 @@ struct Worker<'m> {
 /// Serves commands until the program is told to end, or nobody can ask any more.
 pub fn work(shared: &Shared, commands: Receiver<Command>, orders: Orders) -> Result<()> {
     let Some(loaded) = &shared.loaded else { return Ok(()) };
-    let clicks = Clicks::new(shared, loaded)?;
+    let clicks = Clicks::new(shared, loaded);
     let generator = Generator::new(&*loaded.model, orders)?;
     let mut worker = Worker { shared, loaded, commands, queue: VecDeque::new(), idle: None, clicks, generator };
     while !terminal::interrupted() {
@@ -176,11 +183,11 @@ impl Worker<'_> {
                 return broken.map_or(Ok(()), |why| Err(anyhow::anyhow!(why)));
             }
             Command::Distribution(id, node, reply) => {
+                let own = active.as_ref().is_some_and(|a| a.run.id == id);
                 let found = guarded("ranking tokens", || self.distribution(&id, node, active));
-                if let Err(e) = &found {
-                    self.mend(e);
-                }
+                let broken = found.as_ref().err().and_then(|e| self.mend(e)).filter(|_| own);
                 let _ = reply.send(found);
+                return broken.map_or(Ok(()), |why| Err(anyhow::anyhow!(why)));
             }
             Command::Forget(id) => {
                 self.idle.take_if(|i| i.id == id);
@@ -196,7 +203,6 @@ impl Worker<'_> {
     fn mend(&mut self, e: &anyhow::Error) -> Option<String> {
         let why = e.downcast_ref::<Panicked>()?.to_string();
         self.idle = None;
-        self.clicks.renew();
         Some(why)
     }
 
@@ -213,7 +219,7 @@ impl Worker<'_> {
         let mut ended = None;
         let loaded = self.loaded;
         let grown = grow::grow(loaded, job, &limits, &mut |level| {
-            let e = level.explorer;
+            let e = &*level.explorer;
             let length = level.record.len()?;
             let completed = e.tree.finished().count();
             shared.store.update(id, |s| {
@@ -222,7 +228,7 @@ impl Worker<'_> {
                 s.threshold = e.policy.threshold(&e.tree);
             });
             while let Ok(command) = self.commands.try_recv() {
-                let run = Opened { id, header: level.header, tree: &mut e.tree, record: level.record };
+                let run = Opened { id, header: level.header, explorer: &mut *level.explorer, record: level.record };
                 self.serve(command, Some(Active { run, end: &mut ended }))?;
             }
             self.generator.step();
@@ -250,8 +256,14 @@ impl Worker<'_> {
             let run = import::run(BufReader::new(File::open(&path)?))?;
             self.loaded.check_made(&path, &run.header.model)?;
             self.loaded.model.learn(&run)?;
-            let record = held.append(run.valid_bytes)?;
-            self.idle = Some(Idle { id: id.into(), header: run.header, tree: run.tree, record, end: run.end });
+            let keep = Limits::of(&run).keep;
+            let Run { header, tree, end, valid_bytes, .. } = run;
+            let (session, vocab) = (self.loaded.model.session()?, self.loaded.model.vocab_size());
+            let policy: Box<dyn Policy> = Box::new(Paused);
+            let explorer = Explorer::new(session, vocab, &prompt_of(&header), policy, tree, keep)?
+                .watching(setup::watched_ids(&header.watch));
+            let record = held.append(valid_bytes)?;
+            self.idle = Some(Idle { id: id.into(), header, explorer, record, end });
         }
         self.idle.as_mut().context("opened above")
     }
@@ -272,15 +284,15 @@ impl Worker<'_> {
         }
         self.open(id)?;
         let idle = self.idle.as_mut().context("opened above")?;
-        let before = idle.tree.len();
+        let before = idle.explorer.tree.len();
         let between = &mut || {
             self.generator.step();
         };
         let done = self.clicks.go_on(&mut idle.open(), request, reply, between);
         if let Some(end) = &mut idle.end
-            && idle.tree.len() > before
+            && idle.explorer.tree.len() > before
         {
-            *end = end_event(&idle.tree, end.reason, end.seconds);
+            *end = end_event(&idle.explorer.tree, end.reason, end.seconds);
             idle.record.write(&[Event::End(end.clone())])?;
             idle.open().tell(&self.shared.store)?;
         }
@@ -289,11 +301,11 @@ impl Worker<'_> {
 
     fn distribution(&mut self, id: &str, node: NodeId, active: Option<Active<'_>>) -> Result<Arc<Ranked>> {
         match active {
-            Some(a) if a.run.id == id => self.clicks.distribution(&a.run, node),
+            Some(mut a) if a.run.id == id => self.clicks.distribution(&mut a.run, node),
             _ => {
                 self.open(id)?;
                 let idle = self.idle.as_mut().context("opened above")?;
-                self.clicks.distribution(&idle.open(), node)
+                self.clicks.distribution(&mut idle.open(), node)
             }
         }
     }

@@ -42,7 +42,7 @@ impl Ask {
 /// A tree of token paths over one session.
 pub struct Paths<'m> {
     model: &'m dyn LanguageModel,
-    session: Box<dyn Session + 'm>,
+    session: Box<dyn Session>,
     nodes: Vec<Option<Node>>,
     free: Vec<u32>,
     children: HashMap<(Option<u32>, TokenId), u32>,

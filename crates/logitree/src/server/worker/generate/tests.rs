@@ -5,7 +5,7 @@ use super::*;
 use logitree_core::sampling::Sampler;
 use logitree_core::{Distribution, Exactness, NodeHandle, Query, Session, TokenId, TokenStats};
 use std::borrow::Cow;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::Receiver;
 
 const VOCAB: u32 = 16;
@@ -24,8 +24,8 @@ struct Seen {
     panics: bool,
 }
 
-#[derive(Default)]
-struct Fake(Mutex<Seen>);
+#[derive(Clone, Default)]
+struct Fake(Arc<Mutex<Seen>>);
 
 impl Fake {
     fn seen<R>(&self, look: impl FnOnce(&mut Seen) -> R) -> R {
@@ -55,14 +55,14 @@ impl LanguageModel for Fake {
     fn tokenize(&self, _: &str, _: bool) -> Result<Vec<TokenId>, ModelError> {
         Ok(Vec::new())
     }
-    fn session(&self) -> Result<Box<dyn Session + '_>, ModelError> {
+    fn session(&self) -> Result<Box<dyn Session>, ModelError> {
         self.seen(|s| (s.sessions += 1, s.live = 0));
-        Ok(Box::new(FakeSession { fake: self, hashes: Vec::new() }))
+        Ok(Box::new(FakeSession { fake: self.clone(), hashes: Vec::new() }))
     }
 }
 
-struct FakeSession<'m> {
-    fake: &'m Fake,
+struct FakeSession {
+    fake: Fake,
     hashes: Vec<u64>,
 }
 
@@ -73,7 +73,7 @@ fn mix(x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-impl Session for FakeSession<'_> {
+impl Session for FakeSession {
     fn push(&mut self, parent: Option<NodeHandle>, token: TokenId) -> Result<NodeHandle, ModelError> {
         let above = parent.map_or(1, |p| self.hashes[p.0 as usize]);
         self.hashes.push(mix(above.wrapping_mul(31).wrapping_add(u64::from(token.0) + 7)));

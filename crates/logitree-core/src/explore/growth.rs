@@ -1,0 +1,140 @@
+//! What an exploration holds of its model's session: the rows of the nodes that it still needs.
+//!
+//! A run's own policy and every continuation by hand have a [`Growth`] each and share one [`Source`].
+
+use super::{Change, Keep, Known, Policy};
+use crate::watch::{self, Watched};
+use crate::{ModelError, NodeHandle, NodeId, Query, Session, TokenId, Tree};
+use std::collections::HashMap;
+
+/// A session, and what is asked about every node of a run.
+pub(super) struct Source {
+    pub(super) session: Box<dyn Session>,
+    pub(super) vocab: usize,
+    pub(super) keep: Keep,
+    /// Strings whose probability is noted at every node. None is empty.
+    pub(super) watch: Vec<Vec<TokenId>>,
+}
+
+/// The nodes of one tree that were evaluated, as far as they are still needed.
+pub(super) struct Growth {
+    /// The session's node of the tree's root.
+    root: NodeHandle,
+    /// Session node of each evaluated tree node.
+    handles: HashMap<NodeId, NodeHandle>,
+    /// Evaluated nodes: children that were neither evaluated nor stopped yet.
+    waiting: HashMap<NodeId, usize>,
+    known: Known,
+    /// Probabilities of the watched strings at evaluated nodes that are not expanded yet.
+    watched: HashMap<NodeId, Vec<Watched>>,
+}
+
+impl Growth {
+    /// Of a tree whose root is this node of the session.
+    pub(super) fn new(root: NodeHandle) -> Growth {
+        Growth { root, handles: HashMap::new(), waiting: HashMap::new(), known: Known::new(), watched: HashMap::new() }
+    }
+
+    /// Evaluates nodes that the policy wants in one batch; returns how many there were.
+    pub(super) fn evaluate(
+        &mut self,
+        source: &mut Source,
+        policy: &impl Policy,
+        tree: &Tree,
+    ) -> Result<usize, ModelError> {
+        // A watched string of several tokens is asked for in as many places.
+        let each = 1 + source.watch.iter().map(|w| w.len() - 1).sum::<usize>();
+        let wanted = policy.wanted(tree, &self.known, (source.session.width() / each).max(1));
+        let mut handles = Vec::with_capacity(wanted.len());
+        for &n in &wanted {
+            handles.push(self.handle(source, tree, n)?);
+        }
+        let (top, logits) = (source.keep.top(policy.top(source.vocab), source.vocab), policy.wants_logits());
+        let queries: Vec<Query<'_>> = handles.iter().map(|&h| Query { logits, ..Query::top(h, top) }).collect();
+        let found = watch::evaluate(&mut *source.session, &queries, &source.watch)?;
+        for (&n, (mut distribution, watched)) in wanted.iter().zip(found) {
+            if !watched.is_empty() {
+                self.watched.insert(n, watched);
+            }
+            source.keep.trim(&mut distribution.top, |listed| policy.top(listed));
+            self.known.insert(n, distribution);
+            self.settle_child_of(source, tree, n);
+        }
+        Ok(wanted.len())
+    }
+
+    /// Lets the policy visit one node. `None` when it waits for [`Growth::evaluate`] or is done.
+    pub(super) fn visit(&mut self, source: &mut Source, policy: &mut impl Policy, tree: &mut Tree) -> Option<Change> {
+        let change = policy.visit(tree, &mut self.known)?;
+        match change {
+            Change::Expanded(n) => {
+                self.waiting.insert(n, tree.own_children(n).len());
+                if let Some(watched) = self.watched.remove(&n) {
+                    tree.set_watched(n, watched);
+                }
+            }
+            Change::Stopped(n, _) => {
+                if self.handles.contains_key(&n) {
+                    self.release(source, n);
+                } else {
+                    self.settle_child_of(source, tree, n);
+                }
+            }
+            // Policies do nothing by hand.
+            Change::ByUser(_) | Change::Grafted(_) => {}
+        }
+        Some(change)
+    }
+
+    /// Lets go of everything but the root.
+    pub(super) fn end(self, source: &mut Source) {
+        for handle in self.handles.into_values() {
+            source.session.forget(handle);
+        }
+    }
+
+    /// The session's node of a tree node, if there is one.
+    pub(super) fn held(&self, n: NodeId) -> Option<NodeHandle> {
+        if n == NodeId::ROOT { Some(self.root) } else { self.handles.get(&n).copied() }
+    }
+
+    /// The session's node for a tree node, pushed (with any missing ancestors) when first asked for.
+    fn handle(&mut self, source: &mut Source, tree: &Tree, n: NodeId) -> Result<NodeHandle, ModelError> {
+        let mut missing = Vec::new();
+        let mut at = n;
+        let mut handle = loop {
+            if let Some(handle) = self.held(at) {
+                break handle;
+            }
+            missing.push(at);
+            at = tree.parent(at).unwrap_or(NodeId::ROOT);
+        };
+        for n in missing.into_iter().rev() {
+            let token = tree.token(n).ok_or_else(|| ModelError::Engine("only the root has no token".into()))?;
+            handle = source.session.push(Some(handle), token)?;
+            self.handles.insert(n, handle);
+        }
+        Ok(handle)
+    }
+
+    /// A child of `n`'s parent needs the parent's row no more.
+    fn settle_child_of(&mut self, source: &mut Source, tree: &Tree, n: NodeId) {
+        let Some(parent) = tree.parent(n) else { return };
+        if let Some(left) = self.waiting.get_mut(&parent) {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.waiting.remove(&parent);
+                self.release(source, parent);
+            }
+        }
+    }
+
+    fn release(&mut self, source: &mut Source, n: NodeId) {
+        if n == NodeId::ROOT {
+            // Every path begins there: it may be named again.
+            source.session.release(self.root);
+        } else if let Some(handle) = self.handles.remove(&n) {
+            source.session.forget(handle);
+        }
+    }
+}

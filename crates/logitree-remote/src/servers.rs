@@ -1,0 +1,37 @@
+//! What a model and its sessions have in common: the servers, and what is known of them.
+
+use crate::pool::Pool;
+use crate::probe::Probe;
+use crate::vocabulary::Words;
+
+/// Servers of one model. They are asked as long as the model or any session of it lives.
+pub(crate) struct Servers {
+    pub(crate) pool: Pool,
+    /// What each server is. There is at least one, and all have the same model.
+    pub(crate) probes: Vec<Probe>,
+    pub(crate) words: Words,
+    /// Most tokens that every one of them lists per step.
+    pub(crate) list: usize,
+}
+
+impl Servers {
+    /// The model's name at the servers.
+    pub(crate) fn model(&self) -> &str {
+        &self.probes[0].model
+    }
+
+    /// Tokens of the vocabulary, where anybody tells.
+    pub(crate) fn told_vocab(&self) -> Option<usize> {
+        self.probes[0].vocab.or_else(|| self.words.get().size())
+    }
+
+    /// Tokens of the vocabulary: the largest id there can be, where nobody tells.
+    pub(crate) fn vocab_size(&self) -> usize {
+        self.told_vocab().unwrap_or(i32::MAX as usize)
+    }
+
+    /// Longest sequence that every one of them takes, in tokens.
+    pub(crate) fn context_length(&self) -> usize {
+        self.probes.iter().filter_map(|p| p.context).min().unwrap_or(i32::MAX as usize)
+    }
+}
