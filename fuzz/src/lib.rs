@@ -1,10 +1,11 @@
 //! What is done with bytes from strangers: one function for each kind of file or answer that the program reads.
 //!
 //! libFuzzer calls these with inputs of its own (`fuzz/run`). The ordinary tests call them with the seeds in
-//! `fixtures/fuzz` and simple changes of these (`crates/logitree/tests/fuzz.rs`, which includes this file). A target
+//! `fixtures/fuzz` and simple changes of these (`crates/logitree-cli/tests/fuzz.rs`, which includes this file). A target
 //! fails by a panic: input may be refused, but nothing that was accepted may break a promise.
 
-use logitree::fuzzing;
+use logitree::export::{self, Format};
+use logitree::import::{self, Document};
 use logitree_core::explore::{Explorer, Policy, Strategy};
 use logitree_core::run::{Message, ReadError, Run, RunReader, write_run};
 use logitree_core::{Distribution, Exactness, ModelError, NodeHandle, Query, Session, TokenId, TokenStats};
@@ -55,18 +56,19 @@ pub fn run_file(data: &[u8]) -> bool {
 /// The notebook's tree: what is read is a run like any other.
 pub fn tree_json(data: &[u8]) -> bool {
     // The same file may be taken for one of another kind.
-    if let Ok(Some(run)) = fuzzing::import(data) {
+    if let Ok(Document::Run(run)) = import::read(data).map(|i| i.document) {
         check_run(&run);
     }
-    let Ok(run) = fuzzing::tree_json(data) else { return false };
+    let Ok(run) = import::tree_json::read(data, &mut Vec::new()) else { return false };
     check_run(&run);
-    fuzzing::export_all(&run).is_ok()
+    Format::ALL.iter().all(|&(_, format)| export::export(&run, format, true, &mut std::io::sink()).is_ok())
 }
 
 /// The notebook's logprobs records.
 pub fn records(data: &[u8]) -> bool {
-    let _ = fuzzing::import(data);
-    let Ok((records, bad)) = fuzzing::records(data) else { return false };
+    let _ = import::read(data);
+    let Ok((records, bad)) = import::jsonl::read(data, &mut Vec::new()) else { return false };
+    let (records, bad) = (records.len(), bad.count);
     let lines = data.split(|&b| b == b'\n').count();
     assert!(records + bad <= lines, "{records} records and {bad} others in {lines} lines");
     records > 0
@@ -74,7 +76,7 @@ pub fn records(data: &[u8]) -> bool {
 
 /// An experiment in TOML, up to where models are loaded.
 pub fn experiment(data: &[u8]) -> bool {
-    std::str::from_utf8(data).is_ok_and(|text| fuzzing::experiment(text).is_ok())
+    std::str::from_utf8(data).is_ok_and(|text| logitree_cli::fuzzing::experiment(text).is_ok())
 }
 
 /// An answer of a server, as each kind of server would have sent it: what is accepted are probabilities.

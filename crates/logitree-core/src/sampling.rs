@@ -1,7 +1,7 @@
 //! Choosing a token from a distribution.
 
-use crate::TokenId;
 use crate::explore::ParameterError;
+use crate::{Distribution, TokenId, TokenStats};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
@@ -36,6 +36,18 @@ impl Sampler {
         ParameterError::from_zero_up("temperature", self.temperature)?;
         ParameterError::probability("top_p", self.top_p)?;
         ParameterError::probability("min_p", self.min_p)
+    }
+
+    /// Chooses from a distribution, which has logits unless the sampler is greedy. The token comes with its own logprob and
+    /// rank under the model's distribution, whatever the sampler made of it. `draw` gives a number from [0, 1) if one is
+    /// needed. `None` if nothing can be chosen.
+    pub fn choose_from(&self, d: &Distribution, draw: impl FnOnce() -> f64) -> Option<TokenStats> {
+        let Some(logits) = d.logits.as_ref().filter(|_| !self.is_greedy()) else { return d.top.first().copied() };
+        let id = self.choose(logits, draw())?;
+        let logit = logits[id.index()];
+        let above = logits.iter().enumerate().filter(|&(i, &l)| l > logit || (l == logit && i < id.index())).count();
+        let logprob = (f64::from(logit) - d.logsumexp).min(0.0);
+        Some(TokenStats { id, logprob, rank: above as u32 + 1 })
     }
 
     /// Whether the most likely token is always taken.

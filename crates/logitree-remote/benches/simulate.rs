@@ -172,7 +172,7 @@ fn measure(servers: usize, slots: usize, concurrency: usize, width: usize) {
         list: LIST,
         deadline: Duration::from_secs(600),
         vocabulary: None,
-        interrupted: || false,
+        interrupted: std::sync::Arc::new(|| false),
         note: Box::new(|text| eprintln!("{text}")),
     });
     let model = model.unwrap();

@@ -39,7 +39,7 @@ pub struct Options {
     /// A local tokenizer; the server is asked if absent.
     pub vocabulary: Option<Box<dyn Vocabulary>>,
     /// Asked now and then: whether the user wants to end.
-    pub interrupted: fn() -> bool,
+    pub interrupted: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Told what the user should know, such as that a server is down.
     pub note: Box<dyn Fn(&str) + Send + Sync>,
 }
@@ -61,7 +61,7 @@ impl RemoteModel {
         for url in &urls {
             servers.push((Http::new(url, key.clone(), deadline)?, SLOTS));
         }
-        let pool = Pool::new(servers.clone(), interrupted, Box::new(|_| {}));
+        let pool = Pool::new(servers.clone(), interrupted.clone(), Box::new(|_| {}));
         let mut probes: Vec<Probe> = Vec::new();
         for (i, (http, _)) in servers.iter().enumerate() {
             probes.push(pool.ask_again(i, &mut || probe(http, kind, model.as_deref(), list))?);

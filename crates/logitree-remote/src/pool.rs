@@ -8,7 +8,7 @@ use crate::RemoteError;
 use crate::http::{Failure, Http};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// How often a request is tried on one server.
@@ -49,7 +49,7 @@ pub(crate) struct Pool {
     pub(crate) servers: Vec<Server>,
     requests: AtomicU64,
     repeated: AtomicU64,
-    interrupted: fn() -> bool,
+    interrupted: Arc<dyn Fn() -> bool + Send + Sync>,
     note: Box<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -72,7 +72,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Pool {
     pub(crate) fn new(
         servers: Vec<(Http, usize)>,
-        interrupted: fn() -> bool,
+        interrupted: Arc<dyn Fn() -> bool + Send + Sync>,
         note: Box<dyn Fn(&str) + Send + Sync>,
     ) -> Pool {
         let server = |(http, slots): (Http, usize)| Server { http, slots: slots.max(1), down_since: Mutex::new(None) };

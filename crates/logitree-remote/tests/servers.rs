@@ -302,7 +302,7 @@ fn what_cannot_work_is_said_at_once() {
     o.urls = vec!["http://127.0.0.1:9/v1".into()];
     assert!(says(RemoteModel::connect(o)).contains("4 times in a row"));
     let mut o = options(&[&vllm]);
-    o.interrupted = || true;
+    o.interrupted = std::sync::Arc::new(|| true);
     assert!(matches!(RemoteModel::connect(o), Err(RemoteError::Interrupted)));
     let mut o = options(&[&vllm]);
     o.key = Some("secret".into());

@@ -1,96 +1,34 @@
 //! See what a language model could have said.
-//!
-//! This is the program as a library: `main.rs` calls [`main_with_args`] and nothing else. The crates below it, `logitree-core`
-//! above all, are what other programs build on.
-
-// Messages go through `message`, results through `terminal`: neither panics where nobody can read them.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
-mod cli;
-mod command;
-mod engine;
-mod export;
-#[doc(hidden)]
-pub mod fuzzing;
-mod import;
-mod input;
-mod lock;
-mod message;
-mod models;
-mod output;
-mod progress;
-mod server;
-mod setup;
-mod terminal;
-mod visible;
+pub mod answers;
+mod error;
+mod events;
+mod exploration;
+pub mod export;
+mod forks;
+mod generation;
+mod guide;
+pub mod import;
+pub mod lock;
+mod model;
+pub mod models;
+pub mod output;
+mod prompt;
+mod recorder;
+mod scored;
+mod verify;
+pub mod visible;
 
-use cli::{Command, UsageError};
-use std::process::ExitCode;
-
-/// Ended by Ctrl-C, with everything so far saved.
-const INTERRUPTED: u8 = 130;
-/// The command line asked for something that cannot be; clap's own errors end with the same code.
-const USAGE: u8 = 2;
-
-/// Does what the process's arguments ask for, and says how it ended.
-pub fn main_with_args() -> ExitCode {
-    let cli = match cli::parse() {
-        Ok(cli) => cli,
-        Err(e) => return help(&e),
-    };
-    terminal::clean_up_when_interrupted();
-    let outcome = match cli.command {
-        Command::Tree(args) => command::tree::run(*args),
-        Command::Logprobs(args) => command::generate::run(args),
-        Command::Guide(args) => command::guide::run(args),
-        Command::Score(args) => command::score::run(args),
-        Command::Answers(args) => command::answers::run(args),
-        Command::Forks(args) => command::forks::run(args),
-        Command::Lens(args) => command::lens::run(args),
-        Command::Run(args) => command::experiment::run(args),
-        Command::Verify(args) => command::verify::run(args),
-        Command::Show(args) => command::show::run(args),
-        Command::Serve(args) => command::serve::run(args),
-        Command::View(args) => command::view::run(args),
-        Command::Report(args) => command::report::run(args),
-        Command::Export(args) => command::export::run(args),
-        Command::Bench(args) => command::bench::run(args),
-        Command::Model(args) => command::model::run(args),
-        Command::Engine(args) => command::engine::run(args),
-    };
-    end(outcome)
-}
-
-/// What clap has to say: help and version are a result, and what is wrong with the arguments is a message and code 2.
-fn help(e: &clap::Error) -> ExitCode {
-    let text = |colour: bool| if colour { e.render().ansi().to_string() } else { e.render().to_string() };
-    if !e.use_stderr() {
-        return end(terminal::print(&text(terminal::style().colour)));
-    }
-    message::coloured(&text(terminal::colours(&std::io::stderr())));
-    ExitCode::from(USAGE)
-}
-
-/// The exit code of an outcome, and why it is not success.
-fn end(outcome: anyhow::Result<()>) -> ExitCode {
-    match outcome {
-        Ok(()) if terminal::interrupted() => ExitCode::from(INTERRUPTED),
-        Ok(()) => ExitCode::SUCCESS,
-        // The reader had enough: `logitree … | head` did what it should.
-        Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
-        Err(e) => {
-            message::error(&e);
-            if terminal::interrupted() {
-                ExitCode::from(INTERRUPTED)
-            } else if e.chain().any(|c| c.is::<UsageError>()) {
-                ExitCode::from(USAGE)
-            } else {
-                ExitCode::FAILURE
-            }
-        }
-    }
-}
-
-fn is_broken_pipe(e: &anyhow::Error) -> bool {
-    e.chain().any(|c| c.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe))
-}
+pub use error::{Context, Error, ErrorKind, Result};
+pub use events::{Events, Progress, Quiet};
+pub use exploration::{Exploration, Explored, Following, Level, Limits, Ranked, check_resumable, now, slug};
+pub use forks::{ForkOptions, Forks, Tested};
+pub use generation::{GenerateOptions, Generation, ScoreOptions, Scored, StopReason};
+#[cfg(feature = "remote")]
+pub use model::ServerOptions;
+pub use model::{Model, OpenOptions, arithmetic_of, check_arithmetic};
+pub use prompt::{Given, Prompt, check_text, watched_ids};
+pub use recorder::{Destination, Held};
+pub use scored::{LISTED, ScoredToken, totals_of};
+pub use verify::{Verification, check_verifiable};

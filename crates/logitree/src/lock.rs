@@ -2,7 +2,7 @@
 //!
 //! Locks are the operating system's: they end with their process, however it ends. Readers are not locked out.
 
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, Result, fail};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub fn for_writing() -> OpenOptions {
 /// Another process writes it.
 pub fn own(file: &File, path: &Path) -> Result<()> {
     if !try_own(file) {
-        bail!("another logitree is writing {}: wait until it ends, or end it", path.display());
+        fail!(Conflict, "another logitree is writing {}: wait until it ends, or end it", path.display());
     }
     Ok(())
 }
@@ -54,7 +54,7 @@ impl Folder {
     /// It cannot be made, or another process holds it; then that process is named.
     pub fn hold(path: &Path) -> Result<Folder> {
         if path.exists() && !path.is_dir() {
-            bail!("{} is a file: name a folder", path.display());
+            fail!(Input, "{} is a file: name a folder", path.display());
         }
         std::fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
         let place = path.join(NOTE);
@@ -65,7 +65,11 @@ impl Folder {
             // Where the holder cannot be read, it is not named.
             let _ = Read::by_ref(&mut note).take(100).read_to_string(&mut holder);
             let holder = holder.lines().next().map_or(String::new(), |h| format!(" ({h})"));
-            bail!("another logitree{holder} writes to the folder {}: end it, or name another folder", path.display());
+            fail!(
+                Conflict,
+                "another logitree{holder} writes to the folder {}: end it, or name another folder",
+                path.display()
+            );
         }
         // A note for people; the lock is what counts, so a full disk does no harm.
         let _ = note.set_len(0).and_then(|()| writeln!(note, "process {}", std::process::id()));

@@ -8,9 +8,9 @@
 //! * A symbolic link is followed: what it leads to is replaced. Devices and pipes are written to as they are.
 //! * An interrupted program leaves no temporary file ([`abandon`]).
 
+use crate::error::{Context, Result, fail};
 use crate::lock;
 use crate::visible::harmless;
-use anyhow::{Context, Result, bail};
 use std::fmt;
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, IsTerminal, Read, Seek, SeekFrom, Stdout, Write};
@@ -80,7 +80,7 @@ impl Target {
         target.spare(inputs)?;
         let Place::File(file, _) = &target.place else { return Ok(target) };
         if has_content(file) && !force {
-            bail!("{target} exists: --force overwrites it");
+            fail!(Conflict, "{target} exists: `force` overwrites it");
         }
         check_folder(file)?;
         Ok(Target { place: Place::File(file.clone(), force || file.exists()), ..target })
@@ -95,7 +95,7 @@ impl Target {
         if let Place::File(file, _) = &self.place
             && inputs.iter().any(|i| same_file(file, i.as_ref()))
         {
-            bail!("{self} is what this is made from: name another file");
+            fail!(Input, "{self} is what this is made from: name another file");
         }
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Target {
     }
 
     fn open(&self, form: Form) -> Result<To> {
-        let terminal = || bail!("this format is not text: name a file with -o");
+        let terminal = || fail!(Input, "this format is not text: name a file with `output`");
         let cannot = || format!("cannot write {self}");
         Ok(match &self.place {
             Place::Stdout if form == Form::Binary && io::stdout().is_terminal() => return terminal(),
@@ -166,7 +166,7 @@ impl Target {
     pub fn begin(&self, first: &[u8]) -> Result<File> {
         let cannot = || format!("cannot write {self}");
         match &self.place {
-            Place::Stdout => bail!("internal error: standard output is no file"),
+            Place::Stdout => fail!(Internal, "internal error: standard output is no file"),
             Place::Straight => {
                 let mut file = File::options().write(true).open(&self.name).with_context(cannot)?;
                 file.write_all(first).with_context(cannot)?;
@@ -207,7 +207,7 @@ impl Appended {
                 let begin = BufReader::new(File::open(&file).with_context(|| path.display().to_string())?);
                 let read = begin.take(FIRST_LINE).read_line(&mut line);
                 if read.is_err() || !same_kind(&line) {
-                    bail!("{} holds something else: name another file", path.display());
+                    fail!(Input, "{} holds something else: name another file", path.display());
                 }
                 // Opening to append changes nothing.
                 let writable = File::options().append(true).open(&file);
@@ -263,7 +263,7 @@ pub fn begin_new(names: impl Iterator<Item = PathBuf>, first: &[u8]) -> Result<(
             Err((e, _)) => return Err(e).with_context(cannot),
         }
     }
-    bail!("too many files of this name in this folder: name one with -o")
+    fail!(Conflict, "too many files of this name in this folder: name one with `output`")
 }
 
 /// Replaces a file of this program's own with new content, whole or not at all.
@@ -289,14 +289,14 @@ fn resolve(path: &Path) -> Result<Place> {
                 let to = fs::read_link(&at).with_context(|| format!("cannot follow the link {}", at.display()))?;
                 at = folder_of(&at).join(to);
             }
-            Ok(m) if m.is_dir() => bail!("{} is a folder: name a file in it", path.display()),
+            Ok(m) if m.is_dir() => fail!(Input, "{} is a folder: name a file in it", path.display()),
             Ok(m) if m.is_file() => return Ok(Place::File(at, false)),
             Ok(_) => return Ok(Place::Straight),
             Err(e) if e.kind() == ErrorKind::NotFound && at.file_name().is_some() => return Ok(Place::File(at, false)),
             Err(e) => return Err(e).with_context(|| format!("cannot write {}", path.display())),
         }
     }
-    bail!("{} is a link that leads in a circle", path.display())
+    fail!(Input, "{} is a link that leads in a circle", path.display())
 }
 
 fn folder_of(file: &Path) -> &Path {
@@ -311,10 +311,10 @@ fn folder_of(file: &Path) -> &Path {
 pub fn check_folder(file: &Path) -> Result<()> {
     let folder = folder_of(file);
     if !folder.exists() {
-        bail!("cannot write {}: there is no folder {}", file.display(), folder.display());
+        fail!(Input, "cannot write {}: there is no folder {}", file.display(), folder.display());
     }
     if !folder.is_dir() {
-        bail!("cannot write {}: {} is no folder", file.display(), folder.display());
+        fail!(Input, "cannot write {}: {} is no folder", file.display(), folder.display());
     }
     // A file without a name, where the system has such.
     tempfile::tempfile_in(folder).map(drop).map_err(reason).with_context(|| format!("cannot write {}", file.display()))

@@ -471,7 +471,7 @@ pub fn options(servers: &[&Server]) -> Options {
         list: 12,
         deadline: Duration::from_secs(30),
         vocabulary: None,
-        interrupted: || false,
+        interrupted: std::sync::Arc::new(|| false),
         note: Box::new(|_| {}),
     }
 }

@@ -26,6 +26,10 @@ pub const COLUMNS: [&str; 18] = [
     "samples",
 ];
 
+/// Writes a row per node, with a head.
+///
+/// # Errors
+/// If it cannot be written.
 pub fn write(run: &Run, out: &mut dyn Write) -> std::io::Result<()> {
     let mut csv = csv::Writer::from_writer(out);
     let watched = super::watch_columns(run);

@@ -23,6 +23,10 @@ fn chain_from(run: &Run, first: NodeId) -> Chain {
     Chain { first, last }
 }
 
+/// Writes the tree as a Graphviz digraph.
+///
+/// # Errors
+/// If it cannot be written.
 pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "digraph tree {{\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];")?;
     let mut chains = vec![chain_from(run, NodeId::ROOT)];

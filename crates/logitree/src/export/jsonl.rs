@@ -1,7 +1,7 @@
 //! The notebook's logprobs records: one line per response.
 
 use super::python::{float, string};
-use anyhow::{Result, bail};
+use crate::error::{Result, fail};
 use logitree_core::run::Run;
 use logitree_core::{NodeId, Stop, TokenStats};
 use std::io::Write;
@@ -10,14 +10,17 @@ use std::io::Write;
 const OTHERS: usize = 5;
 
 /// One token of a response with its step's most likely tokens, texts included.
-pub struct Step<'a> {
+pub struct RecordedToken<'a> {
+    /// Its text.
     pub text: String,
+    /// In nats.
     pub logprob: f64,
+    /// The most likely tokens of its step: bytes, and logprobs in nats.
     pub top: Vec<(&'a [u8], f64)>,
 }
 
 /// One line, with its line feed.
-pub fn record(prompt: &str, response: &str, steps: &[Step<'_>]) -> String {
+pub fn record(prompt: &str, response: &str, steps: &[RecordedToken<'_>]) -> String {
     let mut out = String::from("{\"prompt\": ");
     string(prompt, false, &mut out);
     out.push_str(", \"response\": ");
@@ -64,7 +67,8 @@ pub fn write(run: &Run, out: &mut dyn Write) -> Result<()> {
     let leaves = completed(run);
     let tokens: usize = leaves.iter().map(|&n| tree.depth(n)).sum();
     if tokens > MOST_TOKENS {
-        bail!(
+        fail!(
+            Input,
             "the {} completed paths have {tokens} tokens, each with its list; the limit of this format is {MOST_TOKENS}: \
              tree-json, csv and parquet have every node once",
             leaves.len()
@@ -74,12 +78,12 @@ pub fn write(run: &Run, out: &mut dyn Write) -> Result<()> {
         let mut path: Vec<NodeId> =
             std::iter::successors(Some(leaf), |&n| tree.parent(n)).take_while(|&n| n != NodeId::ROOT).collect();
         path.reverse();
-        let steps: Vec<Step<'_>> = path
+        let steps: Vec<RecordedToken<'_>> = path
             .iter()
             .map(|&n| {
                 let top = tree.parent(n).and_then(|p| tree.expansion(p)).map_or(&[][..], |e| &e.top);
                 let text = tree.token(n).map(|t| String::from_utf8_lossy(run.bytes(t)).into_owned());
-                Step {
+                RecordedToken {
                     text: text.unwrap_or_default(),
                     logprob: tree.logprob(n),
                     top: top.iter().take(OTHERS).map(|t: &TokenStats| (run.bytes(t.id), t.logprob)).collect(),

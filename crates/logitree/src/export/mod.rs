@@ -3,8 +3,10 @@
 pub mod csv;
 pub mod dot;
 pub mod jsonl;
+#[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod python;
+#[cfg(feature = "parquet")]
 pub mod table;
 pub mod terminal_tree;
 pub mod text;
@@ -16,7 +18,7 @@ use logitree_core::run::Run;
 use std::io::Write;
 
 /// Formats that a run can be exported to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// The notebook's nested tree.
     TreeJson,
@@ -25,6 +27,7 @@ pub enum Format {
     /// One row per node.
     Csv,
     /// The same rows as Parquet.
+    #[cfg(feature = "parquet")]
     Parquet,
     /// Graphviz.
     Dot,
@@ -33,22 +36,35 @@ pub enum Format {
 }
 
 impl Format {
+    /// All of them, with their names.
+    pub const ALL: &[(&str, Format)] = &[
+        ("tree-json", Format::TreeJson),
+        ("jsonl", Format::Jsonl),
+        ("csv", Format::Csv),
+        #[cfg(feature = "parquet")]
+        ("parquet", Format::Parquet),
+        ("dot", Format::Dot),
+        ("text", Format::Text),
+    ];
+
     /// How it may be shown.
     pub fn form(self) -> Form {
         match self {
             Format::TreeJson | Format::Jsonl | Format::Dot | Format::Text => Form::Text,
             Format::Csv => Form::Table,
+            #[cfg(feature = "parquet")]
             Format::Parquet => Form::Binary,
         }
     }
 }
 
 /// Writes a run in a format.
-pub fn export(run: &Run, format: Format, full_text: bool, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+pub fn export(run: &Run, format: Format, full_text: bool, out: &mut (dyn Write + Send)) -> crate::Result<()> {
     match format {
         Format::TreeJson => tree_json::write(run, full_text, out)?,
         Format::Jsonl => jsonl::write(run, out)?,
         Format::Csv => csv::write(run, out)?,
+        #[cfg(feature = "parquet")]
         Format::Parquet => parquet::write(run, out)?,
         Format::Dot => dot::write(run, out)?,
         Format::Text => {
@@ -66,23 +82,37 @@ pub fn watch_columns(run: &Run) -> Vec<String> {
 
 /// A node's columns, as the tables have them.
 pub struct Row {
+    /// Its id.
     pub node: u32,
+    /// Id of its parent; the root has none.
     pub parent: Option<u32>,
+    /// Tokens from the prompt to it.
     pub depth: u32,
+    /// Its token; the root has none.
     pub token_id: Option<u32>,
+    /// Text of its token.
     pub text: String,
     /// Hexadecimal, where the bytes are not UTF-8.
     pub bytes: Option<String>,
+    /// Of its token after its parent, in nats.
     pub logprob: f64,
+    /// Of all tokens from the prompt to it, in nats.
     pub path_logprob: f64,
+    /// Of what follows it, in nats, if it was expanded.
     pub entropy: Option<f64>,
+    /// In nats².
     pub varentropy: Option<f64>,
     /// Whether entropy is exact, where the node was expanded.
     pub exactness: Option<&'static str>,
+    /// The branch threshold when it was expanded, of strategies that have one.
     pub threshold: Option<f64>,
+    /// Open paths then.
     pub queue: Option<u32>,
+    /// `expanded`, or why it was stopped.
     pub state: &'static str,
+    /// How many it has.
     pub children: u32,
+    /// Samples that went through it, where samples were drawn.
     pub samples: Option<u32>,
     /// Log probability of each watched string, if the node was expanded.
     pub watched: Vec<Option<f64>>,

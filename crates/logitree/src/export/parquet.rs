@@ -1,7 +1,7 @@
 //! One row per node as Parquet: the columns of the CSV with their types.
 
 use super::{Row, rows};
-use anyhow::Context;
+use crate::error::Context;
 use logitree_core::run::Run;
 use parquet::basic::Compression;
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int32Type};
@@ -35,7 +35,11 @@ const SCHEMA: &str = "message nodes {
 
 type Group<'a, W> = SerializedRowGroupWriter<'a, W>;
 
-pub fn write(run: &Run, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+/// Writes the rows of [`super::rows`] as one Parquet file.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write(run: &Run, out: &mut (dyn Write + Send)) -> crate::Result<()> {
     let watched = super::watch_columns(run);
     let watched: String = watched.iter().map(|c| format!("    optional double {c};\n")).collect();
     let schema = format!("{SCHEMA}{watched}}}");
@@ -76,7 +80,7 @@ pub(super) fn required<T: DataType, W: Write + Send, R>(
     group: &mut Group<'_, W>,
     rows: &[R],
     f: impl Fn(&R) -> T::T,
-) -> anyhow::Result<()> {
+) -> crate::Result<()> {
     let values: Vec<T::T> = rows.iter().map(f).collect();
     column::<T, W>(group, &values, None)
 }
@@ -86,7 +90,7 @@ pub(super) fn optional<T: DataType, W: Write + Send, R>(
     group: &mut Group<'_, W>,
     rows: &[R],
     f: impl Fn(&R) -> Option<T::T>,
-) -> anyhow::Result<()> {
+) -> crate::Result<()> {
     let all: Vec<Option<T::T>> = rows.iter().map(f).collect();
     let levels: Vec<i16> = all.iter().map(|v| i16::from(v.is_some())).collect();
     let values: Vec<T::T> = all.into_iter().flatten().collect();
@@ -97,7 +101,7 @@ fn column<T: DataType, W: Write + Send>(
     group: &mut Group<'_, W>,
     values: &[T::T],
     levels: Option<&[i16]>,
-) -> anyhow::Result<()> {
+) -> crate::Result<()> {
     let mut writer = group.next_column()?.context("internal error: more Parquet columns than in the schema")?;
     writer.typed::<T>().write_batch(values, levels, None)?;
     writer.close()?;

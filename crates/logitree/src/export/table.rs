@@ -1,9 +1,9 @@
 //! One row per run: the table of an experiment.
 
 use super::text::{Style, percent, shorten, wrap};
+use crate::error::{Context, Result, invalid};
 use crate::output;
 use crate::visible::visible;
-use anyhow::{Context, Result};
 use csv::StringRecord;
 use logitree_core::run::{End, EndReason, Run, end_event};
 use parquet::basic::Compression;
@@ -21,12 +21,17 @@ use unicode_width::UnicodeWidthStr;
 /// A run in one row.
 #[derive(Clone)]
 pub struct Summary {
+    /// What the model was given.
     pub prompt: String,
+    /// The model that was asked for.
     pub model: String,
+    /// Name of the set of parameters.
     pub parameters: String,
+    /// The run file.
     pub file: String,
     /// Why it failed; then the numbers below are empty.
     pub error: Option<String>,
+    /// Why it ended.
     pub reason: String,
     /// nodes, completed paths.
     pub counts: Option<[i64; 2]>,
@@ -40,6 +45,7 @@ const COUNTS: [&str; 2] = ["nodes", "completed"];
 const NUMBERS: [&str; 6] = ["finished", "frontier", "pruned", "seconds", "nodes_per_second", "best_prob"];
 
 impl Summary {
+    /// The row of a run that has ended; `rate` is in nodes per second.
     pub fn of(run: &Run, model: &str, parameters: &str, file: &Path, rate: f64) -> Summary {
         let tree = &run.tree;
         let end = run.end.clone().unwrap_or_else(|| end_event(tree, EndReason::Interrupted, 0.0));
@@ -60,6 +66,7 @@ impl Summary {
         }
     }
 
+    /// The row of a run that failed.
     pub fn failed(prompt: &str, model: &str, parameters: &str, file: &Path, error: &str) -> Summary {
         Summary {
             prompt: prompt.into(),
@@ -115,10 +122,10 @@ pub fn read(folder: &Path) -> Result<Vec<Summary>> {
         text => text.with_context(|| name.to_string())?,
     };
     let mut csv = csv::Reader::from_reader(&text[..]);
-    let heads = csv.headers().map_err(|e| anyhow::anyhow!("{name}: {e}"))?.clone();
+    let heads = csv.headers().map_err(|e| invalid!("{name}: {e}"))?.clone();
     let mut rows = Vec::new();
     for record in csv.records() {
-        let record = record.map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
+        let record = record.map_err(|e| invalid!("{name}: {e}"))?;
         let row = parse(&heads, &record).with_context(|| {
             format!("{name}, line {}: no experiment's table: move it, or choose another folder with -o", rows.len() + 2)
         })?;

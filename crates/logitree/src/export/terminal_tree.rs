@@ -3,7 +3,7 @@
 //! A run of tokens without a branch is one line. Nothing recurses: trees grow thousands of levels deep.
 
 use super::text::{Style, percent, shorten};
-use crate::terminal::colour_of;
+use crate::export::text::colour_of;
 use crate::visible::visible;
 use logitree_core::run::Run;
 use logitree_core::{NodeId, Stop, TokenId, Tree};

@@ -24,6 +24,17 @@ impl Style {
     }
 }
 
+/// ANSI colour of a probability: green for what was all but certain, cyan for what was likelier than not, magenta for what
+/// was a surprise. Most tokens of a tree are none of these and nothing is wrong with them: they have no colour.
+pub fn colour_of(prob: f64) -> &'static str {
+    match prob {
+        p if p > 0.8 => "32",
+        p if p > 0.45 => "36",
+        p if p > 0.01 => "0",
+        _ => "35",
+    }
+}
+
 /// The text's end is what tells paths apart, so a long text loses its middle.
 pub fn shorten(text: &str, width: usize) -> String {
     let columns = |s: &str| s.chars().map(|c| c.width().unwrap_or(0)).sum::<usize>();

@@ -1,6 +1,6 @@
 //! The notebook's logprobs records.
 
-use anyhow::{Result, bail};
+use crate::error::{Result, fail};
 use logitree_core::run::{MAX_LINE, read_line};
 use serde::Deserialize;
 use std::io::BufRead;
@@ -8,7 +8,9 @@ use std::io::BufRead;
 /// One response.
 #[derive(Clone, Debug)]
 pub struct Record {
+    /// What the model was given.
     pub prompt: String,
+    /// What it said.
     pub response: String,
     /// Natural log probabilities of its tokens.
     pub data: Vec<f64>,
@@ -87,7 +89,7 @@ pub fn read(mut file: impl BufRead, notes: &mut Vec<String>) -> Result<(Vec<Reco
             break;
         }
         if line.len() > MAX_LINE {
-            bail!("line {number} is longer than {} MB", MAX_LINE >> 20);
+            fail!(Input, "line {number} is longer than {} MB", MAX_LINE >> 20);
         }
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
@@ -108,7 +110,7 @@ pub fn read(mut file: impl BufRead, notes: &mut Vec<String>) -> Result<(Vec<Reco
         notes.push(format!("and {} more lines with tokens of probability 0", impossible - TOLD));
     }
     if records.is_empty() && bad.count > 0 {
-        bail!("no line is a record; {}", bad.messages().join("; "));
+        fail!(Input, "no line is a record; {}", bad.messages().join("; "));
     }
     Ok((records, bad))
 }

@@ -6,8 +6,7 @@ mod kind;
 mod replay;
 pub mod tree_json;
 
-use crate::message;
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, Result, fail};
 use kind::Kind;
 use logitree_core::run::{BOM, Run, RunReader, read_line};
 use std::fs::File;
@@ -16,6 +15,7 @@ use std::path::Path;
 
 /// What a file holds, and what was odd about it.
 pub struct Import {
+    /// Its content.
     pub document: Document,
     /// What was read otherwise than it stands, in sentences.
     pub notes: Vec<String>,
@@ -69,11 +69,11 @@ pub fn open(path: &Path) -> Result<Import> {
 pub fn read(mut file: impl BufRead) -> Result<Import> {
     let start = file.fill_buf()?;
     if start.is_empty() {
-        bail!("the file is empty");
+        fail!(Input, "the file is empty");
     }
     let marked = start.starts_with(BOM);
     let Some(kind) = kind::of(start) else {
-        bail!("neither a run file, nor a tree in JSON, nor logprobs in JSON Lines");
+        fail!(Input, "neither a run file, nor a tree in JSON, nor logprobs in JSON Lines");
     };
     let mut notes = Vec::new();
     if marked {
@@ -100,18 +100,27 @@ pub fn read(mut file: impl BufRead) -> Result<Import> {
     Ok(Import { document, notes })
 }
 
-/// A file that must be a run (or can be read as one); notes go to standard error.
-pub fn open_run(path: &Path) -> Result<Run> {
+/// A file that must be a run (or can be read as one), and what was odd about it, in sentences.
+///
+/// # Errors
+/// If it cannot be read, or is no run.
+pub fn open_run(path: &Path) -> Result<(Run, Vec<String>)> {
     let Import { document, notes } = open(path)?;
     match document {
-        Document::Run(run) => {
-            notes.iter().for_each(|note| message::note(format_args!("{}: {note}", named(path))));
-            Ok(*run)
-        }
+        Document::Run(run) => Ok((*run, notes)),
         Document::Logprobs(..) => {
-            bail!("{}: holds logprobs records, not a run; use `logitree show`", named(path))
+            fail!(Input, "{}: holds logprobs records, not a run: it has no tree", named(path))
         }
     }
+}
+
+/// A file of our own format.
+///
+/// # Errors
+/// If it cannot be read, or is none.
+pub fn run_file(path: &Path) -> Result<Run> {
+    let file = || run(BufReader::with_capacity(1 << 16, open_file(path)?));
+    file().with_context(|| path.display().to_string())
 }
 
 /// Reads our own format.

@@ -150,7 +150,7 @@ fn published_files_read_and_keep_their_structure_when_written_again() {
     let folder = Path::new(&folder);
     for entry in std::fs::read_dir(folder.join("trees")).unwrap() {
         let path = entry.unwrap().path();
-        let run = super::open_run(&path).unwrap();
+        let (run, _) = super::open_run(&path).unwrap();
         let mut out = Vec::new();
         crate::export::tree_json::write(&run, false, &mut out).unwrap();
         let theirs = std::fs::read_to_string(&path).unwrap();

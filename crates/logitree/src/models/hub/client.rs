@@ -2,9 +2,10 @@
 
 use super::url::{harmless, host, origin, quoted, said, target, without_query};
 use super::{HubError, Settings, settings, spec};
-use crate::{message, terminal};
+use crate::events::Events;
 use serde::Deserialize;
 use std::io::Read;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use ureq::http::HeaderMap;
 use ureq::http::header::{CONTENT_LENGTH, ETAG, LOCATION, RETRY_AFTER};
@@ -54,11 +55,12 @@ pub struct Client {
     agent: ureq::Agent,
     endpoint: String,
     token: Option<String>,
+    pub(super) events: Arc<dyn Events>,
 }
 
 impl Client {
     /// Asks nothing yet.
-    pub fn new(settings: &Settings) -> Client {
+    pub fn new(settings: &Settings, events: &Arc<dyn Events>) -> Client {
         let agent = ureq::Agent::config_builder()
             .timeout_resolve(Some(Duration::from_secs(10)))
             .timeout_connect(Some(Duration::from_secs(10)))
@@ -71,7 +73,7 @@ impl Client {
             .user_agent(concat!("logitree/", env!("CARGO_PKG_VERSION")))
             .build()
             .into();
-        Client { agent, endpoint: settings.endpoint.clone(), token: settings.token.clone() }
+        Client { agent, endpoint: settings.endpoint.clone(), token: settings.token.clone(), events: events.clone() }
     }
 
     /// What a repository has. Without `patience` a busy server is asked only once.
@@ -193,8 +195,8 @@ impl Client {
             }
             let asked = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
             let wait = asked.map_or(Duration::from_secs(1 << (tried - 1)), Duration::from_secs).min(LONGEST_PAUSE);
-            message::note(format_args!("{} answered {status}; asking again in {} s", host(url), wait.as_secs()));
-            pause(wait)?;
+            self.events.note(&format!("{} answered {status}; asking again in {} s", host(url), wait.as_secs()));
+            self.pause(wait)?;
         }
     }
 
@@ -231,16 +233,16 @@ impl Client {
         let here = origin(url);
         here.is_some() && (here == origin(&self.endpoint) || here == origin(settings::HUB))
     }
-}
 
-/// Waits, unless the user has had enough.
-pub(super) fn pause(wait: Duration) -> Result<(), HubError> {
-    let begin = Instant::now();
-    while let Some(left) = wait.checked_sub(begin.elapsed()) {
-        if terminal::interrupted() {
-            return Err(HubError::Interrupted);
+    /// Waits, unless the user has had enough.
+    pub(super) fn pause(&self, wait: Duration) -> Result<(), HubError> {
+        let begin = Instant::now();
+        while let Some(left) = wait.checked_sub(begin.elapsed()) {
+            if self.events.stop() {
+                return Err(HubError::Interrupted);
+            }
+            std::thread::sleep(left.min(Duration::from_millis(100)));
         }
-        std::thread::sleep(left.min(Duration::from_millis(100)));
+        Ok(())
     }
-    Ok(())
 }

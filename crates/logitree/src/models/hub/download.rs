@@ -1,8 +1,8 @@
 //! A file's bytes: gone on with where they ended, never more than announced.
 
 use super::HubError;
-use super::client::{Address, Client, Response, pause};
-use crate::{message, progress, terminal};
+use super::client::{Address, Client, Response};
+use crate::events::{Events, Progress, Work};
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -36,7 +36,7 @@ impl Client {
         let (mut most, mut stalls, mut answered) = (part.have, 0, false);
         while part.have < size {
             let reason = match self.content(address, part.have) {
-                Ok(response) => part.take(response)?,
+                Ok(response) => part.take(response, &*self.events)?,
                 // The connection did work: this may pass.
                 Err(e @ HubError::Unreachable { .. }) if answered => e.to_string(),
                 Err(e) => return Err(e),
@@ -49,10 +49,9 @@ impl Client {
                     return Err(HubError::Broken { file: label.into(), have: part.have, size, reason });
                 }
                 let have = part.have;
-                message::note(format_args!(
-                    "the transfer of {label} broke off ({reason}); going on at {have} of {size} bytes"
-                ));
-                pause(Duration::from_secs(1 << (stalls - 1)))?;
+                self.events
+                    .note(&format!("the transfer of {label} broke off ({reason}); going on at {have} of {size} bytes"));
+                self.pause(Duration::from_secs(1 << (stalls - 1)))?;
             }
         }
         Ok(())
@@ -61,7 +60,7 @@ impl Client {
 
 impl Part<'_> {
     /// Takes what an answer has; says why that ended.
-    fn take(&mut self, mut response: Response) -> Result<String, HubError> {
+    fn take(&mut self, mut response: Response, events: &dyn Events) -> Result<String, HubError> {
         let number =
             |name: HeaderName, read: fn(&str) -> Option<u64>| read(response.headers().get(name)?.to_str().ok()?);
         let start = match response.status().as_u16() {
@@ -90,10 +89,10 @@ impl Part<'_> {
         self.have = start;
         // Never more than announced, whatever the server sends.
         let mut body = response.body_mut().as_reader().take(self.size - start + 1);
-        let bar = progress::bytes(self.label, self.size, start);
+        let _work = Work(events);
         let mut buffer = vec![0; 1 << 16];
         let reason = loop {
-            if terminal::interrupted() {
+            if events.stop() {
                 return Err(HubError::Interrupted);
             }
             match body.read(&mut buffer) {
@@ -101,7 +100,7 @@ impl Part<'_> {
                 Ok(n) => {
                     out.write_all(&buffer[..n]).map_err(HubError::io(self.path))?;
                     self.have += n as u64;
-                    bar.advance(n as u64);
+                    events.progress(Progress::Bytes { name: self.label, done: self.have, total: self.size });
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => break e.to_string(),

@@ -159,6 +159,20 @@ pub enum HubError {
     },
 }
 
+impl From<HubError> for crate::Error {
+    fn from(e: HubError) -> crate::Error {
+        use crate::ErrorKind as Kind;
+        let kind = match e {
+            HubError::NoRepo { .. } | HubError::NoRevision { .. } | HubError::NoFile { .. } => Kind::NotFound,
+            HubError::Setting { .. } | HubError::Unsupported { .. } => Kind::Input,
+            HubError::Io { .. } => Kind::Io,
+            HubError::Interrupted => Kind::Interrupted,
+            _ => Kind::Network,
+        };
+        crate::Error::new(kind, e.to_string())
+    }
+}
+
 impl HubError {
     /// What the operating system said about a path.
     pub fn io(path: &Path) -> impl FnOnce(io::Error) -> HubError + '_ {

@@ -21,20 +21,22 @@ pub use client::{Address, Client};
 pub use error::HubError;
 pub use settings::Settings;
 pub use spec::Spec;
-pub use wanted::Extent;
 
-use super::{hash, megabytes};
-use crate::message;
+use super::catalogue::{Extent, megabytes};
+use super::hash;
+use crate::events::Events;
 use cache::Cache;
 use std::cell::Cell;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The Hub and its cache.
 pub struct Hub {
     client: Client,
     cache: Cache,
     settings: Settings,
+    events: Arc<dyn Events>,
     /// Whether the user knows that something is being fetched.
     announced: Cell<bool>,
 }
@@ -44,10 +46,10 @@ impl Hub {
     ///
     /// # Errors
     /// If a setting makes no sense.
-    pub fn from_environment() -> Result<Hub, HubError> {
+    pub fn from_environment(events: &Arc<dyn Events>) -> Result<Hub, HubError> {
         let settings = Settings::from_environment()?;
-        let (client, cache) = (Client::new(&settings), Cache::new(&settings));
-        Ok(Hub { client, cache, settings, announced: Cell::new(false) })
+        let (client, cache) = (Client::new(&settings, events), Cache::new(&settings));
+        Ok(Hub { client, cache, settings, events: events.clone(), announced: Cell::new(false) })
     }
 
     /// The folder or the GGUF file of a model, fetched as far as it is not here. Where the Hub is out of reach, what the
@@ -61,8 +63,8 @@ impl Hub {
         match (self.online(spec, extent, cached.is_err()), cached) {
             (Err(e), Ok(path)) if e.lets_the_cache_stand_in() => {
                 let commit = self.cache.commit(&spec.repo, &spec.revision).unwrap_or_default();
-                message::note(e);
-                message::note(format_args!("using {spec} as it is in the cache (commit {commit})"));
+                self.events.note(&e.to_string());
+                self.events.note(&format!("using {spec} as it is in the cache (commit {commit})"));
                 Ok(path)
             }
             (outcome, _) => outcome,
@@ -151,7 +153,7 @@ impl Hub {
         let address = Address { repo, revision: commit, file: Some(file) };
         let info = self.client.info(&address)?;
         let blob = self.cache.blob(repo, &info.blob);
-        let _lock = self.cache.lock(repo, &info.blob)?;
+        let _lock = self.cache.lock(repo, &info.blob, &*self.events)?;
         // Linked by other commits, perhaps; one of another size is damaged.
         let here = fs::metadata(&blob).is_ok_and(|m| m.len() == info.size);
         if !here {
@@ -163,10 +165,10 @@ impl Hub {
     fn download(&self, address: &Address, info: &client::FileInfo, blob: &PathBuf) -> Result<(), HubError> {
         let file = address.file.unwrap_or_default();
         if !self.announced.replace(true) {
-            message::line(format_args!("fetching {} from {}", address.repo, self.settings.endpoint));
+            self.events.status(&format!("fetching {} from {}", address.repo, self.settings.endpoint));
         }
         if info.size >= 1_000_000 {
-            message::line(format_args!("  {file}, {}", megabytes(info.size)));
+            self.events.status(&format!("  {file}, {}", megabytes(info.size)));
         }
         if let Some(folder) = blob.parent() {
             fs::create_dir_all(folder).map_err(HubError::io(folder))?;
@@ -180,7 +182,7 @@ impl Hub {
             fs::remove_file(&part).map_err(HubError::io(&part))?;
         }
         self.client.download(address, info.size, &part, file)?;
-        if let Some(problem) = hash::mismatch(&part, info.size, sha256).map_err(HubError::io(&part))? {
+        if let Some(problem) = hash::mismatch(&part, info.size, sha256, &*self.events).map_err(HubError::io(&part))? {
             fs::remove_file(&part).map_err(HubError::io(&part))?;
             return Err(HubError::Wrong { file: file.into(), problem });
         }

@@ -1,5 +1,6 @@
 //! Which files of a repository the engine reads.
 
+use super::super::catalogue::Extent;
 use super::{HubError, spec};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,15 +27,6 @@ const OPTIONAL: [&str; 6] = [
 const LARGEST_INDEX: u64 = 64 << 20;
 /// Most of a repository's files that an error lists.
 const LISTED: usize = 12;
-
-/// How much of a model is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// All that the engine reads.
-    Whole,
-    /// Only what describes its text: tokenizer, chat template, end tokens.
-    Tokenizer,
-}
 
 /// The small files of a repository that stand beside the weights, of those that it has.
 ///

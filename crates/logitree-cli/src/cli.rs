@@ -1,0 +1,138 @@
+//! The command line, as it is typed.
+
+use crate::command::{
+    answers, bench, engine, experiment, export, forks, generate, guide, lens, model, report, score, serve, show, tree,
+    verify, view,
+};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
+
+const ABOUT: &str = "See what a language model could have said.
+
+logitree runs a language model on this machine, reads the full next-token distribution at every step, and \
+shows the alternatives: as a tree of all likely continuations, or token by token.";
+
+const EXAMPLES: &str = concat!(
+    "Examples:
+  logitree tree \"The capital of India is\" --max-depth 12
+  logitree logprobs \"Roses are red, violets are\" -n 20
+  logitree guide \"Python code for prime number?\" --prefix \"def is_prime\"
+  echo \"To be or not to be\" | logitree score -
+  logitree show the-capital-of-india-is.run.jsonl
+
+Environment:
+  LOGITREE_CACHE    where known models are kept
+  LOGITREE_DATA     where `serve` keeps runs
+  LOGITREE_OFFLINE  never download
+  HF_HOME           where models of the Hugging Face Hub are kept, as for Python
+  HF_TOKEN, HF_ENDPOINT, HF_HUB_CACHE, HF_HUB_OFFLINE: as for Python, too
+  NO_COLOR          no colours
+
+Documentation: ",
+    env!("CARGO_PKG_REPOSITORY")
+);
+
+#[derive(Parser)]
+#[command(name = "logitree", version, about = "See what a language model could have said", long_about = ABOUT, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Grow the tree of likely continuations of a prompt
+    Tree(Box<tree::TreeArgs>),
+    /// Generate, and show each token's probability, rank and alternatives
+    Logprobs(generate::LogprobsArgs),
+    /// Force how the answer begins: how likely was that, and what follows?
+    Guide(guide::GuideArgs),
+    /// Score every token of a given text
+    Score(score::ScoreArgs),
+    /// How likely is each answer, over all continuations?
+    Answers(answers::AnswersArgs),
+    /// Where might the text have gone another way, and would it have mattered?
+    Forks(forks::ForksArgs),
+    /// A stored run as a sampler would see it
+    Lens(lens::LensArgs),
+    /// Run an experiment: prompts x parameters x models
+    Run(experiment::RunArgs),
+    /// Run a stored run's steps again and compare every number
+    Verify(verify::VerifyArgs),
+    /// Show what is in a file: a run, or the notebook's tree or logprobs
+    Show(show::ShowArgs),
+    /// The web app: text and tree as two views of one live run
+    Serve(serve::ServeArgs),
+    /// Look at files in the web app; no model is needed
+    View(view::ViewArgs),
+    /// Write a run with the web app as one HTML file
+    Report(report::ReportArgs),
+    /// Write a run in another format
+    Export(export::ExportArgs),
+    /// Measure this machine and this model on it
+    Bench(bench::BenchArgs),
+    /// Known models and the cache
+    Model(model::ModelArgs),
+    /// What a server can do as an engine
+    Engine(engine::EngineArgs),
+}
+
+/// The command line, parsed.
+///
+/// # Errors
+/// If it is not in the grammar, or asks for help.
+pub fn parse() -> Result<Cli, clap::Error> {
+    let command = command();
+    let args = texts_apart(&command, std::env::args_os().collect());
+    Cli::from_arg_matches(&command.try_get_matches_from(args)?)
+}
+
+/// The grammar: values may be negative numbers, which are then refused by name where they make no sense, and texts may
+/// begin with a hyphen.
+fn command() -> clap::Command {
+    fn values(command: clap::Command) -> clap::Command {
+        let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_string()).collect();
+        let command = command.mut_args(|arg| {
+            let text = arg.get_value_names().is_some_and(|n| n.iter().any(|n| TEXTS.contains(&n.as_str())));
+            match (arg.get_action().takes_values(), text && !arg.is_positional()) {
+                (false, _) => arg,
+                (true, true) => arg.allow_hyphen_values(true),
+                (true, false) => arg.allow_negative_numbers(true),
+            }
+        });
+        names.into_iter().fold(command, |c, name| c.mut_subcommand(name, values))
+    }
+    values(Cli::command())
+}
+
+/// Value names of options whose value is any text.
+const TEXTS: &[&str] = &["TEXT", "REGEX", "A|B|C"];
+
+/// Puts a prompt such as "- milk" or "-5 is" where it cannot be taken for options: behind `--`. No option is written
+/// with white space in it, so an argument that has some is a text, unless it is an option's value.
+fn texts_apart(command: &clap::Command, args: Vec<OsString>) -> Vec<OsString> {
+    let Some(command) = args.get(1).and_then(|name| command.find_subcommand(name)) else { return args };
+    let takes_value = |before: &str| {
+        command.get_arguments().any(|a| {
+            let long = a.get_long().is_some_and(|l| before.strip_prefix("--") == Some(l));
+            let short =
+                a.get_short().is_some_and(|s| before.starts_with('-') && before.ends_with(s) && before.len() == 2);
+            a.get_action().takes_values() && (long || short)
+        })
+    };
+    let is_text = |i: usize| {
+        let (Some(text), Some(before)) = (args[i].to_str(), args[i - 1].to_str()) else { return false };
+        let name = text.split(['=', ' ', '\n', '\t']).next().unwrap_or_default();
+        let option = name.starts_with("--") && text[name.len()..].starts_with('=');
+        text.starts_with('-') && text.contains(char::is_whitespace) && !option && !takes_value(before)
+    };
+    let end = args.iter().position(|a| a == "--").unwrap_or(args.len());
+    let Some(at) = (2..end).find(|&i| is_text(i)) else { return args };
+    let mut args = args;
+    let text = args.remove(at);
+    if end == args.len() + 1 {
+        args.push("--".into());
+    }
+    args.insert(end, text);
+    args
+}

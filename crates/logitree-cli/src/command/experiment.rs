@@ -1,0 +1,386 @@
+//! `logitree run`: prompts × parameters × models.
+
+use super::grow::explore;
+use super::strategy;
+use crate::options::{ArithmeticOptions, FormOptions, ModelOptions, RemoteOptions, TemplateArg};
+use crate::{message, open, terminal};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use logitree::export::table::{self, Summary};
+use logitree::lock::Folder;
+use logitree::output::Target;
+use logitree::{
+    Destination, Exploration, Explored, Given, Held, Limits, Model, arithmetic_of, check_text, import, models, slug,
+};
+use logitree_core::explore::{DynamicParameters, Keep, Strategy};
+use logitree_core::run::{EndReason, Run};
+use logitree_engine::{Arithmetic, Backend};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "Examples:
+  logitree run examples/notebook.toml
+  logitree run experiment.toml -o results --threads 2
+
+The file (TOML):
+  models = [\"gemma-3-270m\"]            # default: the default model
+  watch = [\" Yes\", \" No\"]              # optional
+  store_top = \"10\"                     # or \"p=0.999\"
+  max_seconds = 60                     # per run; max_nodes likewise
+  [[prompts]]
+  text = \"The capital of India is\"     # chat = true, system = \"…\", special = true optional
+  [[parameters]]
+  name = \"wide\"
+  strategy = \"dynamic\"                 # or best-first, beam, sample
+  max_depth = 30                       # any parameter of the strategy
+
+Each combination gets a run file in the output folder; table.csv and table.parquet have a row for each. Started again, it \
+goes on where it stopped. Rows of other experiments' run files in the folder stay, and a run that fails does not replace \
+the row of one that did not.";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct RunArgs {
+    /// The experiment
+    #[arg(value_name = "EXPERIMENT.toml")]
+    pub file: PathBuf,
+    /// Folder for run files and tables [default: named after the experiment]
+    #[arg(short, long, value_name = "FOLDER")]
+    pub output: Option<PathBuf>,
+    /// Threads to use [default: all cores]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    #[command(flatten)]
+    pub arithmetic: ArithmeticOptions,
+    #[command(flatten)]
+    pub remote: RemoteOptions,
+}
+
+/// The file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Experiment {
+    #[serde(default)]
+    models: Vec<String>,
+    prompts: Vec<PromptSpec>,
+    #[serde(default)]
+    parameters: Vec<Map<String, Value>>,
+    #[serde(default)]
+    watch: Vec<String>,
+    store_top: Option<String>,
+    max_nodes: Option<usize>,
+    max_seconds: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PromptSpec {
+    text: String,
+    #[serde(default)]
+    chat: bool,
+    system: Option<String>,
+    #[serde(default)]
+    special: bool,
+    #[serde(default)]
+    template_args: serde_json::Map<String, serde_json::Value>,
+}
+
+impl From<&PromptSpec> for Given {
+    fn from(spec: &PromptSpec) -> Given {
+        let PromptSpec { text, chat, system, special, template_args } = spec;
+        let template_args = template_args.iter().map(|(name, value)| TemplateArg(name.clone(), value.clone()));
+        let form = FormOptions {
+            chat: *chat,
+            system: system.clone(),
+            special: *special,
+            template_args: template_args.collect(),
+        };
+        form.given(text)
+    }
+}
+
+/// A named set of parameters.
+struct Setting {
+    name: String,
+    strategy: Strategy,
+}
+
+/// One combination.
+struct Case<'a> {
+    model: &'a str,
+    prompt: &'a PromptSpec,
+    setting: &'a Setting,
+    file: PathBuf,
+}
+
+/// Largest experiment that is read.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// The file's text, read no further than the limit: a device may have no end.
+fn read(path: &Path) -> Result<String> {
+    use std::io::Read;
+    let mut text = Vec::new();
+    import::open_file(path)?.take(MOST_BYTES + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MOST_BYTES {
+        bail!("the file is larger than {} MiB: an experiment is a few lines of TOML", MOST_BYTES >> 20);
+    }
+    Ok(String::from_utf8(text)?)
+}
+
+/// What a file asks for, checked as far as it can be without its models.
+struct Plan {
+    experiment: Experiment,
+    settings: Vec<Setting>,
+    limits: Limits,
+}
+
+fn plan(text: &str) -> Result<Plan> {
+    // The parser's message shows the line and the column.
+    let experiment: Experiment = toml::from_str(text).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let settings = settings(&experiment.parameters)?;
+    let keep = experiment.store_top.as_deref().map_or(Ok(Keep::Top(10)), strategy::keep);
+    let keep = keep.map_err(|e| anyhow::anyhow!("store_top: {e}"))?;
+    let limits = Limits { max_nodes: experiment.max_nodes, max_seconds: experiment.max_seconds, keep };
+    limits.check().map_err(|e| anyhow::anyhow!("{e}"))?;
+    Ok(Plan { experiment, settings, limits })
+}
+
+/// How many runs a file asks for.
+///
+/// # Errors
+/// If it is no experiment.
+pub fn runs_of(text: &str) -> Result<usize> {
+    let Plan { experiment, settings, .. } = plan(text)?;
+    Ok(cases(&experiment, &settings, Path::new("")).len())
+}
+
+pub fn run(args: RunArgs) -> Result<()> {
+    let name = args.file.display();
+    let text = read(&args.file).with_context(|| name.to_string())?;
+    let Plan { mut experiment, settings, limits } = plan(&text).with_context(|| name.to_string())?;
+    if experiment.models.is_empty() {
+        experiment.models.push(match args.remote.engines.is_empty() {
+            true => models::DEFAULT.into(),
+            false => open::connect(&args.remote)?.name().into(),
+        });
+    }
+    let stem = args.file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let folder = args.output.clone().unwrap_or_else(|| stem.into());
+    let cases = cases(&experiment, &settings, &folder);
+    if cases.is_empty() {
+        bail!("{name}: there are no prompts");
+    }
+    let folder = Folder::hold(&folder)?;
+    let folder = folder.path();
+    // Rows of other cases stay, and rows of these until there are better ones.
+    let mut table = table::read(folder)?;
+    terminal::catch_interrupts();
+    let mut rows: Vec<Summary> = Vec::new();
+    let mut written = Ok(());
+    let asked = args.arithmetic.asked();
+    let mut models = Models { threads: args.threads, asked, remote: args.remote.clone(), model: None };
+    for (i, case) in cases.iter().enumerate() {
+        if terminal::interrupted() {
+            break;
+        }
+        let label = format!("{} of {}: ", i + 1, cases.len());
+        let (row, outcome) = match case_row(case, &mut models, &experiment.watch, &limits, &label) {
+            Ok((row, done)) => (row, if done { "already done".into() } else { String::new() }),
+            Err(e) => (failed(case, &format!("{e:#}")), format!("failed: {e:#}")),
+        };
+        let kept = if table::put(&mut table, &row) { "" } else { "; the table keeps its earlier row" };
+        message::line(format_args!("{label}{} {outcome}{kept}", case.file.display()));
+        rows.push(row);
+        // After every case, so that a look at the table shows how far it is. What cannot be written now (a full disk) may be
+        // at the end, and the other cases need not wait for that.
+        written = table::write(&table, folder);
+        if let Err(e) = &written {
+            message::note(format_args!("{e:#}"));
+        }
+    }
+    let bad = rows.iter().filter(|r| r.error.is_some()).count();
+    terminal::print(&table::text(&rows, terminal::style()))?;
+    written?;
+    message::line(format_args!("table: {}", folder.join(table::CSV).display()));
+    if bad > 0 {
+        bail!("{bad} of {} runs failed; the others are done", rows.len());
+    }
+    Ok(())
+}
+
+/// Every combination with its file; equal names are counted up.
+fn cases<'a>(experiment: &'a Experiment, settings: &'a [Setting], folder: &Path) -> Vec<Case<'a>> {
+    let mut taken = HashSet::new();
+    let mut cases = Vec::new();
+    for model in &experiment.models {
+        for prompt in &experiment.prompts {
+            for setting in settings {
+                let base = format!("{}.{}.{}", slug(&prompt.text), slug(&setting.name), slug(model));
+                let mut name = format!("{base}.run.jsonl");
+                for n in 2.. {
+                    if taken.insert(name.clone()) {
+                        break;
+                    }
+                    name = format!("{base}-{n}.run.jsonl");
+                }
+                cases.push(Case { model, prompt, setting, file: folder.join(name) });
+            }
+        }
+    }
+    cases
+}
+
+/// The parameter sets; one default set if there are none.
+fn settings(given: &[Map<String, Value>]) -> Result<Vec<Setting>> {
+    if given.is_empty() {
+        return Ok(vec![Setting { name: "default".into(), strategy: Strategy::Dynamic(DynamicParameters::default()) }]);
+    }
+    let one = |(i, map)| setting(i, map).with_context(|| format!("parameters {}", i + 1));
+    let settings = given.iter().enumerate().map(one).collect::<Result<Vec<_>>>()?;
+    let mut names = HashSet::new();
+    if let Some(twice) = settings.iter().find(|s| !names.insert(&s.name[..])) {
+        bail!("two [[parameters]] are named {:?}: their rows could not be told apart; rename one", twice.name);
+    }
+    Ok(settings)
+}
+
+/// Parameters laid over the strategy's defaults.
+fn setting(i: usize, given: &Map<String, Value>) -> Result<Setting> {
+    let text = |key: &str| match given.get(key) {
+        None => Ok(None),
+        Some(Value::String(s)) => Ok(Some(s.clone())),
+        Some(other) => bail!("`{key}` must be a text, not {other}"),
+    };
+    let strategy = text("strategy")?.unwrap_or_else(|| "dynamic".into());
+    let own = given.iter().filter(|(k, _)| !matches!(&k[..], "name" | "strategy"));
+    let strategy = Strategy::with(&strategy, &own.map(|(k, v)| (k.clone(), v.clone())).collect())?;
+    Ok(Setting { name: text("name")?.unwrap_or_else(|| format!("{}{}", strategy.name(), i + 1)), strategy })
+}
+
+/// What an earlier start has of a case; an error if the file is something else.
+fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits, asked: Option<Arithmetic>) -> Result<Option<Run>> {
+    let file = case.file.display();
+    match std::fs::read(&case.file) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e).with_context(|| file.to_string()),
+        // Killed before its first line was whole.
+        Ok(bytes) if !bytes.contains(&b'\n') => return Ok(None),
+        Ok(_) => {}
+    }
+    let run = open::run_file(&case.file)?;
+    let h = &run.header;
+    let watched: Vec<&String> = h.watch.iter().map(|w| &w.text).collect();
+    // Exact runs may be of any exact arithmetic, unless one is asked for.
+    let same_arithmetic = match (asked, arithmetic_of(&file.to_string(), &h.model)?) {
+        (None, made_in) => made_in != Some(Arithmetic::Bits8),
+        // Weights in f32 or f16 are multiplied in f32, whatever was asked for.
+        (Some(Arithmetic::Bf16x3), Some(Arithmetic::F32)) => {
+            !h.model.dtype.contains('Q') && !h.model.dtype.contains("BF16")
+        }
+        (asked, made_in) => made_in == asked,
+    };
+    let same = h.model.name == case.model
+        && same_arithmetic
+        && Given::from(case.prompt).is_of(&h.prompt)
+        && (&h.strategy[..], &h.parameters) == (case.setting.strategy.name(), &case.setting.strategy.parameters())
+        && h.limits == limits.json()
+        && h.store_top.is_none_or(|keep| keep == limits.keep)
+        && watched == watch.iter().collect::<Vec<_>>();
+    if !same {
+        bail!("{file} was made with other settings: remove it, or choose another folder with -o");
+    }
+    Ok(Some(run))
+}
+
+/// The row of a run that has ended of itself.
+fn finished(case: &Case<'_>, run: &Run) -> Option<Summary> {
+    let done = |r: EndReason| matches!(r, EndReason::Finished | EndReason::MaxNodes | EndReason::MaxSeconds);
+    let end = run.end.as_ref().filter(|e| done(e.reason))?;
+    let rate = run.tree.len() as f64 / end.seconds.max(1e-9);
+    Some(Summary::of(run, case.model, &case.setting.name, &case.file, rate))
+}
+
+fn failed(case: &Case<'_>, error: &str) -> Summary {
+    Summary::failed(&case.prompt.text, case.model, &case.setting.name, &case.file, error)
+}
+
+/// A model's name, and in which arithmetic it is to run.
+type Key = (String, Option<Arithmetic>);
+
+/// The models of an experiment, one at a time in memory.
+struct Models {
+    threads: Option<u16>,
+    /// The one asked for.
+    asked: Option<Arithmetic>,
+    remote: RemoteOptions,
+    /// The last one asked for; if it could not be model, why.
+    model: Option<(Key, Result<Model, String>)>,
+}
+
+impl Models {
+    /// What new runs are made in.
+    fn arithmetic(&self) -> Option<Arithmetic> {
+        let local = self.remote.engines.is_empty();
+        self.asked.or_else(|| local.then(|| Backend::detect().arithmetic()))
+    }
+
+    fn get(&mut self, name: &str, arithmetic: Option<Arithmetic>) -> Result<&Model> {
+        let key = (name.to_string(), arithmetic);
+        if self.model.as_ref().is_none_or(|(last, _)| *last != key) {
+            drop(self.model.take());
+            let mut remote = self.remote.clone();
+            let mut model = name;
+            if !remote.engines.is_empty() {
+                remote.engine_model = Some(name.into());
+                model = models::DEFAULT;
+            }
+            let options = ModelOptions { threads: self.threads, ..ModelOptions::new(model.into(), arithmetic, remote) };
+            self.model = Some((key, open::load(&options).map_err(|e| format!("{e:#}"))));
+        }
+        match &self.model {
+            Some((_, Ok(model))) => Ok(model),
+            Some((_, Err(e))) => bail!("{e}"),
+            None => bail!("internal error: no model"),
+        }
+    }
+}
+
+/// Runs a case, goes on with it, or finds it done (then the second value is true).
+fn case_row(
+    case: &Case<'_>,
+    models: &mut Models,
+    watch: &[String],
+    limits: &Limits,
+    label: &str,
+) -> Result<(Summary, bool)> {
+    let earlier = earlier(case, watch, limits, models.asked)?;
+    if let Some(row) = earlier.as_ref().and_then(|run| finished(case, run)) {
+        return Ok((row, true));
+    }
+    check_text(&case.prompt.text, "the prompt")?;
+    // What has begun goes on in its own arithmetic.
+    let arithmetic = match &earlier {
+        Some(run) => arithmetic_of(&case.file.display().to_string(), &run.header.model)?,
+        None => models.arithmetic(),
+    };
+    let model = models.get(case.model, arithmetic)?;
+    if earlier.is_none() {
+        model.note_names(&Given::from(case.prompt), "");
+    }
+    let exploration = match earlier {
+        Some(_) => Exploration::resume(model, Held::open(&case.file)?, Some(limits))?,
+        None => {
+            // What is there has not even a first line, or `earlier` would have found it.
+            let file = Destination::Named(Target::check(&case.file, true, &[])?);
+            let prompt = model.prepare(&case.prompt.into(), "")?;
+            Exploration::begin(model, &prompt, case.setting.strategy, watch, limits, file)?
+        }
+    };
+    let Explored { run, rate, failure } = explore(exploration, label)?;
+    match failure {
+        Some(failure) => Err(failure.into()),
+        None => Ok((Summary::of(&run, case.model, &case.setting.name, &case.file, rate), false)),
+    }
+}

@@ -1,0 +1,279 @@
+//! `logitree tree`
+
+use super::grow;
+use super::strategy::{self, StrategyOptions};
+use crate::options::{self, FormOptions, Format, ModelOptions, ViewOptions, usage};
+use crate::{input, message, open, terminal};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use logitree::export::text;
+use logitree::output::{self, Target};
+use logitree::{
+    Destination, Exploration, Explored, Held, Limits, arithmetic_of, check_arithmetic, check_resumable, import, models,
+    slug,
+};
+use logitree_core::explore::{Keep, Strategy};
+use logitree_core::run::{EndReason, Run, end_event};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+const EXAMPLES: &str = "Examples:
+  logitree tree \"The capital of India is\" --max-depth 12
+  logitree tree \"The capital of India is\" --max-depth 20 --depth 6
+  logitree tree \"Happiness is\" --min-branch-threshold 0.05 -o happy.run.jsonl
+  logitree tree --chat -m smollm2-135m \"Name a colour.\" --format json
+  logitree tree \"Is water wet?\" --strategy best-first --max-seconds 20
+  logitree tree \"Roses are\" --strategy sample --samples 200 --max-depth 8
+  logitree tree \"Is water wet?\" --watch \" Yes\" --watch \" No\" --max-depth 4
+  logitree tree --resume the-capital-of-india-is.run.jsonl
+
+How the default, dynamic, branches: with |Q| open paths the threshold is
+  T = min + min(1, |Q| / soft_queue_limit) x (max - min)
+and a node's children are all tokens with a probability above T, or the single most likely one.";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct TreeArgs {
+    /// The prompt; `-` reads it from standard input
+    #[arg(value_name = "PROMPT", required_unless_present = "resume")]
+    pub prompt: Option<String>,
+    #[command(flatten)]
+    pub form: FormOptions,
+    /// End when the tree has this many nodes
+    #[arg(long, value_parser = options::at_least_one, value_name = "N")]
+    pub max_nodes: Option<usize>,
+    /// End after this many seconds, those before it was resumed included
+    #[arg(long, value_parser = options::non_negative, value_name = "SECONDS")]
+    pub max_seconds: Option<f64>,
+    /// Most likely tokens to record per step, at least: a number, or p=0.999 for as many as make up that probability (slower) [default: 10]
+    #[arg(long, visible_alias = "top", value_parser = strategy::keep, value_name = "K|p=P")]
+    pub store_top: Option<Keep>,
+    /// Note the probability of this string at every step; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub watch: Vec<String>,
+    /// Run file to write, as the tree grows; `-` is standard output [default: named after the prompt]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Overwrite an existing run file
+    #[arg(long)]
+    pub force: bool,
+    /// Go on with a stopped or killed run, to the tree that it would have become: all that it was begun with stays, and
+    /// only --max-nodes and --max-seconds may be given anew
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["prompt", "output", "chat", "system", "special", "force", "watch"]
+    )]
+    pub resume: Option<PathBuf>,
+    #[command(flatten)]
+    pub view: ViewOptions,
+    /// Paths to list at the end
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub paths: usize,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    #[command(flatten)]
+    pub strategy: StrategyOptions,
+    #[command(flatten)]
+    pub model: ModelOptions,
+}
+
+pub fn run(args: TreeArgs) -> Result<()> {
+    let strategy = args.strategy.build()?;
+    if args.output.as_deref() == Some(Path::new("-")) && args.format == Format::Json {
+        usage!("-o - and --format json both want standard output: name a file with -o");
+    }
+    terminal::catch_interrupts();
+    let begun = match &args.resume {
+        Some(path) => resume(&args, path)?,
+        None => begin(&args, strategy)?,
+    };
+    let (Explored { run, rate, failure }, file, note) = match begun {
+        Begun::Going(exploration) => {
+            if args.format == Format::Text {
+                announce(&exploration);
+            }
+            let file = exploration.path().unwrap_or(Path::new("-")).to_owned();
+            (grow::explore(*exploration, "")?, file, None)
+        }
+        Begun::Ended(run, file, note) => (Explored { run: *run, rate: 0.0, failure: None }, file, Some(note)),
+    };
+    match (args.format, file == Path::new("-")) {
+        (Format::Json, _) => {
+            terminal::print(&format!("{:#}\n", summary_json(&run, args.paths, &file, (rate > 0.0).then_some(rate))))?
+        }
+        // Standard output holds the run file.
+        (Format::Text, true) => {
+            message::lines(&text::summary(&run, args.paths, text::Style { width: 100, colour: false }))
+        }
+        (Format::Text, false) => {
+            terminal::print(&(args.view.draw(&run) + &text::summary(&run, args.paths, terminal::style())))?;
+            message::line(format_args!("run file: {}", file.display()));
+        }
+    }
+    if let Some(note) = note {
+        message::note(format_args!("{note}"));
+    }
+    failure.map_or(Ok(()), |e| Err(e.into()))
+}
+
+/// What there is to do.
+enum Begun {
+    /// A run to explore.
+    Going(Box<Exploration>),
+    /// A run that has used up its budget, in this file; and what to do about it.
+    Ended(Box<Run>, PathBuf, String),
+}
+
+fn begin(args: &TreeArgs, strategy: Strategy) -> Result<Begun> {
+    let prompt = args.prompt.clone().context("no PROMPT")?;
+    let text = input::text_argument(&prompt, "PROMPT")?;
+    // Before the model is model: a bad path is told at once.
+    let destination = destination(args, &text)?;
+    let model = open::load(&args.model)?;
+    let given = args.form.given(&text);
+    model.note_names(&given, "");
+    let keep = args.store_top.unwrap_or(Keep::Top(10));
+    let limits = Limits { max_nodes: args.max_nodes, max_seconds: args.max_seconds, keep };
+    let prompt = model.prepare(&given, "")?;
+    let exploration = Exploration::begin(&model, &prompt, strategy, &args.watch, &limits, destination)?;
+    Ok(Begun::Going(Box::new(exploration)))
+}
+
+/// Where the run is to be written. A name of our own choosing never overwrites: it is counted up.
+fn destination(args: &TreeArgs, prompt: &str) -> Result<Destination> {
+    let Some(path) = &args.output else {
+        let stem = slug(prompt);
+        output::check_folder(Path::new(&stem))?;
+        return Ok(Destination::Free(stem));
+    };
+    if !args.force && path.as_os_str() != "-" && output::has_content(path) {
+        bail!("{} exists: --resume {0} goes on with it, --force overwrites it", path.display());
+    }
+    let target = Target::check(path, args.force, &[Path::new(&args.model.model)])?;
+    Ok(if target.is_stdout() { Destination::Stream(Box::new(terminal::Lines)) } else { Destination::Named(target) })
+}
+
+fn resume(args: &TreeArgs, path: &Path) -> Result<Begun> {
+    args.strategy.refuse_on_resume()?;
+    if import::is_stdin(path) {
+        usage!("--resume goes on in a run's file, and standard input is none: name the file");
+    }
+    let held = Held::open(path)?;
+    let mut run = open::run_file(path)?;
+    let what = path.display().to_string();
+    check_resumable(&what, &run)?;
+    let limits = resumed_limits(args, path, &run)?;
+    if let Some(reason) = limits.reached(&run.tree, run.seconds) {
+        // No model is model here, which would refuse to go on in another arithmetic.
+        if let Some(asked) = args.model.arithmetic.asked() {
+            check_arithmetic(&what, &run.header.model, asked)?;
+        }
+        let note = if run.end.as_ref().is_some_and(|e| e.reason == EndReason::Finished) {
+            format!("{} has ended of itself: there is nothing to go on with", path.display())
+        } else {
+            run.end = Some(end_event(&run.tree, reason, run.seconds));
+            used_up(path, &run, reason)
+        };
+        return Ok(Begun::Ended(Box::new(run), path.into(), note));
+    }
+    // The model that the run was made with, unless another is named.
+    let model = if args.model.model == models::DEFAULT && args.model.remote.engines.is_empty() {
+        models::named_by(&what, &run.header.model.name, &open::events())?
+    } else {
+        args.model.model.clone()
+    };
+    // It goes on as it began, unless that is refused below.
+    let arithmetic = match args.model.arithmetic.asked() {
+        None => arithmetic_of(&what, &run.header.model)?,
+        asked => asked,
+    };
+    let options = ModelOptions {
+        threads: args.model.threads,
+        backend: args.model.backend.clone(),
+        ..ModelOptions::new(model, arithmetic, args.model.remote.clone())
+    };
+    open::check_kind(&what, &run.header.model, &options.remote)?;
+    let model = open::load(&options).with_context(|| format!("the model of {what}"))?;
+    Ok(Begun::Going(Box::new(Exploration::resume(&model, held, Some(&limits))?)))
+}
+
+/// The limits that a run was begun with, and the budgets given anew in their place.
+fn resumed_limits(args: &TreeArgs, path: &Path, run: &Run) -> Result<Limits> {
+    let own = Limits::of(run);
+    if args.store_top.is_some() && run.header.store_top.is_some() {
+        usage!(
+            "--store-top cannot be changed on --resume: the steps that {} has were stored as it was begun",
+            path.display()
+        );
+    }
+    Ok(Limits {
+        max_nodes: args.max_nodes.or(own.max_nodes),
+        max_seconds: args.max_seconds.or(own.max_seconds),
+        keep: args.store_top.unwrap_or(own.keep),
+    })
+}
+
+/// Why a run does not go on, and how it would.
+fn used_up(path: &Path, run: &Run, reason: EndReason) -> String {
+    let (has, flag) = match reason {
+        EndReason::MaxNodes => (format!("has {} nodes", run.tree.len()), "--max-nodes"),
+        _ => (format!("was explored for {:.1} seconds", run.seconds), "--max-seconds"),
+    };
+    format!("{} {has}, all that it may: it goes on with --resume and a larger {flag}", path.display())
+}
+
+fn announce(exploration: &Exploration) {
+    let (model, header) = (exploration.model(), exploration.header());
+    let prompt = text::count(header.prompt.tokens.len(), "token");
+    let text = format!("{} · {} · prompt of {prompt}, {}", model.name(), header.engine, model.front());
+    message::lines(&terminal::paragraph(&text));
+}
+
+/// The summary as one object; `rate` is known to the one who grew the tree.
+/// Most tokens of the paths that are listed, all together.
+const MOST_PATH_TOKENS: usize = 10_000_000;
+
+pub fn summary_json(run: &Run, most: usize, file: &Path, rate: Option<f64>) -> Value {
+    let tree = &run.tree;
+    // Counted, as the text has it: what a file says of itself may be wrong.
+    let end = end_event(tree, EndReason::Interrupted, run.end.as_ref().map_or(0.0, |e| e.seconds));
+    let leaves = tree.ranked_leaves();
+    let mut tokens = 0;
+    // Paths that have their beginnings in common are written out each: their texts may be the square of the tree.
+    let fits = |n: &&logitree_core::NodeId| {
+        tokens += tree.depth(**n);
+        tokens <= MOST_PATH_TOKENS
+    };
+    let paths: Vec<Value> = leaves
+        .iter()
+        .take(most)
+        .take_while(fits)
+        .map(|&n| {
+            json!({
+                "node": n.0,
+                "prob": tree.mass(n),
+                "logprob": tree.path_logprob(n),
+                "depth": tree.depth(n),
+                "stop": tree.stop(n).map(|s| s.name()),
+                "text": run.text(n),
+            })
+        })
+        .collect();
+    json!({
+        "nodes": end.nodes,
+        "completed": end.completed,
+        "seconds": end.seconds,
+        "nodes_per_second": rate,
+        "reason": run.end.as_ref().map(|e| e.reason),
+        "mass": end.mass,
+        "prompt": { "text": run.header.prompt.text, "tokens": run.header.prompt.tokens, "bos": run.header.prompt.bos },
+        "model": run.header.model.name,
+        "engine": run.header.engine,
+        "parameters": run.header.parameters,
+        "paths_left_out": most.min(leaves.len()) - paths.len(),
+        "paths": paths,
+        "run": file,
+    })
+}

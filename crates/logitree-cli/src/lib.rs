@@ -1,0 +1,100 @@
+//! See what a language model could have said.
+//!
+//! This is the program as a library: `main.rs` calls [`main_with_args`] and nothing else. The crates below it, `logitree-core`
+//! above all, are what other programs build on.
+
+// Messages go through `message`, results through `terminal`: neither panics where nobody can read them.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
+mod cli;
+mod command;
+#[doc(hidden)]
+pub mod fuzzing;
+mod input;
+mod message;
+mod open;
+mod options;
+mod progress;
+mod terminal;
+
+use cli::Command;
+use logitree::ErrorKind;
+use options::UsageError;
+use std::process::ExitCode;
+
+/// Ended by Ctrl-C, with everything so far saved.
+const INTERRUPTED: u8 = 130;
+/// The command line asked for something that cannot be; clap's own errors end with the same code.
+const USAGE: u8 = 2;
+
+/// Does what the process's arguments ask for, and says how it ended.
+pub fn main_with_args() -> ExitCode {
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(e) => return help(&e),
+    };
+    terminal::clean_up_when_interrupted();
+    let outcome = match cli.command {
+        Command::Tree(args) => command::tree::run(*args),
+        Command::Logprobs(args) => command::generate::run(args),
+        Command::Guide(args) => command::guide::run(args),
+        Command::Score(args) => command::score::run(args),
+        Command::Answers(args) => command::answers::run(args),
+        Command::Forks(args) => command::forks::run(args),
+        Command::Lens(args) => command::lens::run(args),
+        Command::Run(args) => command::experiment::run(args),
+        Command::Verify(args) => command::verify::run(args),
+        Command::Show(args) => command::show::run(args),
+        Command::Serve(args) => command::serve::run(args),
+        Command::View(args) => command::view::run(args),
+        Command::Report(args) => command::report::run(args),
+        Command::Export(args) => command::export::run(args),
+        Command::Bench(args) => command::bench::run(args),
+        Command::Model(args) => command::model::run(args),
+        Command::Engine(args) => command::engine::run(args),
+    };
+    end(outcome)
+}
+
+/// What clap has to say: help and version are a result, and what is wrong with the arguments is a message and code 2.
+fn help(e: &clap::Error) -> ExitCode {
+    let text = |colour: bool| if colour { e.render().ansi().to_string() } else { e.render().to_string() };
+    if !e.use_stderr() {
+        return end(terminal::print(&text(terminal::style().colour)));
+    }
+    message::coloured(&text(terminal::colours(&std::io::stderr())));
+    ExitCode::from(USAGE)
+}
+
+/// The exit code of an outcome, and why it is not success.
+fn end(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) if terminal::interrupted() => ExitCode::from(INTERRUPTED),
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader had enough: `logitree … | head` did what it should.
+        Err(e) if is_closed(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            message::error(&e);
+            if terminal::interrupted() {
+                ExitCode::from(INTERRUPTED)
+            } else if e.chain().any(is_usage) {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// Whether what was asked for cannot be, whatever the files and the model.
+fn is_usage(e: &(dyn std::error::Error + 'static)) -> bool {
+    e.is::<UsageError>() || e.downcast_ref::<logitree::Error>().is_some_and(|e| e.parameter().is_some())
+}
+
+/// Whether the reader of an output has gone.
+fn is_closed(e: &anyhow::Error) -> bool {
+    e.chain().any(|c| {
+        c.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+            || c.downcast_ref::<logitree::Error>().is_some_and(|e| e.kind() == ErrorKind::Closed)
+    })
+}

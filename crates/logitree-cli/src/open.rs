@@ -1,0 +1,102 @@
+//! From options to a model that is ready to answer.
+
+use crate::message;
+use crate::options::{ModelOptions, RemoteOptions, UsageError, usage};
+use crate::terminal::Terminal;
+use anyhow::{Result, bail};
+use logitree::{Events, Model, OpenOptions, ServerOptions, import, models};
+use logitree_core::run::{self, REMOTE, Run};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Loads the model of the options, or asks the servers that stand for it.
+pub fn load(options: &ModelOptions) -> Result<Model> {
+    check_options(options)?;
+    if !options.remote.engines.is_empty() {
+        return connect(&options.remote);
+    }
+    let open = OpenOptions {
+        threads: options.threads.map(usize::from),
+        backend: options.backend.clone(),
+        arithmetic: options.arithmetic.asked(),
+        events: events(),
+    };
+    Ok(open.open(&options.model)?)
+}
+
+/// What listens to the library: this terminal.
+pub fn events() -> Arc<dyn Events> {
+    Arc::new(Terminal::default())
+}
+
+/// Asks the servers of the options what they are.
+pub fn connect(remote: &RemoteOptions) -> Result<Model> {
+    Ok(servers(remote)?.connect(events())?)
+}
+
+/// How servers are to be asked.
+pub fn servers(remote: &RemoteOptions) -> Result<ServerOptions> {
+    let key = |name: &String| {
+        let key = std::env::var(name).ok().filter(|k| !k.trim().is_empty());
+        key.map(|k| k.trim().to_owned())
+            .ok_or_else(|| UsageError(format!("--api-key-env {name}: the variable is not set")))
+    };
+    Ok(ServerOptions {
+        urls: remote.engines.clone(),
+        kind: remote.engine_kind.0,
+        model: remote.engine_model.clone(),
+        key: remote.api_key_env.as_ref().map(key).transpose()?,
+        concurrency: remote.concurrency,
+        list: remote.engine_top,
+        deadline: Duration::from_secs(remote.request_timeout),
+        tokenizer: remote.tokenizer.clone(),
+        end_tokens: remote.end_tokens.clone(),
+    })
+}
+
+/// Refuses options that would do nothing.
+fn check_options(options: &ModelOptions) -> Result<()> {
+    let r = &options.remote;
+    let given = [
+        ("--engine-kind", r.engine_kind.0.is_some()),
+        ("--engine-model", r.engine_model.is_some()),
+        ("--api-key-env", r.api_key_env.is_some()),
+        ("--concurrency", r.concurrency.is_some()),
+        ("--tokenizer", r.tokenizer.is_some()),
+        ("--end-token", !r.end_tokens.is_empty()),
+    ];
+    if let Some((name, _)) = given.iter().find(|(_, given)| *given && r.engines.is_empty()) {
+        usage!("{name} is about servers: name one with --engine");
+    }
+    if !r.engines.is_empty() && options.model != models::DEFAULT {
+        usage!(
+            "-m {} names a model for this process: with --engine, name the server's with --engine-model",
+            options.model
+        );
+    }
+    if !r.engines.is_empty()
+        && (options.threads.is_some() || options.backend.is_some() || options.arithmetic.asked().is_some())
+    {
+        usage!(
+            "--threads, --backend, --arithmetic and --fast are about a model in this process: leave them out with --engine"
+        );
+    }
+    Ok(())
+}
+
+/// Refuses to go on with servers where a model in this process had begun, and the other way round. `what` names the run.
+pub fn check_kind(what: &str, recorded: &run::Model, remote: &RemoteOptions) -> Result<()> {
+    match (recorded.architecture == REMOTE, remote.engines.is_empty()) {
+        (true, true) => bail!("{what} was made with servers: name one with --engine"),
+        (false, false) => bail!("{what} was made with a model in this process: leave out --engine"),
+        _ => Ok(()),
+    }
+}
+
+/// A file that must be a run (or can be read as one); what was odd about it is said in notes.
+pub fn run_file(path: &Path) -> Result<Run> {
+    let (run, notes) = import::open_run(path)?;
+    notes.iter().for_each(|note| message::note(format_args!("{}: {note}", import::named(path))));
+    Ok(run)
+}

@@ -1,0 +1,74 @@
+//! Progress on standard error: a live line on a terminal, now and then a plain one elsewhere.
+
+use crate::message;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use logitree::visible::visible;
+use std::io::{IsTerminal, stderr};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// How often a plain line is printed.
+const PLAIN: Duration = Duration::from_secs(5);
+
+/// A progress line.
+pub struct Bar {
+    bar: ProgressBar,
+    total: u64,
+    plain: Option<Mutex<Instant>>,
+}
+
+fn plain() -> Option<Mutex<Instant>> {
+    (!stderr().is_terminal()).then(|| Mutex::new(Instant::now()))
+}
+
+/// Progress through a known number of bytes.
+pub fn bytes(name: &str, total: u64, start: u64) -> Bar {
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("  {prefix} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
+        bar.set_style(style);
+    }
+    bar.set_prefix(visible(name));
+    bar.set_position(start);
+    Bar { bar, total, plain: plain() }
+}
+
+/// Progress of work whose end is not known.
+pub fn spinner() -> Bar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
+        bar.set_style(style);
+    }
+    Bar { bar, total: 0, plain: plain() }
+}
+
+impl Bar {
+    /// So many bytes are here.
+    pub fn reach(&self, bytes: u64) {
+        self.bar.set_position(bytes);
+        self.say(|| format!("  {} of {} MB", self.bar.position() / 1_000_000, self.total / 1_000_000));
+    }
+
+    /// A new message.
+    pub fn message(&self, text: impl Fn() -> String) {
+        if self.plain.is_none() {
+            self.bar.set_message(visible(&text()));
+            self.bar.tick();
+        }
+        self.say(text);
+    }
+
+    fn say(&self, text: impl FnOnce() -> String) {
+        let Some(last) = &self.plain else { return };
+        let mut last = last.lock().unwrap_or_else(|e| e.into_inner());
+        if last.elapsed() >= PLAIN {
+            *last = Instant::now();
+            message::line(visible(&text()));
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,116 @@
+//! Standard output for people, colours, width and Ctrl-C.
+
+use crate::message;
+use crate::progress::{self, Bar};
+use anyhow::Result;
+use logitree::export::text::{self, Style};
+use logitree::visible::{harmless, harmless_but_colours};
+use logitree::{Events, Progress, output};
+use std::io::{self, IsTerminal, Write, stdout};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Whether an interrupt asks for an orderly end, rather than ending at once.
+static ORDERLY: AtomicBool = AtomicBool::new(false);
+
+/// Ctrl-C, and being told to end, leave no temporary file: for every command, from the beginning. The program ends at once
+/// unless [`catch_interrupts`] was called.
+pub fn clean_up_when_interrupted() {
+    // Fails only if a handler is there already, which then does the same.
+    let _ = ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::SeqCst) || !ORDERLY.load(Ordering::SeqCst) {
+            output::abandon();
+            std::process::exit(130);
+        }
+    });
+}
+
+/// From now on Ctrl-C only asks for an orderly end; a second one ends at once.
+pub fn catch_interrupts() {
+    ORDERLY.store(true, Ordering::SeqCst);
+}
+
+/// Whether the user pressed Ctrl-C.
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// Colours if the stream is a terminal and nobody objects.
+pub fn colours(stream: &impl IsTerminal) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    !set("NO_COLOR")
+        && (stream.is_terminal() || set("CLICOLOR_FORCE"))
+        && std::env::var("TERM").as_deref() != Ok("dumb")
+}
+
+/// Columns below which lines are wrapped by the terminal.
+const NARROWEST: usize = 40;
+
+/// How to lay out what goes to standard output.
+pub fn style() -> Style {
+    let told = || std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
+    let width = terminal_size::terminal_size().map(|(w, _)| usize::from(w.0)).or_else(told).unwrap_or(100);
+    Style { width: width.clamp(NARROWEST, 200), colour: colours(&stdout()) }
+}
+
+/// A line for people, in as many lines as the terminal needs.
+pub fn paragraph(text: &str) -> String {
+    text::wrap(text, style().width, "") + "\n"
+}
+
+/// Prints text or JSON to standard output; a closed pipe is an error that ends the program quietly. Nothing in the text can
+/// control the terminal: JSON keeps its value.
+pub fn print(text: &str) -> Result<()> {
+    let text = if style().colour { harmless_but_colours(text) } else { harmless(text) };
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Lines on standard output, in which nothing can control a terminal. Each write must have whole lines.
+pub struct Lines;
+
+impl Write for Lines {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        stdout().lock().write_all(harmless(&String::from_utf8_lossy(lines)).as_bytes())?;
+        Ok(lines.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        stdout().lock().flush()
+    }
+}
+
+/// The library's events on a terminal: notes and progress on standard error, and Ctrl-C as the wish to stop.
+#[derive(Default)]
+pub struct Terminal {
+    /// The progress line that is shown now.
+    bar: Mutex<Option<Bar>>,
+}
+
+impl Events for Terminal {
+    fn note(&self, text: &str) {
+        message::note(message::with_flags(text));
+    }
+
+    fn status(&self, text: &str) {
+        message::line(text);
+    }
+
+    fn progress(&self, progress: Progress<'_>) {
+        let mut bar = self.bar.lock().unwrap_or_else(|e| e.into_inner());
+        match progress {
+            Progress::Bytes { name, done, total } => {
+                bar.get_or_insert_with(|| progress::bytes(name, total, done)).reach(done)
+            }
+            Progress::Words(words) => bar.get_or_insert_with(progress::spinner).message(words),
+            Progress::Ended => drop(bar.take()),
+        }
+    }
+
+    fn stop(&self) -> bool {
+        interrupted()
+    }
+}

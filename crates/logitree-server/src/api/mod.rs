@@ -1,0 +1,217 @@
+//! The API's requests. The OpenAPI document is made from these functions.
+
+pub mod files;
+pub mod nodes;
+pub mod runs;
+
+use super::problem::{Body, Problem};
+use super::store::{Info, Kind};
+use super::worker::generate::Desk;
+use super::worker::{Command, Shared};
+use axum::Json;
+use axum::extract::State;
+use logitree::{Given, Model};
+use logitree_core::TokenId;
+use logitree_core::explore::Strategy;
+use logitree_core::run::Message;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use tokio::sync::watch;
+use utoipa::ToSchema;
+
+/// Longest prompt in bytes.
+const PROMPT: usize = 1 << 20;
+
+/// What every request can reach.
+#[derive(Clone)]
+pub struct App {
+    pub shared: Arc<Shared>,
+    pub commands: Sender<Command>,
+    /// Where texts are ordered.
+    pub desk: Desk,
+    /// Becomes true when the server goes down.
+    pub closing: watch::Receiver<bool>,
+}
+
+type Answer<T> = Result<T, Problem>;
+
+impl App {
+    pub fn model(&self) -> Answer<&Model> {
+        let none = || Problem::conflict("no model is model: this server only shows files");
+        self.shared.model.as_ref().ok_or_else(none)
+    }
+
+    pub fn send(&self, command: Command) -> Answer<()> {
+        self.commands.send(command).map_err(|_| Problem::internal("the engine has stopped: restart the server"))
+    }
+
+    fn run(&self, id: &str) -> Answer<Info> {
+        let info = self.shared.store.get(id)?;
+        if info.kind != Kind::Run {
+            return Err(Problem::conflict("this is a file of records, not a run"));
+        }
+        Ok(info)
+    }
+}
+
+/// Work that blocks goes to a thread of its own.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Answer<T> + Send + 'static) -> Answer<T> {
+    tokio::task::spawn_blocking(work).await.map_err(Problem::internal)?
+}
+
+/// The model that is model.
+#[derive(Serialize, ToSchema)]
+pub struct ModelInfo {
+    pub name: String,
+    pub architecture: String,
+    pub dtype: String,
+    pub vocab: usize,
+    pub context: usize,
+    pub end_tokens: Vec<u32>,
+    pub engine: String,
+    /// Whether it has a chat template.
+    pub chat: bool,
+}
+
+/// The server.
+#[derive(Serialize, ToSchema)]
+pub struct ServerInfo {
+    pub version: String,
+    /// Absent if the server only shows files.
+    pub model: Option<ModelInfo>,
+    /// Texts that are being generated for OpenAI's requests, or wait.
+    pub generating: usize,
+    /// Every strategy with its default parameters.
+    #[schema(value_type = Object)]
+    pub strategies: Map<String, Value>,
+}
+
+/// The server and its model
+#[utoipa::path(get, path = "/api/v1/server", responses((status = 200, body = ServerInfo), (status = 401, body = Problem, content_type = "application/problem+json")))]
+pub async fn server(State(app): State<App>) -> Answer<Json<ServerInfo>> {
+    let mut known = Map::new();
+    for name in Strategy::NAMES {
+        let default = Strategy::named(name).map_err(Problem::internal)?;
+        known.insert(name.into(), Value::Object(default.parameters()));
+    }
+    let model = |model: &Model| {
+        let record = model.record()?;
+        Ok::<_, Problem>(ModelInfo {
+            name: record.name,
+            architecture: record.architecture,
+            dtype: record.dtype,
+            vocab: record.vocab,
+            context: record.context,
+            end_tokens: record.end_tokens.iter().map(|t| t.0).collect(),
+            engine: model.engine(),
+            chat: model.chats(),
+        })
+    };
+    let model = app.shared.model.as_ref().map(model).transpose()?;
+    Ok(Json(ServerInfo {
+        version: env!("CARGO_PKG_VERSION").into(),
+        model,
+        generating: app.desk.taken(),
+        strategies: known,
+    }))
+}
+
+/// A prompt as the user gives it.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PromptRequest {
+    /// A text as it is.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 1_048_576)]
+    pub prompt: Option<String>,
+    /// Or a conversation, for the model's chat template; it ends with what the user says.
+    #[serde(default)]
+    pub messages: Option<Vec<MessageRequest>>,
+    /// Variables for the chat template, such as `{"enable_thinking": false}`.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub chat_template_kwargs: Map<String, Value>,
+}
+
+/// What somebody says in a conversation.
+#[derive(Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MessageRequest {
+    /// `system`, `user` or `assistant`, as far as the template knows them.
+    pub role: String,
+    #[schema(min_length = 1)]
+    pub content: String,
+}
+
+/// A token.
+#[derive(Serialize, ToSchema)]
+pub struct TokenInfo {
+    pub id: u32,
+    pub text: String,
+    /// A control token rather than text.
+    pub special: bool,
+}
+
+/// A name for people, without what acts on terminals or turns the direction of a text.
+fn clean(name: &str) -> String {
+    let acts = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    name.chars().filter(|&c| !acts(c)).collect()
+}
+
+/// Refuses what cannot be a text of a request; `place` is the field that it stands in.
+fn check_text(text: &str, place: &str) -> Answer<()> {
+    if text.is_empty() {
+        return Err(Problem::bad(format!("{place} is empty")));
+    }
+    match text.find('\0') {
+        Some(at) => Err(Problem::bad(format!("{place} has a NUL character at byte {at}: is it text?"))),
+        None => Ok(()),
+    }
+}
+
+fn given(
+    prompt: Option<String>,
+    messages: Option<Vec<MessageRequest>>,
+    arguments: Map<String, Value>,
+) -> Answer<Given> {
+    let given = match (prompt, messages) {
+        (Some(_), None) if !arguments.is_empty() => {
+            return Err(Problem::bad("`chat_template_kwargs` is for `messages`: leave it out with `prompt`"));
+        }
+        (Some(text), None) => Given::Text(text),
+        (None, Some(m)) => Given::Chat(m.into_iter().map(|m| Message::new(m.role, m.content)).collect(), arguments),
+        _ => return Err(Problem::bad("give either `prompt` or `messages`")),
+    };
+    let length = match &given {
+        Given::Text(text) | Given::Special(text) => {
+            check_text(text, "`prompt`")?;
+            text.len()
+        }
+        Given::Chat(messages, _) => {
+            for (i, m) in messages.iter().enumerate() {
+                check_text(&m.content, &format!("`messages[{i}].content`"))?;
+            }
+            messages.iter().map(|m| m.content.len()).sum()
+        }
+    };
+    if length > PROMPT {
+        return Err(Problem::bad(format!("the prompt is longer than {PROMPT} bytes")));
+    }
+    Ok(given)
+}
+
+/// The exact tokens that a prompt becomes
+#[utoipa::path(post, path = "/api/v1/tokenize", request_body = PromptRequest, responses(
+    (status = 200, body = Vec<TokenInfo>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub async fn tokenize(State(app): State<App>, Body(request): Body<PromptRequest>) -> Answer<Json<Vec<TokenInfo>>> {
+    blocking(move || {
+        let model = app.model()?;
+        let given = given(request.prompt, request.messages, request.chat_template_kwargs)?;
+        let prepared = model.prepare(&given, "")?;
+        let token = |&id: &TokenId| TokenInfo { id: id.0, text: model.text(id), special: model.is_special(id) };
+        Ok(Json(prepared.tokens.iter().map(token).collect()))
+    })
+    .await
+}

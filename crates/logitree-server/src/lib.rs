@@ -1,0 +1,215 @@
+//! The web server of logitree: an API over runs, the web app, and OpenAI-compatible completions, over one model.
+//!
+//! [`run`] serves until the listener of its events wishes to stop; [`report::html`] makes one file of a run and the web app.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
+mod api;
+mod assets;
+mod connections;
+pub mod guard;
+mod openai;
+mod problem;
+pub mod report;
+mod sse;
+mod store;
+mod worker;
+
+use api::App;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{StatusCode, Uri};
+use axum::response::IntoResponse;
+use guard::Guard;
+use logitree::lock::Folder;
+use logitree::{Context, Error, ErrorKind, Events, Model, Result};
+use openai::error::Failure;
+use problem::Problem;
+use rand::{RngExt, rngs::StdRng};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use worker::Shared;
+use worker::generate::Desk;
+
+/// Largest request body but for files.
+const BODY: usize = 4 << 20;
+/// Largest file taken in.
+const FILE: usize = 100 << 20;
+/// How long clients are waited for at the end.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Ports tried after the one asked for.
+const PORTS: u16 = 20;
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "logitree",
+    description = "What a language model could have said: runs, their trees and distributions. All requests need the token of the printed link, as its cookie or as a bearer token."
+))]
+struct Document;
+
+/// What a server is started with.
+pub struct Options<'a> {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// Whether another port will do if this one is taken.
+    pub any_port: bool,
+    /// Whether other machines may come in.
+    pub remote: bool,
+    /// Origins of pages that may use the OpenAI-compatible API.
+    pub origins: Vec<String>,
+    /// Runs are kept here, and nobody else writes to it.
+    pub data: &'a Folder,
+    /// The model; without one, the server only shows files.
+    pub model: Option<Model>,
+    /// Who hears of what cannot be told to a client, and says when to end.
+    pub events: Arc<dyn Events>,
+    /// Files to take in, with their names.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+fn router(app: App, guard: Guard) -> axum::Router {
+    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(api::server))
+        .routes(routes!(api::tokenize))
+        .routes(routes!(api::runs::list, api::runs::start))
+        .routes(routes!(api::runs::get, api::runs::rename, api::runs::delete))
+        .routes(routes!(api::runs::resume))
+        .routes(routes!(api::runs::pause))
+        .routes(routes!(api::runs::stop))
+        .routes(routes!(api::runs::duplicate))
+        .routes(routes!(api::nodes::expand))
+        .routes(routes!(api::nodes::distribution))
+        .routes(routes!(api::files::events))
+        .routes(routes!(api::files::content))
+        .routes(routes!(api::files::export))
+        .merge(openai::router())
+        .layer(DefaultBodyLimit::max(BODY))
+        .merge(OpenApiRouter::new().routes(routes!(api::files::import)).layer(DefaultBodyLimit::max(FILE)))
+        .split_for_parts();
+    let document = Arc::new(document);
+    router
+        .route("/api/v1/openapi.json", axum::routing::get(move || async move { axum::Json((*document).clone()) }))
+        .route(
+            "/api/{*rest}",
+            axum::routing::any(|| async { Problem::not_found("there is no such address in the API") }),
+        )
+        .route("/v1/{*rest}", axum::routing::any(openai::not_found))
+        .fallback(assets::serve)
+        .method_not_allowed_fallback(|uri: Uri| async move {
+            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "another method is needed here");
+            if openai::is_openai(uri.path()) { Failure::from(problem).into_response() } else { problem.into_response() }
+        })
+        .with_state(app)
+        .layer(axum::middleware::from_fn_with_state(Arc::new(guard), guard::guard))
+}
+
+/// Serves until Ctrl-C. `ready` is told the link once the server answers, and the ids of the files taken in.
+///
+/// # Errors
+/// If the address is taken, a file cannot be taken in, or the data folder cannot be used.
+pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<()> {
+    let store = store::Store::open(options.data.path(), &*options.events)?;
+    let shared = Arc::new(Shared { store, model: options.model, events: options.events.clone() });
+    let mut ids = Vec::new();
+    for (name, bytes) in &options.files {
+        // Started again with the same file, there is no second copy of it.
+        let id = match shared.store.same(bytes) {
+            Some(id) => id,
+            None => api::files::take_in(&shared.store, name, bytes).with_context(|| name.clone())?,
+        };
+        ids.push(id);
+    }
+    let (commands, receiver) = std::sync::mpsc::channel();
+    let (desk, texts) = Desk::new();
+    let engine = {
+        let shared = shared.clone();
+        std::thread::Builder::new().name("engine".into()).spawn(move || worker::work(&shared, receiver, texts))?
+    };
+    let events = options.events;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let served = runtime.block_on(async {
+        let (close, closing) = watch::channel(false);
+        let listener = bind(options.address, options.any_port).await?;
+        let address = listener.local_addr()?;
+        let token = token(options.data.path())?;
+        let link = format!("http://{address}/?token={token}");
+        let guard = Guard { token, address, remote: options.remote, origins: options.origins };
+        let ending = closing.clone();
+        let router = router(App { shared, commands, desk, closing }, guard);
+        ready(&link, &ids);
+        let stopping = events.clone();
+        let ended = async move {
+            stopped(&*stopping).await;
+            // Streams end by themselves now.
+            close.send_replace(true);
+            // What is told lives until everybody has heard it.
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = connections::serve(listener, router, ending) => Ok(()),
+            () = ended => Ok(()),
+            // A client that neither reads nor hangs up holds up nobody.
+            () = async { stopped(&*events).await; tokio::time::sleep(PATIENCE).await } => Ok(()),
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    let worked = engine.join().map_err(|_| Error::new(ErrorKind::Internal, "the engine's thread failed"))?;
+    served.and(worked)
+}
+
+/// Makes the data folder, if it is not there, for its owner alone: prompts are nobody else's business.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn private_folder(path: &Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).with_context(|| path.display().to_string())
+}
+
+/// Waits until the listener wishes to stop.
+async fn stopped(events: &dyn Events) {
+    while !events.stop() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The data folder's token, made at first: a page that is open finds the server again after a restart.
+fn token(data: &Path) -> Result<String> {
+    let path = data.join("token");
+    if let Ok(known) = std::fs::read_to_string(&path)
+        && known.len() == 32
+        && known.bytes().all(|b| b.is_ascii_hexdigit())
+    {
+        return Ok(known);
+    }
+    let mut random: StdRng = rand::make_rng();
+    let token: String = (0..32).map(|_| char::from(b"0123456789abcdef"[random.random_range(0..16usize)])).collect();
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&path).with_context(|| path.display().to_string())?;
+    file.write_all(token.as_bytes()).with_context(|| path.display().to_string())?;
+    Ok(token)
+}
+
+async fn bind(address: SocketAddr, any_port: bool) -> Result<TcpListener> {
+    let mut last = None;
+    for port in address.port()..=address.port().saturating_add(if any_port { PORTS } else { 0 }) {
+        match TcpListener::bind(SocketAddr::new(address.ip(), port)).await {
+            Ok(listener) => return Ok(listener),
+            Err(e) => last = Some(e),
+        }
+    }
+    let e = last.context("no port to try")?;
+    Err(e).with_context(|| format!("cannot listen on {address}: choose another with --port"))
+}

@@ -1,0 +1,130 @@
+//! The model that is served.
+
+use super::error::{ErrorShape, Failure};
+use crate::api::App;
+use axum::Json;
+use axum::extract::{Path, State};
+use logitree::Model;
+use logitree_core::TokenId;
+use logitree_engine::LocalModel;
+use logitree_engine::tokenizer::Span;
+use serde::Serialize;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+use utoipa::ToSchema;
+
+/// The model and what it is called.
+pub struct Served<'a> {
+    pub id: String,
+    pub model: &'a Model,
+    pub local: &'a LocalModel,
+}
+
+impl<'a> Served<'a> {
+    pub fn of(app: &'a App) -> Result<Served<'a>, Failure> {
+        let Some(model) = &app.shared.model else {
+            return Err(Failure::no_model("no model is model: this server only shows files"));
+        };
+        let local = model.local().ok_or_else(|| {
+            Failure::no_model(format!("{} is behind a server already: send this request to that server", model.name()))
+        })?;
+        Ok(Served { id: id(model.name()), model, local })
+    }
+
+    /// Refuses another model's name.
+    pub fn check_name(&self, name: Option<&str>) -> Result<(), Failure> {
+        match name {
+            Some(name) if name != self.id && name != self.model.name() => {
+                Err(Failure::no_model(format!("there is no model {name:?} here: this server has {:?}", self.id)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Tokens of a text, in which names of special tokens mean these; with `bos`, BOS stands in front once if the model
+    /// wants it.
+    pub fn tokens(&self, text: &str, bos: bool) -> Result<Vec<TokenId>, Failure> {
+        Ok(self.spans(text, bos)?.into_iter().map(|s| s.token).collect())
+    }
+
+    /// These tokens with the characters of the text that each stands for: none for a BOS that the text does not name.
+    pub fn spans(&self, text: &str, bos: bool) -> Result<Vec<Span>, Failure> {
+        let tokenizer = self
+            .local
+            .tokenizer()
+            .ok_or_else(|| Failure::unsupported("prompt", "this model has no tokenizer: give prompts as token ids"))?;
+        let mut spans = tokenizer.encode_spans(text, true).map_err(|e| Failure::value("prompt", e.to_string()))?;
+        if let Some(bos) = self.model.bos().filter(|_| bos) {
+            let there = spans.iter().take_while(|s| s.token == bos).count();
+            let chars = spans[..there].iter().map(|s| s.chars).sum();
+            spans.splice(..there, [Span { token: bos, chars }]);
+        }
+        Ok(spans)
+    }
+
+    /// The bytes of tokens in the text that they make, special ones by name.
+    pub fn decode(&self, ids: &[TokenId]) -> Vec<&'a [u8]> {
+        self.local.tokenizer().map_or(vec![&[][..]; ids.len()], |t| t.decode(ids))
+    }
+}
+
+/// What clients call a model: a known name as it is, a file or folder by its own name.
+fn id(name: &str) -> String {
+    let last = std::path::Path::new(name).file_name().map_or(name.into(), |n| n.to_string_lossy());
+    last.strip_suffix(".gguf").unwrap_or(&last).to_owned()
+}
+
+/// Work on the model that takes time, on a thread for such work.
+pub async fn blocking<T: Send + 'static>(
+    app: &App,
+    work: impl FnOnce(Served<'_>) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let app = app.clone();
+    tokio::task::spawn_blocking(move || work(Served::of(&app)?)).await.map_err(Failure::internal)?
+}
+
+/// A model of the list.
+#[derive(Serialize, ToSchema)]
+pub struct ModelCard {
+    pub id: String,
+    pub object: &'static str,
+    /// When the server was started, in seconds since 1970.
+    pub created: u64,
+    pub owned_by: &'static str,
+    /// Tokens of prompt and answer together.
+    pub max_model_len: usize,
+}
+
+/// The list of models.
+#[derive(Serialize, ToSchema)]
+pub struct ModelList {
+    pub object: &'static str,
+    pub data: Vec<ModelCard>,
+}
+
+fn card(served: &Served<'_>) -> ModelCard {
+    static STARTED: OnceLock<u64> = OnceLock::new();
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    ModelCard {
+        id: served.id.clone(),
+        object: "model",
+        created: *STARTED.get_or_init(now),
+        owned_by: "logitree",
+        max_model_len: served.model.context_length(),
+    }
+}
+
+/// The model that is served, as a list
+#[utoipa::path(get, path = "/v1/models", responses((status = 200, body = ModelList), (status = "4XX", body = ErrorShape)))]
+pub async fn list(State(app): State<App>) -> Json<ModelList> {
+    Json(ModelList { object: "list", data: Served::of(&app).iter().map(card).collect() })
+}
+
+/// The model that is served
+#[utoipa::path(get, path = "/v1/models/{id}", params(("id" = String, Path, description = "Id of the model")),
+    responses((status = 200, body = ModelCard), (status = "4XX", body = ErrorShape)))]
+pub async fn get(State(app): State<App>, Path(id): Path<String>) -> Result<Json<ModelCard>, Failure> {
+    let served = Served::of(&app)?;
+    served.check_name(Some(&id))?;
+    Ok(Json(card(&served)))
+}

@@ -1,0 +1,136 @@
+//! Hands a request to the engine and its answer to the client: at once, or as server-sent events.
+
+use super::error::Failure;
+use super::reply::Reply;
+use super::shapes::Answer;
+use crate::api::App;
+use crate::worker::Command;
+use crate::worker::generate::{Event, Options, Refused, Step, Task};
+use axum::Json;
+use axum::response::sse::{self, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::watch;
+
+/// A request that is ready for the engine.
+pub struct Order {
+    pub options: Options,
+    pub tasks: Vec<Task>,
+    pub reply: Reply,
+}
+
+/// What the engine says about a request.
+struct Incoming {
+    events: Receiver<Event>,
+    closing: watch::Receiver<bool>,
+    /// Choices that have not ended.
+    open: usize,
+}
+
+impl Incoming {
+    /// The next step, until all choices have ended.
+    async fn next(&mut self) -> Result<Option<Step>, Failure> {
+        if self.open == 0 {
+            return Ok(None);
+        }
+        tokio::select! {
+            event = self.events.recv() => match event {
+                Some(Ok(step)) => {
+                    self.open -= usize::from(step.finish.is_some());
+                    Ok(Some(step))
+                }
+                Some(Err(why)) => Err(Failure::internal(why)),
+                None => Err(Failure::down()),
+            },
+            _ = self.closing.wait_for(|&closing| closing) => Err(Failure::down()),
+        }
+    }
+}
+
+/// Generates and answers. A client that hangs up drops this, and with it all that was to be generated.
+pub async fn answer(app: App, order: Order) -> Result<Response, Failure> {
+    let Order { options, tasks, reply } = order;
+    let events = app.desk.submit(options, tasks).map_err(|refused| match refused {
+        Refused::Full(n) => Failure::busy(format!("{n} texts are being generated or wait: try again later")),
+        Refused::Closed => Failure::down(),
+    })?;
+    app.send(Command::Generate)?;
+    let mut incoming = Incoming { events, closing: app.closing.clone(), open: reply.choices() };
+    if reply.settings().stream {
+        return Ok(stream(app, reply, incoming));
+    }
+    let mut steps = Vec::new();
+    while let Some(step) = incoming.next().await? {
+        steps.push(step);
+    }
+    let body = tokio::task::spawn_blocking(move || {
+        let model = app.model()?;
+        Ok::<_, Failure>(Json(reply.whole(model, steps.into_iter())).into_response())
+    });
+    body.await.map_err(Failure::internal)?
+}
+
+/// A stream under way.
+struct Streaming {
+    app: App,
+    reply: Reply,
+    incoming: Incoming,
+    /// Events to send, oldest first.
+    ready: VecDeque<String>,
+    ended: bool,
+}
+
+impl Streaming {
+    fn push(&mut self, chunk: &Answer) {
+        match serde_json::to_string(chunk) {
+            Ok(json) => self.ready.push_back(json),
+            Err(e) => self.fail(&Failure::internal(e)),
+        }
+    }
+
+    fn fail(&mut self, failure: &Failure) {
+        self.ready.push_back(failure.json());
+        self.ended = true;
+    }
+
+    async fn next(mut self) -> Option<(Result<sse::Event, Infallible>, Self)> {
+        loop {
+            if let Some(json) = self.ready.pop_front() {
+                return Some((Ok(sse::Event::default().data(json)), self));
+            }
+            if self.ended {
+                return None;
+            }
+            match self.incoming.next().await {
+                Ok(Some(step)) => {
+                    let chunk = self.app.model().map(|model| self.reply.chunk(model, step));
+                    match chunk {
+                        Ok(Some(chunk)) => self.push(&chunk),
+                        Ok(None) => {}
+                        Err(problem) => self.fail(&problem.into()),
+                    }
+                }
+                Ok(None) => {
+                    if let Some(chunk) = self.reply.last_chunk() {
+                        self.push(&chunk);
+                    }
+                    self.ready.push_back("[DONE]".into());
+                    self.ended = true;
+                }
+                Err(failure) => self.fail(&failure),
+            }
+        }
+    }
+}
+
+fn stream(app: App, reply: Reply, incoming: Incoming) -> Response {
+    let first = reply.first_chunks();
+    let mut streaming = Streaming { app, reply, incoming, ready: VecDeque::new(), ended: false };
+    for chunk in &first {
+        streaming.push(chunk);
+    }
+    let events = futures_util::stream::unfold(streaming, Streaming::next);
+    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+}

@@ -1,0 +1,31 @@
+//! A run with the whole web app in one HTML file.
+
+use super::assets;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use logitree::visible::{harmless, visible};
+use logitree::{Context, Result};
+use logitree_core::run::{Run, write_run};
+use sha2::{Digest, Sha256};
+
+/// The file's text. It runs no script but the app's, whose hash its policy names, and asks the network for nothing; patterns are tried in a worker, made of a blob.
+pub fn html(run: &Run) -> Result<String> {
+    let missing = "this binary was built without the web app: run `npm --prefix web ci && npm --prefix web run build`, then build again";
+    let script = assets::text("app.js").context(missing)?;
+    let style = assets::text("app.css").context(missing)?;
+    let mut lines = Vec::new();
+    write_run(run, &mut lines)?;
+    // Nothing in the data can end the element it stands in; JSON reads the same with `<` escaped.
+    let data = harmless(&String::from_utf8(lines)?).replace('<', "\\u003c");
+    let script = script.replace("</script", "<\\/script");
+    let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
+    let title = visible(&run.header.prompt.text).replace('&', "&amp;").replace('<', "&lt;");
+    Ok(format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src data: blob:; worker-src blob:; base-uri 'none'; form-action 'none'\">\n\
+         <title>{title}</title>\n<style>{style}</style>\n</head>\n<body>\n<div id=\"app\"></div>\n\
+         <script type=\"application/jsonl\" id=\"run\">\n{data}</script>\n<script type=\"module\">{script}</script>\n</body>\n</html>\n",
+        hash(&script),
+        hash(&style),
+    ))
+}

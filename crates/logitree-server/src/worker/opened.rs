@@ -1,0 +1,203 @@
+//! A run that the engine's thread has open: its own exploring, and what people asked for by hand.
+
+use crate::store::{State, Store};
+use logitree::{Error, ErrorKind, Exploration, Following, Ranked, Result};
+use logitree_core::explore::{BeamParameters, Strategy};
+use logitree_core::run::EndReason;
+use logitree_core::{NodeId, TokenId};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Distributions that are kept of a run: paging and searching ask for the same one again and again.
+const RANKED: usize = 8;
+/// Requests of one run that go on side by side; of more, the oldest ends.
+const REQUESTS: usize = 8;
+
+/// Going on by hand.
+pub struct Request {
+    /// Where to go on.
+    pub nodes: Vec<NodeId>,
+    /// Go on with this token, whatever its probability.
+    pub token: Option<TokenId>,
+    /// How far.
+    pub how: How,
+}
+
+/// How to go on.
+#[derive(Clone, Copy)]
+pub enum How {
+    /// Greedily so many steps.
+    Greedy { steps: usize },
+    /// As the run's strategy does, up to so many nodes.
+    Strategy { max_nodes: usize },
+}
+
+/// A request under way.
+struct Asked {
+    /// Nodes that its turn has not come to.
+    starts: VecDeque<NodeId>,
+    how: How,
+    now: Option<Following>,
+}
+
+/// A run that is open.
+pub struct Opened {
+    /// Its id in the store.
+    pub id: String,
+    exploration: Exploration,
+    /// Whether its own strategy goes on.
+    pub exploring: bool,
+    /// What its state shall be when its own strategy has ended, if somebody ended it.
+    pub end: Option<State>,
+    asked: Vec<Asked>,
+    ranked: Vec<(NodeId, Arc<Ranked>)>,
+}
+
+impl Opened {
+    /// An exploration that was begun or resumed goes on by its own strategy (`exploring`); one that was only opened rests.
+    pub fn new(id: &str, exploration: Exploration, exploring: bool) -> Opened {
+        Opened { id: id.into(), exploration, exploring, end: None, asked: Vec::new(), ranked: Vec::new() }
+    }
+
+    /// Whether there is anything to do.
+    pub fn is_busy(&self) -> bool {
+        self.exploring || !self.asked.is_empty()
+    }
+
+    /// Whether something goes on by hand.
+    pub fn is_following(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
+    /// Makes what was added known.
+    fn tell(&self, store: &Store) -> Result<()> {
+        let (length, nodes) = (self.exploration.file_len()?, self.exploration.tree().len());
+        store.update(&self.id, |s| (s.length, s.nodes) = (length, nodes));
+        Ok(())
+    }
+
+    /// One level of its own exploring.
+    pub fn explore(&mut self, store: &Store) -> Result<()> {
+        let level = match self.end {
+            None => self.exploration.next_level()?,
+            Some(_) => None,
+        };
+        let Some(level) = level else { return self.close(store) };
+        let e = &self.exploration;
+        let (tree, policy) = (e.tree(), e.policy());
+        let (length, completed) = (e.file_len()?, tree.finished().count());
+        store.update(&self.id, |s| {
+            (s.nodes, s.length, s.rate) = (tree.len(), length, level.rate);
+            (s.completed, s.queue, s.threshold) = (completed, policy.queue(tree), policy.threshold(tree));
+        });
+        Ok(())
+    }
+
+    /// Ends its own exploring.
+    fn close(&mut self, store: &Store) -> Result<()> {
+        self.exploring = false;
+        let ended = self.end.take();
+        let (reason, completed) = {
+            let end = self.exploration.close()?;
+            (end.reason, end.completed)
+        };
+        let state = match reason {
+            EndReason::Interrupted => ended.unwrap_or(State::Interrupted),
+            EndReason::Failed => State::Failed,
+            _ => State::Finished,
+        };
+        let message = self.exploration.failure().map(|e| format!("{e:#}"));
+        self.tell(store)?;
+        store.update(&self.id, |s| (s.state, s.completed, s.message) = (state, completed, message));
+        Ok(())
+    }
+
+    /// Begins to go on by hand; answers with the nodes from which it goes on.
+    pub fn ask(&mut self, request: &Request, store: &Store) -> Result<Vec<NodeId>> {
+        let mut starts = Vec::new();
+        for &node in &request.nodes {
+            if node.index() >= self.exploration.tree().len() {
+                let message = format!("`nodes`: the run has no node {}", node.0);
+                return Err(Error::new(ErrorKind::Parameter("nodes"), message));
+            }
+            self.exploration.check_open(node)?;
+            starts.push(match request.token {
+                Some(token) => self.exploration.child(node, token)?,
+                None => node,
+            });
+        }
+        self.tell(store)?;
+        store.update(&self.id, |s| s.message = None);
+        if self.asked.len() >= REQUESTS {
+            let oldest = self.asked.remove(0);
+            self.halt_one(oldest)?;
+        }
+        self.asked.push(Asked { starts: starts.iter().copied().collect(), how: request.how, now: None });
+        Ok(starts)
+    }
+
+    /// One batch of everything that was asked for by hand.
+    pub fn follow(&mut self, store: &Store) -> Result<()> {
+        let mut i = 0;
+        while i < self.asked.len() {
+            let asked = &mut self.asked[i];
+            let going = follow(&mut self.exploration, asked);
+            if !matches!(going, Ok(true)) {
+                let over = self.asked.remove(i);
+                self.halt_one(over)?;
+            } else {
+                i += 1;
+            }
+            self.tell(store)?;
+            going?;
+        }
+        Ok(())
+    }
+
+    /// Ends what goes on by hand.
+    pub fn halt(&mut self) -> Result<()> {
+        std::mem::take(&mut self.asked).into_iter().try_for_each(|asked| self.halt_one(asked))
+    }
+
+    fn halt_one(&mut self, asked: Asked) -> Result<()> {
+        asked.now.map_or(Ok(()), |following| self.exploration.end_following(following))
+    }
+
+    /// All tokens after a node.
+    pub fn distribution(&mut self, node: NodeId) -> Result<Arc<Ranked>> {
+        if let Some((_, known)) = self.ranked.iter().find(|(n, _)| *n == node) {
+            return Ok(known.clone());
+        }
+        let ranked = Arc::new(self.exploration.distribution(node)?);
+        self.ranked.truncate(RANKED - 1);
+        self.ranked.insert(0, (node, ranked.clone()));
+        Ok(ranked)
+    }
+}
+
+/// One batch of a request; false when it is done.
+fn follow(exploration: &mut Exploration, asked: &mut Asked) -> Result<bool> {
+    if let Some(following) = &mut asked.now {
+        if exploration.follow(following)? {
+            return Ok(true);
+        }
+        if let Some(over) = asked.now.take() {
+            exploration.end_following(over)?;
+        }
+    }
+    while let Some(start) = asked.starts.pop_front() {
+        let (strategy, max_nodes) = match asked.how {
+            How::Greedy { steps: 0 } => continue,
+            How::Greedy { steps } => {
+                let greedy = BeamParameters { width: 1, max_depth: steps, ..Default::default() };
+                (Some(Strategy::Beam(greedy)), usize::MAX)
+            }
+            How::Strategy { max_nodes } => (None, max_nodes),
+        };
+        asked.now = exploration.begin_following(start, strategy, max_nodes)?;
+        if asked.now.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,65 @@
+//! Budgets of a run.
+
+use crate::error::{Result, fail};
+use logitree_core::explore::Keep;
+use logitree_core::run::{EndReason, Run};
+use logitree_core::{NodeId, Tree};
+use serde_json::{Map, Value, json};
+
+/// What ends a run early, and what it keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Nodes of the tree.
+    pub max_nodes: Option<usize>,
+    /// Seconds of exploring, those before the run was resumed included.
+    pub max_seconds: Option<f64>,
+    /// What is kept of every distribution.
+    pub keep: Keep,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { max_nodes: None, max_seconds: None, keep: Keep::Top(10) }
+    }
+}
+
+impl Limits {
+    /// Checks the budgets' ranges.
+    ///
+    /// # Errors
+    /// Names the one that is outside.
+    pub fn check(&self) -> Result<()> {
+        if self.max_nodes == Some(0) {
+            fail!(Parameter("max_nodes"), "`max_nodes` must be at least 1");
+        }
+        if let Some(s) = self.max_seconds.filter(|s| !s.is_finite() || *s < 0.0) {
+            fail!(Parameter("max_seconds"), "`max_seconds` must be a number from 0 up, not {s}");
+        }
+        Ok(())
+    }
+
+    /// The budgets as headers have them.
+    pub fn json(&self) -> Map<String, Value> {
+        let budgets = [("max_nodes", json!(self.max_nodes)), ("max_seconds", json!(self.max_seconds))];
+        budgets.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.to_string(), v)).collect()
+    }
+
+    /// Those that a run was begun with. The first files do not say what was kept of each step: as much as of the first.
+    pub fn of(run: &Run) -> Limits {
+        let number = |name: &str| run.header.limits.get(name).and_then(Value::as_f64);
+        let listed = run.tree.expansion(NodeId::ROOT).map_or(10, |e| e.top.len());
+        let keep = run.header.store_top.unwrap_or(Keep::Top(listed));
+        Limits { max_nodes: number("max_nodes").map(|n| n as usize), max_seconds: number("max_seconds"), keep }
+    }
+
+    /// The budget that is used up, if one is, with so many seconds spent.
+    pub fn reached(&self, tree: &Tree, seconds: f64) -> Option<EndReason> {
+        if self.max_nodes.is_some_and(|n| tree.len() >= n) {
+            Some(EndReason::MaxNodes)
+        } else if self.max_seconds.is_some_and(|s| seconds >= s) {
+            Some(EndReason::MaxSeconds)
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! Growing a tree, level by level, with its run file.
+
+mod by_hand;
+mod limits;
+
+pub use by_hand::{Following, Ranked};
+pub use limits::Limits;
+
+use crate::error::{Context, Error, Result, fail};
+use crate::prompt::watched_ids;
+use crate::recorder::{Destination, Held, Record};
+use crate::{Model, Prompt, import};
+use logitree_core::explore::{Change, Explorer, Policy, Strategy};
+use logitree_core::run::{End, EndReason, Event, FORMAT, Header, Run, VERSION, change_events, end_event};
+use logitree_core::{TokenId, Tree};
+use serde_json::json;
+use std::path::Path;
+use std::time::Instant;
+
+/// A tree that grows: an iterator over its levels ([`Exploration::next_level`]) that writes a run file as it goes.
+pub struct Exploration {
+    model: Model,
+    header: Header,
+    explorer: Explorer<Box<dyn Policy>>,
+    record: Record,
+    limits: Limits,
+    /// Time spent on it before it was resumed.
+    before: f64,
+    started: Instant,
+    /// Nodes that it had then.
+    first: usize,
+    /// Steps of the model since then.
+    steps: usize,
+    /// Whether the model was asked for anything yet: before, what is known already is visited.
+    begun: bool,
+    ended: Option<EndReason>,
+    /// The closing line that the file has, if it has one.
+    end: Option<End>,
+    failure: Option<Error>,
+}
+
+/// Where an exploration stands when all that could be visited was visited, and written down: of a wide level, a slice.
+#[derive(Clone, Copy, Debug)]
+pub struct Level {
+    /// New nodes per second, since the exploration was begun or resumed.
+    pub rate: f64,
+    /// Steps of the model per second: what the work is, for a step may make one node or many.
+    pub steps_rate: f64,
+}
+
+/// What came of exploring.
+pub struct Explored {
+    /// The run, as its file has it.
+    pub run: Run,
+    /// New nodes per second, since the exploration was begun or resumed.
+    pub rate: f64,
+    /// Why the model failed, if it did; the run has what was there before.
+    pub failure: Option<Error>,
+}
+
+impl Exploration {
+    /// Begins a run; its header is written.
+    ///
+    /// # Errors
+    /// If a parameter cannot be, or the file cannot be written.
+    pub fn begin(
+        model: &Model,
+        prompt: &Prompt,
+        strategy: Strategy,
+        watch: &[String],
+        limits: &Limits,
+        destination: Destination,
+    ) -> Result<Exploration> {
+        limits.check()?;
+        destination.spare(model)?;
+        let header = Header {
+            format: FORMAT.into(),
+            version: VERSION,
+            logitree: env!("CARGO_PKG_VERSION").into(),
+            created: now(),
+            model: model.record()?,
+            engine: model.engine(),
+            prompt: prompt.record(model),
+            strategy: strategy.name().into(),
+            parameters: strategy.parameters(),
+            limits: limits.json(),
+            store_top: Some(limits.keep),
+            watch: model.watch(watch)?,
+        };
+        let tree = Tree::new(header.bounds());
+        let policy = strategy.policy(&tree)?;
+        let record = destination.begin(&Event::Header(Box::new(header.clone())))?;
+        Exploration::new(model, header, policy, tree, record, limits, 0.0)
+    }
+
+    /// Goes on with a stopped run in its own file, which is read now that nobody else writes to it. Budgets that it was
+    /// not begun with are written down.
+    ///
+    /// # Errors
+    /// If another model made it, or its strategy would not have grown this tree.
+    pub fn resume(model: &Model, held: Held, limits: Option<&Limits>) -> Result<Exploration> {
+        let name = held.path().display().to_string();
+        let run = read(model, &held)?;
+        let own = Limits::of(&run);
+        let limits = limits.unwrap_or(&own);
+        let Run { mut header, tree, end, seconds, valid_bytes, .. } = run;
+        let strategy = strategy_of(&header).with_context(|| name.clone())?;
+        let policy = strategy.policy(&tree).with_context(|| name.clone())?;
+        let mut record = held.append(valid_bytes)?;
+        if header.limits != limits.json() {
+            // Before anything else, so that a kill does not lose them.
+            let reason = end.map_or(EndReason::Interrupted, |e| e.reason);
+            header.limits = limits.json();
+            record.write(&[Event::End(End { limits: limits.json(), ..end_event(&tree, reason, seconds) })])?;
+            record.flush()?;
+        }
+        Exploration::new(model, header, policy, tree, record, limits, seconds)
+    }
+
+    fn new(
+        model: &Model,
+        header: Header,
+        policy: Box<dyn Policy>,
+        tree: Tree,
+        record: Record,
+        limits: &Limits,
+        before: f64,
+    ) -> Result<Exploration> {
+        let prompt: Vec<TokenId> = header.prompt.tokens.iter().map(|t| t.id).collect();
+        let explorer = Explorer::new(model.session()?, model.vocab_size(), &prompt, policy, tree, limits.keep)?
+            .watching(watched_ids(&header.watch));
+        let first = explorer.tree.len();
+        Ok(Exploration {
+            model: model.clone(),
+            header,
+            explorer,
+            record,
+            limits: *limits,
+            before,
+            started: Instant::now(),
+            first,
+            steps: 0,
+            begun: false,
+            ended: None,
+            end: None,
+            failure: None,
+        })
+    }
+
+    /// The model that is asked.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// What the run file says first.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The tree so far.
+    pub fn tree(&self) -> &Tree {
+        &self.explorer.tree
+    }
+
+    /// Who decides how it grows: open paths, completed ones, the threshold now in force.
+    pub fn policy(&self) -> &dyn Policy {
+        &*self.explorer.policy
+    }
+
+    /// The run's file; `None` if it has none.
+    pub fn path(&self) -> Option<&Path> {
+        self.record.path()
+    }
+
+    /// Bytes of the run's file; 0 if it has none.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub fn file_len(&self) -> Result<u64> {
+        self.record.len()
+    }
+
+    fn seconds(&self) -> f64 {
+        self.before + self.started.elapsed().as_secs_f64()
+    }
+
+    fn end_now(&self) -> Option<EndReason> {
+        let stop = self.model.events().stop().then_some(EndReason::Interrupted);
+        stop.or_else(|| self.limits.reached(self.tree(), self.seconds()))
+    }
+
+    fn per_second(&self, count: usize) -> f64 {
+        count as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
+    }
+
+    fn level(&self) -> Level {
+        let nodes = self.tree().len() - self.first;
+        Level { rate: self.per_second(nodes), steps_rate: self.per_second(self.steps) }
+    }
+
+    /// Evaluates the next nodes that the strategy wants, in one batch, visits all that can be visited then, and writes it
+    /// down. `None` when the tree is as large as it gets: the strategy is done, a budget is used up, the listener of the
+    /// model's events wishes to stop, or the model fails, which [`Exploration::finish`] then tells.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn next_level(&mut self) -> Result<Option<Level>> {
+        if self.ended.is_some() {
+            return Ok(None);
+        }
+        if self.begun {
+            self.ended = self.end_now().or_else(|| self.evaluate());
+            if self.ended.is_some() {
+                return Ok(None);
+            }
+        }
+        self.begun = true;
+        while self.end_now().is_none() {
+            let Some(change) = self.explorer.visit() else { break };
+            self.write_changes(&[change])?;
+        }
+        self.record.flush()?;
+        Ok(Some(self.level()))
+    }
+
+    /// Asks the model; says why that is the end, if it is.
+    fn evaluate(&mut self) -> Option<EndReason> {
+        match self.explorer.evaluate() {
+            Ok(0) => Some(EndReason::Finished),
+            Ok(n) => {
+                self.steps += n;
+                None
+            }
+            // A server was waited for.
+            Err(_) if self.model.events().stop() => Some(EndReason::Interrupted),
+            Err(e) => {
+                self.failure = Some(e.into());
+                Some(EndReason::Failed)
+            }
+        }
+    }
+
+    fn write_changes(&mut self, changes: &[Change]) -> Result<()> {
+        let bytes = |id: TokenId| self.model.token_bytes(id);
+        for &change in changes {
+            self.record.write(&change_events(&self.explorer.tree, change, &bytes))?;
+        }
+        Ok(())
+    }
+
+    /// Explores to the end; `each_level` is told of every level.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn run(mut self, mut each_level: impl FnMut(&Exploration, Level)) -> Result<Explored> {
+        while let Some(level) = self.next_level()? {
+            each_level(&self, level);
+        }
+        self.finish()
+    }
+
+    /// Writes down how it ended, in a closing line. Before its own end, that is an interruption: it can be resumed.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn close(&mut self) -> Result<&End> {
+        let reason = *self.ended.get_or_insert(EndReason::Interrupted);
+        let end = end_event(&self.explorer.tree, reason, self.seconds());
+        self.write_end(end)
+    }
+
+    fn write_end(&mut self, end: End) -> Result<&End> {
+        self.record.write(&[Event::End(end.clone())])?;
+        self.record.flush()?;
+        Ok(self.end.insert(end))
+    }
+
+    /// Why the model failed, if it did.
+    pub fn failure(&self) -> Option<&Error> {
+        self.failure.as_ref()
+    }
+
+    /// New nodes per second, since the exploration was begun or resumed.
+    pub fn rate(&self) -> f64 {
+        self.level().rate
+    }
+
+    /// Closes the file and gives the run, as the file has it.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn finish(mut self) -> Result<Explored> {
+        let rate = self.rate();
+        let end = self.close()?.clone();
+        let Exploration { model, header, explorer, failure, .. } = self;
+        let tree = explorer.tree;
+        let listed = tree.nodes().filter_map(|n| tree.expansion(n)).flat_map(|e| e.top.iter().map(|t| t.id));
+        let ids = listed.chain(tree.nodes().filter_map(|n| tree.token(n)));
+        let texts = ids.map(|id| (id, model.token_bytes(id).into_owned().into())).collect();
+        let run = Run { header, tree, seconds: end.seconds, end: Some(end), texts, valid_bytes: 0, torn: false };
+        Ok(Explored { run, rate, failure })
+    }
+}
+
+/// The strategy that a run was begun with.
+fn strategy_of(header: &Header) -> Result<Strategy> {
+    let own = json!({ "strategy": header.strategy, "parameters": header.parameters });
+    serde_json::from_value(own).with_context(|| format!("the strategy {:?} and its parameters", header.strategy))
+}
+
+/// The run in a held file, if this model can go on with it.
+fn read(model: &Model, held: &Held) -> Result<Run> {
+    let name = held.path().display().to_string();
+    let run = import::run_file(held.path())?;
+    check_resumable(&name, &run)?;
+    model.check_made(&name, &run.header.model)?;
+    model.learn(&run)?;
+    Ok(run)
+}
+
+/// Refuses what was not made by an engine: it does not say which model could go on. `what` names the run in messages.
+///
+/// # Errors
+/// If the run was imported.
+pub fn check_resumable(what: &str, run: &Run) -> Result<()> {
+    if run.header.model.sha256.is_empty() || run.header.prompt.tokens.is_empty() {
+        fail!(
+            Conflict,
+            "{what}: an imported tree cannot be gone on with, as it does not say which model made it: start a run with its prompt"
+        );
+    }
+    Ok(())
+}
+
+/// The moment, RFC 3339.
+pub fn now() -> String {
+    let format = &time::format_description::well_known::Rfc3339;
+    let now = time::OffsetDateTime::now_utc().replace_nanosecond(0);
+    now.ok().and_then(|t| t.format(format).ok()).unwrap_or_default()
+}
+
+/// A file name from a prompt.
+pub fn slug(prompt: &str) -> String {
+    let mut slug = String::new();
+    for c in prompt.chars().flat_map(char::to_lowercase) {
+        if c.is_alphanumeric() {
+            slug.push(c);
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+        if slug.len() >= 40 {
+            break;
+        }
+    }
+    let slug = slug.trim_end_matches('-');
+    if slug.is_empty() { "prompt".into() } else { slug.into() }
+}

@@ -1,0 +1,126 @@
+//! Where a text might have gone another way, and whether that would have mattered.
+
+use crate::answers::Pattern;
+use crate::error::{Result, fail};
+use crate::events::Work;
+use crate::prompt::Given;
+use crate::{Model, Prompt};
+use logitree_core::TokenId;
+use logitree_core::forks::{self, Fork, Limits, Position};
+
+/// Which continuation to look at, and how closely.
+#[derive(Clone, Debug)]
+pub struct ForkOptions {
+    /// Tokens of a continuation, at most.
+    pub max_new_tokens: usize,
+    /// Forks to test: the positions that were decided least.
+    pub top: usize,
+}
+
+impl Default for ForkOptions {
+    fn default() -> ForkOptions {
+        ForkOptions { max_new_tokens: 64, top: 8 }
+    }
+}
+
+/// A continuation and its forks.
+pub struct Forks {
+    /// Every position of the continuation.
+    pub positions: Vec<Position>,
+    /// Text of the continuation.
+    pub text: String,
+    /// What the pattern finds in it, if one was given.
+    pub answer: Option<String>,
+    /// The forks that were tested, the least decided first.
+    pub tested: Vec<Tested>,
+}
+
+/// A fork and what came of it.
+pub struct Tested {
+    /// Where, and the tokens that followed.
+    pub fork: Fork,
+    /// The whole continuation.
+    pub text: String,
+    /// With a pattern, what it finds there.
+    pub answer: Option<String>,
+    /// Without one, after how many words of its own it is the original again.
+    pub rejoins: Option<usize>,
+    /// Whether it came to something else: another answer, or words that stay apart.
+    pub flips: bool,
+}
+
+impl Model {
+    /// Ranks the positions of a continuation by how little they were decided, puts the runner-up in the place of the token
+    /// at each of the first, finishes greedily, and says whether that mattered. The continuation is `text`, or else the
+    /// greedy one. With a pattern, it is the answer that counts; without, whether the words become the continuation's again.
+    ///
+    /// # Errors
+    /// If there is no room for a continuation, or the model fails.
+    pub fn forks(
+        &self,
+        given: &Given,
+        text: Option<&str>,
+        pattern: Option<&Pattern>,
+        options: &ForkOptions,
+    ) -> Result<Forks> {
+        self.need_tokens("forks")?;
+        let (prompt, own) = self.split(given, text)?;
+        let room = self.context_length().saturating_sub(prompt.len());
+        // Forks get as long as what they are compared with.
+        let tokens = own.as_ref().map_or(options.max_new_tokens, Vec::len).min(room);
+        if tokens == 0 {
+            fail!(Input, "the prompt fills the model's context: there is no room for a continuation");
+        }
+        let limits = Limits { tokens, ends: self.end_tokens() };
+        let mut session = self.session()?;
+        let work = Work(self.events());
+        work.words(|| "following the continuation".into());
+        let go_on = || !self.events().stop();
+        let positions = forks::follow(&mut *session, &prompt, own.as_deref(), limits, go_on)?;
+        let which: Vec<usize> = forks::rank(&positions).into_iter().take(options.top).collect();
+        let mut steps = 0;
+        let found = forks::test(&mut *session, &positions, &which, limits, || {
+            steps += 1;
+            work.words(|| format!("{} forks, {steps} tokens", which.len()));
+            go_on()
+        })?;
+        Ok(self.judge(positions, found, pattern))
+    }
+
+    /// Tokens of the prompt and of a given text, tokenised together as the model would see them written; a token across
+    /// the border counts to the text.
+    fn split(&self, given: &Given, text: Option<&str>) -> Result<(Vec<TokenId>, Option<Vec<TokenId>>)> {
+        let whole = text.map(|text| self.prepare(given, text)).transpose()?;
+        let Prompt { tokens: mut prompt, .. } = self.prepare(given, "")?;
+        let Some(whole) = whole.map(|p| p.tokens) else { return Ok((prompt, None)) };
+        let common = prompt.iter().zip(&whole).take_while(|(a, b)| a == b).count();
+        if common == 0 {
+            fail!(
+                Parameter("text"),
+                "`text` changes the prompt's first token, and this model has no BOS before it: nothing comes before the text"
+            );
+        }
+        prompt.truncate(common);
+        Ok((prompt, Some(whole[common..].to_vec())))
+    }
+
+    fn judge(&self, positions: Vec<Position>, found: Vec<Fork>, pattern: Option<&Pattern>) -> Forks {
+        let ids = |until: usize| positions[..until].iter().map(|p| p.token.id);
+        let text = self.text_of(ids(positions.len()));
+        let original = pattern.and_then(|p| p.find(&text));
+        let ended = |id: Option<&TokenId>| id.is_some_and(|id| self.end_tokens().contains(id));
+        let original_ended = ended(positions.last().map(|p| &p.token.id));
+        let tested = found.into_iter().map(|fork| {
+            let text = self.text_of(ids(fork.position).chain(fork.tokens.iter().copied()));
+            let answer = pattern.and_then(|p| p.find(&text));
+            let rest = self.text_of(positions[fork.position..].iter().map(|p| p.token.id));
+            let other = self.text_of(fork.tokens.iter().copied());
+            let whole = original_ended && ended(fork.tokens.last());
+            let rejoins = if pattern.is_none() { forks::rejoins(&rest, &other, whole) } else { None };
+            let flips = fork.finished && if pattern.is_some() { answer != original } else { rejoins.is_none() };
+            Tested { fork, text, answer, rejoins, flips }
+        });
+        let tested = tested.collect();
+        Forks { positions, text, answer: original, tested }
+    }
+}

@@ -1,0 +1,117 @@
+//! What a run file says of its model, and whether a model is the one that it says.
+
+use super::{Engine, Model};
+use crate::error::{Result, fail};
+use crate::models;
+use logitree_core::{LanguageModel, run};
+use logitree_engine::Arithmetic;
+
+impl Model {
+    /// The model's record in a run file. A server's weights cannot be seen: the hash is of what it says it is.
+    ///
+    /// # Errors
+    /// If the tokenizer's file cannot be read.
+    pub fn record(&self) -> Result<run::Model> {
+        if let Some(record) = self.inner.record.get() {
+            return Ok(record.clone());
+        }
+        let record = self.make_record()?;
+        Ok(self.inner.record.get_or_init(|| record).clone())
+    }
+
+    fn make_record(&self) -> Result<run::Model> {
+        let model = match &self.inner.engine {
+            Engine::Local(model) => model,
+            #[cfg(feature = "remote")]
+            Engine::Remote(remote) => return Ok(remote.record(self.name())),
+        };
+        let weights = model.weights();
+        let tokenizer = weights.path().join("tokenizer.json");
+        let own_tokenizer = weights.gguf().is_none() && tokenizer.is_file();
+        Ok(run::Model {
+            name: self.name().into(),
+            sha256: models::weights_sha256(weights),
+            architecture: model.config().architecture.clone(),
+            dtype: weights.quantisation(),
+            tokenizer: model.tokenizer().map_or("none", |t| t.kind()).into(),
+            tokenizer_sha256: if own_tokenizer { Some(models::sha256(&tokenizer)?) } else { None },
+            vocab: model.vocab_size(),
+            context: model.context_length(),
+            end_tokens: model.end_tokens().to_vec(),
+            arithmetic: match model.arithmetic() {
+                Arithmetic::F32 => None,
+                other => Some(other.name().into()),
+            },
+        })
+    }
+
+    /// Refuses to go on with, or to compare, what another model made. `what` names the run in messages.
+    ///
+    /// # Errors
+    /// If another model made it, or in another arithmetic, or the weights cannot be read.
+    pub fn check_made(&self, what: &str, recorded: &run::Model) -> Result<()> {
+        let now = self.record()?;
+        if recorded.sha256 != now.sha256 {
+            fail!(
+                Conflict,
+                "{what} was made with other weights (sha256 {}, not {}): name the right model with `model`",
+                recorded.sha256,
+                now.sha256
+            );
+        }
+        if recorded.arithmetic != now.arithmetic {
+            let [was, is] = [recorded, &now].map(|m| m.arithmetic.as_deref().unwrap_or(Arithmetic::F32.name()));
+            refuse_arithmetic(what, was, is)?;
+        }
+        let kind = |m: &run::Model| (m.vocab, m.tokenizer.clone(), m.tokenizer_sha256.clone());
+        if kind(recorded) != kind(&now) {
+            fail!(
+                Conflict,
+                "{what} was made with another tokenizer ({}, {} tokens; this is {}, {}, with another content or size): name the right model with `model`",
+                recorded.tokenizer,
+                recorded.vocab,
+                now.tokenizer,
+                now.vocab
+            );
+        }
+        Ok(())
+    }
+}
+
+fn refuse_arithmetic(what: &str, was: &str, is: &str) -> Result<()> {
+    fail!(
+        Conflict,
+        "{what} was made with {was} activations, and this model runs with {is} ones: start with `arithmetic` {was}"
+    )
+}
+
+/// Whether servers made a run, rather than a model in a process of its own.
+fn is_remote(recorded: &run::Model) -> bool {
+    recorded.architecture == run::REMOTE
+}
+
+/// The arithmetic in which a run was made; none if servers made it. `what` names the run in messages.
+///
+/// # Errors
+/// If this version does not know it.
+pub fn arithmetic_of(what: &str, recorded: &run::Model) -> Result<Option<Arithmetic>> {
+    if is_remote(recorded) {
+        return Ok(None);
+    }
+    let name = recorded.arithmetic.as_deref().unwrap_or(Arithmetic::F32.name());
+    match name.parse() {
+        Ok(arithmetic) => Ok(Some(arithmetic)),
+        Err(_) => fail!(Input, "{what} was made with {name} activations, which this version does not know"),
+    }
+}
+
+/// Refuses to go on with a run in another arithmetic than it was made in.
+///
+/// # Errors
+/// If it was made in another, or in one that this version does not know.
+pub fn check_arithmetic(what: &str, recorded: &run::Model, asked: Arithmetic) -> Result<()> {
+    match arithmetic_of(what, recorded)? {
+        Some(made_in) if made_in != asked => refuse_arithmetic(what, made_in.name(), asked.name()),
+        _ => Ok(()),
+    }
+}

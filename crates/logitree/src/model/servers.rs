@@ -1,0 +1,258 @@
+//! Servers in place of a model in this process, with the model's tokenizer, if that is here.
+
+use super::{Engine, Model, lay_out};
+use crate::error::{Context, Error, ErrorKind, Result, fail};
+use crate::events::Events;
+use crate::models;
+use logitree_core::run::{self, Message, REMOTE};
+use logitree_core::{LanguageModel, TokenId};
+use logitree_engine::chat::{Arguments, ChatTemplate};
+use logitree_engine::tokenizer::Tokenizer;
+use logitree_engine::tokenizer_of;
+use logitree_engine::weights::Weights;
+use logitree_remote::{Kind, Options, RemoteError, RemoteModel, Vocabulary};
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How to ask servers in place of a model in this process.
+#[derive(Clone)]
+pub struct ServerOptions {
+    /// Their addresses; several share the load.
+    pub urls: Vec<String>,
+    /// What they are; found out if `None`.
+    pub kind: Option<Kind>,
+    /// The model's name there; the first that they serve if `None`.
+    pub model: Option<String>,
+    /// The key that they ask for.
+    pub key: Option<String>,
+    /// Prompts with a server at once; twice what it works on if `None`.
+    pub concurrency: Option<usize>,
+    /// Tokens listed per step, at most: more make tighter bounds and slower answers.
+    pub list: usize,
+    /// How long a request may take before it is repeated.
+    pub deadline: Duration,
+    /// The model whose tokenizer theirs has; they are asked if `None`.
+    pub tokenizer: Option<String>,
+    /// Tokens that end a generation, by id or name, in place of those found out.
+    pub end_tokens: Vec<String>,
+}
+
+impl Default for ServerOptions {
+    fn default() -> ServerOptions {
+        ServerOptions {
+            urls: Vec::new(),
+            kind: None,
+            model: None,
+            key: None,
+            concurrency: None,
+            list: 100,
+            deadline: Duration::from_secs(120),
+            tokenizer: None,
+            end_tokens: Vec::new(),
+        }
+    }
+}
+
+impl ServerOptions {
+    /// Asks the servers what they are, and opens their model.
+    ///
+    /// # Errors
+    /// If they do not answer, or lack what is needed.
+    pub fn connect(&self, events: Arc<dyn Events>) -> Result<Model> {
+        let remote = Remote::connect(self, &events)?;
+        Ok(Model::new(remote.model.name().into(), Engine::Remote(remote), events))
+    }
+
+    /// Asks the servers what they are and can tell, without opening their model.
+    ///
+    /// # Errors
+    /// If they do not answer, or the tokenizer cannot be read.
+    pub fn probe(&self, events: &Arc<dyn Events>) -> Result<RemoteModel> {
+        RemoteModel::connect(self.client(events)?.0).map_err(at_start)
+    }
+
+    /// The servers as they are asked, with the tokenizer that is here.
+    fn client(&self, events: &Arc<dyn Events>) -> Result<(Options, Option<Arc<Words>>)> {
+        let words = self.tokenizer.as_deref().map(|spec| Words::open(spec, events)).transpose()?.map(Arc::new);
+        let vocabulary = words.clone().map(|w| Box::new(w) as Box<dyn Vocabulary>);
+        let (asked, told) = (events.clone(), events.clone());
+        let options = Options {
+            urls: self.urls.clone(),
+            kind: self.kind,
+            model: self.model.clone(),
+            key: self.key.clone(),
+            concurrency: self.concurrency,
+            list: self.list,
+            deadline: self.deadline,
+            vocabulary,
+            interrupted: Arc::new(move || asked.stop()),
+            note: Box::new(move |text| told.note(text)),
+        };
+        Ok((options, words))
+    }
+}
+
+/// A model behind servers, with its tokenizer, if that is here.
+pub(super) struct Remote {
+    pub model: RemoteModel,
+    words: Option<Arc<Words>>,
+}
+
+/// A tokenizer without its model.
+struct Words {
+    tokenizer: Tokenizer,
+    end_tokens: Vec<TokenId>,
+    template: Result<ChatTemplate, String>,
+}
+
+/// What to try when a server does not answer at the start.
+fn at_start(e: RemoteError) -> Error {
+    match e {
+        RemoteError::Unreachable(why) => {
+            let message = format!("{why}; is the server running, and is this its address?");
+            Error::new(ErrorKind::Network, message)
+        }
+        other => other.into(),
+    }
+}
+
+impl Remote {
+    fn connect(servers: &ServerOptions, events: &Arc<dyn Events>) -> Result<Remote> {
+        let (options, words) = servers.client(events)?;
+        let mut model = RemoteModel::connect(options).map_err(at_start)?;
+        if !servers.end_tokens.is_empty() {
+            let id = |text: &String| {
+                let known = text.parse().ok().map(TokenId).or_else(|| match model.tokenize(text, true).as_deref() {
+                    Ok(&[one]) => Some(one),
+                    _ => None,
+                });
+                known.ok_or_else(|| {
+                    let message = format!("`end_token` {text:?} is neither an id nor the name of one token");
+                    Error::new(ErrorKind::Parameter("end_token"), message)
+                })
+            };
+            let ids = servers.end_tokens.iter().map(id).collect::<Result<_, _>>()?;
+            model.set_end_tokens(ids);
+        }
+        let p = &model.probes()[0];
+        if !p.kind.takes_ids() {
+            let one = if model.splits_text() { "" } else { "; the prompt counts as one token" };
+            events.note(&format!(
+                "{} takes and gives tokens as text only: a path that it reads otherwise is marked{one}",
+                p.url
+            ));
+        }
+        if !p.raw {
+            events.note(&format!(
+                "{} lists what its sampler made of the distribution; it is asked to change nothing",
+                p.url
+            ));
+        }
+        Ok(Remote { model, words })
+    }
+
+    pub fn chats(&self) -> bool {
+        match &self.words {
+            Some(words) => words.template.is_ok(),
+            None => self.model.chat(&[Message::new("user", "a")]).is_ok(),
+        }
+    }
+
+    pub fn lay_out(
+        &self,
+        messages: &[Message],
+        arguments: &Arguments,
+        suffix: &str,
+    ) -> Result<(Vec<TokenId>, Arguments)> {
+        if let Some(words) = &self.words {
+            let template = match &words.template {
+                Ok(template) => template,
+                Err(e) => fail!(Unsupported, "the tokenizer's chat template: {e}"),
+            };
+            return lay_out(template, &words.tokenizer, messages, arguments, suffix);
+        }
+        if !arguments.is_empty() {
+            fail!(
+                Parameter("template_arg"),
+                "`template_arg` needs the chat template here, and the server has it: name the model's tokenizer with `tokenizer`"
+            );
+        }
+        let mut ids = self.model.chat(messages)?;
+        ids.extend(self.model.tokenize(suffix, false)?);
+        Ok((ids, Arguments::new()))
+    }
+
+    pub fn record(&self, name: &str) -> run::Model {
+        let model = &self.model;
+        let probe = &model.probes()[0];
+        let identity = format!("{} {} {}", probe.kind, probe.model, model.vocab_size());
+        run::Model {
+            name: name.into(),
+            sha256: models::sha256_of(identity.as_bytes()),
+            architecture: REMOTE.into(),
+            dtype: "the server's".into(),
+            tokenizer: model.tokenizer().into(),
+            tokenizer_sha256: None,
+            vocab: model.told_vocab().unwrap_or(0),
+            context: model.context_length(),
+            end_tokens: model.end_tokens().to_vec(),
+            arithmetic: None,
+        }
+    }
+}
+
+impl Words {
+    /// The tokenizer of a model: of a GGUF file, or of a folder, which needs no weights.
+    fn open(spec: &str, events: &Arc<dyn Events>) -> Result<Words> {
+        let path = models::resolve(spec, models::Extent::Tokenizer, events);
+        let path = path.with_context(|| format!("`tokenizer` {spec}"))?;
+        let mut words = Words::read(spec, &path).with_context(|| format!("`tokenizer` {spec}"))?;
+        words.end_tokens.extend(words.tokenizer.end_tokens());
+        words.end_tokens.retain(|t| t.index() < words.tokenizer.vocab_size());
+        words.end_tokens.sort_unstable();
+        words.end_tokens.dedup();
+        Ok(words)
+    }
+
+    fn read(spec: &str, path: &Path) -> Result<Words> {
+        if path.is_dir() {
+            let tokenizer = Tokenizer::from_folder(path)?;
+            let end_tokens = logitree_engine::config::end_tokens_of(path)?;
+            let template = ChatTemplate::from_folder(path).map_err(|e| e.to_string());
+            return Ok(Words { tokenizer, end_tokens, template });
+        }
+        let weights = Weights::open(path)?;
+        let tokenizer = tokenizer_of(&weights)?;
+        let source = weights.gguf().and_then(|g| g.str("tokenizer.chat_template"));
+        let names = (tokenizer.bos_name(), tokenizer.eos_name());
+        let template = ChatTemplate::of_model(source, spec, names.0.as_deref(), names.1.as_deref());
+        let template = template.map_err(|e| e.to_string());
+        Ok(Words { end_tokens: weights.end_tokens()?, template, tokenizer })
+    }
+}
+
+impl Vocabulary for Words {
+    fn size(&self) -> Option<usize> {
+        Some(self.tokenizer.vocab_size())
+    }
+    fn kind(&self) -> &str {
+        self.tokenizer.kind()
+    }
+    fn bos(&self) -> Option<TokenId> {
+        self.tokenizer.bos()
+    }
+    fn end_tokens(&self) -> Vec<TokenId> {
+        self.end_tokens.clone()
+    }
+    fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]> {
+        self.tokenizer.token_bytes(id)
+    }
+    fn is_special(&self, id: TokenId) -> bool {
+        self.tokenizer.is_special(id)
+    }
+    fn tokenize(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, String> {
+        self.tokenizer.encode(text, parse_special).map_err(|e| e.to_string())
+    }
+}

@@ -1,0 +1,141 @@
+//! Running a stored run's steps again and comparing every number.
+
+use crate::Model;
+use crate::error::{Context, Result, fail};
+use crate::events::Work;
+use logitree_core::run::Run;
+use logitree_core::verify::{self, Report};
+use logitree_core::{Exactness, NodeHandle, NodeId, Query, Session, TokenId, watch};
+use serde_json::json;
+use std::collections::HashMap;
+
+/// Steps evaluated together.
+const BATCH: usize = 64;
+
+/// What a comparison found.
+pub struct Verification {
+    /// Every number of every step, compared.
+    pub report: Report,
+    /// What the header and the closing line say otherwise than the model and the tree show, in sentences.
+    pub statements: Vec<String>,
+    /// Whether every step was compared, rather than those before an interruption.
+    pub complete: bool,
+}
+
+impl Verification {
+    /// Whether every number is the same to the last bit, and every statement true.
+    pub fn is_identical(&self) -> bool {
+        self.report.is_identical() && self.statements.is_empty()
+    }
+}
+
+/// Refuses what does not say which model it was made with. `what` names the run in messages.
+///
+/// # Errors
+/// If the run was imported.
+pub fn check_verifiable(what: &str, run: &Run) -> Result<()> {
+    if run.header.model.sha256.is_empty() || run.header.prompt.tokens.is_empty() {
+        fail!(
+            Conflict,
+            "{what} does not say which model it was made with: only logitree's own run files can be verified"
+        );
+    }
+    Ok(())
+}
+
+impl Model {
+    /// Runs every recorded step again and compares each stored number. `what` names the run in messages.
+    ///
+    /// # Errors
+    /// If another model made the run, or the model fails. Differences are no error.
+    pub fn verify(&self, what: &str, run: &Run) -> Result<Verification> {
+        check_verifiable(what, run)?;
+        self.check_made(what, &run.header.model)?;
+        self.learn(run)?;
+        let (mut report, complete) = self.compare(run)?;
+        let own = json!({ "strategy": run.header.strategy, "parameters": run.header.parameters });
+        match serde_json::from_value(own) {
+            Ok(strategy) => report.compare_thresholds(&run.tree, &strategy),
+            Err(e) => fail!(Input, "{what}: the strategy is not known here: {e}"),
+        }
+        Ok(Verification { report, statements: self.statements(run), complete })
+    }
+
+    fn statements(&self, run: &Run) -> Vec<String> {
+        let mut found = run.end.as_ref().map_or(Vec::new(), |end| verify::end_differences(&run.tree, end));
+        let header = &run.header.model;
+        for (what, said, is) in
+            [("vocab", header.vocab, self.vocab_size()), ("context", header.context, self.context_length())]
+        {
+            // A server may tell neither.
+            if said != is && self.exactness() == Exactness::Exact {
+                found.push(format!("the header says `{what}` {said}; the model has {is}"));
+            }
+        }
+        found
+    }
+
+    /// Runs every expanded node again; the second value says whether it got to the end.
+    fn compare(&self, run: &Run) -> Result<(Report, bool)> {
+        let tree = &run.tree;
+        let prompt: Vec<TokenId> = run.header.prompt.tokens.iter().map(|t| t.id).collect();
+        let mut session = self.session()?;
+        let root = *session.push_all(None, &prompt)?.last().context("the prompt has no tokens")?;
+        let mut handles: HashMap<NodeId, NodeHandle> = HashMap::from([(NodeId::ROOT, root)]);
+        // Children of each node that are still to come: its row is needed no more after the last.
+        let mut waiting: HashMap<NodeId, usize> = HashMap::new();
+        let expanded: Vec<NodeId> = tree.nodes().filter(|&n| tree.expansion(n).is_some()).collect();
+        for &n in &expanded {
+            if let Some(parent) = tree.parent(n) {
+                *waiting.entry(parent).or_default() += 1;
+            }
+        }
+        let watch: Vec<Vec<TokenId>> =
+            run.header.watch.iter().map(|w| w.tokens.iter().map(|t| t.id).collect()).collect();
+        let mut report = Report::default();
+        let work = Work(self.events());
+        for batch in expanded.chunks(BATCH) {
+            if self.events().stop() {
+                return Ok((report, false));
+            }
+            for &n in batch {
+                if let (Some(parent), Some(token)) = (tree.parent(n), tree.token(n)) {
+                    let handle = session.push(handles.get(&parent).copied(), token)?;
+                    handles.insert(n, handle);
+                }
+            }
+            let children: Vec<Vec<TokenId>> =
+                batch.iter().map(|&n| tree.children(n).iter().filter_map(|&c| tree.token(c)).collect()).collect();
+            let query = |(n, tokens): (&NodeId, _)| {
+                let top = tree.expansion(*n).map_or(0, |e| e.top.len());
+                Query { node: handles[n], top, tokens, logits: false }
+            };
+            let queries: Vec<Query<'_>> = batch.iter().zip(children.iter().map(Vec::as_slice)).map(query).collect();
+            for (&n, (now, watched)) in batch.iter().zip(watch::evaluate(&mut *session, &queries, &watch)?) {
+                report.compare(tree, n, &now, &watched);
+                if !waiting.contains_key(&n) {
+                    release(&mut *session, &mut handles, n);
+                }
+                let Some(parent) = tree.parent(n) else { continue };
+                if let Some(left) = waiting.get_mut(&parent) {
+                    *left -= 1;
+                    if *left == 0 {
+                        release(&mut *session, &mut handles, parent);
+                    }
+                }
+            }
+            work.words(|| {
+                let most = report.max_difference();
+                format!("{} of {} steps, largest difference {most:.1e}", report.nodes, expanded.len())
+            });
+        }
+        Ok((report, true))
+    }
+}
+
+/// Lets go of a node's rows.
+fn release(session: &mut dyn Session, handles: &mut HashMap<NodeId, NodeHandle>, n: NodeId) {
+    if let Some(handle) = handles.remove(&n) {
+        session.release(handle);
+    }
+}
