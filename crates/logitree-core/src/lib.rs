@@ -23,6 +23,8 @@ pub mod forks;
 pub mod lens;
 pub mod metrics;
 pub mod model;
+mod parameters;
+pub mod paths;
 pub mod run;
 pub mod sampling;
 pub mod token;

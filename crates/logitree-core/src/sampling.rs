@@ -1,6 +1,6 @@
 //! Choosing a token from a distribution.
 
-use crate::explore::ParameterError;
+use crate::parameters::ParameterError;
 use crate::{Distribution, TokenId, TokenStats};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;

@@ -12,7 +12,7 @@
 //! batch.
 
 use crate::config::{self, Config};
-use crate::layer::{norm, pack, packed, vector};
+use crate::packing::{norm, pack, packed, vector};
 use crate::weights::{ExpertMatrix, Role, Weights, WeightsError};
 use logitree_kernels::{Compute, Gate, PackedMatrix, Panels, Product, Residual, RmsNorm, gated, matmul};
 

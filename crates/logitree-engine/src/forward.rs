@@ -3,7 +3,8 @@
 use crate::angles::Angles;
 use crate::config::{Activation, Config, Rows};
 use crate::experts;
-use crate::layer::{Layer, norm, pack};
+use crate::layer::Layer;
+use crate::packing::{norm, pack};
 use crate::weights::{Role, Weights, WeightsError};
 use logitree_kernels::{
     AttentionShape, Compute, Gate, KeysValues, KvPages, LayerInputs, PackedMatrix, Panels, Product, Projections,

@@ -1,50 +1,52 @@
 //! Nodes of a session and the slots that hold their keys and values.
 //!
-//! The node table is the truth; slots are a cache. A slot is given back when its node has been
+//! The table of nodes is the truth; slots are a cache. A slot is given back when its node has been
 //! released and no child of it holds one: what remains is exactly the paths that lead to live nodes.
 
+use logitree_core::paths::{PathNode, PathTable};
 use logitree_core::{NodeHandle, TokenId};
 use logitree_kernels::KvPages;
+use std::collections::BTreeSet;
 
-/// One node: a token after a path.
+/// What a node has in the cache.
 #[derive(Clone, Debug)]
-struct Node {
-    token: TokenId,
-    parent: Option<NodeHandle>,
-    /// Position in the sequence, from 0.
-    position: u32,
+struct Cached {
     slot: Option<u32>,
     /// Children that hold a slot.
-    cached_children: u32,
+    children: u32,
     /// Not yet released.
     live: bool,
 }
 
-/// The node table with its slots.
+/// The table of nodes with their slots.
 pub(crate) struct KvTree {
-    nodes: Vec<Node>,
-    free: Vec<u32>,
+    nodes: PathTable<Cached>,
+    /// Slots that no node holds. The lowest is taken first: neighbours in a batch become neighbours in memory, and the last pages
+    /// are empty as soon as fewer are needed.
+    free: BTreeSet<u32>,
     pub(crate) pages: KvPages,
 }
 
 impl KvTree {
     pub(crate) fn new(pages: KvPages) -> KvTree {
-        KvTree { nodes: Vec::new(), free: Vec::new(), pages }
+        KvTree { nodes: PathTable::default(), free: BTreeSet::new(), pages }
     }
 
     pub(crate) fn contains(&self, node: NodeHandle) -> bool {
-        (node.0 as usize) < self.nodes.len()
+        self.nodes.get(node).is_some()
     }
 
-    fn node(&self, node: NodeHandle) -> &Node {
-        &self.nodes[node.0 as usize]
+    fn node(&self, node: NodeHandle) -> &PathNode<Cached> {
+        self.nodes.get(node).expect("the session checks that it knows a node before it asks about it")
     }
 
-    pub(crate) fn push(&mut self, parent: Option<NodeHandle>, token: TokenId) -> NodeHandle {
-        let position = parent.map_or(0, |p| self.node(p).position + 1);
-        let handle = NodeHandle(self.nodes.len() as u32);
-        self.nodes.push(Node { token, parent, position, slot: None, cached_children: 0, live: true });
-        handle
+    fn cached(&mut self, node: NodeHandle) -> &mut Cached {
+        &mut self.nodes.get_mut(node).expect("the session checks that it knows a node before it changes it").value
+    }
+
+    /// Adds a node; `None` if the parent is not known.
+    pub(crate) fn push(&mut self, parent: Option<NodeHandle>, token: TokenId) -> Option<NodeHandle> {
+        self.nodes.push(parent, token, Cached { slot: None, children: 0, live: true })
     }
 
     pub(crate) fn token(&self, node: NodeHandle) -> TokenId {
@@ -52,68 +54,98 @@ impl KvTree {
     }
 
     pub(crate) fn position(&self, node: NodeHandle) -> usize {
-        self.node(node).position as usize
+        self.node(node).position
+    }
+
+    /// A number by which parents come before their children, and a chain that was added at once stays together.
+    pub(crate) fn serial(&self, node: NodeHandle) -> u64 {
+        self.node(node).serial
     }
 
     /// The node's row, if it has been computed and not given back.
     pub(crate) fn slot(&self, node: NodeHandle) -> Option<u32> {
-        self.node(node).slot
+        self.node(node).value.slot
     }
 
     /// From the node towards the root.
     pub(crate) fn ancestors(&self, node: NodeHandle) -> impl Iterator<Item = NodeHandle> {
-        std::iter::successors(Some(node), |&n| self.node(n).parent)
+        self.nodes.ancestors(node)
     }
 
     /// Gives the node a slot, which the caller must fill. Keeps the one it has.
     pub(crate) fn reserve(&mut self, node: NodeHandle) -> u32 {
-        if let Some(slot) = self.node(node).slot {
+        if let Some(slot) = self.slot(node) {
             return slot;
         }
         if self.free.is_empty() {
             let first = self.pages.grow();
-            // Reversed, so that neighbours in a batch become neighbours in memory.
-            self.free.extend((first..self.pages.slots() as u32).rev());
+            self.free.extend(first..self.pages.slots() as u32);
         }
-        let slot = self.free.pop().expect("a page was just added");
-        self.nodes[node.0 as usize].slot = Some(slot);
+        let slot = self.free.pop_first().expect("a page was just added");
+        self.cached(node).slot = Some(slot);
         if let Some(parent) = self.node(node).parent {
-            self.nodes[parent.0 as usize].cached_children += 1;
+            self.cached(parent).children += 1;
         }
         slot
     }
 
-    /// Lets go of a node, and of every ancestor that only it kept.
+    /// Lets go of a node's row, and of those of every ancestor that only it kept.
     pub(crate) fn release(&mut self, node: NodeHandle) {
-        self.nodes[node.0 as usize].live = false;
+        self.cached(node).live = false;
         self.reclaim(node);
+    }
+
+    /// Releases a node that is not named again.
+    pub(crate) fn forget(&mut self, node: NodeHandle) {
+        self.release(node);
+        self.nodes.forget(node);
     }
 
     /// Takes a node back among the living.
     pub(crate) fn revive(&mut self, node: NodeHandle) {
-        self.nodes[node.0 as usize].live = true;
+        self.cached(node).live = true;
     }
 
     fn reclaim(&mut self, node: NodeHandle) {
         let mut next = Some(node);
         while let Some(n) = next {
-            let node = &mut self.nodes[n.0 as usize];
-            let Some(slot) = node.slot else { return };
-            if node.live || node.cached_children > 0 {
+            let parent = self.node(n).parent;
+            let cached = self.cached(n);
+            if cached.live || cached.children > 0 {
                 return;
             }
-            node.slot = None;
-            next = node.parent;
-            self.free.push(slot);
-            if let Some(parent) = next {
-                self.nodes[parent.0 as usize].cached_children -= 1;
+            let Some(slot) = cached.slot.take() else { return };
+            self.free.insert(slot);
+            if let Some(parent) = parent {
+                self.cached(parent).children -= 1;
             }
+            next = parent;
+        }
+        self.shrink();
+    }
+
+    /// Gives memory back: the last page goes if it is empty and as much again is free, so that a few rows more or less do not make
+    /// pages come and go.
+    fn shrink(&mut self) {
+        let page = KvPages::PAGE_ROWS;
+        while self.free.len() >= 2 * page {
+            let first = (self.pages.slots() - page) as u32;
+            if self.free.range(first..).count() < page {
+                return;
+            }
+            self.free.split_off(&first);
+            self.pages.shrink();
         }
     }
 
     /// Slots in use.
     pub(crate) fn rows(&self) -> usize {
         self.pages.slots() - self.free.len()
+    }
+
+    /// Nodes in the table.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
     }
 }
 
@@ -126,10 +158,11 @@ mod tests {
         // a - b - c
         //      \- d
         let mut kv = KvTree::new(KvPages::new([16]));
-        let a = kv.push(None, TokenId(1));
-        let b = kv.push(Some(a), TokenId(2));
-        let c = kv.push(Some(b), TokenId(3));
-        let d = kv.push(Some(b), TokenId(4));
+        let mut push = |parent, token| kv.push(parent, TokenId(token)).unwrap();
+        let a = push(None, 1);
+        let b = push(Some(a), 2);
+        let c = push(Some(b), 3);
+        let d = push(Some(b), 4);
         for n in [a, b, c, d] {
             kv.reserve(n);
         }
@@ -144,5 +177,22 @@ mod tests {
         assert_eq!(kv.rows(), 0);
         assert_eq!(kv.ancestors(d).collect::<Vec<_>>(), [d, b, a]);
         assert_eq!((kv.position(d), kv.token(d)), (2, TokenId(4)));
+    }
+
+    #[test]
+    fn pages_are_given_back_when_far_fewer_rows_are_needed() {
+        let mut kv = KvTree::new(KvPages::new([16]));
+        let nodes: Vec<NodeHandle> = (0..1000).map(|i| kv.push(None, TokenId(i)).unwrap()).collect();
+        for &n in &nodes {
+            kv.reserve(n);
+        }
+        let most = kv.pages.slots();
+        // Whatever the order in which they go.
+        nodes.iter().step_by(2).chain(nodes[1..].iter().step_by(2)).take(990).for_each(|&n| kv.forget(n));
+        assert_eq!((kv.rows(), kv.len()), (10, 10));
+        let again: Vec<NodeHandle> = (0..10).map(|i| kv.push(None, TokenId(i)).unwrap()).collect();
+        nodes[980..].iter().skip(1).step_by(2).for_each(|&n| kv.forget(n));
+        again.iter().for_each(|&n| assert!(kv.reserve(n) < 2 * KvPages::PAGE_ROWS as u32));
+        assert!(kv.pages.slots() <= 2 * KvPages::PAGE_ROWS && most >= 1000, "{} of {most}", kv.pages.slots());
     }
 }

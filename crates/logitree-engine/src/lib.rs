@@ -18,6 +18,7 @@ mod kv;
 mod layer;
 mod model;
 mod network;
+mod packing;
 mod session;
 pub mod tokenizer;
 pub mod weights;

@@ -1,7 +1,7 @@
 //! What a model and its sessions have in common: the weights, and the threads that compute with them.
 
 use crate::forward::Transformer;
-use crate::layer::row;
+use crate::packing::row;
 use crate::weights::{Role, Weights, WeightsError};
 use logitree_core::{ModelError, TokenId};
 use logitree_kernels::Compute;

@@ -26,21 +26,26 @@ impl LocalSession {
         self.kv.rows()
     }
 
+    /// Nodes that the session knows: those that were pushed and not forgotten, and the paths to them.
+    pub fn nodes(&self) -> usize {
+        self.kv.len()
+    }
+
     /// Residual stream after every layer for one chain of tokens: `[layers + 1][tokens][hidden]`, the
     /// last after the final norm. For tests against a reference.
     pub fn hidden_states(&mut self, tokens: &[TokenId]) -> Result<Vec<Vec<f32>>, ModelError> {
         let nodes = self.push_all(None, tokens)?;
         let mut states = Vec::new();
-        self.pass(&nodes, &nodes, Some(&mut |x| states.push(x.to_vec())))?;
+        self.pass(&nodes, &vec![true; nodes.len()], Some(&mut |x| states.push(x.to_vec())))?;
         Ok(states)
     }
 
     /// Runs nodes whose ancestors have rows or come earlier in the list; returns the final states of those that are `wanted`, which
-    /// is sorted.
+    /// says so for each node.
     fn pass(
         &mut self,
         nodes: &[NodeHandle],
-        wanted: &[NodeHandle],
+        wanted: &[bool],
         observe: Option<Observer<'_>>,
     ) -> Result<&[f32], ModelError> {
         // Whatever can fail comes before rows are reserved: none may be left that was not filled.
@@ -69,26 +74,25 @@ impl LocalSession {
         let mut inputs = Vec::with_capacity(nodes.len());
         for (i, (embedding, layers)) in embeddings.into_iter().zip(of_layers).enumerate() {
             let (path, len) = place[i];
-            let wanted = wanted.binary_search(&nodes[i]).is_ok();
-            inputs.push(Input { embedding, layers, path: &paths[path][..len], wanted });
+            inputs.push(Input { embedding, layers, path: &paths[path][..len], wanted: wanted[i] });
         }
         let mut compute = self.network.compute();
         Ok(self.network.transformer.run(&mut compute, &mut self.kv.pages, &mut self.buffers, &inputs, observe))
     }
 
-    /// Nodes to run for these queries: the queried ones and their ancestors without rows, in the
-    /// order of their handles (so parents first).
+    /// Nodes to run for these queries: the queried ones and their ancestors without rows, parents first.
     fn plan(&self, queries: &[Query<'_>]) -> Vec<NodeHandle> {
         let mut nodes = BTreeSet::new();
+        let numbered = |n| (self.kv.serial(n), n);
         for q in queries {
-            nodes.insert(q.node);
+            nodes.insert(numbered(q.node));
             for n in self.kv.ancestors(q.node).skip(1) {
-                if self.kv.slot(n).is_some() || !nodes.insert(n) {
+                if self.kv.slot(n).is_some() || !nodes.insert(numbered(n)) {
                     break;
                 }
             }
         }
-        nodes.into_iter().collect()
+        nodes.into_iter().map(|(_, node)| node).collect()
     }
 }
 
@@ -114,7 +118,7 @@ impl Session for LocalSession {
 
     fn push(&mut self, parent: Option<NodeHandle>, token: TokenId) -> Result<NodeHandle, ModelError> {
         self.check(parent, &[token])?;
-        Ok(self.kv.push(parent, token))
+        self.kv.push(parent, token).ok_or_else(|| broken("unknown parent node"))
     }
 
     fn evaluate(&mut self, queries: &[Query<'_>]) -> Result<Vec<Distribution>, ModelError> {
@@ -135,13 +139,15 @@ impl Session for LocalSession {
         let network = Arc::clone(&self.network);
         let batch = network.compute().arithmetic().batch();
         for nodes in plan.chunks(batch) {
-            let wanted: Vec<NodeHandle> =
-                nodes.iter().copied().filter(|node| queried.binary_search(node).is_ok()).collect();
+            let wanted: Vec<bool> = nodes.iter().map(|node| queried.binary_search(node).is_ok()).collect();
+            let states_of = nodes.iter().zip(&wanted).filter(|(_, wanted)| **wanted).map(|(&node, _)| node);
+            let mut columns: Vec<(NodeHandle, usize)> = states_of.zip(0..).collect();
+            columns.sort_unstable();
             // Several queries may name one node (and each gets its own answer).
             let mut asked: Vec<(usize, usize)> = Vec::new();
             for (i, q) in queries.iter().enumerate() {
-                if let Ok(column) = wanted.binary_search(&q.node) {
-                    asked.push((i, column));
+                if let Ok(found) = columns.binary_search_by_key(&q.node, |&(node, _)| node) {
+                    asked.push((i, columns[found].1));
                 }
             }
             let states = self.pass(nodes, &wanted, None)?;
@@ -161,6 +167,12 @@ impl Session for LocalSession {
             }
         }
         answers.into_iter().map(|a| a.ok_or_else(|| broken("a query was not answered"))).collect()
+    }
+
+    fn forget(&mut self, node: NodeHandle) {
+        if self.kv.contains(node) {
+            self.kv.forget(node);
+        }
     }
 
     fn release(&mut self, node: NodeHandle) {

@@ -167,6 +167,23 @@ fn rows_that_nobody_needs_are_reused() {
 }
 
 #[test]
+fn a_session_does_not_grow_with_nodes_that_are_forgotten() {
+    let model = tiny("llama", Backend::detect(), 1);
+    let mut session = model.local_session();
+    let prompt = session.push_all(None, &[TokenId(2), TokenId(7), TokenId(9)]).unwrap();
+    let want = linear(&model, &[TokenId(2), TokenId(7), TokenId(9), TokenId(4), TokenId(5)], 5, false).pop().unwrap();
+    for _ in 0..200 {
+        let path = session.push_all(prompt.last().copied(), &[TokenId(4), TokenId(5)]).unwrap();
+        // From the top: the upper one is part of the lower one's path as long as that is there.
+        session.forget(path[0]);
+        assert_eq!(session.evaluate(&[Query::top(path[1], 5)]).unwrap()[0], want);
+        session.forget(path[1]);
+        assert_eq!((session.nodes(), session.cached_rows()), (3, 3));
+        assert!(session.evaluate(&[Query::top(path[1], 1)]).is_err());
+    }
+}
+
+#[test]
 fn rows_made_again_for_a_descendant_go_with_it() {
     let model = tiny("llama", Backend::detect(), 1);
     let mut session = model.local_session();

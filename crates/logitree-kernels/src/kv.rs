@@ -36,6 +36,9 @@ pub(crate) enum KvKind {
 }
 
 impl KvPages {
+    /// Slots of a page.
+    pub const PAGE_ROWS: usize = PAGE_ROWS;
+
     /// Storage without any pages, for layers whose rows have these widths (KV heads × head size).
     pub fn new(widths: impl IntoIterator<Item = usize>) -> KvPages {
         let mut page = 0;
@@ -72,6 +75,11 @@ impl KvPages {
         // SAFETY: `UnsafeCell<f32>` has the layout of `f32`, and the box is owned.
         self.pages.push(unsafe { Box::from_raw(Box::into_raw(page) as *mut [UnsafeCell<f32>]) });
         first
+    }
+
+    /// Drops the last page with what is in it.
+    pub fn shrink(&mut self) {
+        self.pages.pop();
     }
 
     fn cells(&self, layer: usize, kind: KvKind, slot: u32) -> &[UnsafeCell<f32>] {

@@ -1,6 +1,6 @@
 //! What a server is and can do, found out by asking it.
 
-use crate::dialect::{Kind, List, Paths, Step};
+use crate::dialect::{Kind, List, ListQuery, Paths};
 use crate::http::{Failure, Http, most};
 use crate::vocabulary;
 use logitree_core::TokenId;
@@ -108,7 +108,7 @@ fn longest(http: &Http, probe: &Probe, wanted: usize) -> Result<usize, Failure> 
 fn step(http: &Http, probe: &Probe, top: usize, temperature: f64) -> Result<List, Failure> {
     let ids = [TokenId(2)];
     let paths = if probe.kind.takes_ids() { Paths::Ids(vec![&ids]) } else { Paths::Texts(vec!["a"]) };
-    let step = Step { model: &probe.model, top, tokens: &[], temperature };
+    let step = ListQuery { model: &probe.model, top, tokens: &[], temperature };
     let request = probe.kind.request(&paths, &step);
     let room = most(request.len(), 1, top);
     let answer = http.post(probe.kind.endpoint(), request, room)?;

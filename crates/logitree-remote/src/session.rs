@@ -1,10 +1,11 @@
 //! Paths, and the lists that follow them.
 
 use crate::RemoteError;
-use crate::dialect::{Kind, List, Listed, Paths, Step, number, possible};
+use crate::dialect::{Kind, List, ListQuery, Listed, Paths, number, possible};
 use crate::http::{Failure, Http, most};
 use crate::servers::Servers;
 use crate::vocabulary::Words;
+use logitree_core::paths::{PathNode, PathTable};
 use logitree_core::{
     Distribution, Exactness, ModelError, NodeHandle, Query, Session, TokenId, TokenStats, most_likely_unlisted,
 };
@@ -19,18 +20,11 @@ const ROUNDS: usize = 8;
 /// A list as long as a first look for a token takes, where lists may be of any length.
 const LONGER: usize = 4096;
 
-struct Node {
-    parent: Option<NodeHandle>,
-    token: TokenId,
-    position: usize,
-    /// The server that was asked last about this path.
-    server: Option<usize>,
-}
-
 /// Evaluation of tree paths by servers.
 pub(crate) struct RemoteSession {
     servers: Arc<Servers>,
-    nodes: Vec<Node>,
+    /// With the server that was asked last about each path.
+    nodes: PathTable<Option<usize>>,
 }
 
 /// What is asked about one node.
@@ -43,11 +37,11 @@ struct Ask {
 
 impl RemoteSession {
     pub(crate) fn new(servers: Arc<Servers>) -> RemoteSession {
-        RemoteSession { servers, nodes: Vec::new() }
+        RemoteSession { servers, nodes: PathTable::default() }
     }
 
-    fn node(&self, n: NodeHandle) -> Result<&Node, ModelError> {
-        self.nodes.get(n.0 as usize).ok_or_else(|| ModelError::Engine("internal error: unknown node".into()))
+    fn node(&self, n: NodeHandle) -> Result<&PathNode<Option<usize>>, ModelError> {
+        self.nodes.get(n).ok_or_else(unknown)
     }
 
     fn path(&self, n: NodeHandle) -> Result<Vec<TokenId>, ModelError> {
@@ -72,12 +66,12 @@ impl RemoteSession {
             let mut known = None;
             let mut at = Some(n);
             while let (None, Some(n)) = (known, at) {
-                (known, at) = (self.node(n)?.server, self.node(n)?.parent);
+                (known, at) = (self.node(n)?.value, self.node(n)?.parent);
             }
             let near = known.filter(|s| up.contains(s) && load[*s] < share);
             let server = near.or_else(|| up.iter().copied().min_by_key(|&s| load[s])).unwrap_or(0);
             load[server] += 1;
-            self.nodes[n.0 as usize].server = Some(server);
+            self.nodes.get_mut(n).ok_or_else(unknown)?.value = Some(server);
             places.push(server);
         }
         Ok(places)
@@ -98,8 +92,8 @@ impl RemoteSession {
                 let Some(texts) = texts else { return Ok(vec![List::default(); jobs.len()]) };
                 Paths::Texts(texts)
             };
-            let step = Step { model, top, tokens: &named, temperature: 1.0 };
-            let request = kind.request(&paths, &step);
+            let query = ListQuery { model, top, tokens: &named, temperature: 1.0 };
+            let request = kind.request(&paths, &query);
             let most = most(request.len(), jobs.len(), top + named.len());
             let answer = http.post(kind.endpoint(), request, most)?;
             kind.lists(&answer, jobs.len()).map_err(Failure::Broken)
@@ -353,6 +347,10 @@ fn ln(p: f64) -> f64 {
     p.max(f64::MIN_POSITIVE).ln()
 }
 
+fn unknown() -> ModelError {
+    ModelError::Engine("internal error: unknown node".into())
+}
+
 fn engine(e: RemoteError) -> ModelError {
     ModelError::Engine(e.to_string())
 }
@@ -379,9 +377,7 @@ impl Session for RemoteSession {
 
     fn push(&mut self, parent: Option<NodeHandle>, token: TokenId) -> Result<NodeHandle, ModelError> {
         self.check(parent, &[token])?;
-        let position = parent.map_or(Ok(0), |p| self.node(p).map(|n| n.position + 1))?;
-        self.nodes.push(Node { parent, token, position, server: None });
-        Ok(NodeHandle(self.nodes.len() as u32 - 1))
+        self.nodes.push(parent, token, None).ok_or_else(unknown)
     }
 
     fn evaluate(&mut self, queries: &[Query<'_>]) -> Result<Vec<Distribution>, ModelError> {
@@ -429,4 +425,8 @@ impl Session for RemoteSession {
     }
 
     fn release(&mut self, _: NodeHandle) {}
+
+    fn forget(&mut self, node: NodeHandle) {
+        self.nodes.forget(node);
+    }
 }

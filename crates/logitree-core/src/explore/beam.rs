@@ -41,7 +41,7 @@ impl BeamParameters {
     pub fn check(&self) -> Result<(), ParameterError> {
         ParameterError::at_least_one("width", self.width)?;
         ParameterError::at_least_one("max_depth", self.max_depth)?;
-        ParameterError::rules(&self.rules)
+        self.rules.check()
     }
 }
 

@@ -48,7 +48,7 @@ impl BestFirstParameters {
         ParameterError::probability("cover", self.cover)?;
         ParameterError::at_least_one("batch", self.batch)?;
         ParameterError::at_least_one("max_depth", self.max_depth)?;
-        ParameterError::rules(&self.rules)
+        self.rules.check()
     }
 }
 

@@ -70,7 +70,7 @@ impl DynamicParameters {
         ] {
             ParameterError::probability(name, value)?;
         }
-        ParameterError::rules(&self.rules)?;
+        self.rules.check()?;
         let (min, max) = (self.min_branch_threshold, self.max_branch_threshold);
         if min > max {
             return Err(ParameterError::MinAboveMax { min, max });

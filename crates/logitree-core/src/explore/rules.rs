@@ -1,6 +1,7 @@
 //! Limits on branching that every policy may be given.
 
 use crate::TokenStats;
+use crate::parameters::ParameterError;
 use serde::{Deserialize, Serialize};
 
 /// Which of a node's most likely tokens may become children, beside the policy's own rule.
@@ -22,6 +23,13 @@ impl Default for BranchRules {
 }
 
 impl BranchRules {
+    /// Checks the limits' ranges.
+    pub(super) fn check(&self) -> Result<(), ParameterError> {
+        ParameterError::probability("min_path_prob", self.min_path_prob)?;
+        ParameterError::probability("top_p_branch", self.top_p)?;
+        self.max_branches.map_or(Ok(()), |n| ParameterError::at_least_one("max_branches", n))
+    }
+
     /// How many of the tokens in `top` (most likely first) may become children of a node of this mass.
     pub fn kept(&self, mass: f64, top: &[TokenStats]) -> usize {
         let mut before = 0.0;

@@ -40,7 +40,7 @@ impl Strategy {
             "best-first" => Strategy::BestFirst(BestFirstParameters::default()),
             "beam" => Strategy::Beam(BeamParameters::default()),
             "sample" => Strategy::Sample(SampleParameters::default()),
-            other => return Err(ParameterError::UnknownStrategy { name: other.into() }),
+            other => return Err(ParameterError::UnknownStrategy { name: other.into(), known: &Strategy::NAMES }),
         })
     }
 

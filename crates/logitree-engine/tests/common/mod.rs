@@ -90,6 +90,10 @@ pub fn random_walk(model: &LocalModel, rng: &mut Rng, vocab: usize, prompt: &[To
         let found = session.evaluate(&queries).unwrap();
         seen.extend(batch.into_iter().map(|(_, path)| path).zip(found));
         session.release(nodes[rng.below(nodes.len())].0);
+        // Nodes that are not named again, some with others below them: the next ones get their handles.
+        for _ in 0..rng.below(3).min(nodes.len() - 1) {
+            session.forget(nodes.swap_remove(rng.below(nodes.len())).0);
+        }
     }
     for (path, found) in seen {
         let fresh = linear(model, &path, 5, false).pop().unwrap();

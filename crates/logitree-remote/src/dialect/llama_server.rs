@@ -1,15 +1,15 @@
 //! llama.cpp's `/completion`. `post_sampling_probs: false` gives the softmax of the logits before any sampler.
 
-use super::{List, Listed, Step, id, number};
+use super::list::{List, ListQuery, Listed, id, number};
 use serde_json::{Value, json};
 
-pub(super) fn request(step: &Step<'_>) -> Value {
+pub(super) fn request(query: &ListQuery<'_>) -> Value {
     json!({
         "n_predict": 1,
-        "n_probs": step.top,
+        "n_probs": query.top,
         "post_sampling_probs": false,
         "cache_prompt": true,
-        "temperature": step.temperature,
+        "temperature": query.temperature,
         "stream": false,
     })
 }

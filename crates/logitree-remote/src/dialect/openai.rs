@@ -1,10 +1,10 @@
 //! OpenAI's `/v1/completions`: texts in, texts out. Tokens with the same text cannot be told apart.
 
-use super::{List, Listed, Step, choices, number, token_id};
+use super::list::{List, ListQuery, Listed, choices, number, token_id};
 use serde_json::{Value, json};
 
-pub(super) fn request(step: &Step<'_>) -> Value {
-    json!({ "model": step.model, "max_tokens": 1, "logprobs": step.top, "temperature": step.temperature, "top_p": 1 })
+pub(super) fn request(query: &ListQuery<'_>) -> Value {
+    json!({ "model": query.model, "max_tokens": 1, "logprobs": query.top, "temperature": query.temperature, "top_p": 1 })
 }
 
 pub(super) fn lists(answer: &Value, paths: usize) -> Result<Vec<List>, String> {

@@ -1,13 +1,13 @@
 //! SGLang's `/generate`. Its lists are of the distribution after temperature: 1 here.
 
-use super::{List, Listed, Step, id, number};
+use super::list::{List, ListQuery, Listed, id, number};
 use serde_json::{Value, json};
 
-pub(super) fn request(step: &Step<'_>, paths: usize) -> Value {
+pub(super) fn request(query: &ListQuery<'_>, paths: usize) -> Value {
     let mut request = json!({
         "sampling_params": {
             "max_new_tokens": 1,
-            "temperature": step.temperature,
+            "temperature": query.temperature,
             "top_p": 1,
             "top_k": -1,
             "min_p": 0,
@@ -18,11 +18,11 @@ pub(super) fn request(step: &Step<'_>, paths: usize) -> Value {
         },
         "return_logprob": true,
         "logprob_start_len": -1,
-        "top_logprobs_num": step.top,
+        "top_logprobs_num": query.top,
         "return_text_in_logprobs": false,
     });
-    if !step.tokens.is_empty() {
-        request["token_ids_logprob"] = json!(vec![step.tokens; paths]);
+    if !query.tokens.is_empty() {
+        request["token_ids_logprob"] = json!(vec![query.tokens; paths]);
     }
     request
 }

@@ -3,17 +3,17 @@
 //! `return_tokens_as_token_ids` makes keys `token_id:N`. The list holds the sampled token beside the k asked for. With
 //! `--logprobs-mode` raw (the default) numbers are the model's own; the parameters below make processed ones the same.
 
-use super::{List, Listed, Step, choices, number, token_id};
+use super::list::{List, ListQuery, Listed, choices, number, token_id};
 use serde_json::{Value, json};
 
-pub(super) fn request(step: &Step<'_>) -> Value {
+pub(super) fn request(query: &ListQuery<'_>) -> Value {
     json!({
-        "model": step.model,
+        "model": query.model,
         "max_tokens": 1,
-        "logprobs": step.top,
+        "logprobs": query.top,
         "return_tokens_as_token_ids": true,
         "ignore_eos": true,
-        "temperature": step.temperature,
+        "temperature": query.temperature,
         "top_p": 1,
         "top_k": -1,
         "min_p": 0,

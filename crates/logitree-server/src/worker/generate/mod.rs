@@ -26,10 +26,6 @@ const ACTIVE: usize = 64;
 const PORTION: usize = 128;
 /// Rows of all sequences together, unless a single one needs more.
 const ROWS: usize = 16_384;
-/// Nodes named in a session before it is made anew, while sequences run and when none does: released ones stay in its table.
-const TABLE: usize = 200_000;
-const TABLE_AT_REST: usize = 20_000;
-
 /// Generates for everybody.
 pub struct Generator<'m> {
     model: &'m dyn LanguageModel,
@@ -100,12 +96,6 @@ impl<'m> Generator<'m> {
     fn admit(&mut self) -> Result<(), ModelError> {
         while self.paths.pinned() > ROWS && self.active.len() > 1 {
             self.park();
-        }
-        if self.paths.named() > if self.is_busy() { TABLE } else { TABLE_AT_REST } {
-            while !self.active.is_empty() {
-                self.park();
-            }
-            self.paths.clear()?;
         }
         while self.active.len() < ACTIVE
             && let Some(next) = self.waiting.front()

@@ -49,7 +49,6 @@ pub struct Paths<'m> {
     /// Leaves that no sequence needs, by when they were let go of.
     idle: BTreeSet<(u64, u32)>,
     pinned: usize,
-    named: usize,
     clock: u64,
 }
 
@@ -63,7 +62,6 @@ impl<'m> Paths<'m> {
             children: HashMap::new(),
             idle: BTreeSet::new(),
             pinned: 0,
-            named: 0,
             clock: 0,
         })
     }
@@ -72,11 +70,6 @@ impl<'m> Paths<'m> {
     pub fn clear(&mut self) -> Result<(), ModelError> {
         *self = Paths::new(self.model)?;
         Ok(())
-    }
-
-    /// Nodes that the session was ever told of.
-    pub fn named(&self) -> usize {
-        self.named
     }
 
     /// Nodes that sequences need.
@@ -116,7 +109,6 @@ impl<'m> Paths<'m> {
         }
         let above = parent.map(|p| self.at(p).handle);
         let handle = self.session.push(above, token)?;
-        self.named += 1;
         let node = Node { token, parent, handle, children: 0, pins: 1, planned: false, known: None, used: 0 };
         let id = match self.free.pop() {
             Some(id) => {
@@ -165,7 +157,7 @@ impl<'m> Paths<'m> {
     /// Takes out a leaf that nobody needs.
     fn remove(&mut self, id: u32) {
         let Some(node) = self.nodes[id as usize].take() else { return };
-        self.session.release(node.handle);
+        self.session.forget(node.handle);
         self.children.remove(&(node.parent, node.token));
         self.free.push(id);
         if let Some(parent) = node.parent {

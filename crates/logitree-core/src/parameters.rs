@@ -1,8 +1,6 @@
 //! Checks of parameters that policies have in common. Messages name a parameter between backticks, so that whoever knows it by
 //! another name, as the command line does, can put that in its place.
 
-use super::{BranchRules, Strategy};
-
 /// A parameter outside its range.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ParameterError {
@@ -39,10 +37,12 @@ pub enum ParameterError {
         value: f64,
     },
     /// A strategy that there is not.
-    #[error("`strategy` must be one of {}, not {name:?}", Strategy::NAMES.join(", "))]
+    #[error("`strategy` must be one of {}, not {name:?}", known.join(", "))]
     UnknownStrategy {
         /// What was asked for.
         name: String,
+        /// Those that there are.
+        known: &'static [&'static str],
     },
     /// A parameter that the strategy does not have.
     #[error("`{name}` {}", place(.strategy, .of))]
@@ -88,17 +88,11 @@ impl ParameterError {
         if (0.0..=1.0).contains(&value) { Ok(()) } else { Err(ParameterError::NotAProbability { name, value }) }
     }
 
-    pub(super) fn at_least_one(name: &'static str, value: usize) -> Result<(), ParameterError> {
+    pub(crate) fn at_least_one(name: &'static str, value: usize) -> Result<(), ParameterError> {
         if value > 0 { Ok(()) } else { Err(ParameterError::Zero { name }) }
     }
 
-    pub(super) fn at_most(name: &'static str, value: usize, most: usize) -> Result<(), ParameterError> {
+    pub(crate) fn at_most(name: &'static str, value: usize, most: usize) -> Result<(), ParameterError> {
         if value <= most { Ok(()) } else { Err(ParameterError::TooMany { name, most }) }
-    }
-
-    pub(super) fn rules(rules: &BranchRules) -> Result<(), ParameterError> {
-        ParameterError::probability("min_path_prob", rules.min_path_prob)?;
-        ParameterError::probability("top_p_branch", rules.top_p)?;
-        rules.max_branches.map_or(Ok(()), |n| ParameterError::at_least_one("max_branches", n))
     }
 }

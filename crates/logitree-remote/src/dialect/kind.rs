@@ -1,0 +1,141 @@
+//! The kinds of servers, each with its way of asking and answering.
+
+use super::list::{List, ListQuery, Paths};
+use super::{llama_server, openai, sglang, vllm};
+use serde_json::Value;
+use std::fmt;
+
+/// What a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// vLLM, and `logitree serve`: token ids both ways, arrays of prompts.
+    Vllm,
+    /// SGLang: token ids both ways, arrays of prompts.
+    Sglang,
+    /// llama.cpp's server: token ids both ways, lists of any length.
+    LlamaServer,
+    /// OpenAI's completions API: text both ways.
+    OpenAi,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 4] = [Kind::Vllm, Kind::Sglang, Kind::LlamaServer, Kind::OpenAi];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Vllm => "vllm",
+            Kind::Sglang => "sglang",
+            Kind::LlamaServer => "llama-server",
+            Kind::OpenAi => "openai",
+        }
+    }
+
+    /// Whether paths are sent as token ids.
+    pub fn takes_ids(self) -> bool {
+        self != Kind::OpenAi
+    }
+
+    /// Whether one request may hold several prompts. The usage that tells how a text was read is counted by request,
+    /// so texts go one by one.
+    pub(crate) fn takes_arrays(self) -> bool {
+        matches!(self, Kind::Vllm | Kind::Sglang)
+    }
+
+    /// Where steps are asked for.
+    pub(crate) fn endpoint(self) -> &'static str {
+        match self {
+            Kind::Vllm | Kind::OpenAi => "/v1/completions",
+            Kind::Sglang => "/generate",
+            Kind::LlamaServer => "/completion",
+        }
+    }
+
+    /// The request for the next-token lists after these paths, as JSON.
+    pub(crate) fn request(self, paths: &Paths<'_>, query: &ListQuery<'_>) -> String {
+        // Paths go into the JSON as they are: as values they would take thirty times their size.
+        let (prompts, count) = match paths {
+            Paths::Ids(ids) => (serde_json::to_string(ids), ids.len()),
+            Paths::Texts(texts) => (serde_json::to_string(texts), texts.len()),
+        };
+        // Lists of numbers and texts have no reason to fail.
+        let prompts = prompts.unwrap_or_default();
+        let (key, rest) = match self {
+            Kind::Vllm => ("prompt", vllm::request(query)),
+            Kind::Sglang => ("input_ids", sglang::request(query, count)),
+            Kind::LlamaServer => ("prompt", llama_server::request(query)),
+            Kind::OpenAi => ("prompt", openai::request(query)),
+        };
+        // A single prompt goes as it is, where its answer then is an object in every version.
+        let one = count == 1 && self == Kind::LlamaServer;
+        let prompts = if one { &prompts[1..prompts.len() - 1] } else { &prompts };
+        format!("{{\"{key}\":{prompts},{}", &rest.to_string()[1..])
+    }
+
+    /// The lists of an answer, one per path. The error says what is missing.
+    pub(crate) fn lists(self, answer: &Value, paths: usize) -> Result<Vec<List>, String> {
+        let lists = match self {
+            Kind::Vllm => vllm::lists(answer, paths),
+            Kind::Sglang => sglang::lists(answer, paths),
+            Kind::LlamaServer => llama_server::lists(answer, paths),
+            Kind::OpenAi => openai::lists(answer, paths),
+        }?;
+        lists.into_iter().map(List::checked).collect()
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// An answer of each kind with these log probabilities of tokens 5, 6, …
+    fn answer(kind: Kind, logprobs: &[Value]) -> Value {
+        let entries = || (5..).zip(logprobs);
+        let map = |key: fn(u32) -> String| -> Value {
+            entries().map(|(id, l)| (key(id), l.clone())).collect::<serde_json::Map<_, _>>().into()
+        };
+        match kind {
+            Kind::Vllm => {
+                json!({ "choices": [{ "logprobs": { "top_logprobs": [map(|id| format!("token_id:{id}"))] } }] })
+            }
+            Kind::OpenAi => json!({ "choices": [{ "logprobs": { "top_logprobs": [map(|id| format!("t{id}"))] } }] }),
+            Kind::Sglang => {
+                let list: Vec<Value> = entries().map(|(id, l)| json!([l, id, null])).collect();
+                json!({ "meta_info": { "output_top_logprobs": [list] } })
+            }
+            Kind::LlamaServer => {
+                let list: Vec<Value> = entries().map(|(id, l)| json!({ "id": id, "logprob": l })).collect();
+                json!({ "completion_probabilities": [{ "top_logprobs": list }] })
+            }
+        }
+    }
+
+    #[test]
+    fn impossible_tokens_are_left_out_and_impossible_numbers_refused() {
+        for kind in Kind::ALL {
+            let lists = |logprobs: &[Value]| kind.lists(&answer(kind, logprobs), 1);
+            for never in [json!(null), json!("-Infinity"), json!(-3.4028234663852886e38), json!(f64::MIN)] {
+                let list = &lists(&[json!(-0.5), never.clone(), json!(-1.5)]).unwrap()[0];
+                let logprobs: Vec<f64> = list.top.iter().map(|t| t.logprob).collect();
+                assert_eq!(logprobs, [-0.5, -1.5], "{kind} {never}");
+            }
+            assert_eq!(lists(&[json!(-0.5), json!(-9999.0)]).unwrap()[0].top.len(), 2);
+            for wrong in [json!(-1e308), json!(-2e6), json!(0.5), json!(5)] {
+                let why = lists(&[json!(-0.5), wrong.clone()]).unwrap_err();
+                assert!(why.contains("log probability of"), "{kind} {wrong}: {why}");
+            }
+            for wrong in [json!("NaN"), json!({}), json!(true)] {
+                assert!(lists(&[json!(-0.5), wrong.clone()]).is_err(), "{kind} {wrong}");
+            }
+            assert!(lists(&[json!(null)]).unwrap_err().contains("no log probabilities"));
+        }
+    }
+}

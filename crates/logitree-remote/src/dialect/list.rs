@@ -1,0 +1,121 @@
+//! The lists of most likely tokens that servers give: what is asked, and what may be believed of an answer.
+
+use logitree_core::TokenId;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Paths from the start of the sequence.
+pub(crate) enum Paths<'a> {
+    Ids(Vec<&'a [TokenId]>),
+    Texts(Vec<&'a str>),
+}
+
+/// What list is asked for after every path.
+pub(crate) struct ListQuery<'a> {
+    /// The model's name.
+    pub model: &'a str,
+    /// Length of the list.
+    pub top: usize,
+    /// Tokens that some path asks for by name.
+    pub tokens: &'a [TokenId],
+    /// 1, but to see what the server makes of another.
+    pub temperature: f64,
+}
+
+/// A token as a server names it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Listed {
+    /// Absent where only text is told.
+    pub id: Option<TokenId>,
+    /// Its bytes, where they are told.
+    pub bytes: Option<Vec<u8>>,
+    pub logprob: f64,
+}
+
+/// What a server says of the step after one path.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct List {
+    /// The most likely tokens, most likely first.
+    pub top: Vec<Listed>,
+    /// Tokens asked for by name.
+    pub named: Vec<Listed>,
+    /// Tokens that the server counts in the path.
+    pub prompt_tokens: Option<usize>,
+}
+
+impl List {
+    /// Sorted as ranks go; an error if the numbers are no probabilities.
+    pub(super) fn checked(mut self) -> Result<List, String> {
+        for t in self.top.iter_mut().chain(&mut self.named) {
+            t.logprob = possible(t.logprob)?;
+        }
+        // What cannot come has no place in a list of the most likely.
+        self.top.retain(|t| t.logprob > f64::NEG_INFINITY);
+        for t in &mut self.named {
+            t.logprob = t.logprob.max(f64::MIN_POSITIVE.ln());
+        }
+        self.top.sort_by(|a, b| b.logprob.total_cmp(&a.logprob).then(a.id.cmp(&b.id)));
+        let mut seen = BTreeSet::new();
+        if let Some(id) = self.top.iter().filter_map(|t| t.id).find(|&id| !seen.insert(id)) {
+            return Err(format!("token {id} twice"));
+        }
+        let sum: f64 = self.top.iter().map(|t| t.logprob.exp()).sum();
+        if sum > 1.01 {
+            return Err(format!("probabilities that add up to {sum:.3}"));
+        }
+        if self.top.is_empty() {
+            return Err("no log probabilities".into());
+        }
+        Ok(self)
+    }
+}
+
+/// Least log probability that a softmax can have, with room: no logits are further apart.
+const LEAST: f64 = -1e6;
+
+/// A log probability that there can be, of 0 at most; minus infinity for what cannot come.
+///
+/// # Errors
+/// If it is no logarithm of a probability. Numbers of 32 bits at their end stand for minus infinity: JSON has none.
+pub(crate) fn possible(logprob: f64) -> Result<f64, String> {
+    // The least number of 32 bits is written with more or fewer digits.
+    if logprob == f64::NEG_INFINITY || logprob == f64::MIN || (-3.5e38..=-3.4e38).contains(&logprob) {
+        return Ok(f64::NEG_INFINITY);
+    }
+    if !(LEAST..=1e-3).contains(&logprob) {
+        return Err(format!("a log probability of {logprob:e}"));
+    }
+    Ok(logprob.min(0.0))
+}
+
+/// A log probability as servers write it. An impossible token has null, or the word that JavaScript or Python has for
+/// minus infinity.
+pub(crate) fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Null => Some(f64::NEG_INFINITY),
+        Value::String(word) if ["-Infinity", "-inf"].contains(&word.as_str()) => Some(f64::NEG_INFINITY),
+        other => other.as_f64(),
+    }
+}
+
+/// `token_id:506`, as vLLM writes ids in place of texts.
+pub(super) fn token_id(key: &str) -> Option<TokenId> {
+    key.strip_prefix("token_id:")?.parse().ok().map(TokenId)
+}
+
+pub(super) fn id(value: &Value) -> Option<TokenId> {
+    u32::try_from(value.as_u64()?).ok().map(TokenId)
+}
+
+/// The entries of an answer's `choices` by their `index`: they need not come in order.
+pub(super) fn choices(answer: &Value, paths: usize) -> Result<Vec<&Value>, String> {
+    let all = answer["choices"].as_array().ok_or("no `choices`")?;
+    let mut by_index = vec![None; paths];
+    for (i, choice) in all.iter().enumerate() {
+        let index = choice["index"].as_u64().map_or(i, |n| n as usize);
+        if let Some(place) = by_index.get_mut(index) {
+            *place = Some(choice);
+        }
+    }
+    by_index.into_iter().collect::<Option<_>>().ok_or_else(|| format!("{} choices for {paths} prompts", all.len()))
+}
