@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct TokenStats {
     /// The token.
     pub id: TokenId,
-    /// Natural log of its probability under the model's own (temperature 1) distribution.
+    /// Natural log of its probability under the model's own (temperature 1) distribution, in nats.
     pub logprob: f64,
     /// `1 +` the number of tokens with a larger logit, ties by smaller id.
     pub rank: u32,
@@ -19,6 +19,12 @@ impl TokenStats {
     pub fn prob(&self) -> f64 {
         self.logprob.exp()
     }
+}
+
+/// Log probability, in nats, of a token of this logit where the logits' exponentials have a sum of this logarithm. It is never above 0:
+/// rounding may say otherwise when one token has it all.
+pub fn logprob(logit: f32, logsumexp: f64) -> f64 {
+    (f64::from(logit) - logsumexp).min(0.0)
 }
 
 /// Whether the numbers come from the full vocabulary.
@@ -70,6 +76,19 @@ pub struct Distribution {
 }
 
 impl Distribution {
+    /// What a list of the most likely tokens says, and no more: the entropies are 0, and the logits' sum is not known.
+    pub fn of_list(top: Vec<TokenStats>, exactness: Exactness) -> Distribution {
+        Distribution {
+            top,
+            tokens: Vec::new(),
+            logsumexp: f64::NAN,
+            entropy: 0.0,
+            varentropy: 0.0,
+            exactness,
+            logits: None,
+        }
+    }
+
     /// Probability of everything that is not in `top`.
     pub fn rest(&self) -> f64 {
         rest(&self.top)

@@ -262,15 +262,7 @@ mod tests {
         let stats = |(i, p): (usize, &f64)| TokenStats { id: TokenId(i as u32), logprob: p.ln(), rank: i as u32 + 1 };
         let top: Vec<TokenStats> = probs.iter().enumerate().take(listed).map(stats).collect();
         let entropy = -probs.iter().map(|p| p * p.ln()).sum::<f64>();
-        let d = Distribution {
-            top: top.clone(),
-            tokens: Vec::new(),
-            logsumexp,
-            entropy,
-            varentropy: 0.0,
-            exactness: Exactness::Exact,
-            logits: None,
-        };
+        let d = Distribution { logsumexp, entropy, ..Distribution::of_list(top.clone(), Exactness::Exact) };
         let mut tree = Tree::default();
         tree.expand(NodeId::ROOT, d, &top, None, 1);
         tree
@@ -374,15 +366,7 @@ mod tests {
     fn a_record_without_lists_or_entropy_is_not_guessed_at() {
         let mut tree = Tree::default();
         let child = [TokenStats { id: TokenId(1), logprob: -0.5, rank: 1 }];
-        let d = |top: &[TokenStats]| Distribution {
-            top: top.to_vec(),
-            tokens: Vec::new(),
-            logsumexp: f64::NAN,
-            entropy: 0.0,
-            varentropy: 0.0,
-            exactness: Exactness::LowerBound,
-            logits: None,
-        };
+        let d = |top: &[TokenStats]| Distribution::of_list(top.to_vec(), Exactness::LowerBound);
         tree.expand(NodeId::ROOT, d(&[]), &child, None, 1);
         tree.expand(NodeId(1), d(&child), &child, None, 1);
         let at = |n| tree.expansion(NodeId(n)).unwrap();

@@ -18,6 +18,7 @@
 
 pub mod answers;
 pub mod distribution;
+pub mod end_tokens;
 pub mod explore;
 pub mod forks;
 pub mod lens;
@@ -32,7 +33,7 @@ pub mod tree;
 pub mod verify;
 pub mod watch;
 
-pub use distribution::{Distribution, Exactness, TokenStats, most_likely_unlisted};
+pub use distribution::{Distribution, Exactness, TokenStats, logprob, most_likely_unlisted};
 pub use model::{LanguageModel, ModelError, NodeHandle, Query, Session};
 pub use token::TokenId;
 pub use tree::{Bounds, Mass, NodeId, Stop, Tree};

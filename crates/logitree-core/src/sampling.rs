@@ -1,7 +1,7 @@
 //! Choosing a token from a distribution.
 
 use crate::parameters::ParameterError;
-use crate::{Distribution, TokenId, TokenStats};
+use crate::{Distribution, TokenId, TokenStats, logprob};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
@@ -46,7 +46,7 @@ impl Sampler {
         let id = self.choose(logits, draw())?;
         let logit = logits[id.index()];
         let above = logits.iter().enumerate().filter(|&(i, &l)| l > logit || (l == logit && i < id.index())).count();
-        let logprob = (f64::from(logit) - d.logsumexp).min(0.0);
+        let logprob = logprob(logit, d.logsumexp);
         Some(TokenStats { id, logprob, rank: above as u32 + 1 })
     }
 

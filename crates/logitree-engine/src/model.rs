@@ -6,6 +6,7 @@ use crate::network::Network;
 use crate::session::LocalSession;
 use crate::tokenizer::{GgufVocabulary, Tokenizer, TokenizerError};
 use crate::weights::{Weights, WeightsError};
+use logitree_core::end_tokens::union;
 use logitree_core::{LanguageModel, ModelError, Session, TokenId};
 use logitree_kernels::{Arithmetic, Compute};
 use std::borrow::Cow;
@@ -130,10 +131,7 @@ impl LocalModel {
         }
         let mut tokenizer = tokenizer;
         tokenizer.restrict(rows);
-        let mut end_tokens: Vec<TokenId> = weights.end_tokens()?;
-        end_tokens.extend(tokenizer.end_tokens());
-        end_tokens.sort_unstable();
-        end_tokens.dedup();
+        let mut end_tokens = union(weights.end_tokens()?.into_iter().chain(tokenizer.end_tokens()));
         if let Some(beyond) = end_tokens.iter().find(|t| t.index() >= rows) {
             notes.push(format!("the end token {} is none of the model's {rows}: it is never produced", beyond.0));
         }

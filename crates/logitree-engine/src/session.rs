@@ -3,7 +3,7 @@
 use crate::forward::{Buffers, Input, Observer};
 use crate::kv::KvTree;
 use crate::network::Network;
-use logitree_core::{Distribution, Exactness, ModelError, NodeHandle, Query, Session, TokenId, TokenStats};
+use logitree_core::{Distribution, Exactness, ModelError, NodeHandle, Query, Session, TokenId, TokenStats, logprob};
 use logitree_kernels::{Summary, Wanted, head};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -188,8 +188,7 @@ fn distribution(tokens: &[TokenId], s: Summary) -> Result<Distribution, ModelErr
             "the model produced logits that are not finite: its weights are damaged or overflow".into(),
         ));
     }
-    // ln of a probability is never above 0; rounding may say otherwise when one token has it all.
-    let logprob = |logit: f32| (f64::from(logit) - s.logsumexp).min(0.0);
+    let logprob = |logit: f32| logprob(logit, s.logsumexp);
     Ok(Distribution {
         top: (1..)
             .zip(&s.top)

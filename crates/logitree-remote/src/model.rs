@@ -8,6 +8,7 @@ use crate::probe::{Probe, probe};
 use crate::servers::Servers;
 use crate::session::RemoteSession;
 use crate::vocabulary::{Asked, Texts, Vocabulary, Words};
+use logitree_core::end_tokens::union;
 use logitree_core::run::Message;
 use logitree_core::{LanguageModel, ModelError, Session, TokenId};
 use serde_json::{Value, json};
@@ -160,10 +161,8 @@ impl RemoteModel {
     }
 
     /// Replaces the end tokens.
-    pub fn set_end_tokens(&mut self, mut ids: Vec<TokenId>) {
-        ids.sort_unstable();
-        ids.dedup();
-        self.end_tokens = ids;
+    pub fn set_end_tokens(&mut self, ids: Vec<TokenId>) {
+        self.end_tokens = union(ids);
     }
 
     /// The tokens of a conversation, as the server's own chat template has it.

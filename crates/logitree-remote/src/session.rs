@@ -332,13 +332,9 @@ fn bounded(listed: &[TokenStats], whole: bool) -> Distribution {
     let entropy: f64 = terms().map(|(p, s)| p * s).sum();
     let varentropy: f64 = terms().map(|(p, s)| p * (s - entropy).powi(2)).sum();
     Distribution {
-        top: listed.to_vec(),
-        tokens: Vec::new(),
-        logsumexp: f64::NAN,
         entropy,
         varentropy,
-        exactness: if whole { Exactness::Exact } else { Exactness::LowerBound },
-        logits: None,
+        ..Distribution::of_list(listed.to_vec(), if whole { Exactness::Exact } else { Exactness::LowerBound })
     }
 }
 

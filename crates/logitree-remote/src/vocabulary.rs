@@ -3,6 +3,7 @@
 use crate::dialect::Kind;
 use crate::http::{Failure, Http, most};
 use logitree_core::TokenId;
+use logitree_core::end_tokens::{NAMES, union};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -67,19 +68,10 @@ impl Words {
     }
 }
 
-/// Names of end tokens. `</s>` is one only where no other is: elsewhere it is HTML.
-const END_NAMES: [&str; 10] = [
-    "<eos>",
-    "<end_of_turn>",
-    "<|im_end|>",
-    "<|endoftext|>",
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|end_of_text|>",
-    "<|end|>",
-    "<turn|>",
-    "</s>",
-];
+/// Names of end tokens that a server may have.
+fn end_names() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().filter(|n| n.asked_for).map(|n| n.name)
+}
 
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(|e| e.into_inner())
@@ -113,7 +105,7 @@ impl Asked {
         v.anchor = (last, v.join(&[last])?);
         let front = v.split("a", true, false)?;
         v.bos = front.first().copied().filter(|_| front.len() == plain.len() + 1);
-        for name in END_NAMES {
+        for name in end_names() {
             if let [one] = v.split(name, false, true)?[..]
                 && (name != "</s>" || v.ends.is_empty())
             {
@@ -121,8 +113,7 @@ impl Asked {
                 v.ends.push(one);
             }
         }
-        v.ends.sort_unstable();
-        v.ends.dedup();
+        v.ends = union(v.ends);
         if let Some(bos) = v.bos {
             let name = v.join(&[bos]).unwrap_or_default();
             write(&v.bytes).insert(bos, name.into());
@@ -247,7 +238,7 @@ pub(crate) struct Texts {
 impl Texts {
     pub(crate) fn new(http: Http, model: &str, echoes: bool) -> Texts {
         let texts = Texts { http, model: model.into(), echoes, ids: RwLock::default(), fronts: RwLock::default() };
-        for name in END_NAMES {
+        for name in end_names() {
             texts.id(name.as_bytes());
         }
         texts
@@ -332,13 +323,13 @@ impl Vocabulary for Texts {
         None
     }
     fn end_tokens(&self) -> Vec<TokenId> {
-        END_NAMES.iter().map(|name| self.id(name.as_bytes())).collect()
+        end_names().map(|name| self.id(name.as_bytes())).collect()
     }
     fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]> {
         read(&self.ids).texts.get(&id).cloned().unwrap_or_default().into()
     }
     fn is_special(&self, id: TokenId) -> bool {
-        END_NAMES.iter().any(|name| read(&self.ids).ids.get(name.as_bytes()) == Some(&id))
+        end_names().any(|name| read(&self.ids).ids.get(name.as_bytes()) == Some(&id))
     }
     fn tokenize(&self, text: &str, _: bool) -> Result<Vec<TokenId>, String> {
         if !self.echoes {

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use logitree::models::{self, Extent, KNOWN, megabytes};
 use logitree::visible::visible;
 use logitree_core::TokenId;
+use logitree_core::end_tokens::union;
 use logitree_engine::config::{Config, FeedForward, LayerConfig};
 use logitree_engine::tokenizer_of;
 use logitree_engine::weights::Weights;
@@ -119,8 +120,7 @@ fn info(spec: &str, json: bool) -> Result<()> {
     }
     weights.notes().iter().for_each(message::note);
     ends.retain(|t| t.index() < c.vocab);
-    ends.sort_unstable();
-    ends.dedup();
+    let ends = union(ends);
     let name =
         |id: TokenId| tokenizer.as_ref().map_or(String::new(), |t| String::from_utf8_lossy(&t.token_bytes(id)).into());
     let windows = c.layers.iter().filter_map(|l| l.window).collect::<Vec<_>>();

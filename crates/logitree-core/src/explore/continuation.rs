@@ -103,12 +103,9 @@ impl Continuation {
 
 fn distribution(e: &Expansion) -> Distribution {
     Distribution {
-        top: e.top.clone(),
-        tokens: Vec::new(),
         logsumexp: e.logsumexp.unwrap_or(f64::NAN),
         entropy: e.entropy,
         varentropy: e.varentropy,
-        exactness: e.exactness,
-        logits: None,
+        ..Distribution::of_list(e.top.clone(), e.exactness)
     }
 }

@@ -13,7 +13,7 @@ use super::replay::{check_visit, replay_queue};
 use super::{Change, Known, ParameterError, Policy, ResumeError, terminal};
 use crate::sampling::Sampler;
 use crate::tree::Turn;
-use crate::{Distribution, NodeId, Stop, TokenId, TokenStats, Tree};
+use crate::{Distribution, NodeId, Stop, TokenId, TokenStats, Tree, logprob};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -107,9 +107,8 @@ impl Sample {
         for id in self.parameters.sampler.choose_all(logits, &uniforms) {
             *drawn.entry(id).or_default() += 1;
         }
-        let logprob = |id: TokenId| (f64::from(logits[id.index()]) - d.logsumexp).min(0.0);
         // A child's rank is not kept in the tree.
-        let stats = |id| TokenStats { id, logprob: logprob(id), rank: 0 };
+        let stats = |id| TokenStats { id, logprob: logprob(logits[id.index()], d.logsumexp), rank: 0 };
         let mut children: Vec<(TokenStats, u32)> = drawn.into_iter().map(|(id, count)| (stats(id), count)).collect();
         children.sort_by(|a, b| b.0.logprob.total_cmp(&a.0.logprob).then(a.0.id.cmp(&b.0.id)));
         children

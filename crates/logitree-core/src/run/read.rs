@@ -385,13 +385,10 @@ impl RunReader {
         } = pending.expand;
         let stats = (1..).zip(top).map(|(rank, t)| TokenStats { id: t.id, logprob: t.logprob, rank });
         let distribution = Distribution {
-            top: stats.collect(),
-            tokens: Vec::new(),
             logsumexp: logsumexp.unwrap_or(f64::NAN),
             entropy,
             varentropy,
-            exactness,
-            logits: None,
+            ..Distribution::of_list(stats.collect(), exactness)
         };
         let first = self.tree.len() as u32;
         if by == Some(By::User) {

@@ -7,7 +7,7 @@ use crate::Model;
 use crate::error::{Context, Result, fail};
 use logitree_core::explore::{Change, Continuation, Known, Policy, Strategy};
 use logitree_core::run::{EndReason, end_event};
-use logitree_core::{Distribution, Exactness, NodeId, Stop, TokenId, TokenStats, Tree};
+use logitree_core::{Distribution, Exactness, NodeId, Stop, TokenId, TokenStats, Tree, logprob};
 
 /// An exploration below a node that somebody asked for, under way.
 pub struct Following {
@@ -220,8 +220,7 @@ impl Exploration {
             Some(logits) => {
                 let mut order: Vec<u32> = (0..logits.len() as u32).collect();
                 order.sort_unstable_by(|&a, &b| logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b)));
-                let logprob = |i: u32| (f64::from(logits[i as usize]) - logsumexp).min(0.0);
-                order.into_iter().map(|i| (TokenId(i), logprob(i))).collect()
+                order.into_iter().map(|i| (TokenId(i), logprob(logits[i as usize], logsumexp))).collect()
             }
             None => top.iter().map(|t| (t.id, t.logprob)).collect(),
         };

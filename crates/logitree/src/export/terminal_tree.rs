@@ -206,13 +206,10 @@ mod tests {
         let children: Vec<TokenStats> =
             (1..).zip(probs).map(|(rank, &(id, p))| TokenStats { id: TokenId(id), logprob: p.ln(), rank }).collect();
         let d = Distribution {
-            top: children.clone(),
-            tokens: vec![],
             logsumexp: 0.0,
             entropy: 0.5,
             varentropy: 0.1,
-            exactness: Exactness::Exact,
-            logits: None,
+            ..Distribution::of_list(children.clone(), Exactness::Exact)
         };
         tree.expand(n, d, &children, None, 1).children.clone()
     }

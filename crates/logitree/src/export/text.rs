@@ -299,13 +299,8 @@ mod tests {
         for (i, _) in words.iter().enumerate() {
             let child = [logitree_core::TokenStats { id: logitree_core::TokenId(i as u32), logprob: -0.1, rank: 1 }];
             let d = logitree_core::Distribution {
-                top: child.to_vec(),
-                tokens: Vec::new(),
                 logsumexp: 0.0,
-                entropy: 0.0,
-                varentropy: 0.0,
-                exactness: logitree_core::Exactness::Exact,
-                logits: None,
+                ..logitree_core::Distribution::of_list(child.to_vec(), logitree_core::Exactness::Exact)
             };
             at = tree.expand(at, d, &child, None, 1).children[0];
         }

@@ -168,15 +168,7 @@ mod tests {
                 .collect();
             let top = children.clone();
             let (entropy, varentropy, logsumexp) = (0.7, 0.1, 0.0);
-            let d = Distribution {
-                top,
-                tokens: vec![],
-                logsumexp,
-                entropy,
-                varentropy,
-                exactness: Exactness::Exact,
-                logits: None,
-            };
+            let d = Distribution { logsumexp, entropy, varentropy, ..Distribution::of_list(top, Exactness::Exact) };
             at = tree.expand(at, d, &children, Some(0.1), 1).children[0];
         }
         tree.stop_node(at, Stop::EndToken);

@@ -37,15 +37,7 @@ impl Session for Replay {
                 None => vec![TokenStats { id: STRAY, logprob: 0.0, rank: 1 }],
                 Some(n) => self.list(n),
             };
-            Distribution {
-                top,
-                tokens: Vec::new(),
-                logsumexp: 0.0,
-                entropy: 0.0,
-                varentropy: 0.0,
-                exactness: Exactness::LowerBound,
-                logits: None,
-            }
+            Distribution { logsumexp: 0.0, ..Distribution::of_list(top, Exactness::LowerBound) }
         };
         Ok(queries.iter().map(answer).collect())
     }

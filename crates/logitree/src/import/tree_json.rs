@@ -248,15 +248,7 @@ fn build(prompt: String, parameters: Map<String, Value>, nodes: Vec<Raw>, notes:
             let together = check_list(&children, || format!("node {raw}: `children`"))?;
             scaled.extend(scale(&mut children, together));
             // The notebook kept no entropy: what its list allows to say is nothing.
-            let distribution = Distribution {
-                top,
-                tokens: Vec::new(),
-                logsumexp: f64::NAN,
-                entropy: 0.0,
-                varentropy: 0.0,
-                exactness: Exactness::LowerBound,
-                logits: None,
-            };
+            let distribution = Distribution::of_list(top, Exactness::LowerBound);
             let made = tree.expand(n, distribution, &children, None, 0).children.clone();
             queue.extend(node.children.iter().copied().zip(made));
         } else if tree.depth(n) as u64 >= max_depth {

@@ -14,6 +14,7 @@ use crate::error::{Context, Result, fail};
 use crate::events::Events;
 use crate::visible::visible;
 use logitree_core::run::{self, Message, Run, Token};
+use logitree_core::token::decode;
 use logitree_core::{Bounds, Exactness, LanguageModel, ModelError, Session, TokenId};
 use logitree_engine::LocalModel;
 use logitree_engine::chat::{Arguments, ChatTemplate};
@@ -209,14 +210,14 @@ impl Model {
 
     /// Text of a token; bytes that are no UTF-8 become replacement characters.
     pub fn text(&self, id: TokenId) -> String {
-        String::from_utf8_lossy(&self.token_bytes(id)).into_owned()
+        decode([&self.token_bytes(id)[..]])
     }
 
     /// Text of tokens, without special ones.
     pub fn text_of(&self, ids: impl IntoIterator<Item = TokenId>) -> String {
         let words = ids.into_iter().filter(|&id| !self.is_special(id));
-        let bytes: Vec<u8> = words.flat_map(|id| self.token_bytes(id).into_owned()).collect();
-        String::from_utf8_lossy(&bytes).into_owned()
+        let words: Vec<_> = words.map(|id| self.token_bytes(id)).collect();
+        decode(words.iter().map(|bytes| &bytes[..]))
     }
 
     /// A token as run files have it.

@@ -4,6 +4,7 @@ use super::{Engine, Model, lay_out};
 use crate::error::{Context, Error, ErrorKind, Result, fail};
 use crate::events::Events;
 use crate::models;
+use logitree_core::end_tokens::union;
 use logitree_core::run::{self, Message, REMOTE};
 use logitree_core::{LanguageModel, TokenId};
 use logitree_engine::chat::{Arguments, ChatTemplate};
@@ -209,10 +210,8 @@ impl Words {
         let path = models::resolve(spec, models::Extent::Tokenizer, events);
         let path = path.with_context(|| format!("`tokenizer` {spec}"))?;
         let mut words = Words::read(spec, &path).with_context(|| format!("`tokenizer` {spec}"))?;
-        words.end_tokens.extend(words.tokenizer.end_tokens());
+        words.end_tokens = union(words.end_tokens.into_iter().chain(words.tokenizer.end_tokens()));
         words.end_tokens.retain(|t| t.index() < words.tokenizer.vocab_size());
-        words.end_tokens.sort_unstable();
-        words.end_tokens.dedup();
         Ok(words)
     }
 
