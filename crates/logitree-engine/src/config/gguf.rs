@@ -138,7 +138,7 @@ pub(crate) fn read(g: &Gguf) -> Result<Config, WeightsError> {
         qk_norm: family.qk_norm(),
         v_norm: family == Family::Gemma4,
         // Some Llama-like models have them too: their files are recognised by the tensors.
-        qkv_bias: family == Family::Qwen2 || g.has("blk.0.attn_q.bias"),
+        qkv_bias: family == Family::Qwen2 || g.has("blk.0.attn_q.bias") || g.has("blk.0.attn_qkv.bias"),
         post_norms: family.post_norms(),
         layer_scalar: family == Family::Gemma4,
         layer_inputs,
@@ -231,7 +231,8 @@ fn shape_gemma4(keys: &Keys<'_>, layers: &mut [LayerConfig]) -> Result<(), Weigh
         if layer.window.is_some() {
             layer.head_dim = local;
         }
-        if layer.owns_rows() && !keys.gguf.has(&format!("blk.{i}.attn_v.weight")) {
+        let has = |name: &str| keys.gguf.has(&format!("blk.{i}.{name}.weight"));
+        if layer.owns_rows() && !has("attn_v") && !has("attn_qkv") {
             layer.rows = Rows::KeyIsValue;
         }
     }

@@ -3,6 +3,7 @@
 //! Tensors are asked for by [`Role`], and come as [`TensorView`]s straight from memory maps.
 
 mod experts;
+mod fused;
 mod gguf;
 mod head;
 pub(crate) mod kind;
@@ -121,13 +122,19 @@ impl Weights {
     pub fn has(&self, role: Role, layer: Option<usize>) -> bool {
         let name = self.name(role, layer);
         match &self.source {
-            Source::Gguf(g) => g.has(&name),
+            Source::Gguf(g) => g.has(&name) || self.fused_name(role, layer).is_some(),
             Source::Folder(f) => f.has(&name),
         }
     }
 
     /// The tensor of a role, of a layer if [`Role::is_per_layer`].
+    ///
+    /// # Errors
+    /// If there is none, or it is not readable as a matrix.
     pub fn tensor(&self, role: Role, layer: Option<usize>) -> Result<TensorView<'_>, WeightsError> {
+        if let Some(name) = self.fused_name(role, layer) {
+            return self.of_fused(&name, role, layer);
+        }
         self.named(&self.name(role, layer))
     }
 

@@ -87,6 +87,17 @@ impl<'a> TensorView<'a> {
         TensorView { experts: 1, data: &self.data[expert * size..][..size], ..self }
     }
 
+    /// Some elements of a vector whose elements are stored one by one.
+    pub(crate) fn element_range(self, elements: std::ops::Range<usize>) -> Result<TensorView<'a>, WeightsError> {
+        match self.dtype.row_bytes(1) {
+            Some(size) if self.rows == 1 => {
+                let data = &self.data[elements.start * size..elements.end * size];
+                Ok(TensorView { cols: elements.len(), data, ..self })
+            }
+            _ => Err(self.error(format!("is not a vector of single numbers but {} rows of {}", self.rows, self.dtype))),
+        }
+    }
+
     /// Some rows of a matrix.
     pub(crate) fn row_range(self, rows: std::ops::Range<usize>) -> TensorView<'a> {
         let size = self.data.len() / self.rows;

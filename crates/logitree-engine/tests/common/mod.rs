@@ -3,6 +3,7 @@
 
 use logitree_core::*;
 use logitree_engine::{Backend, Compute, LocalModel};
+use sha2::Digest;
 use std::path::{Path, PathBuf};
 
 pub fn fixtures() -> PathBuf {
@@ -27,6 +28,36 @@ pub const TINY: [&str; 13] = [
 
 pub fn tiny(name: &str, backend: Backend, threads: usize) -> LocalModel {
     LocalModel::load_without_tokenizer(&fixtures().join("tiny").join(name), Compute::new(backend, threads)).unwrap()
+}
+
+/// A tiny model as the GGUF file that fixtures/make_gguf_twins.py wrote, put together from what is stored of it and the folder's
+/// weights.
+pub fn gguf_twin(name: &str) -> tempfile::NamedTempFile {
+    let stored = |end: &str| std::fs::read(fixtures().join(format!("gguf/tiny/{name}.gguf.{end}"))).unwrap();
+    let weights = std::fs::read(fixtures().join("tiny").join(name).join("model.safetensors")).unwrap();
+    let weights = safetensors::SafeTensors::deserialize(&weights).unwrap();
+    let plan: serde_json::Value = serde_json::from_slice(&stored("json")).unwrap();
+    let mut file = stored("head");
+    for piece in plan["pieces"].as_array().unwrap() {
+        file.resize(piece["at"].as_u64().unwrap() as usize, 0);
+        if let Some(bytes) = piece["bytes"].as_str() {
+            file.extend((0..bytes.len()).step_by(2).map(|i| u8::from_str_radix(&bytes[i..i + 2], 16).unwrap()));
+        }
+        for tensor in piece["of"].as_array().into_iter().flatten() {
+            let halves = weights.tensor(tensor.as_str().unwrap()).unwrap().data();
+            match piece["widen"].as_bool().unwrap() {
+                // A bf16 number is the upper half of the same number in f32.
+                true => file.extend(halves.chunks_exact(2).flat_map(|half| [0, 0, half[0], half[1]])),
+                false => file.extend_from_slice(halves),
+            }
+        }
+    }
+    file.resize(plan["bytes"].as_u64().unwrap() as usize, 0);
+    let digest: String = sha2::Sha256::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(digest, plan["sha256"].as_str().unwrap(), "{name} is not the file that was written");
+    let out = tempfile::Builder::new().suffix(".gguf").tempfile().unwrap();
+    std::fs::write(out.path(), file).unwrap();
+    out
 }
 
 /// A real model's file, if the environment says where they are.
