@@ -2,74 +2,14 @@
 
 use super::family::Family;
 use super::gemma4;
-use super::rope::{Rope, RopeScaling};
+use super::gguf_keys::{Keys, RECONVERT};
+use super::gguf_rope::ropes;
+use super::rope::usable_context;
 use super::types::{Config, Experts, FeedForward, LayerConfig, LayerInputs, Rows, Sizes};
 use super::validate::{MAX_LAYERS, head_size};
 use crate::error::WeightsError;
 use crate::weights::{Gguf, Value, kind};
 use logitree_core::TokenId;
-use logitree_kernels::dequantise_row;
-
-const RECONVERT: &str = "use a file made by a current converter";
-
-/// Metadata of one architecture: keys are prefixed with its name.
-struct Keys<'a> {
-    gguf: &'a Gguf,
-    arch: &'a str,
-}
-
-impl Keys<'_> {
-    fn key(&self, name: &str) -> String {
-        format!("{}.{name}", self.arch)
-    }
-
-    fn error(&self, name: &str, problem: impl Into<String>) -> WeightsError {
-        self.gguf.error(&self.key(name), problem, RECONVERT)
-    }
-
-    /// A size: one number, or one for every layer if all are equal, as some converters write it.
-    fn optional(&self, name: &str) -> Result<Option<usize>, WeightsError> {
-        if let Some(Value::Array(_)) = self.gguf.get(&self.key(name)) {
-            return self.of_all_layers(name).map(Some);
-        }
-        // 32 bits hold any size; larger numbers are reported by the getter.
-        Ok(self.gguf.read::<u32>(&self.key(name))?.map(|n| n as usize))
-    }
-
-    /// The number that an array has for every layer.
-    fn of_all_layers(&self, name: &str) -> Result<usize, WeightsError> {
-        let list = self.gguf.read::<Vec<i64>>(&self.key(name))?.unwrap_or_default();
-        let layers = self.gguf.read::<u32>(&self.key("block_count"))?.unwrap_or_default() as usize;
-        if list.len() != layers {
-            return Err(self.error(name, format!("has {} entries for {layers} layers", list.len())));
-        }
-        let first = list.first().copied().unwrap_or_default();
-        if let Some(other) = list.iter().find(|&&n| n != first) {
-            let problem = format!("is {first} in one layer and {other} in another, which this engine does not run");
-            return Err(self.gguf.error(&self.key(name), problem, "use another model"));
-        }
-        u32::try_from(first).map(|n| n as usize).map_err(|_| self.error(name, format!("is {first}, which is no size")))
-    }
-
-    fn size(&self, name: &str) -> Result<usize, WeightsError> {
-        self.optional(name)?.ok_or_else(|| self.error(name, "is missing"))
-    }
-
-    /// A size of each of `count` layers: one number for all of them, or a list.
-    fn by_layer(&self, name: &str, count: usize) -> Result<Vec<usize>, WeightsError> {
-        let Some(Value::Array(_)) = self.gguf.get(&self.key(name)) else { return Ok(vec![self.size(name)?; count]) };
-        let list = self.gguf.read::<Vec<i64>>(&self.key(name))?.unwrap_or_default();
-        if list.len() != count {
-            return Err(self.error(name, format!("has {} entries for {count} layers", list.len())));
-        }
-        let size = |&n: &i64| u32::try_from(n).map_err(|_| self.error(name, format!("{n} is not a size")));
-        list.iter().map(|n| size(n).map(|n| n as usize)).collect()
-    }
-
-    fn float(&self, name: &str) -> Result<Option<f32>, WeightsError> {
-        self.gguf.read(&self.key(name))
-    }
-}
 
 /// The configuration that a file's metadata describes; [`Config::validate`] has yet to check it.
 pub(crate) fn read(g: &Gguf) -> Result<Config, WeightsError> {
@@ -123,8 +63,8 @@ pub(crate) fn read(g: &Gguf) -> Result<Config, WeightsError> {
         hidden,
         attention_scale: attention_scale(&keys, family, layers.len(), hidden, heads, head_dim)?,
         layers,
+        context: usable_context(keys.size("context_length")?, &ropes),
         ropes,
-        context: keys.size("context_length")?,
         norm_eps: {
             let name = "attention.layer_norm_rms_epsilon";
             keys.float(name)?.ok_or_else(|| keys.error(name, "is missing"))?
@@ -270,45 +210,6 @@ fn sliding(keys: &Keys<'_>, count: usize, period: usize) -> Result<Vec<bool>, We
         return Err(keys.error(name, "is 0"));
     }
     Ok((0..count).map(|i| (i + 1) % period != 0).collect())
-}
-
-/// Rotary embeddings: the first for layers that see everything, Gemma 3's second for those with a window.
-fn ropes(keys: &Keys<'_>, family: Family, head_dim: usize) -> Result<Vec<Rope>, WeightsError> {
-    let dims = keys.optional("rope.dimension_count")?.unwrap_or(head_dim);
-    let base = keys.float("rope.freq_base")?;
-    let scaling = scaling(keys)?;
-    if !family.has_local_rope() {
-        // The original base; files of models that keep it leave it out.
-        return Ok(vec![Rope { base: base.unwrap_or(10_000.0), dims, scaling }]);
-    }
-    let base = base.ok_or_else(|| keys.error("rope.freq_base", "is missing"))?;
-    // All of Gemma 3 has this local base; only newer files say so.
-    let local = keys.float("rope.freq_base_swa")?.unwrap_or(10_000.0);
-    let local_dims = keys.optional("rope.dimension_count_swa")?.unwrap_or(dims);
-    Ok(vec![Rope { base, dims, scaling }, Rope { base: local, dims: local_dims, scaling: RopeScaling::Default }])
-}
-
-/// Frequency scaling. A factor without a type is linear, as the format's reference reads it: the first files had
-/// nothing but a factor. Llama 3.1 and later carry their smooth scaling as a table of divisors; where a file has
-/// both, both apply.
-fn scaling(keys: &Keys<'_>) -> Result<RopeScaling, WeightsError> {
-    let kind = keys.gguf.read::<&str>(&keys.key("rope.scaling.type"))?;
-    if let Some(kind) = kind.filter(|kind| !["none", "linear"].contains(kind)) {
-        let problem = format!("scaling `{kind}` is not supported; supported are none, linear, and a table of factors");
-        return Err(keys.gguf.error(&keys.key("rope.scaling.type"), problem, "use another model"));
-    }
-    // The second is the first's former name.
-    let factor = keys.float("rope.scaling.factor")?.map_or_else(|| keys.float("rope.scale_linear"), |f| Ok(Some(f)))?;
-    // Absent or 0, a factor is 1; with the type `none` it is not meant.
-    let factor = factor.filter(|&f| f != 0.0 && kind != Some("none")).unwrap_or(1.0);
-    let Some(table) = keys.gguf.tensor("rope_freqs.weight")? else {
-        return Ok(if factor == 1.0 { RopeScaling::Default } else { RopeScaling::Linear(factor) });
-    };
-    table.expect_shape(1, table.cols)?;
-    let mut divisors = vec![0.0; table.cols];
-    dequantise_row(table.dtype, table.data, &mut divisors);
-    divisors.iter_mut().for_each(|d| *d *= factor);
-    Ok(RopeScaling::Factors(divisors))
 }
 
 /// Soft-caps of attention scores and final logits; 0 means none.

@@ -3,6 +3,7 @@
 use super::family::{Family, model_type};
 use super::gemma4;
 use super::hf_rope::ropes;
+use super::rope::usable_context;
 use super::types::{Config, Experts, FeedForward, LayerConfig, Sizes};
 use super::validate::{MAX_LAYERS, head_size};
 use crate::error::WeightsError;
@@ -51,13 +52,14 @@ pub(crate) fn read(outer: &Fields<'_>) -> Result<Config, WeightsError> {
     let head_dims = [false, true].map(|sliding| {
         layers.iter().find(|layer| layer.window.is_some() == sliding).map_or(head_dim, |layer| layer.head_dim)
     });
+    let ropes = ropes(&text, family, head_dims)?;
     Ok(Config {
         architecture: model_type(outer, &text)?.into(),
         vocab: size("vocab_size", default.vocab)?,
         hidden,
         layers,
-        ropes: ropes(&text, family, head_dims)?,
-        context: size("max_position_embeddings", default.context)?,
+        context: usable_context(size("max_position_embeddings", default.context)?, &ropes),
+        ropes,
         norm_eps: text.float("rms_norm_eps")?.unwrap_or(1e-6) as f32,
         attention_scale: scale as f32,
         attention_softcap: cap("attn_logit_softcapping", 50.0)?,

@@ -2,9 +2,9 @@
 //! `rope_scaling` and `rope_local_base_freq`.
 
 use super::family::Family;
-use super::rope::{Rope, RopeScaling};
+use super::rope::{Rope, RopeScaling, yarn_growth};
 use crate::error::WeightsError;
-use crate::json::{Fields, UNSUPPORTED};
+use crate::json::{CORRECT, Fields, UNSUPPORTED};
 
 const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
 
@@ -24,7 +24,7 @@ pub(super) fn ropes(text: &Fields<'_>, family: Family, head_dims: [usize; 2]) ->
             return Err(text.error("rope_parameters", "differ by kind of layer", UNSUPPORTED));
         }
         // The reference prefers the older key where a file has both.
-        return Ok(vec![rope(scaling.or(parameters).as_ref(), theta.unwrap_or(10_000.0), dims)?]);
+        return Ok(vec![rope(text, scaling.or(parameters).as_ref(), theta.unwrap_or(10_000.0), dims)?]);
     }
     if !nested && parameters.as_ref().is_some_and(|p| p.iter().next().is_some()) {
         let problem = "do not tell full_attention from sliding_attention";
@@ -35,16 +35,16 @@ pub(super) fn ropes(text: &Fields<'_>, family: Family, head_dims: [usize; 2]) ->
     let base = global.as_ref().map_or(Ok(None), |p| p.float("rope_theta"))?.or(theta).unwrap_or(1e6);
     let local_base = text.float("rope_local_base_freq")?.unwrap_or(10_000.0);
     // As in the reference, the older key scales the layers that see everything, and only those.
-    let mut global = rope(scaling.or(global).as_ref(), base, dims)?;
+    let mut global = rope(text, scaling.or(global).as_ref(), base, dims)?;
     if family == Family::Gemma4 && parameters.is_none() {
         // What its reference takes where the file is silent.
         global.scaling = RopeScaling::Proportional { pairs: dims / 8, factor: 1.0 };
     }
-    Ok(vec![global, rope(of_kind(KINDS[1])?.as_ref(), local_base, head_dims[1])?])
+    Ok(vec![global, rope(text, of_kind(KINDS[1])?.as_ref(), local_base, head_dims[1])?])
 }
 
 /// An embedding from its parameters, with a base for when they have none.
-fn rope(parameters: Option<&Fields<'_>>, base: f64, dims: usize) -> Result<Rope, WeightsError> {
+fn rope(text: &Fields<'_>, parameters: Option<&Fields<'_>>, base: f64, dims: usize) -> Result<Rope, WeightsError> {
     let Some(p) = parameters else { return Ok(Rope { base: base as f32, dims, scaling: RopeScaling::Default }) };
     let base = p.float("rope_theta")?.unwrap_or(base) as f32;
     let kind = p.str("rope_type")?.map_or_else(|| p.str("type"), |kind| Ok(Some(kind)))?;
@@ -67,8 +67,10 @@ fn rope(parameters: Option<&Fields<'_>>, base: f64, dims: usize) -> Result<Rope,
             factor: p.float("factor")?.unwrap_or(1.0) as f32,
         },
         Some("yarn") => yarn(p, number("factor")?)?,
+        // The second is the first's former name.
+        Some("longrope" | "su") => longrope(text, p)?,
         Some(other) => {
-            let problem = format!("`{other}` is not one of default, linear, llama3, proportional, yarn");
+            let problem = format!("`{other}` is not one of default, linear, llama3, longrope, proportional, yarn");
             return Err(p.error("rope_type", problem, UNSUPPORTED));
         }
     };
@@ -78,10 +80,7 @@ fn rope(parameters: Option<&Fields<'_>>, base: f64, dims: usize) -> Result<Rope,
 /// YaRN, with transformers' rules for what the file leaves out.
 fn yarn(p: &Fields<'_>, factor: f32) -> Result<RopeScaling, WeightsError> {
     let number = |key: &str| p.float(key);
-    let growth = |multiplier: f64| match factor {
-        factor if factor <= 1.0 => 1.0,
-        factor => 0.1 * multiplier * f64::from(factor).ln() + 1.0,
-    };
+    let growth = |multiplier: f64| yarn_growth(factor, multiplier);
     let magnitude = match (number("attention_factor")?, number("mscale")?, number("mscale_all_dim")?) {
         (Some(given), _, _) => given,
         (None, Some(one), Some(all)) if one != 0.0 && all != 0.0 => growth(one) / growth(all),
@@ -95,5 +94,33 @@ fn yarn(p: &Fields<'_>, factor: f32) -> Result<RopeScaling, WeightsError> {
         original_context: p.require(original, number(original)?)? as f32,
         truncate: p.bool("truncate")?.unwrap_or(true),
         magnitude: magnitude as f32,
+    })
+}
+
+/// LongRoPE, with transformers' rules for what the file leaves out. Its original context stands with the other sizes of the model, or
+/// with the other parameters.
+fn longrope(text: &Fields<'_>, p: &Fields<'_>) -> Result<RopeScaling, WeightsError> {
+    let key = "original_max_position_embeddings";
+    let original = p.size(key)?.map_or_else(|| text.size(key), |n| Ok(Some(n)))?;
+    let original_context = p.require(key, original)?;
+    let longest = "max_position_embeddings";
+    let factor = match p.float("factor")? {
+        Some(factor) => factor,
+        None => text.require(longest, text.size(longest)?)? as f64 / original_context as f64,
+    };
+    let magnitude = match p.float("attention_factor")? {
+        Some(given) => given,
+        None if factor <= 1.0 => 1.0,
+        None => (1.0 + factor.ln() / (original_context as f64).ln()).sqrt(),
+    };
+    let key = "short_factor";
+    let divisors = p.require(key, p.array(key)?)?.iter().map(|divisor| {
+        let problem = || p.error(key, format!("{divisor} is not a number"), CORRECT);
+        divisor.as_f64().map(|d| d as f32).ok_or_else(problem)
+    });
+    Ok(RopeScaling::Longrope {
+        divisors: divisors.collect::<Result<_, _>>()?,
+        magnitude: magnitude as f32,
+        original_context,
     })
 }

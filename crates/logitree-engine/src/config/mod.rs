@@ -3,6 +3,8 @@
 mod family;
 mod gemma4;
 mod gguf;
+mod gguf_keys;
+mod gguf_rope;
 pub(crate) mod hf;
 mod hf_rope;
 mod rope;
@@ -79,8 +81,22 @@ impl Weights {
 
     /// What in the files is not as it seems, and what was made of it: sentences for whoever chose the model.
     pub fn notes(&self) -> Vec<String> {
-        let Description::ConfigJson(json, folder) = self.description() else { return Vec::new() };
         let mut notes = Vec::new();
+        let config = match self.description() {
+            Description::Metadata(gguf) => gguf::read(gguf),
+            Description::ConfigJson(json, _) => hf::read(&json),
+        };
+        let is_longrope = |rope: &Rope| matches!(rope.scaling, RopeScaling::Longrope { .. });
+        if let Ok(config) = config.as_ref()
+            && config.ropes.iter().any(is_longrope)
+        {
+            notes.push(format!(
+                "the model has rotary factors for short and for long texts (longrope): it is run with the former, so its \
+                 context is the {} tokens that they are for",
+                config.context
+            ));
+        }
+        let Description::ConfigJson(json, folder) = self.description() else { return notes };
         // A value of another type is reported when the configuration is asked for.
         if hf::tied(&json).unwrap_or(false) && !folder.can_be_tied() {
             notes.push(format!(

@@ -40,6 +40,17 @@ pub enum RopeScaling {
         /// Divisor of their frequencies.
         factor: f32,
     },
+    /// LongRoPE (Ding et al. 2024): one divisor per rotated pair. Models have two lists, for texts of up to the original context and
+    /// for longer ones. Keys would have to be made anew when a text crosses the border, so only the first list is used, and
+    /// [`Config::context`](super::Config::context) ends there.
+    Longrope {
+        /// The divisors for short texts, `[dims / 2]`.
+        divisors: Vec<f32>,
+        /// Multiplier of cosines and sines.
+        magnitude: f32,
+        /// Tokens of the longest text that the divisors are for.
+        original_context: usize,
+    },
     /// YaRN (Peng et al. 2023): low frequencies are divided by the factor, high ones left alone, with a ramp between.
     Yarn {
         /// Divisor of low frequencies.
@@ -59,6 +70,20 @@ pub enum RopeScaling {
 
 /// Divisors from here on mean "does not turn": converters write 1e30 where the original has a frequency of 0.
 const NEVER: f32 = 1e20;
+
+/// What YaRN multiplies cosines and sines with: it grows with the logarithm of the factor by which texts become longer.
+pub(super) fn yarn_growth(factor: f32, multiplier: f64) -> f64 {
+    if factor <= 1.0 { 1.0 } else { 0.1 * multiplier * f64::from(factor).ln() + 1.0 }
+}
+
+/// Tokens of the longest text that a model of such a context reads with these embeddings.
+pub(super) fn usable_context(context: usize, ropes: &[Rope]) -> usize {
+    ropes.iter().fold(context, |context, rope| match rope.scaling {
+        // None at all is reported with the embedding.
+        RopeScaling::Longrope { original_context, .. } => context.min(original_context.max(1)),
+        _ => context,
+    })
+}
 
 impl Rope {
     /// Radians per position of each pair, `[dims / 2]`.
@@ -87,6 +112,10 @@ impl Rope {
                     }
                 })
             }
+            RopeScaling::Longrope { divisors, .. } => {
+                let power = |i: usize| self.base.powf((2 * i) as f32 / self.dims as f32);
+                divisors.iter().enumerate().map(|(i, divisor)| 1.0 / (divisor * power(i))).collect()
+            }
             &RopeScaling::Proportional { pairs, factor } => {
                 scaled(&|i, plain| if i < pairs { plain / factor } else { 0.0 })
             }
@@ -103,7 +132,7 @@ impl Rope {
     /// Multiplier of cosines and sines.
     pub(crate) fn magnitude(&self) -> f32 {
         match self.scaling {
-            RopeScaling::Yarn { magnitude, .. } => magnitude,
+            RopeScaling::Yarn { magnitude, .. } | RopeScaling::Longrope { magnitude, .. } => magnitude,
             _ => 1.0,
         }
     }
@@ -146,6 +175,12 @@ impl Rope {
                 (vec![*factor, *low_freq_factor, *high_freq_factor, *original_context], None)
             }
             RopeScaling::Factors(factors) => (factors.clone(), Some(factors.len())),
+            RopeScaling::Longrope { divisors, magnitude, original_context } => {
+                if *original_context == 0 {
+                    return Some("an original context of 0 tokens".into());
+                }
+                (divisors.iter().copied().chain([*magnitude]).collect(), Some(divisors.len()))
+            }
             RopeScaling::Proportional { pairs, factor } => {
                 if *pairs == 0 || *pairs > dims / 2 {
                     return Some(format!("{pairs} of {} pairs turn", dims / 2));

@@ -1,5 +1,6 @@
 //! Whether weights and configuration are of the same model.
 
+use super::rope::RopeScaling;
 use super::types::{Config, LayerConfig, LayerInputs, Rows};
 use crate::error::WeightsError;
 use crate::weights::{ExpertMatrix, Role, Weights};
@@ -49,6 +50,9 @@ pub(super) fn check(weights: &Weights, config: &Config) -> Result<(), WeightsErr
     let unused = readers.flat_map(|i| [Role::K, Role::V, Role::KNorm].map(|role| weights.name(role, Some(i))));
     expected.extend(unused);
     // A tied head may be stored all the same, and rotary factors belong to the configuration.
+    let factors = ["rope_factors_short.weight", "rope_factors_long.weight"];
+    let has_factors = config.ropes.iter().any(|rope| matches!(rope.scaling, RopeScaling::Longrope { .. }));
+    expected.extend(factors.into_iter().filter(|_| has_factors).map(String::from));
     expected.extend([weights.name(Role::Output, None), weights.name(Role::RopeFactors, None)]);
     let unexpected = |name: &&str| !expected.contains(*name) && !HARMLESS.iter().any(|h| name.ends_with(h));
     match weights.tensor_names().find(unexpected) {

@@ -10,7 +10,7 @@ pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
 }
 
-pub const TINY: [&str; 13] = [
+pub const TINY: [&str; 15] = [
     "gemma1",
     "gemma2",
     "gemma3",
@@ -18,7 +18,9 @@ pub const TINY: [&str; 13] = [
     "gemma4-e",
     "gemma4-moe",
     "llama",
+    "llama-longrope",
     "llama-untied",
+    "llama-yarn",
     "mistral",
     "qwen2",
     "qwen3",

@@ -4,6 +4,7 @@ use super::builder::*;
 use super::*;
 use crate::config::{Activation, Config, LayerInputs, Rope, RopeScaling, Rows, hf};
 use crate::json::Fields;
+use crate::weights::Role;
 use logitree_kernels::DType;
 
 fn from_gguf(b: &Builder) -> Config {
@@ -122,9 +123,105 @@ fn llama_and_qwen_gguf() {
     assert_eq!(windows(&c), [None], "Qwen's files name a window that the model does not use");
     let c = from_gguf(&model("qwen3", 1).with("qwen3.rope.freq_base", f32_(1e6)));
     assert!(c.qk_norm && !c.qkv_bias && c.ropes[0].base == 1e6);
-    let b = model("qwen3", 1).with("qwen3.rope.scaling.type", str_("yarn"));
+    let b = model("qwen3", 1).with("qwen3.rope.scaling.type", str_("dynamic"));
     let (_dir, path) = file("m.gguf", &b.build());
-    assert!(error(&path).contains("qwen3.rope.scaling.type: scaling `yarn` is not supported"));
+    assert!(error(&path).contains("qwen3.rope.scaling.type: scaling `dynamic` is not supported"));
+}
+
+#[test]
+fn yarn_and_longrope_gguf_are_those_of_config_json() {
+    let yarn = model("qwen3", 1)
+        .with("qwen3.rope.scaling.type", str_("yarn"))
+        .with("qwen3.rope.scaling.factor", f32_(4.0))
+        .with("qwen3.rope.scaling.original_context_length", u32_(32));
+    let json = |parameters: serde_json::Value| {
+        let json = serde_json::json!({"model_type": "qwen3", "num_hidden_layers": 1, "head_dim": 16,
+            "max_position_embeddings": 128, "rope_parameters": parameters});
+        from_json(json).unwrap()
+    };
+    let same = json(serde_json::json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}));
+    assert_eq!(from_gguf(&yarn).ropes, same.ropes);
+    // Multipliers of the model's own, and one for all dimensions, which takes the growth back.
+    let magnitude = |b: &Builder| from_gguf(b).ropes[0].magnitude();
+    let growth = (0.1 * 4f64.ln() + 1.0) as f32;
+    assert_eq!(magnitude(&yarn), growth);
+    assert_eq!(magnitude(&yarn.clone().with("qwen3.rope.scaling.attn_factor", f32_(0.5))), growth * 0.5);
+    assert_eq!(magnitude(&yarn.with("qwen3.rope.scaling.yarn_log_multiplier", f32_(1.0))), 1.0);
+
+    let long = model("llama", 1)
+        .with("llama.rope.scaling.type", str_("longrope"))
+        .with("llama.rope.scaling.attn_factor", f32_(1.19))
+        .with("llama.rope.scaling.original_context_length", u32_(64));
+    let (_dir, path) = file("m.gguf", &long.build());
+    assert!(error(&path).contains("tensor `rope_factors_short.weight` is missing"));
+    let tables = ["rope_factors_long.weight", "rope_factors_short.weight"];
+    let mut bytes = tables.iter().fold(long, |b, table| b.tensor(table, &[8], DType::F32)).build();
+    let start = bytes.len() - 32;
+    let factors = [1.0f32, 1.0, 1.5, 2.0, 4.0, 8.0, 32.0, 32.0];
+    bytes[start..].copy_from_slice(&factors.map(f32::to_le_bytes).concat());
+    let (_dir, path) = file("m.gguf", &bytes);
+    let weights = Weights::open(&path).unwrap();
+    let c = weights.config().unwrap();
+    let scaling = |magnitude| RopeScaling::Longrope { divisors: factors.to_vec(), magnitude, original_context: 64 };
+    assert_eq!((&c.ropes[0].scaling, c.context), (&scaling(1.19), 64));
+    assert!(weights.notes()[0].contains("its context is the 64 tokens"), "{:?}", weights.notes());
+    // As transformers has it: the original context may stand beside the parameters, and the factor follows from it.
+    let json = serde_json::json!({"model_type": "llama", "num_hidden_layers": 1, "head_dim": 16,
+        "max_position_embeddings": 256, "original_max_position_embeddings": 64,
+        "rope_scaling": {"type": "su", "short_factor": factors, "long_factor": factors}});
+    let c = from_json(json.clone()).unwrap();
+    assert_eq!((&c.ropes[0].scaling, c.context), (&scaling((1.0 + 4f64.ln() / 64f64.ln()).sqrt() as f32), 64));
+    for (key, value, expected) in [
+        ("short_factor", serde_json::json!(null), "rope_scaling.short_factor: is missing"),
+        ("short_factor", serde_json::json!(["1", 2]), "rope_scaling.short_factor: \"1\" is not a number"),
+        ("short_factor", serde_json::json!([1, 2]), "rotary embedding: 2 factors for 8 pairs"),
+        ("short_factor", serde_json::json!([1, 1, 1, 1, 1, 1, 1, -2]), "rotary embedding: scaling by -2"),
+        ("original_max_position_embeddings", serde_json::json!(0), "rotary embedding: an original context of 0"),
+        ("original_max_position_embeddings", serde_json::json!(-5), "original_max_position_embeddings: is -5"),
+    ] {
+        let mut bad = json.clone();
+        bad["rope_scaling"][key] = value;
+        let message = from_json(bad).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message:?} lacks {expected:?}");
+    }
+}
+
+#[test]
+fn fused_matrices_of_queries_keys_and_values_are_taken_apart() {
+    // In place of the separate ones: 32 rows of queries, then 16 of keys and 16 of values.
+    let fused = |rows: u64, bias: u64| {
+        let mut b = model("qwen2", 1);
+        b.data = 0;
+        for t in std::mem::take(&mut b.tensors) {
+            if !["attn_q", "attn_k", "attn_v"].iter().any(|name| t.name.contains(name)) {
+                b = b.tensor(&t.name, &t.dims, DType::from_ggml(t.kind).unwrap());
+            }
+        }
+        let b = b.tensor("blk.0.attn_qkv.weight", &[32, rows], DType::Q8_0);
+        file("m.gguf", &b.tensor("blk.0.attn_qkv.bias", &[bias], DType::F32).build())
+    };
+    let (_dir, path) = fused(64, 64);
+    let weights = Weights::open(&path).unwrap();
+    assert!(weights.config().unwrap().qkv_bias);
+    let whole = weights.gguf().unwrap().tensor("blk.0.attn_qkv.weight").unwrap().unwrap();
+    for (role, first, rows) in [(Role::Q, 0, 32), (Role::K, 32, 16), (Role::V, 48, 16)] {
+        let view = weights.tensor(role, Some(0)).unwrap();
+        assert_eq!((view.rows, view.cols), (rows, 32));
+        assert_eq!(view.data, &whole.data[first * 34..][..rows * 34]);
+    }
+    let bias = weights.tensor(Role::KBias, Some(0)).unwrap();
+    assert_eq!((bias.rows, bias.cols, bias.data.len()), (1, 16, 64));
+    for (rows, bias, expected) in [
+        (65, 64, "has 65 rows for queries of 32"),
+        (32, 64, "has 32 rows for queries of 32"),
+        (16, 64, "has 16 rows for queries of 32"),
+        (96, 64, "attn_qkv.weight`: shape is [32, 32] but the model's configuration asks for [16, 32]"),
+        (64, 96, "attn_qkv.bias`: shape is [1, 32] but the model's configuration asks for [1, 16]"),
+    ] {
+        let (_dir, path) = fused(rows, bias);
+        let message = error(&path);
+        assert!(message.contains(expected), "{message:?} lacks {expected:?}");
+    }
 }
 
 #[test]
