@@ -5,7 +5,7 @@
 //! is no part of what was said, so the last one is left out there; an argument has only what was typed.
 
 use crate::message;
-use crate::options::UsageError;
+use crate::usage::UsageError;
 use anyhow::{Context, Result};
 use logitree::check_text;
 use std::io::{IsTerminal, Read};

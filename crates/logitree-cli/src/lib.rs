@@ -16,11 +16,12 @@ mod open;
 mod options;
 mod progress;
 mod terminal;
+mod usage;
 
 use cli::Command;
 use logitree::ErrorKind;
-use options::UsageError;
 use std::process::ExitCode;
+use usage::UsageError;
 
 /// Ended by Ctrl-C, with everything so far saved.
 const INTERRUPTED: u8 = 130;

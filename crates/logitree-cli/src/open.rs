@@ -1,8 +1,9 @@
 //! From options to a model that is ready to answer.
 
 use crate::message;
-use crate::options::{ModelOptions, RemoteOptions, UsageError, usage};
+use crate::options::{ModelOptions, RemoteOptions};
 use crate::terminal::Terminal;
+use crate::usage::{UsageError, usage};
 use anyhow::{Result, bail};
 use logitree::{Events, Model, OpenOptions, ServerOptions, import, models};
 use logitree_core::run::{self, REMOTE, Run};

@@ -22,7 +22,7 @@ use guard::Guard;
 use logitree::lock::Folder;
 use logitree::{Context, Error, ErrorKind, Events, Model, Result};
 use openai::error::Failure;
-use problem::Problem;
+use problem::{BODY, FILE, Problem};
 use rand::{RngExt, rngs::StdRng};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -37,10 +37,6 @@ use utoipa_axum::routes;
 use worker::Shared;
 use worker::generate::Desk;
 
-/// Largest request body but for files.
-const BODY: usize = 4 << 20;
-/// Largest file taken in.
-const FILE: usize = 100 << 20;
 /// How long clients are waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Ports tried after the one asked for.

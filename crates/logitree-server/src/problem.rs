@@ -1,6 +1,5 @@
 //! Errors as RFC 9457 problem documents, and extractors that fail with them.
 
-use super::{BODY, FILE};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -12,6 +11,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use utoipa::ToSchema;
+
+/// Largest request body but for files.
+pub const BODY: usize = 4 << 20;
+/// Largest file taken in.
+pub const FILE: usize = 100 << 20;
 
 /// What went wrong, for programs and people.
 #[derive(Debug, Serialize, ToSchema)]

@@ -1,7 +1,8 @@
 //! `logitree engine`
 
 use crate::open;
-use crate::options::{Format, RemoteOptions, usage};
+use crate::options::{Format, RemoteOptions};
+use crate::usage::usage;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use logitree::visible::visible;

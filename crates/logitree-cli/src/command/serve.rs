@@ -1,6 +1,7 @@
 //! `logitree serve`
 
-use crate::options::{ModelOptions, usage};
+use crate::options::ModelOptions;
+use crate::usage::usage;
 use crate::{message, open, terminal};
 use anyhow::{Context, Result};
 use clap::Args;

@@ -1,6 +1,7 @@
 //! Options that choose how a tree is explored.
 
-use crate::options::{self, UsageError, usage};
+use crate::options::{self};
+use crate::usage::{UsageError, usage};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use logitree_core::explore::{Keep, Strategy};

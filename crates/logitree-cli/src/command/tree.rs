@@ -2,7 +2,8 @@
 
 use super::grow;
 use super::strategy::{self, StrategyOptions};
-use crate::options::{self, FormOptions, Format, ModelOptions, ViewOptions, usage};
+use crate::options::{self, FormOptions, Format, ModelOptions, ViewOptions};
+use crate::usage::usage;
 use crate::{input, message, open, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;

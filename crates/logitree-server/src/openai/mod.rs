@@ -18,7 +18,6 @@ mod tokenize;
 use super::api::App;
 use axum::http::StatusCode;
 use error::Failure;
-use rand::{RngExt, rngs::StdRng};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -43,8 +42,4 @@ pub fn router() -> OpenApiRouter<App> {
 pub async fn not_found() -> Failure {
     let message = "there is no such address: there are /v1/models, /v1/completions and /v1/chat/completions";
     Failure::new(StatusCode::NOT_FOUND, message, None, Some("unknown_url"))
-}
-
-fn random() -> u64 {
-    rand::make_rng::<StdRng>().random()
 }

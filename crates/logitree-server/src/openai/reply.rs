@@ -57,7 +57,7 @@ pub struct Reply {
 
 impl Reply {
     pub fn new(chat: bool, settings: Settings, prompts: Vec<Prompted>, model: String) -> Reply {
-        let id = format!("{}-{:016x}", if chat { "chatcmpl" } else { "cmpl" }, super::random());
+        let id = format!("{}-{:016x}", if chat { "chatcmpl" } else { "cmpl" }, super::request::random());
         let created = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let states = (0..prompts.len() * settings.n).map(|_| State::default()).collect();
         Reply { chat, settings, prompts, id, created, model, states, made: 0 }

@@ -4,6 +4,7 @@ use super::error::Failure;
 use super::shapes::{LogprobsWanted, Request, Stop};
 use crate::worker::generate::Options;
 use logitree_core::sampling::Sampler;
+use rand::{RngExt, rngs::StdRng};
 use serde_json::Value;
 
 /// Most likely tokens that may be listed per position.
@@ -238,7 +239,7 @@ impl Settings {
             lists,
             prompt_lists,
             echo,
-            seed: r.seed.map_or_else(super::random, |s| s as u64),
+            seed: r.seed.map_or_else(random, |s| s as u64),
             stream,
             usage_chunk: r.stream_options.as_ref().is_some_and(|o| o.include_usage == Some(true)),
             names_as_ids: r.return_tokens_as_token_ids.unwrap_or(false),
@@ -339,4 +340,9 @@ fn stops(r: &Request) -> Result<Vec<String>, Failure> {
         return Err(Failure::value("stop", message));
     }
     Ok(stops)
+}
+
+/// A number that nobody can guess.
+pub fn random() -> u64 {
+    rand::make_rng::<StdRng>().random()
 }

@@ -2,17 +2,18 @@
 //! hand, and one step of everything that is being generated. What one of them fails in, even by a panic, ends that one alone.
 
 pub mod generate;
+mod guarded;
 mod opened;
 
 pub use opened::{How, Request};
 
 use crate::store::{State, Store};
 use generate::{Generator, Orders};
+use guarded::guarded;
 use logitree::{Context, Error, ErrorKind, Events, Exploration, Held, Model, Ranked, Result};
 use logitree_core::NodeId;
 use opened::Opened;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -49,15 +50,6 @@ pub struct Shared {
     pub model: Option<Model>,
     /// Who hears of what cannot be told to a client, and says when to end.
     pub events: Arc<dyn Events>,
-}
-
-/// Does something whose panic shall end nothing but itself: it becomes an error that says what was being done.
-fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let why = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        let message = format!("internal error while {what}: {}", why.unwrap_or("it panicked"));
-        Err(Error::new(ErrorKind::Internal, message))
-    })
 }
 
 struct Worker<'m> {
@@ -236,19 +228,5 @@ impl Worker<'_> {
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_becomes_an_error_that_says_what_was_being_done() {
-        let error = guarded("exploring", || -> Result<()> { panic!("node {} was already visited", 7) }).unwrap_err();
-        assert_eq!(error.to_string(), "internal error while exploring: node 7 was already visited");
-        assert_eq!(error.kind(), ErrorKind::Internal);
-        let other = guarded("exploring", || -> Result<()> { Err(Error::new(ErrorKind::Io, "no disk")) }).unwrap_err();
-        assert!(other.kind() == ErrorKind::Io && other.to_string() == "no disk");
     }
 }

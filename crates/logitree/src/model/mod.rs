@@ -1,5 +1,6 @@
 //! What answers: a model in this process, or servers in its place.
 
+mod conversation;
 mod open;
 mod record;
 #[cfg(feature = "remote")]
@@ -13,12 +14,12 @@ pub use servers::ServerOptions;
 use crate::error::{Context, Result, fail};
 use crate::events::Events;
 use crate::visible::visible;
+use conversation::lay_out;
 use logitree_core::run::{self, Message, Run, Token};
 use logitree_core::token::decode;
 use logitree_core::{Bounds, Exactness, LanguageModel, ModelError, Session, TokenId};
 use logitree_engine::LocalModel;
-use logitree_engine::chat::{Arguments, ChatTemplate};
-use logitree_engine::tokenizer::Tokenizer;
+use logitree_engine::chat::Arguments;
 #[cfg(feature = "remote")]
 use servers::Remote;
 use std::borrow::Cow;
@@ -224,18 +225,6 @@ impl Model {
     pub fn token(&self, id: TokenId) -> Token {
         Token::new(id, &self.token_bytes(id))
     }
-}
-
-/// Renders a conversation and splits it into tokens.
-fn lay_out(
-    template: &ChatTemplate,
-    tokenizer: &Tokenizer,
-    messages: &[Message],
-    arguments: &Arguments,
-    suffix: &str,
-) -> Result<(Vec<TokenId>, Arguments)> {
-    let rendered = template.render(messages, arguments, true)?;
-    Ok((tokenizer.encode_chat(&(rendered.text + suffix))?, rendered.arguments))
 }
 
 impl Model {

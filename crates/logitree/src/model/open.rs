@@ -67,3 +67,15 @@ impl OpenOptions {
         all.iter().find(|b| b.name() == name).copied().ok_or_else(unknown)
     }
 }
+
+#[cfg(feature = "remote")]
+impl super::ServerOptions {
+    /// Asks the servers what they are, and opens their model.
+    ///
+    /// # Errors
+    /// If they do not answer, or lack what is needed.
+    pub fn connect(&self, events: Arc<dyn Events>) -> Result<Model> {
+        let remote = super::servers::Remote::connect(self, &events)?;
+        Ok(Model::new(remote.model.name().into(), Engine::Remote(remote), events))
+    }
+}

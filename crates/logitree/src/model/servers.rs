@@ -1,6 +1,6 @@
 //! Servers in place of a model in this process, with the model's tokenizer, if that is here.
 
-use super::{Engine, Model, lay_out};
+use super::conversation::lay_out;
 use crate::error::{Context, Error, ErrorKind, Result, fail};
 use crate::events::Events;
 use crate::models;
@@ -57,15 +57,6 @@ impl Default for ServerOptions {
 }
 
 impl ServerOptions {
-    /// Asks the servers what they are, and opens their model.
-    ///
-    /// # Errors
-    /// If they do not answer, or lack what is needed.
-    pub fn connect(&self, events: Arc<dyn Events>) -> Result<Model> {
-        let remote = Remote::connect(self, &events)?;
-        Ok(Model::new(remote.model.name().into(), Engine::Remote(remote), events))
-    }
-
     /// Asks the servers what they are and can tell, without opening their model.
     ///
     /// # Errors
@@ -120,7 +111,7 @@ fn at_start(e: RemoteError) -> Error {
 }
 
 impl Remote {
-    fn connect(servers: &ServerOptions, events: &Arc<dyn Events>) -> Result<Remote> {
+    pub fn connect(servers: &ServerOptions, events: &Arc<dyn Events>) -> Result<Remote> {
         let (options, words) = servers.client(events)?;
         let mut model = RemoteModel::connect(options).map_err(at_start)?;
         if !servers.end_tokens.is_empty() {

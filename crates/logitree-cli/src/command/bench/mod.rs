@@ -2,7 +2,8 @@
 
 mod workload;
 
-use crate::options::{self, ModelOptions, usage};
+use crate::options::{self, ModelOptions};
+use crate::usage::usage;
 use crate::{open, progress, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;

@@ -1,7 +1,5 @@
 //! Where requests hand in what they want generated, and what they are told.
 
-use super::ACTIVE;
-use super::sequence::Sequence;
 use logitree_core::sampling::Sampler;
 use logitree_core::{TokenId, TokenStats};
 use std::sync::Arc;
@@ -9,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use tokio::sync::mpsc::Receiver;
 
+/// Sequences that are evaluated at once.
+pub const ACTIVE: usize = 64;
 /// Sequences that are evaluated or wait: more are refused.
 pub const SEATS: usize = 1024;
 /// Steps that a client may be behind before its sequences wait for it.
@@ -84,19 +84,31 @@ impl Drop for Seat {
     }
 }
 
+/// A text that was ordered: what to make, how, and who is told.
+pub struct Order {
+    /// What to make.
+    pub task: Task,
+    /// How; one for all texts of a request.
+    pub options: Arc<Options>,
+    /// Told of every step.
+    pub events: tokio::sync::mpsc::Sender<Event>,
+    /// Its place, free again when this is dropped.
+    pub seat: Seat,
+}
+
 /// Where requests hand in what they want generated.
 #[derive(Clone)]
 pub struct Desk {
-    sequences: mpsc::Sender<Vec<Sequence>>,
+    orders: mpsc::Sender<Vec<Order>>,
     taken: Arc<AtomicUsize>,
 }
 
 /// The other side of a [`Desk`].
-pub struct Orders(mpsc::Receiver<Vec<Sequence>>);
+pub struct Orders(mpsc::Receiver<Vec<Order>>);
 
 impl Orders {
-    /// Sequences that were handed in since the last look.
-    pub(super) fn arrived(&self) -> impl Iterator<Item = Sequence> {
+    /// What was handed in since the last look.
+    pub(super) fn arrived(&self) -> impl Iterator<Item = Order> {
         self.0.try_iter().flatten()
     }
 }
@@ -113,8 +125,8 @@ pub enum Refused {
 impl Desk {
     /// A desk, and where its orders arrive.
     pub fn new() -> (Desk, Orders) {
-        let (sequences, arriving) = mpsc::channel();
-        (Desk { sequences, taken: Arc::default() }, Orders(arriving))
+        let (orders, arriving) = mpsc::channel();
+        (Desk { orders, taken: Arc::default() }, Orders(arriving))
     }
 
     /// Sequences that wait or run.
@@ -128,8 +140,9 @@ impl Desk {
         let free = |taken: usize| (taken + n <= SEATS).then_some(taken + n);
         self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, free).map_err(Refused::Full)?;
         let (events, receiver) = tokio::sync::mpsc::channel(BEHIND);
-        let sequence = |task| Sequence::new(task, options.clone(), events.clone(), Seat(self.taken.clone()));
-        self.sequences.send(tasks.into_iter().map(sequence).collect()).map_err(|_| Refused::Closed)?;
+        let order =
+            |task| Order { task, options: options.clone(), events: events.clone(), seat: Seat(self.taken.clone()) };
+        self.orders.send(tasks.into_iter().map(order).collect()).map_err(|_| Refused::Closed)?;
         Ok(receiver)
     }
 }

@@ -13,15 +13,14 @@ mod text;
 
 pub use desk::{Desk, Event, Finish, Options, Orders, Refused, Scored, Step, Task};
 
-use super::guarded;
+use super::guarded::guarded;
+use desk::ACTIVE;
 use logitree::Result;
 use logitree_core::{LanguageModel, ModelError};
 use paths::Paths;
 use sequence::Sequence;
 use std::collections::VecDeque;
 
-/// Sequences that are evaluated at once.
-const ACTIVE: usize = 64;
 /// Positions of prompts that are evaluated in a step.
 const PORTION: usize = 128;
 /// Rows of all sequences together, unless a single one needs more.
@@ -49,7 +48,7 @@ impl<'m> Generator<'m> {
     /// Moves every sequence on; whether any did.
     pub fn step(&mut self) -> bool {
         let went = guarded("generating", || {
-            self.waiting.extend(self.orders.arrived());
+            self.waiting.extend(self.orders.arrived().map(Sequence::new));
             self.drop_abandoned();
             Ok(self.admit().map_err(Into::into).and_then(|()| self.advance()))
         });

@@ -1,6 +1,6 @@
 //! One text in the making: what it asks of the model next, and what it makes of the answers.
 
-use super::desk::{Event, Finish, Options, Scored, Seat, Step, Task};
+use super::desk::{Event, Finish, Options, Order, Scored, Seat, Step};
 use super::paths::{Ask, Paths};
 use super::text::Text;
 use logitree::{Context, Result};
@@ -35,7 +35,8 @@ pub struct Sequence {
 pub type Asked = Vec<(usize, usize)>;
 
 impl Sequence {
-    pub fn new(task: Task, options: Arc<Options>, events: Sender<Event>, seat: Seat) -> Sequence {
+    pub fn new(order: Order) -> Sequence {
+        let Order { task, options, events, seat } = order;
         Sequence {
             index: task.index,
             prompt: task.prompt.len(),
