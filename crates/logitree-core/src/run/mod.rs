@@ -6,9 +6,11 @@
 //! documented in docs/run-format.md.
 
 mod few;
+mod paths;
 mod read;
 mod write;
 
+pub use paths::Path;
 pub use read::{BOM, MAX_LINE, ReadError, Run, RunReader, read_line};
 pub use write::{change_events, end_event, write_run};
 

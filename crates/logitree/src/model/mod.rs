@@ -11,7 +11,9 @@ pub use record::{arithmetic_of, check_arithmetic};
 #[cfg(feature = "remote")]
 pub use servers::ServerOptions;
 
-use crate::error::{Context, Result, fail};
+#[cfg(feature = "remote")]
+use crate::error::fail;
+use crate::error::{Context, Result};
 use crate::events::Events;
 use crate::visible::visible;
 use conversation::lay_out;
