@@ -15,15 +15,15 @@ use std::collections::HashMap;
 /// What a text says about the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// What follows may still decide.
+    /// The text is not long enough yet: what follows may still decide.
     Open,
-    /// This is the answer, whatever follows.
+    /// The text gives this answer, whatever follows.
     Answer(String),
-    /// There is no answer, whatever follows.
+    /// The text gives no answer, whatever follows.
     NoAnswer,
 }
 
-/// Decided mass by answer.
+/// The probability of the texts that give each answer, as far as they have been read.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     decided: HashMap<String, f64>,
@@ -35,9 +35,9 @@ pub struct Ledger {
 pub struct Bounds {
     /// The answer.
     pub answer: String,
-    /// Decided mass.
+    /// Least probability of the answer: the mass of texts that give it for certain.
     pub lower: f64,
-    /// Decided and undecided mass.
+    /// Greatest probability of the answer: the decided mass and all that is not decided yet.
     pub upper: f64,
 }
 
@@ -106,7 +106,7 @@ pub fn normalize(text: &str) -> String {
 /// text that may still become a longer one is open: after "New ", "New" waits for whether "Delhi" follows.
 #[derive(Clone, Debug)]
 pub struct Choices {
-    /// As given, and as compared.
+    /// Each choice as it was given, and in the form in which it is compared.
     choices: Vec<(String, String)>,
     normalize: bool,
 }
@@ -114,19 +114,22 @@ pub struct Choices {
 /// Why choices were refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChoicesError {
-    /// There are none.
+    /// The list of choices is empty.
     #[error("no choices were given")]
     None,
-    /// One is empty.
+    /// A choice, counted from 1, has no text.
     #[error("choice {0} is empty")]
     Empty(usize),
-    /// Two are the same.
+    /// Two choices are the same in the form in which they are compared.
     #[error("choices {0:?} and {1:?} cannot be told apart")]
     Same(String, String),
 }
 
 impl Choices {
-    /// `normalize` ignores case, punctuation in front and how much white space there is.
+    /// Prepares the choices. With `normalize`, comparing ignores case, punctuation in front and how much white space there is.
+    ///
+    /// # Errors
+    /// If there are no choices, one of them is empty, or two cannot be told apart.
     pub fn new(choices: &[&str], normalize: bool) -> Result<Choices, ChoicesError> {
         let mut all: Vec<(String, String)> = Vec::new();
         for (i, &choice) in choices.iter().enumerate() {
@@ -162,7 +165,7 @@ impl Choices {
         let text = self.compared(text);
         let fits = |choice: &str| match text.strip_prefix(choice) {
             None => false,
-            // Unless a word goes on: "Delhi" is not in "Delhiite".
+            // A choice must end where a word ends: "Delhi" is not in "Delhiite".
             Some(rest) => rest.chars().next().map_or(whole, |c| !c.is_alphanumeric()),
         };
         let best = self.choices.iter().filter(|c| fits(&c.1)).max_by_key(|c| c.1.len());

@@ -36,7 +36,7 @@ pub enum Exactness {
     Exact,
     /// Only the listed tokens were seen (an engine that returns top-k): entropy is a lower bound.
     LowerBound,
-    /// As [`Exactness::LowerBound`], of an engine that takes text and read the path's text as other tokens than the path's.
+    /// As [`Exactness::LowerBound`]; besides, the engine takes text, and split the path's text into other tokens than those of the path.
     Retokenized,
 }
 
@@ -63,7 +63,7 @@ pub struct Distribution {
     pub top: Vec<TokenStats>,
     /// The tokens asked for by [`crate::Query::tokens`], in that order.
     pub tokens: Vec<TokenStats>,
-    /// Natural log of the sum of the exponentials of all logits; NaN where the engine does not tell.
+    /// Natural log of the sum of the exponentials of all logits, in nats; NaN where the engine does not tell it.
     pub logsumexp: f64,
     /// Mean surprisal in nats, over the full vocabulary.
     pub entropy: f64,
@@ -103,7 +103,7 @@ pub(crate) fn rest(top: &[TokenStats]) -> f64 {
 /// Upper bound of the probability of any token that is not in a list of the most likely ones: none is likelier than the
 /// last that is listed, nor than all that is not.
 pub fn most_likely_unlisted(top: &[TokenStats]) -> f64 {
-    // What rounding leaves of a whole distribution is no token.
+    // If the list is the whole distribution, rounding may leave a tiny rest, which is the probability of no token.
     let rest = Some(rest(top)).filter(|r| *r >= 1e-9).unwrap_or(0.0);
     top.last().map_or(1.0, |t| t.prob().min(rest))
 }

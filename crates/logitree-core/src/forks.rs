@@ -13,9 +13,9 @@ pub struct Position {
     pub token: TokenStats,
     /// The most likely token that is not there.
     pub other: TokenStats,
-    /// Prob of the most likely token minus that of the second.
+    /// Probability of the most likely token minus that of the second: small where the choice is least decided.
     pub gap: f64,
-    /// Entropy in nats.
+    /// Entropy of the distribution there, in nats.
     pub entropy: f64,
     /// The node after which the token comes.
     before: NodeHandle,
@@ -24,7 +24,7 @@ pub struct Position {
 /// How long a continuation may get, and what ends it.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits<'a> {
-    /// Tokens.
+    /// Most tokens of a continuation, counted from the prompt.
     pub tokens: usize,
     /// Ids that end it; the end token is its last.
     pub ends: &'a [TokenId],
@@ -37,7 +37,7 @@ pub struct Fork {
     pub position: usize,
     /// Its tokens from there on, the other token first.
     pub tokens: Vec<TokenId>,
-    /// Whether it got to its end; not if `step` said that it is enough.
+    /// Whether it got to its end: false if `step` said that it is enough before.
     pub finished: bool,
 }
 
@@ -79,7 +79,7 @@ pub fn follow(
     Ok(positions)
 }
 
-/// `None` for a vocabulary of one token, where nothing can fork.
+/// The position at a node; `None` for a vocabulary of one token, where nothing can fork.
 fn position(before: NodeHandle, token: TokenStats, top: &[TokenStats], entropy: f64) -> Option<Position> {
     let other = *top.iter().find(|t| t.id != token.id)?;
     let gap = top.first()?.prob() - top.get(1)?.prob();
@@ -95,6 +95,9 @@ pub fn rank(positions: &[Position]) -> Vec<usize> {
 
 /// Tests forks at these positions, all in one batch per step on the shared beginning. `step` is called after each step and
 /// may say that it is enough.
+///
+/// # Errors
+/// If the model fails.
 pub fn test(
     session: &mut dyn Session,
     positions: &[Position],
@@ -131,7 +134,7 @@ pub fn test(
     }
 }
 
-/// Marks of sentences and of emphasis; signs such as + and # are part of what is said.
+/// Punctuation that does not count in a comparison: marks of sentences and of emphasis. Signs such as + and # are part of what is said.
 const PUNCTUATION: &[char] =
     &['.', ',', ';', ':', '!', '?', '…', '"', '\'', '“', '”', '‘', '’', '(', ')', '[', ']', '*', '_', '`'];
 
@@ -141,7 +144,7 @@ pub fn normalise(text: &str) -> String {
     words.filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// Words in a row that must be the same before two texts count as the same again: fewer are so by chance.
+/// Two texts count as the same again after so many equal words in a row. Fewer may be equal by chance.
 const SAME: usize = 3;
 
 /// After how many of its own words a fork's text is the original's again, to the end of the shorter one; `None` if it

@@ -9,7 +9,7 @@ use crate::{Exactness, NodeId, Stop, TokenId, Tree};
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
-/// Rounding of a whole distribution's sum.
+/// The probabilities of a whole distribution may add up to 1 with an error of this size, which is rounding.
 const WHOLE: f64 = 1e-9;
 
 /// A sampler's settings.
@@ -59,13 +59,16 @@ pub struct Seen {
 type Weighted = (usize, f64);
 
 impl Lens {
-    /// Whether nothing changes.
+    /// Whether the settings change nothing: every token keeps its probability.
     pub fn is_clear(&self) -> bool {
         *self == Lens::default()
     }
 
     /// The listed tokens of a node through the lens, most likely (before) first. `vocab` is 0 if not known;
     /// `came_before` are the tokens of the prompt and the path.
+    ///
+    /// # Errors
+    /// If the listed tokens do not determine the result.
     pub fn look(&self, e: &Expansion, vocab: usize, came_before: &HashSet<TokenId>) -> Result<Vec<Seen>, TooShort> {
         let seen = |i: usize, after| Seen { id: e.top[i].id, before: e.top[i].prob(), after };
         if self.is_clear() {
@@ -190,9 +193,9 @@ pub struct View {
     pub mass: Vec<Option<f64>>,
     /// Expanded nodes whose list is too short, and why.
     pub short: Vec<(NodeId, TooShort)>,
-    /// Listed tokens that are kept and cut, in all nodes together.
+    /// Listed tokens that are kept, in all nodes together.
     pub kept: usize,
-    /// See `kept`.
+    /// Listed tokens that are cut, in all nodes together.
     pub cut: usize,
     /// Paths that reached an end token.
     pub finished: f64,
@@ -200,7 +203,7 @@ pub struct View {
     pub frontier: f64,
     /// Tokens kept by the lens that were never made nodes, and nodes set aside.
     pub pruned: f64,
-    /// Below nodes whose list is too short: not known.
+    /// Probability of what lies below nodes whose list is too short: where it goes is not known.
     pub unknown: f64,
 }
 

@@ -19,6 +19,9 @@ pub trait LanguageModel: Send + Sync {
     /// Whether the token is a control token rather than text.
     fn is_special(&self, id: TokenId) -> bool;
     /// Splits text into tokens, without BOS. With `parse_special`, the names of special tokens in the text become those tokens (chat templates need this).
+    ///
+    /// # Errors
+    /// If the tokenizer refuses the text.
     fn tokenize(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, ModelError>;
     /// Opens an empty store of evaluated paths, which keeps what it needs of the model alive.
     ///
@@ -60,14 +63,23 @@ impl Query<'_> {
 /// **Batch invariance.** A node's distribution is bit-identical whatever else is in the batch.
 pub trait Session: Send {
     /// Adds a node: `token` after `parent`, or at the start of a sequence.
+    ///
+    /// # Errors
+    /// If the path does not fit the model's context, or the parent or the token is unknown.
     fn push(&mut self, parent: Option<NodeHandle>, token: TokenId) -> Result<NodeHandle, ModelError>;
 
-    /// Whether a chain of tokens may be added after `parent`: an error says why not.
+    /// Checks whether a chain of tokens may be added after `parent`.
+    ///
+    /// # Errors
+    /// If it may not: the error says why.
     fn check(&self, _parent: Option<NodeHandle>, _tokens: &[TokenId]) -> Result<(), ModelError> {
         Ok(())
     }
 
-    /// Adds a chain of nodes and returns their handles; if [`Session::check`] refuses it, none is added.
+    /// Adds a chain of nodes and returns their handles.
+    ///
+    /// # Errors
+    /// If [`Session::check`] refuses the chain: then no node is added.
     fn push_all(&mut self, parent: Option<NodeHandle>, tokens: &[TokenId]) -> Result<Vec<NodeHandle>, ModelError> {
         self.check(parent, tokens)?;
         let mut parent = parent;
@@ -82,16 +94,19 @@ pub trait Session: Send {
     }
 
     /// The distributions after the queried nodes, in the order of the queries.
+    ///
+    /// # Errors
+    /// If a node or a token is unknown, or the engine fails.
     fn evaluate(&mut self, queries: &[Query<'_>]) -> Result<Vec<Distribution>, ModelError>;
 
-    /// Queries that are answered together as well as more would be. Between such batches a caller can see whether
-    /// something else is wanted.
+    /// The number of queries from which on a wider batch is no faster per query. A caller with more of them asks in batches of this
+    /// size, and can serve others in between.
     fn width(&self) -> usize {
         128
     }
 
-    /// Says that nothing will soon be asked below this node; its cached rows may go once no
-    /// unreleased node needs them.
+    /// Tells the session that the caller is done with this node for now: its cached rows may be dropped as soon as no unreleased
+    /// node below needs them. The node may be asked about again, at the cost of computing them anew.
     fn release(&mut self, node: NodeHandle);
 
     /// Releases a node that the caller will not name again: once nothing stands below it, its handle may be given to another.

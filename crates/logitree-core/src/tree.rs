@@ -61,7 +61,7 @@ pub struct Expansion {
     pub entropy: f64,
     /// Variance of surprisal in nats².
     pub varentropy: f64,
-    /// Natural log of the sum of the exponentials of all logits, where known; a token's logit is its logprob plus this.
+    /// Natural log of the sum of the exponentials of all logits, in nats, where it is known. A token's logit is its logprob plus this.
     pub logsumexp: Option<f64>,
     /// Whether the numbers cover the full vocabulary.
     pub exactness: Exactness,
@@ -237,12 +237,12 @@ impl Tree {
         self.depth[n.index()] as usize
     }
 
-    /// Log probability of the node's token given its path; 0 for the root.
+    /// Log probability of the node's token given its path, in nats; 0 for the root.
     pub fn logprob(&self, n: NodeId) -> f64 {
         self.logprob[n.index()]
     }
 
-    /// Log probability of the whole path from the root.
+    /// Log probability of the whole path from the root, in nats.
     pub fn path_logprob(&self, n: NodeId) -> f64 {
         self.path_logprob[n.index()]
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// A watched string at a node.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Watched {
-    /// Natural log of the probability that the string's tokens come next; minus infinity, which JSON has as null, where they cannot.
+    /// Natural log, in nats, of the probability that the string's tokens come next; minus infinity, which JSON has as null, where they cannot.
     #[serde(deserialize_with = "null_is_impossible")]
     pub logprob: f64,
     /// Rank among all tokens, for a string of one token.
@@ -21,6 +21,9 @@ fn null_is_impossible<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, 
 
 /// Evaluates queries in one batch, each with the probability of every watched string after its node: the
 /// product of its tokens' probabilities, `Σ ln p(tᵢ | node, t₁ … tᵢ₋₁)`.
+///
+/// # Errors
+/// If the session cannot answer.
 ///
 /// # Panics
 /// If a watched string has no tokens.

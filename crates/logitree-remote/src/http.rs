@@ -17,21 +17,21 @@ const WORDS: usize = 300;
 /// Why a request has no answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
-    /// The server understood and says no: asking again changes nothing.
+    /// The server understood the request and refuses it: asking again changes nothing.
     Refused {
         /// HTTP status.
         status: u16,
         /// Its words.
         message: String,
     },
-    /// It asks to come back later.
+    /// The server asks to be asked again later.
     Busy {
-        /// When.
+        /// How long to wait, if the server says so.
         after: Option<Duration>,
         /// Its words.
         message: String,
     },
-    /// It did not answer, or not with what was asked for.
+    /// The server did not answer, or not with what was asked for.
     Broken(String),
 }
 
@@ -94,7 +94,7 @@ impl Http {
         if let Some(key) = &self.key {
             request = request.header("Authorization", format!("Bearer {key}"));
         }
-        // Properties have chat templates and settings in them.
+        // The properties of a server contain its chat template and its settings, which may be long.
         self.answer(request.call(), 32 * SMALL)
     }
 
@@ -122,7 +122,7 @@ impl Http {
             200 => parse(body).map_err(|e| Failure::Broken(format!("the answer is not JSON: {e}"))),
             429 | 503 => Err(Failure::Busy { after: after.map(Duration::from_secs), message: words(&body) }),
             500.. => Err(Failure::Broken(format!("the server failed ({status}): {}", words(&body)))),
-            // A timeout of a proxy in between.
+            // This status comes from a proxy between here and the server that did not wait long enough.
             408 => Err(Failure::Broken(words(&body))),
             _ => Err(Failure::Refused { status, message: words(&body) }),
         }
@@ -165,7 +165,7 @@ fn words(body: &[u8]) -> String {
     let known = ["/error/message", "/message", "/detail", "/error"];
     let text = known.iter().find_map(|p| Some(json.pointer(p)?.as_str()?.to_owned()));
     let text = text.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
-    // Nothing of a server's may act on the terminal.
+    // A server's words may be shown in a terminal: control characters in them must not act there.
     let text: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(WORDS).collect();
     if text.is_empty() { "no reason given".into() } else { text }
 }

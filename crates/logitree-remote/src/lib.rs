@@ -36,22 +36,22 @@ pub use vocabulary::Vocabulary;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RemoteError {
-    /// The address is not one.
+    /// What was given as an address is not one.
     #[error("{url}: {why}; give the server's address, such as http://host:8000/v1")]
     Address {
-        /// As it was given.
+        /// The address as it was given.
         url: String,
         /// What is wrong.
         why: String,
     },
-    /// The server said no.
+    /// The server refused a request.
     #[error("{server} refuses ({status}): {message}")]
     Refused {
         /// Its address.
         server: String,
         /// HTTP status.
         status: u16,
-        /// Its words.
+        /// What the server said.
         message: String,
     },
     /// No server answers as it should.

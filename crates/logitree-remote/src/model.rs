@@ -16,32 +16,32 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Prompts with a server at once, where it does not say how many it works on.
+/// How many prompts a server is given at once if it does not say how many it works on.
 const SLOTS: usize = 128;
-/// A text that tokenizers split differently.
+/// A text that almost any two tokenizers split differently, so that it shows whether they are the same.
 const SAMPLE: &str = "The quick brown fox's naïve 東京 🙂 x = f(1234);\n\tend";
 
 /// Which servers, and how to ask them.
 pub struct Options {
     /// Addresses of servers of one model.
     pub urls: Vec<String>,
-    /// How they are spoken to; found out if absent.
+    /// Which interface the servers have. If absent, they are asked.
     pub kind: Option<Kind>,
-    /// The model's name there; the first that is served if absent.
+    /// The model's name at the servers. If absent, the first model that they list.
     pub model: Option<String>,
     /// Key that is sent as a bearer token.
     pub key: Option<String>,
-    /// Prompts with a server at once.
+    /// How many prompts a server is given at once. If absent, as many as keep it busy.
     pub concurrency: Option<usize>,
     /// Most tokens listed per step.
     pub list: usize,
     /// How long a request may take.
     pub deadline: Duration,
-    /// A local tokenizer; the server is asked if absent.
+    /// The model's tokenizer in this process. If absent, the server is asked.
     pub vocabulary: Option<Box<dyn Vocabulary>>,
-    /// Asked now and then: whether the user wants to end.
+    /// Called now and then; returns true when the user wants to end.
     pub interrupted: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// Told what the user should know, such as that a server is down.
+    /// Called with what the user should know, such as that a server is down.
     pub note: Box<dyn Fn(&str) + Send + Sync>,
 }
 
@@ -86,7 +86,7 @@ impl RemoteModel {
             None => Words::Asked(Asked::new(http, first.kind, &first.model, first.vocab).map_err(ask)?),
         };
         let list = probes.iter().map(|p| p.list).min().unwrap_or(1);
-        // Twice what it works on: the next ones wait there when the first are done.
+        // A server is given twice as many prompts as it works on, so that the next ones wait there when the first are done.
         let slots = |p: &Probe| concurrency.or(p.slots.map(|n| 2 * n)).unwrap_or(SLOTS);
         let servers = servers.into_iter().zip(&probes).map(|((http, _), p)| (http, slots(p))).collect();
         let end_tokens = words.get().end_tokens();
@@ -133,7 +133,7 @@ impl RemoteModel {
         Ok(())
     }
 
-    /// Tokens of the vocabulary, where anybody tells.
+    /// Number of tokens in the vocabulary, if the servers or the tokenizer tell it.
     pub fn told_vocab(&self) -> Option<usize> {
         self.servers.told_vocab()
     }
@@ -168,7 +168,7 @@ impl RemoteModel {
     /// The tokens of a conversation, as the server's own chat template has it.
     ///
     /// # Errors
-    /// If it cannot or will not.
+    /// If the server has no chat template, or refuses the conversation.
     pub fn chat(&self, messages: &[Message]) -> Result<Vec<TokenId>, RemoteError> {
         let Probe { kind, model, .. } = &self.servers.probes[0];
         let http = &self.servers.pool.servers[0].http;

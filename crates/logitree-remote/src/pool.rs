@@ -23,9 +23,9 @@ const REST: Duration = Duration::from_secs(30);
 /// A server and how it fares.
 pub(crate) struct Server {
     pub(crate) http: Http,
-    /// Prompts that may be with it at once.
+    /// How many prompts the server is given at once.
     slots: usize,
-    /// Set while it is left alone.
+    /// When the server failed, as long as it is left alone for that.
     down_since: Mutex<Option<Instant>>,
 }
 
@@ -55,17 +55,17 @@ pub(crate) struct Pool {
 
 /// What the workers of one call share.
 struct Work {
-    /// Jobs by server.
+    /// The jobs that wait for each server.
     queues: Vec<VecDeque<usize>>,
-    /// Workers by server that have none.
+    /// For each server, how many workers have no job.
     free: Vec<usize>,
-    /// Jobs without an answer.
+    /// How many jobs have no answer yet.
     left: usize,
     failed: Option<RemoteError>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Whatever panicked held plain data.
+    // A thread that panicked while it held the lock left plain data, which is valid at any moment.
     mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
@@ -103,7 +103,7 @@ impl Pool {
     pub(crate) fn run<T: Send>(&self, places: &[usize], chunk: usize, ask: Ask<'_, T>) -> Result<Vec<T>, RemoteError> {
         let n = self.servers.len();
         if !(0..n).any(|s| self.is_up(s)) {
-            // All are tried again: the alternative is to give up.
+            // If all servers are down, all are tried again, since the alternative is to give up.
             self.servers.iter().for_each(|s| *lock(&s.down_since) = None);
         }
         let up: Vec<usize> = (0..n).filter(|&s| self.is_up(s)).collect();
@@ -167,7 +167,7 @@ impl Pool {
                 return Err(RemoteError::Unreachable(why));
             }
             self.repeated.fetch_add(1, Ordering::Relaxed);
-            // In small pieces: Ctrl-C shall not wait.
+            // The pause is made of short ones, so that Ctrl-C does not have to wait for its end.
             let until = Instant::now() + wait;
             while Instant::now() < until && !(self.interrupted)() {
                 std::thread::sleep(Duration::from_millis(20));
@@ -246,7 +246,7 @@ impl<T> Call<'_, T> {
                 w.free[server] -= 1;
                 return Some(w.queues[server].drain(..self.chunk.min(own)).collect());
             }
-            // What another server has the hands for stays with it, and its cache.
+            // A job stays with its own server, whose cache has its path, as long as that server has a worker without a job.
             let others = (0..w.queues.len()).filter(|&s| w.free[s] == 0);
             if let Some(from) = others.max_by_key(|&s| w.queues[s].len()).filter(|&s| !w.queues[s].is_empty()) {
                 // Half of its rest, from the end: both then end at about the same time.

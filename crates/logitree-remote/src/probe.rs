@@ -14,15 +14,15 @@ const LENGTHS: [usize; 6] = [256, 100, 50, 20, 5, 1];
 pub struct Probe {
     /// Its address.
     pub url: String,
-    /// How it is spoken to.
+    /// Which interface the server has.
     pub kind: Kind,
-    /// The model's name there.
+    /// The model's name at the server.
     pub model: String,
-    /// Longest sequence, where it is told.
+    /// Longest sequence in tokens, if the server tells it.
     pub context: Option<usize>,
-    /// Tokens of the vocabulary, where it is told.
+    /// Number of tokens in the vocabulary, if the server tells it.
     pub vocab: Option<usize>,
-    /// Prompts that it works on at once, where it is told.
+    /// How many prompts the server works on at once, if it tells.
     pub slots: Option<usize>,
     /// Most tokens that are listed per step, up to what was asked for.
     pub list: usize,
@@ -32,7 +32,7 @@ pub struct Probe {
     pub echoes: bool,
 }
 
-/// What a server is, by what only this kind answers.
+/// Finds out the kind of a server by requests that only servers of that kind answer.
 fn kind_of(http: &Http, models: &Value) -> Kind {
     let owner = models.pointer("/data/0/owned_by").and_then(Value::as_str).unwrap_or_default();
     match owner {
@@ -84,7 +84,7 @@ pub(crate) fn probe(http: &Http, kind: Option<Kind>, model: Option<&str>, list: 
         Probe { url: http.root().into(), kind, model: name, context, vocab, slots, list: 0, raw: false, echoes: false };
     probe.list = longest(http, &probe, list)?;
     let (one, two) = (step(http, &probe, probe.list, 1.0)?, step(http, &probe, probe.list, 2.0)?);
-    // What was sampled may stand behind the list.
+    // Some servers put the token that they drew behind the list of the most likely ones.
     probe.raw = one.top.iter().zip(&two.top).take(probe.list).all(|(a, b)| (a.logprob - b.logprob).abs() < 0.02);
     probe.echoes = !kind.takes_ids() && vocabulary::echoed(http, &probe.model, "a b").is_ok();
     Ok(probe)

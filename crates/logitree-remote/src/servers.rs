@@ -20,12 +20,12 @@ impl Servers {
         &self.probes[0].model
     }
 
-    /// Tokens of the vocabulary, where anybody tells.
+    /// Number of tokens in the vocabulary, if the servers or the tokenizer tell it.
     pub(crate) fn told_vocab(&self) -> Option<usize> {
         self.probes[0].vocab.or_else(|| self.words.get().size())
     }
 
-    /// Tokens of the vocabulary: the largest id there can be, where nobody tells.
+    /// Number of tokens in the vocabulary. If nobody tells it, the largest number that ids allow.
     pub(crate) fn vocab_size(&self) -> usize {
         self.told_vocab().unwrap_or(i32::MAX as usize)
     }

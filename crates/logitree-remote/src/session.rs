@@ -15,22 +15,22 @@ use std::sync::Arc;
 
 /// Most prompts in one request.
 const ARRAY: usize = 128;
-/// How often all places at the servers are filled before something else can come between.
+/// A batch fills all places at the servers so many times; between batches, a caller can serve others.
 const ROUNDS: usize = 8;
-/// A list as long as a first look for a token takes, where lists may be of any length.
+/// Where lists may be of any length, a token that is not in the list is looked for in one of this length before the whole vocabulary is asked for.
 const LONGER: usize = 4096;
 
 /// Evaluation of tree paths by servers.
 pub(crate) struct RemoteSession {
     servers: Arc<Servers>,
-    /// With the server that was asked last about each path.
+    /// The nodes, each with the server that was asked last about its path.
     nodes: PathTable<Option<usize>>,
 }
 
 /// What is asked about one node.
 struct Ask {
     path: Vec<TokenId>,
-    /// The path as text, where it goes as text; none if it is not whole characters.
+    /// The path as text for servers that take text. `None` if it ends within a character.
     text: Option<String>,
     tokens: Vec<TokenId>,
 }
@@ -87,7 +87,7 @@ impl RemoteSession {
             let paths = if kind.takes_ids() {
                 Paths::Ids(jobs.iter().map(|&j| &asks[j].path[..]).collect())
             } else {
-                // What is not whole characters cannot be sent as text: nothing is known about its next token.
+                // A path that ends within a character cannot be sent as text, so nothing is known about its next token.
                 let texts: Option<Vec<&str>> = jobs.iter().map(|&j| asks[j].text.as_deref()).collect();
                 let Some(texts) = texts else { return Ok(vec![List::default(); jobs.len()]) };
                 Paths::Texts(texts)
@@ -100,7 +100,7 @@ impl RemoteSession {
         })
     }
 
-    /// Prompts per request: a server has four at once, so that it never waits for the network.
+    /// How many prompts go into one request. A server gets its share in four requests, so that it never waits for the network.
     fn chunk(&self, jobs: usize) -> usize {
         let servers = &self.servers.pool.servers;
         let slots = servers.iter().map(|s| s.slots()).min().unwrap_or(1);
@@ -243,7 +243,7 @@ impl RemoteSession {
             Some(text) => last_of(text, &choice["logprobs"]["tokens"]),
         };
         let all = choice.pointer("/logprobs/token_logprobs").and_then(Value::as_array);
-        // The first token of a text has none: null.
+        // The first token of a text has no log probability: servers write null.
         place.filter(|&i| i > 0).and_then(|i| number(all?.get(i)?)).map(|l| Ok((told(l)?, None))).transpose()
     }
 
@@ -338,7 +338,7 @@ fn bounded(listed: &[TokenStats], whole: bool) -> Distribution {
     }
 }
 
-/// A finite logarithm: files have no infinities.
+/// The logarithm of a probability, made finite for 0, since JSON has no infinite numbers.
 fn ln(p: f64) -> f64 {
     p.max(f64::MIN_POSITIVE).ln()
 }
@@ -360,7 +360,7 @@ impl Session for RemoteSession {
     fn check(&self, parent: Option<NodeHandle>, tokens: &[TokenId]) -> Result<(), ModelError> {
         let before = parent.map_or(Ok(0), |p| self.node(p).map(|n| n.position + 1))?;
         let (needed, limit) = (before + tokens.len(), self.servers.context_length());
-        // One token is generated: it takes a place too.
+        // A server must generate one token to list what may come next, and that token takes a place in the context too.
         if needed >= limit {
             return Err(ModelError::ContextExceeded { needed: needed + 1, limit });
         }

@@ -13,7 +13,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub trait Vocabulary: Send + Sync {
     /// Number of tokens, where it is known.
     fn size(&self) -> Option<usize>;
-    /// What it is, for records.
+    /// What kind of vocabulary this is, for run files.
     fn kind(&self) -> &str;
     /// The token put before every text, if the model wants one.
     fn bos(&self) -> Option<TokenId>;
@@ -23,7 +23,10 @@ pub trait Vocabulary: Send + Sync {
     fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]>;
     /// Whether the token is a control token rather than text.
     fn is_special(&self, id: TokenId) -> bool;
-    /// Splits text, without BOS. The error says why not.
+    /// Splits text into tokens, without BOS.
+    ///
+    /// # Errors
+    /// Says why the text cannot be split.
     fn tokenize(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, String>;
 }
 
@@ -89,7 +92,7 @@ pub(crate) struct Asked {
     size: Option<usize>,
     bos: Option<TokenId>,
     ends: Vec<TokenId>,
-    /// A token behind which every other has its own text; the first of a text may lose its space.
+    /// A token to put in front when another one's text is asked for: the first token of a text may lose its leading space.
     anchor: (TokenId, String),
     bytes: RwLock<HashMap<TokenId, Vec<u8>>>,
 }
@@ -130,7 +133,7 @@ impl Asked {
             _ => json!({ "model": self.model, "prompt": text, "add_special_tokens": front }),
         };
         let body = body.to_string();
-        // A token for every byte, with its text.
+        // At worst the answer has a token, with its text, for every byte.
         let room = most(body.len(), 1, body.len());
         let answer = self.http.post("/tokenize", body, room)?;
         let tokens = answer["tokens"].as_array().ok_or_else(|| broken("no `tokens`"))?;
@@ -219,14 +222,14 @@ struct Interned {
 
 /// Where to look for a free id first: the same in every process, so that run files can be gone on with.
 fn hashed(bytes: &[u8]) -> u32 {
-    // FNV-1a, its better half.
+    // FNV-1a; the upper half of its bits is the better mixed one.
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     (hash >> 33) as u32 % i32::MAX as u32
 }
 
 /// Tokens known by their text alone.
 pub(crate) struct Texts {
-    /// Splits texts, if it can repeat them with its tokens.
+    /// The server, which splits texts if it can repeat them with its tokens.
     http: Http,
     model: String,
     echoes: bool,
@@ -290,7 +293,7 @@ pub(crate) fn echoed(http: &Http, model: &str, text: &str) -> Result<Vec<String>
     let body =
         json!({ "model": model, "prompt": text, "max_tokens": 1, "echo": true, "logprobs": 1, "temperature": 1 });
     let body = body.to_string();
-    // Two entries for every token, which has a byte at least.
+    // The answer has two entries for every token, and each token has at least one byte.
     let room = most(body.len(), 1, 2 * body.len());
     let answer = http.post("/v1/completions", body, room)?;
     let missing = || Failure::Refused { status: 200, message: "it repeats no tokens".into() };

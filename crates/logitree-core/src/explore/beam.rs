@@ -38,6 +38,9 @@ impl Default for BeamParameters {
 
 impl BeamParameters {
     /// Checks every parameter's range.
+    ///
+    /// # Errors
+    /// Names the first parameter that is outside its range.
     pub fn check(&self) -> Result<(), ParameterError> {
         ParameterError::at_least_one("width", self.width)?;
         ParameterError::at_least_one("max_depth", self.max_depth)?;

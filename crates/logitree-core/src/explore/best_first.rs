@@ -44,6 +44,9 @@ impl Default for BestFirstParameters {
 
 impl BestFirstParameters {
     /// Checks every parameter's range.
+    ///
+    /// # Errors
+    /// Names the first parameter that is outside its range.
     pub fn check(&self) -> Result<(), ParameterError> {
         ParameterError::probability("cover", self.cover)?;
         ParameterError::at_least_one("batch", self.batch)?;

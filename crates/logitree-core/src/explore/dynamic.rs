@@ -62,6 +62,9 @@ impl Default for DynamicParameters {
 
 impl DynamicParameters {
     /// Checks every parameter's range.
+    ///
+    /// # Errors
+    /// Names the first parameter that is outside its range.
     pub fn check(&self) -> Result<(), ParameterError> {
         for (name, value) in [
             ("min_branch_threshold", self.min_branch_threshold),
@@ -112,6 +115,9 @@ pub struct Dynamic {
 
 impl Dynamic {
     /// Starts with an empty tree.
+    ///
+    /// # Errors
+    /// If a parameter is outside its range.
     pub fn new(parameters: DynamicParameters) -> Result<Dynamic, ParameterError> {
         parameters.check()?;
         Ok(Dynamic { parameters, queue: VecDeque::from([NodeId::ROOT]), completed: 0 })

@@ -46,6 +46,9 @@ impl Default for SampleParameters {
 
 impl SampleParameters {
     /// Checks every parameter's range.
+    ///
+    /// # Errors
+    /// Names the first parameter that is outside its range.
     pub fn check(&self) -> Result<(), ParameterError> {
         ParameterError::at_least_one("samples", self.samples as usize)?;
         ParameterError::at_most("samples", self.samples as usize, MOST)?;

@@ -136,6 +136,9 @@ impl Strategy {
     }
 
     /// Checks every parameter's range.
+    ///
+    /// # Errors
+    /// Names the first parameter that is outside its range.
     pub fn check(&self) -> Result<(), ParameterError> {
         match self {
             Strategy::Dynamic(p) => p.check(),

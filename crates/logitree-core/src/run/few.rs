@@ -8,7 +8,10 @@ use std::fmt;
 /// memory even where it has two in the file, so a long list of them is refused while it is read.
 const MOST: usize = 10_000;
 
-/// An object of at most [`MOST`] values.
+/// Reads an object of at most [`MOST`] values.
+///
+/// # Errors
+/// If it has more, or is no object.
 pub fn map<'de, D: Deserializer<'de>>(from: D) -> Result<Map<String, Value>, D::Error> {
     let mut left = MOST;
     match (Few { left: &mut left }).deserialize(from)? {

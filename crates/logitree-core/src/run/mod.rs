@@ -136,7 +136,7 @@ pub struct Watch {
 pub struct Model {
     /// Name or path as it was given.
     pub name: String,
-    /// Of the weight file; of all files' hashes for several.
+    /// SHA-256 of the weight file, or, of several files, of all their hashes.
     pub sha256: String,
     /// Architecture, such as `gemma3`.
     pub architecture: String,
@@ -144,7 +144,7 @@ pub struct Model {
     pub dtype: String,
     /// Kind of tokenizer.
     pub tokenizer: String,
-    /// Of the tokenizer's own file, where it is not part of the weights' file.
+    /// SHA-256 of the tokenizer's own file, where it is not part of the weights' file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokenizer_sha256: Option<String>,
     /// Tokens in the vocabulary.
@@ -194,9 +194,9 @@ pub struct Prompt {
 /// What somebody says in a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Who: `system`, `user` or `assistant`. Templates refuse what they don't know.
+    /// Who says it: `system`, `user` or `assistant`. Templates refuse what they don't know.
     pub role: String,
-    /// What.
+    /// What is said.
     pub content: String,
 }
 
@@ -244,7 +244,7 @@ pub struct TopToken {
     /// Its bytes, where they are not valid UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<Vec<u8>>,
-    /// Natural log probability.
+    /// Natural log probability, in nats.
     pub logprob: f64,
 }
 
@@ -258,11 +258,11 @@ pub struct Expand {
     pub threshold: Option<f64>,
     /// Open paths, this one included.
     pub queue: u32,
-    /// In nats.
+    /// Entropy of the next token, in nats.
     pub entropy: f64,
-    /// In nats².
+    /// Variance of the next token's surprisal, in nats².
     pub varentropy: f64,
-    /// Natural log of the sum of the exponentials of all logits.
+    /// Natural log of the sum of the exponentials of all logits, in nats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logsumexp: Option<f64>,
     /// Whether the numbers cover the full vocabulary.
@@ -319,7 +319,7 @@ pub struct Node {
     /// Its bytes, where they are not valid UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<Vec<u8>>,
-    /// Natural log probability given its path.
+    /// Natural log, in nats, of the token's probability given its path.
     pub logprob: f64,
     /// How many samples went this way; absent in runs that do not sample.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -342,7 +342,7 @@ fn is_none(n: &usize) -> bool {
 pub struct StopEvent {
     /// The node.
     pub node: NodeId,
-    /// Why.
+    /// The reason.
     pub reason: Stop,
 }
 
@@ -365,7 +365,7 @@ pub enum EndReason {
 /// The run ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct End {
-    /// Why.
+    /// The reason.
     pub reason: EndReason,
     /// Where the probability went; adds up to 1.
     pub mass: Mass,

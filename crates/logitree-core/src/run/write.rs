@@ -18,7 +18,8 @@ pub fn change_events<'a>(tree: &Tree, change: Change, bytes: &dyn Fn(TokenId) ->
         Change::ByUser(node) => (node, Some(By::User)),
     };
     let Some(e) = tree.expansion(node) else { return Vec::new() };
-    // Children that were there before have their lines already, and those of the other hand are none of this change's.
+    // Children that were there before have their lines already. Skip children that the user made when the strategy expanded the node,
+    // and those that the strategy made when the user did.
     let adopted: HashSet<NodeId> = e.adopted.iter().copied().collect();
     let is_new = |c: &NodeId| tree.by_user(*c) == by.is_some() && !adopted.contains(c);
     let new = e.children.iter().copied().filter(is_new).collect();
@@ -40,7 +41,7 @@ fn expand_events<'a>(
         let Token { id, text, bytes } = Token::new(t.id, &bytes(t.id));
         TopToken { id, text, bytes, logprob: t.logprob }
     });
-    // What the user asks for is asked of no policy.
+    // The user's expansions have no threshold and no queue: no policy decided them.
     let adopted = if by.is_none() { &e.adopted[..] } else { &[] };
     let mut events = Vec::with_capacity(1 + new.len());
     events.push(Event::Expand(Expand {

@@ -59,7 +59,7 @@ impl Kind {
             Paths::Ids(ids) => (serde_json::to_string(ids), ids.len()),
             Paths::Texts(texts) => (serde_json::to_string(texts), texts.len()),
         };
-        // Lists of numbers and texts have no reason to fail.
+        // Serializing lists of numbers or texts cannot fail.
         let prompts = prompts.unwrap_or_default();
         let (key, rest) = match self {
             Kind::Vllm => ("prompt", vllm::request(query)),
@@ -67,7 +67,7 @@ impl Kind {
             Kind::LlamaServer => ("prompt", llama_server::request(query)),
             Kind::OpenAi => ("prompt", openai::request(query)),
         };
-        // A single prompt goes as it is, where its answer then is an object in every version.
+        // llama-server is given a single prompt without a list around it: then the answer is an object in every version.
         let one = count == 1 && self == Kind::LlamaServer;
         let prompts = if one { &prompts[1..prompts.len() - 1] } else { &prompts };
         format!("{{\"{key}\":{prompts},{}", &rest.to_string()[1..])

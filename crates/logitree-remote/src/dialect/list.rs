@@ -18,17 +18,18 @@ pub(crate) struct ListQuery<'a> {
     pub top: usize,
     /// Tokens that some path asks for by name.
     pub tokens: &'a [TokenId],
-    /// 1, but to see what the server makes of another.
+    /// Always 1, except when a probe checks whether the server lists what its sampler made of the distribution.
     pub temperature: f64,
 }
 
 /// A token as a server names it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Listed {
-    /// Absent where only text is told.
+    /// The token's id; absent where the server gives only texts.
     pub id: Option<TokenId>,
-    /// Its bytes, where they are told.
+    /// The token's bytes, if the server gives them.
     pub bytes: Option<Vec<u8>>,
+    /// Natural log of its probability, in nats.
     pub logprob: f64,
 }
 
@@ -49,7 +50,7 @@ impl List {
         for t in self.top.iter_mut().chain(&mut self.named) {
             t.logprob = possible(t.logprob)?;
         }
-        // What cannot come has no place in a list of the most likely.
+        // A token of probability 0 has no place in a list of the most likely ones.
         self.top.retain(|t| t.logprob > f64::NEG_INFINITY);
         for t in &mut self.named {
             t.logprob = t.logprob.max(f64::MIN_POSITIVE.ln());
@@ -78,7 +79,7 @@ const LEAST: f64 = -1e6;
 /// # Errors
 /// If it is no logarithm of a probability. Numbers of 32 bits at their end stand for minus infinity: JSON has none.
 pub(crate) fn possible(logprob: f64) -> Result<f64, String> {
-    // The least number of 32 bits is written with more or fewer digits.
+    // Servers write the least 32-bit number with more or fewer digits.
     if logprob == f64::NEG_INFINITY || logprob == f64::MIN || (-3.5e38..=-3.4e38).contains(&logprob) {
         return Ok(f64::NEG_INFINITY);
     }
