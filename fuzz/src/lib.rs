@@ -13,7 +13,7 @@ use logitree_engine::chat::{Arguments, ChatTemplate, DATE};
 use logitree_engine::tokenizer::Tokenizer;
 use logitree_engine::tokenizer_of;
 use logitree_engine::weights::{Role, Weights};
-use logitree_remote::{Kind, fuzzing::lists as answered};
+use logitree_remote::{ServerKind, fuzzing::lists as answered};
 use std::path::PathBuf;
 
 /// A target by the name of its folder of seeds; it says whether the input was accepted.
@@ -82,7 +82,7 @@ pub fn experiment(data: &[u8]) -> bool {
 /// An answer of a server, as each kind of server would have sent it: what is accepted are probabilities.
 pub fn reply(data: &[u8]) -> bool {
     let mut accepted = false;
-    for kind in Kind::ALL {
+    for kind in ServerKind::ALL {
         for paths in [1, 2] {
             let Ok(lists) = answered(kind, data, paths) else { continue };
             accepted = true;

@@ -7,7 +7,7 @@ use logitree::export::terminal_tree;
 use logitree::{Given, models};
 use logitree_core::run::{Message, Run};
 use logitree_engine::Arithmetic;
-use logitree_remote::Kind;
+use logitree_remote::ServerKind;
 
 /// Which model, and how to run it.
 #[derive(Args)]
@@ -111,12 +111,12 @@ pub struct RemoteOptions {
 
 /// A kind of server; none is to be found out.
 #[derive(Clone, Copy)]
-pub struct EngineKind(pub Option<Kind>);
+pub struct EngineKind(pub Option<ServerKind>);
 
 fn engine_kind(text: &str) -> Result<EngineKind, String> {
-    let known = Kind::ALL.into_iter().find(|k| k.name() == text);
+    let known = ServerKind::ALL.into_iter().find(|k| k.name() == text);
     if known.is_none() && text != "auto" {
-        return Err(format!("must be auto or one of {}", Kind::ALL.map(Kind::name).join(", ")));
+        return Err(format!("must be auto or one of {}", ServerKind::ALL.map(ServerKind::name).join(", ")));
     }
     Ok(EngineKind(known))
 }

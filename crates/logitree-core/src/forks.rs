@@ -139,7 +139,7 @@ const PUNCTUATION: &[char] =
     &['.', ',', ';', ':', '!', '?', '…', '"', '\'', '“', '”', '‘', '’', '(', ')', '[', ']', '*', '_', '`'];
 
 /// A text for comparing: lower case, one space between words, no punctuation around them.
-pub fn normalise(text: &str) -> String {
+pub fn comparable(text: &str) -> String {
     let words = text.split_whitespace().map(|w| w.trim_matches(PUNCTUATION).to_lowercase());
     words.filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ")
 }
@@ -148,13 +148,13 @@ pub fn normalise(text: &str) -> String {
 const SAME: usize = 3;
 
 /// After how many of its own words a fork's text is the original's again, to the end of the shorter one; `None` if it
-/// stays apart. Both texts begin where they part, and are compared by words as [`normalise`] makes them: a fork may put in,
+/// stays apart. Both texts begin where they part, and are compared by words as [`comparable`] makes them: a fork may put in,
 /// leave out or change some.
 ///
 /// `whole` says that both texts have come to their own end. Otherwise they were cut off somewhere, perhaps within a word,
 /// so their last words are not compared.
 pub fn rejoins(original: &str, fork: &str, whole: bool) -> Option<usize> {
-    let [original, fork] = [original, fork].map(normalise);
+    let [original, fork] = [original, fork].map(comparable);
     let [mut a, mut b] = [&original, &fork].map(|text| text.split(' ').filter(|w| !w.is_empty()).collect::<Vec<_>>());
     if !whole {
         a.pop();

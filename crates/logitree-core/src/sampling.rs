@@ -65,7 +65,7 @@ impl Sampler {
         let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         let share = |(i, &l): (usize, &f32)| (TokenId(i as u32), ((f64::from(l) - most) / self.temperature).exp());
         let mut shares: Vec<(TokenId, f64)> = logits.iter().enumerate().map(share).collect();
-        normalise(&mut shares);
+        scale_to_one(&mut shares);
         shares
     }
 
@@ -100,7 +100,7 @@ impl Sampler {
             let logit = |i: u32| f64::from(logits[i as usize]);
             let share = |&i: &u32| (TokenId(i), ((logit(i) - logit(best)) / self.temperature).exp());
             let mut kept: Vec<_> = order[..keep].iter().map(share).collect();
-            normalise(&mut kept);
+            scale_to_one(&mut kept);
             kept
         };
         if self.top_p < 1.0 {
@@ -113,11 +113,11 @@ impl Sampler {
             });
             let keep = keep.count().max(1);
             kept.truncate(keep);
-            normalise(&mut kept);
+            scale_to_one(&mut kept);
         }
         let least = self.min_p * kept[0].1;
         kept.retain(|(_, p)| *p >= least);
-        normalise(&mut kept);
+        scale_to_one(&mut kept);
         kept
     }
 
@@ -152,7 +152,7 @@ fn most_likely(ids: &mut [u32], n: usize, order: impl Fn(&u32, &u32) -> Ordering
     ids[..n].sort_unstable_by(&order);
 }
 
-fn normalise(kept: &mut [(TokenId, f64)]) {
+fn scale_to_one(kept: &mut [(TokenId, f64)]) {
     let total: f64 = kept.iter().map(|k| k.1).sum();
     kept.iter_mut().for_each(|k| k.1 /= total);
 }

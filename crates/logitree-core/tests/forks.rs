@@ -73,9 +73,9 @@ fn a_given_text_is_compared_with_the_best_other_token() {
 
 #[test]
 fn texts_are_compared_without_case_space_and_punctuation() {
-    assert_eq!(forks::normalise("  **New  Delhi!** (it is)\n"), "new delhi it is");
-    assert_eq!(forks::normalise(" … "), "");
-    assert_eq!(forks::normalise("`C++`, -5 + 2."), "c++ -5 + 2");
+    assert_eq!(forks::comparable("  **New  Delhi!** (it is)\n"), "new delhi it is");
+    assert_eq!(forks::comparable(" … "), "");
+    assert_eq!(forks::comparable("`C++`, -5 + 2."), "c++ -5 + 2");
 }
 
 #[test]

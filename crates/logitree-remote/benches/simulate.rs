@@ -9,7 +9,7 @@
 //! what is left is the client's scheduling, not this machine's haste in playing servers.
 
 use logitree_core::{LanguageModel, NodeHandle, Query, TokenId};
-use logitree_remote::{Kind, Options, RemoteModel};
+use logitree_remote::{ConnectOptions, RemoteModel, ServerKind};
 use serde_json::json;
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -163,9 +163,9 @@ fn serve(socket: &TcpStream, queue: &Sender<Waiting>) -> Option<()> {
 /// Grows a tree to a width and measures levels there.
 fn measure(servers: usize, slots: usize, concurrency: usize, width: usize) {
     let servers: Vec<Server> = (0..servers).map(|_| start(slots)).collect();
-    let model = RemoteModel::connect(Options {
+    let model = RemoteModel::connect(ConnectOptions {
         urls: servers.iter().map(|s| s.url.clone()).collect(),
-        kind: Some(Kind::Vllm),
+        kind: Some(ServerKind::Vllm),
         model: None,
         key: None,
         concurrency: Some(concurrency),

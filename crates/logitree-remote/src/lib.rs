@@ -26,8 +26,8 @@ mod servers;
 mod session;
 mod vocabulary;
 
-pub use dialect::Kind;
-pub use model::{Options, RemoteModel};
+pub use dialect::ServerKind;
+pub use model::{ConnectOptions, RemoteModel};
 pub use pool::Traffic;
 pub use probe::Probe;
 pub use vocabulary::Vocabulary;

@@ -1,7 +1,7 @@
 //! A model behind servers.
 
 use crate::RemoteError;
-use crate::dialect::Kind;
+use crate::dialect::ServerKind;
 use crate::http::{Failure, Http, most};
 use crate::pool::{Pool, Traffic};
 use crate::probe::{Probe, probe};
@@ -22,11 +22,11 @@ const SLOTS: usize = 128;
 const SAMPLE: &str = "The quick brown fox's naïve 東京 🙂 x = f(1234);\n\tend";
 
 /// Which servers, and how to ask them.
-pub struct Options {
+pub struct ConnectOptions {
     /// Addresses of servers of one model.
     pub urls: Vec<String>,
     /// Which interface the servers have. If absent, they are asked.
-    pub kind: Option<Kind>,
+    pub kind: Option<ServerKind>,
     /// The model's name at the servers. If absent, the first model that they list.
     pub model: Option<String>,
     /// Key that is sent as a bearer token.
@@ -56,8 +56,9 @@ impl RemoteModel {
     ///
     /// # Errors
     /// If one cannot be reached, or they differ in kind or model, or the local tokenizer is not theirs.
-    pub fn connect(options: Options) -> Result<RemoteModel, RemoteError> {
-        let Options { urls, kind, model, key, concurrency, list, deadline, vocabulary, interrupted, note } = options;
+    pub fn connect(options: ConnectOptions) -> Result<RemoteModel, RemoteError> {
+        let ConnectOptions { urls, kind, model, key, concurrency, list, deadline, vocabulary, interrupted, note } =
+            options;
         let mut servers = Vec::new();
         for url in &urls {
             servers.push((Http::new(url, key.clone(), deadline)?, SLOTS));
@@ -174,7 +175,7 @@ impl RemoteModel {
         let http = &self.servers.pool.servers[0].http;
         let unfit = |why: String| RemoteError::Unfit(format!("{}: {why}", http.root()));
         let ids = match kind {
-            Kind::LlamaServer => {
+            ServerKind::LlamaServer => {
                 let body = json!({ "messages": messages }).to_string();
                 let room = most(body.len(), 1, 0);
                 let answer =
@@ -182,7 +183,7 @@ impl RemoteModel {
                 let text = answer["prompt"].as_str().ok_or_else(|| unfit("/apply-template gives no prompt".into()))?;
                 self.servers.words.get().tokenize(text, true).map_err(unfit)?
             }
-            Kind::Vllm => {
+            ServerKind::Vllm => {
                 let body = json!({ "model": model, "messages": messages, "add_generation_prompt": true }).to_string();
                 let room = most(body.len(), 1, 0);
                 let answer = self.servers.pool.ask_again(0, &mut || http.post("/tokenize", body.clone(), room))?;

@@ -1,6 +1,6 @@
 //! What a server is and can do, found out by asking it.
 
-use crate::dialect::{Kind, List, ListQuery, Paths};
+use crate::dialect::{List, ListQuery, Paths, ServerKind};
 use crate::http::{Failure, Http, most};
 use crate::vocabulary;
 use logitree_core::TokenId;
@@ -15,7 +15,7 @@ pub struct Probe {
     /// Its address.
     pub url: String,
     /// Which interface the server has.
-    pub kind: Kind,
+    pub kind: ServerKind,
     /// The model's name at the server.
     pub model: String,
     /// Longest sequence in tokens, if the server tells it.
@@ -33,28 +33,28 @@ pub struct Probe {
 }
 
 /// Finds out the kind of a server by requests that only servers of that kind answer.
-fn kind_of(http: &Http, models: &Value) -> Kind {
+fn kind_of(http: &Http, models: &Value) -> ServerKind {
     let owner = models.pointer("/data/0/owned_by").and_then(Value::as_str).unwrap_or_default();
     match owner {
-        "vllm" | "logitree" => return Kind::Vllm,
-        "llamacpp" => return Kind::LlamaServer,
-        "sglang" => return Kind::Sglang,
+        "vllm" | "logitree" => return ServerKind::Vllm,
+        "llamacpp" => return ServerKind::LlamaServer,
+        "sglang" => return ServerKind::Sglang,
         _ => {}
     }
     if http.get("/props").is_ok_and(|p| p["total_slots"].is_u64()) {
-        Kind::LlamaServer
+        ServerKind::LlamaServer
     } else if ["/get_model_info", "/model_info"].iter().any(|p| http.get(p).is_ok_and(|i| i["model_path"].is_string()))
     {
-        Kind::Sglang
+        ServerKind::Sglang
     } else if http.get("/version").is_ok_and(|v| v["version"].is_string()) {
-        Kind::Vllm
+        ServerKind::Vllm
     } else {
-        Kind::OpenAi
+        ServerKind::OpenAi
     }
 }
 
 /// Asks a server what it is. `list` is how many tokens per step are wanted.
-pub(crate) fn probe(http: &Http, kind: Option<Kind>, model: Option<&str>, list: usize) -> Result<Probe, Failure> {
+pub(crate) fn probe(http: &Http, kind: Option<ServerKind>, model: Option<&str>, list: usize) -> Result<Probe, Failure> {
     let models = http.get("/v1/models")?;
     let kind = kind.unwrap_or_else(|| kind_of(http, &models));
     let served: Vec<&Value> = models["data"].as_array().into_iter().flatten().collect();
@@ -71,12 +71,12 @@ pub(crate) fn probe(http: &Http, kind: Option<Kind>, model: Option<&str>, list: 
     let mut context = number(served[at].get("max_model_len"));
     let vocab = number(served[at].pointer("/meta/n_vocab")).filter(|&n| n > 0);
     let mut slots = None;
-    if kind == Kind::LlamaServer {
+    if kind == ServerKind::LlamaServer {
         let props = http.get("/props")?;
         context = number(props.pointer("/default_generation_settings/n_ctx")).or(context);
         slots = number(props.get("total_slots"));
     }
-    if kind == Kind::Sglang {
+    if kind == ServerKind::Sglang {
         let info = http.get("/get_model_info").or_else(|_| http.get("/model_info")).unwrap_or_default();
         context = number(info.get("context_length")).or(context);
     }

@@ -1,7 +1,7 @@
 //! Paths, and the lists that follow them.
 
 use crate::RemoteError;
-use crate::dialect::{Kind, List, ListQuery, Listed, Paths, number, possible};
+use crate::dialect::{List, ListQuery, Listed, Paths, ServerKind, number, possible};
 use crate::http::{Failure, Http, most};
 use crate::servers::Servers;
 use crate::vocabulary::Words;
@@ -176,7 +176,7 @@ impl RemoteSession {
         if missing.is_empty() {
             return Ok(found);
         }
-        if kind == Kind::LlamaServer {
+        if kind == ServerKind::LlamaServer {
             let nodes: BTreeSet<usize> = missing.iter().map(|&(i, _)| i).collect();
             for length in [LONGER, self.servers.vocab_size()] {
                 for &i in &nodes {
@@ -221,7 +221,7 @@ impl RemoteSession {
         let mut body = json!({
             "model": self.servers.model(), "prompt": prompt, "max_tokens": 1, "echo": true, "logprobs": 1, "temperature": 1,
         });
-        if self.servers.probes[0].kind == Kind::Vllm {
+        if self.servers.probes[0].kind == ServerKind::Vllm {
             body["prompt_logprobs"] = 0.into();
         }
         let body = body.to_string();
@@ -396,7 +396,7 @@ impl Session for RemoteSession {
             asks[place(q.node)].tokens.extend_from_slice(q.tokens);
         }
         let places = self.places(&nodes)?;
-        let all = queries.iter().any(|q| q.logits) && self.servers.probes[0].kind == Kind::LlamaServer;
+        let all = queries.iter().any(|q| q.logits) && self.servers.probes[0].kind == ServerKind::LlamaServer;
         let most = queries.iter().map(|q| q.top).max().unwrap_or(1).max(1);
         let top = if all { self.servers.vocab_size() } else { most.min(self.servers.list) };
         let mut lists = self.lists(&asks, &places, top).map_err(engine)?;

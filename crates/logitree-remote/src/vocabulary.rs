@@ -1,6 +1,6 @@
 //! Texts of tokens and tokens of texts: from a local tokenizer, from the server, or by text alone.
 
-use crate::dialect::Kind;
+use crate::dialect::ServerKind;
 use crate::http::{Failure, Http, most};
 use logitree_core::TokenId;
 use logitree_core::end_tokens::{NAMES, union};
@@ -87,7 +87,7 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 /// What is learned of a vocabulary by asking the server: token ids with their texts.
 pub(crate) struct Asked {
     http: Http,
-    kind: Kind,
+    kind: ServerKind,
     model: String,
     size: Option<usize>,
     bos: Option<TokenId>,
@@ -99,7 +99,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// Asks for BOS and end tokens.
-    pub(crate) fn new(http: Http, kind: Kind, model: &str, size: Option<usize>) -> Result<Asked, Failure> {
+    pub(crate) fn new(http: Http, kind: ServerKind, model: &str, size: Option<usize>) -> Result<Asked, Failure> {
         let anchor = (TokenId(0), String::new());
         let bytes = RwLock::default();
         let mut v = Asked { http, kind, model: model.into(), size, bos: None, ends: Vec::new(), anchor, bytes };
@@ -127,7 +127,7 @@ impl Asked {
     fn split(&self, text: &str, front: bool, special: bool) -> Result<Vec<TokenId>, Failure> {
         let broken = |what: &str| Failure::Broken(format!("/tokenize: {what}"));
         let body = match self.kind {
-            Kind::LlamaServer => {
+            ServerKind::LlamaServer => {
                 json!({ "content": text, "add_special": front, "parse_special": special, "with_pieces": true })
             }
             _ => json!({ "model": self.model, "prompt": text, "add_special_tokens": front }),

@@ -5,7 +5,7 @@ mod common;
 use common::{Behaviour, Fault, Here, Server, VOCAB, connect, logprobs, options, patience};
 use logitree_core::explore::{Dynamic, DynamicParameters, Explorer};
 use logitree_core::{Bounds, Exactness, LanguageModel, NodeId, Query, TokenId, Tree};
-use logitree_remote::{Kind, Options, RemoteError, RemoteModel};
+use logitree_remote::{ConnectOptions, RemoteError, RemoteModel, ServerKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -52,20 +52,20 @@ fn expect(model: &RemoteModel, depth: usize) {
 
 #[test]
 fn every_kind_is_recognised_and_grows_the_same_tree() {
-    for kind in Kind::ALL {
+    for kind in ServerKind::ALL {
         let server = Server::start(Behaviour::good(kind));
         let model = connect(&[&server]).unwrap();
         let p = &model.probes()[0];
         assert_eq!((p.kind, &p.model[..], p.list), (kind, "tiny", 12));
-        assert_eq!(p.raw, kind != Kind::Sglang);
-        assert_eq!(p.echoes, kind == Kind::OpenAi);
+        assert_eq!(p.raw, kind != ServerKind::Sglang);
+        assert_eq!(p.echoes, kind == ServerKind::OpenAi);
         if kind.takes_ids() {
             assert_eq!(model.bos(), Some(TokenId(0)));
             assert_eq!(model.end_tokens(), [TokenId(1)]);
         }
         expect(&model, 6);
         // A level is few requests, where arrays are taken.
-        if matches!(kind, Kind::Vllm | Kind::Sglang) {
+        if matches!(kind, ServerKind::Vllm | ServerKind::Sglang) {
             let paths = server.log.lock().unwrap().paths.len();
             assert!(server.steps() * 2 < paths, "{} requests for {paths} paths", server.steps());
         }
@@ -74,7 +74,7 @@ fn every_kind_is_recognised_and_grows_the_same_tree() {
 
 #[test]
 fn several_servers_share_the_paths_and_each_keeps_its_own() {
-    for kind in [Kind::Vllm, Kind::LlamaServer] {
+    for kind in [ServerKind::Vllm, ServerKind::LlamaServer] {
         let servers: Vec<Server> = (0..3).map(|_| Server::start(Behaviour::good(kind))).collect();
         let model = connect(&servers.iter().collect::<Vec<_>>()).unwrap();
         expect(&model, 9);
@@ -94,15 +94,16 @@ fn several_servers_share_the_paths_and_each_keeps_its_own() {
 
 #[test]
 fn what_goes_wrong_once_changes_nothing() {
-    for kind in Kind::ALL {
+    for kind in ServerKind::ALL {
         for fault in Fault::ALL {
-            if matches!(fault, Fault::Impossible | Fault::Huge) && kind == Kind::Sglang {
+            if matches!(fault, Fault::Impossible | Fault::Huge) && kind == ServerKind::Sglang {
                 // Its numbers of the probe are tiny anyway; the others show it.
                 continue;
             }
             let fault_at = move |n: usize| (n == 6 || n == 20).then_some(fault);
             let server = Server::start(Behaviour { fault: Box::new(fault_at), ..Behaviour::good(kind) });
-            let model = RemoteModel::connect(Options { deadline: patience(fault), ..options(&[&server]) }).unwrap();
+            let model =
+                RemoteModel::connect(ConnectOptions { deadline: patience(fault), ..options(&[&server]) }).unwrap();
             expect(&model, 4);
             let t = model.traffic();
             assert!(t.repeated >= 1 && t.requests > t.repeated, "{kind} {fault:?} {t:?}");
@@ -115,9 +116,9 @@ fn what_stays_wrong_is_told() {
     let says = |fault: Fault| {
         let server = Server::start(Behaviour {
             fault: Box::new(move |n| (n > 8).then_some(fault)),
-            ..Behaviour::good(Kind::Vllm)
+            ..Behaviour::good(ServerKind::Vllm)
         });
-        let model = RemoteModel::connect(Options { deadline: patience(fault), ..options(&[&server]) }).unwrap();
+        let model = RemoteModel::connect(ConnectOptions { deadline: patience(fault), ..options(&[&server]) }).unwrap();
         let why = grow(&model, "abc", parameters(9)).unwrap_err();
         assert!(why.contains("4 times in a row") && why.contains("http://127.0.0.1"), "{why}");
         why
@@ -145,8 +146,8 @@ fn a_server_that_dies_loses_nothing() {
         }
         seen.load(Ordering::SeqCst).then_some(Fault::Failure)
     };
-    let bad = Server::start(Behaviour { fault: Box::new(dies), ..Behaviour::good(Kind::LlamaServer) });
-    let good = Server::start(Behaviour::good(Kind::LlamaServer));
+    let bad = Server::start(Behaviour { fault: Box::new(dies), ..Behaviour::good(ServerKind::LlamaServer) });
+    let good = Server::start(Behaviour::good(ServerKind::LlamaServer));
     static NOTES: AtomicUsize = AtomicUsize::new(0);
     let mut o = options(&[&bad, &good]);
     o.note = Box::new(|text| {
@@ -161,7 +162,7 @@ fn a_server_that_dies_loses_nothing() {
 
 #[test]
 fn a_short_list_is_found_out_and_what_it_hides_is_marked() {
-    for kind in [Kind::Vllm, Kind::Sglang, Kind::OpenAi] {
+    for kind in [ServerKind::Vllm, ServerKind::Sglang, ServerKind::OpenAi] {
         let server = Server::start(Behaviour { most: 5, ..Behaviour::good(kind) });
         let model = connect(&[&server]).unwrap();
         assert_eq!(model.probes()[0].list, 5);
@@ -178,7 +179,7 @@ fn a_short_list_is_found_out_and_what_it_hides_is_marked() {
             let e = tree.expansion(n).unwrap();
             let path: Vec<u32> = [0, 2, 3, 4].into_iter().chain(tree.path(n).iter().map(|t| t.0)).collect();
             let above = logprobs(&path).iter().filter(|l| l.exp() > 0.01).count();
-            if kind != Kind::OpenAi && above > e.children.len() {
+            if kind != ServerKind::OpenAi && above > e.children.len() {
                 assert!(tree.possibly_more(n), "{above} branches, {} shown", e.children.len());
             }
         }
@@ -189,7 +190,7 @@ fn a_short_list_is_found_out_and_what_it_hides_is_marked() {
 fn tokens_behind_the_list_are_asked_for() {
     let path = [0u32, 2, 3];
     let truth = logprobs(&path);
-    for kind in Kind::ALL {
+    for kind in ServerKind::ALL {
         let server = Server::start(Behaviour { most: 5, ..Behaviour::good(kind) });
         let model = connect(&[&server]).unwrap();
         let prompt: Vec<TokenId> = model.bos().into_iter().chain(model.tokenize("ab", false).unwrap()).collect();
@@ -205,14 +206,14 @@ fn tokens_behind_the_list_are_asked_for() {
             assert_eq!(*model.token_bytes(t.id), *common::text(id as u32).as_bytes());
             let rank = 1 + truth.iter().filter(|l| **l > truth[id]).count();
             match kind {
-                Kind::Vllm | Kind::LlamaServer => assert_eq!(t.rank as usize, rank),
+                ServerKind::Vllm | ServerKind::LlamaServer => assert_eq!(t.rank as usize, rank),
                 // A bound, where nobody tells.
                 _ => assert!(t.rank as usize <= rank && t.rank > 0),
             }
         }
     }
     // A server that does not say gives bounds.
-    let server = Server::start(Behaviour { most: 5, echoes: false, ..Behaviour::good(Kind::Vllm) });
+    let server = Server::start(Behaviour { most: 5, echoes: false, ..Behaviour::good(ServerKind::Vllm) });
     let model = connect(&[&server]).unwrap();
     let mut session = model.session().unwrap();
     let node = *session.push_all(None, &path.map(TokenId)).unwrap().last().unwrap();
@@ -225,8 +226,8 @@ fn tokens_behind_the_list_are_asked_for() {
 
 #[test]
 fn a_list_of_the_whole_vocabulary_is_exact() {
-    let server = Server::start(Behaviour::good(Kind::LlamaServer));
-    let model = RemoteModel::connect(Options { list: 1000, ..options(&[&server]) }).unwrap();
+    let server = Server::start(Behaviour::good(ServerKind::LlamaServer));
+    let model = RemoteModel::connect(ConnectOptions { list: 1000, ..options(&[&server]) }).unwrap();
     let prompt = [0u32, 5, 6].map(TokenId);
     let ask = |model: &dyn LanguageModel| {
         let mut session = model.session().unwrap();
@@ -240,7 +241,7 @@ fn a_list_of_the_whole_vocabulary_is_exact() {
 
 #[test]
 fn texts_that_are_read_as_other_tokens_are_marked() {
-    let server = Server::start(Behaviour { merges: true, ..Behaviour::good(Kind::OpenAi) });
+    let server = Server::start(Behaviour { merges: true, ..Behaviour::good(ServerKind::OpenAi) });
     let model = connect(&[&server]).unwrap();
     let mut session = model.session().unwrap();
     // "b" behind "a" is read as one token; "d" is not.
@@ -254,7 +255,7 @@ fn texts_that_are_read_as_other_tokens_are_marked() {
 
 #[test]
 fn a_server_that_repeats_nothing_takes_a_prompt_as_one_token() {
-    let server = Server::start(Behaviour { echoes: false, ..Behaviour::good(Kind::OpenAi) });
+    let server = Server::start(Behaviour { echoes: false, ..Behaviour::good(ServerKind::OpenAi) });
     let model = connect(&[&server]).unwrap();
     assert!(!model.splits_text());
     assert_eq!(model.tokenize("abc", false).unwrap().len(), 1);
@@ -265,7 +266,7 @@ fn a_server_that_repeats_nothing_takes_a_prompt_as_one_token() {
 
 #[test]
 fn a_file_of_another_process_can_be_gone_on_with() {
-    for kind in [Kind::Vllm, Kind::OpenAi] {
+    for kind in [ServerKind::Vllm, ServerKind::OpenAi] {
         let server = Server::start(Behaviour::good(kind));
         let (first, second) = (connect(&[&server]).unwrap(), connect(&[&server]).unwrap());
         let tree = grow(&first, "abc", parameters(4)).unwrap();
@@ -278,7 +279,7 @@ fn a_file_of_another_process_can_be_gone_on_with() {
             assert!(!bytes.is_empty());
             assert_eq!(*second.token_bytes(*id), bytes[..]);
         }
-        if kind == Kind::OpenAi {
+        if kind == ServerKind::OpenAi {
             let id = second.tokenize("k", false).unwrap()[0];
             let wrong = second.learn([(TokenId(id.0 ^ 1), &b"k"[..])]).unwrap_err().to_string();
             assert!(wrong.contains("another here"), "{wrong}");
@@ -288,8 +289,8 @@ fn a_file_of_another_process_can_be_gone_on_with() {
 
 #[test]
 fn what_cannot_work_is_said_at_once() {
-    let vllm = Server::start(Behaviour::good(Kind::Vllm));
-    let llama = Server::start(Behaviour::good(Kind::LlamaServer));
+    let vllm = Server::start(Behaviour::good(ServerKind::Vllm));
+    let llama = Server::start(Behaviour::good(ServerKind::LlamaServer));
     let says = |r: Result<RemoteModel, RemoteError>| r.err().expect("an error").to_string();
     assert!(says(connect(&[&vllm, &llama])).contains("differ"));
     let mut o = options(&[&vllm]);

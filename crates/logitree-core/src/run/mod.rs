@@ -1,7 +1,7 @@
 //! The run file: JSON Lines, appended as things happen.
 //!
 //! One line per event, tagged by `type`: a [`Header`], then for every visited node an
-//! [`Expand`] followed by one [`Node`] line per child, or a [`StopEvent`]; an [`End`] when the run ends.
+//! [`Expand`] followed by one [`NewNode`] line per child, or a [`StopEvent`]; an [`End`] when the run ends.
 //! A run that is resumed goes on after its `end`; the last one counts. The format is
 //! documented in docs/run-format.md.
 
@@ -37,7 +37,7 @@ pub enum Event {
     /// A node was expanded; its children follow.
     Expand(Expand),
     /// A child of the last `expand`.
-    Node(Node),
+    Node(NewNode),
     /// A node became a leaf.
     Stop(StopEvent),
     /// The run ended.
@@ -307,7 +307,7 @@ fn is_exact(e: &Exactness) -> bool {
 
 /// A new node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Node {
+pub struct NewNode {
     /// Its id: nodes are numbered from 1 in the order of their lines; 0 is the root.
     pub node: NodeId,
     /// Its parent.

@@ -1,6 +1,6 @@
 //! Reading a run file line by line, trusting nothing.
 
-use super::{By, End, Event, Expand, FORMAT, Header, Node, Token, VERSION};
+use super::{By, End, Event, Expand, FORMAT, Header, NewNode, Token, VERSION};
 use crate::tree::{State, Turn};
 use crate::{Distribution, NodeId, Stop, TokenId, TokenStats, Tree};
 use std::collections::{HashMap, HashSet};
@@ -305,7 +305,7 @@ impl RunReader {
         }
     }
 
-    fn child(&mut self, mut pending: Pending, n: Node) -> Result<(), ReadError> {
+    fn child(&mut self, mut pending: Pending, n: NewNode) -> Result<(), ReadError> {
         let expected = self.tree.len() + pending.children.len();
         if n.node.index() != expected {
             return Err(self.error(format!("node {} where node {expected} should be", n.node.0)));
@@ -350,7 +350,7 @@ impl RunReader {
     }
 
     /// A node that the user added to an expanded one.
-    fn graft(&mut self, n: Node) -> Result<(), ReadError> {
+    fn graft(&mut self, n: NewNode) -> Result<(), ReadError> {
         if n.by != Some(By::User) {
             return Err(self.error(format!("node {} belongs to no `expand`", n.node.0)));
         }

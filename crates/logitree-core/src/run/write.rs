@@ -1,6 +1,6 @@
 //! Lines from a tree: those of a change as it happens, and those of a whole run.
 
-use super::{Adopted, By, End, EndReason, Event, Expand, Node, Run, StopEvent, Token, TopToken};
+use super::{Adopted, By, End, EndReason, Event, Expand, NewNode, Run, StopEvent, Token, TopToken};
 use crate::explore::Change;
 use crate::tree::{Expansion, State};
 use crate::{NodeId, TokenId, Tree};
@@ -71,7 +71,7 @@ fn node_event<'a>(
 ) -> Option<Event> {
     let Token { id, text, bytes } = tree.token(node).map(|id| Token::new(id, &bytes(id)))?;
     let (parent, logprob, samples) = (tree.parent(node)?, tree.logprob(node), tree.samples(node));
-    Some(Event::Node(Node { node, parent, id, text, bytes, logprob, samples, by }))
+    Some(Event::Node(NewNode { node, parent, id, text, bytes, logprob, samples, by }))
 }
 
 /// The closing line.

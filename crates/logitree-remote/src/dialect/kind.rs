@@ -7,7 +7,7 @@ use std::fmt;
 
 /// What a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ServerKind {
     /// vLLM, and `logitree serve`: token ids both ways, arrays of prompts.
     Vllm,
     /// SGLang: token ids both ways, arrays of prompts.
@@ -18,37 +18,38 @@ pub enum Kind {
     OpenAi,
 }
 
-impl Kind {
+impl ServerKind {
     /// All kinds.
-    pub const ALL: [Kind; 4] = [Kind::Vllm, Kind::Sglang, Kind::LlamaServer, Kind::OpenAi];
+    pub const ALL: [ServerKind; 4] =
+        [ServerKind::Vllm, ServerKind::Sglang, ServerKind::LlamaServer, ServerKind::OpenAi];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Vllm => "vllm",
-            Kind::Sglang => "sglang",
-            Kind::LlamaServer => "llama-server",
-            Kind::OpenAi => "openai",
+            ServerKind::Vllm => "vllm",
+            ServerKind::Sglang => "sglang",
+            ServerKind::LlamaServer => "llama-server",
+            ServerKind::OpenAi => "openai",
         }
     }
 
     /// Whether paths are sent as token ids.
     pub fn takes_ids(self) -> bool {
-        self != Kind::OpenAi
+        self != ServerKind::OpenAi
     }
 
     /// Whether one request may hold several prompts. The usage that tells how a text was read is counted by request,
     /// so texts go one by one.
     pub(crate) fn takes_arrays(self) -> bool {
-        matches!(self, Kind::Vllm | Kind::Sglang)
+        matches!(self, ServerKind::Vllm | ServerKind::Sglang)
     }
 
     /// Where steps are asked for.
     pub(crate) fn endpoint(self) -> &'static str {
         match self {
-            Kind::Vllm | Kind::OpenAi => "/v1/completions",
-            Kind::Sglang => "/generate",
-            Kind::LlamaServer => "/completion",
+            ServerKind::Vllm | ServerKind::OpenAi => "/v1/completions",
+            ServerKind::Sglang => "/generate",
+            ServerKind::LlamaServer => "/completion",
         }
     }
 
@@ -62,13 +63,13 @@ impl Kind {
         // Serializing lists of numbers or texts cannot fail.
         let prompts = prompts.unwrap_or_default();
         let (key, rest) = match self {
-            Kind::Vllm => ("prompt", vllm::request(query)),
-            Kind::Sglang => ("input_ids", sglang::request(query, count)),
-            Kind::LlamaServer => ("prompt", llama_server::request(query)),
-            Kind::OpenAi => ("prompt", openai::request(query)),
+            ServerKind::Vllm => ("prompt", vllm::request(query)),
+            ServerKind::Sglang => ("input_ids", sglang::request(query, count)),
+            ServerKind::LlamaServer => ("prompt", llama_server::request(query)),
+            ServerKind::OpenAi => ("prompt", openai::request(query)),
         };
         // llama-server is given a single prompt without a list around it: then the answer is an object in every version.
-        let one = count == 1 && self == Kind::LlamaServer;
+        let one = count == 1 && self == ServerKind::LlamaServer;
         let prompts = if one { &prompts[1..prompts.len() - 1] } else { &prompts };
         format!("{{\"{key}\":{prompts},{}", &rest.to_string()[1..])
     }
@@ -76,16 +77,16 @@ impl Kind {
     /// The lists of an answer, one per path. The error says what is missing.
     pub(crate) fn lists(self, answer: &Value, paths: usize) -> Result<Vec<List>, String> {
         let lists = match self {
-            Kind::Vllm => vllm::lists(answer, paths),
-            Kind::Sglang => sglang::lists(answer, paths),
-            Kind::LlamaServer => llama_server::lists(answer, paths),
-            Kind::OpenAi => openai::lists(answer, paths),
+            ServerKind::Vllm => vllm::lists(answer, paths),
+            ServerKind::Sglang => sglang::lists(answer, paths),
+            ServerKind::LlamaServer => llama_server::lists(answer, paths),
+            ServerKind::OpenAi => openai::lists(answer, paths),
         }?;
         lists.into_iter().map(List::checked).collect()
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ServerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -97,21 +98,23 @@ mod tests {
     use serde_json::json;
 
     /// An answer of each kind with these log probabilities of tokens 5, 6, …
-    fn answer(kind: Kind, logprobs: &[Value]) -> Value {
+    fn answer(kind: ServerKind, logprobs: &[Value]) -> Value {
         let entries = || (5..).zip(logprobs);
         let map = |key: fn(u32) -> String| -> Value {
             entries().map(|(id, l)| (key(id), l.clone())).collect::<serde_json::Map<_, _>>().into()
         };
         match kind {
-            Kind::Vllm => {
+            ServerKind::Vllm => {
                 json!({ "choices": [{ "logprobs": { "top_logprobs": [map(|id| format!("token_id:{id}"))] } }] })
             }
-            Kind::OpenAi => json!({ "choices": [{ "logprobs": { "top_logprobs": [map(|id| format!("t{id}"))] } }] }),
-            Kind::Sglang => {
+            ServerKind::OpenAi => {
+                json!({ "choices": [{ "logprobs": { "top_logprobs": [map(|id| format!("t{id}"))] } }] })
+            }
+            ServerKind::Sglang => {
                 let list: Vec<Value> = entries().map(|(id, l)| json!([l, id, null])).collect();
                 json!({ "meta_info": { "output_top_logprobs": [list] } })
             }
-            Kind::LlamaServer => {
+            ServerKind::LlamaServer => {
                 let list: Vec<Value> = entries().map(|(id, l)| json!({ "id": id, "logprob": l })).collect();
                 json!({ "completion_probabilities": [{ "top_logprobs": list }] })
             }
@@ -120,7 +123,7 @@ mod tests {
 
     #[test]
     fn impossible_tokens_are_left_out_and_impossible_numbers_refused() {
-        for kind in Kind::ALL {
+        for kind in ServerKind::ALL {
             let lists = |logprobs: &[Value]| kind.lists(&answer(kind, logprobs), 1);
             for never in [json!(null), json!("-Infinity"), json!(-3.4028234663852886e38), json!(f64::MIN)] {
                 let list = &lists(&[json!(-0.5), never.clone(), json!(-1.5)]).unwrap()[0];

@@ -10,5 +10,5 @@ mod openai;
 mod sglang;
 mod vllm;
 
-pub use kind::Kind;
+pub use kind::ServerKind;
 pub(crate) use list::{List, ListQuery, Listed, Paths, number, possible};

@@ -3,7 +3,7 @@
 use logitree_core::{
     Distribution, Exactness, LanguageModel, ModelError, NodeHandle, Query, Session, TokenId, TokenStats,
 };
-use logitree_remote::{Kind, Options, RemoteError, RemoteModel};
+use logitree_remote::{ConnectOptions, RemoteError, RemoteModel, ServerKind};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -168,7 +168,7 @@ impl Fault {
 
 /// How a server behaves.
 pub struct Behaviour {
-    pub kind: Kind,
+    pub kind: ServerKind,
     /// Longest list that it gives.
     pub most: usize,
     /// Whether it repeats prompts.
@@ -180,7 +180,7 @@ pub struct Behaviour {
 }
 
 impl Behaviour {
-    pub fn good(kind: Kind) -> Behaviour {
+    pub fn good(kind: ServerKind) -> Behaviour {
         Behaviour { kind, most: 1000, echoes: true, fault: Box::new(|_| None), merges: false }
     }
 }
@@ -341,46 +341,46 @@ fn respond(behaviour: &Behaviour, path: &str, body: &Value) -> (u16, Value) {
     match (path, kind) {
         ("/v1/models", _) => {
             let owner = match kind {
-                Kind::Vllm => "vllm",
-                Kind::LlamaServer => "llamacpp",
-                Kind::Sglang => "sglang",
-                Kind::OpenAi => "somebody",
+                ServerKind::Vllm => "vllm",
+                ServerKind::LlamaServer => "llamacpp",
+                ServerKind::Sglang => "sglang",
+                ServerKind::OpenAi => "somebody",
             };
             let mut model = json!({ "id": "tiny", "object": "model", "owned_by": owner });
             match kind {
-                Kind::Vllm => model["max_model_len"] = 1000.into(),
-                Kind::LlamaServer => model["meta"] = json!({ "n_vocab": VOCAB, "n_ctx_train": 1000 }),
+                ServerKind::Vllm => model["max_model_len"] = 1000.into(),
+                ServerKind::LlamaServer => model["meta"] = json!({ "n_vocab": VOCAB, "n_ctx_train": 1000 }),
                 _ => {}
             }
             (200, json!({ "object": "list", "data": [model] }))
         }
-        ("/props", Kind::LlamaServer) => {
+        ("/props", ServerKind::LlamaServer) => {
             (200, json!({ "total_slots": 4, "default_generation_settings": { "n_ctx": 1000 } }))
         }
-        ("/get_model_info", Kind::Sglang) => (200, json!({ "model_path": "tiny", "is_generation": true })),
-        ("/tokenize", Kind::LlamaServer) => {
+        ("/get_model_info", ServerKind::Sglang) => (200, json!({ "model_path": "tiny", "is_generation": true })),
+        ("/tokenize", ServerKind::LlamaServer) => {
             let text = body["content"].as_str().unwrap_or_default();
             let front = if body["add_special"] == true { vec![BOS] } else { Vec::new() };
             let all = [front, split(text, body["parse_special"] == true)].concat();
             let piece = |&id: &u32| json!({ "id": id, "piece": self::text(id) });
             (200, json!({ "tokens": all.iter().map(piece).collect::<Vec<_>>() }))
         }
-        ("/tokenize", Kind::Vllm | Kind::Sglang) => {
+        ("/tokenize", ServerKind::Vllm | ServerKind::Sglang) => {
             let text = body["prompt"].as_str().unwrap_or_default();
             let front = if body["add_special_tokens"] == true { vec![BOS] } else { Vec::new() };
             let all = [front, split(text, true)].concat();
             (200, json!({ "count": all.len(), "max_model_len": 1000, "tokens": all }))
         }
-        ("/detokenize", Kind::Vllm | Kind::Sglang | Kind::LlamaServer) => {
+        ("/detokenize", ServerKind::Vllm | ServerKind::Sglang | ServerKind::LlamaServer) => {
             let joined: String = ids(&body["tokens"]).into_iter().map(text).collect();
             let key = match kind {
-                Kind::Vllm => "prompt",
-                Kind::Sglang => "text",
+                ServerKind::Vllm => "prompt",
+                ServerKind::Sglang => "text",
                 _ => "content",
             };
             (200, json!({ key: joined }))
         }
-        ("/v1/completions", Kind::Vllm | Kind::OpenAi) => {
+        ("/v1/completions", ServerKind::Vllm | ServerKind::OpenAi) => {
             let by_id = body["return_tokens_as_token_ids"] == true;
             let name = |id: u32| if by_id { format!("token_id:{id}") } else { text(id) };
             let k = body["logprobs"].as_u64().unwrap_or(0) as usize;
@@ -403,7 +403,7 @@ fn respond(behaviour: &Behaviour, path: &str, body: &Value) -> (u16, Value) {
                     numbers.push(ranked(path)[0].1.into());
                     let mut choice =
                         json!({ "index": i, "text": "", "logprobs": { "tokens": tokens, "token_logprobs": numbers } });
-                    if kind == Kind::Vllm && body["prompt_logprobs"] == 0 {
+                    if kind == ServerKind::Vllm && body["prompt_logprobs"] == 0 {
                         let last = *path.last().unwrap();
                         let before = ranked(&path[..path.len() - 1]);
                         let rank = 1 + before.iter().position(|&(id, _)| id == last).unwrap();
@@ -414,7 +414,7 @@ fn respond(behaviour: &Behaviour, path: &str, body: &Value) -> (u16, Value) {
                 }
                 // vLLM lists the sampled token too: here the least likely one.
                 let list = ranked(path);
-                let drawn = if kind == Kind::Vllm { list.last().copied() } else { None };
+                let drawn = if kind == ServerKind::Vllm { list.last().copied() } else { None };
                 let top: Map<String, Value> =
                     list[..k.min(VOCAB)].iter().copied().chain(drawn).map(|(id, l)| (name(id), l.into())).collect();
                 json!({ "index": i, "text": "x", "finish_reason": "length",
@@ -426,7 +426,7 @@ fn respond(behaviour: &Behaviour, path: &str, body: &Value) -> (u16, Value) {
             let read: usize = all.iter().map(Vec::len).sum();
             (200, json!({ "choices": choices, "usage": { "prompt_tokens": read, "completion_tokens": all.len() } }))
         }
-        ("/generate", Kind::Sglang) => {
+        ("/generate", ServerKind::Sglang) => {
             let k = body["top_logprobs_num"].as_u64().unwrap_or(0) as usize;
             let temperature = body["sampling_params"]["temperature"].as_f64().unwrap_or(1.0);
             let answer = |(i, path): (usize, Vec<u32>)| {
@@ -440,7 +440,7 @@ fn respond(behaviour: &Behaviour, path: &str, body: &Value) -> (u16, Value) {
             };
             (200, paths(behaviour, body).into_iter().enumerate().map(answer).collect())
         }
-        ("/completion", Kind::LlamaServer) => {
+        ("/completion", ServerKind::LlamaServer) => {
             let k = body["n_probs"].as_u64().unwrap_or(0) as usize;
             let answer = |(i, path): (usize, Vec<u32>)| {
                 let entry = |&(id, l): &(u32, f64)| json!({ "id": id, "token": text(id), "bytes": text(id).as_bytes(), "logprob": l });
@@ -461,8 +461,8 @@ pub fn patience(fault: Fault) -> Duration {
 }
 
 /// Options for these servers.
-pub fn options(servers: &[&Server]) -> Options {
-    Options {
+pub fn options(servers: &[&Server]) -> ConnectOptions {
+    ConnectOptions {
         urls: servers.iter().map(|s| s.url.clone()).collect(),
         kind: None,
         model: None,

@@ -11,7 +11,7 @@ use logitree_engine::chat::{Arguments, ChatTemplate};
 use logitree_engine::tokenizer::Tokenizer;
 use logitree_engine::tokenizer_of;
 use logitree_engine::weights::Weights;
-use logitree_remote::{Kind, Options, RemoteError, RemoteModel, Vocabulary};
+use logitree_remote::{ConnectOptions, RemoteError, RemoteModel, ServerKind, Vocabulary};
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct ServerOptions {
     /// Their addresses; several share the load.
     pub urls: Vec<String>,
     /// What they are; found out if `None`.
-    pub kind: Option<Kind>,
+    pub kind: Option<ServerKind>,
     /// The model's name there; the first that they serve if `None`.
     pub model: Option<String>,
     /// The key that they ask for.
@@ -66,11 +66,11 @@ impl ServerOptions {
     }
 
     /// The servers as they are asked, with the tokenizer that is here.
-    fn client(&self, events: &Arc<dyn Events>) -> Result<(Options, Option<Arc<Words>>)> {
+    fn client(&self, events: &Arc<dyn Events>) -> Result<(ConnectOptions, Option<Arc<Words>>)> {
         let words = self.tokenizer.as_deref().map(|spec| Words::open(spec, events)).transpose()?.map(Arc::new);
         let vocabulary = words.clone().map(|w| Box::new(w) as Box<dyn Vocabulary>);
         let (asked, told) = (events.clone(), events.clone());
-        let options = Options {
+        let options = ConnectOptions {
             urls: self.urls.clone(),
             kind: self.kind,
             model: self.model.clone(),
