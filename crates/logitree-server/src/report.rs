@@ -9,6 +9,9 @@ use logitree_core::run::{Run, write_run};
 use sha2::{Digest, Sha256};
 
 /// The file's text. It runs no script but the app's, whose hash its policy names, and asks the network for nothing; patterns are tried in a worker, made of a blob.
+///
+/// # Errors
+/// If this build has no web app.
 pub fn html(run: &Run) -> Result<String> {
     let missing = "this binary was built without the web app: run `npm --prefix web ci && npm --prefix web run build`, then build again";
     let script = assets::text("app.js").context(missing)?;

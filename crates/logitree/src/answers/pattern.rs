@@ -19,6 +19,9 @@ pub struct Pattern {
 
 impl Pattern {
     /// Compiles a pattern. Matching takes time linear in the text, whatever the pattern.
+    ///
+    /// # Errors
+    /// If it is no regular expression, is too large, or can match no text.
     pub fn new(pattern: &str) -> Result<Pattern> {
         let regex = regex::RegexBuilder::new(pattern).size_limit(SIZE).build();
         let wrong = |e: &dyn std::fmt::Display| {

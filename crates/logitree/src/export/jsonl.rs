@@ -62,6 +62,9 @@ pub fn completed(run: &Run) -> Vec<NodeId> {
 }
 
 /// One record per completed path, most likely first.
+///
+/// # Errors
+/// If no path is complete, or it cannot be written.
 pub fn write(run: &Run, out: &mut dyn Write) -> Result<()> {
     let tree = &run.tree;
     let leaves = completed(run);

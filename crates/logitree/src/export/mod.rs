@@ -61,6 +61,9 @@ impl Format {
 }
 
 /// Writes a run in a format.
+///
+/// # Errors
+/// If it cannot be written, or the format cannot hold this run.
 pub fn export(run: &Run, format: Format, full_text: bool, out: &mut (dyn Write + Send)) -> crate::Result<()> {
     match format {
         Format::TreeJson => tree_json::write(run, full_text, out)?,

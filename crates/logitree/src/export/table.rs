@@ -157,6 +157,9 @@ fn parse(heads: &StringRecord, record: &StringRecord) -> Option<Summary> {
 }
 
 /// Writes `table.csv` and `table.parquet`, each whole or not at all.
+///
+/// # Errors
+/// If the folder cannot be written to.
 pub fn write(rows: &[Summary], folder: &Path) -> Result<()> {
     let Some(first) = rows.first() else { return Ok(()) };
     let names = first.texts().map(|t| t.0);

@@ -17,6 +17,9 @@ enum Step {
 }
 
 /// Writes the tree; without `full_text`, as the notebook's cleaning script leaves it.
+///
+/// # Errors
+/// If it cannot be written.
 pub fn write(run: &Run, full_text: bool, out: &mut dyn Write) -> io::Result<()> {
     let prompt = &run.header.prompt.text;
     let mut line = String::from("{\"metadata\": {\"prompt\": ");

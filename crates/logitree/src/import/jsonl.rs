@@ -80,6 +80,9 @@ fn logprob<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
 }
 
 /// All records, and the lines that are none; `notes` hears what was read otherwise than it stands.
+///
+/// # Errors
+/// If it cannot be read, or no line is a record.
 pub fn read(mut file: impl BufRead, notes: &mut Vec<String>) -> Result<(Vec<Record>, Bad)> {
     let (mut records, mut bad) = (Vec::new(), Bad::default());
     let mut line = Vec::new();

@@ -38,6 +38,9 @@ pub fn is_stdin(path: &Path) -> bool {
 }
 
 /// Opens what a name stands for: a file, or standard input.
+///
+/// # Errors
+/// If it cannot be opened, or is a folder.
 pub fn source(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
     Ok(if is_stdin(path) {
         Box::new(std::io::stdin().lock())
@@ -47,6 +50,9 @@ pub fn source(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
 }
 
 /// Opens a file to be read. The system opens folders as well, and fails only when they are read, in words of its own.
+///
+/// # Errors
+/// If it cannot be opened, or is a folder.
 pub fn open_file(path: &Path) -> std::io::Result<File> {
     if path.is_dir() {
         return Err(std::io::Error::other("is a folder: name a file in it"));
@@ -60,12 +66,18 @@ pub fn named(path: &Path) -> String {
 }
 
 /// Reads any file that is known; `-` is standard input.
+///
+/// # Errors
+/// If it cannot be read, or is no file that is known.
 pub fn open(path: &Path) -> Result<Import> {
     let file = || -> Result<Import> { read(source(path)?) };
     file().with_context(|| named(path))
 }
 
 /// Reads what any known file holds.
+///
+/// # Errors
+/// If it cannot be read, or is no file that is known.
 pub fn read(mut file: impl BufRead) -> Result<Import> {
     let start = file.fill_buf()?;
     if start.is_empty() {
@@ -124,6 +136,9 @@ pub fn run_file(path: &Path) -> Result<Run> {
 }
 
 /// Reads our own format.
+///
+/// # Errors
+/// If it cannot be read, or is no run file: the line and the reason.
 pub fn run(mut file: impl BufRead) -> Result<Run> {
     let mut reader = RunReader::default();
     let mut line = Vec::new();

@@ -35,6 +35,9 @@ const MOST_NODES: usize = 1 << 20;
 const MOST_PARAMETERS: usize = 1000;
 
 /// Reads a tree; `notes` hears what was read otherwise than it stands.
+///
+/// # Errors
+/// If it cannot be read, or is no such tree: the place and the reason.
 pub fn read(file: impl Read, notes: &mut Vec<String>) -> Result<Run> {
     let settings = ReaderSettings { max_nesting_depth: None, ..Default::default() };
     let mut json = JsonStreamReader::new_custom(file, settings);

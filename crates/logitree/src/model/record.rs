@@ -20,6 +20,8 @@ impl Model {
     }
 
     fn make_record(&self) -> Result<run::Model> {
+        // With servers as engines there are two kinds.
+        #[cfg_attr(not(feature = "remote"), allow(clippy::infallible_destructuring_match))]
         let model = match &self.inner.engine {
             Engine::Local(model) => model,
             #[cfg(feature = "remote")]

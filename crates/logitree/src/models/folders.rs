@@ -5,6 +5,9 @@ use crate::error::{Context, Result};
 use std::path::PathBuf;
 
 /// Where models are kept: `LOGITREE_CACHE`, else the user's cache folder.
+///
+/// # Errors
+/// If there is no home folder and the variable is not set.
 pub fn cache_dir() -> Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     if let Some(dir) = set("LOGITREE_CACHE") {
@@ -18,6 +21,9 @@ pub fn cache_dir() -> Result<PathBuf> {
 }
 
 /// Where what the user makes is kept: `LOGITREE_DATA`, else the user's data folder.
+///
+/// # Errors
+/// If there is no home folder and the variable is not set.
 pub fn data_dir() -> Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     if let Some(dir) = set("LOGITREE_DATA") {
@@ -32,6 +38,9 @@ pub fn data_dir() -> Result<PathBuf> {
 }
 
 /// Where a known model is, or would be.
+///
+/// # Errors
+/// As for [`cache_dir`].
 pub fn path_of(known: &Known) -> Result<PathBuf> {
     Ok(cache_dir()?.join(known.file))
 }
