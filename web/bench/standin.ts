@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import { HEADER } from '../tests/empty-run';
 
-const DIST = resolve(import.meta.dirname, '../dist');
+const APP = resolve(import.meta.dirname, '../../crates/logitree-server/app');
 const KINDS: Record<string, string> = { html: 'text/html', js: 'text/javascript', css: 'text/css' };
 const TICK = 20;
 
@@ -44,7 +44,7 @@ export async function standIn(rate: number, most: number): Promise<StandIn> {
     else {
       const file = path === '/' ? 'index.html' : path.slice(1);
       response.setHeader('content-type', KINDS[file.split('.').at(-1) ?? ''] ?? 'text/plain');
-      createReadStream(join(DIST, file))
+      createReadStream(join(APP, file))
         .on('error', () => response.writeHead(404).end())
         .pipe(response);
     }

@@ -5,13 +5,13 @@ use axum::http::{Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 
 #[derive(rust_embed::RustEmbed)]
-#[folder = "../../web/dist"]
+#[folder = "app"]
 #[allow_missing = true]
 struct Dist;
 
 const NOT_BUILT: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>logitree</title>
 <h1>The web app is not part of this binary</h1>
-<p>It was built without <code>web/dist</code>. With Node 20 or newer, in the repository's folder:
+<p>The program was built before the web app was. With Node 20 or newer, in the repository's folder:
 <pre>npm --prefix web ci
 npm --prefix web run build
 cargo build --release -p logitree-cli</pre>
