@@ -83,9 +83,9 @@ export async function serious(page: Page): Promise<string[]> {
   // The page's policy allows no script of others: axe comes through the debugger, which is exempt.
   await page.evaluate(axe);
   const found = (await page.evaluate('axe.run(document, { resultTypes: ["violations"] })')) as {
-    violations: { id: string; impact: string; nodes: { html: string }[] }[];
+    violations: { id: string; impact: string; nodes: { html: string; failureSummary?: string }[] }[];
   };
   return found.violations
     .filter((x) => x.impact === 'serious' || x.impact === 'critical')
-    .map((x) => `${x.id} ${x.nodes[0]?.html.slice(0, 160)}`);
+    .map((x) => `${x.id} ${x.nodes[0]?.html.slice(0, 160)} ${x.nodes[0]?.failureSummary}`);
 }

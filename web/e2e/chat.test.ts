@@ -35,7 +35,6 @@ afterAll(async () => {
 
 describe('a conversation', () => {
   test('of several turns shows the exact tokens of the chat template', async () => {
-    await page.getByRole('button', { name: 'New run' }).click();
     await page.getByRole('textbox', { name: 'Prompt' }).fill('Name a colour.');
     const plain = await after(() => page.getByRole('textbox', { name: 'Prompt' }).fill('Name a fruit.'));
     expect(plain).not.toContain('<|im_start|>');
@@ -59,8 +58,9 @@ describe('a conversation', () => {
   });
 
   test('starts a run, whose text shows who said what', async () => {
+    await page.getByText('How far, and which way').click();
     await page.getByLabel('Depth in tokens').fill('5');
-    await page.getByRole('button', { name: 'Start' }).click();
+    await page.getByRole('button', { name: 'Grow', exact: true }).click();
     await page.getByRole('status').filter({ hasText: 'finished' }).waitFor();
     const text = await page.locator('.text-flow').innerText();
     expect(text).toMatch(/^user Name a fruit\.\s+assistant Apple\.\s+user Another one\.\s+assistant \S/);
@@ -78,24 +78,27 @@ describe('a conversation', () => {
     await page.evaluate((run) => {
       location.hash = `run=${run}`;
     }, id);
-    await page.getByText('user Name a river.').first().waitFor();
-    await page.getByText('About this run').click();
+    await page.locator('.text-flow').filter({ hasText: 'user Name a river.' }).waitFor();
+    await page.getByRole('button', { name: 'About' }).click();
     await page.getByText('template: enable_thinking').waitFor();
-    await page.getByRole('button', { name: 'Run it again' }).click();
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Again, with changes' }).click();
     await page.getByText('The chat template is given enable_thinking = false.').waitFor();
     expect(await page.getByLabel('Text of turn 1').inputValue()).toBe('Name a river.');
+    if (!(await page.getByLabel('Depth in tokens').isVisible())) await page.getByText('How far, and which way').click();
     expect(await page.getByLabel('Depth in tokens').inputValue()).toBe('3');
     expect(await serious(page)).toEqual([]);
     const request = page.waitForRequest((r) => r.method() === 'POST' && r.url().endsWith('/runs'));
-    await page.getByRole('button', { name: 'Start' }).click();
+    await page.getByRole('button', { name: 'Grow', exact: true }).click();
     expect((await request).postDataJSON()).toMatchObject({
       messages: [{ role: 'user', content: 'Name a river.' }],
       chat_template_kwargs: kwargs,
       parameters: { max_depth: 3 },
       max_nodes: 50,
     });
-    const again = page.locator('.about');
-    await again.getByText('template: enable_thinking').waitFor({ state: 'attached' });
+    await page.locator('.text-flow').filter({ hasText: 'user Name a river.' }).waitFor();
+    await page.getByRole('button', { name: 'About' }).click();
+    await page.getByText('template: enable_thinking').waitFor();
   });
 
   test('nothing went wrong on the page', () => {

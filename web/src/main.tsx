@@ -4,8 +4,10 @@ import { goTo, readAddress, writeAddress } from './state/address';
 import { ApiError } from './state/api';
 import { openNamed } from './state/files';
 import { connect, leave, runs, server, show } from './state/live';
-import { current, open, showDocument } from './state/store';
+import { followTheme } from './state/prefs';
+import { current, failure, open, page, showDocument } from './state/store';
 import { say } from './state/toasts';
+import { watchWishes } from './state/writing';
 import { App } from './views/App';
 import './theme.css';
 import './app.css';
@@ -14,38 +16,57 @@ async function begin(): Promise<void> {
   const address = readAddress();
   const report = document.getElementById('run');
   if (report) {
-    // A report has its run in the page.
-    const lines = new RunLines();
-    lines.feed(report.textContent?.trimStart() ?? '');
-    lines.finish();
-    if (lines.run) open({ kind: 'run', key: 'report', name: lines.run.header.prompt.text, run: lines.run });
+    readReport(report.textContent ?? '');
   } else if (location.protocol.startsWith('http')) {
     await connect().catch((e: Error) => {
       // The page's files alone, on a server without the API.
       if (!(e instanceof ApiError && e.status === 404)) throw e;
     });
     await openNamed(location.search);
-    const id = address.run ?? (current.value ? undefined : runs.value[0]?.id);
-    if (id) await show(id);
+    if (address.run) await show(address.run);
+    else if (!current.value && page.value === 'run') {
+      // Who looks at files wants to see them; who has a model, to begin something.
+      const newest = runs.value[0];
+      if (newest && !server.value?.model) await show(newest.id);
+      else page.value = 'start';
+    }
   }
   goTo(address);
   writeAddress();
-  addEventListener('hashchange', () => {
+  addEventListener('popstate', () => {
     follow().catch((e: Error) => say(e.message, 'bad'));
   });
+}
+
+/** A report has its run in the page. */
+function readReport(text: string): void {
+  const lines = new RunLines();
+  try {
+    lines.feed(text.trimStart());
+    lines.finish();
+  } catch (e) {
+    failure.value = `The run in this report cannot be read: ${(e as Error).message}.`;
+  }
+  if (lines.run) open({ kind: 'run', key: 'report', name: lines.run.header.prompt.text, run: lines.run });
 }
 
 /** A link to another place, or the way back from it. */
 async function follow(): Promise<void> {
   const address = readAddress();
+  if (page.value !== 'run') return;
   if (address.run) await show(address.run);
-  else if (server.value) {
+  else if (server.value && current.value?.key.startsWith('server:') && page.value === 'run') {
     leave();
     showDocument(null);
+    page.value = 'start';
   }
   goTo(address);
 }
 
+followTheme();
+watchWishes();
 const root = document.getElementById('app');
 if (root) render(<App />, root);
-begin().catch((e: Error) => say(e.message, 'bad'));
+begin().catch((e: Error) => {
+  failure.value = `${e.message[0]?.toUpperCase()}${e.message.slice(1)}`;
+});

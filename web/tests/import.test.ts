@@ -211,7 +211,10 @@ describe('tree JSON', () => {
       expect(Math.exp(run.logprob.get(x))).toBeCloseTo(0.5);
       // The file reads 0: less than half of the sixth digit.
       expect(run.mass(z)).toBeCloseTo(5e-7);
-      expect(run.entropy.get(ROOT)).toBeNaN();
+      // The file has none: it is at least what its list says.
+      expect(run.entropy.get(ROOT)).toBeCloseTo(Math.LN2, 4);
+      expect(run.bound.get(ROOT)).toBe(1);
+      expect(run.varentropy.get(ROOT)).toBeNaN();
       expect(run.listed(ROOT).map((l) => l.node)).toEqual([x, end, z]);
       expect([x, end, z].map((n) => run.state.get(n))).toEqual([State.Expanded, State.EndToken, State.Open]);
       expect(run.state.get(run.childWith(x, 8))).toBe(State.MaxDepth);

@@ -29,10 +29,10 @@ function withChildren(...ids: number[]): Run {
 
 describe('reasons', () => {
   test.each([
-    ['max_depth', State.MaxDepth, 'depth limit', 'ends: greatest depth', 'max depth'],
-    ['context', State.Context, 'context full', 'ends: the context is full', 'context full'],
+    ['max_depth', State.MaxDepth, 'depth limit', 'stopped at the depth limit', 'depth limit'],
+    ['context', State.Context, 'context full', 'stopped: the context is full', 'context full'],
     ['decided', State.Decided, 'decided', 'decided: the answer is known', 'decided'],
-    ['pruned', State.Pruned, 'pruned', 'pruned by the strategy', null],
+    ['pruned', State.Pruned, 'not followed', 'not followed: the strategy left it', null],
   ] as [StopReason, State, string, string, string | null][])('%s', (name, state, word, sentence, rest) => {
     const run = withChildren(5, 6);
     run.feed({ type: 'stop', node: 1, reason: name });
@@ -56,7 +56,7 @@ describe('an end token', () => {
   test('is a finished path as soon as it is in the tree', () => {
     const run = withChildren(5, END!);
     expect([run.state.get(1), run.state.get(2)]).toEqual([State.Open, State.EndToken]);
-    expect(reason(run, 2)).toBe('ends');
+    expect(reason(run, 2)).toBe('end token');
     expect(run.accounting()).toMatchObject({ finished: expect.closeTo(0.5), frontier: expect.closeTo(0.5) });
     expect(run.pathText(2)).toBe('');
   });

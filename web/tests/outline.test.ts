@@ -65,11 +65,24 @@ describe('outline', () => {
         const out = rows(run, all);
         out.forEach((r, i) => {
           if (r.kind !== 'other') return;
-          const kept = [...run.childrenOf(r.after)].reduce((sum, c) => sum + Math.exp(run.logprob.get(c)), 0);
-          expect(r.prob + kept).toBeCloseTo(1);
+          for (const { after, prob } of r.rests) {
+            const kept = [...run.childrenOf(after)].reduce((sum, c) => sum + Math.exp(run.logprob.get(c)), 0);
+            expect(prob + kept).toBeCloseTo(1);
+          }
+          // One row for all levels that end here, from the innermost out.
+          for (let k = 1; k < r.rests.length; k++)
+            expect(run.isAncestor(r.rests[k]!.after, r.rests[k - 1]!.after)).toBe(true);
           const next = out[i + 1];
           if (next) expect(next.level).toBeLessThanOrEqual(r.level);
+          expect(next?.kind).not.toBe('other');
         });
+        const told = out.flatMap((r) => (r.kind === 'other' ? r.rests.map((x) => x.after) : []));
+        const branching = out.filter(
+          (r) => isSegment(r) && (r.segment.children.length > 1 || r.segment.first === ROOT) && r.open,
+        );
+        expect([...told].sort((a, b) => a - b)).toEqual(
+          branching.map((r) => (isSegment(r) ? r.segment.last : 0)).sort((a, b) => a - b),
+        );
       }),
     );
   });
@@ -82,12 +95,16 @@ describe('outline', () => {
         const segments = open.filter(isSegment);
         const shut = segments[pick % segments.length]!.segment;
         const out = rows(run, { ...all, closed: new Set([shut.first]) });
-        const isBelow = (r: Row) =>
-          r.kind === 'other'
-            ? run.isAncestor(shut.last, r.after)
-            : r.segment.first !== shut.first && run.isAncestor(shut.last, r.segment.first);
-        const key = (r: Row) => (r.kind === 'other' ? `other ${r.after}` : `${r.segment.first}`);
-        expect(out.map(key)).toEqual(open.filter((r) => !isBelow(r)).map(key));
+        const kept = (list: Row[]) =>
+          list.flatMap((r) =>
+            r.kind === 'other'
+              ? r.rests.filter((x) => !run.isAncestor(shut.last, x.after)).map((x) => `other ${x.after}`)
+              : r.segment.first === shut.first || !run.isAncestor(shut.last, r.segment.first)
+                ? [`${r.segment.first}`]
+                : [],
+          );
+        const key = (r: Row) => (r.kind === 'other' ? r.rests.map((x) => `other ${x.after}`) : [`${r.segment.first}`]);
+        expect(out.flatMap(key)).toEqual(kept(open));
       }),
     );
   });

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { StopReason } from '../src/lib/format';
 import { answers, type PathRow, pathRows, Search, sorted } from '../src/lib/paths';
-import { MAX_TEXT, tryPattern } from '../src/lib/pattern';
+import { MAX_TEXT, patternOfChoices, span, tryPattern } from '../src/lib/pattern';
 import { type Run, State } from '../src/lib/run';
 import { emptyRun } from './empty-run';
 
@@ -60,20 +60,19 @@ const some = fc
   });
 
 describe('paths', () => {
-  test('lower bounds add up to no more than what is finished; the upper adds all that is not', () => {
+  test('a path counts once its text decides, and the upper bound adds all that has not decided', () => {
     fc.assert(
       fc.property(some, (list) => {
         const run = leaves(list);
-        const { finished, frontier, pruned } = run.accounting();
-        const found = searched(run, /(yes|no)\b/u, pathRows(run)).answers(finished);
-        expect(found.reduce((s, a) => s + a.lower, 0)).toBeLessThanOrEqual(finished + 1e-9);
-        for (const a of found) expect(a.upper).toBeCloseTo(Math.min(1, a.lower + frontier + pruned), 8);
-        for (const a of found) {
-          const truth = list.filter(([text, , stop]) => stop === 'end_token' && text.startsWith(a.text));
-          expect(a.lower).toBeCloseTo(
-            truth.reduce((s, [, p]) => s + p, 0),
-            8,
-          );
+        const search = searched(run, /(yes|no)\b/u, pathRows(run));
+        // "yes and no" has decided for yes whatever follows; "yes" may still become "yesterday", unless it has ended.
+        const decides = ([text, , stop]: Leaf) => stop === 'end_token' || text === 'yes and no';
+        const decided = list.filter(decides).reduce((s, [, p]) => s + p, 0);
+        expect(search.decided).toBeCloseTo(decided, 8);
+        for (const a of search.answers()) {
+          const truth = list.filter((l) => decides(l) && l[0].startsWith(a.text)).reduce((s, [, p]) => s + p, 0);
+          expect(a.lower).toBeCloseTo(truth, 8);
+          expect(a.upper).toBeCloseTo(Math.min(1, truth + 1 - decided), 8);
         }
       }),
     );
@@ -83,20 +82,19 @@ describe('paths', () => {
     fc.assert(
       fc.property(some, (list) => {
         const run = leaves(list);
-        const { finished } = run.accounting();
         const rows = sorted(pathRows(run), 'prob', false);
         const whole = searched(run, /(yes|no)\b/u, rows);
-        const end = whole.answers(finished);
+        const end = whole.answers();
         const slow = new Search();
         slow.over(rows);
         while (step(slow, run, /(yes|no)\b/u)) {
-          for (const a of slow.answers(finished)) {
+          for (const a of slow.answers()) {
             const truth = end.find((b) => b.text === a.text)!;
             expect(a.lower).toBeLessThanOrEqual(truth.lower + 1e-9);
             expect(a.upper).toBeGreaterThanOrEqual(truth.upper - 1e-9);
           }
         }
-        expect(slow.answers(finished)).toEqual(end);
+        expect(slow.answers()).toEqual(end);
         expect(slow.rows).toEqual(whole.rows);
       }),
     );
@@ -116,22 +114,20 @@ describe('paths', () => {
     search.over(pathRows(run));
     expect(untried()).toEqual([2]);
     step(search, run, pattern);
-    expect(search.answers(run.accounting().finished)).toEqual([
-      { text: 'yes', paths: 1, lower: expect.closeTo(0.5), upper: expect.closeTo(1) },
-    ]);
+    expect(search.answers()).toEqual([{ text: 'yes', paths: 1, lower: expect.closeTo(0.5), upper: expect.closeTo(1) }]);
   });
 
   test('a text that is too long is certain only where what was left out changes nothing', () => {
     const long = 'a'.repeat(MAX_TEXT + 5);
-    expect(tryPattern(/^a{3}/u, long)).toEqual({ answer: 'aaa', unsure: false });
+    expect(tryPattern(/^a{3}/u, long)).toEqual({ answer: 'aaa', unsure: false, settled: false });
     expect(tryPattern(/^a+/u, long).unsure).toBe(true);
-    expect(tryPattern(/b/u, long)).toEqual({ answer: null, unsure: true });
+    expect(tryPattern(/b/u, long)).toEqual({ answer: null, unsure: true, settled: false });
     expect(tryPattern(/b/u, 'a').unsure).toBe(false);
     const run = leaves([
       [`${long}b`, 0.25, 'end_token'],
       ['b', 0.75, 'end_token'],
     ]);
-    expect(searched(run, /b/u, pathRows(run)).answers(1)).toEqual([
+    expect(searched(run, /b/u, pathRows(run)).answers()).toEqual([
       { text: 'b', paths: 1, lower: expect.closeTo(0.75), upper: expect.closeTo(1) },
     ]);
   });
@@ -142,9 +138,41 @@ describe('paths', () => {
     expect(tryPattern(/x/u, 'it is so').answer).toBe(null);
   });
 
-  test('untried mass widens the upper bound only', () => {
-    const row = { leaf: 1, prob: 0.3, perToken: 0.3, length: 1, state: State.EndToken };
-    const [a] = answers([{ answer: 'a', row }], 0.8, 0.1);
-    expect([a?.lower, a?.upper]).toEqual([expect.closeTo(0.3), expect.closeTo(0.6)]);
+  test('what has not decided widens the upper bound only', () => {
+    const row = (prob: number) => ({ leaf: 1, prob, perToken: prob, length: 1, state: State.EndToken });
+    const [a] = answers([
+      { answer: 'a', row: row(0.3) },
+      { answer: null, row: row(0.2) },
+    ]);
+    expect([a?.lower, a?.upper]).toEqual([expect.closeTo(0.3), expect.closeTo(0.8)]);
+  });
+
+  test('a match is as long as its pattern allows, and what can go on for ever never settles', () => {
+    expect(span('(Delhi|Mumbai)')).toBe(6);
+    expect(span('a(?:b|cd)?[xyz]\\.')).toBe(7);
+    for (const endless of ['a+', 'a.*z|b', 'a{2,}', '(a)\\1']) expect(span(endless)).toBe(Number.POSITIVE_INFINITY);
+    expect(tryPattern(/a.*z|b/u, 'a b and much more text').settled).toBe(false);
+    expect(tryPattern(/yes(?! but)/u, 'yes bu').settled).toBe(false);
+    // Whatever settles is found again with any text behind it.
+    const texts = fc.string({ unit: fc.constantFrom('a', 'b', 'c', ' '), maxLength: 12 });
+    const patterns = fc.constantFrom('(ab|ba)', 'abc|b', 'a(?!b)', '(?<=a)b', '[ab]c\\b', 'b$|ca', '(a|ab)(c|bcd)?');
+    fc.assert(
+      fc.property(patterns, texts, texts, (source, text, more) => {
+        const pattern = new RegExp(source, 'u');
+        const now = tryPattern(pattern, text);
+        if (now.settled) expect(tryPattern(pattern, text + more).answer).toBe(now.answer);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test('choices are words: the longest first, none inside another', () => {
+    const pattern = new RegExp(patternOfChoices('New, New Delhi, C++, Delhi,'), 'u');
+    const answer = (text: string) => tryPattern(pattern, text).answer;
+    expect(answer('it is New Delhi, not')).toBe('New Delhi');
+    expect(answer('it is Newer than Delhi')).toBe('Delhi');
+    expect(answer('in C++ it')).toBe('C++');
+    expect(answer('Delhis')).toBe(null);
+    expect(patternOfChoices(' , ')).toBe('');
   });
 });

@@ -2,9 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { boxesBetween, linksBetween, nearest, nearestInLevel, PixelColumn } from '../src/lib/layout/cull';
 import {
-  BOX_HEIGHT,
-  BOX_WIDTH,
-  columnX,
+  boxHeightOf,
   firstBranching,
   isLeftOut,
   layoutTree,
@@ -82,17 +80,20 @@ function checkGeometry(l: TreeLayout): void {
   for (let level = 0; level < l.levels; level++) {
     for (let i = l.levelStart[level]!; i < l.levelStart[level + 1]!; i++) {
       if (l.level[i] !== level) throw new Error(`segment ${i} is not of level ${level}`);
-      if (i > l.levelStart[level]! && l.y[i]! - l.y[i - 1]! < BOX_HEIGHT) throw new Error(`${i} overlaps`);
+      if (i > l.levelStart[level]! && l.y[i]! - l.y[i - 1]! < (boxHeightOf(l, i) + boxHeightOf(l, i - 1)) / 2)
+        throw new Error(`${i} overlaps`);
     }
   }
   for (let i = 0; i < l.count; i++) {
     const [c, n] = [l.childStart[i]!, l.childCount[i]!];
-    if (l.y[i]! < BOX_HEIGHT / 2 || l.y[i]! > l.height - BOX_HEIGHT / 2) throw new Error(`${i} is outside`);
+    if (l.y[i]! < boxHeightOf(l, i) / 2 || l.y[i]! > l.height - boxHeightOf(l, i) / 2)
+      throw new Error(`${i} is outside`);
     if (n === 0) continue;
     if (l.y[i]! < l.y[c]! || l.y[i]! > l.y[c + n - 1]!) throw new Error(`${i} is not between its children`);
     for (let k = c; k < c + n; k++) {
       if (l.parent[k] !== i) throw new Error(`${k} is not a child of ${i}`);
-      if (columnX(l.level[k]!) < columnX(l.level[i]!) + BOX_WIDTH) throw new Error(`${k} is not right of ${i}`);
+      if (l.levelX[l.level[k]!]! < l.levelX[l.level[i]!]! + l.boxWidth[i]!)
+        throw new Error(`${k} is not right of ${i}`);
     }
   }
 }
@@ -100,7 +101,7 @@ function checkGeometry(l: TreeLayout): void {
 describe('layout of the tree', () => {
   it('shows a run without nodes', () => {
     const l = layoutTree(emptyRun(), NO_FILTERS);
-    expect([l.count, l.levels, l.width, l.height, l.y[0]]).toEqual([1, 1, BOX_WIDTH, ROW, ROW / 2]);
+    expect([l.count, l.levels, l.width, l.height, l.y[0]]).toEqual([1, 1, l.boxWidth[0], ROW, ROW / 2]);
   });
 
   it('shows every segment once when nothing is hidden', () => {

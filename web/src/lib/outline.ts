@@ -3,10 +3,16 @@
 import { NONE, ROOT, type Run } from './run';
 import { type Segment, segments } from './segments';
 
+/** What went to no child of the segment that ends with the node `after`. */
+export interface Rest {
+  after: number;
+  prob: number;
+}
+
 export type Row =
   | { kind: 'segment'; segment: Segment; level: number; open: boolean; hasChildren: boolean }
-  /** What went to no child of the segment above. */
-  | { kind: 'other'; after: number; level: number; prob: number };
+  /** Where several levels end at one place, what each left is told in one row: the innermost first. */
+  | { kind: 'other'; level: number; rests: Rest[] };
 
 export interface Filter {
   minMass: number;
@@ -26,7 +32,10 @@ export function rows(run: Run, filter: Filter): Row[] {
   while (stack.length > 0) {
     const item = stack.pop()!;
     if (typeof item === 'object') {
-      out.push({ kind: 'other', after: item.other.last, level: item.other.level + 1, prob: item.prob });
+      const rest = { after: item.other.last, prob: item.prob };
+      const above = out.at(-1);
+      if (above?.kind === 'other') above.rests.push(rest);
+      else out.push({ kind: 'other', level: item.other.level + 1, rests: [rest] });
       continue;
     }
     const s = all[item]!;
@@ -54,7 +63,7 @@ export function beginning(run: Run, s: Segment, length: number): string {
 }
 
 /** What makes a row the same row in a later list. Nodes are not negative, so the two kinds never meet. */
-const keyOf = (r: Row): number => (r.kind === 'segment' ? r.segment.first : -1 - r.after);
+const keyOf = (r: Row): number => (r.kind === 'segment' ? r.segment.first : -1 - r.rests[0]!.after);
 
 /** By how many rows the row at `top` (or the next one that is still there) moved from one list to a later one. */
 export function shift(before: Row[], after: Row[], top: number): number {

@@ -35,41 +35,50 @@ export function sorted(rows: PathRow[], by: Sort, rising: boolean): PathRow[] {
 
 export interface Answer {
   text: string;
-  /** Finished paths with this answer. */
+  /** Paths whose text has decided for it. */
   paths: number;
   lower: number;
   upper: number;
 }
 
+/** Probability that is decided: what follows can no longer change the answer, or that there is none. */
+export interface Found {
+  answer: string | null;
+  row: PathRow;
+}
+
 /**
- * Answers of finished paths, most likely first. What is not finished may still become any answer, and so may finished
- * paths that the pattern was not tried on, whose mass is `untried`.
+ * Answers of the paths that have decided, most likely first. Each is at least as probable as its paths are, and at most that and
+ * all that has not decided: what is still open or was not followed, and what was not tried yet.
  */
-export function answers(found: { answer: string | null; row: PathRow }[], finished: number, untried = 0): Answer[] {
+export function answers(found: Found[]): Answer[] {
   const by = new Map<string, Answer>();
+  let decided = 0;
   for (const { answer, row } of found) {
-    if (answer === null || row.state !== State.EndToken) continue;
+    decided += row.prob;
+    if (answer === null) continue;
     const known = by.get(answer) ?? { text: answer, paths: 0, lower: 0, upper: 0 };
     known.paths++;
     known.lower += row.prob;
     by.set(answer, known);
   }
-  const open = Math.max(0, 1 - finished + untried);
+  const open = Math.max(0, 1 - decided);
   return [...by.values()]
     .map((a) => ({ ...a, upper: Math.min(1, a.lower + open) }))
     .sort((a, b) => b.lower - a.lower || (a.text < b.text ? -1 : 1));
 }
 
+/** Whether a path's text decides: a finished path does, any other one if no text that follows could change the answer. */
+const decides = (row: PathRow, t: Tried): boolean => !t.unsure && (row.state === State.EndToken || t.settled);
+
 /** What is found as a pattern is tried on many paths. It is kept while the run grows. */
 export class Search {
   /** Rows the pattern fits, in the order of the rows given. */
   rows: PathRow[] = [];
-  private found: { answer: string; row: PathRow }[] = [];
+  private found: Found[] = [];
   private readonly known = new Map<number, Tried & { state: State }>();
   private all: PathRow[] = [];
   private at = 0;
-  /** Mass of finished paths that nothing certain is known about. */
-  private untriedMass = 0;
 
   /** Starts over with other rows; paths that were tried before need not be tried again. */
   over(rows: PathRow[]): void {
@@ -77,7 +86,6 @@ export class Search {
     this.at = 0;
     this.rows = [];
     this.found = [];
-    this.untriedMass = rows.reduce((sum, r) => (r.state === State.EndToken ? sum + r.prob : sum), 0);
     this.settle();
   }
 
@@ -100,8 +108,13 @@ export class Search {
     this.settle();
   }
 
-  answers(finished: number): Answer[] {
-    return answers(this.found, finished, Math.max(0, this.untriedMass));
+  answers(): Answer[] {
+    return answers(this.found);
+  }
+
+  /** Probability of the paths that have decided, for an answer or for none. */
+  get decided(): number {
+    return this.found.reduce((sum, f) => sum + f.row.prob, 0);
   }
 
   /** A path that has ended since reads differently: its end token is no text. */
@@ -113,11 +126,8 @@ export class Search {
     for (; !this.done && this.knows(this.all[this.at]!); this.at++) {
       const row = this.all[this.at]!;
       const t = this.known.get(row.leaf)!;
-      if (t.answer !== null) {
-        this.rows.push(row);
-        if (!t.unsure) this.found.push({ answer: t.answer, row });
-      }
-      if (!t.unsure && row.state === State.EndToken) this.untriedMass -= row.prob;
+      if (t.answer !== null) this.rows.push(row);
+      if (decides(row, t)) this.found.push({ answer: t.answer, row });
     }
   }
 }

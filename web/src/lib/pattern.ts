@@ -8,12 +8,67 @@ export interface Tried {
   answer: string | null;
   /** The text was too long to be certain: what was left out may hold a match, or lengthen it. */
   unsure: boolean;
+  /** The answer stays the same, whatever text follows. */
+  settled: boolean;
 }
 
 export function tryPattern(pattern: RegExp, text: string): Tried {
   const found = pattern.exec(text.slice(0, MAX_TEXT));
   return {
     answer: found ? (found[1] ?? found[0]) : null,
+    // Another match would begin no later, and would need text that is not there yet: it would have to be longer than any can be.
+    settled: found !== null && text.length - found.index > span(pattern.source),
     unsure: text.length > MAX_TEXT && (!found || found.index + found[0].length >= MAX_TEXT),
   };
+}
+
+/** Characters that a match of a pattern looks at, at most, with what it looks ahead or back to; infinite where it may go on for ever. */
+export function span(source: string): number {
+  // For each open group: the longest alternative before, and the one that is being read.
+  const groups: [most: number, now: number][] = [[0, 0]];
+  const add = (n: number) => {
+    groups.at(-1)![1] += n;
+  };
+  const close = (): number => Math.max(...(groups.pop() ?? [0, 0]));
+  for (let i = 0; i < source.length; i++) {
+    const c = source[i]!;
+    if (c === '*' || c === '+' || c === '{') return Number.POSITIVE_INFINITY;
+    if (c === '\\') {
+      // A reference to a group is as long as the group.
+      if (/[1-9k]/.test(source[i + 1] ?? '')) return Number.POSITIVE_INFINITY;
+      const braces = /^\\[pPu]\{[^}]*\}/.exec(source.slice(i, i + 80));
+      i += braces ? braces[0].length - 1 : 1;
+      add(2);
+    } else if (c === '[') {
+      for (i++; i < source.length && source[i] !== ']'; i++) if (source[i] === '\\') i++;
+      add(2);
+    } else if (c === '(') {
+      groups.push([0, 0]);
+      const kind = /^\((\?(:|=|!|<=|<!|<[^>]*>))?/.exec(source.slice(i, i + 80));
+      i += (kind?.[0].length ?? 1) - 1;
+    } else if (c === ')') add(close());
+    else if (c === '|') {
+      const group = groups.at(-1)!;
+      [group[0], group[1]] = [Math.max(group[0], group[1]), 0];
+    } else if (c !== '?') add(1);
+  }
+  while (groups.length > 1) add(close());
+  return close();
+}
+
+const quoted = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
+
+/**
+ * The pattern that a list of choices is: the first of them in the text, as a word of its own where it is made of letters. The longest come
+ * first, so that "New Delhi" is not taken for "New".
+ */
+export function patternOfChoices(list: string): string {
+  const choices = [...new Set(list.split(/[,\n]/).map((c) => c.trim()))].filter((c) => c !== '');
+  if (choices.length === 0) return '';
+  choices.sort((a, b) => b.length - a.length);
+  const word = (c: string) => {
+    const before = /^[\p{L}\p{N}_]/u.test(c) ? '(?<![\\p{L}\\p{N}_])' : '';
+    return `${before}${quoted(c)}${/[\p{L}\p{N}_]$/u.test(c) ? '(?![\\p{L}\\p{N}_])' : ''}`;
+  };
+  return `(${choices.map(word).join('|')})`;
 }

@@ -1,6 +1,6 @@
 // Tokens of a path as they are shown: characters that are split over tokens are whole at the last of them.
 
-import { visible } from './numbers';
+import { harmless, visible } from './visible';
 import { type Run, State } from './run';
 
 export interface Piece {
@@ -49,9 +49,11 @@ export function pieces(run: Run, nodes: number[], marks: boolean): Piece[] {
     } else {
       open = [];
     }
-    if (isEnd) return { node, text: marks ? text : '⏹', name: `end token ${text}` };
-    const name = text.trim() === '' ? visible(text) : text;
+    // The variant selector keeps the sign from becoming a coloured picture.
+    if (isEnd) return { node, text: marks ? visible(text) : '⏹\ufe0e', name: `end token ${harmless(text)}` };
+    if (text === '') return { node, text: '∅', name: 'a token without text' };
+    const name = text.trim() === '' ? visible(text) : harmless(text);
     // Line feeds still break lines when they are marked.
-    return { node, text: marks ? visible(text).replaceAll('⏎', '⏎\n') : text, name };
+    return { node, text: marks ? visible(text).replaceAll('⏎', '⏎\n') : harmless(text), name };
   });
 }

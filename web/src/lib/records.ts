@@ -131,5 +131,5 @@ function parse(line: string): unknown {
 export function totals(record: LogprobsRecord): { bits: number; perplexity: number; tokens: number } {
   const nats = -record.data.reduce((sum, s) => sum + s.logprob, 0);
   const tokens = record.data.length;
-  return { bits: nats / Math.LN2, perplexity: tokens === 0 ? 1 : Math.exp(nats / tokens), tokens };
+  return { bits: nats / Math.LN2, perplexity: tokens === 0 ? Number.NaN : Math.exp(nats / tokens), tokens };
 }

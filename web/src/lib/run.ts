@@ -43,6 +43,14 @@ export interface Weights {
 
 const encoder = new TextEncoder();
 
+/** What the entropy of a step is at least, in nats: the listed tokens and all others as one. Splitting these further only adds to it. */
+function leastEntropy({ entropy, top }: ExpandEvent): number {
+  const probs = top.map((t) => Math.exp(t.logprob));
+  const rest = Math.max(0, 1 - probs.reduce((a, b) => a + b, 0));
+  const bound = [...probs, rest].reduce((sum, p) => (p > 0 ? sum - p * Math.log(p) : sum), 0);
+  return Math.max(Number.isFinite(entropy) ? entropy : 0, bound);
+}
+
 /** Whether an unlisted token may be above the threshold: it is no likelier than the last listed, nor than the rest. */
 function mayHaveMore({ exactness = 'exact', threshold = 0, top, children, adopts = [] }: ExpandEvent): boolean {
   if (exactness === 'exact') return false;
@@ -128,11 +136,13 @@ export class Run {
         this.state.set(n, State.Expanded);
         // The strategy's turn at a node is not over because the user was there.
         if (event.by !== 'user') this.visited.set(n, 1);
-        this.entropy.set(n, event.entropy);
-        this.varentropy.set(n, event.varentropy);
+        const exact = (event.exactness ?? 'exact') === 'exact';
+        this.entropy.set(n, exact ? event.entropy : leastEntropy(event));
+        // What is not listed may vary as it likes.
+        this.varentropy.set(n, exact ? event.varentropy : Number.NaN);
         this.threshold.set(n, event.threshold ?? Number.NaN);
         this.queue.set(n, event.queue);
-        this.bound.set(n, (event.exactness ?? 'exact') === 'exact' ? 0 : 1);
+        this.bound.set(n, exact ? 0 : 1);
         this.moreCount -= this.more.get(n);
         this.more.set(n, mayHaveMore(event) ? 1 : 0);
         this.moreCount += this.more.get(n);

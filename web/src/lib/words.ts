@@ -6,11 +6,11 @@ import type { SampledStep } from './resampled';
 import { type Run, State } from './run';
 
 const WORDS: Record<State, string> = {
-  [State.Open]: 'open',
+  [State.Open]: 'still open',
   [State.Expanded]: '',
-  [State.EndToken]: 'ends',
+  [State.EndToken]: 'end token',
   [State.MaxDepth]: 'depth limit',
-  [State.Pruned]: 'pruned',
+  [State.Pruned]: 'not followed',
   [State.Decided]: 'decided',
   [State.Context]: 'context full',
 };

@@ -1,17 +1,23 @@
-// What is worth sharing stands in the address: #run=…&node=…&view=…
+// What is worth sharing stands in the address: #run=…&node=…&view=… Going to another run, view or node is a step that the browser's
+// Back undoes.
 
-import { effect } from '@preact/signals';
+import { effect, signal } from '@preact/signals';
 import { METRICS, type Metric } from '../lib/metrics';
 import { ROOT } from '../lib/run';
 import { PLAIN, type Sampler } from '../lib/sampler';
 import {
   anchor,
   metric,
-  reroute,
+  minMass,
+  minProb,
+  PAGES,
+  type Page,
+  page,
+  query,
+  restore,
   runDocument,
   sample,
   sampler,
-  select,
   selected,
   VIEWS,
   type View,
@@ -30,8 +36,18 @@ export function readAddress(): Address {
   const v = q.get('view');
   if (VIEWS.includes(v as View)) view.value = v as View;
   const m = q.get('colour');
-  if (METRICS.includes(m as Metric)) metric.value = m as Metric;
-  sample(readSampler(q));
+  metric.value = METRICS.includes(m as Metric) ? (m as Metric) : 'surprisal';
+  const p = q.get('page');
+  page.value = PAGES.includes(p as Page) ? (p as Page) : 'run';
+  const between = (name: string) => {
+    const x = Number(q.get(name) ?? 0);
+    return x > 0 && x <= 1 ? x : 0;
+  };
+  minProb.value = between('least');
+  minMass.value = between('mass');
+  query.value = q.get('search') ?? '';
+  const s = readSampler(q);
+  if (JSON.stringify(s) !== JSON.stringify(sampler.peek())) sample(s);
   const number = (name: string) => {
     const n = Number(q.get(name) ?? Number.NaN);
     return Number.isInteger(n) && n >= 0 ? n : undefined;
@@ -39,6 +55,7 @@ export function readAddress(): Address {
   const address: Address = {};
   const run = q.get('run');
   if (run) address.run = run;
+  expected.value = run;
   const [path, node] = [number('path'), number('node')];
   if (path !== undefined) address.path = path;
   if (node !== undefined) address.node = node;
@@ -67,29 +84,69 @@ export const hashOf = (run: string, view: View): string => `#${new URLSearchPara
 /** Goes to a place in a run as soon as the run has it. */
 export function goTo(address: Address): void {
   const furthest = Math.max(address.path ?? 0, address.node ?? 0);
-  if (furthest === 0) return;
   const stop = effect(() => {
     const run = runDocument.value?.run;
     if (!run || run.size <= furthest) return;
     queueMicrotask(() => {
       stop();
-      if (address.path) reroute(address.path);
-      if (address.node) select(address.node);
+      restore(address.path ?? ROOT, address.node ?? ROOT);
     });
   });
 }
 
+/** Steps of one node to the next that come faster than this, in milliseconds, are one step: a key that is held down. */
+const TOGETHER = 800;
+
+function addressOf(): string {
+  const q = new URLSearchParams();
+  const live = runDocument.value?.live;
+  // What is not of a run has no place in one.
+  if (page.value !== 'run') return `#${new URLSearchParams({ page: page.value })}`;
+  if (live) q.set('run', live.id);
+  if (anchor.value !== ROOT) q.set('path', String(anchor.value));
+  if (selected.value !== ROOT) q.set('node', String(selected.value));
+  q.set('view', view.value);
+  if (metric.value !== 'surprisal') q.set('colour', metric.value);
+  if (minProb.value > 0) q.set('least', String(minProb.value));
+  if (minMass.value > 0) q.set('mass', String(minMass.value));
+  if (query.value !== '') q.set('search', query.value);
+  for (const [key, name] of SAMPLER) if (sampler.value[key] !== PLAIN[key]) q.set(name, String(sampler.value[key]));
+  return `#${q}`;
+}
+
+/** What of an address is a place of its own. */
+const placeOf = (hash: string): Record<string, string | null> => {
+  const q = new URLSearchParams(hash.slice(1));
+  return { page: q.get('page'), run: q.get('run'), view: q.get('view'), path: q.get('path'), node: q.get('node') };
+};
+
+/** The run that the address asks for and that is not there yet: until then the address stays as it is. */
+export const expected = signal<string | null>(null);
+
 /** Keeps the address as the page is. */
 export function writeAddress(): void {
+  let pushed = 0;
+  let first = true;
+  let document = runDocument.peek()?.key;
   effect(() => {
-    const q = new URLSearchParams();
-    const live = runDocument.value?.live;
-    if (live) q.set('run', live.id);
-    if (anchor.value !== ROOT) q.set('path', String(anchor.value));
-    if (selected.value !== ROOT) q.set('node', String(selected.value));
-    q.set('view', view.value);
-    if (metric.value !== 'surprisal') q.set('colour', metric.value);
-    for (const [key, name] of SAMPLER) if (sampler.value[key] !== PLAIN[key]) q.set(name, String(sampler.value[key]));
-    history.replaceState(null, '', `#${q}`);
+    const hash = addressOf();
+    if (expected.value !== null && page.value === 'run') {
+      if (runDocument.value?.live?.id !== expected.value) return;
+      first = true;
+    }
+    expected.value = null;
+    const key = runDocument.value?.key;
+    const [before, now] = [placeOf(location.hash), placeOf(hash)];
+    const moved = (Object.keys(now) as (keyof typeof now)[]).filter((k) => before[k] !== now[k]);
+    // A run that has just been opened stands in the address that asked for it; only leaving one is a step.
+    const opened = key !== document && before.run === now.run;
+    document = key;
+    const quick = performance.now() - pushed < TOGETHER && moved.every((k) => k === 'path' || k === 'node');
+    if (first || opened || moved.length === 0 || quick) history.replaceState(null, '', hash);
+    else {
+      history.pushState(null, '', hash);
+      pushed = performance.now();
+    }
+    first = false;
   });
 }

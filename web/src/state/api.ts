@@ -76,13 +76,13 @@ async function call(method: string, path: string, body?: unknown): Promise<Respo
   }
   let response: Response;
   try {
-    response = await fetch(`/api/v1${path}`, init);
+    response = await fetch(path.startsWith('/v1/') ? path : `/api/v1${path}`, init);
   } catch {
     throw new ApiError(0, 'the server cannot be reached: is it running?');
   }
   if (response.ok) return response;
-  const problem = (await response.json().catch(() => ({}))) as { detail?: string };
-  throw new ApiError(response.status, problem.detail ?? response.statusText);
+  const problem = (await response.json().catch(() => ({}))) as { detail?: string; error?: { message?: string } };
+  throw new ApiError(response.status, problem.detail ?? problem.error?.message ?? response.statusText);
 }
 
 const json = async <T>(method: string, path: string, body?: unknown): Promise<T> =>
@@ -110,4 +110,7 @@ export const content = async (id: string) => (await call('GET', `${at(id)}/conte
 export const take = (name: string, file: Blob) => json<Info>('POST', `/import?name=${encodeURIComponent(name)}`, file);
 export const eventsOf = (id: string, from: number) => `/api/v1${at(id)}/events?from=${from}`;
 export const exportOf = (id: string, format: string) => `/api/v1${at(id)}/export/${format}`;
+/** A text's own tokens with their logprobs, as OpenAI's API gives them. */
+export const echo = (prompt: string) =>
+  json<unknown>('POST', '/v1/completions', { prompt, max_tokens: 0, echo: true, logprobs: 5 });
 export const contentOf = (id: string) => `/api/v1${at(id)}/content`;

@@ -3,13 +3,19 @@
 import { signal } from '@preact/signals';
 import { Importer } from '../lib/import';
 import { FormatError } from '../lib/run';
-import { type Document, open } from './store';
+import * as api from './api';
+import * as live from './live';
+import { close, currentKey, type Document, documents, open, page } from './store';
 import { say } from './toasts';
 
 /** The page stands still for no longer than this, in milliseconds, while a file is read. */
 const BUSY = 30;
 /** What takes less is not announced, in milliseconds. */
 const SHORT = 300;
+/** Larger files are only shown: the server is not asked to keep them. */
+const KEPT = 64_000_000;
+
+let opened = 0;
 
 /** What is being read, and how much of it has been, from 0 to 1. */
 export const reading = signal<{ name: string; part: number } | null>(null);
@@ -22,14 +28,42 @@ export async function openFiles(files: Iterable<File>): Promise<void> {
       const progress = (part: number) => {
         if (performance.now() - start > SHORT) reading.value = { name: file.name, part };
       };
-      const document = await readFile(file, progress);
+      const document = { ...(await readFile(file, progress)) };
+      // Two files may have one name.
+      if (documents.value.some((d) => d.key === document.key)) document.key += `:${++opened}`;
+      page.value = 'run';
+      live.leave();
       open(document);
       for (const note of document.notes ?? []) say(`${file.name}: ${note}`);
+      await keep(file, document);
     } catch (e) {
       say(`${file.name}: ${(e as Error).message}`, 'bad');
     }
   }
   reading.value = null;
+}
+
+/**
+ * Gives a file to the server, if there is one: so it has an address, is there after a reload, can be exported, and goes on live where its
+ * model is the one that is loaded.
+ */
+async function keep(file: File, document: Document): Promise<void> {
+  if (!live.server.value) return;
+  if (file.size > KEPT) {
+    say(
+      `${file.name} is too large to be kept: it is shown until this page is closed. Give it to the server at its start: logitree serve FILE`,
+    );
+    return;
+  }
+  try {
+    const { id } = await api.take(file.name, file);
+    const isShown = currentKey.value === document.key;
+    close(document.key);
+    await live.refresh();
+    if (isShown) await live.show(id);
+  } catch (e) {
+    say(`${file.name} is shown, but the server does not keep it: ${(e as Error).message}`, 'bad');
+  }
 }
 
 /** Opens what `?file=` names, if it is a file of the server that the page comes from. */

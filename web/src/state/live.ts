@@ -2,25 +2,40 @@
 
 import { batch, signal } from '@preact/signals';
 import { RunLines } from '../lib/lines';
+import { percent } from '../lib/numbers';
 import { parseRecords } from '../lib/records';
 import { NONE } from '../lib/run';
+import { visible } from '../lib/visible';
 import * as api from './api';
-import { changed, documents, open, reroute, runDocument } from './store';
+import { changed, documents, open, page, reroute, runDocument } from './store';
 import { say } from './toasts';
+import { began, gaveUp } from './writing';
 
 /** What the server is; `null` without one (a report, or a page opened as a file). */
 export const server = signal<api.ServerInfo | null>(null);
 export const runs = signal<api.Info[]>([]);
 /** How the shown run gets on. */
 export const status = signal<api.Status | null>(null);
-/** Whether events come. */
-export const connection = signal<'none' | 'open' | 'lost'>('none');
+/** Whether events come; `gone`: the run was deleted, `locked`: the server asks for its token again. */
+export const connection = signal<'none' | 'open' | 'lost' | 'gone' | 'locked'>('none');
+/** A run that the address names and that the server does not have. */
+export const missing = signal<string | null>(null);
+/** What the server was asked for and has not said a word about yet. */
+export const asked = signal<string | null>(null);
 
 /** Milliseconds before another try. */
 const RETRY = 1500;
+/** Milliseconds between two looks at the list of runs: while something goes on, and otherwise. */
+const OFTEN = 3000;
+const SELDOM = 15_000;
+/** Steps that the model goes on by itself. */
+const STEPS = 30;
+/** Nodes that it explores at most. */
+const NODES = 100;
 
 interface Stream {
   id: string;
+  name: string;
   lines: RunLines;
   /** The byte of the file from which to go on. */
   at: number;
@@ -35,9 +50,13 @@ let awaited: number | null = null;
 export async function connect(): Promise<void> {
   server.value = await api.server();
   await refresh();
+  let looked = performance.now();
   setInterval(() => {
-    if (!document.hidden) refresh().catch(() => {});
-  }, 3000);
+    const busy = runs.value.some((r) => r.status.state === 'running' || r.status.state === 'queued');
+    if (document.hidden || performance.now() - looked < (busy ? OFTEN : SELDOM)) return;
+    looked = performance.now();
+    refresh().catch(() => {});
+  }, 1000);
 }
 
 export async function refresh(): Promise<void> {
@@ -46,7 +65,17 @@ export async function refresh(): Promise<void> {
 
 /** Shows a run of the server and follows it. */
 export async function show(id: string): Promise<void> {
-  const info = await api.info(id);
+  let info: api.Info;
+  try {
+    info = await api.info(id);
+  } catch (e) {
+    if (!(e instanceof api.ApiError && e.status === 404)) throw e;
+    leave();
+    missing.value = id;
+    return;
+  }
+  missing.value = null;
+  page.value = 'run';
   if (info.kind === 'records') {
     leave();
     open({ kind: 'records', key: `server:${id}`, name: info.name, ...parseRecords(await api.content(id)) });
@@ -59,8 +88,8 @@ export async function show(id: string): Promise<void> {
   }
   leave();
   status.value = info.status;
-  stream = { id, lines: new RunLines(), at: 0, source: null, timer: null };
-  listen(stream, info.name);
+  stream = { id, name: info.name, lines: new RunLines(), at: 0, source: null, timer: null };
+  listen(stream);
 }
 
 /** Stops following. What came stays. */
@@ -68,11 +97,16 @@ export function leave(): void {
   if (stream?.timer) clearTimeout(stream.timer);
   stream?.source?.close();
   stream = null;
-  status.value = null;
-  connection.value = 'none';
+  gaveUp();
+  batch(() => {
+    status.value = null;
+    asked.value = null;
+    connection.value = 'none';
+    missing.value = null;
+  });
 }
 
-function listen(s: Stream, name: string): void {
+function listen(s: Stream): void {
   const source = new EventSource(api.eventsOf(s.id, s.at));
   s.source = source;
   source.addEventListener('open', () => {
@@ -91,7 +125,7 @@ function listen(s: Stream, name: string): void {
     s.at = Number((e as MessageEvent).lastEventId);
     const run = s.lines.run;
     if (!run) return;
-    if (isNew) open({ kind: 'run', key: `server:${s.id}`, name, run, live: { id: s.id } });
+    if (isNew) open({ kind: 'run', key: `server:${s.id}`, name: s.name, run, live: { id: s.id } });
     else changed(run);
     if (awaited !== null && awaited < run.size) {
       const to = awaited;
@@ -103,15 +137,32 @@ function listen(s: Stream, name: string): void {
     if (stream !== s) return;
     const before = status.value?.state;
     status.value = JSON.parse((e as MessageEvent<string>).data) as api.Status;
+    asked.value = null;
     if (status.value.state !== before) refresh().catch(() => {});
   });
   source.addEventListener('error', () => {
     if (stream !== s) return;
-    connection.value = 'lost';
     source.close();
-    // Our own tries, from where we stand: the browser gives up for good when the server was away.
-    s.timer = setTimeout(() => stream === s && listen(s, name), RETRY);
+    lost(s).catch(() => {});
   });
+}
+
+/** The stream has ended: because of the run, of the cookie, or of the server. */
+async function lost(s: Stream): Promise<void> {
+  const why = await api.info(s.id).then(
+    () => 0,
+    (e: unknown) => (e instanceof api.ApiError ? e.status : 0),
+  );
+  if (stream !== s) return;
+  if (why === 404 || why === 401 || why === 403) {
+    connection.value = why === 404 ? 'gone' : 'locked';
+    gaveUp();
+    if (why === 404) refresh().catch(() => {});
+    return;
+  }
+  connection.value = 'lost';
+  // Our own tries, from where we stand: the browser gives up for good when the server was away.
+  s.timer = setTimeout(() => stream === s && listen(s), RETRY);
 }
 
 const shownId = (): string | null => runDocument.value?.live?.id ?? null;
@@ -127,7 +178,7 @@ export async function attempt<T>(work: () => Promise<T>): Promise<T | null> {
 }
 
 /** Takes another token after `parent`: one that is in the tree, or a new one from which the model goes on. */
-export async function choose(parent: number, token: number): Promise<void> {
+export async function choose(parent: number, token: number, steps = STEPS): Promise<void> {
   const document = runDocument.value;
   if (!document) return;
   const child = document.run.childWith(parent, token);
@@ -136,36 +187,51 @@ export async function choose(parent: number, token: number): Promise<void> {
     return;
   }
   const id = shownId();
-  if (!id || !server.value?.model) {
-    say('This token is not in the file, and there is no model to go on with.', 'bad');
+  if (!id || !canGoOn()) {
+    say('This token is not in the file, and no model is there to go on from it.', 'bad');
     return;
   }
-  await goOn(id, { nodes: [parent], token, steps: 30 });
+  await goOn(id, { nodes: [parent], token, steps });
 }
 
 async function goOn(id: string, what: Parameters<typeof api.expand>[1]): Promise<void> {
   const made = await attempt(() => api.expand(id, what));
   const first = made?.nodes[0];
-  if (first === undefined || what.nodes.length > 1) return;
   const run = runDocument.value?.run;
+  if (first === undefined || !run) return;
+  if (what.nodes.length > 1) {
+    began(id, first, { size: run.size + what.nodes.length });
+    return;
+  }
+  const depth = run.depth.get(what.nodes[0]!) + (what.token === undefined ? 0 : 1);
+  began(id, first, what.max_nodes ? { size: run.size + what.max_nodes } : { depth: depth + (what.steps ?? 0) });
   // Events and the answer come in any order.
-  if (run && first < run.size) reroute(first);
+  if (first < run.size) reroute(first);
   else awaited = first;
 }
 
-export const canGoOn = (): boolean =>
-  shownId() !== null && server.value?.model != null && status.value?.state !== 'imported';
+/** Whether a run was made by the model that is loaded. */
+const isOwn = (header: { model: { name: string; vocab: number; sha256: string } }): boolean => {
+  const model = server.value?.model;
+  return model != null && header.model.sha256 !== '' && header.model.vocab === model.vocab;
+};
 
+export const canGoOn = (): boolean => {
+  const document = runDocument.value;
+  const there = connection.value !== 'gone' && connection.value !== 'locked';
+  return document?.live !== undefined && there && isOwn(document.run.header) && status.value?.state !== 'imported';
+};
+
+/** The model goes on below a node, with the most likely token at each step. */
 export function goOnFrom(node: number): void {
   const id = shownId();
-  const run = runDocument.value?.run;
-  if (id && run) goOn(id, { nodes: [run.descend(node)], steps: 30 });
+  if (id) goOn(id, { nodes: [node], steps: STEPS });
 }
 
+/** The run's strategy branches below a node. */
 export function exploreFrom(node: number): void {
   const id = shownId();
-  const run = runDocument.value?.run;
-  if (id && run) goOn(id, { nodes: [run.descend(node)], max_nodes: 100 });
+  if (id) goOn(id, { nodes: [node], max_nodes: NODES });
 }
 
 export function expandFrontier(nodes: number[]): void {
@@ -173,18 +239,60 @@ export function expandFrontier(nodes: number[]): void {
   if (id && nodes.length > 0) goOn(id, { nodes: nodes.slice(0, 64), steps: 1 });
 }
 
+/** The tokens that a text is, in the model's own way; null if it cannot be had without changing it. */
+export async function tokensOf(text: string): Promise<{ id: number; text: string }[] | null> {
+  const all = await api.tokenize({ prompt: text });
+  const own = all.filter((t) => !t.special);
+  return own.map((t) => t.text).join('') === text ? own : null;
+}
+
+/** Puts a text after a node, token by token, whatever the model thinks of it, and lets the model go on from there. */
+export async function write(parent: number, tokens: { id: number; text: string }[]): Promise<void> {
+  const id = shownId();
+  const run = runDocument.value?.run;
+  if (!id || !run || tokens.length === 0) return;
+  let at = parent;
+  for (const [i, { id: token }] of tokens.entries()) {
+    const isLast = i === tokens.length - 1;
+    const known = at < run.size ? run.childWith(at, token) : NONE;
+    if (known !== NONE) {
+      at = known;
+      if (isLast) reroute(at);
+      continue;
+    }
+    const made = await attempt(() => api.expand(id, { nodes: [at], token, steps: isLast ? STEPS : 0 }));
+    const next = made?.nodes[0];
+    if (next === undefined) return;
+    at = next;
+    if (!isLast) continue;
+    began(id, at, { depth: run.depth.get(parent) + tokens.length + STEPS });
+    if (at < run.size) reroute(at);
+    else awaited = at;
+  }
+  const text = tokens.map((t) => t.text).join('');
+  // Its last line may still be on its way.
+  for (let tries = 0; at >= run.size && tries < 100; tries++) await new Promise((done) => setTimeout(done, 50));
+  if (at >= run.size) return;
+  const logprob = run.chainLogprob(parent, at);
+  say(`“${visible(text)}” has a probability of ${percent(Math.exp(logprob))} here.`);
+}
+
 export async function act(id: string, action: 'pause' | 'resume' | 'stop' | 'duplicate'): Promise<void> {
+  if (action === 'stop') gaveUp();
+  asked.value = { pause: 'pausing…', resume: 'reading the open paths again…', stop: 'stopping…', duplicate: null }[
+    action
+  ];
   const after = await attempt(() => api.act(id, action));
+  if (!after) asked.value = null;
   if (after && action === 'duplicate') await show(after.id);
   await refresh().catch(() => {});
 }
 
-export async function startRun(run: api.NewRun): Promise<boolean> {
-  const info = await attempt(() => api.start(run));
-  if (!info) return false;
+/** Starts a run; throws what the server finds wrong with it. */
+export async function startRun(run: api.NewRun): Promise<void> {
+  const info = await api.start(run);
   await show(info.id);
   await refresh().catch(() => {});
-  return true;
 }
 
 /** Tokens after a node of the shown run; `whole`: of the whole vocabulary, not only of what the engine lists. */

@@ -32,7 +32,7 @@ export interface RecordsDocument extends Records {
 
 export type Document = RunDocument | RecordsDocument;
 
-export const VIEWS = ['outline', 'tree', 'ribbon', 'curves', 'paths'] as const;
+export const VIEWS = ['outline', 'tree', 'ribbon', 'curves', 'paths', 'answers', 'compare'] as const;
 export type View = (typeof VIEWS)[number];
 
 export const documents = signal<Document[]>([]);
@@ -71,11 +71,29 @@ export const minMass = signal(0);
 export const minProb = signal(0);
 /** What is searched for in the run. */
 export const query = signal('');
+/** Whether the step after the selected token is looked at, rather than the one that chose it. */
+export const lookAfter = signal(false);
+/** Whether the user writes by hand, a token at a time. */
+export const byHand = signal(false);
+/** What the page shows: a run (or the records of a file), the form of a new run, or the form that scores a text. */
+export const PAGES = ['run', 'start', 'score'] as const;
+export type Page = (typeof PAGES)[number];
+export const page = signal<Page>('run');
+/** Whether the view has the whole window. */
+export const maximised = signal(false);
 
 interface Place {
   anchor: number;
   selected: number;
 }
+interface Steps {
+  past: Place[];
+  future: Place[];
+  here: Place;
+}
+const START: Place = { anchor: ROOT, selected: ROOT };
+/** Where the user has been in the documents that are not shown now. */
+const elsewhere = new Map<string, Steps>();
 const past = signal<Place[]>([]);
 const future = signal<Place[]>([]);
 export const canUndo = computed(() => past.value.length > 0);
@@ -130,6 +148,13 @@ export function redo(): void {
   });
 }
 
+/** Goes to a place as it was, without a step of its own: the browser's Back and Forward. */
+export function restore(anchorNode: number, selectedNode: number): void {
+  const size = runDocument.value?.run.size ?? 0;
+  const inRun = (n: number) => (n >= 0 && n < size ? n : ROOT);
+  go({ anchor: inRun(anchorNode), selected: inRun(selectedNode) });
+}
+
 /** Back to the most likely token at every step. */
 export const mostLikely = (): void => reroute(ROOT);
 
@@ -145,9 +170,12 @@ export function open(document: Document, show = true): void {
 export function showDocument(key: string | null): void {
   batch(() => {
     if (currentKey.value !== key) {
-      past.value = [];
-      future.value = [];
-      go({ anchor: ROOT, selected: ROOT });
+      if (currentKey.value !== null)
+        elsewhere.set(currentKey.value, { past: past.value, future: future.value, here: here() });
+      const steps = key === null ? undefined : elsewhere.get(key);
+      past.value = steps?.past ?? [];
+      future.value = steps?.future ?? [];
+      go(steps?.here ?? START);
       hovered.value = NONE;
     }
     currentKey.value = key;
@@ -172,6 +200,7 @@ function resample(): void {
 }
 
 export function close(key: string): void {
+  elsewhere.delete(key);
   batch(() => {
     documents.value = documents.value.filter((d) => d.key !== key);
     if (currentKey.value === key) showDocument(documents.value.at(-1)?.key ?? null);
@@ -196,3 +225,6 @@ effect(() => {
   const run = runDocument.value?.run;
   if (run && selected.value >= run.size) selected.value = ROOT;
 });
+
+/** Why the page can show nothing at all. */
+export const failure = signal<string | null>(null);

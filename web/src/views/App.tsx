@@ -1,301 +1,117 @@
-// The page: runs on the left, the path above everything, text and tree side by side.
+// The page: one bar, the runs at the left where they are wanted, and what is shown.
 
 import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
-import { count, percent } from '../lib/numbers';
-import type { Header } from '../lib/format';
-import type { Run } from '../lib/run';
-import { inWords, PLAIN } from '../lib/sampler';
+import { harmless } from '../lib/visible';
 import { openFiles, reading } from '../state/files';
+import { help, onKeys } from '../state/keys';
 import * as live from '../state/live';
-import { current, leaf, path, resampled, revision, runDocument, sample, sampler, VIEWS, view } from '../state/store';
-import { CurvesView } from './Curves';
-import { Gallery } from './Gallery';
-import { InspectorView } from './Inspector';
-import { NewRun } from './NewRun';
-import { OutlineView } from './Outline';
-import { PathsView } from './Paths';
+import { narrow, showRuns } from '../state/prefs';
+import { spoken } from '../state/spoken';
+import { current, failure, maximised, page } from '../state/store';
+import { Bar } from './Bar';
+import { Help } from './Help';
 import { RecordsView } from './Records';
-import { RibbonView } from './Ribbon';
 import { Runs } from './Runs';
-import { TextView } from './Text';
+import { ScoreView } from './Score';
+import { Start } from './Start';
 import { Toasts } from './Toasts';
-import { TreeView } from './Tree';
-
-const NAMES = { outline: 'Outline', tree: 'Tree', ribbon: 'Ribbon', curves: 'Curves', paths: 'Paths' } as const;
+import { Workspace } from './Workspace';
 
 export function App() {
-  /** The form of a new run is shown, empty or with what a run was made of. */
-  const creating = useSignal<'empty' | Header | null>(null);
-
+  const dragging = useSignal(false);
   useEffect(() => {
-    const over = (e: DragEvent) => e.preventDefault();
-    const drop = (e: DragEvent) => {
+    const end = new AbortController();
+    const on = <K extends keyof WindowEventMap>(type: K, f: (e: WindowEventMap[K]) => void) =>
+      addEventListener(type, f, { signal: end.signal });
+    on('keydown', onKeys);
+    on('dragover', (e) => {
       e.preventDefault();
+      dragging.value = e.dataTransfer?.types.includes('Files') ?? false;
+    });
+    on('dragleave', (e) => {
+      if (e.relatedTarget === null) dragging.value = false;
+    });
+    on('drop', (e) => {
+      e.preventDefault();
+      dragging.value = false;
       openFiles(e.dataTransfer?.files ?? []);
-    };
-    addEventListener('dragover', over);
-    addEventListener('drop', drop);
-    return () => {
-      removeEventListener('dragover', over);
-      removeEventListener('drop', drop);
-    };
+    });
+    return () => end.abort();
   }, []);
 
   const document = current.value;
-  const canStart = live.server.value?.model != null;
+  useEffect(() => {
+    const name = page.value === 'run' && document ? harmless(document.name).replace(/\s+/g, ' ').trim() : '';
+    globalThis.document.title = name === '' ? 'logitree' : `${name.slice(0, 60)} · logitree`;
+  }, [document, page.value]);
+
+  const classes = ['app'];
+  if (maximised.value && page.value === 'run') classes.push('maximised');
+  if (dragging.value) classes.push('dragging');
+  const withRuns = showRuns.value && !maximised.value;
   return (
-    <div class="app">
-      <header class="bar">
-        <h1>
-          <a href="#" title="All runs">
-            logitree
-          </a>
-        </h1>
-        {canStart && (
-          <button
-            type="button"
-            class="primary"
-            onClick={() => (creating.value = creating.value ? null : 'empty')}
-            aria-expanded={creating.value !== null}
-          >
-            New run
-          </button>
-        )}
-        <label class="button">
-          Open files
-          <input
-            type="file"
-            multiple
-            class="hidden-input"
-            onChange={(e) => {
-              const input = e.currentTarget;
-              openFiles([...(input.files ?? [])]).then(() => {
-                input.value = '';
-              });
-            }}
-          />
-        </label>
-        <RunStatus />
-      </header>
+    <div class={classes.join(' ')}>
+      <Bar />
       {reading.value && (
         <label class="reading">
-          Reading {reading.value.name}: {Math.floor(reading.value.part * 100)} %
+          Reading {harmless(reading.value.name)}: {Math.floor(reading.value.part * 100)} %
           <progress max={1} value={reading.value.part} />
         </label>
       )}
-      <nav class="side" aria-label="Runs and files">
-        <Runs />
-      </nav>
-      <main class="main">
-        {creating.value && (
-          <NewRun
-            key={creating.value === 'empty' ? 'empty' : document?.key}
-            model={creating.value === 'empty' ? null : creating.value}
-            done={() => (creating.value = null)}
-          />
+      <div class="body">
+        {withRuns && (
+          <>
+            {narrow.value && <div class="veil" onClick={() => (showRuns.value = false)} />}
+            <nav class="side" id="runs" aria-label="Runs and files">
+              <Runs />
+            </nav>
+          </>
         )}
-        {!document && !creating.value && <Welcome canStart={canStart} />}
-        {document?.kind === 'records' && <RecordsView key={document.key} document={document} />}
-        {document?.kind === 'run' && (
-          <Workspace key={document.key} onAgain={canStart ? (header) => (creating.value = header) : null} />
-        )}
-      </main>
+        <main class="main">
+          <Main />
+        </main>
+      </div>
+      {help.value && <Help />}
       <Toasts />
+      <div class="unseen" aria-live="polite">
+        {spoken.value}
+      </div>
     </div>
   );
 }
 
-function Welcome({ canStart }: { canStart: boolean }) {
+function Main() {
+  const document = current.value;
+  if (failure.value !== null) return <Failure text={failure.value} />;
+  if (live.missing.value !== null)
+    return (
+      <Failure text={`There is no run “${harmless(live.missing.value)}” on this server: it may have been deleted.`} />
+    );
+  if (page.value === 'score') return <ScoreView />;
+  if (page.value === 'start' || !document) return <Start />;
+  if (document.kind === 'records') return <RecordsView key={document.key} document={document} />;
+  return <Workspace key={document.key} />;
+}
+
+/** Why there is nothing to see, and where to go. */
+function Failure({ text }: { text: string }) {
   return (
-    <section class="welcome">
-      <h2>What could the model have said?</h2>
-      <p>
-        {canStart ? 'Start a run with “New run”, or drop' : 'Drop'} files anywhere: run files, tree JSON, or logprobs
-        JSON Lines.
-      </p>
-      <Gallery />
+    <section class="failure" role="alert">
+      <p>{text}</p>
+      {live.server.value && (
+        <button
+          type="button"
+          class="primary"
+          onClick={() => {
+            live.missing.value = null;
+            failure.value = null;
+            page.value = 'start';
+          }}
+        >
+          To the first page
+        </button>
+      )}
     </section>
-  );
-}
-
-interface AgainProps {
-  /** Begins a new run with what this one was made of; null where no model can run it. */
-  onAgain: ((header: Header) => void) | null;
-}
-
-function Workspace({ onAgain }: AgainProps) {
-  const canGoOn = live.canGoOn();
-  const actions = canGoOn
-    ? { onContinue: live.goOnFrom, onExpandFrontier: live.expandFrontier, onExplore: live.exploreFrom }
-    : {};
-  const choose = (parent: number, token: number) => void live.choose(parent, token);
-  return (
-    <div class="workspace">
-      <Strip onAgain={onAgain} />
-      <section class="pane text-pane" aria-label="Text">
-        <TextView onChoose={choose} live={canGoOn} />
-      </section>
-      <section class="pane inspector-pane" aria-label="Step">
-        <InspectorView onChoose={choose} live={canGoOn} {...(canGoOn ? { vocabulary: live.vocabulary } : {})} />
-      </section>
-      <section class="pane view-pane" aria-label={NAMES[view.value]}>
-        <div class="tabs" role="tablist" aria-label="Views">
-          {VIEWS.map((v) => (
-            <button
-              type="button"
-              key={v}
-              role="tab"
-              id={`tab-${v}`}
-              aria-selected={view.value === v}
-              tabIndex={view.value === v ? 0 : -1}
-              onClick={() => {
-                view.value = v;
-              }}
-              onKeyDown={(e) => {
-                const step = { ArrowRight: 1, ArrowLeft: -1 }[e.key];
-                if (!step) return;
-                const next = VIEWS[(VIEWS.indexOf(v) + step + VIEWS.length) % VIEWS.length]!;
-                view.value = next;
-                globalThis.document.getElementById(`tab-${next}`)?.focus();
-              }}
-            >
-              {NAMES[v]}
-            </button>
-          ))}
-        </div>
-        <div class="view" role="tabpanel" aria-labelledby={`tab-${view.value}`}>
-          {view.value === 'outline' && <OutlineView />}
-          {view.value === 'tree' && <TreeView {...actions} />}
-          {view.value === 'ribbon' && <RibbonView />}
-          {view.value === 'curves' && <CurvesView />}
-          {view.value === 'paths' && <PathsView />}
-        </div>
-      </section>
-    </div>
-  );
-}
-
-/** The path as one line, and where the run's probability went. */
-function Strip({ onAgain }: AgainProps) {
-  revision.value;
-  const run = runDocument.value?.run;
-  if (!run) return null;
-  const mass = run.accounting();
-  const ended = path.value.length;
-  const text = run.wholeText(leaf.value);
-  return (
-    <div class="strip">
-      <p class="strip-path" title={text}>
-        {text.replace(/\s+/g, ' ')}
-      </p>
-      <p class="strip-mass">
-        finished {percent(mass.finished)} · frontier {percent(mass.frontier)} · pruned {percent(mass.pruned)} ·{' '}
-        {count(run.size, 'node')} · path of {count(ended, 'token')}
-        {run.moreCount > 0 && ` · ${count(run.moreCount, 'node')} with possibly more branches than were listed`}
-      </p>
-      <Sampled />
-      <details class="about">
-        <summary>About this run</summary>
-        <dl>
-          {about(run).map(([name, value]) => (
-            <div key={name}>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </div>
-          ))}
-        </dl>
-        {onAgain && canBeAgain(run) && (
-          <button type="button" class="small" onClick={() => onAgain(run.header)}>
-            Run it again, or with changes
-          </button>
-        )}
-      </details>
-    </div>
-  );
-}
-
-/** Says that the numbers are not the model's own. */
-function Sampled() {
-  const about = resampled.value?.summary();
-  if (!about) return null;
-  return (
-    <p class="sampled" role="status">
-      As sampled with {inWords(sampler.value)}
-      {about.cut > 0 && ` · ${count(about.cut, 'token')} of the tree cut`}
-      {about.rough && ' · ≈ where the list of a step is too short to be exact'}{' '}
-      <button type="button" class="small" onClick={() => sample(PLAIN)}>
-        Reset the sampler
-      </button>
-    </p>
-  );
-}
-
-/** Whether the form can say what the run was made of: it has no control tokens by name, and only what the server has. */
-function canBeAgain({ header: { prompt, strategy } }: Run): boolean {
-  const { model = null, strategies = {} } = live.server.value ?? {};
-  return prompt.special !== true && (!prompt.chat || model?.chat === true) && Object.hasOwn(strategies, strategy);
-}
-
-/** What was run, as the header says it. */
-function about(run: Run): [string, string][] {
-  const h = run.header;
-  const text = (value: unknown) => (typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
-  const fixed: [string, string][] = [
-    ['model', [h.model.name, h.model.dtype].filter(Boolean).join(' · ')],
-    ['engine', h.engine],
-    ['strategy', h.strategy],
-  ];
-  const given = Object.entries({ ...h.parameters, ...run.limits }).map(([k, v]): [string, string] => [k, text(v)]);
-  const variables = Object.entries(h.prompt.template_args ?? {});
-  return [...fixed, ...given, ...variables.map(([k, v]): [string, string] => [`template: ${k}`, text(v)])];
-}
-
-const STATES = {
-  queued: 'waits its turn',
-  running: 'running',
-  paused: 'paused',
-  interrupted: 'interrupted',
-  finished: 'finished',
-  failed: 'failed',
-  imported: 'a file',
-} as const;
-
-function RunStatus() {
-  const id = runDocument.value?.live?.id;
-  const s = live.status.value;
-  if (!id || !s) return null;
-  const going = s.state === 'running' || s.state === 'queued';
-  const most = live.runs.value.find((r) => r.id === id)?.max_nodes;
-  const eta =
-    s.state === 'running' && most && s.rate > 0 ? ` · ${Math.ceil(Math.max(0, most - s.nodes) / s.rate)} s to go` : '';
-  return (
-    <div class="status">
-      <span role="status">
-        {STATES[s.state]}
-        {s.state === 'running' && ` · ${s.rate.toFixed(0)} nodes/s · ${s.queue} open${eta}`}
-        {s.message && ` · ${s.message}`}
-      </span>
-      {live.connection.value === 'lost' && (
-        <span class="lost" role="alert">
-          The server does not answer; what came is kept. Trying again…
-        </span>
-      )}
-      {going && (
-        <button type="button" onClick={() => live.act(id, 'pause')}>
-          Pause
-        </button>
-      )}
-      {live.canGoOn() && (
-        <button type="button" onClick={() => live.act(id, 'stop')} title="Ends the run, and whatever goes on by hand">
-          Stop
-        </button>
-      )}
-      {(s.state === 'paused' || s.state === 'interrupted' || s.state === 'failed') && live.server.value?.model && (
-        <button type="button" onClick={() => live.act(id, 'resume')}>
-          Resume
-        </button>
-      )}
-    </div>
   );
 }

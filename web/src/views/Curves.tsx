@@ -10,6 +10,7 @@ import { HistogramChart } from './curves/HistogramChart';
 import { PathCharts } from './curves/PathCharts';
 import { SearchChart } from './curves/SearchChart';
 import { tokenLine } from './curves/words';
+import { ViewBar } from './ViewBar';
 import './curves.css';
 
 /** What goes through the whole run is computed at most this often while it grows, in milliseconds. */
@@ -54,19 +55,22 @@ function RunCurves({ run }: { run: Run }) {
   // Narrower, a chart would be all axes.
   const w = Math.max(240, width.value);
   return (
-    <div class="curves" ref={box}>
-      {width.value > 0 && nodes.length > 0 && (
-        <>
-          <PathCharts run={run} nodes={nodes} width={w} onStep={onStep} />
-          {search && <SearchChart run={run} series={search} width={w} onStep={onStep} />}
-          <HistogramChart run={run} nodes={nodes} revision={slow} width={w} onStep={onStep} />
-        </>
-      )}
-      {nodes.length === 0 && <p class="curves-empty">Choose a path with at least one token.</p>}
-      <div class="unseen" aria-live="polite">
-        {spoken.value}
+    <>
+      <ViewBar />
+      <div class="view curves" ref={box} id="view" role="tabpanel" aria-labelledby="tab-curves" tabIndex={0}>
+        {width.value > 0 && nodes.length > 0 && (
+          <>
+            <PathCharts run={run} nodes={nodes} width={w} onStep={onStep} />
+            {search && <SearchChart run={run} series={search} width={w} onStep={onStep} />}
+            <HistogramChart run={run} nodes={nodes} revision={slow} width={w} onStep={onStep} />
+          </>
+        )}
+        {nodes.length === 0 && <p class="curves-empty">Choose a path with at least one token.</p>}
+        <div class="unseen" aria-live="polite">
+          {spoken.value}
+        </div>
       </div>
-    </div>
+    </>
   );
 }
 

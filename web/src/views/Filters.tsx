@@ -1,6 +1,6 @@
 // What the canvases leave out and what they mark: sliders and a search box.
 
-import type { Signal } from '@preact/signals';
+import { type Signal, useSignal } from '@preact/signals';
 import type { RefObject } from 'preact';
 import { count, percent } from '../lib/numbers';
 import { NONE } from '../lib/run';
@@ -49,12 +49,41 @@ function LogSlider({ label, title, value, least }: SliderProps) {
   );
 }
 
+/** What is left out, folded: most people want to see everything first. */
 export function Filters() {
+  const open = useSignal(false);
+  const on = minProb.value > 0 || minMass.value > 0;
   return (
-    <>
-      <LogSlider label="Probability" title="Least probability of a branch's first token" value={minProb} least={-5} />
-      <LogSlider label="Mass" title="Least probability of the whole path" value={minMass} least={-12} />
-    </>
+    <div
+      class="menu-place"
+      onKeyDown={(e) => {
+        if (e.key !== 'Escape' || !open.value) return;
+        open.value = false;
+        e.preventDefault();
+        e.stopPropagation();
+      }}
+    >
+      <button
+        type="button"
+        class="small"
+        aria-expanded={open.value}
+        aria-pressed={on}
+        onClick={() => (open.value = !open.value)}
+      >
+        {on ? 'Leaving out' : 'Leave out'}
+      </button>
+      {open.value && (
+        <div class="menu filters">
+          <LogSlider
+            label="Probability"
+            title="Least probability of a branch's first token"
+            value={minProb}
+            least={-5}
+          />
+          <LogSlider label="Whole path" title="Least probability of the whole path" value={minMass} least={-12} />
+        </div>
+      )}
+    </div>
   );
 }
 
@@ -71,11 +100,11 @@ export function SearchBox({ view, box, onLeave }: SearchProps) {
     if (n !== NONE) select(n);
   };
   return (
-    <search class="canvas-group">
+    <search class="group">
       <input
         ref={box}
         type="search"
-        placeholder="Search (/)"
+        placeholder="Search"
         aria-label="Search the run"
         value={query.value}
         onInput={(e) => (query.value = e.currentTarget.value)}

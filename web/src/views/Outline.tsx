@@ -4,14 +4,19 @@ import { useSignal } from '@preact/signals';
 import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks';
 import { colourAt } from '../lib/colours';
 import { level, metricOf, perplexity } from '../lib/metrics';
-import { fixed, percent, visible } from '../lib/numbers';
-import { beginning, type Row, rowOf, rows, shift } from '../lib/outline';
+import { bare, fixed, percent } from '../lib/numbers';
+import { BITS } from '../lib/metrics';
+import { beginning, type Rest, type Row, rowOf, rows, shift } from '../lib/outline';
 import { ROOT, type Run } from '../lib/run';
 import { type Segment, tokenCount } from '../lib/segments';
-import { chance, massBits, reason } from '../lib/words';
+import { oneLine } from '../lib/visible';
+import { chance, reason } from '../lib/words';
+import { scheme } from '../state/prefs';
 import * as store from '../state/store';
 import { useCalmRevision } from './useCalmRevision';
 import { bringIntoSight, inSight, useWindow } from './useWindow';
+import { ViewBar } from './ViewBar';
+import { Filters } from './Filters';
 import './lists.css';
 
 const ROW = 28;
@@ -84,76 +89,110 @@ export function OutlineView() {
     action();
   };
   return (
-    <div class="list outline">
-      <div class="head" aria-hidden="true">
-        <span>Text</span>
-        <span class="num">First token</span>
-        <span class="num">Path</span>
-        <span class="num">Perplexity</span>
-        <span class="num">Tokens</span>
-        <span>Ends</span>
+    <>
+      <ViewBar>
+        <Filters />
+        <button
+          type="button"
+          class="small"
+          disabled={closed.value.size === 0}
+          onClick={() => (closed.value = new Set())}
+        >
+          Open all
+        </button>
+      </ViewBar>
+      <div class="view list outline" id="view" role="tabpanel" aria-labelledby="tab-outline">
+        <div
+          class="grid"
+          role="treegrid"
+          aria-label="Outline of the tree"
+          aria-rowcount={list.length + 1}
+          aria-colcount={6}
+          {...(at >= from && at < to ? { 'aria-activedescendant': `row-${at}` } : {})}
+          tabIndex={0}
+          onKeyDown={onKey}
+        >
+          <div class="head" role="row" aria-rowindex={1}>
+            <span role="columnheader">Text</span>
+            <span role="columnheader" class="num" title="Probability of the row's first token where it branches off">
+              First token
+            </span>
+            <span role="columnheader" class="num" title="Surprisal of the whole path, to the end of the row">
+              Path, bits
+            </span>
+            <span role="columnheader" class="num" title="Of the whole path">
+              Perplexity
+            </span>
+            <span role="columnheader" class="num">
+              Tokens
+            </span>
+            <span role="columnheader" title="Why the path goes no further">
+              Then
+            </span>
+          </div>
+          <div class="scroll" ref={sight.box} role="rowgroup" style={{ overflowAnchor: 'none' }}>
+            <div role="presentation" style={{ height: `${list.length * ROW}px` }} />
+            {list.slice(from, to).map((row, i) => {
+              const index = from + i;
+              const place = { top: `${index * ROW}px` };
+              const indent = { paddingLeft: `${Math.min(row.level, MAX_INDENT) * 14}px` };
+              if (row.kind === 'other') {
+                const text = restsInWords(run, row.rests);
+                return (
+                  <div
+                    key={`other-${row.rests[0]!.after}`}
+                    class="line other"
+                    style={place}
+                    role="row"
+                    title={`Not followed: ${text}`}
+                    aria-rowindex={index + 2}
+                    aria-level={row.level + 1}
+                  >
+                    <span role="gridcell" class="what" style={indent}>
+                      <span class="twist" />
+                      other{row.rests.length > 1 && `: ${text}`}
+                    </span>
+                    <span role="gridcell" class="num">
+                      {row.rests.length === 1 && percent(row.rests[0]!.prob)}
+                    </span>
+                  </div>
+                );
+              }
+              const s = row.segment;
+              const classes = ['line'];
+              if (onPath.has(s.first)) classes.push('on-path');
+              if (index === at) classes.push('selected');
+              if (run.isCut(s.first)) classes.push('cut');
+              return (
+                <div
+                  key={s.first}
+                  id={`row-${index}`}
+                  class={classes.join(' ')}
+                  style={place}
+                  role="row"
+                  tabIndex={-1}
+                  title={oneLine(beginning(run, s, MAX_TEXT), false)}
+                  aria-rowindex={index + 2}
+                  aria-level={row.level + 1}
+                  aria-selected={index === at}
+                  {...(row.hasChildren ? { 'aria-expanded': row.open } : {})}
+                  onClick={(e) => {
+                    // The triangle opens and closes, all the rest selects.
+                    if (row.hasChildren && (e.target as HTMLElement).closest('.twist')) toggle(s.first, !row.open);
+                    else store.select(s.first);
+                  }}
+                  onDblClick={(e) => {
+                    if (!(e.target as HTMLElement).closest('.twist')) toggle(s.first, !row.open);
+                  }}
+                >
+                  <Cells run={run} segment={s} indent={indent} twist={row.hasChildren ? (row.open ? '▾' : '▸') : ''} />
+                </div>
+              );
+            })}
+          </div>
+        </div>
       </div>
-      <div
-        class="scroll"
-        ref={sight.box}
-        role="treegrid"
-        aria-label="Outline of the tree"
-        aria-rowcount={list.length}
-        {...(at >= from && at < to ? { 'aria-activedescendant': `row-${at}` } : {})}
-        style={{ overflowAnchor: 'none' }}
-        tabIndex={0}
-        onKeyDown={onKey}
-      >
-        <div role="presentation" style={{ height: `${list.length * ROW}px` }} />
-        {list.slice(from, to).map((row, i) => {
-          const index = from + i;
-          const place = { top: `${index * ROW}px` };
-          const indent = { paddingLeft: `${Math.min(row.level, MAX_INDENT) * 14}px` };
-          if (row.kind === 'other') {
-            return (
-              <div
-                key={`other-${row.after}`}
-                class="line other"
-                style={place}
-                role="row"
-                aria-rowindex={index + 1}
-                aria-level={row.level + 1}
-              >
-                <span role="gridcell" style={indent}>
-                  other
-                </span>
-                <span role="gridcell" class="num">
-                  {percent(row.prob)}
-                </span>
-              </div>
-            );
-          }
-          const s = row.segment;
-          const classes = ['line'];
-          if (onPath.has(s.first)) classes.push('on-path');
-          if (index === at) classes.push('selected');
-          if (run.isCut(s.first)) classes.push('cut');
-          return (
-            <div
-              key={s.first}
-              id={`row-${index}`}
-              class={classes.join(' ')}
-              style={place}
-              role="row"
-              tabIndex={-1}
-              aria-rowindex={index + 1}
-              aria-level={row.level + 1}
-              aria-selected={index === at}
-              {...(row.hasChildren ? { 'aria-expanded': row.open } : {})}
-              onClick={() => store.select(s.first)}
-              onDblClick={() => toggle(s.first, !row.open)}
-            >
-              <Cells run={run} segment={s} indent={indent} twist={row.hasChildren ? (row.open ? '▾' : '▸') : ''} />
-            </div>
-          );
-        })}
-      </div>
-    </div>
+    </>
   );
 }
 
@@ -174,14 +213,17 @@ function Cells({ run, segment: s, indent, twist }: CellsProps) {
         <span class="twist" aria-hidden="true">
           {twist}
         </span>
-        <span class="chip" style={{ background: colourAt(isRoot ? Number.NaN : level(store.metric.value, value)) }} />
-        {visibleIf(text)}
+        <span
+          class="chip"
+          style={{ background: colourAt(isRoot ? Number.NaN : level(store.metric.value, value), scheme.value) }}
+        />
+        <bdi>{oneLine(text, store.marks.value)}</bdi>
       </span>
       <span role="gridcell" class="num">
         {isRoot ? '' : chance(run, s.first)}
       </span>
       <span role="gridcell" class="num">
-        {isRoot ? '' : massBits(run, s.last)}
+        {isRoot ? '' : `${run.isPathRough(s.last) ? '≈ ' : ''}${bare(-run.pathLogprobOf(s.last) * BITS)}`}
       </span>
       <span role="gridcell" class="num">
         {isRoot ? '' : fixed(perplexity(run, ROOT, s.last), 2)}
@@ -194,6 +236,11 @@ function Cells({ run, segment: s, indent, twist }: CellsProps) {
   );
 }
 
-/** A row is one line, so line feeds are always marked. */
-const visibleIf = (text: string): string =>
-  store.marks.value ? visible(text) : text.replace(/\n/g, '⏎').replace(/\t/g, '⇥');
+/** What each of the levels that end here left. */
+const restsInWords = (run: Run, rests: Rest[]): string =>
+  rests
+    .map(
+      ({ after, prob }) =>
+        `${percent(prob)} after “${after === ROOT ? 'the prompt' : oneLine(run.nodeText(after), false).trim()}”`,
+    )
+    .join(', ');

@@ -2,13 +2,16 @@
 
 import { useSignal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
-import { count, percent, visible } from '../lib/numbers';
-import { type Answer, pathRows, type Sort, sorted } from '../lib/paths';
+import { bare, count, percent } from '../lib/numbers';
+import { BITS } from '../lib/metrics';
+import { pathRows, type Sort, sorted } from '../lib/paths';
 import type { Run } from '../lib/run';
+import { oneLine } from '../lib/visible';
 import { mass, reason } from '../lib/words';
 import * as store from '../state/store';
 import { useCalmRevision } from './useCalmRevision';
 import { useSearch } from './useSearch';
+import { ViewBar } from './ViewBar';
 import { bringIntoSight, inSight, useWindow } from './useWindow';
 import './lists.css';
 import './paths.css';
@@ -17,11 +20,11 @@ const ROW = 28;
 /** Tokens of a row's text: more does not fit. */
 const SHOWN = 300;
 
-const HEADS: [Sort, string][] = [
-  ['prob', 'Probability'],
-  ['perToken', 'Per token'],
-  ['length', 'Tokens'],
-  ['state', 'Ends'],
+const HEADS: [Sort, string, string][] = [
+  ['perToken', 'Per token', 'Mean probability of its tokens (geometric)'],
+  ['prob', 'Path', 'Probability of the whole path'],
+  ['length', 'Tokens', 'Length after the prompt'],
+  ['state', 'Then', 'Why the path goes no further'],
 ];
 
 export function PathsView() {
@@ -36,13 +39,9 @@ export function PathsView() {
     () => (run ? sorted(pathRows(run), by.value, rising.value) : []),
     [run, revision, by.value, rising.value],
   );
-  const account = useMemo(() => run?.accounting(), [run, revision]);
   const { search, progress, wrong } = useSearch(run, pattern.value, all);
-  const list = useMemo(
-    () => (search && account ? search.answers(account.finished) : null),
-    [search, account, progress],
-  );
-  if (!run || !account) return null;
+  if (!run) return null;
+  progress;
   const shown = search ? search.rows : all;
   const tried = search && !search.done ? `, ${search.tried} of ${all.length} tried so far` : '';
   const [from, to] = inSight(sight, shown.length, ROW);
@@ -62,14 +61,14 @@ export function PathsView() {
     e.preventDefault();
   };
   return (
-    <div class="list paths">
-      <div class="tools">
-        <label>
+    <>
+      <ViewBar>
+        <label class="group">
           Pattern{' '}
           <input
             type="search"
-            placeholder="regular expression, e.g. (Delhi|Mumbai)"
-            size={34}
+            placeholder="regular expression"
+            size={22}
             value={pattern.value}
             onInput={(e) => (pattern.value = e.currentTarget.value)}
           />
@@ -77,69 +76,91 @@ export function PathsView() {
         <span role="status" class={wrong ? 'bad' : 'dim'}>
           {wrong || `${count(shown.length, 'path')}${tried}`}
         </span>
-        {!search && (
-          <span class="dim">
-            finished {percent(account.finished)} · frontier {percent(account.frontier)} · pruned{' '}
-            {percent(account.pruned)}
-          </span>
-        )}
-      </div>
-      {list && <Answers list={list} />}
-      <div class="head">
-        {HEADS.map(([key, name]) => (
-          <button
-            type="button"
-            key={key}
-            class={key === 'state' ? 'word' : 'num'}
-            title={`Sort by ${name.toLowerCase()}`}
-            onClick={() => {
-              rising.value = by.value === key ? !rising.value : false;
-              by.value = key;
-            }}
-          >
-            {name}
-            {by.value === key ? (rising.value ? ' ▴' : ' ▾') : ''}
-          </button>
-        ))}
-        <span>Text</span>
-      </div>
-      <div
-        class="scroll"
-        ref={sight.box}
-        role="listbox"
-        aria-label="Paths"
-        tabIndex={0}
-        {...(at >= from && at < to ? { 'aria-activedescendant': `path-${at}` } : {})}
-        onKeyDown={onKey}
-      >
-        <div role="presentation" style={{ height: `${shown.length * ROW}px` }} />
-        {shown.slice(from, to).map((row, i) => (
-          <div
-            key={row.leaf}
-            id={`path-${from + i}`}
-            class={classOf(
-              row.leaf === store.leaf.value && 'selected',
-              from + i === at && 'cursor',
-              run.isCut(row.leaf) && 'cut',
-            )}
-            style={{ top: `${(from + i) * ROW}px` }}
-            role="option"
-            tabIndex={-1}
-            aria-selected={row.leaf === store.leaf.value}
-            onClick={() => {
-              cursor.value = from + i;
-              store.select(row.leaf);
-            }}
-          >
-            <span class="num">{mass(run, row.leaf)}</span>
-            <span class="num">{percent(row.perToken)}</span>
-            <span class="num">{row.length}</span>
-            <span>{reason(run, row.leaf)}</span>
-            <span class="what">{oneLine(beginning(run, row.leaf))}</span>
+      </ViewBar>
+      <div class="view list paths" id="view" role="tabpanel" aria-labelledby="tab-paths">
+        <div
+          class="grid"
+          role="grid"
+          aria-label="Paths"
+          aria-rowcount={shown.length + 1}
+          aria-colcount={6}
+          tabIndex={0}
+          {...(at >= from && at < to ? { 'aria-activedescendant': `path-${at}` } : {})}
+          onKeyDown={onKey}
+        >
+          <div class="head" role="row" aria-rowindex={1}>
+            {HEADS.map(([key, name, what]) => (
+              <span
+                key={key}
+                role="columnheader"
+                class={key === 'state' ? 'word' : 'num'}
+                aria-sort={by.value === key ? (rising.value ? 'ascending' : 'descending') : 'none'}
+              >
+                <button
+                  type="button"
+                  title={`${what}. Sorts by it.`}
+                  onClick={() => {
+                    rising.value = by.value === key ? !rising.value : false;
+                    by.value = key;
+                  }}
+                >
+                  {name}
+                  {by.value === key ? (rising.value ? ' ▴' : ' ▾') : ''}
+                </button>
+              </span>
+            ))}
+            <span role="columnheader" class="num" title="Surprisal of the whole path">
+              Bits
+            </span>
+            <span role="columnheader">Text</span>
           </div>
-        ))}
+          <div class="scroll" ref={sight.box} role="rowgroup">
+            <div role="presentation" style={{ height: `${shown.length * ROW}px` }} />
+            {shown.length === 0 && (
+              <p class="empty">{pattern.value ? 'No path has this in its text.' : 'No path has been looked at yet.'}</p>
+            )}
+            {shown.slice(from, to).map((row, i) => (
+              <div
+                key={row.leaf}
+                id={`path-${from + i}`}
+                class={classOf(
+                  row.leaf === store.leaf.value && 'selected',
+                  from + i === at && 'cursor',
+                  run.isCut(row.leaf) && 'cut',
+                )}
+                style={{ top: `${(from + i) * ROW}px` }}
+                role="row"
+                tabIndex={-1}
+                aria-rowindex={from + i + 2}
+                aria-selected={row.leaf === store.leaf.value}
+                onClick={() => {
+                  cursor.value = from + i;
+                  store.select(row.leaf);
+                }}
+              >
+                <span role="gridcell" class="num">
+                  {percent(row.perToken)}
+                </span>
+                <span role="gridcell" class="num">
+                  {mass(run, row.leaf)}
+                </span>
+                <span role="gridcell" class="num">
+                  {row.length}
+                  {run.samples.get(row.leaf) > 0 && ` · ${run.samples.get(row.leaf)}×`}
+                </span>
+                <span role="gridcell">{reason(run, row.leaf)}</span>
+                <span role="gridcell" class="num">
+                  {bare(-run.pathLogprobOf(row.leaf) * BITS)}
+                </span>
+                <span role="gridcell" class="what">
+                  <bdi>{oneLine(beginning(run, row.leaf), store.marks.value)}</bdi>
+                </span>
+              </div>
+            ))}
+          </div>
+        </div>
       </div>
-    </div>
+    </>
   );
 }
 
@@ -151,37 +172,3 @@ function beginning(run: Run, leaf: number): string {
 }
 
 const classOf = (...names: (string | false)[]): string => ['line', ...names].filter(Boolean).join(' ');
-
-/** A row is one line. */
-const oneLine = (text: string): string =>
-  store.marks.value ? visible(text) : text.replace(/\n/g, '⏎').replace(/\t/g, '⇥').replace(/\r/g, '␍');
-
-function Answers({ list }: { list: Answer[] }) {
-  if (list.length === 0) return <p class="answers dim">No finished path has an answer yet.</p>;
-  return (
-    <table class="answers">
-      <caption class="dim">
-        At least: finished paths with this answer. At most: with all that is not finished.
-        {list.length > 20 && ` The 20 likeliest of ${list.length} answers.`}
-      </caption>
-      <thead>
-        <tr>
-          <th>Answer</th>
-          <th>at least</th>
-          <th>at most</th>
-          <th>paths</th>
-        </tr>
-      </thead>
-      <tbody>
-        {list.slice(0, 20).map((a) => (
-          <tr key={a.text}>
-            <td>{a.text}</td>
-            <td>{percent(a.lower)}</td>
-            <td>{percent(a.upper)}</td>
-            <td>{a.paths}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
-  );
-}

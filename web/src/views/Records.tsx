@@ -4,7 +4,9 @@ import { useId, useMemo, useRef, useState } from 'preact/hooks';
 import { colourAt } from '../lib/colours';
 import { bits, count, fixed } from '../lib/numbers';
 import { type Card, type LogprobsRecord, totals } from '../lib/records';
+import { scheme } from '../state/prefs';
 import type { RecordsDocument } from '../state/store';
+import { harmless } from '../lib/visible';
 import { Comparison } from './records/Comparison';
 import { meanEntropy, pages } from './records/numbers';
 import { Tip } from './records/Tip';
@@ -56,7 +58,7 @@ function Pages({ document }: { document: RecordsDocument }) {
       onScroll={scrolled}
     >
       <header class="records-head">
-        <h2>{document.name}</h2>
+        <h2>{harmless(document.name)}</h2>
         <span>
           {count(cards.length - told, 'response')}
           {bad > 0 && `, ${count(bad, 'bad line')}`}
@@ -91,7 +93,7 @@ function Pages({ document }: { document: RecordsDocument }) {
 }
 
 function Legend() {
-  const stops = Array.from({ length: 11 }, (_, i) => colourAt(i / 10)).join(', ');
+  const stops = Array.from({ length: 11 }, (_, i) => colourAt(i / 10, scheme.value)).join(', ');
   return (
     <span class="records-legend">
       100 % <span class="records-scale" style={{ background: `linear-gradient(to right, ${stops})` }} /> 0 % probability
@@ -110,8 +112,8 @@ function CardView({ card, tip, onPoint }: CardProps) {
   return (
     <article class="record record-bad">
       <h3>Line {card.line} is not a record</h3>
-      <p>{card.error}</p>
-      <pre>{card.start}</pre>
+      <p>{harmless(card.error)}</p>
+      <pre>{harmless(card.start)}</pre>
     </article>
   );
 }
@@ -123,11 +125,13 @@ function RecordCard({ record, line, tip, onPoint }: RecordProps) {
   return (
     <article class="record" data-line={line} tabIndex={-1}>
       <h3>Line {line}</h3>
-      <p class="record-prompt">{record.prompt}</p>
+      <p class="record-prompt" dir="auto">
+        {harmless(record.prompt)}
+      </p>
       {record.data.length > 0 ? (
         <Tokens data={record.data} label={`Response of line ${line}, by token`} tip={tip} onPoint={onPoint} />
       ) : (
-        <p class="record-plain">{record.response || '(no tokens)'}</p>
+        <p class="record-plain">{harmless(record.response) || '(no tokens)'}</p>
       )}
       <dl class="record-totals">
         <Total name="Tokens" value={sums.tokens.toLocaleString('en')} />

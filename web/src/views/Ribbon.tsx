@@ -3,17 +3,18 @@
 import { effect, useSignal } from '@preact/signals';
 import type { RefObject } from 'preact';
 import { useLayoutEffect, useRef } from 'preact/hooks';
-import { count, visible } from '../lib/numbers';
+import { count } from '../lib/numbers';
+import { visible } from '../lib/visible';
 import { NONE, ROOT, type Run } from '../lib/run';
 import { mass, massBits } from '../lib/words';
 import { hovered, leaf, marks, metric, minMass, minProb, query, revision, runDocument, selected } from '../state/store';
 import { Filters, SearchBox } from './Filters';
-import { accountLine } from './ribbon/account';
 import { listen } from './ribbon/input';
 import { Scene } from './ribbon/scene';
 import { describe, describeRest, dump, sentence } from './ribbon/words';
 import { onThemeChange } from './tree/theme';
 import { Spoken, type Tip, Tooltip } from './Tooltip';
+import { ViewBar } from './ViewBar';
 import './ribbon.css';
 
 export function RibbonView() {
@@ -64,22 +65,25 @@ function RunRibbon({ run }: { run: Run }) {
   }, [run]);
 
   return (
-    <div class="canvas-view">
-      {scene.value && (
-        <Header run={run} scene={scene.value} searchBox={searchBox} onLeave={() => canvas.current?.focus()} />
-      )}
-      <div class="canvas-stage" ref={stage}>
-        <canvas
-          ref={canvas}
-          class="canvas"
-          tabIndex={0}
-          role="application"
-          aria-label="Ribbon of continuations. Arrow keys move the selection, Enter zooms to it, Escape zooms out. The outline view holds the same as text."
-        />
-        {tip.value && <Tooltip tip={tip.value} stage={stage.current} />}
+    <>
+      <ViewBar>
+        {scene.value && <Header scene={scene.value} searchBox={searchBox} onLeave={() => canvas.current?.focus()} />}
+      </ViewBar>
+      <div class="view canvas-view" id="view" role="tabpanel" aria-labelledby="tab-ribbon">
+        {scene.value && <Trail run={run} scene={scene.value} onLeave={() => canvas.current?.focus()} />}
+        <div class="canvas-stage" ref={stage}>
+          <canvas
+            ref={canvas}
+            class="canvas"
+            tabIndex={0}
+            role="application"
+            aria-label="Ribbon of continuations. Arrow keys move the selection, Enter zooms to it, Escape zooms out. The outline view holds the same as text."
+          />
+          {tip.value && <Tooltip tip={tip.value} stage={stage.current} />}
+        </div>
+        <Spoken text={spoken} />
       </div>
-      <Spoken text={spoken} />
-    </div>
+    </>
   );
 }
 
@@ -144,72 +148,81 @@ function expose(scene: Scene): () => void {
 }
 
 interface HeaderProps {
-  run: Run;
   scene: Scene;
   searchBox: RefObject<HTMLInputElement | null>;
   onLeave: () => void;
 }
 
-function Header({ run, scene, searchBox, onLeave }: HeaderProps) {
-  const { shares, zooms, boxes, hidden } = scene.shown.value;
+function Header({ scene, searchBox, onLeave }: HeaderProps) {
+  const { shares, boxes, hidden } = scene.shown.value;
   return (
-    <div class="canvas-bar ribbon-bar">
-      <div class="ribbon-row">
-        <span class="ribbon-account">{accountLine(scene.account.value)}</span>
-        <fieldset class="ribbon-group">
-          <legend class="unseen">Width of boxes</legend>
-          <button
-            type="button"
-            aria-pressed={shares === 'explored'}
-            title="Siblings share the width among themselves"
-            onClick={() => scene.setShares('explored')}
-          >
-            Explored share
-          </button>
-          <button
-            type="button"
-            aria-pressed={shares === 'true'}
-            title="Width is probability; what was not followed is hatched"
-            onClick={() => scene.setShares('true')}
-          >
-            True mass
-          </button>
-        </fieldset>
-        <fieldset class="ribbon-group">
-          <legend class="unseen">Zoom along the text</legend>
-          <button type="button" aria-label="Zoom out along the text" onClick={() => scene.zoomX(0.8)}>
-            −
-          </button>
-          <button type="button" aria-label="Zoom in along the text" onClick={() => scene.zoomX(1.25)}>
-            +
-          </button>
-          <button type="button" title="Text at its natural width, from the beginning" onClick={() => scene.reset()}>
-            1:1
-          </button>
-          <button type="button" title="The whole length" onClick={() => scene.fit()}>
-            Fit
-          </button>
-        </fieldset>
-      </div>
-      <div class="ribbon-row">
-        <Filters />
-        <SearchBox view={scene} box={searchBox} onLeave={onLeave} />
-        <span class="ribbon-count">
-          {count(boxes, 'box', 'boxes')}
-          {hidden > 0 && `, ${hidden.toLocaleString('en')} hidden`}
-        </span>
-      </div>
-      <nav class="ribbon-row" aria-label="Zoom">
-        <Crumbs
-          run={run}
-          zooms={zooms}
-          onGo={(i) => {
-            scene.zoomOut(i);
-            onLeave();
-          }}
-        />
-      </nav>
-    </div>
+    <>
+      <fieldset class="group switch">
+        <legend class="unseen">Height of boxes</legend>
+        <button
+          type="button"
+          class="small"
+          aria-pressed={shares === 'explored'}
+          title="The branches of a box share its whole height, however improbable they are"
+          onClick={() => scene.setShares('explored')}
+        >
+          Enlarged
+        </button>
+        <button
+          type="button"
+          class="small"
+          aria-pressed={shares === 'true'}
+          title="Height is probability; what was not followed is hatched"
+          onClick={() => scene.setShares('true')}
+        >
+          To scale
+        </button>
+      </fieldset>
+      <fieldset class="group">
+        <legend class="unseen">Zoom along the text</legend>
+        <button type="button" class="icon" aria-label="Zoom out along the text" onClick={() => scene.zoomX(0.8)}>
+          −
+        </button>
+        <button type="button" class="icon" aria-label="Zoom in along the text" onClick={() => scene.zoomX(1.25)}>
+          +
+        </button>
+        <button
+          type="button"
+          class="small"
+          title="Text at its natural length, from the beginning (0)"
+          onClick={() => scene.reset()}
+        >
+          1:1
+        </button>
+        <button type="button" class="small" title="The whole length" onClick={() => scene.fit()}>
+          Fit
+        </button>
+      </fieldset>
+      <SearchBox view={scene} box={searchBox} onLeave={onLeave} />
+      <Filters />
+      <span class="canvas-count ribbon-count">
+        {count(boxes, 'box', 'boxes')}
+        {hidden > 0 && `, ${hidden.toLocaleString('en')} hidden`}
+      </span>
+    </>
+  );
+}
+
+/** The boxes that were zoomed into; nothing while all is seen. */
+function Trail({ run, scene, onLeave }: { run: Run; scene: Scene; onLeave: () => void }) {
+  const { zooms } = scene.shown.value;
+  if (zooms.length < 2) return null;
+  return (
+    <nav class="ribbon-trail" aria-label="Zoom">
+      <Crumbs
+        run={run}
+        zooms={zooms}
+        onGo={(i) => {
+          scene.zoomOut(i);
+          onLeave();
+        }}
+      />
+    </nav>
   );
 }
 

@@ -8,8 +8,10 @@ import { listen } from './tree/input';
 import { Scene } from './tree/scene';
 import { type Actions, Toolbar } from './tree/Toolbar';
 import { onThemeChange } from './tree/theme';
-import { branchChance, describe, dump, oneLine, reasonOf, textOf } from './tree/words';
+import { oneLine } from '../lib/visible';
+import { branchChance, describe, dump, reasonOf, textOf } from './tree/words';
 import { Spoken, type Tip, Tooltip } from './Tooltip';
+import { ViewBar } from './ViewBar';
 import './tree.css';
 
 export type TreeProps = Actions;
@@ -60,23 +62,32 @@ function RunTree({ run, ...actions }: TreeProps & { run: Run }) {
   }, [run]);
 
   return (
-    <div class="canvas-view tree">
-      {scene.value && (
-        <Toolbar scene={scene.value} searchBox={searchBox} onLeaveSearch={() => canvas.current?.focus()} {...actions} />
-      )}
-      <div class="canvas-stage tree-stage" ref={stage}>
-        <canvas
-          ref={canvas}
-          class="canvas"
-          tabIndex={0}
-          role="application"
-          aria-label="Tree of continuations. Arrow keys move the selection, Enter takes the path, Space collapses. The outline view holds the same as text."
-        />
-        <Overview map={map} scene={() => scene.peek()} />
-        {tip.value && <Tooltip tip={tip.value} stage={stage.current} />}
+    <>
+      <ViewBar>
+        {scene.value && (
+          <Toolbar
+            scene={scene.value}
+            searchBox={searchBox}
+            onLeaveSearch={() => canvas.current?.focus()}
+            {...actions}
+          />
+        )}
+      </ViewBar>
+      <div class="view canvas-view tree" id="view" role="tabpanel" aria-labelledby="tab-tree">
+        <div class="canvas-stage tree-stage" ref={stage}>
+          <canvas
+            ref={canvas}
+            class="canvas"
+            tabIndex={0}
+            role="application"
+            aria-label="Tree of continuations. Arrow keys move the selection, Enter takes the path, Space collapses. The outline view holds the same as text."
+          />
+          <Overview map={map} scene={() => scene.peek()} hidden={scene.value?.allSeen.value ?? true} />
+          {tip.value && <Tooltip tip={tip.value} stage={stage.current} />}
+        </div>
+        <Spoken text={spoken} />
       </div>
-      <Spoken text={spoken} />
-    </div>
+    </>
   );
 }
 
@@ -161,10 +172,12 @@ function sentence(scene: Scene, index: number): string {
 interface OverviewProps {
   map: { current: HTMLCanvasElement | null };
   scene: () => Scene | null;
+  /** All of the tree is in sight anyway. */
+  hidden: boolean;
 }
 
 /** The minimap; pressing and dragging moves what is seen. */
-function Overview({ map, scene }: OverviewProps) {
+function Overview({ map, scene, hidden }: OverviewProps) {
   useEffect(() => {
     const canvas = map.current;
     if (!canvas) return;
@@ -190,5 +203,5 @@ function Overview({ map, scene }: OverviewProps) {
     );
     return () => end.abort();
   }, []);
-  return <canvas class="tree-map" ref={map} aria-hidden="true" />;
+  return <canvas class="tree-map" ref={map} aria-hidden="true" hidden={hidden} />;
 }

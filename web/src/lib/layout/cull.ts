@@ -1,7 +1,7 @@
 // What of a tree layout is inside a window, and what of that falls on the same pixels.
 
 import { NONE } from '../run';
-import { BOX_WIDTH, COLUMN, columnX, type TreeLayout } from './tree';
+import type { TreeLayout } from './tree';
 
 /** Indices from `lo` up to, not including, `hi`. */
 export interface Range {
@@ -20,10 +20,16 @@ export function firstWhere(lo: number, hi: number, holds: (i: number) => boolean
   return a;
 }
 
+/** The level of an x: its boxes, or the gap right of them; below 0 or beyond the last where there is none. */
+export function levelAt(layout: TreeLayout, x: number): number {
+  if (x < 0) return -1;
+  return firstWhere(0, layout.levels, (l) => layout.levelX[l + 1]! > x);
+}
+
 /** Levels with something between two x. */
 export function levelsBetween(layout: TreeLayout, left: number, right: number): Range {
-  const lo = Math.max(0, Math.floor(left / COLUMN));
-  return { lo, hi: Math.max(lo, Math.min(layout.levels, Math.floor(right / COLUMN) + 1)) };
+  const lo = Math.max(0, levelAt(layout, left));
+  return { lo, hi: Math.max(lo, Math.min(layout.levels, levelAt(layout, right) + 1)) };
 }
 
 /** Segments of a level whose centre is between two y. */
@@ -57,13 +63,13 @@ export function nearestInLevel(layout: TreeLayout, level: number, y: number): nu
 
 /** The segment nearest to a point, as distances look at scales `kx` and `ky`. */
 export function nearest(layout: TreeLayout, x: number, y: number, kx: number, ky: number): number {
-  const at = Math.min(layout.levels - 1, Math.max(0, Math.floor(x / COLUMN)));
+  const at = Math.min(layout.levels - 1, Math.max(0, levelAt(layout, x)));
   let best = 0;
   let least = Number.POSITIVE_INFINITY;
   for (let level = at - 1; level <= at + 1; level++) {
     const i = nearestInLevel(layout, level, y);
     if (i === NONE) continue;
-    const dx = (x - columnX(level) - BOX_WIDTH / 2) * kx;
+    const dx = (x - layout.levelX[level]! - layout.boxWidth[i]! / 2) * kx;
     const dy = (y - layout.y[i]!) * ky;
     const d = dx * dx + dy * dy;
     if (d < least) {

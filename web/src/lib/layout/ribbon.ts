@@ -1,17 +1,18 @@
 // The run as a ribbon: an icicle whose length is text and whose width is probability.
 // One box per merged segment, in typed arrays, parents before children, siblings side by side, most likely first.
 
-import { NONE, ROOT, type Run, State } from '../run';
+import { NONE, type Run, State } from '../run';
+import { cells, nodeCells, PROMPT_CELLS } from './cells';
 import type { Segment } from '../segments';
 import { isLeftOut, NO_FILTERS, type TreeFilters } from './tree';
 
 /** `explored`: siblings share their parent's extent among themselves; `true`: what was not followed leaves a gap. */
 export type Shares = 'explored' | 'true';
 
-/** A prompt may be pages: its box is no longer than this. */
-export const PROMPT_CELLS = 28;
-/** Length of the hatched box of what was not followed: enough for "pruned 12.3 %". */
-export const REST_CELLS = 14;
+/** Length of the hatched box of what was not followed: enough for "not followed 12.3 %". */
+export const REST_CELLS = 21;
+export { cells, nodeCells, PROMPT_CELLS };
+
 /** Room before and after the text of a box. */
 export const PAD_CELLS = 0.5;
 /** Room behind a leaf for the sign why it ends. */
@@ -50,48 +51,6 @@ export interface RibbonLayout {
   nodeX: Float64Array;
   boxOf: Int32Array;
 }
-
-const isWide = (c: number): boolean =>
-  (c >= 0x1100 && c <= 0x115f) ||
-  (c >= 0x2e80 && c <= 0xa4cf) ||
-  (c >= 0xac00 && c <= 0xd7a3) ||
-  (c >= 0xf900 && c <= 0xfaff) ||
-  (c >= 0xfe30 && c <= 0xfe6f) ||
-  (c >= 0xff00 && c <= 0xff60) ||
-  (c >= 0x1f300 && c <= 0x1faff) ||
-  (c >= 0x20000 && c <= 0x3fffd);
-
-const COMBINING = /\p{M}|\u200d/u;
-
-/** Cells that a text takes in a font of equal widths; never none, or its box could not be seen. */
-export function cells(text: string): number {
-  let n = 0;
-  for (const c of text) {
-    const code = c.codePointAt(0)!;
-    if (code < 0x300) n++;
-    else if (!COMBINING.test(c)) n += isWide(code) ? 2 : 1;
-  }
-  return Math.max(1, n);
-}
-
-const CELLS = new WeakMap<Run, Map<number, number>>();
-
-function cellsOfToken(run: Run, id: number): number {
-  let known = CELLS.get(run);
-  if (!known) {
-    known = new Map();
-    CELLS.set(run, known);
-  }
-  let n = known.get(id);
-  if (n === undefined) {
-    n = cells(run.text(id));
-    known.set(id, n);
-  }
-  return n;
-}
-
-export const nodeCells = (run: Run, n: number): number =>
-  n === ROOT ? Math.min(PROMPT_CELLS, cells(run.header.prompt.text)) : cellsOfToken(run, run.token.get(n));
 
 /** What is left out of a ribbon. */
 export type RibbonFilter = Pick<TreeFilters, 'minMass' | 'minProb'>;

@@ -4,12 +4,24 @@
 // arrays, and within it y only grows: what is visible is found by bisection (see cull.ts).
 
 import { NONE, ROOT, type Run } from '../run';
+import { cells, nodeCells } from './cells';
 
 /** World units; one is a CSS pixel at zoom 1. */
-export const COLUMN = 240;
-export const BOX_WIDTH = 176;
-export const ROW = 28;
+export const GAP = 64;
+/** Height of a box of one line, and of each line more. */
 export const BOX_HEIGHT = 22;
+const LINE = 16;
+/** Between boxes above each other. */
+const SPACE = 6;
+/** Height of a leaf's row, for a box of one line. */
+export const ROW = BOX_HEIGHT + SPACE;
+/** A box is as wide as its text, within these. */
+export const LEAST_WIDTH = 44;
+export const MOST_WIDTH = 250;
+/** Mean width of a cell of text, and what a box has beside its text: edges, and its probability. */
+const CELL = 6.7;
+const EDGES = 14;
+const SHARE = 50;
 
 export interface TreeFilters {
   /** First nodes of segments whose children are not shown. */
@@ -45,6 +57,11 @@ export interface TreeLayout {
   /** Index of the first segment of each level, and the count at the end. */
   levelStart: Int32Array;
   levels: number;
+  /** Left edge of each level's boxes, and where another one would be. */
+  levelX: Float64Array;
+  /** Width of each box, and its lines: one or two. */
+  boxWidth: Float32Array;
+  lines: Uint8Array;
   /** The segment of each node of the run, NONE if it is not shown. */
   segmentOf: Int32Array;
   width: number;
@@ -54,8 +71,29 @@ export interface TreeLayout {
   hiddenTotal: number;
 }
 
-/** Left edge of a level's boxes. */
-export const columnX = (level: number): number => level * COLUMN;
+/** Height of a box. */
+export const boxHeightOf = (layout: TreeLayout, i: number): number => BOX_HEIGHT + (layout.lines[i]! - 1) * LINE;
+
+/** Width and lines of the box for a text of so many cells. */
+function sizeOf(textCells: number, hasShare: boolean): [width: number, lines: number] {
+  const text = textCells * CELL;
+  const beside = EDGES + (hasShare ? SHARE : 0);
+  if (text + beside <= MOST_WIDTH) return [Math.max(LEAST_WIDTH, text + beside), 1];
+  // Two lines, the first of which has the probability beside it; words rarely break in the middle.
+  return [Math.min(MOST_WIDTH, Math.max(150, (text * 1.2 + beside) / 2 + EDGES)), 2];
+}
+
+/** Cells of a segment's text, as far as they matter to a box. */
+function cellsOf(run: Run, first: number, last: number): number {
+  const most = (2 * MOST_WIDTH) / CELL;
+  if (first === ROOT) return Math.min(most, cells(run.header.prompt.text.slice(0, 100)));
+  let sum = 0;
+  for (let n = first; sum < most; n = run.firstChild.get(n)) {
+    sum += nodeCells(run, n);
+    if (n === last) break;
+  }
+  return sum;
+}
 
 /** Whether a subtree is left out. */
 export const isLeftOut = (run: Run, n: number, f: TreeFilters): boolean =>
@@ -129,23 +167,47 @@ export function layoutTree(run: Run, filters: TreeFilters): TreeLayout {
   const levels = levelStart.length;
   levelStart.push(count);
 
-  // Up: how many rows each subtree takes. Down: which. Up: parents between their children.
+  // How large each box is, and so how wide each level.
+  const boxWidth = new Float32Array(count);
+  const lines = new Uint8Array(count);
+  const levelX = new Float64Array(levels + 1);
+  for (let l = 0; l < levels; l++) {
+    let widest = LEAST_WIDTH;
+    for (let i = levelStart[l]!; i < levelStart[l + 1]!; i++) {
+      const [w, n] = sizeOf(cellsOf(run, first[i]!, last[i]!), i > 0);
+      boxWidth[i] = w;
+      lines[i] = n;
+      widest = Math.max(widest, w);
+    }
+    levelX[l + 1] = levelX[l]! + widest + GAP;
+  }
+
+  // Up: how many rows and how much height each subtree takes. Down: where. Up: parents between their children.
+  const extent = new Float64Array(count);
+  const own = (i: number) => BOX_HEIGHT + (lines[i]! - 1) * LINE + SPACE;
   for (let i = count - 1; i >= 0; i--) {
     if (rows[i] === 0) rows[i] = 1;
-    if (i > 0) rows[parent[i]!]! += rows[i]!;
+    extent[i] = Math.max(extent[i]!, own(i));
+    if (i === 0) break;
+    rows[parent[i]!]! += rows[i]!;
+    extent[parent[i]!]! += extent[i]!;
   }
-  const row = ints();
+  const top = new Float64Array(count);
   for (let i = 0; i < count; i++) {
-    let at = row[i]!;
-    for (let c = childStart[i]!; c < childStart[i]! + childCount[i]!; c++) {
-      row[c] = at;
-      at += rows[c]!;
+    const [from, to] = [childStart[i]!, childStart[i]! + childCount[i]!];
+    let inside = 0;
+    for (let c = from; c < to; c++) inside += extent[c]!;
+    // A box may be higher than all that follows it.
+    let at = top[i]! + (extent[i]! - inside) / 2;
+    for (let c = from; c < to; c++) {
+      top[c] = at;
+      at += extent[c]!;
     }
   }
   for (let i = count - 1; i >= 0; i--) {
     const n = childCount[i]!;
     const c = childStart[i]!;
-    y[i] = n === 0 ? (row[i]! + 0.5) * ROW : (y[c]! + y[c + n - 1]!) / 2;
+    y[i] = n === 0 ? top[i]! + extent[i]! / 2 : (y[c]! + y[c + n - 1]!) / 2;
   }
 
   return {
@@ -164,8 +226,11 @@ export function layoutTree(run: Run, filters: TreeFilters): TreeLayout {
     levelStart: Int32Array.from(levelStart),
     levels,
     segmentOf,
-    width: columnX(levels - 1) + BOX_WIDTH,
-    height: rows[0]! * ROW,
+    levelX,
+    boxWidth,
+    lines,
+    width: levelX[levels]! - GAP,
+    height: extent[0]!,
     hiddenNodes,
     hiddenTotal,
   };

@@ -1,7 +1,8 @@
 // What is said about a place on the charts.
 
 import { BITS } from '../../lib/metrics';
-import { bits, visible } from '../../lib/numbers';
+import { bits } from '../../lib/numbers';
+import { visible } from '../../lib/visible';
 import { NONE, ROOT, type Run } from '../../lib/run';
 import { chance, chanceBits } from '../../lib/words';
 

@@ -1,7 +1,8 @@
 // What is known of a response's token, beside it.
 
 import { useLayoutEffect, useRef } from 'preact/hooks';
-import { fixed, percent, visible } from '../../lib/numbers';
+import { fixed, percent } from '../../lib/numbers';
+import { visible } from '../../lib/visible';
 import { candidates, chance } from './numbers';
 import type { Pointed } from './Tokens';
 

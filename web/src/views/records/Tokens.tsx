@@ -2,8 +2,10 @@
 
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { colourAt, inkOn } from '../../lib/colours';
-import { percent, visible } from '../../lib/numbers';
+import { percent } from '../../lib/numbers';
+import { visible } from '../../lib/visible';
 import type { RecordStep } from '../../lib/records';
+import { scheme } from '../../state/prefs';
 import { marks } from '../../state/store';
 import { chance, PART, shown } from './numbers';
 
@@ -92,6 +94,7 @@ export function Tokens({ data, label, tip, onPoint }: Props) {
         ref={list}
         class="record-tokens"
         role="listbox"
+        dir="auto"
         aria-label={label}
         aria-orientation="horizontal"
         onKeyDown={onKeyDown}
@@ -124,7 +127,7 @@ function Token({ step, i, active, tip }: { step: RecordStep; i: number; active: 
       aria-selected={active}
       aria-label={`${visible(step.token)}, ${percent(p)}`}
       aria-describedby={active ? tip : undefined}
-      style={{ background: colourAt(1 - p), color: inkOn(1 - p) }}
+      style={{ background: colourAt(1 - p, scheme.value), color: inkOn(1 - p, scheme.value) }}
     >
       {marks.value ? visible(step.token).replace(/⏎/g, '⏎\n') : shown(step.token)}
     </span>

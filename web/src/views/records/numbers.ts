@@ -1,5 +1,6 @@
 // Numbers of logprobs records, and which of them a page shows.
 
+import { harmless } from '../../lib/visible';
 import { type Card, type LogprobsRecord, type RecordStep, totals } from '../../lib/records';
 
 /** Tokens of one record that are in the page at once. */
@@ -87,4 +88,5 @@ export const ordered = (rows: Compared[], by: Measure, rising: boolean): Compare
   [...rows].sort((a, b) => (rising ? a[by] - b[by] : b[by] - a[by]) || a.line - b.line);
 
 /** A response's token as it is shown: line breaks and tabs are visible and still do what they do. */
-export const shown = (token: string): string => token.replace(/\r/g, '␍').replace(/\n/g, '⏎\n').replace(/\t/g, '⇥\t');
+export const shown = (token: string): string =>
+  harmless(token).replace(/\r/g, '␍').replace(/\n/g, '⏎\n').replace(/\t/g, '⇥\t');

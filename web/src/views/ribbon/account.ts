@@ -1,6 +1,5 @@
 // Where the probability of a run went.
 
-import { percent } from '../../lib/numbers';
 import { type Run, State } from '../../lib/run';
 
 export interface Account {
@@ -22,12 +21,3 @@ export function accountOf(run: Run): Account {
   CACHE.set(run, { version: run.version, account });
   return account;
 }
-
-export const accountLine = (a: Account): string =>
-  [
-    `finished ${percent(a.finished)}`,
-    `frontier ${percent(a.frontier)}`,
-    // Rounding may leave a pruned mass of -1e-17.
-    `pruned ${percent(Math.max(0, a.pruned))}`,
-    `${a.completions.toLocaleString('en')} ${a.completions === 1 ? 'completion' : 'completions'}`,
-  ].join(' · ');

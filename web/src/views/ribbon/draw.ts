@@ -1,6 +1,6 @@
 // Draws the part of a ribbon that is seen.
 
-import { colourAt, inkOn } from '../../lib/colours';
+import { css, faded, inkFor, type Rgb, strengthOf } from '../../lib/colours';
 import {
   cells,
   nodeCells,
@@ -14,7 +14,8 @@ import { level, type Metric, metricOf } from '../../lib/metrics';
 import { percent } from '../../lib/numbers';
 import { NONE, ROOT, type Run } from '../../lib/run';
 import type { Theme } from '../tree/theme';
-import { oneLine, reasonOf } from '../tree/words';
+import { oneLine } from '../../lib/visible';
+import { reasonOf } from '../tree/words';
 import type { Camera } from './camera';
 import { restName } from './words';
 
@@ -89,11 +90,11 @@ export function drawRibbon(ctx: CanvasRenderingContext2D, p: Picture): void {
     }
   }
   // On top, or the boxes that follow would cover their outlines.
-  for (const f of path) outline(ctx, f, p.theme.accent, 2, width);
-  ctx.fillStyle = p.theme.focus;
+  for (const f of path) outline(ctx, f, p.theme.path, 2, width);
+  ctx.fillStyle = p.theme.found;
   for (const [x, y, h] of hits) ctx.fillRect(x, y, HIT_WIDTH, h);
   mark(ctx, p, p.hovered, p.theme.text, 1.5, sx, sy);
-  mark(ctx, p, p.selected, p.theme.focus, 2.5, sx, sy);
+  mark(ctx, p, p.selected, p.theme.select, 2.5, sx, sy);
 }
 
 /** Puts children on the stack; those less than a pixel high are drawn together, a pixel at a time. */
@@ -117,7 +118,7 @@ function children(
   const flush = (bottom: number) => {
     if (first === NONE) return;
     ctx.globalAlpha = 0.75;
-    ctx.fillStyle = p.run.isCut(l.first[first]!) ? p.theme.dim : colourAt(shadeOf(p, first));
+    ctx.fillStyle = p.run.isCut(l.first[first]!) ? p.theme.dim : css(colourOf(p, first));
     ctx.fillRect(f.x1, top, Math.min(width, sx(end)) - f.x1, Math.max(1, bottom - top));
     ctx.globalAlpha = 1;
     if (found) hits.push([f.x1, top, Math.max(2, bottom - top)]);
@@ -152,22 +153,27 @@ function shadeOf(p: Picture, i: number): number {
   return s;
 }
 
+/** The colour of a box: what has little mass is drawn faintly. */
+function colourOf(p: Picture, i: number): Rgb {
+  return faded(shadeOf(p, i), p.theme.scheme, strengthOf(p.run.pathLogprobOf(p.layout.first[i]!)));
+}
+
 function box(ctx: CanvasRenderingContext2D, p: Picture, f: Frame): void {
   const { layout: l, run, theme } = p;
   const root = l.first[f.i] === ROOT;
-  const shade = shadeOf(p, f.i);
+  const colour = colourOf(p, f.i);
   // Only what is seen: a box of 20,000 tokens is wider than a canvas can draw precisely.
   const left = Math.max(f.x0, -4);
   const right = Math.min(f.x1, p.width + 4);
   const top = Math.max(f.y0, -4);
   const bottom = Math.min(f.y1, p.height + 4);
   const cut = run.isCut(l.first[f.i]!);
-  ctx.fillStyle = root ? theme.raised : cut ? theme.bg : colourAt(shade);
+  ctx.fillStyle = root ? theme.raised : cut ? theme.bg : css(colour);
   // A gap between boxes, where there is room for one.
   const gap = f.y1 - f.y0 >= 4 ? 1 : 0;
   ctx.fillRect(left, top, right - left - (f.x1 - f.x0 > 4 ? 1 : 0), bottom - top - gap);
   if (f.y1 - f.y0 < SMALL_FROM) return;
-  ctx.fillStyle = root ? theme.text : cut ? theme.dim : inkOn(shade);
+  ctx.fillStyle = root ? theme.text : cut ? theme.dim : inkFor(colour);
   words(ctx, p, f);
   const reason = l.childCount[f.i] === 0 && l.shares === 'explored' ? reasonOf(run, l.last[f.i]!) : null;
   if (reason && f.x1 < p.width) {
@@ -205,8 +211,9 @@ function words(ctx: CanvasRenderingContext2D, p: Picture, f: Frame): void {
     if ((l.nodeX[after]! - camera.x) * camera.kx > 0) break;
     n = after;
   }
-  const apart = camera.kx > p.cell * 1.05;
-  const natural = camera.kx > p.cell * 0.95;
+  // In the smaller font a text is shorter than its box: its tokens stand at their places only where there is room between them anyway.
+  const apart = camera.kx > cell * 1.05 && (large || camera.kx > p.cell * 1.05);
+  const natural = large && camera.kx > p.cell * 0.95;
   let x = Math.max(PAD, (l.nodeX[n]! - camera.x) * camera.kx);
   let tokens: number[] = [];
   for (; ; n = run.firstChild.get(n)) {

@@ -1,23 +1,25 @@
 // What is said about the ribbon's boxes.
 
 import { nodeAt, preorder, type RestPart, type RibbonLayout } from '../../lib/layout/ribbon';
-import { count, percent, visible } from '../../lib/numbers';
+import { count, percent } from '../../lib/numbers';
+import { harmless, visible } from '../../lib/visible';
 import { ROOT, type Run, State } from '../../lib/run';
 import { chance, mass, massBits } from '../../lib/words';
 import { reasonOf, textOf } from '../tree/words';
 
 /** Name of what a hatched box stands for. */
 export function restName(run: Run, last: number, part: RestPart): string {
-  if (part === 'pruned' || part === 'hidden') return part;
+  if (part === 'hidden') return part;
+  if (part === 'pruned') return 'not followed';
   switch (run.state.get(last)) {
     case State.MaxDepth:
-      return 'max depth';
+      return 'depth limit';
     case State.Decided:
       return 'decided';
     case State.Context:
       return 'context full';
     default:
-      return 'open';
+      return 'still open';
   }
 }
 
@@ -28,7 +30,7 @@ export function describe(run: Run, l: RibbonLayout, i: number, x: number, marks:
   const first = l.first[i]!;
   const last = l.last[i]!;
   const text = shorten(textOf(run, first, last, 80), 400);
-  const lines = [marks ? visible(text) : text];
+  const lines = [marks ? visible(text) : harmless(text)];
   if (first === ROOT) lines.push('prompt');
   else {
     const n = nodeAt(run, l, i, x);
@@ -78,7 +80,7 @@ export function dump(run: Run, l: RibbonLayout): string {
       if (l.shares === 'true' && l.open[i]! > 0)
         parts.push(`${restName(run, l.last[i]!, 'open')} ${percent(l.open[i]!)}`);
       if (l.hidden[i]! > 0) parts.push(`hidden ${percent(l.hidden[i]!)}`);
-      if (l.shares === 'true' && l.pruned[i]! > 0) parts.push(`pruned ${percent(l.pruned[i]!)}`);
+      if (l.shares === 'true' && l.pruned[i]! > 0) parts.push(`not followed ${percent(l.pruned[i]!)}`);
       return indent + parts.join(' ');
     })
     .join('\n');

@@ -1,10 +1,9 @@
 // The tree's boxes, where they are large enough to be seen one by one.
 
-import { inkOn } from '../../lib/colours';
 import { boxesBetween, levelsBetween } from '../../lib/layout/cull';
-import { BOX_HEIGHT, BOX_WIDTH, COLUMN, columnX } from '../../lib/layout/tree';
+import { BOX_HEIGHT, boxHeightOf, GAP } from '../../lib/layout/tree';
 import { boxHeight, scaleX, scaleY } from './camera';
-import { CUT, fills, type Picture, PROMPT, scaleOf } from './picture';
+import { CUT, fills, inkOfShade, type Picture } from './picture';
 import { branchChance, reasonOf } from './words';
 
 const MIN_FONT = 6;
@@ -15,30 +14,31 @@ export const HANDLE = 10;
 const HANDLE_RADIUS = 6;
 const HANDLES_FROM = 0.45;
 /** A narrower box has no room for its probability. */
-const WITH_CHANCE = 100;
+const WITH_CHANCE = 64;
+/** From one line of text to the next. */
+const LINE = 15;
 
-/** Scale of what stands beside a box of a height: it ends before the next column. */
-export const besideScale = (height: number, kx: number): number =>
-  Math.min(height / BOX_HEIGHT, ((COLUMN - BOX_WIDTH) * kx) / (2 * HANDLE + 4));
+/** Scale of what stands beside a box of a scale: it ends before the next column. */
+export const besideScale = (k: number, kx: number): number => Math.min(k, (GAP * kx) / (2 * HANDLE + 4));
 
 /** Boxes in the window; `onlyRead`: only those with text, the others are strokes already. */
 export function drawBoxes(ctx: CanvasRenderingContext2D, p: Picture, onlyRead: boolean): void {
   const { layout, camera: c } = p;
   const kx = scaleX(c);
   const ky = scaleY(c);
-  const w = BOX_WIDTH * kx;
   const colours = fills(p.theme);
-  const range = levelsBetween(layout, c.x - COLUMN, c.x + p.width / kx);
+  const range = levelsBetween(layout, c.x, c.x + p.width / kx);
   // A box may be drawn higher than its scale says.
-  const margin = BOX_HEIGHT / Math.min(1, ky);
+  const margin = (2 * BOX_HEIGHT) / Math.min(1, ky);
   ctx.textBaseline = 'middle';
   let used = -1;
   for (let l = range.lo; l < range.hi; l++) {
-    const x = (columnX(l) - c.x) * kx;
+    const x = (layout.levelX[l]! - c.x) * kx;
     const { lo, hi } = boxesBetween(layout, l, c.y - margin, c.y + p.height / ky + margin);
     for (let i = lo; i < hi; i++) {
       const h = boxHeight(layout, i, kx, ky);
-      const k = h / BOX_HEIGHT;
+      const k = h / boxHeightOf(layout, i);
+      const w = layout.boxWidth[i]! * kx;
       const y = (layout.y[i]! - c.y) * ky;
       const read = FONT * k >= MIN_FONT;
       if (onlyRead && !read) continue;
@@ -60,7 +60,7 @@ export function drawBoxes(ctx: CanvasRenderingContext2D, p: Picture, onlyRead: b
       ctx.stroke();
       ctx.globalAlpha = 1;
       write(ctx, p, i, x, y, w, k);
-      beside(ctx, p, i, x + w, y, besideScale(h, kx));
+      beside(ctx, p, i, x + w, y, besideScale(k, kx));
       used = -1;
     }
   }
@@ -75,16 +75,21 @@ function write(ctx: CanvasRenderingContext2D, p: Picture, i: number, x: number, 
   const shade = p.shade[i]!;
   const first = layout.first[i]!;
   const share = w / k < WITH_CHANCE ? '' : branchChance(run, first);
-  const room = w / k - 2 * PAD - (share === '' ? 0 : labels.width(share) + PAD);
-  ctx.fillStyle = shade === PROMPT ? p.theme.text : shade === CUT ? p.theme.dim : inkOn(scaleOf(shade));
+  const inside = w / k - 2 * PAD;
+  const room = inside - (share === '' ? 0 : labels.width(share) + PAD);
+  ctx.fillStyle = inkOfShade(shade, p.theme);
   ctx.font = font(p, k);
   ctx.textAlign = 'left';
-  const text = labels.text(run, first, layout.last[i]!, room);
-  ctx.fillText(text, x + PAD * k, y);
-  if (shade === CUT) ctx.fillRect(x + PAD * k, y, ctx.measureText(text).width, 1);
+  const lines = labels.lines(run, first, layout.last[i]!, room, layout.lines[i] === 2 ? inside : 0);
+  const top = y - ((lines.length - 1) * LINE * k) / 2;
+  for (const [n, text] of lines.entries()) {
+    const at = top + n * LINE * k;
+    ctx.fillText(text, x + PAD * k, at);
+    if (shade === CUT) ctx.fillRect(x + PAD * k, at, ctx.measureText(text).width, 1);
+  }
   if (share === '') return;
   ctx.textAlign = 'right';
-  ctx.fillText(share, x + w - PAD * k, y);
+  ctx.fillText(share, x + w - PAD * k, top);
 }
 
 /** The handle, the count of what is hidden, and why a leaf ends. */

@@ -1,6 +1,6 @@
 // What part of the tree is seen, and how large.
 
-import { BOX_HEIGHT, BOX_WIDTH, type TreeLayout } from '../../lib/layout/tree';
+import { boxHeightOf, type TreeLayout } from '../../lib/layout/tree';
 
 /**
  * `x`, `y`: the world point at the top left. Zoom is that of rows; below 1 columns shrink by the power `squeeze` of
@@ -33,6 +33,21 @@ export function fit(layout: TreeLayout, width: number, height: number): Camera {
   return c;
 }
 
+/** The camera that a tree is first seen with: all of it if it has room at its own size, else its own size around a path. */
+export function atFirst(layout: TreeLayout, width: number, height: number, end: number): Camera {
+  const whole = fit(layout, width, height);
+  if (whole.zoom >= 1) return whole;
+  // The middle of what of the path is in sight.
+  let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (let i = end; i >= 0; i = layout.parent[i]!) {
+    if (layout.levelX[layout.level[i]!]! > width - MARGIN) continue;
+    least = Math.min(least, layout.y[i]!);
+    most = Math.max(most, layout.y[i]!);
+  }
+  const y = Number.isFinite(least) ? (least + most) / 2 : layout.y[0]!;
+  return { ...whole, zoom: 1, x: -MARGIN, y: y - height / 2 };
+}
+
 /** The least zoom: far enough out to see everything. */
 export const minZoom = (layout: TreeLayout, width: number, height: number): number =>
   Math.min(MIN_ZOOM, fit(layout, width, height).zoom / 2);
@@ -52,8 +67,9 @@ export const placeAt = (c: Camera, wx: number, wy: number, sx: number, sy: numbe
   y: wy - sy / scaleY(c),
 });
 
-/** The most pixels that a box grows to. */
+/** The most pixels that a box of one line, and of two, grows to. */
 const GROWN = 20;
+const GROWN_TWO = 34;
 const NARROW = 36;
 
 /**
@@ -61,12 +77,13 @@ const NARROW = 36;
  * that the thin upper levels of a large tree can be read while its leaves are strokes.
  */
 export function boxHeight(layout: TreeLayout, i: number, kx: number, ky: number): number {
-  const own = BOX_HEIGHT * ky;
-  if (own >= GROWN || BOX_WIDTH * kx < NARROW) return own;
+  const own = boxHeightOf(layout, i) * ky;
+  const most = layout.lines[i] === 2 ? GROWN_TWO : GROWN;
+  if (own >= most || layout.boxWidth[i]! * kx < NARROW) return own;
   const { y, level, levelStart } = layout;
   const l = level[i]!;
   let room = Number.POSITIVE_INFINITY;
   if (i > levelStart[l]!) room = y[i]! - y[i - 1]!;
   if (i + 1 < levelStart[l + 1]!) room = Math.min(room, y[i + 1]! - y[i]!);
-  return Math.max(own, Math.min(GROWN, room * ky - 3));
+  return Math.max(own, Math.min(most, room * ky - 3));
 }

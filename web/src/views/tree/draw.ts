@@ -1,7 +1,7 @@
 // The tree on a canvas. Only what is in the window is looked at, and what falls on the same pixels is drawn once.
 
 import { boxesBetween, levelsBetween, PixelColumn } from '../../lib/layout/cull';
-import { BOX_HEIGHT, BOX_WIDTH, COLUMN, columnX, ROW } from '../../lib/layout/tree';
+import { BOX_HEIGHT, GAP, ROW } from '../../lib/layout/tree';
 import { NONE } from '../../lib/run';
 import { drawBoxes } from './boxes';
 import { boxHeight, type Camera, scaleX, scaleY } from './camera';
@@ -18,17 +18,20 @@ export function drawStrokes(ctx: CanvasRenderingContext2D, s: Scenery, c: Camera
   const { layout, run, shade } = s;
   const kx = scaleX(c);
   const ky = scaleY(c);
-  const group = Math.max(1, Math.ceil(2 / (COLUMN * kx)));
-  const wide = group > 1 || (COLUMN - BOX_WIDTH) * kx < 2 ? COLUMN * kx * group : BOX_WIDTH * kx;
   const column = new PixelColumn(Math.ceil(height));
   const colours = fills(s.theme);
   const range = levelsBetween(layout, c.x, c.x + width / kx);
   const bottom = c.y + height / ky;
   const least = Math.max(1, Math.min(2, BOX_HEIGHT * ky));
   let used = -1;
-  // Groups begin at multiples, so that panning does not change what is merged.
-  for (let from = range.lo - (range.lo % group); from < range.hi; from += group) {
-    for (let l = from; l < Math.min(from + group, layout.levels); l++) {
+  // Levels that fall on the same two pixels are one. Where these begin does not depend on what is in the window.
+  const slot = (l: number) => Math.floor((layout.levelX[l]! * kx) / 2);
+  let from = range.lo;
+  while (from > 0 && slot(from - 1) === slot(range.lo)) from--;
+  while (from < range.hi) {
+    let to = from + 1;
+    while (to < layout.levels && slot(to) === slot(from)) to++;
+    for (let l = from; l < to; l++) {
       const { lo, hi } = boxesBetween(layout, l, c.y, bottom);
       for (let i = lo; i < hi; i++) {
         // What is cut has no mass, but is seen where nothing else is.
@@ -36,7 +39,10 @@ export function drawStrokes(ctx: CanvasRenderingContext2D, s: Scenery, c: Camera
         column.add(Math.floor((layout.y[i]! - c.y) * ky), weight, shade[i]!);
       }
     }
-    const x = (columnX(from) - c.x) * kx;
+    const x = (layout.levelX[from]! - c.x) * kx;
+    const whole = (layout.levelX[to]! - layout.levelX[from]!) * kx;
+    const wide = to - from > 1 || GAP * kx < 2 ? whole : whole - GAP * kx;
+    from = to;
     column.flush((top, end, k) => {
       if (k !== used) {
         used = k;
@@ -52,29 +58,31 @@ function drawWay(ctx: CanvasRenderingContext2D, p: Picture, end: number, colour:
   const { layout, camera: c } = p;
   const kx = scaleX(c);
   const ky = scaleY(c);
-  const gap = (COLUMN - BOX_WIDTH) * kx;
   const boxes = ROW * ky >= MERGE_BELOW;
   ctx.strokeStyle = colour;
   ctx.lineWidth = width;
   ctx.beginPath();
   let [lastX, lastY] = [Number.NaN, Number.NaN];
   for (let i = end; i !== NONE; i = layout.parent[i]!) {
-    const x = (columnX(layout.level[i]!) - c.x) * kx;
-    if (x > p.width) continue;
-    if (x + COLUMN * kx < 0) break;
+    const l = layout.level[i]!;
+    const x = (layout.levelX[l]! - c.x) * kx;
+    if (x > p.width && l > 0 && (layout.levelX[l - 1]! - c.x) * kx > p.width) continue;
+    if ((layout.levelX[l + 1]! - c.x) * kx < 0) break;
+    const w = layout.boxWidth[i]! * kx;
     const y = (layout.y[i]! - c.y) * ky;
     const h = boxHeight(layout, i, kx, ky);
     const outlined = boxes || h > OUTLINED;
-    if (outlined && y > -h && y < p.height + h) outline(ctx, x, y, BOX_WIDTH * kx, h);
+    if (outlined && y > -h && y < p.height + h) outline(ctx, x, y, w, h);
     const before = layout.parent[i]!;
     if (before === NONE) break;
     const y0 = (layout.y[before]! - c.y) * ky;
-    if (boxes) curve(ctx, x - gap, y0, x, y);
+    const x0 = (layout.levelX[l - 1]! + layout.boxWidth[before]! - c.x) * kx;
+    if (boxes) curve(ctx, x0, y0, x, y);
     else if (!(Math.abs(x - lastX) < 1 && Math.abs(y - lastY) < 1)) {
       // Not through the text of a box.
-      ctx.moveTo(outlined ? x : x + BOX_WIDTH * kx, y);
+      ctx.moveTo(outlined ? x : x + w, y);
       ctx.lineTo(x, y);
-      ctx.lineTo(x - gap, y0);
+      ctx.lineTo(x0, y0);
       lastX = x;
       lastY = y;
     }
@@ -93,8 +101,8 @@ function drawOutline(ctx: CanvasRenderingContext2D, p: Picture, i: number, colou
   const kx = scaleX(p.camera);
   const ky = scaleY(p.camera);
   ctx.beginPath();
-  const x = (columnX(p.layout.level[i]!) - p.camera.x) * kx;
-  outline(ctx, x, (p.layout.y[i]! - p.camera.y) * ky, BOX_WIDTH * kx, boxHeight(p.layout, i, kx, ky));
+  const x = (p.layout.levelX[p.layout.level[i]!]! - p.camera.x) * kx;
+  outline(ctx, x, (p.layout.y[i]! - p.camera.y) * ky, p.layout.boxWidth[i]! * kx, boxHeight(p.layout, i, kx, ky));
   ctx.strokeStyle = colour;
   ctx.lineWidth = width;
   ctx.stroke();
@@ -107,9 +115,9 @@ function drawHits(ctx: CanvasRenderingContext2D, p: Picture): void {
   const kx = scaleX(c);
   const ky = scaleY(c);
   const range = levelsBetween(layout, c.x, c.x + p.width / kx);
-  ctx.fillStyle = p.theme.focus;
+  ctx.fillStyle = p.theme.found;
   for (let l = range.lo; l < range.hi; l++) {
-    const x = (columnX(l) - c.x) * kx;
+    const x = (layout.levelX[l]! - c.x) * kx;
     const { lo, hi } = boxesBetween(layout, l, c.y - BOX_HEIGHT, c.y + p.height / ky + BOX_HEIGHT);
     let drawn = Number.NEGATIVE_INFINITY;
     for (let i = lo; i < hi; i++) {
@@ -129,10 +137,10 @@ export function drawTree(ctx: CanvasRenderingContext2D, p: Picture): void {
   drawLinks(ctx, p, merged);
   if (merged) drawStrokes(ctx, p, p.camera, p.width, p.height);
   // Over strokes, which would cover it, but under texts.
-  if (p.pathEnd !== NONE) drawWay(ctx, p, p.pathEnd, p.theme.accent, 2);
+  if (p.pathEnd !== NONE) drawWay(ctx, p, p.pathEnd, p.theme.path, 2);
   drawBoxes(ctx, p, merged);
   if (p.hovered !== NONE) drawWay(ctx, p, p.hovered, p.theme.text, 1.5);
   drawHits(ctx, p);
-  drawOutline(ctx, p, p.currentHit, p.theme.focus, 2);
-  drawOutline(ctx, p, p.selected, p.theme.focus, 3);
+  drawOutline(ctx, p, p.currentHit, p.theme.found, 2);
+  drawOutline(ctx, p, p.selected, p.theme.select, 3);
 }

@@ -1,7 +1,7 @@
 // Links between the tree's boxes.
 
 import { levelsBetween, linksBetween } from '../../lib/layout/cull';
-import { BOX_WIDTH, COLUMN, columnX } from '../../lib/layout/tree';
+import { GAP } from '../../lib/layout/tree';
 import type { Run } from '../../lib/run';
 import { scaleX, scaleY } from './camera';
 import type { Picture } from './picture';
@@ -17,20 +17,23 @@ export function drawLinks(ctx: CanvasRenderingContext2D, p: Picture, merged: boo
   const { layout, run, camera: c, height } = p;
   const kx = scaleX(c);
   const ky = scaleY(c);
-  const gap = (COLUMN - BOX_WIDTH) * kx;
-  if (gap < 3) return;
-  const range = levelsBetween(layout, c.x - COLUMN, c.x + p.width / kx + COLUMN);
+  if (GAP * kx < 3) return;
+  const range = levelsBetween(layout, c.x, c.x + p.width / kx);
+  // Those of the level beyond begin in the window.
+  const end = Math.min(layout.levels, range.hi + 1);
+  const { parent, boxWidth, levelX, level } = layout;
+  /** Right edge of the box before. */
+  const from = (i: number) => (levelX[level[i]! - 1]! + boxWidth[parent[i]!]! - c.x) * kx;
   const bottom = c.y + height / ky;
   // Most links are hair lines, stroked as one path each level; few are massive.
   const thick: number[] = [];
   ctx.strokeStyle = p.theme.dim;
   ctx.globalAlpha = 0.55;
   ctx.lineWidth = 1;
-  for (let l = Math.max(1, range.lo); l < range.hi; l++) {
+  for (let l = Math.max(1, range.lo); l < end; l++) {
     const { lo, hi } = linksBetween(layout, l, c.y, bottom);
     if (lo === hi) continue;
-    const x1 = (columnX(l) - c.x) * kx;
-    const x0 = x1 - gap;
+    const x1 = (levelX[l]! - c.x) * kx;
     let before = Number.NaN;
     ctx.beginPath();
     for (let i = lo; i < hi; i++) {
@@ -39,24 +42,29 @@ export function drawLinks(ctx: CanvasRenderingContext2D, p: Picture, merged: boo
       else if (merged) {
         if (Math.abs(y1 - before) < 2) continue;
         before = y1;
-        ctx.moveTo(x0, (layout.y[layout.parent[i]!]! - c.y) * ky);
+        ctx.moveTo(from(i), (layout.y[parent[i]!]! - c.y) * ky);
         ctx.lineTo(x1, y1);
-      } else curve(ctx, x0, (layout.y[layout.parent[i]!]! - c.y) * ky, x1, y1);
+      } else curve(ctx, from(i), (layout.y[parent[i]!]! - c.y) * ky, x1, y1);
     }
     ctx.stroke();
   }
   for (const i of thick) {
-    const x1 = (columnX(layout.level[i]!) - c.x) * kx;
+    const x1 = (levelX[level[i]!]! - c.x) * kx;
     ctx.lineWidth = thickness(run, layout.first[i]!, ky) / 2;
     ctx.beginPath();
-    curve(ctx, x1 - gap, (layout.y[layout.parent[i]!]! - c.y) * ky, x1, (layout.y[i]! - c.y) * ky);
+    curve(ctx, from(i), (layout.y[parent[i]!]! - c.y) * ky, x1, (layout.y[i]! - c.y) * ky);
     ctx.stroke();
   }
   ctx.globalAlpha = 1;
 }
 
+/** The part of a link that bends. */
+const BEND = 0.2;
+
 export function curve(ctx: CanvasRenderingContext2D, x0: number, y0: number, x1: number, y1: number): void {
-  const mid = (x0 + x1) / 2;
+  // The bend is next to where it ends: boxes of a level end at different places, and the links of all of them shall look alike.
+  const bend = Math.min(x1 - x0, BEND * (x1 - x0) + 40) / 2;
   ctx.moveTo(x0, y0);
-  ctx.bezierCurveTo(mid, y0, mid, y1, x1, y1);
+  ctx.lineTo(x1 - 2 * bend, y0);
+  ctx.bezierCurveTo(x1 - bend, y0, x1 - bend, y1, x1, y1);
 }

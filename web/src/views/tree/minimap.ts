@@ -42,7 +42,7 @@ export class Minimap {
     const top = Math.max(0, Math.min(MAP_HEIGHT - 4, camera.y * fy));
     const right = Math.min(MAP_WIDTH, Math.max(left + 4, (camera.x + width / scaleX(camera)) * fx));
     const bottom = Math.min(MAP_HEIGHT, Math.max(top + 4, (camera.y + height / scaleY(camera)) * fy));
-    ctx.strokeStyle = s.theme.focus;
+    ctx.strokeStyle = s.theme.select;
     ctx.lineWidth = 1.5;
     ctx.strokeRect(left + 0.75, top + 0.75, right - left - 1.5, bottom - top - 1.5);
   }

@@ -3,7 +3,6 @@
 import { signal } from '@preact/signals';
 import { nearest } from '../../lib/layout/cull';
 import {
-  columnX,
   firstBranching,
   layoutTree,
   preorder,
@@ -11,13 +10,14 @@ import {
   type TreeFilters,
   type TreeLayout,
 } from '../../lib/layout/tree';
+import { strengthOf } from '../../lib/colours';
 import { level, metricOf } from '../../lib/metrics';
 import { NONE, ROOT, type Run, State } from '../../lib/run';
 import { hovered, leaf, marks, metric, minMass, minProb, selected } from '../../state/store';
-import { type Camera, placeAt, scaleX, scaleY } from './camera';
+import { atFirst, type Camera, placeAt, scaleX, scaleY } from './camera';
 import { drawTree } from './draw';
 import { Minimap } from './minimap';
-import { CUT, promptShade, UNKNOWN } from './picture';
+import { CUT, promptShade, shadeOf } from './picture';
 import { Finder } from './finder';
 import { readTheme, type Theme } from './theme';
 import { Viewport } from './viewport';
@@ -100,7 +100,7 @@ export class Scene extends Viewport {
     this.height = height;
     if (before === 0 && width > 0) {
       if (this.kept.camera) this.moveTo(this.kept.camera);
-      else this.fit();
+      else this.moveTo(atFirst(this.layout, width, height, this.indexOf(leaf.peek())));
     }
     this.invalidate();
   }
@@ -127,7 +127,7 @@ export class Scene extends Viewport {
     for (let i = 0; i < layout.count; i++) {
       const first = layout.first[i]!;
       const x = level(m, metricOf(run, first, m));
-      this.shade[i] = run.isCut(first) ? CUT : Number.isNaN(x) ? UNKNOWN : Math.round(100 * x);
+      this.shade[i] = run.isCut(first) ? CUT : shadeOf(x, strengthOf(run.pathLogprobOf(first)));
     }
     promptShade(this.shade);
     this.map.forget();
@@ -201,7 +201,7 @@ export class Scene extends Viewport {
     if (before && still !== NONE) {
       const now = segmentAt(this.layout, this.run, before.first[still]!);
       // If it is gone, what took its place comes to where it was.
-      const x = columnX(before.level[still]!) - columnX(this.layout.level[now]!);
+      const x = before.levelX[before.level[still]!]! - this.layout.levelX[this.layout.level[now]!]!;
       this.moveTo({ ...c, x: c.x - x, y: c.y + this.layout.y[now]! - before.y[still]! });
     }
     this.shown.value = {

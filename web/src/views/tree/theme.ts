@@ -1,13 +1,19 @@
 // The page's colours, for a canvas.
 
+import type { Scheme } from '../../lib/colours';
+import { scheme } from '../../state/prefs';
+
 export interface Theme {
+  scheme: Scheme;
   bg: string;
   raised: string;
   line: string;
   text: string;
   dim: string;
-  accent: string;
-  focus: string;
+  /** The path, what is selected, what was found. */
+  path: string;
+  select: string;
+  found: string;
   sans: string;
 }
 
@@ -15,13 +21,15 @@ export function readTheme(element: Element): Theme {
   const style = getComputedStyle(element);
   const get = (name: string, fallback: string) => style.getPropertyValue(`--${name}`).trim() || fallback;
   return {
+    scheme: scheme.peek(),
     bg: get('bg', '#14171c'),
     raised: get('raised', '#242a33'),
     line: get('line', '#363e4a'),
     text: get('text', '#e8ebf0'),
     dim: get('dim', '#a8b0bd'),
-    accent: get('accent', '#7fb4ff'),
-    focus: get('focus', '#ffd166'),
+    path: get('path', '#6db3ff'),
+    select: get('select', '#e58cf0'),
+    found: get('found', '#5fd0a5'),
     sans: get('sans', 'sans-serif'),
   };
 }

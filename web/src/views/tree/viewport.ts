@@ -1,8 +1,8 @@
 // A window on a layout: moving, zooming, and what is under a point.
 
 import { signal } from '@preact/signals';
-import { nearestInLevel } from '../../lib/layout/cull';
-import { BOX_WIDTH, COLUMN, columnX, ROW, type TreeLayout } from '../../lib/layout/tree';
+import { levelAt, nearestInLevel } from '../../lib/layout/cull';
+import { boxHeightOf, ROW, type TreeLayout } from '../../lib/layout/tree';
 import { NONE } from '../../lib/run';
 import { besideScale, HANDLE } from './boxes';
 import { boxHeight, type Camera, fit, MAX_ZOOM, minZoom, placeAt, scaleX, scaleY, zoomAt } from './camera';
@@ -19,12 +19,19 @@ export abstract class Viewport {
   height = 0;
   /** For the toolbar. */
   readonly zoom = signal(1);
+  /** Whether all of the tree is in the window. */
+  readonly allSeen = signal(true);
 
   abstract invalidate(): void;
 
   moveTo(camera: Camera): void {
     this.camera = camera;
     this.zoom.value = camera.zoom;
+    const [kx, ky] = [scaleX(camera), scaleY(camera)];
+    const { width, height } = this.layout;
+    const [left, top] = [-camera.x * kx, -camera.y * ky];
+    this.allSeen.value =
+      left > -1 && top > -1 && left + width * kx < this.width + 1 && top + height * ky < this.height + 1;
     this.invalidate();
   }
 
@@ -46,20 +53,21 @@ export abstract class Viewport {
     if (this.width > 0) this.moveTo(fit(this.layout, this.width, this.height));
   }
 
+  private middleOf(index: number): number {
+    return this.layout.levelX[this.layout.level[index]!]! + this.layout.boxWidth[index]! / 2;
+  }
+
   /** Where the middle of a box is on the screen. */
   screenOf(index: number): [number, number] {
     const c = this.camera;
-    return [
-      (columnX(this.layout.level[index]!) + BOX_WIDTH / 2 - c.x) * scaleX(c),
-      (this.layout.y[index]! - c.y) * scaleY(c),
-    ];
+    return [(this.middleOf(index) - c.x) * scaleX(c), (this.layout.y[index]! - c.y) * scaleY(c)];
   }
 
   /** Moves no more than needed for a box to be seen whole. */
   reveal(index: number): void {
     const c = this.camera;
     const [x, y] = this.screenOf(index);
-    const halfX = Math.min(this.width / 2, (BOX_WIDTH / 2) * scaleX(c) + 24);
+    const halfX = Math.min(this.width / 2, (this.layout.boxWidth[index]! / 2) * scaleX(c) + 24);
     const halfY = Math.min(this.height / 2, (ROW / 2) * scaleY(c) + 24);
     this.pan(
       Math.max(halfX, Math.min(this.width - halfX, x)) - x,
@@ -69,8 +77,9 @@ export abstract class Viewport {
 
   /** Puts a box in the middle. */
   centre(index: number, zoom = this.camera.zoom): void {
-    const x = columnX(this.layout.level[index]!) + BOX_WIDTH / 2;
-    this.moveTo(placeAt({ ...this.camera, zoom }, x, this.layout.y[index]!, this.width / 2, this.height / 2));
+    this.moveTo(
+      placeAt({ ...this.camera, zoom }, this.middleOf(index), this.layout.y[index]!, this.width / 2, this.height / 2),
+    );
   }
 
   /** The box or the handle under a screen point. */
@@ -79,15 +88,17 @@ export abstract class Viewport {
     const [kx, ky] = [scaleX(c), scaleY(c)];
     const x = c.x + sx / kx;
     const y = c.y + sy / ky;
-    const l = Math.floor(x / COLUMN);
+    const l = levelAt(this.layout, x);
     const index = nearestInLevel(this.layout, l, y);
     if (index === NONE) return null;
     // Boxes smaller than a finger's or a mouse's precision are hit within a few pixels.
     const h = boxHeight(this.layout, index, kx, ky);
     if (Math.abs(y - this.layout.y[index]!) * ky > Math.max(h / 2, 3)) return null;
-    const over = x - columnX(l) - BOX_WIDTH;
+    const over = x - this.layout.levelX[l]! - this.layout.boxWidth[index]!;
     if (over <= Math.max(0, 2 / kx)) return { index, handle: false };
     const folds = this.layout.childCount[index]! > 0 || this.layout.collapsed[index] === 1;
-    return folds && over * kx < 2 * HANDLE * besideScale(h, kx) ? { index, handle: true } : null;
+    return folds && over * kx < 2 * HANDLE * besideScale(h / boxHeightOf(this.layout, index), kx)
+      ? { index, handle: true }
+      : null;
   }
 }

@@ -1,17 +1,18 @@
 // What is written on and beside the tree's boxes.
 
 import { preorder, type TreeLayout } from '../../lib/layout/tree';
-import { count, percent, visible } from '../../lib/numbers';
+import { count, percent } from '../../lib/numbers';
+import { harmless, oneLine, visible } from '../../lib/visible';
 import { NONE, ROOT, type Run, State } from '../../lib/run';
 import { chance, mass, massBits } from '../../lib/words';
 
 const REASONS: Record<number, [glyph: string, text: string]> = {
-  [State.Open]: ['○', 'open frontier: not expanded yet'],
-  [State.EndToken]: ['■', 'ends: end token'],
-  [State.MaxDepth]: ['…', 'ends: greatest depth'],
-  [State.Pruned]: ['✂', 'pruned by the strategy'],
+  [State.Open]: ['○', 'still open: nobody has looked further yet'],
+  [State.EndToken]: ['■', 'finished: an end token'],
+  [State.MaxDepth]: ['…', 'stopped at the depth limit'],
+  [State.Pruned]: ['✂', 'not followed: the strategy left it'],
   [State.Decided]: ['✓', 'decided: the answer is known'],
-  [State.Context]: ['▮', 'ends: the context is full'],
+  [State.Context]: ['▮', 'stopped: the context is full'],
 };
 
 const CUT: [glyph: string, text: string] = ['✗', 'cut by the sampler'];
@@ -32,19 +33,15 @@ export function textOf(run: Run, first: number, last: number, most: number): str
   return `${run.textOf(tokens)}…`;
 }
 
-/** Whitespace is shown only when asked for; a box has one line in any case. */
-export const oneLine = (text: string, marks: boolean): string =>
-  marks ? visible(text) : text.replace(/[\r\n\t]/g, ' ');
-
-const CHARACTERS = 40;
+const CHARACTERS = 90;
 
 interface Label {
   last: number;
   characters: string[];
   /** More follows. */
   more: boolean;
-  room: number;
-  text: string;
+  room: string;
+  lines: string[];
 }
 
 /** Short texts of boxes. Measuring is slow, and zooming asks for other lengths in each frame: characters are measured once. */
@@ -66,24 +63,44 @@ export class Labels {
     return w;
   }
 
-  /** Text of a segment that is at most so wide. */
-  text(run: Run, first: number, last: number, room: number): string {
+  /** Text of a segment in a line that is at most so wide, or in two where the second has any room. */
+  lines(run: Run, first: number, last: number, room: number, second: number): string[] {
     let label = this.cache.get(first);
     if (label?.last !== last) {
-      const text = oneLine(textOf(run, first, last, CHARACTERS).slice(0, 2 * CHARACTERS), this.marks);
+      const text = oneLine(textOf(run, first, last, CHARACTERS), this.marks)
+        .slice(0, 2 * CHARACTERS)
+        .trimStart();
       // Not in the middle of a surrogate pair.
       const all = Array.from(text);
-      label = { last, characters: all.slice(0, CHARACTERS), more: all.length > CHARACTERS, room: Number.NaN, text: '' };
+      label = { last, characters: all.slice(0, CHARACTERS), more: all.length > CHARACTERS, room: '', lines: [] };
       this.cache.set(first, label);
     }
-    if (label.room !== room) {
-      label.room = room;
-      label.text = this.cut(label, room);
+    const rooms = `${room} ${second}`;
+    if (label.room !== rooms) {
+      label.room = rooms;
+      const { characters, more } = label;
+      const fit = second > 0 ? this.fitting(characters, room) : characters.length;
+      const head = characters.slice(0, fit).join('').trimEnd();
+      label.lines =
+        fit < characters.length && second > 0
+          ? [head, this.cut(characters.slice(fit), more, second)]
+          : [this.cut(characters, more, room)];
     }
-    return label.text;
+    return label.lines;
   }
 
-  private cut({ characters, more }: Label, room: number): string {
+  /** How many characters a line has room for, up to the end of a word where there is one. */
+  private fitting(characters: string[], room: number): number {
+    let [width, word] = [0, 0];
+    for (let i = 0; i < characters.length; i++) {
+      width += this.width(characters[i]!);
+      if (width > room) return word > 0 ? word : i;
+      if (characters[i] === ' ' || characters[i] === '·') word = i + 1;
+    }
+    return characters.length;
+  }
+
+  private cut(characters: string[], more: boolean, room: number): string {
     const dots = this.width('…');
     let width = 0;
     // Characters that fit with dots after them.
@@ -105,7 +122,7 @@ export function describe(run: Run, layout: TreeLayout, i: number, marks: boolean
   const first = layout.first[i]!;
   const last = layout.last[i]!;
   const text = textOf(run, first, last, 80);
-  const shown = marks ? visible(text) : text;
+  const shown = marks ? visible(text) : harmless(text);
   const lines = [shown.length > 400 ? `${shown.slice(0, 400)}…` : shown];
   if (first === ROOT) lines.push('prompt');
   else {

@@ -1,0 +1,42 @@
+// A text's tokens with their surprisal, from an answer in OpenAI's form that echoes its prompt.
+
+export interface ScoredToken {
+  text: string;
+  /** Surprisal; NaN for the first token, before which nothing was said. */
+  bits: number;
+  /** The likeliest tokens in its place. */
+  top: { text: string; bits: number }[];
+}
+
+export interface Scored {
+  tokens: ScoredToken[];
+  bits: number;
+  /** Tokens that have a surprisal. */
+  scored: number;
+}
+
+interface Logprobs {
+  tokens?: unknown;
+  token_logprobs?: unknown;
+  top_logprobs?: unknown;
+}
+
+const inBits = (logprob: unknown): number => (typeof logprob === 'number' ? -logprob / Math.LN2 : Number.NaN);
+
+/** Throws if the answer has no logprobs of the prompt. */
+export function scoredOf(answer: unknown): Scored {
+  const choice = (answer as { choices?: { logprobs?: Logprobs }[] })?.choices?.[0];
+  const { tokens, token_logprobs: logprobs, top_logprobs: top } = choice?.logprobs ?? {};
+  if (!Array.isArray(tokens) || !Array.isArray(logprobs)) throw new Error('the answer has no logprobs of the text');
+  const out = tokens.map((text, i): ScoredToken => {
+    const listed =
+      Array.isArray(top) && typeof top[i] === 'object' && top[i] !== null ? Object.entries(top[i] as object) : [];
+    return {
+      text: String(text),
+      bits: inBits(logprobs[i]),
+      top: listed.map(([t, logprob]) => ({ text: t, bits: inBits(logprob) })).sort((a, b) => a.bits - b.bits),
+    };
+  });
+  const known = out.filter((t) => !Number.isNaN(t.bits));
+  return { tokens: out, bits: known.reduce((sum, t) => sum + t.bits, 0), scored: known.length };
+}

@@ -1,0 +1,51 @@
+// What is taken along: pictures and links.
+
+import { colourAt, inkOn } from '../lib/colours';
+import { level, metricOf } from '../lib/metrics';
+import { count } from '../lib/numbers';
+import { pieces } from '../lib/pieces';
+import { ROOT, type Run } from '../lib/run';
+import { type Span, textSvg } from '../lib/svg';
+import { harmless } from '../lib/visible';
+import { chance, massBits } from '../lib/words';
+import { scheme } from './prefs';
+import { leaf, marks, metric, path, view } from './store';
+import { say } from './toasts';
+
+export function copyText(text: string, done = 'Copied.'): void {
+  const failed = () => say('The browser does not allow copying here.', 'bad');
+  navigator.clipboard?.writeText(text).then(() => say(done), failed) ?? failed();
+}
+
+export function save(blob: Blob, name: string): void {
+  const url = URL.createObjectURL(blob);
+  const a = document.createElement('a');
+  a.href = url;
+  a.download = name;
+  a.click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
+/** The path as it is coloured now. */
+export function saveTextPicture(run: Run): void {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name: string) => style.getPropertyValue(`--${name}`).trim();
+  const prompt: Span = { text: harmless(run.header.prompt.text), fill: null, ink: colour('dim'), title: '' };
+  const tokens = pieces(run, path.peek(), marks.peek()).map(({ node, text }): Span => {
+    const t = level(metric.peek(), metricOf(run, node, metric.peek()));
+    return { text, fill: colourAt(t, scheme.peek()), ink: inkOn(t, scheme.peek()), title: chance(run, node) };
+  });
+  const { model } = run.header;
+  const foot = `${model.name} · ${count(path.peek().length, 'token')}, ${massBits(run, leaf.peek() || ROOT)} · colour: ${metric.peek()} · logitree`;
+  const svg = textSvg([prompt, ...tokens], { ground: colour('bg'), foot: { text: foot, ink: colour('dim') } });
+  save(new Blob([svg], { type: 'image/svg+xml' }), 'text.svg');
+}
+
+/** The canvas that is shown, as it is. */
+export function savePicture(): void {
+  const canvas = document.querySelector<HTMLCanvasElement>('.view canvas.canvas');
+  canvas?.toBlob((blob) => {
+    if (blob) save(blob, `${view.peek()}.png`);
+    else say('The browser cannot make a picture of this.', 'bad');
+  });
+}

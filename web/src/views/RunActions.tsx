@@ -1,0 +1,170 @@
+// What can be done with the shown run: run it again, share it, take it along in another format.
+
+import { useSignal } from '@preact/signals';
+import { harmless } from '../lib/visible';
+import type { Run } from '../lib/run';
+import * as api from '../state/api';
+import { again } from '../state/draft';
+import * as live from '../state/live';
+import { current, runDocument, view } from '../state/store';
+import { copyText, savePicture, saveTextPicture } from '../state/share';
+import { Menu } from './Menu';
+
+const FORMATS: [string, string][] = [
+  ['tree-json', 'Tree JSON'],
+  ['jsonl', 'Logprobs JSONL'],
+  ['csv', 'CSV'],
+  ['parquet', 'Parquet'],
+  ['dot', 'Graphviz'],
+  ['text', 'Text'],
+];
+
+export function RunActions() {
+  const document = current.value;
+  const id = document?.key.startsWith('server:') ? document.key.slice('server:'.length) : null;
+  const run = runDocument.value?.run;
+  return (
+    <>
+      {run && <About run={run} />}
+      {run && <Grow run={run} />}
+      <Menu label="Share">
+        {(close) => (
+          <>
+            {run && (
+              <>
+                <Item onClick={() => saveTextPicture(run)} close={close}>
+                  Picture of the text (SVG)
+                </Item>
+                {(view.value === 'tree' || view.value === 'ribbon') && (
+                  <Item onClick={savePicture} close={close}>
+                    Picture of the {view.value} (PNG)
+                  </Item>
+                )}
+              </>
+            )}
+            {id && (
+              <>
+                <Item
+                  onClick={() =>
+                    copyText(
+                      location.href,
+                      `Copied. A colleague also needs the link with the token that “logitree serve” printed: it lets them in once, then this one works.`,
+                    )
+                  }
+                  close={close}
+                >
+                  Copy a link to this place
+                </Item>
+                {run && (
+                  <a role="menuitem" href={api.exportOf(id, 'html')} download onClick={close}>
+                    HTML report
+                  </a>
+                )}
+                <a role="menuitem" href={api.contentOf(id)} download onClick={close}>
+                  {run ? 'Run file' : 'File'}
+                </a>
+                {run &&
+                  FORMATS.map(([format, name]) => (
+                    <a key={format} role="menuitem" href={api.exportOf(id, format)} download onClick={close}>
+                      {name}
+                    </a>
+                  ))}
+              </>
+            )}
+            {!id && !run && <span class="dim">Nothing to share</span>}
+          </>
+        )}
+      </Menu>
+    </>
+  );
+}
+
+interface ItemProps {
+  onClick: () => void;
+  close: () => void;
+  children: preact.ComponentChildren;
+}
+
+function Item({ onClick, close, children }: ItemProps) {
+  return (
+    <button
+      type="button"
+      role="menuitem"
+      onClick={() => {
+        close();
+        onClick();
+      }}
+    >
+      {children}
+    </button>
+  );
+}
+
+/** Runs it again with changes; of a file that no model here has made, the prompt is grown with the one that is loaded. */
+function Grow({ run }: { run: Run }) {
+  const model = live.server.value?.model;
+  if (!model || !canBeAgain(run)) return null;
+  const own = live.canGoOn();
+  return (
+    <button
+      type="button"
+      class="again"
+      title={
+        own
+          ? 'The form of a new run, filled with what this one was made of'
+          : `The same prompt, with the model that is loaded: ${model.name}`
+      }
+      onClick={() => again(run.header)}
+    >
+      {own ? 'Again, with changes' : `Grow this with ${model.name}`}
+    </button>
+  );
+}
+
+/** Whether the form can say what the run was made of: it has no control tokens by name, and only what the server has. */
+function canBeAgain({ header: { prompt, strategy } }: Run): boolean {
+  const { model = null, strategies = {} } = live.server.value ?? {};
+  return prompt.special !== true && (!prompt.chat || model?.chat === true) && Object.hasOwn(strategies, strategy);
+}
+
+/** What was run, as the header says it. */
+function About({ run }: { run: Run }) {
+  const open = useSignal(false);
+  return (
+    <div
+      class="menu-place about"
+      onKeyDown={(e) => {
+        if (e.key !== 'Escape' || !open.value) return;
+        open.value = false;
+        e.preventDefault();
+      }}
+    >
+      <button type="button" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
+        About
+      </button>
+      {open.value && (
+        <dl class="menu" aria-label="About this run">
+          {about(run).map(([name, value]) => (
+            <div key={name}>
+              <dt>{harmless(name)}</dt>
+              <dd>{harmless(value)}</dd>
+            </div>
+          ))}
+        </dl>
+      )}
+    </div>
+  );
+}
+
+function about(run: Run): [string, string][] {
+  const h = run.header;
+  const text = (value: unknown) => (typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
+  const fixed: [string, string][] = [
+    ['model', [h.model.name, h.model.dtype].filter(Boolean).join(' · ')],
+    ['engine', h.engine],
+    ['strategy', h.strategy],
+  ];
+  const given = Object.entries({ ...h.parameters, ...run.limits }).map(([k, v]): [string, string] => [k, text(v)]);
+  const variables = Object.entries(h.prompt.template_args ?? {});
+  return [...fixed, ...given, ...variables.map(([k, v]): [string, string] => [`template: ${k}`, text(v)])];
+}
