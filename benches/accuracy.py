@@ -1,16 +1,60 @@
 #!/usr/bin/env python3
 """How far logitree, exact and with --fast, transformers in bfloat16 and llama.cpp are from transformers in float32, on the same GGUF file.
 
-The reference is fixtures/gguf/*.json. Compared is every listed token with a probability of at least 1e-4.
+The reference is fixtures/gguf/*.json, or with --text a run of transformers over the first tokens of a file, in float32 or in float64.
+Compared is every listed token with a probability of at least 1e-4.
 
   python3 -m venv peers && peers/bin/pip install torch transformers accelerate gguf sentencepiece llama-cpp-python numpy
-  peers/bin/python benches/accuracy.py MODEL.gguf fixtures/gguf/MODEL.json target/release/logitree
+  peers/bin/python benches/accuracy.py MODEL.gguf target/release/logitree fixtures/gguf/MODEL.json
+  peers/bin/python benches/accuracy.py MODEL.gguf target/release/logitree --text ARCHITECTURE.md --tokens 1100 [--reference float64]
 """
-import json, math, os, subprocess, sys
+import argparse, json, math, os, subprocess
 import numpy as np
 
-model, golden, logitree = sys.argv[1:4]
-prompts = json.load(open(golden, encoding="utf-8"))["prompts"]
+parser = argparse.ArgumentParser()
+parser.add_argument("model")
+parser.add_argument("logitree")
+parser.add_argument("golden", nargs="?")
+parser.add_argument("--text")
+parser.add_argument("--tokens", type=int, default=1100)
+parser.add_argument("--reference", default="float32", choices=["float32", "float64"])
+parser.add_argument("--engines", default="f32,bf16x3,8-bit,transformers,llama.cpp")
+args = parser.parse_args()
+model, logitree = args.model, args.logitree
+
+
+def transformers(dtype):
+    import torch
+    from transformers import AutoModelForCausalLM
+    d, f = os.path.split(os.path.abspath(model))
+    m = AutoModelForCausalLM.from_pretrained(d, gguf_file=f, dtype=getattr(torch, dtype), attn_implementation="eager").eval()
+
+    def logits(ids):
+        with torch.no_grad():
+            return m(torch.tensor([ids])).logits[0].double().numpy()
+    return logits
+
+
+def reference(path, tokens):
+    """What a golden has, of the first tokens of a text."""
+    text = open(path, encoding="utf-8").read()
+    from transformers import AutoTokenizer
+    d, f = os.path.split(os.path.abspath(model))
+    tokenizer = AutoTokenizer.from_pretrained(d, gguf_file=f)
+    ids = tokenizer(text).input_ids[:tokens]
+    text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    assert tokenizer(text).input_ids == ids, "the text is cut within a word: try another number of tokens"
+    rows = transformers(args.reference)(ids)
+    positions = []
+    for x in rows:
+        x = x - x.max()
+        x -= math.log(np.exp(x).sum())
+        top = np.argsort(-x, kind="stable")[:20]
+        positions.append({"top_ids": top.tolist(), "top_logprobs": x[top].tolist()})
+    return [{"prompt": text, "input_ids": ids, "positions": positions}]
+
+
+prompts = reference(args.text, args.tokens) if args.text else json.load(open(args.golden, encoding="utf-8"))["prompts"]
 
 
 def compare(name, logprobs_of):
@@ -46,22 +90,19 @@ def ours(*options):
     return rows
 
 
-def bfloat16():
-    import torch
-    from transformers import AutoModelForCausalLM
-    d, f = os.path.split(os.path.abspath(model))
-    m = AutoModelForCausalLM.from_pretrained(d, gguf_file=f, dtype=torch.bfloat16).eval()
+def in_transformers(dtype):
+    logits = transformers(dtype)
 
     def rows(p):
-        with torch.no_grad():
-            lg = m(torch.tensor([p["input_ids"]])).logits[0].double().numpy()
+        lg = logits(p["input_ids"])
         return [row_of(lg[i], r["top_ids"]) for i, r in enumerate(p["positions"])]
     return rows
 
 
 def llama_cpp():
     from llama_cpp import Llama
-    m = Llama(model, n_ctx=512, logits_all=True, verbose=False)
+    longest = max(len(p["input_ids"]) for p in prompts)
+    m = Llama(model, n_ctx=max(512, longest), n_batch=max(512, longest), logits_all=True, verbose=False)
 
     def rows(p):
         m.reset()
@@ -70,8 +111,13 @@ def llama_cpp():
     return rows
 
 
-print(f"{os.path.basename(model)}\n\n| engine | logprobs | largest difference | mean | same most likely token |\n|---|---|---|---|---|")
-compare("logitree", ours())
-compare("logitree --fast", ours("--fast"))
-compare("transformers, bfloat16", bfloat16())
-compare("llama.cpp", llama_cpp())
+print(f"{os.path.basename(model)}, {sum(len(p['input_ids']) for p in prompts)} tokens\n\n"
+      "| engine | logprobs | largest difference | mean | same most likely token |\n|---|---|---|---|---|")
+for engine in args.engines.split(","):
+    if engine in ("f32", "bf16x3", "8-bit"):
+        compare(f"logitree, {engine}", ours("--arithmetic", engine))
+    elif engine == "transformers":
+        for dtype in ["bfloat16"] + (["float32"] if args.reference == "float64" else []):
+            compare(f"transformers, {dtype}", in_transformers(dtype))
+    else:
+        compare("llama.cpp", llama_cpp())

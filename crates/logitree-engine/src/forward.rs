@@ -232,7 +232,7 @@ impl Transformer {
                 match layer.dense.as_ref().and_then(|dense| dense.sum_norms.as_ref()) {
                     None => y.copy_from_slice(&b.z),
                     Some(norms) => {
-                        // Each is normed, and added to zero.
+                        // Each result is normed and added to a sum that begins at zero: there is no residual stream here.
                         let sum = resized(&mut b.sum, n * c.hidden);
                         sum.fill(0.0);
                         b.normed.reset(compute, n, c.hidden, &[]);

@@ -107,6 +107,9 @@ fn template_of(weights: &Weights, tokenizer: Option<&Tokenizer>) -> Result<ChatT
 
 impl LocalModel {
     /// Loads a GGUF file or a safetensors folder, with its tokenizer.
+    ///
+    /// # Errors
+    /// If the files are damaged, describe a model that the engine does not run, or are of different models.
     pub fn load(path: &Path, compute: Compute) -> Result<LocalModel, LoadError> {
         let weights = Weights::open(path)?;
         // The tokenizer's tables and the weights are independent work.
@@ -142,6 +145,9 @@ impl LocalModel {
     }
 
     /// Loads weights alone: [`LanguageModel::tokenize`] fails and tokens have no text.
+    ///
+    /// # Errors
+    /// Those of [`LocalModel::load`] that concern weights.
     pub fn load_without_tokenizer(path: &Path, compute: Compute) -> Result<LocalModel, LoadError> {
         let weights = Weights::open(path)?;
         let packed = Network::pack(&weights, compute)?;

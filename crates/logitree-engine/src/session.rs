@@ -33,6 +33,9 @@ impl LocalSession {
 
     /// Residual stream after every layer for one chain of tokens: `[layers + 1][tokens][hidden]`, the
     /// last after the final norm. For tests against a reference.
+    ///
+    /// # Errors
+    /// If a token is none of the model's, or there are more of them than its context holds.
     pub fn hidden_states(&mut self, tokens: &[TokenId]) -> Result<Vec<Vec<f32>>, ModelError> {
         let nodes = self.push_all(None, tokens)?;
         let mut states = Vec::new();

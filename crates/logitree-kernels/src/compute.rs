@@ -1,6 +1,6 @@
 //! What every kernel runs on: threads, an instruction set, an arithmetic and memory for intermediate results.
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Slab};
 use crate::team::{PerThread, Team};
 use crate::{Arithmetic, Backend};
 
@@ -9,6 +9,8 @@ pub struct Compute {
     pub(crate) team: Team,
     pub(crate) backend: Backend,
     pub(crate) scratch: PerThread<Scratch>,
+    /// Where packed weights lie.
+    pub(crate) slab: Slab,
     arithmetic: Arithmetic,
 }
 
@@ -42,7 +44,7 @@ impl Compute {
 
     fn with_team(backend: Backend, team: Team) -> Compute {
         let scratch = PerThread::new(team.threads(), |_| Scratch::default());
-        Compute { team, backend, scratch, arithmetic: Arithmetic::F32 }
+        Compute { team, backend, scratch, slab: Slab::default(), arithmetic: Arithmetic::F32 }
     }
 
     /// The same, computing in this arithmetic; `None` for [`Arithmetic::Bits8`] if the backend has no kernel for it, see

@@ -153,7 +153,7 @@ impl PackedMatrix {
         let tiles = rows.div_ceil(LANES);
         let blocks = if dtype == DType::BF16 { cols.next_multiple_of(4) } else { cols / dtype.block_len() };
         let tile_bytes = blocks * block_bytes(dtype);
-        let mut data = Memory::zeroed(tiles * tile_bytes)?;
+        let mut data = compute.slab.zeroed(tiles * tile_bytes)?;
         let part_tiles = (PART / tile_bytes).max(1);
         for (part, packed) in bytes.chunks(part_tiles * LANES * row_bytes).zip(data.chunks_mut(part_tiles * tile_bytes))
         {

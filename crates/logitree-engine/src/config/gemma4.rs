@@ -7,14 +7,14 @@ use crate::json::{CORRECT, Fields};
 
 /// Head size of the layers that see everything, where config.json leaves it out.
 const GLOBAL_HEAD_DIM: usize = 512;
-/// The same for a layer's input.
+/// Elements of a layer's input per token, where config.json leaves them out.
 const LAYER_INPUT: usize = 256;
 
 /// Gives layers, which have the sizes of those with a window, their own.
 pub(super) fn shape_layers(text: &Fields<'_>, layers: &mut [LayerConfig]) -> Result<(), WeightsError> {
     let key_is_value = text.bool("attention_k_eq_v")?.unwrap_or(false);
     match text.object("per_layer_config")? {
-        // As transformers saves it: sizes that differ from the others', by layer.
+        // This is how transformers saves a model: it lists the layers whose sizes differ from the others'.
         Some(own) => {
             for (index, _) in own.iter() {
                 let Some(layer) = index.parse().ok().and_then(|i: usize| layers.get_mut(i)) else {
@@ -25,7 +25,7 @@ pub(super) fn shape_layers(text: &Fields<'_>, layers: &mut [LayerConfig]) -> Res
                 layer.kv_heads = sizes.size("num_key_value_heads")?.unwrap_or(layer.kv_heads);
             }
         }
-        // As it is published.
+        // This is how models are published: the layers that see everything have keys of their own.
         None => {
             let head_dim = text.size("global_head_dim")?.unwrap_or(GLOBAL_HEAD_DIM);
             let kv_heads = text.size("num_global_key_value_heads")?.filter(|_| key_is_value);

@@ -141,12 +141,19 @@ fn experts(keys: &Keys<'_>, family: Family, layers: &mut [LayerConfig]) -> Resul
         return Ok(None);
     }
     let count = keys.optional("expert_count")?.unwrap_or(0);
+    let has_router = |layer: usize| keys.gguf.has(&format!("blk.{layer}.ffn_gate_inp.weight"));
     if count == 0 {
-        return Ok(None);
+        return match (0..layers.len()).find(|&layer| has_router(layer)) {
+            Some(layer) => {
+                let problem = format!("is missing or 0, but layer {layer} has a router for experts");
+                Err(keys.error("expert_count", problem))
+            }
+            None => Ok(None),
+        };
     }
     let own_norm = family == Family::Gemma4;
     for (i, layer) in layers.iter_mut().enumerate() {
-        if keys.gguf.has(&format!("blk.{i}.ffn_gate_inp.weight")) {
+        if has_router(i) {
             layer.feed_forward = if own_norm { FeedForward::DenseAndExperts } else { FeedForward::Experts };
         }
     }

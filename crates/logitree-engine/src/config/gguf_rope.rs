@@ -27,9 +27,9 @@ pub(super) fn ropes(keys: &Keys<'_>, family: Family, head_dim: usize) -> Result<
 /// both, both apply.
 fn scaling(keys: &Keys<'_>) -> Result<RopeScaling, WeightsError> {
     let kind = keys.gguf.read::<&str>(&keys.key("rope.scaling.type"))?;
-    // The second is the first's former name.
+    // `scale_linear` is the former name of the key.
     let factor = keys.float("rope.scaling.factor")?.map_or_else(|| keys.float("rope.scale_linear"), |f| Ok(Some(f)))?;
-    // Absent or 0, a factor is 1; with the type `none` it is not meant.
+    // A factor that is absent or 0 counts as 1. With the type `none` files carry one that nobody is to use.
     let factor = factor.filter(|&f| f != 0.0 && kind != Some("none")).unwrap_or(1.0);
     let divisors = |name: &str| -> Result<Option<Vec<f32>>, WeightsError> {
         let Some(table) = keys.gguf.tensor(name)? else { return Ok(None) };

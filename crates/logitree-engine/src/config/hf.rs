@@ -33,7 +33,7 @@ pub(crate) fn read(outer: &Fields<'_>) -> Result<Config, WeightsError> {
         _ => 1.0 / (head_dim as f64).sqrt(),
     };
     let kv_heads = match text.value("num_key_value_heads") {
-        // Absent and null differ: null means as many as query heads.
+        // A key that is absent has its family's default, while null means as many as query heads.
         None if !text.has("num_key_value_heads") => default.kv_heads.unwrap_or(heads),
         _ => size("num_key_value_heads", heads)?,
     };
@@ -102,7 +102,7 @@ pub(crate) fn notes(outer: &Fields<'_>) -> Vec<String> {
 /// Switches that change the computation in ways that this engine does not follow.
 fn refuse_variants(outer: &Fields<'_>, text: &Fields<'_>, family: Family) -> Result<(), WeightsError> {
     for key in ["attention_bias", "mlp_bias", "use_bidirectional_attention"] {
-        // Of images alone: text is read in one direction.
+        // `vision` concerns images alone: text is read in one direction.
         let for_images = |v: &Value| key == "use_bidirectional_attention" && *v == "vision";
         if text.value(key).is_some_and(|v| *v != Value::Bool(false) && !for_images(v)) {
             return Err(text.error(key, "is set", UNSUPPORTED));
@@ -131,7 +131,7 @@ fn layers(text: &Fields<'_>, family: Family, count: usize, sizes: Sizes) -> Resu
     if count > MAX_LAYERS {
         return Err(text.error("num_hidden_layers", format!("is {count}, more than {MAX_LAYERS}"), CORRECT));
     }
-    // Absent and null differ: null means that there is no window.
+    // A key that is absent has its family's default, while null means that there is no window.
     let window = match text.has("sliding_window") {
         true => text.size("sliding_window")?,
         false => Some(if family == Family::Gemma4 { 512 } else { 4096 }),
@@ -156,7 +156,7 @@ fn layers(text: &Fields<'_>, family: Family, count: usize, sizes: Sizes) -> Resu
         _ => vec![false; count],
     };
     if let (Family::Gemma4, Some(last)) = (family, sliding.last_mut()) {
-        // As the reference has it, whatever the file says.
+        // The reference lets the last layer see everything, whatever the file says.
         *last = false;
     }
     if window.is_none() && sliding.contains(&true) {
@@ -182,9 +182,13 @@ fn experts(text: &Fields<'_>, family: Family, layers: &mut [LayerConfig]) -> Res
         }
         Family::Qwen3Moe => {
             let or = |key: &str, default: usize| Ok::<_, WeightsError>(text.size(key)?.unwrap_or(default));
-            let count = match text.size("num_experts")? {
-                Some(count) => count,
-                None => or("num_local_experts", 128)?,
+            // transformers 5 saves the second, earlier ones the first.
+            let count = match (text.size("num_experts")?, text.size("num_local_experts")?) {
+                (Some(one), Some(other)) if one != other => {
+                    let problem = format!("is {other}, but num_experts is {one}");
+                    return Err(text.error("num_local_experts", problem, CORRECT));
+                }
+                (one, other) => one.or(other).unwrap_or(128),
             };
             let every = or("decoder_sparse_step", 1)?;
             if every == 0 {
@@ -223,7 +227,7 @@ fn layer_types(text: &Fields<'_>, count: usize) -> Result<Option<Vec<bool>>, Wei
     list.iter().map(kind).collect::<Result<_, _>>().map(Some)
 }
 
-/// Every how many layers one of Gemma 3 sees everything. transformers 5 writes the key with an underscore.
+/// The period of Gemma 3's layers: one of so many sees everything. transformers 5 writes the key with an underscore.
 fn period(text: &Fields<'_>) -> Result<usize, WeightsError> {
     for key in ["sliding_window_pattern", "_sliding_window_pattern"] {
         match text.size(key)? {

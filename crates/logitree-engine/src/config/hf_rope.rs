@@ -34,7 +34,7 @@ pub(super) fn ropes(text: &Fields<'_>, family: Family, head_dims: [usize; 2]) ->
     let global = of_kind(KINDS[0])?;
     let base = global.as_ref().map_or(Ok(None), |p| p.float("rope_theta"))?.or(theta).unwrap_or(1e6);
     let local_base = text.float("rope_local_base_freq")?.unwrap_or(10_000.0);
-    // As in the reference, the older key scales the layers that see everything, and only those.
+    // The reference lets the older key scale the layers that see everything, and no others.
     let mut global = rope(text, scaling.or(global).as_ref(), base, dims)?;
     if family == Family::Gemma4 && parameters.is_none() {
         // What its reference takes where the file is silent.

@@ -149,7 +149,7 @@ impl Rope {
             (low, high) = (low.floor(), high.ceil());
         }
         (low, high) = (low.max(0.0), high.min(dims - 1.0));
-        // As the reference does, so that nothing is divided by zero.
+        // The reference moves the end in the same way, so that nothing is divided by zero.
         (low, if low == high { high + 0.001 } else { high })
     }
 

@@ -36,11 +36,11 @@ pub struct LayerConfig {
 /// What stands after a layer's attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedForward {
-    /// One gated feed-forward layer for every token.
+    /// One gated feed-forward layer, which every token passes through.
     Dense,
-    /// A few of many, chosen for each token.
+    /// A few of many feed-forward layers, which a router chooses for each token.
     Experts,
-    /// Both, whose results are added (Gemma 4).
+    /// A layer for every token and experts, whose results are added (Gemma 4).
     DenseAndExperts,
 }
 
@@ -65,7 +65,7 @@ pub struct Experts {
     pub used: usize,
     /// Width of an expert.
     pub intermediate: usize,
-    /// Whether the probabilities of those used are scaled to add up to 1.
+    /// True if the probabilities of the experts used are scaled to add up to 1; some models sum with them as they are.
     pub normalised: bool,
     /// Whether the router norms the residual stream by itself, with weights of its own, and experts have a multiplier each (Gemma 4).
     pub own_norm: bool,
@@ -157,7 +157,7 @@ pub struct Config {
     pub attention_scale: f32,
     /// `cap · tanh(score / cap)` on attention scores (Gemma 2).
     pub attention_softcap: Option<f32>,
-    /// The same on the final logits (Gemma 2).
+    /// `cap · tanh(logit / cap)` on the final logits (Gemma 2 and 4).
     pub final_softcap: Option<f32>,
     /// Multiplier of token embeddings (Gemma: √hidden rounded as its reference does).
     pub embedding_scale: f32,

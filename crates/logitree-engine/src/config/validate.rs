@@ -21,6 +21,9 @@ pub(crate) fn head_size(hidden: usize, heads: usize) -> Result<usize, String> {
 
 impl Config {
     /// Fails unless all sizes are possible and agree with each other. `file` is named in the error.
+    ///
+    /// # Errors
+    /// If a size is impossible, or two contradict each other.
     pub fn validate(&self, file: &Path) -> Result<(), WeightsError> {
         let error = |field: &str, problem: String| Err(WeightsError::field(file, field, problem, FIX));
         for (field, value, most) in [
@@ -48,7 +51,7 @@ impl Config {
                 return error(field, problem);
             }
         }
-        // Also those that no layer uses: what is impossible is a sign of a damaged file.
+        // Embeddings that no layer uses are checked too: an impossible one is a sign of a damaged file.
         let largest = self.layers.iter().map(|layer| layer.head_dim).max().unwrap_or_default();
         if let Some(problem) = self.ropes.iter().find_map(|rope| rope.problem(largest)) {
             return error("rotary embedding", problem);

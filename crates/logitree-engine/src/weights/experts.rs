@@ -11,7 +11,7 @@ use crate::error::WeightsError;
 /// Sizes of the experts of a layer.
 #[derive(Clone, Copy)]
 pub(crate) struct ExpertSizes {
-    /// Experts there are.
+    /// Number of experts.
     pub(crate) count: usize,
     /// Width of the residual stream.
     pub(crate) hidden: usize,

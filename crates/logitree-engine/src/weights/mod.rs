@@ -52,6 +52,9 @@ pub(crate) enum Description<'w> {
 impl Weights {
     /// Opens a `.gguf` file (any part of a split one), a folder with `config.json` and safetensors, or a folder
     /// with a single GGUF model. Where a folder has both, the safetensors are taken.
+    ///
+    /// # Errors
+    /// If nothing there can be read as a model, or a folder holds several.
     pub fn open(path: &Path) -> Result<Weights, WeightsError> {
         let is_folder = std::fs::metadata(path).map_err(WeightsError::io(path))?.is_dir();
         let source = if !is_folder {

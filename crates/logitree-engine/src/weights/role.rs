@@ -228,7 +228,7 @@ impl HfNaming {
     }
 }
 
-/// Which matrix of an expert.
+/// One of the three matrices of an expert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExpertMatrix {
     /// `[intermediate, hidden]`

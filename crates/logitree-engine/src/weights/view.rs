@@ -60,6 +60,9 @@ impl<'a> TensorView<'a> {
     }
 
     /// Fails unless the shape is `[rows, cols]`.
+    ///
+    /// # Errors
+    /// If it is another; the error names both.
     pub fn expect_shape(&self, rows: usize, cols: usize) -> Result<(), WeightsError> {
         self.expect_experts(1, rows, cols)
     }

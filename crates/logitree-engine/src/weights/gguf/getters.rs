@@ -162,6 +162,9 @@ impl Gguf {
     }
 
     /// The value of a key: `None` if it is absent, an error if it is of another type.
+    ///
+    /// # Errors
+    /// If the key holds a value of another type.
     pub fn read<'a, T: FromValue<'a>>(&'a self, key: &str) -> Result<Option<T>, WeightsError> {
         let Some(value) = self.get(key) else { return Ok(None) };
         T::from_value(self, value).map(Some).ok_or_else(|| self.wrong_type(key, value, T::WHAT))

@@ -30,7 +30,7 @@ use tensors::{Info, Tensor};
 pub struct Gguf {
     parts: Vec<Map>,
     files: Vec<PathBuf>,
-    /// Of the first part; the others only number themselves.
+    /// The metadata of the first part; the other parts only say which number they have.
     metadata: BTreeMap<String, Value>,
     tensors: BTreeMap<String, Tensor>,
 }
@@ -49,6 +49,9 @@ const CONVERT: &str = "convert the model anew with a current converter";
 
 impl Gguf {
     /// Opens a file; given any part of a split model, opens all of them.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or is no GGUF file, a damaged one or of another version; or a part of a split model is missing.
     pub fn open(path: &Path) -> Result<Gguf, WeightsError> {
         let split = Split::of(path).filter(|s| s.count > 1);
         let mut gguf =
@@ -110,6 +113,9 @@ impl Gguf {
     }
 
     /// A tensor by its name in the file; `None` if there is none.
+    ///
+    /// # Errors
+    /// If the tensor is of a type or shape that the engine does not read.
     pub fn tensor(&self, name: &str) -> Result<Option<TensorView<'_>>, WeightsError> {
         let Some((name, t)) = self.tensors.get_key_value(name) else { return Ok(None) };
         let part = &self.parts[t.part];

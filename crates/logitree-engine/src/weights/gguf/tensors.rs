@@ -7,7 +7,7 @@ use std::ops::Range;
 
 /// A tensor of a file.
 pub(super) struct Tensor {
-    /// Which part of a split file it is in.
+    /// Index of the part of a split file that holds the tensor.
     pub(super) part: usize,
     pub(super) dtype: DType,
     /// Dimensions, slowest first, as everywhere else; the file has them fastest first.

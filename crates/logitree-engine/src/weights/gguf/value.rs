@@ -106,14 +106,15 @@ impl Value {
         u64::try_from(n).map_or(Value::Signed(n as i64), Value::Unsigned)
     }
 
-    /// What it is, for errors.
-    pub(super) fn describe(&self) -> &'static str {
+    /// What it is, for errors: numbers in full.
+    pub(super) fn describe(&self) -> String {
         match self {
-            Value::Unsigned(_) | Value::Signed(_) => "an integer",
-            Value::Float(_) => "a float",
-            Value::Bool(_) => "a boolean",
-            Value::String(_) => "a string",
-            Value::Array(_) => "an array",
+            Value::Unsigned(n) => format!("the integer {n}"),
+            Value::Signed(n) => format!("the integer {n}"),
+            Value::Float(x) => format!("the float {x}"),
+            Value::Bool(b) => b.to_string(),
+            Value::String(_) => "a string".into(),
+            Value::Array(_) => "an array".into(),
         }
     }
 }

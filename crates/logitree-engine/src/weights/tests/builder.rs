@@ -116,7 +116,33 @@ impl Builder {
     }
 }
 
-/// A complete model: hidden 32, 2 query heads and 1 key/value head of 16, feed-forward 64, vocabulary 8.
+/// A mixture of 4 experts of width 32, of which 2 are used, in place of the feed-forward layers of `model`, or beside them.
+fn mixture(mut b: Builder, arch: &str, layer: u32) -> Builder {
+    let blk = |name: &str| format!("blk.{layer}.{name}");
+    b = b
+        .with(&format!("{arch}.expert_count"), u32_(4))
+        .with(&format!("{arch}.expert_used_count"), u32_(2))
+        .with(&format!("{arch}.expert_feed_forward_length"), u32_(32))
+        .tensor(&blk("ffn_gate_inp.weight"), &[32, 4], DType::F32)
+        .tensor(&blk("ffn_down_exps.weight"), &[32, 32, 4], DType::Q5_0);
+    if arch != "gemma4" {
+        return b.tensor(&blk("ffn_gate_exps.weight"), &[32, 32, 4], DType::Q8_0).tensor(
+            &blk("ffn_up_exps.weight"),
+            &[32, 32, 4],
+            DType::Q8_0,
+        );
+    }
+    b = b
+        .tensor(&blk("ffn_gate_up_exps.weight"), &[32, 64, 4], DType::Q8_0)
+        .tensor(&blk("ffn_gate_inp.scale"), &[32], DType::F32)
+        .tensor(&blk("ffn_down_exps.scale"), &[4], DType::F32);
+    ["pre_ffw_norm_2", "post_ffw_norm_1", "post_ffw_norm_2"]
+        .iter()
+        .fold(b, |b, norm| b.tensor(&blk(&format!("{norm}.weight")), &[32], DType::F32))
+}
+
+/// A complete model: hidden 32, 2 query heads and 1 key/value head of 16, feed-forward 64, vocabulary 8. Gemma 4 and Qwen3-MoE have
+/// experts in all layers.
 pub(super) fn model(arch: &str, layers: u32) -> Builder {
     let key = |name: &str| format!("{arch}.{name}");
     let mut b = Builder::new()
@@ -133,6 +159,13 @@ pub(super) fn model(arch: &str, layers: u32) -> Builder {
         .with("tokenizer.ggml.eos_token_id", u32_(1))
         .tensor("token_embd.weight", &[32, 8], DType::Q8_0)
         .tensor("output_norm.weight", &[32], DType::F32);
+    if arch == "gemma4" {
+        b = b
+            .with("gemma4.attention.key_length", u32_(16))
+            .with("gemma4.attention.key_length_swa", u32_(16))
+            .with("gemma4.attention.sliding_window", u32_(4))
+            .with("gemma4.rope.freq_base", f32_(1e6));
+    }
     if arch == "gemma3" {
         b = b.with("gemma3.attention.sliding_window", u32_(4)).with("gemma3.rope.freq_base", f32_(1e6));
     }
@@ -144,18 +177,27 @@ pub(super) fn model(arch: &str, layers: u32) -> Builder {
             .tensor(&blk("attn_k.weight"), &[32, 16], DType::Q8_0)
             .tensor(&blk("attn_v.weight"), &[32, 16], DType::Q4_0)
             .tensor(&blk("attn_output.weight"), &[32, 32], DType::Q4_1)
-            .tensor(&blk("ffn_norm.weight"), &[32], DType::F32)
-            .tensor(&blk("ffn_gate.weight"), &[32, 64], DType::Q5_0)
-            .tensor(&blk("ffn_up.weight"), &[32, 64], DType::Q5_1)
-            .tensor(&blk("ffn_down.weight"), &[64, 32], DType::F16);
-        if matches!(arch, "gemma3" | "qwen3") {
+            .tensor(&blk("ffn_norm.weight"), &[32], DType::F32);
+        if arch != "qwen3moe" {
+            b = b
+                .tensor(&blk("ffn_gate.weight"), &[32, 64], DType::Q5_0)
+                .tensor(&blk("ffn_up.weight"), &[32, 64], DType::Q5_1)
+                .tensor(&blk("ffn_down.weight"), &[64, 32], DType::F16);
+        }
+        if matches!(arch, "gemma4" | "qwen3moe") {
+            b = mixture(b, arch, i);
+        }
+        if arch == "gemma4" {
+            b = b.tensor(&blk("layer_output_scale.weight"), &[1], DType::F32);
+        }
+        if matches!(arch, "gemma3" | "gemma4" | "qwen3" | "qwen3moe") {
             b = b.tensor(&blk("attn_q_norm.weight"), &[16], DType::F32).tensor(
                 &blk("attn_k_norm.weight"),
                 &[16],
                 DType::F32,
             );
         }
-        if matches!(arch, "gemma2" | "gemma3") {
+        if matches!(arch, "gemma2" | "gemma3" | "gemma4") {
             b = b.tensor(&blk("post_attention_norm.weight"), &[32], DType::F32).tensor(
                 &blk("post_ffw_norm.weight"),
                 &[32],

@@ -7,12 +7,12 @@ use crate::json::Fields;
 use crate::weights::Role;
 use logitree_kernels::DType;
 
-fn from_gguf(b: &Builder) -> Config {
+pub(super) fn from_gguf(b: &Builder) -> Config {
     let (_dir, path) = file("m.gguf", &b.build());
     Weights::open(&path).unwrap().config().unwrap()
 }
 
-fn from_json(json: serde_json::Value) -> Result<Config, WeightsError> {
+pub(super) fn from_json(json: serde_json::Value) -> Result<Config, WeightsError> {
     let path = Path::new("config.json");
     let config = hf::read(&Fields::new(path, json.as_object().unwrap()))?;
     config.validate(path)?;

@@ -71,7 +71,7 @@ fn a_value_of_another_type_is_an_error_not_an_absence() {
     assert!(
         message(g.read::<u32>("s").unwrap_err()).contains("m.gguf: s: is a string, expected a non-negative 32-bit")
     );
-    assert!(message(g.read::<&str>("n").unwrap_err()).contains("n: is an integer, expected a UTF-8 string"));
+    assert!(message(g.read::<&str>("n").unwrap_err()).contains("n: is the integer 1, expected a UTF-8 string"));
     assert!(message(g.read::<f32>("s").unwrap_err()).contains("expected a number"));
     assert_eq!(g.read::<f32>("n").unwrap(), Some(1.0), "whole numbers are numbers");
     assert!(
@@ -85,11 +85,11 @@ fn a_value_of_another_type_is_an_error_not_an_absence() {
 #[test]
 fn keys_of_the_tokenizer_are_checked_when_the_file_is_opened() {
     for (key, value, expected) in [
-        ("tokens", u32_(1), "is an integer, expected an array of strings"),
+        ("tokens", u32_(1), "is the integer 1, expected an array of strings"),
         ("tokens", array(4, 1, &[0; 4]), "is an array, expected an array of strings"),
         ("scores", strings(&[b"1"]), "expected an array of floats"),
         ("token_type", array(6, 1, &[0; 4]), "expected an array of 32-bit integers"),
-        ("bos_token_id", f32_(1.0), "is a float, expected a non-negative 32-bit integer"),
+        ("bos_token_id", f32_(1.0), "is the float 1, expected a non-negative 32-bit integer"),
         ("add_bos_token", u32_(1), "expected a boolean"),
         ("model", [&8u32.to_le_bytes()[..], &string(b"\xff")].concat(), "expected a UTF-8 string"),
     ] {

@@ -5,6 +5,7 @@ mod configs;
 mod folder;
 mod gguf;
 mod hostile;
+mod mixtures;
 mod models;
 mod quant;
 
