@@ -1,10 +1,11 @@
 //! The command line, as it is typed.
 
 use crate::command::{
-    answers, bench, engine, experiment, export, forks, generate, guide, lens, model, report, score, serve, show, tree,
-    verify, view,
+    answers, bench, completions, doctor, engine, experiment, export, forks, generate, guide, lens, model, report,
+    score, serve, show, tree, verify, view,
 };
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use crate::terminal::Colour;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 
 const ABOUT: &str = "See what a language model could have said.
@@ -21,8 +22,11 @@ const EXAMPLES: &str = concat!(
   logitree show the-capital-of-india-is.run.jsonl
 
 Environment:
+  LOGITREE_MODEL    the model where none is named
+  LOGITREE_THREADS  threads where none are asked for
   LOGITREE_CACHE    where known models are kept
   LOGITREE_DATA     where `serve` keeps runs
+  LOGITREE_CONFIG   settings: a TOML file with model, threads, data_dir
   LOGITREE_OFFLINE  never download
   HF_HOME           where models of the Hugging Face Hub are kept, as for Python
   HF_TOKEN, HF_ENDPOINT, HF_HUB_CACHE, HF_HUB_OFFLINE: as for Python, too
@@ -35,8 +39,25 @@ Documentation: ",
 #[derive(Parser)]
 #[command(name = "logitree", version, about = "See what a language model could have said", long_about = ABOUT, after_help = EXAMPLES)]
 pub struct Cli {
+    #[command(flatten)]
+    pub everywhere: Everywhere,
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Everywhere {
+    /// Colours: auto (on a terminal, unless NO_COLOR is set), always or never
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = true)]
+    pub color: Colour,
+    /// Say nothing but results and errors: no notes, no progress
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say what is being done and how long it took
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
 }
 
 #[derive(Subcommand)]
@@ -75,6 +96,13 @@ pub enum Command {
     Model(model::ModelArgs),
     /// What a server can do as an engine
     Engine(engine::EngineArgs),
+    /// What this machine has, and whether logitree works here
+    Doctor(doctor::DoctorArgs),
+    /// Print a script that completes commands and options in a shell
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages into a folder
+    #[command(hide = true)]
+    Man(completions::ManArgs),
 }
 
 /// The command line, parsed.
@@ -83,13 +111,14 @@ pub enum Command {
 /// If it is not in the grammar, or asks for help.
 pub fn parse() -> Result<Cli, clap::Error> {
     let command = command();
-    let args = texts_apart(&command, std::env::args_os().collect());
+    let args = std::env::args_os().map(|a| if a == "-hf" { "--hf".into() } else { a }).collect();
+    let args = texts_apart(&command, args);
     Cli::from_arg_matches(&command.try_get_matches_from(args)?)
 }
 
 /// The grammar: values may be negative numbers, which are then refused by name where they make no sense, and texts may
 /// begin with a hyphen.
-fn command() -> clap::Command {
+pub fn command() -> clap::Command {
     fn values(command: clap::Command) -> clap::Command {
         let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_string()).collect();
         let command = command.mut_args(|arg| {

@@ -15,6 +15,7 @@ mod message;
 mod open;
 mod options;
 mod progress;
+mod settings;
 mod terminal;
 mod usage;
 
@@ -34,6 +35,8 @@ pub fn main_with_args() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => return help(&e),
     };
+    terminal::set(cli.everywhere.color);
+    message::set(cli.everywhere.quiet, cli.everywhere.verbose);
     terminal::clean_up_when_interrupted();
     let outcome = match cli.command {
         Command::Tree(args) => command::tree::run(*args),
@@ -53,6 +56,9 @@ pub fn main_with_args() -> ExitCode {
         Command::Bench(args) => command::bench::run(args),
         Command::Model(args) => command::model::run(args),
         Command::Engine(args) => command::engine::run(args),
+        Command::Doctor(args) => command::doctor::run(args),
+        Command::Completions(args) => command::completions::run(args),
+        Command::Man(args) => command::completions::man(args),
     };
     end(outcome)
 }

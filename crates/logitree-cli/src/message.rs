@@ -6,6 +6,28 @@
 use logitree::visible::{harmless, harmless_but_colours};
 use std::fmt::Display;
 use std::io::{Write, stderr};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static QUIET: AtomicBool = AtomicBool::new(false);
+static VERBOSE: AtomicBool = AtomicBool::new(false);
+
+/// Sets how much is said, before anything is.
+pub fn set(quiet: bool, verbose: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+    VERBOSE.store(verbose, Ordering::Relaxed);
+}
+
+/// Whether only results and errors are wanted.
+pub fn quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
+/// A line for those who want to know what is being done.
+pub fn detail(text: impl Display) {
+    if VERBOSE.load(Ordering::Relaxed) {
+        line(text);
+    }
+}
 
 /// A line, or several.
 pub fn line(text: impl Display) {
@@ -19,7 +41,7 @@ pub fn note(text: impl Display) {
 
 /// Why the program ends without success, with the reasons behind it.
 pub fn error(e: &anyhow::Error) {
-    line(format_args!("error: {}", chain(e)));
+    write(&harmless(&format!("error: {}\n", chain(e))));
 }
 
 /// All messages of an error, as users of the command line know the things.
@@ -34,7 +56,9 @@ fn chain(e: &anyhow::Error) -> String {
 
 /// Whole lines.
 pub fn lines(text: &str) {
-    write(&harmless(text));
+    if !quiet() {
+        write(&harmless(text));
+    }
 }
 
 /// Whole lines that may have colours.

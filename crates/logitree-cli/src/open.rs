@@ -1,15 +1,15 @@
 //! From options to a model that is ready to answer.
 
-use crate::message;
 use crate::options::{ModelOptions, RemoteOptions};
 use crate::terminal::Terminal;
 use crate::usage::{UsageError, usage};
+use crate::{message, settings};
 use anyhow::{Result, bail};
-use logitree::{Events, Model, OpenOptions, ServerOptions, import, models};
+use logitree::{Events, Model, OpenOptions, ServerOptions, import};
 use logitree_core::run::{self, REMOTE, Run};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Loads the model of the options, or asks the servers that stand for it.
 pub fn load(options: &ModelOptions) -> Result<Model> {
@@ -17,13 +17,17 @@ pub fn load(options: &ModelOptions) -> Result<Model> {
     if !options.remote.engines.is_empty() {
         return connect(&options.remote);
     }
+    let started = Instant::now();
+    let (name, settings) = (options.name()?, settings::load()?);
     let open = OpenOptions {
-        threads: options.threads.map(usize::from),
+        threads: options.threads.or(settings.threads.0).map(usize::from),
         backend: options.backend.clone(),
         arithmetic: options.arithmetic.asked(),
         events: events(),
     };
-    Ok(open.open(&options.model)?)
+    let model = open.open(&name)?;
+    message::detail(format_args!("{name} is ready after {:.2} s: {}", started.elapsed().as_secs_f64(), model.engine()));
+    Ok(model)
 }
 
 /// What listens to the library: this terminal.
@@ -70,11 +74,8 @@ fn check_options(options: &ModelOptions) -> Result<()> {
     if let Some((name, _)) = given.iter().find(|(_, given)| *given && r.engines.is_empty()) {
         usage!("{name} is about servers: name one with --engine");
     }
-    if !r.engines.is_empty() && options.model != models::DEFAULT {
-        usage!(
-            "-m {} names a model for this process: with --engine, name the server's with --engine-model",
-            options.model
-        );
+    if let Some(name) = options.named().filter(|_| !r.engines.is_empty()) {
+        usage!("-m {name} names a model for this process: with --engine, name the server's with --engine-model");
     }
     if !r.engines.is_empty()
         && (options.threads.is_some() || options.backend.is_some() || options.arithmetic.asked().is_some())

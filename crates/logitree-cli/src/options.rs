@@ -1,10 +1,10 @@
 //! Options that commands have in common, and the values that they may have.
 
-use crate::{input, terminal};
+use crate::{input, settings, terminal};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use logitree::Given;
 use logitree::export::terminal_tree;
-use logitree::{Given, models};
 use logitree_core::run::{Message, Run};
 use logitree_engine::Arithmetic;
 use logitree_remote::ServerKind;
@@ -13,11 +13,15 @@ use logitree_remote::ServerKind;
 #[derive(Args)]
 #[command(next_help_heading = "Model")]
 pub struct ModelOptions {
-    /// A known name (`logitree model list`), a .gguf file, a folder with safetensors, or a model of the Hugging Face Hub:
-    /// OWNER/REPO, or hf:OWNER/REPO/FILE.gguf for one GGUF file; both may end in @REVISION
-    #[arg(short, long, default_value = models::DEFAULT, value_name = "MODEL")]
-    pub model: String,
-    /// Threads to use [default: all cores]
+    /// A known name, a .gguf file, a folder with safetensors, or a model of the Hugging Face Hub: OWNER/REPO,
+    /// OWNER/REPO:QUANTISATION or hf:OWNER/REPO/FILE.gguf, and @REVISION; `logitree model list --all` shows what is here
+    /// [default: LOGITREE_MODEL, or gemma-3-270m]
+    #[arg(short, long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// As llama.cpp has it (-hf, too): a model of the Hugging Face Hub, its usual GGUF file if no quantisation is named
+    #[arg(long, value_name = "OWNER/REPO[:QUANT]", conflicts_with = "model", value_parser = hub_name)]
+    pub hf: Option<String>,
+    /// Threads to use [default: LOGITREE_THREADS, or all cores]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Instruction set to use; results are the same bits with any, in the same arithmetic [default: the fastest]
@@ -33,7 +37,25 @@ impl ModelOptions {
     /// A model in this process or on servers, all else by default.
     pub fn new(model: String, arithmetic: Option<Arithmetic>, remote: RemoteOptions) -> ModelOptions {
         let arithmetic = ArithmeticOptions { arithmetic, fast: false };
-        ModelOptions { model, threads: None, backend: None, arithmetic, remote }
+        // Servers have names of their own.
+        let model = remote.engines.is_empty().then_some(model);
+        ModelOptions { model, hf: None, threads: None, backend: None, arithmetic, remote }
+    }
+
+    /// The model that the command line names, if it names one.
+    pub fn named(&self) -> Option<&str> {
+        self.model.as_deref().or(self.hf.as_deref())
+    }
+
+    /// The model that is meant.
+    ///
+    /// # Errors
+    /// If the user's settings cannot be read.
+    pub fn name(&self) -> Result<String> {
+        match self.named() {
+            Some(name) => Ok(name.into()),
+            None => Ok(settings::load()?.model.0),
+        }
     }
 }
 
@@ -220,6 +242,16 @@ pub enum Format {
     Text,
     /// One JSON object on standard output
     Json,
+}
+
+/// The name that llama.cpp's `-hf` has for a model, as ours.
+fn hub_name(text: &str) -> Result<String, String> {
+    let (path, revision) = text.split_once('@').map_or((text, String::new()), |(p, r)| (p, format!("@{r}")));
+    let (repo, quantisation) = path.split_once(':').unwrap_or((path, "any"));
+    if repo.matches('/').count() != 1 {
+        return Err("give it as OWNER/REPO or OWNER/REPO:QUANTISATION".into());
+    }
+    Ok(format!("hf:{repo}:{quantisation}{revision}"))
 }
 
 /// A probability.

@@ -18,12 +18,16 @@ pub struct Bar {
 }
 
 fn plain() -> Option<Mutex<Instant>> {
-    (!stderr().is_terminal()).then(|| Mutex::new(Instant::now()))
+    (!stderr().is_terminal() || message::quiet()).then(|| Mutex::new(Instant::now()))
+}
+
+fn target() -> ProgressDrawTarget {
+    if message::quiet() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() }
 }
 
 /// Progress through a known number of bytes.
 pub fn bytes(name: &str, total: u64, start: u64) -> Bar {
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(Some(total), target());
     if let Ok(style) = ProgressStyle::with_template("  {prefix} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
         bar.set_style(style);
     }
@@ -34,7 +38,7 @@ pub fn bytes(name: &str, total: u64, start: u64) -> Bar {
 
 /// Progress of work whose end is not known.
 pub fn spinner() -> Bar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(None, target());
     if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg}") {
         bar.set_style(style);
     }

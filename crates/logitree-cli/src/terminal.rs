@@ -3,12 +3,13 @@
 use crate::message;
 use crate::progress::{self, Bar};
 use anyhow::Result;
+use clap::ValueEnum;
 use logitree::export::text::{self, Style};
 use logitree::visible::{harmless, harmless_but_colours};
 use logitree::{Events, Progress, output};
 use std::io::{self, IsTerminal, Write, stdout};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// Whether an interrupt asks for an orderly end, rather than ending at once.
@@ -36,8 +37,32 @@ pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
-/// Colours if the stream is a terminal and nobody objects.
+/// When there are colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless the environment objects
+    #[default]
+    Auto,
+    /// Also in files and pipes
+    Always,
+    /// Nowhere
+    Never,
+}
+
+static COLOUR: OnceLock<Colour> = OnceLock::new();
+
+/// Sets when there are colours, once, before anything is shown.
+pub fn set(colour: Colour) {
+    let _ = COLOUR.set(colour);
+}
+
+/// Colours if the stream is a terminal and nobody objects, or as the command line says.
 pub fn colours(stream: &impl IsTerminal) -> bool {
+    match COLOUR.get() {
+        Some(Colour::Always) => return true,
+        Some(Colour::Never) => return false,
+        _ => {}
+    }
     let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
     !set("NO_COLOR")
         && (stream.is_terminal() || set("CLICOLOR_FORCE"))

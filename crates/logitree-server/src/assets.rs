@@ -17,6 +17,11 @@ npm --prefix web run build
 cargo build --release -p logitree-cli</pre>
 <p>The API works without it: see <a href=/api/v1/openapi.json>/api/v1/openapi.json</a>.";
 
+/// Whether this build has the app.
+pub fn is_built() -> bool {
+    Dist::get("app.js").is_some()
+}
+
 /// A file of the app as text.
 pub fn text(name: &str) -> Option<String> {
     String::from_utf8(Dist::get(name)?.data.into_owned()).ok()

@@ -159,6 +159,11 @@ pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<
     served.and(worked)
 }
 
+/// Whether this build has the web app.
+pub fn has_web_app() -> bool {
+    assets::is_built()
+}
+
 /// Makes the data folder, if it is not there, for its owner alone: prompts are nobody else's business.
 ///
 /// # Errors

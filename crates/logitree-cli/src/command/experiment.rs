@@ -3,7 +3,7 @@
 use super::grow::explore;
 use super::strategy;
 use crate::options::{ArithmeticOptions, FormOptions, ModelOptions, RemoteOptions, TemplateArg};
-use crate::{message, open, terminal};
+use crate::{message, open, settings, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use logitree::export::table::{self, Summary};
@@ -162,7 +162,7 @@ pub fn run(args: RunArgs) -> Result<()> {
     let Plan { mut experiment, settings, limits } = plan(&text).with_context(|| name.to_string())?;
     if experiment.models.is_empty() {
         experiment.models.push(match args.remote.engines.is_empty() {
-            true => models::DEFAULT.into(),
+            true => settings::load()?.model.0,
             false => open::connect(&args.remote)?.name().into(),
         });
     }

@@ -2,6 +2,8 @@
 
 pub mod answers;
 pub mod bench;
+pub mod completions;
+pub mod doctor;
 pub mod engine;
 pub mod experiment;
 pub mod export;

@@ -2,7 +2,7 @@
 
 use crate::message;
 use crate::options::Format;
-use crate::{open, terminal};
+use crate::{open, settings, terminal};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use logitree::models::{self, Extent, KNOWN, megabytes};
@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 const EXAMPLES: &str = "Examples:
-  logitree model list
+  logitree model list --all
   logitree model pull gemma-3-270m
   logitree model pull google/gemma-2-2b-it
   logitree model info ./my-model.gguf
@@ -36,23 +36,30 @@ pub struct ModelArgs {
 #[derive(Subcommand)]
 pub enum ModelCommand {
     /// Known models and whether they are here
-    List,
+    List {
+        /// Also models that other programs have on this machine: the Hugging Face Hub's cache, llama.cpp, Ollama, LM Studio
+        #[arg(long)]
+        all: bool,
+    },
     /// What a model is: architecture, sizes, quantisation, tokenizer, context, end ids
     Info {
-        /// As for --model: a known name, a .gguf file, a folder, or a model of the Hugging Face Hub
-        #[arg(default_value = models::DEFAULT)]
-        model: String,
+        /// As for --model: a known name, a .gguf file, a folder, or a model of the Hugging Face Hub [default: the default model]
+        model: Option<String>,
     },
     /// Fetch a model into the cache, without running it
     Pull {
-        /// A known name, or a model of the Hugging Face Hub: OWNER/REPO or hf:OWNER/REPO/FILE.gguf, and @REVISION
-        #[arg(default_value = models::DEFAULT)]
-        model: String,
+        /// A known name, or a model of the Hugging Face Hub: OWNER/REPO, OWNER/REPO:QUANTISATION or hf:OWNER/REPO/FILE.gguf, and
+        /// @REVISION [default: the default model]
+        model: Option<String>,
     },
     /// Where a model's file or folder is; code 1 if it is not here
     Path {
-        /// A known name, or a model of the Hugging Face Hub
-        #[arg(default_value = models::DEFAULT)]
+        /// A known name, or a model of the Hugging Face Hub [default: the default model]
+        model: Option<String>,
+    },
+    /// Remove a known model from the cache
+    Rm {
+        /// Its name
         model: String,
     },
 }
@@ -60,14 +67,17 @@ pub enum ModelCommand {
 pub fn run(args: ModelArgs) -> Result<()> {
     let json = args.format == Format::Json;
     match &args.command {
-        ModelCommand::List => list(json),
-        ModelCommand::Info { model } => info(model, json),
+        ModelCommand::List { all } => list(json, *all),
+        ModelCommand::Info { model } => info(&or_default(model)?, json),
         ModelCommand::Pull { model } => {
+            let model = &or_default(model)?;
             let path = models::resolve(model, Extent::Whole, &open::events())?;
             let text = path.display().to_string();
             terminal::print(&if json { format!("{:#}\n", json!({ "path": text })) } else { text + "\n" })
         }
+        ModelCommand::Rm { model } => remove(model, json),
         ModelCommand::Path { model } => {
+            let model = &or_default(model)?;
             let (path, exists) = models::locate(model, &open::events())?;
             let text = path.display().to_string();
             if json {
@@ -83,13 +93,32 @@ pub fn run(args: ModelArgs) -> Result<()> {
     }
 }
 
-fn list(json: bool) -> Result<()> {
+fn or_default(model: &Option<String>) -> Result<String> {
+    match model {
+        Some(name) => Ok(name.clone()),
+        None => Ok(settings::load()?.model.0),
+    }
+}
+
+fn remove(name: &str, json: bool) -> Result<()> {
+    let freed = models::remove(name)?;
+    if json {
+        return terminal::print(&format!("{:#}\n", json!({ "name": name, "freed": freed })));
+    }
+    terminal::print(&match freed {
+        Some(bytes) => format!("{name} is removed: {}\n", megabytes(bytes)),
+        None => format!("{name} is not here: nothing to remove\n"),
+    })
+}
+
+fn list(json: bool, all: bool) -> Result<()> {
+    let standard = settings::load()?.model.0;
     let mut rows = Vec::new();
     let mut text = String::new();
     for k in KNOWN {
         let path = models::path_of(k)?;
         let here = path.exists();
-        let default = if k.name == models::DEFAULT { " (default)" } else { "" };
+        let default = if k.name == standard { " (default)" } else { "" };
         let _ = writeln!(
             text,
             "{:<14} {:>7}  {}  {}{default}",
@@ -101,10 +130,21 @@ fn list(json: bool) -> Result<()> {
         let _ = writeln!(text, "{:<14} {:>7}  licence: {}", "", "", k.licence);
         rows.push(json!({
             "name": k.name, "about": k.about, "licence": k.licence, "bytes": k.bytes, "sha256": k.sha256,
-            "path": path, "here": here, "default": k.name == models::DEFAULT,
+            "path": path, "here": here, "default": k.name == standard,
         }));
     }
     let _ = writeln!(text, "\n{}", models::cache_dir()?.display());
+    let found = if all { models::found() } else { Vec::new() };
+    if all && found.is_empty() {
+        text.push_str("\nno models of other programs were found\n");
+    }
+    for (i, f) in found.iter().enumerate() {
+        if i == 0 || found[i - 1].place != f.place {
+            let _ = writeln!(text, "\n{}", f.place);
+        }
+        let _ = writeln!(text, "  {:>8}  {}", megabytes(f.bytes), visible(&f.name));
+        rows.push(json!({ "name": f.name, "place": f.place, "path": f.path, "bytes": f.bytes, "here": true }));
+    }
     terminal::print(&if json { format!("{:#}\n", Value::Array(rows)) } else { text })
 }
 

@@ -1,8 +1,9 @@
 //! `logitree serve`
 
 use crate::options::ModelOptions;
+use crate::settings::Source;
 use crate::usage::usage;
-use crate::{message, open, terminal};
+use crate::{message, open, settings, terminal};
 use anyhow::{Context, Result};
 use clap::Args;
 use logitree::lock::Folder;
@@ -111,7 +112,11 @@ pub fn run(args: ServeArgs) -> Result<()> {
     let files = read(&args.files)?;
     let data = match args.data_dir {
         Some(dir) => dir,
-        None => models::data_dir()?.join("runs"),
+        None => match settings::load()?.data_dir {
+            // The variable names the folder above; the file names the folder itself.
+            (Some(folder), Source::File) => folder,
+            _ => models::data_dir()?.join("runs"),
+        },
     };
     // Before the model is model: a bad folder is told at once.
     if !data.exists() {

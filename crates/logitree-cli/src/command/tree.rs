@@ -152,7 +152,8 @@ fn destination(args: &TreeArgs, prompt: &str) -> Result<Destination> {
     if !args.force && path.as_os_str() != "-" && output::has_content(path) {
         bail!("{} exists: --resume {0} goes on with it, --force overwrites it", path.display());
     }
-    let target = Target::check(path, args.force, &[Path::new(&args.model.model)])?;
+    let model = args.model.name()?;
+    let target = Target::check(path, args.force, &[Path::new(&model)])?;
     Ok(if target.is_stdout() { Destination::Stream(Box::new(terminal::Lines)) } else { Destination::Named(target) })
 }
 
@@ -180,10 +181,12 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<Begun> {
         return Ok(Begun::Ended(Box::new(run), path.into(), note));
     }
     // The model that the run was made with, unless another is named.
-    let model = if args.model.model == models::DEFAULT && args.model.remote.engines.is_empty() {
-        models::named_by(&what, &run.header.model.name, &open::events())?
-    } else {
-        args.model.model.clone()
+    let model = match args.model.named() {
+        Some(name) => name.to_owned(),
+        None if args.model.remote.engines.is_empty() => {
+            models::named_by(&what, &run.header.model.name, &open::events())?
+        }
+        None => args.model.name()?,
     };
     // It goes on as it began, unless that is refused below.
     let arithmetic = match args.model.arithmetic.asked() {

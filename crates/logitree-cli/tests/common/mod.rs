@@ -31,7 +31,15 @@ pub fn workplace() -> tempfile::TempDir {
 
 pub fn logitree(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logitree"));
-    command.current_dir(folder).args(args).env("LOGITREE_CACHE", folder.join("cache")).env("LOGITREE_OFFLINE", "1");
+    command
+        .current_dir(folder)
+        .args(args)
+        .env("LOGITREE_CACHE", folder.join("cache"))
+        .env("LOGITREE_OFFLINE", "1")
+        .env("LOGITREE_CONFIG", "");
+    for name in ["LOGITREE_MODEL", "LOGITREE_THREADS", "LOGITREE_DATA"] {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -163,6 +163,14 @@ fn single_gguf_files_and_all_parts_of_split_ones() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "a b.gguf");
     assert_eq!(blobs(w).len(), 3, "config.json is not part of it");
 
+    // By a word of its name, as llama.cpp has it; then from the cache alone.
+    let path = works(with(&hub, w, &["model", "pull", "owner/tiny:m"]));
+    assert!(path.ends_with("q/m-00001-of-00002.gguf"), "{path}");
+    let mut offline = with(&hub, w, &["model", "path", "hf:owner/tiny:m"]);
+    offline.env("LOGITREE_OFFLINE", "1");
+    assert_eq!(works(offline), path);
+    let error = refused(with(&hub, w, &["model", "pull", "owner/tiny:Q4_K_M"]));
+    assert!(error.contains("no GGUF file with Q4_K_M in its name; it has these: hf:owner/tiny/a b.gguf"), "{error}");
     let error = refused(with(&hub, w, &["model", "pull", "hf:owner/tiny/c.gguf"]));
     assert!(
         error.contains("owner/tiny@main has no c.gguf; it has these: hf:owner/tiny/a b.gguf, hf:owner/tiny/q/m-00001"),

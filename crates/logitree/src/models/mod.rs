@@ -1,6 +1,7 @@
 //! Known models, their cache, and what the name of a model may be.
 
 mod catalogue;
+mod elsewhere;
 mod folders;
 mod hash;
 #[cfg(feature = "hub")]
@@ -9,6 +10,7 @@ mod hub;
 mod pull;
 
 pub use catalogue::{DEFAULT, Extent, KNOWN, Known, Source, known, megabytes};
+pub use elsewhere::{Found, found};
 pub use folders::{cache_dir, data_dir, path_of};
 pub use hash::{sha256, sha256_of, weights_sha256};
 
@@ -32,6 +34,14 @@ fn find(name: &str) -> Result<Model> {
     if let Some(known) = known(name) {
         return Ok(Model::Known(known));
     }
+    match elsewhere::of_ollama(name) {
+        Some(Ok(path)) => return Ok(Model::Path(path)),
+        Some(Err(names)) => {
+            let has = if names.is_empty() { "no model".into() } else { names.join(", ") };
+            fail!(NotFound, "no model {name:?}: Ollama has {has} on this machine");
+        }
+        None => {}
+    }
     if Path::new(name).exists() {
         return Ok(Model::Path(name.into()));
     }
@@ -42,7 +52,7 @@ fn find(name: &str) -> Result<Model> {
     let names: Vec<&str> = KNOWN.iter().map(|k| k.name).collect();
     fail!(
         NotFound,
-        "no model {name:?}: it is neither a known name ({}) nor an existing .gguf file or folder with config.json, nor OWNER/REPO or hf:OWNER/REPO/FILE.gguf on the Hugging Face Hub",
+        "no model {name:?}: it is neither a known name ({}) nor an existing .gguf file or folder with config.json, nor OWNER/REPO, OWNER/REPO:QUANTISATION or hf:OWNER/REPO/FILE.gguf on the Hugging Face Hub, nor ollama:NAME",
         names.join(", ")
     )
 }
@@ -124,4 +134,51 @@ pub fn locate(name: &str, events: &Arc<dyn Events>) -> Result<(PathBuf, bool)> {
         #[cfg(feature = "hub")]
         Model::Hub(spec) => Hub::from_environment(events)?.locate(&spec),
     })
+}
+
+/// What is known of the Hugging Face Hub from here.
+pub struct HubStatus {
+    /// Its address.
+    pub endpoint: String,
+    /// Whether there is an access token.
+    pub token: bool,
+    /// Whether it answers, or why not; `None` if downloads are off, so that it was not asked.
+    pub reached: Option<Result<(), String>>,
+}
+
+/// Asks whether the Hub can be reached.
+///
+/// # Errors
+/// If a variable of the environment makes no sense.
+#[cfg(feature = "hub")]
+pub fn hub_status(events: &Arc<dyn Events>) -> Result<HubStatus> {
+    let settings = hub::Settings::from_environment()?;
+    let reached = (!settings.offline).then(|| hub::Client::new(&settings, events).reach().map_err(|e| e.to_string()));
+    Ok(HubStatus { endpoint: settings.endpoint.clone(), token: settings.token.is_some(), reached })
+}
+
+/// Removes a known model from the cache; whether it was there, and what that frees.
+///
+/// # Errors
+/// If it is no known model, or cannot be removed. Models of other programs and of the Hub's cache are not ours to remove.
+pub fn remove(name: &str) -> Result<Option<u64>> {
+    let Some(known) = known(name) else {
+        fail!(
+            Unsupported,
+            "{name:?} is no known model: others' files are theirs to remove (of the Hub's cache, `hf cache rm` does it)"
+        )
+    };
+    let path = path_of(known)?;
+    let mut freed = None;
+    for path in [path.clone(), path.with_file_name(format!("{}.part", known.file))] {
+        match std::fs::metadata(&path) {
+            Ok(m) => {
+                std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+                freed = Some(freed.unwrap_or(0) + m.len());
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e).with_context(|| format!("cannot remove {}", path.display())),
+        }
+    }
+    Ok(freed)
 }

@@ -76,6 +76,14 @@ impl Client {
         Client { agent, endpoint: settings.endpoint.clone(), token: settings.token.clone(), events: events.clone() }
     }
 
+    /// Whether there is an answer, of whatever kind.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(in crate::models) fn reach(&self) -> Result<(), HubError> {
+        self.send(true, &self.endpoint, 0, 1).map(drop)
+    }
+
     /// What a repository has. Without `patience` a busy server is asked only once.
     pub(super) fn listing(&self, repo: &str, revision: &str, patience: bool) -> Result<Listing, HubError> {
         #[derive(Deserialize)]

@@ -28,7 +28,7 @@ use crate::events::Events;
 use cache::Cache;
 use std::cell::Cell;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The Hub and its cache.
@@ -81,9 +81,15 @@ impl Hub {
 
     /// What the cache has; else what it lacks.
     fn cached(&self, spec: &Spec, extent: Extent) -> Result<PathBuf, String> {
-        let Spec { repo, revision, file } = spec;
+        let Spec { repo, revision, file, quantisation } = spec;
         let commit = self.cache.commit(repo, revision).ok_or_else(|| format!("{repo}@{revision}"))?;
         let snapshot = self.cache.snapshot(repo, &commit);
+        let chosen = match quantisation {
+            // What is here of it: the Hub may have more.
+            Some(q) => wanted::of_quantisation(repo, q, &names_in(&snapshot)).map_err(|e| e.to_string())?,
+            None => None,
+        };
+        let file = file.as_ref().or(chosen.as_ref());
         let check = |name: &str| match snapshot.join(name).is_file() {
             true => Ok(()),
             false => Err(format!("{name} of {repo}@{revision}")),
@@ -106,11 +112,16 @@ impl Hub {
     }
 
     fn online(&self, spec: &Spec, extent: Extent, patience: bool) -> Result<PathBuf, HubError> {
-        let Spec { repo, revision, file } = spec;
+        let Spec { repo, revision, file, quantisation } = spec;
         let listing = self.client.listing(repo, revision, patience)?;
         let (commit, files) = (&listing.commit, &listing.files);
         let snapshot = self.cache.snapshot(repo, commit);
         let named = format!("{repo}@{revision}");
+        let chosen = match quantisation {
+            Some(q) => wanted::of_quantisation(&named, q, files)?,
+            None => None,
+        };
+        let file = file.as_ref().or(chosen.as_ref());
         let get = |name: &str| {
             if !files.iter().any(|f| f == name) {
                 let instead = wanted::ggufs(repo, files).filter(|_| file.is_some()).unwrap_or_default();
@@ -192,4 +203,16 @@ impl Hub {
         }
         Ok(())
     }
+}
+
+/// Files of a snapshot, those of its folders too, as the Hub names them.
+fn names_in(snapshot: &Path) -> Vec<String> {
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
+    let mut names = Vec::new();
+    for path in entries(snapshot) {
+        let inner: Vec<PathBuf> = if path.is_dir() { entries(&path).collect() } else { vec![path] };
+        let name = |p: &PathBuf| Some(p.strip_prefix(snapshot).ok()?.to_str()?.replace('\\', "/"));
+        names.extend(inner.iter().filter_map(name));
+    }
+    names
 }

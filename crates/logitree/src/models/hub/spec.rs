@@ -17,10 +17,16 @@ pub struct Spec {
     pub revision: String,
     /// One GGUF file, in place of the repository's safetensors.
     pub file: Option<String>,
+    /// A quantisation, in place of a file's name: the GGUF file that has it in its name. [`ANY`] is what is usual.
+    pub quantisation: Option<String>,
 }
 
+/// The quantisation that stands for the usual one, or for safetensors where there are no GGUF files.
+pub const ANY: &str = "any";
+
 impl Spec {
-    /// Reads `OWNER/REPO[@REVISION]`, `hf:OWNER/REPO[@REVISION]` or `hf:OWNER/REPO/FILE.gguf[@REVISION]`; `None` for what
+    /// Reads `OWNER/REPO[@REVISION]`, `hf:OWNER/REPO[@REVISION]`, `hf:OWNER/REPO/FILE.gguf[@REVISION]`, or
+    /// `OWNER/REPO:QUANTISATION[@REVISION]`; `None` for what
     /// has none of these forms.
     ///
     /// # Errors
@@ -32,6 +38,10 @@ impl Spec {
             None => (explicit.unwrap_or(text), None),
         };
         let wrong = |why: String| Err(HubError::Name { name: text.into(), why });
+        let (path, quantisation) = match path.split_once(':') {
+            Some((repo, quantisation)) if repo.matches('/').count() < 2 => (repo, Some(quantisation)),
+            _ => (path, None),
+        };
         let mut parts = path.splitn(3, '/');
         let (owner, name, file) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next());
         let repo = format!("{owner}/{name}");
@@ -52,19 +62,31 @@ impl Spec {
                 return wrong(format!("{file:?} is not a .gguf file; for safetensors leave it out: {SCHEME}{repo}"));
             }
         }
+        if let Some(quantisation) = quantisation {
+            let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+            if file.is_some() || quantisation.is_empty() || !quantisation.chars().all(is_word) {
+                return wrong(format!("{quantisation:?} cannot be a quantisation: {repo}:Q4_K_M is how one is named"));
+            }
+        }
         let revision = revision.unwrap_or(MAIN);
         if !is_revision(revision) {
             return wrong(format!("{revision:?} cannot be a branch, a tag or a commit"));
         }
-        Ok(Some(Spec { repo, revision: revision.into(), file: file.map(str::to_owned) }))
+        Ok(Some(Spec {
+            repo,
+            revision: revision.into(),
+            file: file.map(str::to_owned),
+            quantisation: quantisation.map(str::to_owned),
+        }))
     }
 }
 
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.file {
-            None => write!(f, "{}@{}", self.repo, self.revision),
-            Some(file) => write!(f, "{SCHEME}{}/{file}@{}", self.repo, self.revision),
+        match (&self.file, self.quantisation.as_deref()) {
+            (None, None | Some(ANY)) => write!(f, "{}@{}", self.repo, self.revision),
+            (None, Some(quantisation)) => write!(f, "{}:{quantisation}@{}", self.repo, self.revision),
+            (Some(file), _) => write!(f, "{SCHEME}{}/{file}@{}", self.repo, self.revision),
         }
     }
 }
@@ -148,6 +170,18 @@ mod tests {
         for revision in ["a/b@", "a/b@..", "a/b@x/../y", "a/b@/x", "a/b@x@y", "hf:a/b@-x", "a/b@x\ny"] {
             assert!(Spec::parse(revision).unwrap_err().to_string().contains("cannot be a branch"), "{revision}");
         }
+    }
+
+    #[test]
+    fn a_quantisation_stands_behind_a_colon() {
+        let read = |text: &str| Spec::parse(text).unwrap().map(|s| (s.repo, s.revision, s.quantisation));
+        let q = |q: &str| Some(("a/b".to_string(), "main".to_string(), Some(q.to_string())));
+        assert_eq!((read("a/b:Q4_K_M"), read("hf:a/b:any")), (q("Q4_K_M"), q("any")));
+        assert_eq!(read("a/b:Q8_0@v1"), Some(("a/b".into(), "v1".into(), Some("Q8_0".into()))));
+        for wrong in ["a/b:", "hf:a/b:", "a/b:x/y", "a/b:x y", "hf:a/b:../x"] {
+            assert!(Spec::parse(wrong).unwrap_err().to_string().contains("cannot be a quantisation"), "{wrong}");
+        }
+        assert_eq!(read("C:\\models\\m"), None);
     }
 
     #[test]

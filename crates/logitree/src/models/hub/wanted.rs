@@ -63,6 +63,45 @@ pub(super) fn ggufs(repo: &str, files: &[String]) -> Option<String> {
     (!list.is_empty()).then(|| format!("; it has these: {}{more}", list.join(", ")))
 }
 
+/// Quantisations that are taken where none is named, in turn.
+const USUAL: [&str; 3] = ["Q4_K_M", "Q4_0", "Q8_0"];
+
+/// The GGUF file (the first part of one) whose name has this quantisation, or a usual one for [`spec::ANY`]; `None` if that
+/// means safetensors.
+///
+/// # Errors
+/// If there is no such file.
+pub(super) fn of_quantisation(repo: &str, quantisation: &str, files: &[String]) -> Result<Option<String>, HubError> {
+    let is_model = |f: &&String| {
+        let name = f.to_ascii_lowercase();
+        name.ends_with(".gguf") && !name.contains("mmproj") && spec::is_path(f)
+    };
+    let mut names: Vec<&String> = files.iter().filter(is_model).collect();
+    names.retain(|f| split(f).is_none_or(|(_, number, _)| number == 1));
+    names.sort();
+    let with = |quantisation: &str| names.iter().find(|f| has_word(f, quantisation)).map(|f| (*f).clone());
+    let found = match quantisation {
+        spec::ANY if names.is_empty() => return Ok(None),
+        spec::ANY => USUAL.iter().find_map(|q| with(q)).or_else(|| names.first().map(|f| (*f).clone())),
+        quantisation => with(quantisation),
+    };
+    let instead = || ggufs(repo, files).unwrap_or_else(|| "; it has no GGUF files".into());
+    let missing = || HubError::NoFile {
+        repo: repo.into(),
+        file: format!("GGUF file with {quantisation} in its name"),
+        instead: instead(),
+    };
+    found.map(Some).ok_or_else(missing)
+}
+
+/// Whether a file's name has this word, small and capital letters alike, as a word of its own: `Q4_K` is none of `Q4_K_M`.
+fn has_word(file: &str, word: &str) -> bool {
+    let (file, word) = (file.to_ascii_lowercase(), word.to_ascii_lowercase());
+    let ends = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_');
+    file.match_indices(&word)
+        .any(|(at, _)| ends(file[..at].chars().next_back()) && ends(file[at + word.len()..].chars().next()))
+}
+
 /// The shards that an index names.
 ///
 /// # Errors
@@ -133,6 +172,28 @@ mod tests {
         assert!(error(&["pytorch_model.bin"]).contains("has no model.safetensors; logitree reads"));
         let error = error(&["m-00001-of-00002.gguf", "m-00002-of-00002.gguf", "q/n.gguf", "../evil.gguf"]);
         assert!(error.ends_with("it has these: hf:a/b/m-00001-of-00002.gguf, hf:a/b/q/n.gguf"), "{error}");
+    }
+
+    #[test]
+    fn a_quantisation_is_a_file_with_that_word_in_its_name() {
+        let all = files(&[
+            "m-Q4_K_M.gguf",
+            "m-Q4_K_S.gguf",
+            "m.q8_0.gguf",
+            "mmproj-Q5_0.gguf",
+            "s-F16-00001-of-00002.gguf",
+            "s-F16-00002-of-00002.gguf",
+            "README.md",
+        ]);
+        let find = |q: &str, files: &[String]| of_quantisation("a/b", q, files).map_err(|e| e.to_string());
+        assert_eq!(find("q4_k_m", &all).unwrap().as_deref(), Some("m-Q4_K_M.gguf"));
+        assert_eq!(find("Q8_0", &all).unwrap().as_deref(), Some("m.q8_0.gguf"));
+        assert_eq!(find("f16", &all).unwrap().as_deref(), Some("s-F16-00001-of-00002.gguf"));
+        assert_eq!(find(spec::ANY, &all).unwrap().as_deref(), Some("m-Q4_K_M.gguf"));
+        assert_eq!(find(spec::ANY, &files(&["model.safetensors"])).unwrap(), None);
+        for wrong in ["Q4_K", "Q5_0", "4"] {
+            assert!(find(wrong, &all).unwrap_err().contains("it has these: hf:a/b/m-Q4_K_M.gguf"), "{wrong}");
+        }
     }
 
     #[test]
