@@ -69,7 +69,7 @@ describe('the first screen', () => {
     await page.getByLabel('Depth in tokens').fill('8');
     await page.getByLabel('Threshold while few paths are open').fill('0.1');
     // The rule is drawn with what its axes are.
-    expect(await page.locator('.rule text').allInnerTexts()).toEqual(
+    expect(await page.locator('.rule text').allTextContents()).toEqual(
       expect.arrayContaining(['open paths', 'threshold']),
     );
   });
@@ -405,7 +405,7 @@ describe('new views', () => {
   test('two branches, and two runs, are compared token by token', async () => {
     await tab('Outline');
     await page.locator('.tok').first().click();
-    await page.getByRole('option').nth(1).click();
+    await page.locator('.alternatives').getByRole('option').nth(1).click();
     await page.locator('.tok').nth(2).waitFor();
     await tab('Compare');
     await page.getByLabel('Compare with').selectOption('branch');

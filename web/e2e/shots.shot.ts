@@ -1,33 +1,80 @@
-// The screenshots of the README and docs/, of a live run of the default model: npm run shots.
+// The screenshots of the README and docs/, of a live run of the default model: npm run shots. With LOGITREE_ALL_SHOTS=FOLDER all screens at
+// all sizes in both themes go there, to be looked at.
 
 import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
+import type { Page } from 'playwright-core';
 import { test } from 'vitest';
 import { browse, openPage, serve } from './browser';
 
+const SIZES = { desk: [1440, 900], laptop: [1280, 720], phone: [390, 844] } as const;
+const SCREENS = ['start', 'outline', 'tree', 'ribbon', 'answers', 'compare'] as const;
+type Screen = (typeof SCREENS)[number];
+
+/** What docs/screenshots has. */
+const KEPT: [Screen, keyof typeof SIZES, 'light' | 'dark'][] = [
+  ['start', 'desk', 'light'],
+  ['outline', 'laptop', 'light'],
+  ['tree', 'desk', 'light'],
+  ['tree', 'laptop', 'dark'],
+  ['ribbon', 'laptop', 'dark'],
+  ['answers', 'laptop', 'light'],
+  ['compare', 'laptop', 'light'],
+  ['start', 'phone', 'light'],
+  ['outline', 'phone', 'dark'],
+];
+
+async function show(page: Page, screen: Screen): Promise<void> {
+  if (screen === 'start') {
+    await page.getByRole('button', { name: 'New run' }).click();
+    await page.getByRole('textbox', { name: 'Prompt' }).fill('The capital of India is');
+    await page.locator('.tokens .token').first().waitFor();
+    return;
+  }
+  if (!page.url().includes('run=')) await page.locator('.gallery a').first().click();
+  await page.locator('.tok').first().waitFor();
+  await page.getByRole('tab', { name: screen, exact: false }).click();
+  if (screen === 'answers') {
+    await page.getByRole('searchbox', { name: /Choices/ }).fill('state, country, world');
+    await page.locator('.bounds').waitFor();
+  }
+  if (screen === 'compare') {
+    await page.getByLabel('Compare with').selectOption({ index: 2 });
+    await page.locator('.compare-text .tok').first().waitFor();
+  }
+  await page.waitForTimeout(500);
+}
+
 test('screenshots', async () => {
-  const out = resolve(import.meta.dirname, '../../docs/screenshots');
+  const all = process.env.LOGITREE_ALL_SHOTS;
+  const out = all ?? resolve(import.meta.dirname, '../../docs/screenshots');
   mkdirSync(out, { recursive: true });
   const server = await serve(['serve', '--port', '7990']);
   const browser = await browse();
-  const { page } = await openPage(browser, server.link, { width: 1360, height: 850 });
-  await page.emulateMedia({ colorScheme: 'dark' });
-  await page.getByRole('button', { name: 'New run' }).click();
-  await page.getByLabel('Depth in tokens').fill('14');
-  await page.waitForTimeout(800);
-  await page.screenshot({ path: `${out}/new-run.png` });
-  await page.getByRole('button', { name: 'Start' }).click();
-  await page.getByRole('status').filter({ hasText: 'finished' }).waitFor();
-  await page.locator('.tok').first().click();
-  await page.getByRole('option').filter({ hasText: 'Mumbai' }).waitFor();
-  await page.screenshot({ path: `${out}/text.png` });
-  await page.getByRole('option').filter({ hasText: 'Mumbai' }).click();
-  await page.waitForTimeout(1500);
-  for (const name of ['Outline', 'Tree', 'Ribbon', 'Curves', 'Paths']) {
-    await page.getByRole('tab', { name }).click();
-    await page.waitForTimeout(600);
-    await page.screenshot({ path: `${out}/${name.toLowerCase()}.png` });
+  const first = await openPage(browser, server.link);
+  for (const prompt of ['The capital of France is', 'The capital of India is']) {
+    await first.page.getByRole('button', { name: 'New run' }).click();
+    await first.page.getByRole('textbox', { name: 'Prompt' }).fill(prompt);
+    await first.page.keyboard.press('Control+Enter');
+    await first.page.locator('.text-flow').filter({ hasText: prompt }).waitFor();
+    await first.page.getByRole('status').filter({ hasText: 'finished' }).waitFor();
+  }
+  await first.page.close();
+  const wanted: typeof KEPT = all
+    ? SCREENS.flatMap((s) =>
+        (Object.keys(SIZES) as (keyof typeof SIZES)[]).flatMap((size) =>
+          (['light', 'dark'] as const).map((t): (typeof KEPT)[number] => [s, size, t]),
+        ),
+      )
+    : KEPT;
+  for (const [screen, size, theme] of wanted) {
+    const [width, height] = SIZES[size];
+    const { page } = await openPage(browser, server.link, { width, height });
+    await page.emulateMedia({ colorScheme: theme });
+    await show(page, screen);
+    await page.screenshot({ path: `${out}/${screen}-${size}-${theme}.png` });
+    await page.close();
   }
   await browser.close();
   server.process.kill('SIGINT');
-});
+}, 300_000);

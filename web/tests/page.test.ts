@@ -82,13 +82,17 @@ describe('a scored text', () => {
         },
       ],
     };
-    const { tokens, bits, scored } = scoredOf(answer);
+    const { tokens, bits, scored } = scoredOf(answer, 'To be');
     expect([bits, scored]).toEqual([expect.closeTo(1), 1]);
     expect(tokens[0]!.bits).toBeNaN();
     expect(tokens[1]!.top.map((t) => t.text)).toEqual([' be', ' go']);
   });
+  test('has no token that the tokenizer put before it', () => {
+    const answer = { choices: [{ logprobs: { tokens: ['<bos>', 'To'], token_logprobs: [null, -1] } }] };
+    expect(scoredOf(answer, 'To').tokens.map((t) => t.text)).toEqual(['To']);
+  });
   test('that has no logprobs is refused', () => {
-    expect(() => scoredOf({ choices: [{}] })).toThrow('no logprobs');
-    expect(() => scoredOf(null)).toThrow('no logprobs');
+    expect(() => scoredOf({ choices: [{}] }, '')).toThrow('no logprobs');
+    expect(() => scoredOf(null, '')).toThrow('no logprobs');
   });
 });

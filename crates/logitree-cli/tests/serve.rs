@@ -43,6 +43,13 @@ fn only_the_holder_of_the_token_gets_in() {
     assert_eq!(status("/api/v1/runs", &[("Host", "evil.example"), known]), 421);
     assert_eq!(status("/api/v1/runs", &[host, known, ("Origin", "http://evil.example")]), 403);
     assert_eq!(status("/api/v1/runs", &[host, known, ("Origin", &format!("http://{}", s.address))]), 200);
+    // A person is told what to do, a program gets a problem; what is put into the form is as good as the link.
+    let (code, head, page) = s.raw("GET", "/", &[host, ("Accept", "text/html,*/*;q=0.8")], b"");
+    let page = String::from_utf8(page).unwrap();
+    assert!(code == 401 && head.contains("content-type: text/html") && head.contains("form-action 'self'"), "{head}");
+    assert!(page.contains("logitree serve") && page.contains("name=token") && !page.contains(&s.token), "{page}");
+    let (_, head, _) = s.raw("GET", "/api/v1/runs", &[host, ("Accept", "text/html")], b"");
+    assert!(head.contains("application/problem+json") && head.contains("form-action 'none'"), "{head}");
     // The link gives a cookie, which is enough from then on.
     let (code, head, _) = s.raw("GET", &format!("/?token={}", s.token), &[host], b"");
     assert_eq!(code, 303);

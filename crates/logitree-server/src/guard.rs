@@ -6,7 +6,7 @@ use super::problem::Problem;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -24,6 +24,14 @@ pub struct Guard {
 
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; \
                    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The page for a browser that has no cookie: its form sends the token as the printed link does, so it may go to this server.
+const LOCKED_CSP: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+const LOCKED: &str = "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>logitree</title>
+<style>body{font:17px/1.5 system-ui,sans-serif;max-width:34em;margin:18vh auto;padding:0 1em;color-scheme:light dark}input,button{font:inherit;padding:.3em .6em}</style>
+<h1>This page needs the server's token</h1>
+<p>Open the link that <code>logitree serve</code> printed in its terminal: it lets this browser in once and for all. Or put the token of that link here:
+<form action=/ method=get><input name=token aria-label=Token autocomplete=off autofocus required> <button>Enter</button></form>";
 
 impl Guard {
     /// Cookies do not know ports: each server has a name of its own.
@@ -141,6 +149,16 @@ fn permission(wanted: Option<HeaderValue>) -> Response {
     response
 }
 
+/// Whether a person looks at this address in a browser, rather than a program asking for data.
+fn is_page(request: &Request) -> bool {
+    let accepts = request.headers().get(header::ACCEPT).and_then(|a| a.to_str().ok()).unwrap_or_default();
+    let path = request.uri().path();
+    request.method() == Method::GET
+        && accepts.contains("text/html")
+        && !openai::is_openai(path)
+        && !path.starts_with("/api/")
+}
+
 /// Checks a request and puts the usual headers on what comes back.
 pub async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let is_openai = openai::is_openai(request.uri().path());
@@ -150,6 +168,8 @@ pub async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next
     let preflight = Guard::is_preflight(&request) && guest.is_some();
     let wanted = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
     let checked = guard.check(&request);
+    let is_page = is_page(&request);
+    let mut csp = CSP;
     if !preflight
         && checked.is_ok()
         && let Some(known) = request.extensions().get::<Known>()
@@ -160,12 +180,16 @@ pub async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next
         (Some(welcome), _) => welcome,
         (None, Ok(())) if preflight => permission(wanted),
         (None, Ok(())) => next.run(request).await,
+        (None, Err(problem)) if is_page && problem.status == StatusCode::UNAUTHORIZED.as_u16() => {
+            csp = LOCKED_CSP;
+            (StatusCode::UNAUTHORIZED, Html(LOCKED)).into_response()
+        }
         (None, Err(problem)) if is_openai => Failure::from(problem).into_response(),
         (None, Err(problem)) => problem.into_response(),
     };
     let headers = response.headers_mut();
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, CSP),
+        (header::CONTENT_SECURITY_POLICY, csp),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),

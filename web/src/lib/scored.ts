@@ -23,8 +23,8 @@ interface Logprobs {
 
 const inBits = (logprob: unknown): number => (typeof logprob === 'number' ? -logprob / Math.LN2 : Number.NaN);
 
-/** Throws if the answer has no logprobs of the prompt. */
-export function scoredOf(answer: unknown): Scored {
+/** The answer to a text. Throws if it has no logprobs of it. */
+export function scoredOf(answer: unknown, text: string): Scored {
   const choice = (answer as { choices?: { logprobs?: Logprobs }[] })?.choices?.[0];
   const { tokens, token_logprobs: logprobs, top_logprobs: top } = choice?.logprobs ?? {};
   if (!Array.isArray(tokens) || !Array.isArray(logprobs)) throw new Error('the answer has no logprobs of the text');
@@ -37,6 +37,8 @@ export function scoredOf(answer: unknown): Scored {
       top: listed.map(([t, logprob]) => ({ text: t, bits: inBits(logprob) })).sort((a, b) => a.bits - b.bits),
     };
   });
+  // What the tokenizer puts before every text is none of it.
+  if (out[0] && Number.isNaN(out[0].bits) && !text.startsWith(out[0].text)) out.shift();
   const known = out.filter((t) => !Number.isNaN(t.bits));
   return { tokens: out, bits: known.reduce((sum, t) => sum + t.bits, 0), scored: known.length };
 }

@@ -29,6 +29,7 @@ export interface ServerInfo {
   version: string;
   model: {
     name: string;
+    sha256: string;
     architecture: string;
     dtype: string;
     vocab: number;

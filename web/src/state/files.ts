@@ -1,6 +1,6 @@
 // Files that were dropped or chosen, or that the address names.
 
-import { signal } from '@preact/signals';
+import { effect, signal } from '@preact/signals';
 import { Importer } from '../lib/import';
 import { FormatError } from '../lib/run';
 import * as api from './api';
@@ -57,10 +57,20 @@ async function keep(file: File, document: Document): Promise<void> {
   }
   try {
     const { id } = await api.take(file.name, file);
-    const isShown = currentKey.value === document.key;
-    close(document.key);
     await live.refresh();
-    if (isShown) await live.show(id);
+    const isShown = currentKey.value === document.key;
+    // The user may have gone elsewhere meanwhile.
+    const isLookedAt = isShown && page.value === 'run';
+    if (isLookedAt) await live.show(id);
+    else if (isShown) return;
+    // It makes room as soon as the same is there from the server.
+    const stop = effect(() => {
+      if (isLookedAt && !documents.value.some((d) => d.key === `server:${id}`)) return;
+      queueMicrotask(() => {
+        stop();
+        close(document.key);
+      });
+    });
   } catch (e) {
     say(`${file.name} is shown, but the server does not keep it: ${(e as Error).message}`, 'bad');
   }

@@ -88,6 +88,14 @@ const isField = (e: EventTarget | null): boolean =>
   e instanceof HTMLElement &&
   (e.matches('input:not([type="range"], [type="checkbox"]), textarea, select') || e.isContentEditable);
 
+/** While the user writes by hand, its keys come before those of any view: heard on their way down. */
+export function onHandKeys(e: KeyboardEvent): void {
+  if (!byHand.value || page.value !== 'run' || isField(e.target) || e.ctrlKey || e.metaKey || e.altKey) return;
+  if (!writeKey(e.key)) return;
+  e.preventDefault();
+  e.stopPropagation();
+}
+
 export function onKeys(e: KeyboardEvent): void {
   if (e.defaultPrevented) return;
   if (e.key === 'Escape') {
@@ -110,10 +118,6 @@ export function onKeys(e: KeyboardEvent): void {
     return;
   }
   if (e.ctrlKey || e.metaKey || e.altKey) return;
-  if (onRun && byHand.value && writeKey(e.key)) {
-    e.preventDefault();
-    return;
-  }
   const number = /^[1-9]$/.test(e.key) ? VIEWS[Number(e.key) - 1] : undefined;
   if (onRun && number) view.value = number;
   else if (e.key === '?') help.value = !help.value;

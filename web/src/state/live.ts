@@ -211,10 +211,7 @@ async function goOn(id: string, what: Parameters<typeof api.expand>[1]): Promise
 }
 
 /** Whether a run was made by the model that is loaded. */
-const isOwn = (header: { model: { name: string; vocab: number; sha256: string } }): boolean => {
-  const model = server.value?.model;
-  return model != null && header.model.sha256 !== '' && header.model.vocab === model.vocab;
-};
+const isOwn = (header: { model: { sha256: string } }): boolean => server.value?.model?.sha256 === header.model.sha256;
 
 export const canGoOn = (): boolean => {
   const document = runDocument.value;
@@ -222,10 +219,13 @@ export const canGoOn = (): boolean => {
   return document?.live !== undefined && there && isOwn(document.run.header) && status.value?.state !== 'imported';
 };
 
-/** The model goes on below a node, with the most likely token at each step. */
+/** The model goes on below a node, with the most likely token at each step: so far, or so much further if it has been there already. */
 export function goOnFrom(node: number): void {
   const id = shownId();
-  if (id) goOn(id, { nodes: [node], steps: STEPS });
+  const run = runDocument.value?.run;
+  if (!id || !run) return;
+  const there = run.depth.get(run.descend(node)) - run.depth.get(node);
+  goOn(id, { nodes: [node], steps: there < STEPS ? STEPS : there + STEPS });
 }
 
 /** The run's strategy branches below a node. */

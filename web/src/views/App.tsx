@@ -4,7 +4,7 @@ import { useSignal } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import { harmless } from '../lib/visible';
 import { openFiles, reading } from '../state/files';
-import { help, onKeys } from '../state/keys';
+import { help, onHandKeys, onKeys } from '../state/keys';
 import * as live from '../state/live';
 import { narrow, showRuns } from '../state/prefs';
 import { spoken } from '../state/spoken';
@@ -25,6 +25,7 @@ export function App() {
     const on = <K extends keyof WindowEventMap>(type: K, f: (e: WindowEventMap[K]) => void) =>
       addEventListener(type, f, { signal: end.signal });
     on('keydown', onKeys);
+    addEventListener('keydown', onHandKeys, { signal: end.signal, capture: true });
     on('dragover', (e) => {
       e.preventDefault();
       dragging.value = e.dataTransfer?.types.includes('Files') ?? false;

@@ -72,6 +72,9 @@ export function OutlineView() {
     }
   };
   const onKey = (e: KeyboardEvent) => {
+    // Keys may come faster than the rows are drawn.
+    const at = rowOf(run, list, store.selected.peek());
+    const row = list[at];
     if (row?.kind !== 'segment') return;
     const { first } = row.segment;
     const actions: Record<string, () => void> = {

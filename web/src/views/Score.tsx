@@ -33,7 +33,7 @@ export function ScoreView() {
     wrong.value = '';
     at.value = -1;
     try {
-      scored.value = scoredOf(await api.echo(text.value));
+      scored.value = scoredOf(await api.echo(text.value), text.value);
       last.scored = scored.value;
     } catch (error) {
       wrong.value = (error as Error).message;

@@ -18,6 +18,8 @@ import './text.css';
 const WINDOW = 1200;
 /** Nearer to the end than this, in pixels, the reader is at the end. */
 const NEAR = 40;
+/** A token that was chosen comes within this time, in milliseconds. */
+const AWAITED = 3000;
 /** A pointer that rests so long, in milliseconds, wants to see the alternatives. */
 const REST = 180;
 
@@ -60,9 +62,16 @@ export function TextView({ onChoose, live }: Props) {
   useEffect(() => {
     flow.current?.querySelector('.tok.selected')?.scrollIntoView({ block: 'nearest' });
   }, [store.selected.value, store.anchor.value]);
+  const inFlow = () => flow.current?.contains(globalThis.document.activeElement) === true;
+  // A token that was chosen by a key gets the focus when it comes, unless the user has gone elsewhere meanwhile.
+  const wanted = useRef({ times: 0, until: 0 });
   useEffect(() => {
-    if (focusToken.value > 0) flow.current?.querySelector<HTMLElement>('.tok.selected, .tok[tabindex="0"]')?.focus();
-  }, [focusToken.value]);
+    const now = performance.now();
+    if (focusToken.value !== wanted.current.times) wanted.current = { times: focusToken.value, until: now + AWAITED };
+    else if (now > wanted.current.until) return;
+    else if (globalThis.document.activeElement !== globalThis.document.body && !inFlow()) return;
+    flow.current?.querySelector<HTMLElement>('.tok.selected, .tok[tabindex="0"]')?.focus();
+  }, [focusToken.value, store.selected.value, last]);
   useEffect(() => () => clearTimeout(timer.current), []);
   if (!run) return null;
   // The path may have become shorter than what was shown.

@@ -65,6 +65,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Answer<T> + Send + '
 #[derive(Serialize, ToSchema)]
 pub struct ModelInfo {
     pub name: String,
+    /// What runs of it have as `model.sha256`: those can go on here. Empty for an engine elsewhere.
+    pub sha256: String,
     pub architecture: String,
     pub dtype: String,
     pub vocab: usize,
@@ -100,6 +102,7 @@ pub async fn server(State(app): State<App>) -> Answer<Json<ServerInfo>> {
         let record = model.record()?;
         Ok::<_, Problem>(ModelInfo {
             name: record.name,
+            sha256: record.sha256,
             architecture: record.architecture,
             dtype: record.dtype,
             vocab: record.vocab,

@@ -29,15 +29,15 @@ export function SearchChart({ run, series, width, onStep }: Props) {
       mostT,
       mostQ,
       x: {
-        label: 'order of expansion (node order)',
+        label: 'order in which nodes were looked at',
         ticks: xs.map((t) => ({ at: placeOf(t - 1, n), text: t.toLocaleString('en') })),
       },
       y: {
-        label: 'threshold T',
+        label: 'threshold',
         ticks: ticks(0, mostT, 5).map((t) => ({ at: t / mostT, text: `${Number((t * 100).toPrecision(3))} %` })),
       },
       y2: {
-        label: 'open paths |Q|',
+        label: 'open paths',
         ticks: ticks(0, mostQ, 5, true).map((t) => ({ at: t / mostQ, text: t.toLocaleString('en') })),
       },
       threshold: linePath(series.threshold, x, (v) => plot.height * (1 - v / mostT)),
@@ -53,8 +53,8 @@ export function SearchChart({ run, series, width, onStep }: Props) {
       y={drawn.y}
       y2={drawn.y2}
       legend={[
-        { text: 'threshold T (left)', line: 'curves-one' },
-        { text: 'open paths |Q| (right)', line: 'curves-two' },
+        { text: 'threshold above which a token became a branch (left)', line: 'curves-one' },
+        { text: 'paths that were open (right)', line: 'curves-two' },
       ]}
       readout={<Readout run={run} series={series} />}
       onHover={(at) => {

@@ -10,13 +10,9 @@ import { say } from '../../state/toasts';
 import { when } from '../../lib/when';
 
 const SAMPLES: [file: string, name: string, what: string][] = [
-  ['india.run.jsonl', 'The capital of India is', 'Every way that gemma-3-270m goes on, 12 tokens deep.'],
-  [
-    'prime.run.jsonl',
-    'Is the number 91 prime?',
-    'A question with two answers: see how sure the model is in “Answers”.',
-  ],
-  ['story.run.jsonl', 'The old lighthouse keeper', '24 texts drawn by chance, laid over each other in “Ribbon”.'],
+  ['india.jsonl', 'The capital of India is', 'Every way that gemma-3-270m goes on, 12 tokens deep.'],
+  ['prime.jsonl', 'Is the number 91 prime?', 'A question with two answers: see how sure the model is in “Answers”.'],
+  ['story.jsonl', 'The old lighthouse keeper', '24 texts drawn by chance, laid over each other in “Ribbon”.'],
 ];
 
 /** Cards that are shown before all are asked for. */
