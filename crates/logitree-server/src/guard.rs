@@ -26,7 +26,8 @@ const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-
                    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page for a browser that has no cookie: its form sends the token as the printed link does, so it may go to this server.
-const LOCKED_CSP: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+const LOCKED_CSP: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 const LOCKED: &str = "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>logitree</title>
 <style>body{font:17px/1.5 system-ui,sans-serif;max-width:34em;margin:18vh auto;padding:0 1em;color-scheme:light dark}input,button{font:inherit;padding:.3em .6em}</style>
 <h1>This page needs the server's token</h1>
