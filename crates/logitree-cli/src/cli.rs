@@ -105,13 +105,13 @@ pub enum Command {
     Man(completions::ManArgs),
 }
 
-/// The command line, parsed.
+/// The command line, parsed; the first argument is the program's name.
 ///
 /// # Errors
 /// If it is not in the grammar, or asks for help.
-pub fn parse() -> Result<Cli, clap::Error> {
+pub fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
     let command = command();
-    let args = std::env::args_os().map(|a| if a == "-hf" { "--hf".into() } else { a }).collect();
+    let args = args.into_iter().map(|a| if a == "-hf" { "--hf".into() } else { a }).collect();
     let args = texts_apart(&command, args);
     Cli::from_arg_matches(&command.try_get_matches_from(args)?)
 }

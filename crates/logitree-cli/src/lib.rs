@@ -1,6 +1,7 @@
 //! See what a language model could have said.
 //!
-//! This is the program as a library: `main.rs` calls [`main_with_args`] and nothing else. The crates below it, `logitree-core`
+//! This is the program as a library: `main.rs` calls [`main_with_args`] and nothing else, and so
+//! does the command that comes with the Python package. The crates below it, `logitree-core`
 //! above all, are what other programs build on.
 
 // Messages go through `message`, results through `terminal`: neither panics where nobody can read them.
@@ -21,17 +22,19 @@ mod usage;
 
 use cli::Command;
 use logitree::ErrorKind;
-use std::process::ExitCode;
+use std::ffi::OsString;
 use usage::UsageError;
 
 /// Ended by Ctrl-C, with everything so far saved.
 const INTERRUPTED: u8 = 130;
 /// The command line asked for something that cannot be; clap's own errors end with the same code.
 const USAGE: u8 = 2;
+const SUCCESS: u8 = 0;
+const FAILURE: u8 = 1;
 
-/// Does what the process's arguments ask for, and says how it ended.
-pub fn main_with_args() -> ExitCode {
-    let cli = match cli::parse() {
+/// Does what the arguments ask for, of which the first is the program's name, and gives the exit code.
+pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match cli::parse(args.into_iter().collect()) {
         Ok(cli) => cli,
         Err(e) => return help(&e),
     };
@@ -64,30 +67,30 @@ pub fn main_with_args() -> ExitCode {
 }
 
 /// What clap has to say: help and version are a result, and what is wrong with the arguments is a message and code 2.
-fn help(e: &clap::Error) -> ExitCode {
+fn help(e: &clap::Error) -> u8 {
     let text = |colour: bool| if colour { e.render().ansi().to_string() } else { e.render().to_string() };
     if !e.use_stderr() {
         return end(terminal::print(&text(terminal::style().colour)));
     }
     message::coloured(&text(terminal::colours(&std::io::stderr())));
-    ExitCode::from(USAGE)
+    USAGE
 }
 
 /// The exit code of an outcome, and why it is not success.
-fn end(outcome: anyhow::Result<()>) -> ExitCode {
+fn end(outcome: anyhow::Result<()>) -> u8 {
     match outcome {
-        Ok(()) if terminal::interrupted() => ExitCode::from(INTERRUPTED),
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) if terminal::interrupted() => INTERRUPTED,
+        Ok(()) => SUCCESS,
         // The reader had enough: `logitree … | head` did what it should.
-        Err(e) if is_closed(&e) => ExitCode::SUCCESS,
+        Err(e) if is_closed(&e) => SUCCESS,
         Err(e) => {
             message::error(&e);
             if terminal::interrupted() {
-                ExitCode::from(INTERRUPTED)
+                INTERRUPTED
             } else if e.chain().any(is_usage) {
-                ExitCode::from(USAGE)
+                USAGE
             } else {
-                ExitCode::FAILURE
+                FAILURE
             }
         }
     }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    logitree_cli::main_with_args()
+    ExitCode::from(logitree_cli::main_with_args(std::env::args_os()))
 }

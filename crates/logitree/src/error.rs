@@ -142,6 +142,7 @@ macro_rules! from {
 from! {
     io::Error => |e| match e.kind() {
         io::ErrorKind::BrokenPipe => ErrorKind::Closed,
+        io::ErrorKind::NotFound => ErrorKind::NotFound,
         // What its bytes cannot be.
         io::ErrorKind::InvalidData => ErrorKind::Input,
         _ => ErrorKind::Io,

@@ -91,6 +91,18 @@ pub struct Generation {
 }
 
 impl Model {
+    /// What may come after a prompt: the `top` most likely tokens, those of `tokens` whatever their rank, and with `logits` all
+    /// of them.
+    ///
+    /// # Errors
+    /// If the prompt has no tokens, a token is not in the vocabulary, or the model fails.
+    pub fn next(&self, prompt: &Prompt, top: usize, tokens: &[TokenId], logits: bool) -> Result<Distribution> {
+        let mut session = self.session()?;
+        let node = *session.push_all(None, &prompt.tokens)?.last().context("the prompt has no tokens")?;
+        let mut found = session.evaluate(&[Query { node, top, tokens, logits }])?;
+        found.pop().context("internal error: no distribution")
+    }
+
     /// Generates after a prompt. Nothing of it is computed before the first token is asked for, except the prompt.
     ///
     /// # Errors

@@ -99,6 +99,37 @@ impl Model {
         self.prepare(&Given::Chat(messages.to_vec(), Arguments::new()), "")
     }
 
+    /// Tokens as a prompt, exactly these: a BOS that the model wants must be among them.
+    ///
+    /// # Errors
+    /// If there are none, one is not in the vocabulary, or they do not fit the model's context.
+    pub fn prompt_of_tokens(&self, tokens: &[TokenId]) -> Result<Prompt> {
+        if tokens.is_empty() {
+            fail!(Parameter("prompt"), "`prompt` has no tokens");
+        }
+        if let Some(&id) = tokens.iter().find(|id| id.index() >= self.vocab_size()) {
+            return Err(logitree_core::ModelError::UnknownToken { id, vocab: self.vocab_size() }.into());
+        }
+        self.check_length(tokens.len())?;
+        Ok(Prompt {
+            text: self.text_of(tokens.iter().copied()),
+            tokens: tokens.to_vec(),
+            bos: self.bos().is_some_and(|bos| tokens.first() == Some(&bos)),
+            special: true,
+            messages: Vec::new(),
+            template_args: Arguments::new(),
+        })
+    }
+
+    /// Refuses a prompt of so many tokens if the model's context is smaller.
+    fn check_length(&self, tokens: usize) -> Result<()> {
+        let limit = self.context_length();
+        if tokens > limit {
+            fail!(Input, "the prompt has {tokens} tokens but the model's context is {limit}: shorten it");
+        }
+        Ok(())
+    }
+
     /// Tokens of what is given, in the chat template if it is a conversation, with BOS if the model wants it; `suffix` goes
     /// behind what the template wrote.
     ///
@@ -124,10 +155,7 @@ impl Model {
             }
         };
         let tokens: Vec<TokenId> = bos.into_iter().chain(body).collect();
-        if tokens.len() > self.context_length() {
-            let (n, limit) = (tokens.len(), self.context_length());
-            fail!(Input, "the prompt has {n} tokens but the model's context is {limit}: shorten it");
-        }
+        self.check_length(tokens.len())?;
         Ok(Prompt { text, tokens, bos: bos.is_some(), special, messages, template_args })
     }
 

@@ -1,5 +1,7 @@
 //! Writing runs in other formats, one file each.
 
+#[cfg(feature = "arrow")]
+pub mod arrow;
 pub mod csv;
 pub mod dot;
 pub mod jsonl;

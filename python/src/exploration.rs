@@ -1,0 +1,141 @@
+//! A tree that grows.
+
+use crate::call::{Call, Here, Level, Listener, tell_level};
+use crate::error;
+use crate::run::Run;
+use logitree::output::Target;
+use logitree::{Destination, Error, ErrorKind, Held, Limits, Model, Prompt, import};
+use logitree_core::explore::{Keep, Strategy};
+use pyo3::prelude::*;
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What is to be explored, and how.
+pub struct Order<'a> {
+    /// Name of the strategy.
+    pub strategy: &'a str,
+    /// Its parameters by name, in JSON.
+    pub parameters: &'a str,
+    /// Nodes, at most.
+    pub max_nodes: Option<usize>,
+    /// Time, at most.
+    pub max_seconds: Option<f64>,
+    /// What is kept of each distribution, in JSON.
+    pub store_top: &'a str,
+    /// Strings to watch.
+    pub watch: Vec<String>,
+    /// Run file to write.
+    pub path: Option<PathBuf>,
+    /// Whether an existing one may be overwritten.
+    pub force: bool,
+}
+
+impl Order<'_> {
+    /// Begins it.
+    pub fn begin(self, model: &Model, prompt: &Prompt) -> logitree::Result<logitree::Exploration> {
+        let parameters: Map<String, Value> = serde_json::from_str(self.parameters)?;
+        let strategy = Strategy::with(self.strategy, &parameters)?;
+        let keep: Keep = serde_json::from_str(self.store_top)
+            .map_err(|e| Error::new(ErrorKind::Parameter("store_top"), format!("`store_top`: {e}")))?;
+        let limits = Limits { max_nodes: self.max_nodes, max_seconds: self.max_seconds, keep };
+        let destination = match &self.path {
+            None => Destination::Nowhere,
+            Some(path) => Destination::Named(Target::check(path, self.force, &[])?),
+        };
+        logitree::Exploration::begin(model, prompt, strategy, &self.watch, &limits, destination)
+    }
+}
+
+/// Goes on with a run in its file, with these budgets in the place of its own.
+pub fn resume(
+    model: &Model,
+    path: &Path,
+    max_nodes: Option<usize>,
+    max_seconds: Option<f64>,
+) -> logitree::Result<logitree::Exploration> {
+    let held = Held::open(path)?;
+    let own = Limits::of(&import::run_file(path)?);
+    let limits =
+        Limits { max_nodes: max_nodes.or(own.max_nodes), max_seconds: max_seconds.or(own.max_seconds), keep: own.keep };
+    logitree::Exploration::resume(model, held, Some(&limits))
+}
+
+struct Inner {
+    /// Gone once it was finished.
+    exploration: Mutex<Option<logitree::Exploration>>,
+    listener: Arc<Listener>,
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Option<logitree::Exploration>> {
+        self.exploration.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An exploration that goes on when it is asked to.
+#[pyclass(frozen, module = "logitree._logitree")]
+pub struct Exploration {
+    inner: Here<Inner>,
+}
+
+/// How far it is.
+fn level(exploration: &logitree::Exploration) -> Level {
+    let (tree, policy) = (exploration.tree(), exploration.policy());
+    Level {
+        nodes: tree.len(),
+        open: policy.queue(tree),
+        completed: policy.completed(),
+        threshold: policy.threshold(tree),
+        rate: exploration.rate(),
+    }
+}
+
+impl Exploration {
+    pub fn new(exploration: logitree::Exploration, listener: Arc<Listener>) -> Exploration {
+        Exploration { inner: Here::new(Inner { exploration: Mutex::new(Some(exploration)), listener }) }
+    }
+}
+
+#[pymethods]
+impl Exploration {
+    /// Goes on by one level: how far it is then, `None` at its end; and whether it was stopped.
+    fn next_level<'py>(&self, py: Python<'py>) -> PyResult<(Option<Bound<'py, PyAny>>, bool)> {
+        let inner = self.inner.get(py)?;
+        let (found, stopped) = Call::new(Some(&inner.listener)).partial(py, || {
+            let mut held = inner.lock();
+            let Some(exploration) = held.as_mut() else { return Ok(None) };
+            Ok(exploration.next_level()?.map(|_| level(exploration)))
+        })?;
+        Ok((found.map(|l| l.object(py)).transpose()?, stopped))
+    }
+
+    /// Goes on to the end, and gives the run; why the model failed, if it did; and whether it was stopped.
+    fn run(&self, py: Python<'_>, progress: Option<Bound<'_, PyAny>>) -> PyResult<(Run, Option<PyErrValue>, bool)> {
+        let inner = self.inner.get(py)?;
+        let (found, stopped) = Call::telling(Some(&inner.listener), progress).partial(py, || {
+            let Some(mut exploration) = inner.lock().take() else {
+                return Err(Error::new(ErrorKind::Conflict, "this exploration is at its end, and its run was taken"));
+            };
+            while exploration.next_level()?.is_some() {
+                tell_level(|| level(&exploration));
+            }
+            exploration.finish()
+        })?;
+        let failure = found.failure.map(|e| error::exception(py, &e).into_value(py));
+        Ok((found.run.into(), failure, stopped))
+    }
+
+    /// Ends it where it stands, and gives the run.
+    fn finish(&self, py: Python<'_>) -> PyResult<Run> {
+        let inner = self.inner.get(py)?;
+        let found = Call::new(Some(&inner.listener)).whole(py, || match inner.lock().take() {
+            Some(exploration) => exploration.finish(),
+            None => Err(Error::new(ErrorKind::Conflict, "this exploration is at its end, and its run was taken")),
+        })?;
+        Ok(found.run.into())
+    }
+}
+
+/// An exception as a value.
+type PyErrValue = Py<pyo3::exceptions::PyBaseException>;

@@ -1,0 +1,50 @@
+//! The extension module of the Python package: a thin layer over the `logitree` library.
+//!
+//! What is here holds models, sessions and results and hands out columns; how they look, and everything that Python does as
+//! well, is in `package/logitree`.
+
+mod call;
+mod error;
+mod exploration;
+mod generation;
+mod model;
+mod prompt;
+mod run;
+mod scores;
+mod session;
+mod table;
+mod vector;
+
+use pyo3::prelude::*;
+use std::ffi::OsString;
+
+/// The `logitree` command: does what the arguments ask for, the program's name first, and gives the exit code.
+#[pyfunction]
+fn run_cli(py: Python<'_>, args: Vec<OsString>) -> u8 {
+    py.detach(|| logitree_cli::main_with_args(args))
+}
+
+/// Ends in a panic, to see what becomes of it.
+#[pyfunction]
+fn panic(py: Python<'_>) -> PyResult<()> {
+    let call = call::Call::new(None);
+    call.whole(py, || -> logitree::Result<()> { panic!("as the test asked") })
+}
+
+#[pymodule]
+fn _logitree(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add("DEFAULT_MODEL", logitree::models::DEFAULT)?;
+    m.add_class::<model::Model>()?;
+    m.add_class::<prompt::Prompt>()?;
+    m.add_class::<session::Session>()?;
+    m.add_class::<generation::Generation>()?;
+    m.add_class::<exploration::Exploration>()?;
+    m.add_class::<run::Run>()?;
+    m.add_class::<table::Table>()?;
+    m.add_class::<vector::Vector>()?;
+    m.add_function(wrap_pyfunction!(run_cli, m)?)?;
+    m.add_function(wrap_pyfunction!(panic, m)?)?;
+    m.add_function(wrap_pyfunction!(run::read, m)?)?;
+    m.add_function(wrap_pyfunction!(scores::record, m)?)
+}

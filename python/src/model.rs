@@ -1,0 +1,449 @@
+//! The model.
+
+use crate::call::{Call, Here, Listener};
+use crate::error;
+use crate::exploration::{self, Exploration};
+use crate::generation::Generation;
+use crate::prompt::{Prompt, conversation};
+use crate::run::Run;
+use crate::scores;
+use crate::session::{Session, distribution};
+use logitree::answers::{AnswerOptions, Pattern, Reader};
+use logitree::{Events, ForkOptions, GenerateOptions, Given, OpenOptions, ScoreOptions, ServerOptions};
+use logitree_core::TokenId;
+use logitree_core::sampling::Sampler;
+use logitree_remote::ServerKind;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A model and what it says while it works.
+pub struct Opened {
+    /// The model.
+    pub model: logitree::Model,
+    /// What it speaks to.
+    pub listener: Arc<Listener>,
+}
+
+/// A language model, in this process or behind servers.
+#[pyclass(frozen, module = "logitree._logitree")]
+pub struct Model {
+    opened: Here<Opened>,
+}
+
+/// Somebody who hears of progress.
+pub type Hearer<'py> = Option<Bound<'py, PyAny>>;
+
+/// A text's tokens, their logprob, and the rank of a single one.
+type Direct = (Vec<u32>, f64, Option<u32>);
+
+fn ids(tokens: Vec<u32>) -> Vec<TokenId> {
+    tokens.into_iter().map(TokenId).collect()
+}
+
+fn open(
+    py: Python<'_>,
+    progress: Hearer<'_>,
+    make: impl FnOnce(Arc<dyn Events>) -> logitree::Result<logitree::Model> + Send,
+) -> PyResult<Model> {
+    let listener = Arc::new(Listener::default());
+    let events = listener.clone();
+    let model = Call::telling(Some(&listener), progress).whole(py, move || make(events))?;
+    Ok(Model { opened: Here::new(Opened { model, listener }) })
+}
+
+#[pymethods]
+impl Model {
+    /// Opens a model in this process.
+    #[staticmethod]
+    fn open(
+        py: Python<'_>,
+        name: String,
+        threads: Option<usize>,
+        backend: Option<String>,
+        arithmetic: Option<String>,
+        progress: Hearer<'_>,
+    ) -> PyResult<Model> {
+        if threads == Some(0) {
+            return Err(error::parameter(py, "threads", "`threads` is at least 1".into()));
+        }
+        let named =
+            |a: String| a.parse().map_err(|e| error::parameter(py, "arithmetic", format!("`arithmetic` {a:?}: {e}")));
+        let arithmetic = arithmetic.map(named).transpose()?;
+        open(py, progress, move |events| OpenOptions { threads, backend, arithmetic, events }.open(&name))
+    }
+
+    /// Opens the model that servers have.
+    #[staticmethod]
+    #[allow(clippy::too_many_arguments)]
+    fn connect(
+        py: Python<'_>,
+        urls: Vec<String>,
+        kind: Option<String>,
+        model: Option<String>,
+        key: Option<String>,
+        concurrency: Option<usize>,
+        list: usize,
+        seconds: f64,
+        tokenizer: Option<String>,
+        end_tokens: Vec<String>,
+        progress: Hearer<'_>,
+    ) -> PyResult<Model> {
+        let named = |k: String| {
+            ServerKind::ALL.into_iter().find(|kind| kind.name() == k).ok_or_else(|| {
+                let names = ServerKind::ALL.map(ServerKind::name).join(", ");
+                error::parameter(py, "engine_kind", format!("`engine_kind` {k:?}: there are {names}"))
+            })
+        };
+        let kind = kind.map(named).transpose()?;
+        let deadline = Duration::try_from_secs_f64(seconds)
+            .map_err(|e| error::parameter(py, "request_timeout", format!("`request_timeout`: {e}")))?;
+        let options = ServerOptions { urls, kind, model, key, concurrency, list, deadline, tokenizer, end_tokens };
+        open(py, progress, move |events| options.connect(events))
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        self.opened.model.name()
+    }
+
+    #[getter]
+    fn engine(&self) -> String {
+        self.opened.model.engine()
+    }
+
+    #[getter]
+    fn exactness(&self) -> &'static str {
+        self.opened.model.exactness().name()
+    }
+
+    #[getter]
+    fn arithmetic(&self) -> Option<&'static str> {
+        self.opened.model.local().map(|m| m.arithmetic().name())
+    }
+
+    #[getter]
+    fn vocab_size(&self) -> usize {
+        self.opened.model.vocab_size()
+    }
+
+    #[getter]
+    fn context_length(&self) -> usize {
+        self.opened.model.context_length()
+    }
+
+    #[getter]
+    fn bos(&self) -> Option<u32> {
+        self.opened.model.bos().map(|t| t.0)
+    }
+
+    #[getter]
+    fn end_tokens(&self) -> Vec<u32> {
+        self.opened.model.end_tokens().iter().map(|t| t.0).collect()
+    }
+
+    #[getter]
+    fn chats(&self) -> bool {
+        self.opened.model.chats()
+    }
+
+    /// The model's record in run files, as JSON.
+    fn record(&self, py: Python<'_>) -> PyResult<String> {
+        let Opened { model, listener } = self.opened.get(py)?;
+        Call::new(Some(listener)).whole(py, || Ok(json!(model.record()?).to_string()))
+    }
+
+    fn tokenize(&self, py: Python<'_>, text: &str, special: bool) -> PyResult<Vec<u32>> {
+        let Opened { model, listener } = self.opened.get(py)?;
+        let found = Call::new(Some(listener)).whole(py, || Ok(model.tokenize(text, special)?))?;
+        Ok(found.into_iter().map(|t| t.0).collect())
+    }
+
+    fn token_bytes<'py>(&self, py: Python<'py>, id: u32) -> PyResult<Bound<'py, PyBytes>> {
+        let model = &self.opened.model;
+        if self.opened.model.local().is_some() && id as usize >= model.vocab_size() {
+            let unknown = logitree_core::ModelError::UnknownToken { id: TokenId(id), vocab: model.vocab_size() };
+            return Err(error::exception(py, &unknown.into()));
+        }
+        Ok(PyBytes::new(py, &model.token_bytes(TokenId(id))))
+    }
+
+    fn is_special(&self, id: u32) -> bool {
+        self.opened.model.is_special(TokenId(id))
+    }
+
+    /// A prompt from a text.
+    fn prompt(&self, py: Python<'_>, text: String, special: bool) -> PyResult<Prompt> {
+        self.prepare(py, if special { Given::Special(text) } else { Given::Text(text) })
+    }
+
+    /// A prompt from a conversation.
+    fn chat(&self, py: Python<'_>, messages: Vec<(String, String)>, arguments: &str) -> PyResult<Prompt> {
+        self.prepare(py, conversation(py, messages, arguments)?)
+    }
+
+    /// A prompt from tokens.
+    fn prompt_of_tokens(&self, py: Python<'_>, tokens: Vec<u32>) -> PyResult<Prompt> {
+        let Opened { model, listener } = self.opened.get(py)?;
+        let tokens = ids(tokens);
+        let prompt = Call::new(Some(listener)).whole(py, || model.prompt_of_tokens(&tokens))?;
+        Ok(Prompt { prompt, given: None })
+    }
+
+    /// What may come next.
+    fn next<'py>(
+        &self,
+        py: Python<'py>,
+        prompt: &Prompt,
+        top: usize,
+        tokens: Vec<u32>,
+        logits: bool,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let Opened { model, listener } = self.opened.get(py)?;
+        let tokens = ids(tokens);
+        let found = Call::new(Some(listener)).whole(py, || model.next(&prompt.prompt, top, &tokens, logits))?;
+        distribution(py, model, found)
+    }
+
+    /// Scores a text; the second value says whether it was stopped.
+    fn score<'py>(
+        &self,
+        py: Python<'py>,
+        prompt: &Prompt,
+        top: usize,
+        watch: Vec<String>,
+        progress: Hearer<'py>,
+    ) -> PyResult<(Bound<'py, PyDict>, bool)> {
+        let Opened { model, listener } = self.opened.get(py)?;
+        let options = ScoreOptions { top, watch };
+        let call = Call::telling(Some(listener), progress);
+        let (found, stopped) = call.partial(py, || {
+            model.need_tokens("score")?;
+            model.score(&prompt.prompt, &options)
+        })?;
+        Ok((scores::columns(py, model, &found.tokens, &found.watch, top)?, stopped))
+    }
+
+    /// Begins to generate.
+    #[allow(clippy::too_many_arguments)]
+    fn generate(
+        &self,
+        py: Python<'_>,
+        prompt: &Prompt,
+        max_new_tokens: usize,
+        top: usize,
+        temperature: f64,
+        top_k: usize,
+        top_p: f64,
+        min_p: f64,
+        seed: u64,
+        watch: Vec<String>,
+        guide: Option<(String, String)>,
+    ) -> PyResult<Generation> {
+        let Opened { model, listener } = self.opened.get(py)?;
+        let sampler = Sampler { temperature, top_k, top_p, min_p };
+        let mut options = GenerateOptions { max_new_tokens, top, sampler, seed, watch, forced_from: None };
+        let given = guide.as_ref().map(|_| prompt.text(py, "guide")).transpose()?;
+        let made = Call::new(Some(listener)).whole(py, || {
+            let forced = match (&guide, given) {
+                (Some((join, prefix)), Some(given)) => {
+                    model.need_tokens("guide")?;
+                    let (prompt, start) = model.guide(given, join, prefix)?;
+                    options.forced_from = Some(start);
+                    Some(prompt)
+                }
+                _ => None,
+            };
+            model.generate(forced.as_ref().unwrap_or(&prompt.prompt), &options)
+        })?;
+        Ok(Generation::new(made, model.clone(), listener.clone(), top))
+    }
+
+    /// Begins to explore.
+    #[allow(clippy::too_many_arguments)]
+    fn explore(
+        &self,
+        py: Python<'_>,
+        prompt: &Prompt,
+        strategy: &str,
+        parameters: &str,
+        max_nodes: Option<usize>,
+        max_seconds: Option<f64>,
+        store_top: &str,
+        watch: Vec<String>,
+        path: Option<PathBuf>,
+        force: bool,
+    ) -> PyResult<Exploration> {
+        let Opened { model, listener } = self.opened.get(py)?;
+        let order = exploration::Order { strategy, parameters, max_nodes, max_seconds, store_top, watch, path, force };
+        let made = Call::new(Some(listener)).whole(py, || order.begin(model, &prompt.prompt))?;
+        Ok(Exploration::new(made, listener.clone()))
+    }
+
+    /// Goes on with a run in its own file.
+    fn resume(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        max_nodes: Option<usize>,
+        max_seconds: Option<f64>,
+    ) -> PyResult<Exploration> {
+        let Opened { model, listener } = self.opened.get(py)?;
+        let made = Call::new(Some(listener)).whole(py, || exploration::resume(model, &path, max_nodes, max_seconds))?;
+        Ok(Exploration::new(made, listener.clone()))
+    }
+
+    /// How likely each answer is, as JSON; the second value says whether it was stopped.
+    #[allow(clippy::too_many_arguments)]
+    fn answers(
+        &self,
+        py: Python<'_>,
+        prompt: &Prompt,
+        choices: Option<Vec<String>>,
+        pattern: Option<String>,
+        normalize: bool,
+        tolerance: Option<f64>,
+        max_depth: usize,
+        max_seconds: f64,
+        max_nodes: usize,
+        batch: usize,
+        progress: Hearer<'_>,
+    ) -> PyResult<(String, bool)> {
+        let Opened { model, listener } = self.opened.get(py)?;
+        let max_time = Duration::try_from_secs_f64(max_seconds)
+            .map_err(|e| error::parameter(py, "max_seconds", format!("`max_seconds`: {e}")))?;
+        let options = AnswerOptions { tolerance, max_depth, max_time, max_nodes, batch };
+        let call = Call::telling(Some(listener), progress);
+        call.partial(py, || {
+            let reader = match &pattern {
+                Some(pattern) => Reader::pattern(pattern, normalize)?,
+                None => {
+                    let choices = choices.as_deref().unwrap_or_default();
+                    Reader::choices(&choices.iter().map(String::as_str).collect::<Vec<_>>(), normalize)?
+                }
+            };
+            let found = model.answers(&prompt.prompt, &reader, &options)?;
+            let bounds = found.ledger.bounds();
+            // One choice has nobody to win against.
+            let winner = found.ledger.winner().filter(|_| reader.names().len() != 1);
+            let answers = bounds.iter().map(|b| json!({ "answer": b.answer, "lower": b.lower, "upper": b.upper }));
+            let object = json!({
+                "answers": answers.collect::<Vec<_>>(),
+                "no_answer": found.ledger.none(),
+                "undecided": found.ledger.undecided(),
+                "winner": winner.map(|w| w.answer),
+                "ended_by": found.ended_by,
+                "steps": found.steps,
+                "nodes": found.nodes,
+                "seconds": found.seconds,
+            });
+            Ok(object.to_string())
+        })
+    }
+
+    /// Texts' own tokens right after a prompt: ids, logprob, and rank of a text of one token.
+    fn direct(&self, py: Python<'_>, prompt: &Prompt, texts: Vec<String>) -> PyResult<Vec<Direct>> {
+        let Opened { model, listener } = self.opened.get(py)?;
+        let found = Call::new(Some(listener)).whole(py, || {
+            model.need_tokens("direct")?;
+            model.direct(&prompt.prompt, &texts)
+        })?;
+        Ok(found.into_iter().map(|(ids, w)| (ids.iter().map(|t| t.0).collect(), w.logprob, w.rank)).collect())
+    }
+
+    /// Where a continuation might have gone another way, as JSON; the second value says whether it was stopped.
+    #[allow(clippy::too_many_arguments)]
+    fn forks(
+        &self,
+        py: Python<'_>,
+        prompt: &Prompt,
+        text: Option<String>,
+        pattern: Option<String>,
+        max_new_tokens: usize,
+        top: usize,
+        progress: Hearer<'_>,
+    ) -> PyResult<(String, bool)> {
+        let Opened { model, listener } = self.opened.get(py)?;
+        let given = prompt.text(py, "forks")?;
+        let options = ForkOptions { max_new_tokens, top };
+        let call = Call::telling(Some(listener), progress);
+        call.partial(py, || {
+            let pattern = pattern.as_deref().map(Pattern::new).transpose()?;
+            let found = model.forks(given, text.as_deref(), pattern.as_ref(), &options)?;
+            let token =
+                |t: &logitree_core::TokenStats| json!({ "id": t.id, "text": model.text(t.id), "logprob": t.logprob });
+            let tested = found.tested.iter().map(|t| {
+                let at = &found.positions[t.fork.position];
+                json!({
+                    "position": t.fork.position,
+                    "token": token(&at.token),
+                    "other": token(&at.other),
+                    "gap": at.gap,
+                    "entropy": at.entropy,
+                    "flips": t.flips,
+                    "answer": t.answer,
+                    "rejoins": t.rejoins,
+                    "finished": t.fork.finished,
+                    "text": t.text,
+                })
+            });
+            let positions = found.positions.iter().map(
+                |p| json!({ "token": token(&p.token), "other": token(&p.other), "gap": p.gap, "entropy": p.entropy }),
+            );
+            let object = json!({
+                "text": found.text,
+                "answer": found.answer,
+                "forks": tested.collect::<Vec<_>>(),
+                "positions": positions.collect::<Vec<_>>(),
+            });
+            Ok(object.to_string())
+        })
+    }
+
+    /// Runs a run's steps again, and gives as JSON what is otherwise; the second value says whether it was stopped.
+    fn verify(&self, py: Python<'_>, run: &Run, progress: Hearer<'_>) -> PyResult<(String, bool)> {
+        let Opened { model, listener } = self.opened.get(py)?;
+        let call = Call::telling(Some(listener), progress);
+        call.partial(py, || {
+            let found = model.verify("the run", &run.run)?;
+            let report = &found.report;
+            let numbers = report
+                .numbers
+                .iter()
+                .map(|(number, count)| (json!(number).as_str().unwrap_or_default().to_string(), json!(count)));
+            let object = json!({
+                "identical": found.is_identical(),
+                "complete": found.complete,
+                "steps": report.nodes,
+                "numbers": numbers.collect::<serde_json::Map<_, _>>(),
+                "max_difference": report.max_difference(),
+                "largest": report.largest,
+                "first": report.first,
+                "reordered": report.reordered,
+                "statements": found.statements,
+            });
+            Ok(object.to_string())
+        })
+    }
+
+    /// An empty session.
+    fn session(&self, py: Python<'_>) -> PyResult<Session> {
+        let Opened { model, listener } = self.opened.get(py)?;
+        let made = Call::new(Some(listener)).whole(py, || Ok(model.session()?))?;
+        Ok(Session::new(made, model.clone(), listener.clone()))
+    }
+}
+
+impl Model {
+    fn prepare(&self, py: Python<'_>, given: Given) -> PyResult<Prompt> {
+        let Opened { model, listener } = self.opened.get(py)?;
+        let prompt = Call::new(Some(listener)).whole(py, || {
+            model.note_names(&given, "");
+            model.prepare(&given, "")
+        })?;
+        Ok(Prompt { prompt, given: Some(given) })
+    }
+}

@@ -1,0 +1,31 @@
+"""What type checkers make of the package's use; it is checked, not run."""
+
+from __future__ import annotations
+
+import logitree as lt
+from typing_extensions import assert_type
+
+
+async def use() -> None:
+    m = lt.load("gemma-3-270m", threads=2)
+    d = m.next("a", 5, tokens=[1], logits=True)
+    assert_type(d.top[0].logprob, float)
+    assert_type(m.score("a"), lt.Scores)
+    assert_type(m.score(["a", "b"]), lt.ScoreTable)
+    assert_type(m.score("a")[0], lt.Step)
+    assert_type(m.score("a")[:2], lt.Scores)
+    for step in m.generate([1, 2], prefix="b"):
+        assert_type(step, lt.Step)
+    run = m.tree([{"role": "user", "content": "a"}], max_depth=3)
+    assert_type(run, lt.Run)
+    assert_type(run.export("csv"), bytes)
+    assert_type(run.paths(3)[0].prob, float)
+    async for level in m.explore("a"):
+        assert_type(level, lt.Level)
+    assert_type(await m.atree("a"), lt.Run)
+    assert_type(m.answers("a", ["b"])[0].lower, float)
+    assert_type(m.forks("a")[0].verdict, str)
+    assert_type(bool(m.verify(run)), bool)
+    s = m.session()
+    assert_type(s.evaluate(s.push_all(None, [2])), list[lt.Distribution])
+    m.next(5)  # type: ignore[arg-type]
