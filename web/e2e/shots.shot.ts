@@ -24,6 +24,8 @@ const KEPT: [Screen, keyof typeof SIZES, 'light' | 'dark'][] = [
   ['outline', 'phone', 'dark'],
 ];
 
+const QUESTION = 'Question: Is the number 91 prime? Answer yes or no.\nAnswer:';
+
 async function show(page: Page, screen: Screen): Promise<void> {
   if (screen === 'start') {
     await page.getByRole('button', { name: 'New run' }).click();
@@ -31,11 +33,12 @@ async function show(page: Page, screen: Screen): Promise<void> {
     await page.locator('.tokens .token').first().waitFor();
     return;
   }
-  if (!page.url().includes('run=')) await page.locator('.gallery a').first().click();
+  const name = screen === 'answers' ? '91 prime' : 'India';
+  await page.locator('.gallery a').filter({ hasText: name }).first().click();
   await page.locator('.tok').first().waitFor();
   await page.getByRole('tab', { name: screen, exact: false }).click();
   if (screen === 'answers') {
-    await page.getByRole('searchbox', { name: /Choices/ }).fill('state, country, world');
+    await page.getByRole('searchbox', { name: /Choices/ }).fill('yes, no');
     await page.locator('.bounds').waitFor();
   }
   if (screen === 'compare') {
@@ -52,11 +55,14 @@ test('screenshots', async () => {
   const server = await serve(['serve', '--port', '7990']);
   const browser = await browse();
   const first = await openPage(browser, server.link);
-  for (const prompt of ['The capital of France is', 'The capital of India is']) {
+  for (const prompt of [QUESTION, 'The capital of France is', 'The capital of India is']) {
     await first.page.getByRole('button', { name: 'New run' }).click();
     await first.page.getByRole('textbox', { name: 'Prompt' }).fill(prompt);
     await first.page.keyboard.press('Control+Enter');
-    await first.page.locator('.text-flow').filter({ hasText: prompt }).waitFor();
+    await first.page
+      .locator('.text-flow')
+      .filter({ hasText: prompt.split('\n')[0]! })
+      .waitFor();
     await first.page.getByRole('status').filter({ hasText: 'finished' }).waitFor();
   }
   await first.page.close();

@@ -106,7 +106,7 @@ describe('paths', () => {
   test('paths count as soon as their text decides; the rest may be any answer', () => {
     const run = sample();
     const list = pathRows(run);
-    const search = new Search();
+    const search = new Search(run);
     search.over(list);
     for (const row of list) search.take(row, tryPattern(/(ab|d)/u, run.pathText(row.leaf)));
     expect(search.answers()).toEqual([{ text: 'ab', paths: 2, lower: expect.closeTo(0.5), upper: expect.closeTo(1) }]);

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import type { StopReason } from '../src/lib/format';
 import { answers, type PathRow, pathRows, Search, sorted } from '../src/lib/paths';
 import { MAX_TEXT, patternOfChoices, span, tryPattern } from '../src/lib/pattern';
-import { type Run, State } from '../src/lib/run';
+import type { Run } from '../src/lib/run';
 import { emptyRun } from './empty-run';
 
 type Leaf = [text: string, prob: number, stop: StopReason | null];
@@ -38,7 +38,7 @@ function step(search: Search, run: Run, pattern: RegExp): boolean {
 }
 
 function searched(run: Run, pattern: RegExp, rows: PathRow[]): Search {
-  const search = new Search();
+  const search = new Search(run);
   search.over(rows);
   while (step(search, run, pattern));
   expect(search.done).toBe(true);
@@ -85,7 +85,7 @@ describe('paths', () => {
         const rows = sorted(pathRows(run), 'prob', false);
         const whole = searched(run, /(yes|no)\b/u, rows);
         const end = whole.answers();
-        const slow = new Search();
+        const slow = new Search(run);
         slow.over(rows);
         while (step(slow, run, /(yes|no)\b/u)) {
           for (const a of slow.answers()) {
@@ -119,9 +119,9 @@ describe('paths', () => {
 
   test('a text that is too long is certain only where what was left out changes nothing', () => {
     const long = 'a'.repeat(MAX_TEXT + 5);
-    expect(tryPattern(/^a{3}/u, long)).toEqual({ answer: 'aaa', unsure: false, settled: false });
+    expect(tryPattern(/^a{3}/u, long)).toEqual({ answer: 'aaa', unsure: false, settledAt: Number.POSITIVE_INFINITY });
     expect(tryPattern(/^a+/u, long).unsure).toBe(true);
-    expect(tryPattern(/b/u, long)).toEqual({ answer: null, unsure: true, settled: false });
+    expect(tryPattern(/b/u, long)).toEqual({ answer: null, unsure: true, settledAt: Number.POSITIVE_INFINITY });
     expect(tryPattern(/b/u, 'a').unsure).toBe(false);
     const run = leaves([
       [`${long}b`, 0.25, 'end_token'],
@@ -139,10 +139,9 @@ describe('paths', () => {
   });
 
   test('what has not decided widens the upper bound only', () => {
-    const row = (prob: number) => ({ leaf: 1, prob, perToken: prob, length: 1, state: State.EndToken });
     const [a] = answers([
-      { answer: 'a', row: row(0.3) },
-      { answer: null, row: row(0.2) },
+      { answer: 'a', prob: 0.3 },
+      { answer: null, prob: 0.2 },
     ]);
     expect([a?.lower, a?.upper]).toEqual([expect.closeTo(0.3), expect.closeTo(0.8)]);
   });
@@ -151,8 +150,8 @@ describe('paths', () => {
     expect(span('(Delhi|Mumbai)')).toBe(6);
     expect(span('a(?:b|cd)?[xyz]\\.')).toBe(7);
     for (const endless of ['a+', 'a.*z|b', 'a{2,}', '(a)\\1']) expect(span(endless)).toBe(Number.POSITIVE_INFINITY);
-    expect(tryPattern(/a.*z|b/u, 'a b and much more text').settled).toBe(false);
-    expect(tryPattern(/yes(?! but)/u, 'yes bu').settled).toBe(false);
+    expect(tryPattern(/a.*z|b/u, 'a b and much more text').settledAt).toBe(Number.POSITIVE_INFINITY);
+    expect(tryPattern(/yes(?! but)/u, 'yes bu').settledAt).toBe(Number.POSITIVE_INFINITY);
     // Whatever settles is found again with any text behind it.
     const texts = fc.string({ unit: fc.constantFrom('a', 'b', 'c', ' '), maxLength: 12 });
     const patterns = fc.constantFrom('(ab|ba)', 'abc|b', 'a(?!b)', '(?<=a)b', '[ab]c\\b', 'b$|ca', '(a|ab)(c|bcd)?');
@@ -160,10 +159,35 @@ describe('paths', () => {
       fc.property(patterns, texts, texts, (source, text, more) => {
         const pattern = new RegExp(source, 'u');
         const now = tryPattern(pattern, text);
-        if (now.settled) expect(tryPattern(pattern, text + more).answer).toBe(now.answer);
+        if (!Number.isFinite(now.settledAt)) return;
+        // Also with any other text behind the place where it settles.
+        for (const begun of [text, text.slice(0, now.settledAt)])
+          expect(tryPattern(pattern, begun + more).answer).toBe(now.answer);
       }),
       { numRuns: 2000 },
     );
+  });
+
+  test('what was not followed after an answer has that answer: the node where it is decided counts with all of its probability', () => {
+    const run = emptyRun('P');
+    const grow = (node: number, children: [string, number][]) => {
+      run.feed({ type: 'expand', node, queue: 1, entropy: 1, varentropy: 1, top: [], children: children.length });
+      for (const [text, p] of children)
+        run.feed({ type: 'node', node: run.size, parent: node, id: run.size, text, logprob: Math.log(p) });
+    };
+    grow(0, [
+      [' yes', 0.6],
+      [' no', 0.3],
+    ]);
+    grow(1, [[', it', 0.5]]);
+    grow(3, [
+      [' is', 0.25],
+      [' was', 0.25],
+    ]);
+    const search = searched(run, new RegExp(patternOfChoices('yes, no'), 'u'), pathRows(run));
+    // Two paths of 0.6 × 0.5 × 0.25 each are known, but after “ yes, it” it is yes whatever comes; “ no” may still become “ now”.
+    expect(search.answers()).toEqual([{ text: 'yes', paths: 2, lower: expect.closeTo(0.3), upper: expect.closeTo(1) }]);
+    expect(search.decided).toBeCloseTo(0.3);
   });
 
   test('choices are words: the longest first, none inside another', () => {

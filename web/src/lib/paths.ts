@@ -1,7 +1,7 @@
 // Completions as a table, and answers by a pattern with bounds of their probability.
 
 import type { Tried } from './pattern';
-import { type Run, State } from './run';
+import { NONE, type Run, State } from './run';
 
 export interface PathRow {
   leaf: number;
@@ -44,7 +44,8 @@ export interface Answer {
 /** Probability that is decided: what follows can no longer change the answer, or that there is none. */
 export interface Found {
   answer: string | null;
-  row: PathRow;
+  /** Probability that this path adds: none if another one has brought that of the node where it decides. */
+  prob: number;
 }
 
 /**
@@ -54,12 +55,12 @@ export interface Found {
 export function answers(found: Found[]): Answer[] {
   const by = new Map<string, Answer>();
   let decided = 0;
-  for (const { answer, row } of found) {
-    decided += row.prob;
+  for (const { answer, prob } of found) {
+    decided += prob;
     if (answer === null) continue;
     const known = by.get(answer) ?? { text: answer, paths: 0, lower: 0, upper: 0 };
     known.paths++;
-    known.lower += row.prob;
+    known.lower += prob;
     by.set(answer, known);
   }
   const open = Math.max(0, 1 - decided);
@@ -68,8 +69,22 @@ export function answers(found: Found[]): Answer[] {
     .sort((a, b) => b.lower - a.lower || (a.text < b.text ? -1 : 1));
 }
 
-/** Whether a path's text decides: a finished path does, any other one if no text that follows could change the answer. */
-const decides = (row: PathRow, t: Tried): boolean => !t.unsure && (row.state === State.EndToken || t.settled);
+/**
+ * The node of a path with whose token its text decides, or NONE. Whatever follows that node has the same answer, also what was not followed:
+ * all of the node's probability is decided.
+ */
+function decidingNode(run: Run, row: PathRow, t: Tried): number {
+  if (t.unsure) return NONE;
+  if (!Number.isFinite(t.settledAt)) return row.state === State.EndToken ? row.leaf : NONE;
+  const path = run.path(row.leaf);
+  let [a, b] = [0, path.length - 1];
+  while (a < b) {
+    const mid = (a + b) >>> 1;
+    if (run.pathText(path[mid]!).length >= t.settledAt) b = mid;
+    else a = mid + 1;
+  }
+  return path[a] ?? row.leaf;
+}
 
 /** What is found as a pattern is tried on many paths. It is kept while the run grows. */
 export class Search {
@@ -79,6 +94,10 @@ export class Search {
   private readonly known = new Map<number, Tried & { state: State }>();
   private all: PathRow[] = [];
   private at = 0;
+  /** Nodes whose probability has been counted. */
+  private counted = new Set<number>();
+
+  constructor(private readonly run: Run) {}
 
   /** Starts over with other rows; paths that were tried before need not be tried again. */
   over(rows: PathRow[]): void {
@@ -86,6 +105,7 @@ export class Search {
     this.at = 0;
     this.rows = [];
     this.found = [];
+    this.counted = new Set();
     this.settle();
   }
 
@@ -114,7 +134,7 @@ export class Search {
 
   /** Probability of the paths that have decided, for an answer or for none. */
   get decided(): number {
-    return this.found.reduce((sum, f) => sum + f.row.prob, 0);
+    return this.found.reduce((sum, f) => sum + f.prob, 0);
   }
 
   /** A path that has ended since reads differently: its end token is no text. */
@@ -127,7 +147,10 @@ export class Search {
       const row = this.all[this.at]!;
       const t = this.known.get(row.leaf)!;
       if (t.answer !== null) this.rows.push(row);
-      if (decides(row, t)) this.found.push({ answer: t.answer, row });
+      const node = decidingNode(this.run, row, t);
+      if (node === NONE) continue;
+      this.found.push({ answer: t.answer, prob: this.counted.has(node) ? 0 : this.run.mass(node) });
+      this.counted.add(node);
     }
   }
 }

@@ -8,8 +8,8 @@ export interface Tried {
   answer: string | null;
   /** The text was too long to be certain: what was left out may hold a match, or lengthen it. */
   unsure: boolean;
-  /** The answer stays the same, whatever text follows. */
-  settled: boolean;
+  /** From so many characters on the answer stays the same, whatever text follows; infinite if it may change. */
+  settledAt: number;
 }
 
 export function tryPattern(pattern: RegExp, text: string): Tried {
@@ -17,19 +17,29 @@ export function tryPattern(pattern: RegExp, text: string): Tried {
   return {
     answer: found ? (found[1] ?? found[0]) : null,
     // Another match would begin no later, and would need text that is not there yet: it would have to be longer than any can be.
-    settled: found !== null && text.length - found.index > span(pattern.source),
+    settledAt: settledAt(found, pattern, text.length),
     unsure: text.length > MAX_TEXT && (!found || found.index + found[0].length >= MAX_TEXT),
   };
 }
 
-/** Characters that a match of a pattern looks at, at most, with what it looks ahead or back to; infinite where it may go on for ever. */
+/** What the match, and those that could have begun before it, have looked at, and one character more; infinite if the text does not have it. */
+function settledAt(found: RegExpExecArray | null, pattern: RegExp, length: number): number {
+  const end = found === null ? Number.POSITIVE_INFINITY : found.index + span(pattern.source) + 1;
+  return end <= length ? end : Number.POSITIVE_INFINITY;
+}
+
+/** Characters from its beginning on that a match of a pattern looks at, at most, with what it looks ahead to; infinite where it may go on for ever. */
 export function span(source: string): number {
   // For each open group: the longest alternative before, and the one that is being read.
-  const groups: [most: number, now: number][] = [[0, 0]];
+  const groups: [most: number, now: number, back?: boolean][] = [[0, 0]];
   const add = (n: number) => {
     groups.at(-1)![1] += n;
   };
-  const close = (): number => Math.max(...(groups.pop() ?? [0, 0]));
+  const close = (): number => {
+    const [most, now, back] = groups.pop() ?? [0, 0];
+    // What is behind has been there before.
+    return back ? 0 : Math.max(most, now);
+  };
   for (let i = 0; i < source.length; i++) {
     const c = source[i]!;
     if (c === '*' || c === '+' || c === '{') return Number.POSITIVE_INFINITY;
@@ -43,9 +53,9 @@ export function span(source: string): number {
       for (i++; i < source.length && source[i] !== ']'; i++) if (source[i] === '\\') i++;
       add(2);
     } else if (c === '(') {
-      groups.push([0, 0]);
       const kind = /^\((\?(:|=|!|<=|<!|<[^>]*>))?/.exec(source.slice(i, i + 80));
       i += (kind?.[0].length ?? 1) - 1;
+      groups.push([0, 0, kind?.[1]?.startsWith('?<=') === true || kind?.[1]?.startsWith('?<!') === true]);
     } else if (c === ')') add(close());
     else if (c === '|') {
       const group = groups.at(-1)!;

@@ -25,7 +25,7 @@ export function useSearch(run: Run | undefined, pattern: string, rows: PathRow[]
   const stopped = useSignal('');
   const unreadable = useMemo(() => problem(pattern), [pattern]);
   const search = useMemo(
-    () => (run && pattern !== '' && unreadable === '' ? new Search() : null),
+    () => (run && pattern !== '' && unreadable === '' ? new Search(run) : null),
     [run, pattern, unreadable],
   );
   /** Tries what is left, unless it is at that already; null without a worker. */
