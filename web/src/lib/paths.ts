@@ -50,18 +50,19 @@ export interface Found {
 
 /**
  * Answers of the paths that have decided, most likely first. Each is at least as probable as its paths are, and at most that and
- * all that has not decided: what is still open or was not followed, and what was not tried yet.
+ * all that has not decided: what is still open or was not followed, and what was not tried yet. `fold`: small and capital letters are alike.
  */
-export function answers(found: Found[]): Answer[] {
+export function answers(found: Found[], fold = false): Answer[] {
   const by = new Map<string, Answer>();
   let decided = 0;
   for (const { answer, prob } of found) {
     decided += prob;
     if (answer === null) continue;
-    const known = by.get(answer) ?? { text: answer, paths: 0, lower: 0, upper: 0 };
+    const key = fold ? answer.toLowerCase() : answer;
+    const known = by.get(key) ?? { text: answer, paths: 0, lower: 0, upper: 0 };
     known.paths++;
     known.lower += prob;
-    by.set(answer, known);
+    by.set(key, known);
   }
   const open = Math.max(0, 1 - decided);
   return [...by.values()]
@@ -128,8 +129,8 @@ export class Search {
     this.settle();
   }
 
-  answers(): Answer[] {
-    return answers(this.found);
+  answers(fold = false): Answer[] {
+    return answers(this.found, fold);
   }
 
   /** Probability of the paths that have decided, for an answer or for none. */

@@ -50,8 +50,10 @@ export function span(source: string): number {
       i += braces ? braces[0].length - 1 : 1;
       add(2);
     } else if (c === '[') {
+      const from = i;
       for (i++; i < source.length && source[i] !== ']'; i++) if (source[i] === '\\') i++;
-      add(2);
+      // A character beyond the first 65,536 is two code units long.
+      add(/[\ud800-\udfff^\\]/.test(source.slice(from, i)) ? 2 : 1);
     } else if (c === '(') {
       const kind = /^\((\?(:|=|!|<=|<!|<[^>]*>))?/.exec(source.slice(i, i + 80));
       i += (kind?.[0].length ?? 1) - 1;
@@ -68,9 +70,15 @@ export function span(source: string): number {
 
 const quoted = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
 
+const eitherCase = (letter: string): string => {
+  const both = [letter.toLowerCase(), letter.toUpperCase()];
+  // Some letters become two.
+  return both.every((l) => Array.from(l).length === 1) ? `[${both.join('')}]` : quoted(letter);
+};
+
 /**
  * The pattern that a list of choices is: the first of them in the text, as a word of its own where it is made of letters. The longest come
- * first, so that "New Delhi" is not taken for "New".
+ * first, so that "New Delhi" is not taken for "New". Small and capital letters are alike.
  */
 export function patternOfChoices(list: string): string {
   const choices = [...new Set(list.split(/[,\n]/).map((c) => c.trim()))].filter((c) => c !== '');
@@ -78,7 +86,8 @@ export function patternOfChoices(list: string): string {
   choices.sort((a, b) => b.length - a.length);
   const word = (c: string) => {
     const before = /^[\p{L}\p{N}_]/u.test(c) ? '(?<![\\p{L}\\p{N}_])' : '';
-    return `${before}${quoted(c)}${/[\p{L}\p{N}_]$/u.test(c) ? '(?![\\p{L}\\p{N}_])' : ''}`;
+    const letters = Array.from(c, (l) => (l.toLowerCase() === l.toUpperCase() ? quoted(l) : eitherCase(l))).join('');
+    return `${before}${letters}${/[\p{L}\p{N}_]$/u.test(c) ? '(?![\\p{L}\\p{N}_])' : ''}`;
   };
   return `(${choices.map(word).join('|')})`;
 }

@@ -27,7 +27,7 @@ export function AnswersView() {
   const all = useMemo(() => (run ? pathRows(run) : []), [run, revision]);
   const pattern = isPattern.value ? text.value : patternOfChoices(text.value);
   const { search, progress, wrong } = useSearch(run, pattern, all);
-  const list = useMemo(() => search?.answers() ?? [], [search, progress]);
+  const list = useMemo(() => search?.answers(!isPattern.value) ?? [], [search, progress]);
   if (!run) return null;
   const decided = search?.decided ?? 0;
   const endless = isPattern.value && pattern !== '' && !wrong && span(pattern) === Number.POSITIVE_INFINITY;
