@@ -191,6 +191,7 @@ describe('a live run', () => {
     const grid = page.getByRole('treegrid');
     await grid.focus();
     await page.keyboard.press('Home');
+    await until(async () => (await grid.locator('[aria-selected="true"]').innerText()).includes('The capital'));
     await page.keyboard.press('ArrowDown');
     await until(async () => (await grid.locator('[aria-selected="true"]').innerText()).includes('the'));
     const rows = Number(await grid.getAttribute('aria-rowcount'));

@@ -1,7 +1,7 @@
 // What is worth sharing stands in the address: #run=…&node=…&view=… Going to another run, view or node is a step that the browser's
 // Back undoes.
 
-import { effect, signal } from '@preact/signals';
+import { batch, effect, signal } from '@preact/signals';
 import { METRICS, type Metric } from '../lib/metrics';
 import { ROOT } from '../lib/run';
 import { PLAIN, type Sampler } from '../lib/sampler';
@@ -32,6 +32,11 @@ export interface Address {
 
 /** Reads the address; what concerns a run is returned, for when the run is there. */
 export function readAddress(): Address {
+  // The address is written anew with every change: it must not be while it is read.
+  return batch(read);
+}
+
+function read(): Address {
   const q = new URLSearchParams(location.hash.slice(1));
   const v = q.get('view');
   if (VIEWS.includes(v as View)) view.value = v as View;
