@@ -4,6 +4,8 @@
 pub mod generate;
 mod guarded;
 mod opened;
+#[cfg(test)]
+mod tests;
 
 pub use opened::{How, Request};
 

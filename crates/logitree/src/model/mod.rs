@@ -11,9 +11,7 @@ pub use record::{arithmetic_of, check_arithmetic};
 #[cfg(feature = "remote")]
 pub use servers::ServerOptions;
 
-#[cfg(feature = "remote")]
-use crate::error::fail;
-use crate::error::{Context, Result};
+use crate::error::{Context, Result, fail};
 use crate::events::Events;
 use crate::visible::visible;
 use conversation::lay_out;
@@ -50,6 +48,7 @@ enum Engine {
     Local(LocalModel),
     #[cfg(feature = "remote")]
     Remote(Remote),
+    Custom(Box<dyn LanguageModel>, Box<run::Model>),
 }
 
 impl Model {
@@ -64,6 +63,12 @@ impl Model {
 
     fn new(name: String, engine: Engine, events: Arc<dyn Events>) -> Model {
         Model { inner: Arc::new(Inner { name, engine, events, record: OnceLock::new() }) }
+    }
+
+    /// A language model of the caller's own: whatever gives exact next-token distributions can be explored, recorded and
+    /// verified. `record` is what run files say of it; its `sha256` tells it from others.
+    pub fn of(model: impl LanguageModel + 'static, record: run::Model, events: Arc<dyn Events>) -> Model {
+        Model::new(record.name.clone(), Engine::Custom(Box::new(model), Box::new(record)), events)
     }
 
     /// The name it was asked for by.
@@ -81,6 +86,7 @@ impl Model {
             Engine::Local(model) => model,
             #[cfg(feature = "remote")]
             Engine::Remote(remote) => &remote.model,
+            Engine::Custom(model, _) => &**model,
         }
     }
 
@@ -90,33 +96,38 @@ impl Model {
             Engine::Local(model) => model.engine(),
             #[cfg(feature = "remote")]
             Engine::Remote(remote) => remote.model.engine(),
+            Engine::Custom(_, record) => record.architecture.clone(),
         }
     }
 
-    /// The model in this process; `None` if servers answer in its place.
+    /// The model that this process runs; `None` if servers answer in its place, or a model of the caller's own.
     pub fn local(&self) -> Option<&LocalModel> {
         match &self.inner.engine {
             Engine::Local(model) => Some(model),
-            #[cfg(feature = "remote")]
-            Engine::Remote(_) => None,
+            _ => None,
         }
     }
 
     /// Takes over the texts of a run that is to be gone on with: a server's tokens are known by what was seen of them.
     pub(crate) fn learn(&self, run: &Run) -> Result<()> {
         match &self.inner.engine {
-            Engine::Local(_) => {
+            #[cfg(feature = "remote")]
+            Engine::Remote(remote) => Ok(remote.model.learn(run.texts.iter().map(|(&id, bytes)| (id, &bytes[..])))?),
+            _ => {
                 let _ = run;
                 Ok(())
             }
-            #[cfg(feature = "remote")]
-            Engine::Remote(remote) => Ok(remote.model.learn(run.texts.iter().map(|(&id, bytes)| (id, &bytes[..])))?),
         }
     }
 
     /// What is known of its distributions.
     pub fn exactness(&self) -> Exactness {
-        if self.local().is_some() { Exactness::Exact } else { Exactness::LowerBound }
+        if self.is_remote() { Exactness::LowerBound } else { Exactness::Exact }
+    }
+
+    /// Whether servers answer.
+    fn is_remote(&self) -> bool {
+        !matches!(self.inner.engine, Engine::Local(_) | Engine::Custom(..))
     }
 
     /// Refuses what needs the tokens of a text, where a server takes texts and does not tell their tokens.
@@ -145,6 +156,7 @@ impl Model {
             Engine::Local(model) => model.chat_template(self.name()).is_ok(),
             #[cfg(feature = "remote")]
             Engine::Remote(remote) => remote.chats(),
+            Engine::Custom(..) => false,
         }
     }
 
@@ -167,6 +179,9 @@ impl Model {
             }
             #[cfg(feature = "remote")]
             Engine::Remote(remote) => remote.lay_out(messages, arguments, suffix),
+            Engine::Custom(..) => {
+                fail!(Unsupported, "{} has no chat template: give the text as a plain prompt", self.name())
+            }
         }
     }
 
@@ -202,7 +217,7 @@ impl Model {
 
     /// What the model imposes on paths behind a prompt of so many tokens.
     pub(crate) fn bounds(&self, prompt: usize) -> Bounds {
-        let used = prompt + usize::from(self.local().is_none());
+        let used = prompt + usize::from(self.is_remote());
         Bounds::new(self.end_tokens(), self.context_length(), used)
     }
 

@@ -20,12 +20,11 @@ impl Model {
     }
 
     fn make_record(&self) -> Result<run::Model> {
-        // With servers as engines there are two kinds.
-        #[cfg_attr(not(feature = "remote"), allow(clippy::infallible_destructuring_match))]
         let model = match &self.inner.engine {
             Engine::Local(model) => model,
             #[cfg(feature = "remote")]
             Engine::Remote(remote) => return Ok(remote.record(self.name())),
+            Engine::Custom(_, record) => return Ok((**record).clone()),
         };
         let weights = model.weights();
         let tokenizer = weights.path().join("tokenizer.json");

@@ -8,7 +8,7 @@ mod desk;
 mod paths;
 mod sequence;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod text;
 
 pub use desk::{Desk, Event, Finish, Options, Orders, Refused, Scored, Step, Task};

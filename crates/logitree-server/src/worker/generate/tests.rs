@@ -13,7 +13,7 @@ const END: TokenId = TokenId(1);
 
 /// What sessions were asked.
 #[derive(Default)]
-struct Seen {
+pub struct Seen {
     sessions: usize,
     pushed: usize,
     live: usize,
@@ -21,14 +21,17 @@ struct Seen {
     /// Queries of each batch.
     batches: Vec<usize>,
     fails: bool,
-    panics: bool,
+    /// Whether a step shall panic.
+    pub panics: bool,
 }
 
+/// A model whose distributions are hashes of paths.
 #[derive(Clone, Default)]
-struct Fake(Arc<Mutex<Seen>>);
+pub struct Fake(Arc<Mutex<Seen>>);
 
 impl Fake {
-    fn seen<R>(&self, look: impl FnOnce(&mut Seen) -> R) -> R {
+    /// Looks at what sessions were asked, or changes what they do.
+    pub fn seen<R>(&self, look: impl FnOnce(&mut Seen) -> R) -> R {
         look(&mut self.0.lock().unwrap())
     }
 }
