@@ -50,7 +50,7 @@ describe('a live run', () => {
     await until(() => page.evaluate(() => document.activeElement?.getAttribute('aria-label') === 'Prompt'));
     await page.keyboard.type('The capital of India is');
     await page.locator('.tokens .special', { hasText: '<bos>' }).waitFor();
-    expect(await page.locator('.tokens .token').count()).toBe(6);
+    await until(async () => (await page.locator('.tokens .token').count()) === 6);
     await page.getByText('How far, and which way').click();
     await page.getByLabel('Depth in tokens').fill('12');
     await page.getByRole('textbox', { name: 'Prompt' }).focus();
