@@ -19,7 +19,8 @@ export const NAMES: Record<View, string> = {
 let refocus = false;
 
 function go(to: View): void {
-  refocus = true;
+  // The shown view's tab is there already: a later drawing must not take the focus from where it has gone since.
+  refocus = view.peek() !== to;
   view.value = to;
 }
 
