@@ -8,12 +8,13 @@ import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Iterator, Literal, Union
 
 from ._errors import Interrupted, Note
 from ._types import Level
 
-#: ``None`` shows a bar where tqdm is installed and somebody looks; ``True`` and ``False`` decide; a callable hears of it.
+#: ``None`` shows a bar on a terminal with tqdm, and in a notebook with tqdm and ipywidgets; ``True`` and ``False`` decide; a callable hears of it.
 Progress = Union[None, bool, Callable[[Union[Level, str]], object]]
 
 
@@ -110,8 +111,10 @@ class _Bar:
 
 def _somebody_looks() -> bool:
     shell = sys.modules.get("IPython")
-    notebook = shell is not None and getattr(shell.get_ipython(), "kernel", None) is not None
-    return notebook or (sys.stderr is not None and sys.stderr.isatty())
+    if shell is not None and getattr(shell.get_ipython(), "kernel", None) is not None:
+        # Without ipywidgets tqdm writes lines, which a notebook keeps.
+        return find_spec("ipywidgets") is not None
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 @contextmanager

@@ -10,12 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, overload
 
 from . import _html, _logitree
-from ._progress import options
+from ._progress import options, warn
 from ._tables import Tabular, array
 from ._types import Mass, Path, Token
-
-PathLike = "str | os.PathLike[str]"
-
 
 def tokens(columns: Mapping[str, Any]) -> list[Token]:
     """Tokens from the extension's columns."""
@@ -499,6 +496,8 @@ class Run(Tabular):
             ParameterError: there is no such format.
             Error: there is a file already and not ``force``, or it cannot be written.
         """
+        if format == "jsonl" and not any(stop == "end_token" for stop in self._nodes["stop"]):
+            warn("no path is complete, so there is no record to write; csv, parquet and tree-json have all nodes")
         if path is None:
             return self._run.export(format, full_text)
         self._run.export_to(format, os.fspath(path), full_text, force)
