@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import threading
+from typing import Any
 from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 
 import logitree as lt
@@ -51,3 +54,30 @@ def test_the_notebook_is_committed_as_it_ran() -> None:
                 assert output.output_type != "stream" or output.name != "stderr", output.text
                 html = output.get("data", {}).get("text/html", "")
                 assert "<script" not in html and "/home/" not in html and "/root/" not in html
+
+
+def test_ctrl_c_in_a_cell_keeps_the_run(folder: Path) -> None:
+    manager, client = start_new_kernel(kernel_name="python3")
+
+    def run(code: str, interrupted_after: float | None = None) -> str:
+        asked = client.execute(code)
+        if interrupted_after is not None:
+            threading.Timer(interrupted_after, manager.interrupt_kernel).start()
+        said = ""
+        while True:
+            message: dict[str, Any] = client.get_iopub_msg(timeout=60)
+            content = message["content"]
+            if message["parent_header"].get("msg_id") != asked:
+                continue
+            said += content.get("text", "") + content.get("evalue", "") + content.get("data", {}).get("text/plain", "")
+            if content.get("execution_state") == "idle":
+                return said
+
+    try:
+        assert run(f"import logitree as lt; m = lt.load({str(folder)!r})") == ""
+        grows = "min_branch_threshold=0.001, max_branch_threshold=0.002, max_completed_paths=10**6, max_depth=200"
+        assert "interrupted: the tree has" in run(f"run = m.tree('The quick', {grows})", 0.5)
+        assert run("run.interrupted, len(run) > 1, len(m.next('The').top)") == "(True, True, 10)"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
