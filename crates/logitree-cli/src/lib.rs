@@ -60,8 +60,8 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Model(args) => command::model::run(args),
         Command::Engine(args) => command::engine::run(args),
         Command::Doctor(args) => command::doctor::run(args),
-        Command::Completions(args) => command::completions::run(args),
-        Command::Man(args) => command::completions::man(args),
+        Command::Completions(args) => command::completions::run(args, cli::command()),
+        Command::Man(args) => command::completions::man(args, cli::command()),
     };
     end(outcome)
 }

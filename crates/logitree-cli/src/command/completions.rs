@@ -1,8 +1,8 @@
 //! `logitree completions` and `logitree man`: what packages install beside the program.
 
-use crate::{cli, terminal};
+use crate::terminal;
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, Command};
 use clap_complete::Shell;
 use std::path::PathBuf;
 
@@ -18,9 +18,10 @@ pub struct CompletionsArgs {
     pub shell: Shell,
 }
 
-pub fn run(args: CompletionsArgs) -> Result<()> {
+/// Prints the script for this grammar.
+pub fn run(args: CompletionsArgs, mut grammar: Command) -> Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut cli::command(), "logitree", &mut script);
+    clap_complete::generate(args.shell, &mut grammar, "logitree", &mut script);
     terminal::print(&String::from_utf8(script)?)
 }
 
@@ -30,7 +31,8 @@ pub struct ManArgs {
     pub folder: PathBuf,
 }
 
-pub fn man(args: ManArgs) -> Result<()> {
-    let written = clap_mangen::generate_to(cli::command(), &args.folder);
+/// Writes a page for each command of this grammar.
+pub fn man(args: ManArgs, grammar: Command) -> Result<()> {
+    let written = clap_mangen::generate_to(grammar, &args.folder);
     written.with_context(|| format!("cannot write manual pages into {}", args.folder.display()))
 }

@@ -5,7 +5,7 @@
 use super::{Exploration, Held, Limits, read, strategy_of};
 use crate::Model;
 use crate::error::{Context, Result, fail};
-use logitree_core::explore::{Change, Continuation, Known, Policy, Strategy};
+use logitree_core::explore::{Change, Continuation, Paused, Strategy};
 use logitree_core::run::{EndReason, end_event};
 use logitree_core::{Distribution, Exactness, NodeId, Stop, TokenId, TokenStats, Tree, logprob};
 
@@ -28,27 +28,6 @@ pub struct Ranked {
     pub exactness: Exactness,
 }
 
-/// Grows nothing of its own.
-struct Resting;
-
-impl Policy for Resting {
-    fn wanted(&self, _: &Tree, _: &Known, _: usize) -> Vec<NodeId> {
-        Vec::new()
-    }
-    fn top(&self, _: usize) -> usize {
-        0
-    }
-    fn visit(&mut self, _: &mut Tree, _: &mut Known) -> Option<Change> {
-        None
-    }
-    fn queue(&self, _: &Tree) -> usize {
-        0
-    }
-    fn completed(&self) -> usize {
-        0
-    }
-}
-
 impl Exploration {
     /// Opens a run to be added to by hand, however it ended. Its own strategy does not go on.
     ///
@@ -58,8 +37,7 @@ impl Exploration {
         let run = read(model, &held)?;
         let limits = Limits::of(&run);
         let record = held.append(run.valid_bytes)?;
-        let mut opened =
-            Exploration::new(model, run.header, Box::new(Resting), run.tree, record, &limits, run.seconds)?;
+        let mut opened = Exploration::new(model, run.header, Box::new(Paused), run.tree, record, &limits, run.seconds)?;
         opened.ended = Some(run.end.as_ref().map_or(EndReason::Interrupted, |e| e.reason));
         opened.end = run.end;
         Ok(opened)
