@@ -305,7 +305,7 @@ describe('a live run', () => {
 
   test('two pages see the same run grow, and pause and resume work', async () => {
     const other = await openPage(browser, server.link);
-    await grow('Once upon a time', 400, 1500);
+    await grow('Once upon a time', 1000, 50000);
     await page.getByRole('button', { name: 'Pause' }).waitFor();
     await until(async () => (await nodes()) > 40);
     await other.page.locator('.gallery').getByRole('link', { name: 'Once upon a time' }).first().click();
