@@ -1,8 +1,9 @@
 //! How likely each answer is, over all completions that give it.
 //!
-//! Completions are grouped by the answer that a reader finds in their text. As soon as a text so far fixes the
-//! answer, its whole mass counts for it, whatever may follow. With `D(a)` the decided mass of answer `a` and
-//! `U = 1 - Σ D` all that is not decided yet,
+//! Completions are grouped by the answer that a reader finds in their text. As soon as the beginning of a text fixes
+//! the answer, the probability of this beginning counts for the answer, whatever may follow. Let `D(a)` be the decided
+//! mass of answer `a`, `N` the mass of texts that give no answer, and `U = 1 - N - Σ D` the mass that is not decided
+//! yet. Then
 //!
 //! ```text
 //! D(a) ≤ P(a) ≤ D(a) + U
@@ -15,7 +16,7 @@ use std::collections::HashMap;
 /// What a text says about the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The text is not long enough yet: what follows may still decide.
+    /// The text is not long enough yet: what follows may still change the answer.
     Open,
     /// The text gives this answer, whatever follows.
     Answer(String),
@@ -23,7 +24,7 @@ pub enum Verdict {
     NoAnswer,
 }
 
-/// The probability of the texts that give each answer, as far as they have been read.
+/// The probability of the texts that give each answer, of all texts read so far.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     decided: HashMap<String, f64>,
@@ -37,12 +38,12 @@ pub struct Bounds {
     pub answer: String,
     /// Least probability of the answer: the mass of texts that give it for certain.
     pub lower: f64,
-    /// Greatest probability of the answer: the decided mass and all that is not decided yet.
+    /// Greatest probability of the answer: its decided mass and all mass that is not decided yet.
     pub upper: f64,
 }
 
 impl Ledger {
-    /// Starts with answers that are to be listed even if they never come.
+    /// Starts with answers that [`Ledger::bounds`] lists even if no text gives them.
     pub fn of(answers: impl IntoIterator<Item = String>) -> Ledger {
         Ledger { decided: answers.into_iter().map(|a| (a, 0.0)).collect(), none: 0.0 }
     }
@@ -87,7 +88,8 @@ impl Ledger {
     }
 }
 
-/// A text in lower case, one space where there were several, without what comes before its first letter or digit.
+/// Converts a text to lower case, with one space where there was more white space, and without what comes before its
+/// first letter or digit.
 pub fn normalize(text: &str) -> String {
     let text = text.trim_start_matches(|c: char| !c.is_alphanumeric());
     let mut out = String::with_capacity(text.len());
@@ -102,11 +104,12 @@ pub fn normalize(text: &str) -> String {
 
 /// Finds one of a list of answers at the beginning of a text.
 ///
-/// Leading white space is skipped. An answer must end at a word's end; of several that fit, the longest wins, so a
-/// text that may still become a longer one is open: after "New ", "New" waits for whether "Delhi" follows.
+/// Leading white space is skipped. An answer must end where a word ends. If several fit, the longest wins, so a text
+/// that may still become a longer one is open: after "New ", the answer "New" waits until it is clear whether "Delhi"
+/// follows.
 #[derive(Clone, Debug)]
 pub struct Choices {
-    /// Each choice as it was given, and in the form in which it is compared.
+    /// Each choice as it was given, and in the form in which texts are compared with it.
     choices: Vec<(String, String)>,
     normalize: bool,
 }
@@ -126,7 +129,8 @@ pub enum ChoicesError {
 }
 
 impl Choices {
-    /// Prepares the choices. With `normalize`, comparing ignores case, punctuation in front and how much white space there is.
+    /// Prepares the choices. With `normalize`, comparing ignores case, punctuation in front and how much white space
+    /// there is.
     ///
     /// # Errors
     /// If there are no choices, one of them is empty, or two cannot be told apart.
@@ -160,7 +164,7 @@ impl Choices {
         if self.normalize { normalize(text) } else { text.trim_start().into() }
     }
 
-    /// Reads a text so far, or a whole one.
+    /// Reads the beginning of a text, or (`whole`) a text that nothing follows.
     pub fn read(&self, text: &str, whole: bool) -> Verdict {
         let text = self.compared(text);
         let fits = |choice: &str| match text.strip_prefix(choice) {

@@ -1,4 +1,4 @@
-//! What one step's next-token distribution tells.
+//! The distribution of the next token at one position.
 
 use crate::TokenId;
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,9 @@ impl TokenStats {
     }
 }
 
-/// Log probability, in nats, of a token of this logit where the logits' exponentials have a sum of this logarithm. It is never above 0:
-/// rounding may say otherwise when one token has it all.
+/// Log probability, in nats, of a token with this logit. `logsumexp` is the natural log of the sum of the exponentials
+/// of all logits. The result is never above 0, although rounding can give slightly more if one token has all the
+/// probability.
 pub fn logprob(logit: f32, logsumexp: f64) -> f64 {
     (f64::from(logit) - logsumexp).min(0.0)
 }
@@ -36,7 +37,8 @@ pub enum Exactness {
     Exact,
     /// Only the listed tokens were seen (an engine that returns top-k): entropy is a lower bound.
     LowerBound,
-    /// As [`Exactness::LowerBound`]; besides, the engine takes text, and split the path's text into other tokens than those of the path.
+    /// Like [`Exactness::LowerBound`]. In addition, the engine takes text, and it split the path's text into other
+    /// tokens than those of the path.
     Retokenized,
 }
 
@@ -50,7 +52,7 @@ impl Exactness {
         }
     }
 
-    /// What to write before a number that is a lower bound.
+    /// The sign to write before an entropy: `≥` if it is a lower bound, and else nothing.
     pub fn sign(self) -> &'static str {
         if self == Exactness::Exact { "" } else { "≥" }
     }
@@ -76,7 +78,8 @@ pub struct Distribution {
 }
 
 impl Distribution {
-    /// What a list of the most likely tokens says, and no more: the entropies are 0, and the logits' sum is not known.
+    /// A distribution of which only a list of the most likely tokens is known: both entropies are set to 0, and
+    /// logsumexp to NaN.
     pub fn of_list(top: Vec<TokenStats>, exactness: Exactness) -> Distribution {
         Distribution {
             top,
@@ -100,8 +103,8 @@ pub(crate) fn rest(top: &[TokenStats]) -> f64 {
     (1.0 - top.iter().map(TokenStats::prob).sum::<f64>()).max(0.0)
 }
 
-/// Upper bound of the probability of any token that is not in a list of the most likely ones: none is likelier than the
-/// last that is listed, nor than all that is not.
+/// Upper bound of the probability of any token that is not in a list of the most likely ones. Such a token is neither
+/// more likely than the last listed one nor than all unlisted tokens together.
 pub fn most_likely_unlisted(top: &[TokenStats]) -> f64 {
     // If the list is the whole distribution, rounding may leave a tiny rest, which is the probability of no token.
     let rest = Some(rest(top)).filter(|r| *r >= 1e-9).unwrap_or(0.0);

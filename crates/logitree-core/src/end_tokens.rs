@@ -7,11 +7,11 @@ use crate::TokenId;
 pub struct EndName {
     /// The name.
     pub name: &'static str,
-    /// Nobody would use it for text, so that a vocabulary which has it as text is wrong. `</s>` is not such a name: it is strike-through
-    /// HTML in Gemma's vocabulary.
+    /// Whether nobody would use the name as text, so that a vocabulary in which it is plain text is wrong. `</s>` is
+    /// not such a name: in Gemma's vocabulary it is the HTML tag for strike-through.
     pub unmistakable: bool,
-    /// A server is asked whether it has such a token. Each name costs a request, so only those of widely served models are asked
-    /// for; `</s>` comes last, since it is an end token only where no other is.
+    /// Whether a server is asked for this token. Each name costs a request, so only names of widely served models are
+    /// asked for. `</s>` comes last, since it is an end token only if there is no other.
     pub asked_for: bool,
 }
 
@@ -19,8 +19,8 @@ const fn name(name: &'static str, unmistakable: bool, asked_for: bool) -> EndNam
     EndName { name, unmistakable, asked_for }
 }
 
-/// Names that model families use for the end of a text, turn or message, where the vocabulary has them as control tokens. The
-/// list follows llama.cpp's, which serves the same files.
+/// Names that model families use for the end of a text, turn or message, where the vocabulary has them as control
+/// tokens. The list follows llama.cpp's, which serves the same files.
 pub const NAMES: [EndName; 18] = [
     name("<eos>", false, true),
     name("<end_of_turn>", true, true),
@@ -42,7 +42,7 @@ pub const NAMES: [EndName; 18] = [
     name("<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>", false, false),
 ];
 
-/// Ids from several sources as one set: sorted, each once.
+/// The ids from several sources, sorted and without duplicates.
 pub fn union(ids: impl IntoIterator<Item = TokenId>) -> Vec<TokenId> {
     let mut ids: Vec<TokenId> = ids.into_iter().collect();
     ids.sort_unstable();

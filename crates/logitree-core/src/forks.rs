@@ -1,48 +1,48 @@
 //! Forks: where a continuation might have gone another way, and whether that would have mattered.
 //!
-//! At each position the two most likely tokens have probs `p₁ ≥ p₂`; the smaller the gap `p₁ - p₂`, the less was
-//! decided before. A fork is tested by putting the most likely *other* token in the place of the one that is there
-//! and going on greedily.
+//! At each position the two most likely tokens have probabilities `p₁ ≥ p₂`. The smaller the gap `p₁ - p₂`, the less
+//! the text before determined the token. A fork is tested by replacing the token with the most likely *other* one and
+//! continuing greedily.
 
 use crate::{ModelError, NodeHandle, Query, Session, TokenId, TokenStats};
 
-/// One token of a continuation with what was possible there.
+/// One token of a continuation, and the alternative at its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Position {
-    /// The token that is there.
+    /// The token of the continuation.
     pub token: TokenStats,
-    /// The most likely token that is not there.
+    /// The most likely other token.
     pub other: TokenStats,
-    /// Probability of the most likely token minus that of the second: small where the choice is least decided.
+    /// Probability of the most likely token minus that of the second; a small gap means that the choice was close.
     pub gap: f64,
     /// Entropy of the distribution there, in nats.
     pub entropy: f64,
-    /// The node after which the token comes.
+    /// The session's node after which the token comes; a fork continues from it.
     before: NodeHandle,
 }
 
-/// How long a continuation may get, and what ends it.
+/// How long a continuation may get, and which tokens end it.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits<'a> {
-    /// Most tokens of a continuation, counted from the prompt.
+    /// Largest number of tokens of a continuation, counted from the end of the prompt.
     pub tokens: usize,
-    /// Ids that end it; the end token is its last.
+    /// Ids that end a continuation; the end token is its last token.
     pub ends: &'a [TokenId],
 }
 
 /// A continuation that took the other token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fork {
-    /// Index of the position where it left.
+    /// Index of the position where the fork leaves the continuation.
     pub position: usize,
-    /// Its tokens from there on, the other token first.
+    /// The fork's tokens from this position on, the other token first.
     pub tokens: Vec<TokenId>,
-    /// Whether it got to its end: false if `step` said that it is enough before.
+    /// Whether the fork reached an end token or the length limit; false if `step` stopped it before.
     pub finished: bool,
 }
 
 /// The positions of a continuation of `prompt`: of `given`, or of the greedy one if nothing is given. `step` is called
-/// before each greedy step and may say that it is enough.
+/// before each greedy step; if it returns false, the continuation ends there.
 ///
 /// # Errors
 /// If the prompt is empty, or the model fails.
@@ -86,15 +86,15 @@ fn position(before: NodeHandle, token: TokenStats, top: &[TokenStats], entropy: 
     Some(Position { token, other, gap, entropy, before })
 }
 
-/// Indices of the positions, the least decided first.
+/// Indices of the positions, smallest gap first, ties by index.
 pub fn rank(positions: &[Position]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..positions.len()).collect();
     order.sort_by(|&a, &b| positions[a].gap.total_cmp(&positions[b].gap).then(a.cmp(&b)));
     order
 }
 
-/// Tests forks at these positions, all in one batch per step on the shared beginning. `step` is called after each step and
-/// may say that it is enough.
+/// Tests forks at these positions. All forks grow by one token per batch, and share the cached rows of their common
+/// beginning. `step` is called before each batch; if it returns false, the forks stop where they are.
 ///
 /// # Errors
 /// If the model fails.
@@ -134,25 +134,33 @@ pub fn test(
     }
 }
 
-/// Punctuation that does not count in a comparison: marks of sentences and of emphasis. Signs such as + and # are part of what is said.
+/// Punctuation that a comparison ignores at the ends of words: marks of sentences and of emphasis. Signs such as `+`
+/// and `#` are part of what is said, so they are not in the list.
 const PUNCTUATION: &[char] =
     &['.', ',', ';', ':', '!', '?', '…', '"', '\'', '“', '”', '‘', '’', '(', ')', '[', ']', '*', '_', '`'];
 
-/// A text for comparing: lower case, one space between words, no punctuation around them.
+/// A text in the form in which texts are compared: lower case, one space between words, no punctuation around words.
 pub fn comparable(text: &str) -> String {
     let words = text.split_whitespace().map(|w| w.trim_matches(PUNCTUATION).to_lowercase());
     words.filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// Two texts count as the same again after so many equal words in a row. Fewer may be equal by chance.
+/// Number of equal words in a row after which two texts count as the same again. Fewer may be equal by chance.
 const SAME: usize = 3;
 
-/// After how many of its own words a fork's text is the original's again, to the end of the shorter one; `None` if it
-/// stays apart. Both texts begin where they part, and are compared by words as [`comparable`] makes them: a fork may put in,
-/// leave out or change some.
+/// The number of its own words after which a fork's text is the same as the original's again, up to the end of the
+/// shorter one; `None` if it stays different. Both texts begin where they part. They are compared by words as
+/// [`comparable`] makes them, and a fork may insert, leave out or change some.
 ///
-/// `whole` says that both texts have come to their own end. Otherwise they were cut off somewhere, perhaps within a word,
-/// so their last words are not compared.
+/// `whole` says that both texts have reached their own end. Otherwise they were cut off somewhere, perhaps within a
+/// word, so their last words are not compared.
+///
+/// ```text
+/// for every way to put one text's last word beside a word of the other:
+///     run = number of equal words, counted from there backwards
+///     run is long enough → the fork is the original again from the first word of the run on
+/// answer: the earliest such word of the fork
+/// ```
 pub fn rejoins(original: &str, fork: &str, whole: bool) -> Option<usize> {
     let [original, fork] = [original, fork].map(comparable);
     let [mut a, mut b] = [&original, &fork].map(|text| text.split(' ').filter(|w| !w.is_empty()).collect::<Vec<_>>());
@@ -161,11 +169,11 @@ pub fn rejoins(original: &str, fork: &str, whole: bool) -> Option<usize> {
         b.pop();
     }
     let needed = if whole { 1 } else { SAME };
-    // Each way to lay the fork along the original ends where the shorter one ends; from there back to where they differ.
+    // Pairs of ends: the number of words of each text up to the words that are put beside each other.
     let ends = (1..=a.len()).map(|end| (end, b.len())).chain((1..b.len()).map(|end| (a.len(), end)));
     let same = ends.filter_map(|(i, j)| {
         let run = a[..i].iter().rev().zip(b[..j].iter().rev()).take_while(|(a, b)| a == b).count();
-        // Two whole texts are the same again only if both end there.
+        // A run shorter than `SAME` counts only where two whole texts both end.
         let counts = run >= SAME || (run >= needed && (i, j) == (a.len(), b.len()));
         counts.then_some(j - run)
     });

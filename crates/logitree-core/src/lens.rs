@@ -1,15 +1,16 @@
-//! A sampler's view of recorded distributions: which tokens it would keep, and with what probability.
+//! A lens: which tokens of a recorded distribution a sampler would keep, and with what probability.
 //!
-//! The order is that of transformers: repetition penalty, temperature, top-k, top-p, min-p, typical-p, and shares of
-//! what is kept. A record holds the most likely tokens with exact logprobs, not the vocabulary, so a result is given only
-//! where the listed tokens determine it, and an explanation otherwise; nothing is approximated.
+//! The steps come in the order of transformers: repetition penalty, temperature, top-k, top-p, min-p, typical-p; then
+//! the kept probabilities are scaled to add up to 1. A record holds the most likely tokens with exact logprobs, not the
+//! whole vocabulary. A result is therefore given only where the listed tokens determine it, and else the reason why
+//! not; nothing is approximated.
 
 use crate::tree::Expansion;
 use crate::{Exactness, NodeId, Stop, TokenId, Tree};
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
-/// The probabilities of a whole distribution may add up to 1 with an error of this size, which is rounding.
+/// A list is the whole distribution if its probabilities add up to 1 within this error, which is that of rounding.
 const WHOLE: f64 = 1e-9;
 
 /// A sampler's settings.
@@ -19,11 +20,11 @@ pub struct Lens {
     pub temperature: f64,
     /// Keep this many of the most likely tokens; 0 keeps all.
     pub top_k: usize,
-    /// Keep the most likely tokens until their probs reach this.
+    /// Keep the most likely tokens until the sum of their probabilities reaches this.
     pub top_p: f64,
-    /// Keep tokens whose prob is at least this share of the most likely one's.
+    /// Keep tokens whose probability is at least this share of the most likely one's.
     pub min_p: f64,
-    /// Keep the tokens whose surprisal is nearest to the entropy until their probs reach this.
+    /// Keep the tokens whose surprisal is nearest to the entropy until the sum of their probabilities reaches this.
     pub typical_p: f64,
     /// Divides positive logits of tokens that came before and multiplies negative ones.
     pub repetition_penalty: f64,
@@ -49,13 +50,13 @@ pub enum TooShort {
 pub struct Seen {
     /// The token.
     pub id: TokenId,
-    /// Its prob in the model's own distribution.
+    /// Its probability in the model's own distribution.
     pub before: f64,
-    /// Its prob through the lens; `None` if it is cut.
+    /// Its probability through the lens; `None` if it is cut.
     pub after: Option<f64>,
 }
 
-/// A token with its place in the list and its weight.
+/// A token as its index in the list, and its weight (a probability that is not scaled yet).
 type Weighted = (usize, f64);
 
 impl Lens {
@@ -81,10 +82,22 @@ impl Lens {
         Ok(out)
     }
 
-    /// The kept tokens with weights in proportion to their probs.
+    /// The kept tokens with weights in proportion to their probabilities.
+    ///
+    /// Three values say what is known about the tokens that are not listed:
+    ///
+    /// ```text
+    /// bar       the largest weight that any of them may have
+    /// rest      the weight of all of them together; `None` if it is not known
+    /// complete  whether none of them is kept
+    /// ```
+    ///
+    /// Each step cuts only if these prove that its result is the same whatever the unlisted tokens are; otherwise it
+    /// fails. A step that cuts makes the list complete. At the end it must be complete.
     fn keep(&self, e: &Expansion, vocab: usize, came_before: &HashSet<TokenId>) -> Result<Vec<Weighted>, TooShort> {
         let listed: f64 = e.top.iter().map(|t| t.prob()).sum();
-        // A tail too small to matter stays so unless the sampler lifts it: a temperature above 1 does, without limit.
+        // If the unlisted tokens together are mere rounding, they are ignored, unless the settings may raise them: a
+        // temperature above 1 raises them without limit.
         let tail_stays = self.temperature <= 1.0 && self.repetition_penalty == 1.0;
         let whole = (vocab > 0 && e.top.len() == vocab) || (tail_stays && !e.top.is_empty() && listed >= 1.0 - WHOLE);
         let mut logprobs: Vec<f64> = Vec::with_capacity(e.top.len());
@@ -98,7 +111,7 @@ impl Lens {
                 t.logprob
             });
         }
-        // No token that is not listed is above this, unless a penalty below 1 lifts it.
+        // The log probability of any unlisted token is at most this. A penalty below 1 could raise one above it.
         let bar = if whole { f64::NEG_INFINITY } else { e.top.last().map_or(0.0, |t| t.logprob) };
         if !whole && self.repetition_penalty < 1.0 {
             return Err(TooShort::List);
@@ -113,7 +126,7 @@ impl Lens {
         let weight = |l: f64| ((l - most) / self.temperature).exp();
         let mut kept: Vec<Weighted> = order.iter().map(|&i| (i, weight(logprobs[i]))).collect();
         let bar = weight(bar);
-        // Weight of all that is not listed; known only if nothing changed it.
+        // The weight of all unlisted tokens is known only if neither temperature nor penalty changed it.
         let mut rest = Some(if whole { 0.0 } else { (1.0 - listed) * weight(0.0) })
             .filter(|_| whole || (self.temperature == 1.0 && self.repetition_penalty == 1.0));
         let mut complete = whole;
@@ -144,7 +157,8 @@ impl Lens {
         if complete { Ok(kept) } else { Err(TooShort::List) }
     }
 
-    /// Locally typical sampling: the tokens whose surprisal is nearest to the entropy of what is kept so far.
+    /// Locally typical sampling: of the tokens in `kept`, those whose surprisal is nearest to the entropy of `kept`.
+    /// `complete`, `rest` and `bar` are those of [`Lens::keep`].
     fn typical(
         &self,
         e: &Expansion,
@@ -158,14 +172,15 @@ impl Lens {
             true => -kept.iter().map(|k| k.1 / total).map(|p| if p > 0.0 { p * p.ln() } else { 0.0 }).sum::<f64>(),
             // An imported record does not know the vocabulary's entropy.
             false if e.exactness != Exactness::Exact => return Err(TooShort::List),
-            // Nothing has been changed or cut: the record has the entropy of the whole vocabulary.
+            // No step before this one changed or cut anything, so the recorded entropy of the whole vocabulary holds.
             false => e.entropy,
         };
         let distance = |w: f64| (-(w / total).ln() - entropy).abs();
         let mut order = kept;
         order.sort_by(|a, b| distance(a.1).partial_cmp(&distance(b.1)).unwrap_or(Ordering::Equal).then(a.0.cmp(&b.0)));
         let n = until(&order, self.typical_p * total).or(complete.then_some(order.len())).ok_or(TooShort::List)?;
-        // What is not listed is more surprising than all that is listed: it must lie further off than what was taken.
+        // Unlisted tokens are at least as surprising as the last listed one. None of them is kept if even this least
+        // surprise is further from the entropy than that of all tokens taken.
         let furthest = order[..n].iter().map(|k| distance(k.1)).fold(0.0, f64::max);
         if !complete && -(bar / total).ln() - entropy <= furthest {
             return Err(TooShort::List);
@@ -175,7 +190,7 @@ impl Lens {
     }
 }
 
-/// How many from the start until their weights reach `wanted`, at least one; `None` if they do not.
+/// The number of tokens from the start whose weights add up to `wanted`, at least one; `None` if all are not enough.
 fn until(kept: &[Weighted], wanted: f64) -> Option<usize> {
     let mut sum = 0.0;
     kept.iter()
@@ -197,17 +212,17 @@ pub struct View {
     pub kept: usize,
     /// Listed tokens that are cut, in all nodes together.
     pub cut: usize,
-    /// Paths that reached an end token.
+    /// Probability of paths that reached an end token.
     pub finished: f64,
-    /// Nodes that were not expanded.
+    /// Probability of nodes that were not expanded.
     pub frontier: f64,
-    /// Tokens kept by the lens that were never made nodes, and nodes set aside.
+    /// Probability of tokens that the lens keeps but that did not become nodes, and of nodes that were set aside.
     pub pruned: f64,
-    /// Probability of what lies below nodes whose list is too short: where it goes is not known.
+    /// Probability of nodes whose list is too short: how it is divided below them is not known.
     pub unknown: f64,
 }
 
-/// Looks at a whole tree. The four masses of the view add up to 1.
+/// Looks at a whole tree through a lens. The four probabilities of the view add up to 1. `vocab` is 0 if not known.
 pub fn view(tree: &Tree, prompt: &[TokenId], vocab: usize, lens: &Lens) -> View {
     let mut v = View { mass: vec![None; tree.len()], ..View::default() };
     v.mass[0] = Some(1.0);
@@ -241,7 +256,8 @@ pub fn view(tree: &Tree, prompt: &[TokenId], vocab: usize, lens: &Lens) -> View 
                 let by_token: HashMap<TokenId, &Seen> = seen.iter().map(|s| (s.id, s)).collect();
                 for &c in &e.children {
                     let listed = tree.token(c).and_then(|t| by_token.get(&t));
-                    // A child that is not listed (a sample) is itself only where nothing is cut.
+                    // A child that is not listed (in a tree of samples) has its own probability if nothing is changed
+                    // or cut; any other lens that gives a result cuts it.
                     let unlisted = || if lens.is_clear() { tree.logprob(c).exp() } else { 0.0 };
                     let p = listed.map_or_else(unlisted, |s| s.after.unwrap_or(0.0));
                     v.mass[c.index()] = Some(mass * p);
@@ -336,7 +352,7 @@ mod tests {
             for tree in [whole, root(&probs, listed, 0.0)] {
                 let e = tree.expansion(NodeId::ROOT).unwrap();
                 match lens.look(e, 8, &HashSet::new()) {
-                    // Whatever a shorter list says must be what the whole one says.
+                    // A result from a shorter list must be the same as from the whole one.
                     Ok(seen) => {
                         for s in &seen {
                             let got = s.after.unwrap_or(0.0);
@@ -352,7 +368,8 @@ mod tests {
 
     #[test]
     fn a_tail_that_the_sampler_lifts_is_not_left_out() {
-        // Nine tokens have all but 1e-10; spread over a vocabulary, that tail is most of it at temperature 3.
+        // The nine listed tokens leave out about 1e-10; temperature 3 raises such a tail, spread over a large
+        // vocabulary, until it has most of the probability.
         let mut probs = vec![1.0 - 9e-10];
         probs.extend([1e-10; 8]);
         let tree = root(&probs, 9, 0.0);

@@ -1,9 +1,8 @@
-//! The vocabulary of logitree as types: tokens, next-token distributions, the token tree, the
-//! policies that grow it, and the run file that records it.
+//! The basic types of logitree: tokens, next-token distributions, the token tree, the policies that grow it, and the
+//! run file that records it.
 //!
-//! This crate reads no file and no clock. Anything that can produce exact next-token
-//! distributions implements [`LanguageModel`]; everything above works with any such model,
-//! including the tables used in tests.
+//! This crate reads no file and no clock. Anything that can produce next-token distributions implements
+//! [`LanguageModel`]. The rest of logitree works with any such model, including the tables used in tests.
 //!
 //! Words used throughout:
 //!

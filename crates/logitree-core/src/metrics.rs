@@ -27,6 +27,6 @@ pub fn totals(logprobs: impl IntoIterator<Item = f64>) -> Totals {
         logprob += l;
     }
     let perplexity = if tokens == 0 { 1.0 } else { (-logprob / tokens as f64).exp() };
-    // `0.0 -` keeps an empty or certain sequence from reading "-0 bits".
+    // `0.0 - x` instead of `-x`, so that an empty or certain sequence does not show as "-0 bits".
     Totals { tokens, logprob, bits: 0.0 - logprob / std::f64::consts::LN_2, perplexity }
 }

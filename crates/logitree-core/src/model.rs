@@ -1,4 +1,4 @@
-//! The one architectural trait: anything that yields exact next-token distributions.
+//! The interface to models: a [`LanguageModel`] opens [`Session`]s, which give next-token distributions.
 
 use crate::{Distribution, TokenId};
 use std::borrow::Cow;
@@ -18,15 +18,16 @@ pub trait LanguageModel: Send + Sync {
     fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]>;
     /// Whether the token is a control token rather than text.
     fn is_special(&self, id: TokenId) -> bool;
-    /// Splits text into tokens, without BOS. With `parse_special`, the names of special tokens in the text become those tokens (chat templates need this).
+    /// Splits text into tokens, without BOS. With `parse_special`, the names of special tokens in the text become those
+    /// tokens (chat templates need this).
     ///
     /// # Errors
     /// If the tokenizer refuses the text.
     fn tokenize(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, ModelError>;
-    /// Opens an empty store of evaluated paths, which keeps what it needs of the model alive.
+    /// Opens an empty [`Session`], which keeps alive what it needs of the model.
     ///
     /// # Errors
-    /// If the engine has no room for one.
+    /// If the engine has no room for another session.
     fn session(&self) -> Result<Box<dyn Session>, ModelError>;
 }
 
@@ -56,22 +57,22 @@ impl Query<'_> {
 
 /// A tree of token paths and the means to evaluate it.
 ///
-/// Naming a node costs nothing; its keys and values are computed, together with those of any
-/// ancestor that has none, when a distribution is asked for. What is kept is a cache: after
-/// [`Session::release`], asking again gives the same bits and only costs more.
+/// Pushing a node computes nothing: its keys and values are computed, together with those of any ancestor that has
+/// none, when a distribution is asked for. What is stored is a cache: after [`Session::release`], asking again gives
+/// the same bits and only takes longer.
 ///
 /// **Batch invariance.** A node's distribution is bit-identical whatever else is in the batch.
 pub trait Session: Send {
-    /// Adds a node: `token` after `parent`, or at the start of a sequence.
+    /// Adds a node: `token` after `parent`, or at the start of a sequence if there is no parent.
     ///
     /// # Errors
     /// If the path does not fit the model's context, or the parent or the token is unknown.
     fn push(&mut self, parent: Option<NodeHandle>, token: TokenId) -> Result<NodeHandle, ModelError>;
 
-    /// Checks whether a chain of tokens may be added after `parent`.
+    /// Checks whether a chain of tokens can be added after `parent`.
     ///
     /// # Errors
-    /// If it may not: the error says why.
+    /// If the chain cannot be added; the error says why.
     fn check(&self, _parent: Option<NodeHandle>, _tokens: &[TokenId]) -> Result<(), ModelError> {
         Ok(())
     }
@@ -99,17 +100,18 @@ pub trait Session: Send {
     /// If a node or a token is unknown, or the engine fails.
     fn evaluate(&mut self, queries: &[Query<'_>]) -> Result<Vec<Distribution>, ModelError>;
 
-    /// The number of queries from which on a wider batch is no faster per query. A caller with more of them asks in batches of this
-    /// size, and can serve others in between.
+    /// The number of queries above which a batch is no faster per query. A caller with more queries asks in batches of
+    /// this size, and can serve others in between.
     fn width(&self) -> usize {
         128
     }
 
-    /// Tells the session that the caller is done with this node for now: its cached rows may be dropped as soon as no unreleased
-    /// node below needs them. The node may be asked about again, at the cost of computing them anew.
+    /// Tells the session that the caller is done with this node for now: its cached rows may be dropped as soon as no
+    /// unreleased node below needs them. The node may be asked about again, at the cost of computing them anew.
     fn release(&mut self, node: NodeHandle);
 
-    /// Releases a node that the caller will not name again: once nothing stands below it, its handle may be given to another.
+    /// Releases a node that the caller will not name again. Once it has no descendants, its handle may be given to
+    /// another node.
     fn forget(&mut self, node: NodeHandle) {
         self.release(node);
     }

@@ -1,5 +1,5 @@
-//! Checks of parameters that policies have in common. Messages name a parameter between backticks, so that whoever knows it by
-//! another name, as the command line does, can put that in its place.
+//! Checks of parameters that policies have in common. Messages have the parameter's name between backticks, so that a
+//! caller who knows it by another name, such as the command line, can replace it.
 
 /// A parameter outside its range.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -20,15 +20,15 @@ pub enum ParameterError {
         /// `max_branch_threshold`.
         max: f64,
     },
-    /// More than is possible.
+    /// A value above the largest possible one.
     #[error("`{name}` must be at most {most}")]
     TooMany {
         /// Name of the parameter.
         name: &'static str,
-        /// What is possible.
+        /// The largest possible value.
         most: usize,
     },
-    /// Less than nothing, or not a number.
+    /// A negative value, or one that is not finite.
     #[error("`{name}` must be a number from 0 up, not {value}")]
     Negative {
         /// Name of the parameter.
@@ -36,12 +36,12 @@ pub enum ParameterError {
         /// Its value.
         value: f64,
     },
-    /// A strategy that there is not.
+    /// A strategy that does not exist.
     #[error("`strategy` must be one of {}, not {name:?}", known.join(", "))]
     UnknownStrategy {
-        /// What was asked for.
+        /// The name that was given.
         name: String,
-        /// Those that there are.
+        /// The strategies that exist.
         known: &'static [&'static str],
     },
     /// A parameter that the strategy does not have.
@@ -54,17 +54,17 @@ pub enum ParameterError {
         /// Strategies that have it.
         of: Vec<&'static str>,
     },
-    /// A value of another kind.
+    /// A value of the wrong type.
     #[error("`{name}` cannot be {value}: {why}")]
     Kind {
         /// Name of the parameter.
         name: String,
-        /// As JSON.
+        /// The value as JSON.
         value: String,
         /// What was expected.
         why: String,
     },
-    /// A limit of zero.
+    /// A value of zero where at least 1 is needed.
     #[error("`{name}` must be at least 1")]
     Zero {
         /// Name of the parameter.

@@ -1,4 +1,4 @@
-//! The table of a session's nodes, for whoever writes a [`Session`](crate::Session).
+//! A table of token paths with reusable handles, for implementations of [`Session`](crate::Session).
 
 use crate::{NodeHandle, TokenId};
 
@@ -13,16 +13,16 @@ pub struct PathNode<T> {
     pub position: usize,
     /// What the session knows of the node.
     pub value: T,
-    /// How many nodes were made before it. A parent's is always smaller than its children's; handles are used again and tell
-    /// nothing about who came first.
+    /// How many nodes were made before it. A parent's serial is always smaller than its children's. Handles are reused,
+    /// so they tell nothing about the order.
     pub serial: u64,
-    /// Nodes in the table that stand directly below it.
+    /// Number of its children in the table.
     children: usize,
     forgotten: bool,
 }
 
-/// Token paths as a tree. A forgotten node stays as long as other nodes stand below it, for it is part of their paths; then its
-/// handle is given to the next node.
+/// Token paths as a tree. A forgotten node stays as long as it has children, whose paths it is part of; then it is
+/// removed and its handle is given to the next new node.
 #[derive(Clone, Debug)]
 pub struct PathTable<T> {
     nodes: Vec<Option<PathNode<T>>>,
@@ -69,13 +69,13 @@ impl<T> PathTable<T> {
         self.nodes.get_mut(node.0 as usize)?.as_mut()
     }
 
-    /// From the node, which comes first, towards the start of its sequence.
+    /// The node, its parent, and so on to the start of its sequence.
     pub fn ancestors(&self, node: NodeHandle) -> impl Iterator<Item = NodeHandle> {
         std::iter::successors(Some(node), |&n| self.get(n)?.parent)
     }
 
-    /// Takes out a node that is not named again, and every forgotten node above that only it kept; each now, or as soon as nothing
-    /// stands below it.
+    /// Forgets a node that the caller will not name again. It is removed as soon as it has no children, and so is every
+    /// forgotten ancestor that it was the last to keep.
     pub fn forget(&mut self, node: NodeHandle) {
         let Some(forgotten) = self.get_mut(node) else { return };
         forgotten.forgotten = true;

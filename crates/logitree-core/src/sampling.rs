@@ -5,7 +5,7 @@ use crate::{Distribution, TokenId, TokenStats, logprob};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
-/// Tokens that are sorted at first where the likeliest are wanted.
+/// Number of the most likely tokens that are sorted in the first round; see [`Sampler::distribution`].
 const FEW: usize = 256;
 
 /// How to choose the next token. The order is transformers': temperature, top-k, top-p, min-p.
@@ -15,9 +15,9 @@ pub struct Sampler {
     pub temperature: f64,
     /// Keep this many of the most likely tokens; 0 keeps all.
     pub top_k: usize,
-    /// Keep the most likely tokens until their probs reach this.
+    /// Keep the most likely tokens until the sum of their probabilities reaches this.
     pub top_p: f64,
-    /// Keep tokens whose prob is at least this share of the most likely one's.
+    /// Keep tokens whose probability is at least this share of the most likely one's.
     pub min_p: f64,
 }
 
@@ -31,16 +31,16 @@ impl Sampler {
     /// Checks every setting's range.
     ///
     /// # Errors
-    /// Names the first that is outside.
+    /// Names the first setting that is outside its range.
     pub fn check(&self) -> Result<(), ParameterError> {
         ParameterError::from_zero_up("temperature", self.temperature)?;
         ParameterError::probability("top_p", self.top_p)?;
         ParameterError::probability("min_p", self.min_p)
     }
 
-    /// Chooses from a distribution, which has logits unless the sampler is greedy. The token comes with its own logprob and
-    /// rank under the model's distribution, whatever the sampler made of it. `draw` gives a number from [0, 1) if one is
-    /// needed. `None` if nothing can be chosen.
+    /// Chooses a token from a distribution: the most likely one if the sampler is greedy or the distribution has no
+    /// logits. The token's logprob and rank are those of the model's distribution, not of the sampler's. `draw` gives a
+    /// number in `[0, 1)`; it is called only if one is needed. `None` if nothing can be chosen.
     pub fn choose_from(&self, d: &Distribution, draw: impl FnOnce() -> f64) -> Option<TokenStats> {
         let Some(logits) = d.logits.as_ref().filter(|_| !self.is_greedy()) else { return d.top.first().copied() };
         let id = self.choose(logits, draw())?;
@@ -60,7 +60,8 @@ impl Sampler {
         !self.is_greedy() && self.top_k == 0 && self.top_p >= 1.0 && self.min_p == 0.0
     }
 
-    /// Probs of all tokens in order of their ids: to choose among all, there is no need to sort a vocabulary.
+    /// Probabilities of all tokens at the sampler's temperature, in order of their ids. If nothing is cut, tokens are
+    /// chosen from these, so the vocabulary need not be sorted.
     fn shares(&self, logits: &[f32]) -> Vec<(TokenId, f64)> {
         let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         let share = |(i, &l): (usize, &f32)| (TokenId(i as u32), ((f64::from(l) - most) / self.temperature).exp());
@@ -69,7 +70,7 @@ impl Sampler {
         shares
     }
 
-    /// Tokens that may be chosen with their probs, most likely first. `logits` is `[vocab]`.
+    /// Tokens that may be chosen and their probabilities, most likely first. `logits` is `[vocab]`.
     pub fn distribution(&self, logits: &[f32]) -> Vec<(TokenId, f64)> {
         let larger = |&a: &u32, &b: &u32| logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b));
         let mut order: Vec<u32> = (0..logits.len() as u32).collect();
@@ -79,7 +80,9 @@ impl Sampler {
         }
         let cuts = self.top_p < 1.0 || self.min_p > 0.0;
         let mut kept: Vec<(TokenId, f64)> = if self.top_k == 0 && cuts {
-            // A vocabulary is rarely sorted whole: the tokens that stay are mostly few.
+            // Sorting a whole vocabulary is slow, and mostly few tokens are kept. Sort the most likely ones in rounds
+            // of growing size, until those that are sorted reach top_p or the last of them is below min_p: no token
+            // behind them can be kept.
             let shares = self.shares(logits);
             let share = |id: u32| shares[id as usize];
             let mut sorted = 0;
@@ -105,7 +108,7 @@ impl Sampler {
         };
         if self.top_p < 1.0 {
             let mut before = 0.0;
-            // A token stays if those before it do not reach top_p yet: the first always does.
+            // A token is kept if the sum of those before it is below top_p; the first is always kept.
             let keep = kept.iter().take_while(|(_, p)| {
                 let needed = before < self.top_p;
                 before += p;
@@ -121,12 +124,13 @@ impl Sampler {
         kept
     }
 
-    /// The token that a uniform number in `[0, 1)` chooses.
+    /// The token that a uniform number in `[0, 1)` chooses; see [`Sampler::choose_all`].
     pub fn choose(&self, logits: &[f32], uniform: f64) -> Option<TokenId> {
         self.choose_all(logits, &[uniform]).pop()
     }
 
-    /// The tokens that uniform numbers in `[0, 1)` choose; none if there are no tokens.
+    /// The tokens that uniform numbers in `[0, 1)` choose. The probabilities of the tokens, one after another, divide
+    /// the interval; each number chooses the token into whose part it falls. Empty if there are no tokens.
     pub fn choose_all(&self, logits: &[f32], uniforms: &[f64]) -> Vec<TokenId> {
         let kept = if self.keeps_all() { self.shares(logits) } else { self.distribution(logits) };
         let Some(last) = kept.last() else { return Vec::new() };
@@ -143,7 +147,7 @@ impl Sampler {
     }
 }
 
-/// Brings the `n` first by an order to the front, sorted.
+/// Moves the first `n` ids by `order` to the front and sorts them. The others are left in any order.
 fn most_likely(ids: &mut [u32], n: usize, order: impl Fn(&u32, &u32) -> Ordering) {
     let n = n.min(ids.len());
     if n > 0 && n < ids.len() {
@@ -183,7 +187,7 @@ mod tests {
 
     #[test]
     fn sorting_no_more_than_needed_keeps_the_same_tokens() {
-        // A peak, a long tail of which many are equal, and shares that reach far into it.
+        // One peak and a long tail with many equal values; some settings keep tokens far into the tail.
         let logits: Vec<f32> = (0..5000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 20) as f32 / 700.0).collect();
         let all = Sampler { temperature: 0.7, ..Default::default() };
         let sorted = all.distribution(&logits);
@@ -210,7 +214,7 @@ mod tests {
     fn the_uniform_number_walks_through_the_shares() {
         let s = Sampler { temperature: 1.0, ..Default::default() };
         let logits: Vec<f32> = [0.25f32, 0.75].iter().map(|p| p.ln()).collect();
-        // In order of ids if nothing is cut, else most likely first.
+        // Tokens are in order of their ids if nothing is cut, and else most likely first.
         let chosen = |s: Sampler, u| s.choose(&logits, u).map(|t| t.0);
         assert_eq!([0.0, 0.24, 0.26, 1.0].map(|u| chosen(s, u)), [Some(0), Some(0), Some(1), Some(1)]);
         let cut = Sampler { top_k: 5, ..s };

@@ -1,4 +1,7 @@
-//! The token tree: columns, parent before child.
+//! The token tree, stored as one column per property, parents before children.
+//!
+//! A tree grows by a policy's visits and by what the user adds. [`State`] is what a node is after both; [`Turn`] is
+//! what it is for the policy alone, which does not see the user's nodes until it takes them over.
 
 use crate::watch::Watched;
 use crate::{Distribution, Exactness, TokenId, TokenStats, most_likely_unlisted};
@@ -20,7 +23,7 @@ impl NodeId {
     }
 }
 
-/// Why a leaf is a leaf.
+/// Why a node was not expanded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stop {
@@ -32,7 +35,7 @@ pub enum Stop {
     Frontier,
     /// It was set aside by the user or a policy.
     Pruned,
-    /// What was asked is answered by its path alone; it was not expanded.
+    /// Its path alone answers the question that was asked, so it was not expanded.
     Decided,
     /// The model's context has no room for what would come next.
     Context,
@@ -52,47 +55,48 @@ impl Stop {
     }
 }
 
-/// What was learned when a node was expanded.
+/// What is known of an expanded node: the next token's distribution, and the children.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expansion {
-    /// The most likely next tokens, most likely first; at least the children.
+    /// The most likely next tokens, most likely first.
     pub top: Vec<TokenStats>,
     /// Entropy in nats over the full vocabulary.
     pub entropy: f64,
     /// Variance of surprisal in nats².
     pub varentropy: f64,
-    /// Natural log of the sum of the exponentials of all logits, in nats, where it is known. A token's logit is its logprob plus this.
+    /// Natural log of the sum of the exponentials of all logits, in nats, where it is known. A token's logit is its
+    /// logprob plus this.
     pub logsumexp: Option<f64>,
     /// Whether the numbers cover the full vocabulary.
     pub exactness: Exactness,
     /// The branch threshold in force; absent for policies without one.
     pub threshold: Option<f64>,
-    /// Open paths at that moment, counting this node.
+    /// Number of open paths when the node was expanded, this node included.
     pub queue: u32,
     /// The children, most likely first.
     pub children: Vec<NodeId>,
-    /// The run's watched strings, in their order, as continuations of this node.
+    /// The run's watched strings as continuations of this node, in the order of the header.
     pub watched: Vec<Watched>,
-    /// The user asked for it, and the policy has not expanded the node.
+    /// Whether the user expanded the node and the policy has not.
     pub by_user: bool,
-    /// What the policy said of a node that the user had gone on from, or goes on from now.
+    /// Why the policy stopped at this node, before or after the user expanded it.
     pub stopped: Option<Stop>,
-    /// Children that the user had made before the policy wanted them.
+    /// Children that the user made first and that the policy took over when it expanded the node.
     pub adopted: Vec<NodeId>,
 }
 
-/// Where a node stands for the policy, which knows nothing of what the user did.
+/// A node's state for the policy, which does not see what the user did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// It has yet to visit the node.
+    /// The policy has not visited the node yet.
     Open,
-    /// It made the node a leaf.
+    /// The policy made the node a leaf.
     Stopped(Stop),
-    /// It expanded the node.
+    /// The policy expanded the node.
     Expanded,
 }
 
-/// Where a node stands.
+/// A node's state, whether the policy or the user brought it there.
 #[derive(Clone, Debug, PartialEq)]
 pub enum State {
     /// Not expanded yet.
@@ -103,12 +107,13 @@ pub enum State {
     Expanded(Box<Expansion>),
 }
 
-/// What a model imposes on every path, whatever the policy.
+/// Limits that a model sets to every path, whatever the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Ids that end a generation: a path that reached one is finished, whether or not a policy came by.
+    /// Ids that end a generation: a path that reached one is finished, even if no policy has visited its last node.
     pub end_tokens: Vec<TokenId>,
-    /// The deepest node after which the model can still say what comes next: tokens that its context holds behind the prompt.
+    /// Largest depth at which the model can still give the next token's distribution: the number of tokens that its
+    /// context can hold after the prompt.
     pub room: usize,
 }
 
@@ -120,18 +125,20 @@ impl Default for Bounds {
 }
 
 impl Bounds {
-    /// Of a model whose context holds `context` tokens (0 if that is not known), `used` of which are taken by the prompt.
+    /// The bounds of a model whose context holds `context` tokens (0 if that is not known), of which the prompt takes
+    /// `used`.
     pub fn new(end_tokens: &[TokenId], context: usize, used: usize) -> Bounds {
         let room = if context == 0 { usize::MAX } else { context.saturating_sub(used) };
         Bounds { end_tokens: end_tokens.to_vec(), room }
     }
 
-    /// The same for paths that begin `depth` tokens further down.
+    /// The same bounds for paths that begin `depth` tokens further down.
     pub fn below(&self, depth: usize) -> Bounds {
         Bounds { end_tokens: self.end_tokens.clone(), room: self.room.saturating_sub(depth) }
     }
 
-    /// The same where what follows each node is asked for too: the longest of these strings must fit behind it.
+    /// The same bounds if the probabilities of these strings are asked for after each node: all but the last token of
+    /// the longest string must fit in the context behind the node.
     pub fn watching(self, watch: &[Vec<TokenId>]) -> Bounds {
         let behind = watch.iter().map(|w| w.len().saturating_sub(1)).max().unwrap_or(0);
         Bounds { room: self.room.saturating_sub(behind), ..self }
@@ -148,9 +155,9 @@ pub struct Tree {
     depth: Vec<u32>,
     logprob: Vec<f64>,
     path_logprob: Vec<f64>,
-    /// How many samples went this way, in trees of samples.
+    /// How many samples passed through the node, in trees of samples.
     samples: Vec<u32>,
-    /// Made by the user rather than by the policy.
+    /// Whether the user made the node, not the policy.
     by_user: Vec<bool>,
     state: Vec<State>,
     bounds: Bounds,
@@ -165,11 +172,11 @@ impl Default for Tree {
 /// How a run's probability is accounted for; the three add up to 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mass {
-    /// Paths that reached an end token.
+    /// Probability of paths that reached an end token.
     pub finished: f64,
-    /// Nodes that exist but were not expanded, the limits' of depth and context included.
+    /// Probability of nodes that were not expanded, including those at the depth limit and where the context is full.
     pub frontier: f64,
-    /// Tokens that were never made nodes, and nodes set aside.
+    /// Probability of tokens that did not become nodes, and of nodes that were set aside.
     pub pruned: f64,
 }
 
@@ -181,7 +188,7 @@ impl Mass {
 }
 
 impl Tree {
-    /// The root alone.
+    /// A tree that has only its root.
     pub fn new(bounds: Bounds) -> Tree {
         Tree {
             token: vec![None],
@@ -196,7 +203,7 @@ impl Tree {
         }
     }
 
-    /// What the model imposes on every path.
+    /// The limits that the model sets to every path.
     pub fn bounds(&self) -> &Bounds {
         &self.bounds
     }
@@ -269,7 +276,7 @@ impl Tree {
         }
     }
 
-    /// Where the node stands.
+    /// The node's state.
     pub fn state(&self, n: NodeId) -> &State {
         &self.state[n.index()]
     }
@@ -284,13 +291,13 @@ impl Tree {
 
     /// Why the node is a leaf; an open node is on the frontier. `None` if it was expanded.
     ///
-    /// A path that reached an end token is finished as soon as it is in the tree, whatever the policy made of it or would
-    /// yet make of it ([`Tree::turn`]).
+    /// A path that reached an end token counts as finished as soon as it is in the tree, even if the policy has not
+    /// visited its last node or stopped there for another reason ([`Tree::turn`]).
     pub fn stop(&self, n: NodeId) -> Option<Stop> {
         self.left_as(n).map(|stop| if self.is_end(n) { Stop::EndToken } else { stop })
     }
 
-    /// Why the node is a leaf by what was done to it alone: an end token that nobody came to is on the frontier.
+    /// Why the node is a leaf by its state alone: an end token that was not visited is on the frontier.
     pub(crate) fn left_as(&self, n: NodeId) -> Option<Stop> {
         match self.state(n) {
             State::Expanded(_) => None,
@@ -327,7 +334,7 @@ impl Tree {
         self.by_user[n.index()]
     }
 
-    /// Where the node stands for the policy. Only meaningful for the policy's own nodes.
+    /// The node's state for the policy. Only meaningful for the policy's own nodes.
     pub fn turn(&self, n: NodeId) -> Turn {
         match self.state(n) {
             State::Open => Turn::Open,
@@ -347,10 +354,10 @@ impl Tree {
         self.nodes().filter(|&n| !self.by_user(n) && self.turn(n) == Turn::Stopped(Stop::EndToken))
     }
 
-    /// Marks a node as a leaf; one that the user went on from keeps its children.
+    /// Notes that the policy stops at a node. The node becomes a leaf, or keeps its children if the user expanded it.
     ///
     /// # Panics
-    /// If the policy was there before: it visits each node once.
+    /// If the policy visited the node before.
     pub fn stop_node(&mut self, n: NodeId, stop: Stop) {
         assert!(self.turn(n) == Turn::Open, "node {} was already visited", n.0);
         match &mut self.state[n.index()] {
@@ -359,11 +366,11 @@ impl Tree {
         }
     }
 
-    /// Expands a node: `children` becomes its children, most likely first. Where the user made some of them before,
-    /// these are taken over.
+    /// Expands a node for the policy: `children`, most likely first, become its children. Children that the user made
+    /// before stay; those that are among `children` are taken over.
     ///
     /// # Panics
-    /// If the policy was there before: it visits each node once.
+    /// If the policy visited the node before.
     pub fn expand(
         &mut self,
         n: NodeId,
@@ -380,7 +387,8 @@ impl Tree {
             match before.get(&c.id).copied() {
                 Some(child) => {
                     self.by_user[child.index()] = false;
-                    // The policy will see for itself whether it ends here.
+                    // The user's continuation may have stopped at the child; for the policy the child is still to be
+                    // visited.
                     match &mut self.state[child.index()] {
                         State::Expanded(e) => e.stopped = None,
                         state => *state = State::Open,
@@ -403,7 +411,7 @@ impl Tree {
         }
     }
 
-    /// Expands a leaf because the user asks for it; the policy's turn is still to come, unless it has stopped there.
+    /// Expands a leaf for the user. For the policy the node stays what it was: open, or stopped.
     ///
     /// # Panics
     /// If the node is expanded.
@@ -428,8 +436,8 @@ impl Tree {
         child
     }
 
-    /// [`Tree::graft`], but the child stands last, whatever its probability, until [`Tree::sort_children`]: many are put in
-    /// order at once.
+    /// [`Tree::graft`] without sorting: the child stays last, whatever its probability, until [`Tree::sort_children`]
+    /// is called. To add many children, sorting once is faster.
     pub(crate) fn graft_last(&mut self, n: NodeId, token: TokenId, logprob: f64) -> NodeId {
         let child = self.add(n, token, logprob, true);
         match &mut self.state[n.index()] {
@@ -439,7 +447,7 @@ impl Tree {
         child
     }
 
-    /// Puts a node's children in their order.
+    /// Sorts a node's children: most likely first, ties by smaller token id.
     pub(crate) fn sort_children(&mut self, n: NodeId) {
         let State::Expanded(e) = &mut self.state[n.index()] else { return };
         let mut children = std::mem::take(&mut e.children);
@@ -449,7 +457,7 @@ impl Tree {
         }
     }
 
-    /// Siblings stand most likely first, ties by smaller id.
+    /// Sorts siblings: most likely first, ties by smaller token id.
     fn sort(&self, siblings: &mut [NodeId]) {
         siblings.sort_by(|&a, &b| self.logprob(b).total_cmp(&self.logprob(a)).then(self.token(a).cmp(&self.token(b))));
     }
@@ -467,13 +475,12 @@ impl Tree {
         id
     }
 
-    /// Where the probability went. Exact up to f64 rounding, since every expansion knows the
-    /// probability of each of its children.
+    /// How the probability is divided. Exact up to f64 rounding, since the tree has the probability of each child.
     pub fn accounting(&self) -> Mass {
         self.accounting_by(Tree::stop)
     }
 
-    /// [`Tree::accounting`] with another rule of why a node is a leaf.
+    /// [`Tree::accounting`] with another rule for why a node is a leaf.
     pub(crate) fn accounting_by(&self, stop: impl Fn(&Tree, NodeId) -> Option<Stop>) -> Mass {
         let mut mass = Mass { finished: 0.0, frontier: 0.0, pruned: 0.0 };
         for n in self.nodes() {
@@ -488,7 +495,8 @@ impl Tree {
                 }
             }
         }
-        // Where all tokens are kept, rounding may leave them a little more than 1. No probability is negative.
+        // If all tokens became children, rounding may bring their sum slightly above 1. The pruned probability must not
+        // be negative.
         if mass.pruned < 0.0 {
             let rest = mass.finished + mass.frontier;
             mass = Mass { finished: mass.finished / rest, frontier: mass.frontier / rest, pruned: 0.0 };
@@ -508,16 +516,19 @@ impl Tree {
         self.path_logprob(b).total_cmp(&self.path_logprob(a)).then(a.cmp(&b))
     }
 
-    /// Whether a node may have more branches than it shows: its list, all that an engine gave, ends above the threshold.
+    /// Whether a node may lack branches: its engine listed only some tokens, and one that is not listed may be above
+    /// the threshold.
     pub fn possibly_more(&self, n: NodeId) -> bool {
         let Some(e) = self.expansion(n).filter(|e| e.exactness != Exactness::Exact) else { return false };
         let threshold = e.threshold.unwrap_or(0.0);
-        // Where listed tokens above the threshold were cut, a rule limits the branches, not the list.
+        // If listed tokens above the threshold are missing among the children, a branch rule set the limit, not the
+        // list.
         let listed = e.top.iter().filter(|t| t.prob() > threshold).count();
         most_likely_unlisted(&e.top) > threshold && e.children.len() >= listed
     }
 
-    /// An upper bound of the probability of any path that was cut: no path outside the tree is more likely.
+    /// An upper bound of the probability of any path that was cut, at a pruned node or at a token that did not become a
+    /// node.
     pub fn heaviest_cut(&self) -> f64 {
         let cut = |n: NodeId| match self.state(n) {
             State::Stopped(Stop::Pruned) if !self.is_end(n) => self.mass(n),

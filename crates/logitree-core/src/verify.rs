@@ -1,4 +1,4 @@
-//! A record against the model that it claims to come from.
+//! Compares a record, number by number, with the model that it claims to come from.
 
 use crate::explore::Strategy;
 use crate::run::End;
@@ -13,7 +13,8 @@ use std::collections::{BTreeMap, HashMap};
 pub enum Number {
     /// Log probability of a listed token or of a child, in nats.
     Logprob,
-    /// Which token stands at a place of a list; where it is another, the log probabilities at that place are compared, in nats.
+    /// Which token stands at a place of a list. If it is another token now, the difference is that of the two log
+    /// probabilities at this place, in nats.
     Place,
     /// Entropy of a step, in nats.
     Entropy,
@@ -21,9 +22,9 @@ pub enum Number {
     Varentropy,
     /// Log of the sum of the exponentials of the logits, in nats.
     Logsumexp,
-    /// Branch threshold, a prob.
+    /// Branch threshold, a probability.
     Threshold,
-    /// Open paths.
+    /// Number of open paths.
     Queue,
     /// Log probability of a watched string, in nats.
     Watch,
@@ -32,7 +33,7 @@ pub enum Number {
 }
 
 impl Number {
-    /// Its name, in the plural.
+    /// The name of this kind of number, in the plural.
     pub fn name(self) -> &'static str {
         match self {
             Number::Logprob => "logprobs",
@@ -51,20 +52,21 @@ impl Number {
 /// A number of the record that the model does not confirm.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Difference {
-    /// What it is.
+    /// The kind of number.
     pub number: Number,
-    /// The node that it belongs to; after it comes the token.
+    /// The node where the number was recorded; `token` follows it.
     pub node: NodeId,
-    /// The token, of numbers that have one.
+    /// The token, for numbers of a token.
     pub token: Option<TokenId>,
-    /// In the record.
+    /// The recorded value.
     pub recorded: f64,
-    /// Now. A listed token that is not listed now counts as the last that is: it is no likelier.
+    /// The value that the model gives now. For a token that is no longer listed, this is the log probability of the
+    /// last listed token, which is an upper bound.
     pub now: f64,
 }
 
 impl Difference {
-    /// `|recorded - now|`; infinite if that is no number.
+    /// `|recorded - now|`, in the unit of the number; infinite if the difference is NaN.
     pub fn size(&self) -> f64 {
         let size = (self.recorded - self.now).abs();
         if size.is_nan() { f64::INFINITY } else { size }
@@ -74,24 +76,24 @@ impl Difference {
 /// How many numbers of a kind were compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Count {
-    /// In all.
+    /// How many numbers were compared.
     pub compared: usize,
     /// Of these, how many are the same bits.
     pub identical: usize,
 }
 
-/// What comparing found so far.
+/// The result of all comparisons so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Report {
-    /// Nodes compared.
+    /// Number of nodes compared.
     pub nodes: usize,
-    /// Log probabilities of tokens compared.
+    /// Number of log probabilities of tokens compared.
     pub logprobs: usize,
     /// Of these, how many are the same bits.
     pub identical: usize,
-    /// All numbers compared, by kind. What is not here was not compared.
+    /// Counts by kind of number. A kind that is missing was not compared.
     pub numbers: BTreeMap<Number, Count>,
-    /// The largest difference; the first of several.
+    /// The largest difference; of several equal ones, the first.
     pub largest: Option<Difference>,
     /// The first difference of any size.
     pub first: Option<Difference>,
@@ -100,10 +102,12 @@ pub struct Report {
 }
 
 impl Report {
-    /// Compares a node's record with its distribution now, which must list as many tokens as are recorded and answer
-    /// for the children in `tokens`, in their order, and with the watched strings now, in theirs.
+    /// Compares a node's record with the model's distribution `now`. The distribution must list as many tokens as are
+    /// recorded, and have the children in `tokens`, in their order. `watched` has the watched strings now, in the order
+    /// of the record.
     ///
-    /// Entropy, varentropy and logsumexp of lists are bounds that depend on their length: they are compared only where both are exact.
+    /// Entropy, varentropy and logsumexp of a shortened list are bounds that depend on its length, so they are compared
+    /// only if both sides are exact.
     pub fn compare(&mut self, tree: &Tree, n: NodeId, now: &Distribution, watched: &[Watched]) {
         let Some(e) = tree.expansion(n) else { return };
         self.nodes += 1;
@@ -121,13 +125,13 @@ impl Report {
             self.reordered.get_or_insert(n);
         }
         let found: HashMap<TokenId, f64> = now.tokens.iter().chain(&now.top).map(|t| (t.id, t.logprob)).collect();
-        // Nothing that is not listed is likelier than the last that is.
+        // No token that is not listed is more likely than the last listed one.
         let last = now.top.last().map_or(f64::NEG_INFINITY, |t| t.logprob);
         let children = e.children.iter().filter_map(|&c| Some((tree.token(c)?, tree.logprob(c))));
         for (token, recorded) in e.top.iter().map(|t| (t.id, t.logprob)).chain(children) {
             let now = match found.get(&token) {
                 Some(logprob) => *logprob,
-                // Where an engine's list ends tells nothing about what is behind it.
+                // The end of an engine's list is no bound for this token, so there is nothing to compare.
                 None if !exact => continue,
                 None => last,
             };
@@ -154,11 +158,14 @@ impl Report {
         }
     }
 
-    /// Compares what follows from the tree alone: the branch threshold of each open path count, and that count itself
-    /// where no clicks came between. Only the dynamic strategy has them.
+    /// Compares the numbers that follow from the tree without the model: each branch threshold, computed again from the
+    /// recorded number of open paths, and that number itself if the user added nothing. Only the dynamic strategy has
+    /// thresholds.
     pub fn compare_thresholds(&mut self, tree: &Tree, strategy: &Strategy) {
         let Strategy::Dynamic(parameters) = strategy else { return };
-        // Nodes are visited in the order of their numbers: those that were made before a visit, less those that were visited.
+        // The queue is first in, first out, so nodes are visited in the order of their ids. When node n is expanded, n
+        // nodes were visited before, and its first child gets the number of nodes made so far as id: `first - n` paths
+        // are open.
         let undisturbed =
             !tree.nodes().any(|n| tree.by_user(n) || tree.expansion(n).is_some_and(|e| !e.adopted.is_empty()));
         for n in tree.nodes() {
@@ -199,15 +206,16 @@ impl Report {
         self.largest.map_or(0.0, |d| d.size())
     }
 
-    /// Whether every number is the same bits.
+    /// Whether all numbers are the same bits and no list is in another order.
     pub fn is_identical(&self) -> bool {
         self.numbers.values().all(|c| c.identical == c.compared) && self.reordered.is_none()
     }
 }
 
-/// What a run's closing line says otherwise than its tree shows, in sentences; empty if nothing.
+/// The contradictions between a run's `end` line and its tree, as sentences; empty if there are none.
 ///
-/// Older files count an end token as finished only where the strategy came to it. Such a line is right by its own rule.
+/// Older files count an end token as finished only if the strategy visited it. An `end` line that is right by this rule
+/// is accepted too.
 pub fn end_differences(tree: &Tree, end: &End) -> Vec<String> {
     let found = end_differences_by(tree, end, Tree::stop);
     if found.is_empty() || end_differences_by(tree, end, Tree::left_as).is_empty() { Vec::new() } else { found }
@@ -227,7 +235,7 @@ fn end_differences_by(tree: &Tree, end: &End, stop: impl Fn(&Tree, NodeId) -> Op
         ("frontier", end.mass.frontier, mass.frontier),
         ("pruned", end.mass.pruned, mass.pruned),
     ] {
-        // Room for another order of the same sum.
+        // The sum may have been taken in another order, which changes its rounding.
         if (said - counted).abs() > 1e-9 {
             found.push(format!("the `end` line says that {said} of the probability is {what}; the tree has {counted}"));
         }

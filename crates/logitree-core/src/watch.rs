@@ -1,4 +1,4 @@
-//! Watched strings: their probability as the next tokens, whatever their rank.
+//! Watched strings: the probability that they come next at a node, whatever their rank.
 
 use crate::{Distribution, ModelError, NodeHandle, Query, Session, TokenId};
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 /// A watched string at a node.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Watched {
-    /// Natural log, in nats, of the probability that the string's tokens come next; minus infinity, which JSON has as null, where they cannot.
+    /// Natural log, in nats, of the probability that the string's tokens come next; minus infinity, which is null in
+    /// JSON, where they cannot.
     #[serde(deserialize_with = "null_is_impossible")]
     pub logprob: f64,
     /// Rank among all tokens, for a string of one token.
@@ -19,8 +20,9 @@ fn null_is_impossible<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, 
     Ok(Option::<f64>::deserialize(from)?.unwrap_or(f64::NEG_INFINITY))
 }
 
-/// Evaluates queries in one batch, each with the probability of every watched string after its node: the
-/// product of its tokens' probabilities, `Σ ln p(tᵢ | node, t₁ … tᵢ₋₁)`.
+/// Evaluates queries in one batch, each with the probability of every watched string after its node: the product of its
+/// tokens' probabilities, `Σ ln p(tᵢ | node, t₁ … tᵢ₋₁)`. The first token is read from the query's own distribution;
+/// each further one needs a query at a node that is pushed for it and forgotten afterwards.
 ///
 /// # Errors
 /// If the session cannot answer.

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 /// Parameters of [`Beam`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BeamParameters {
-    /// Paths followed at once.
+    /// Number of paths that are followed at the same time.
     pub width: usize,
     /// Nodes at this depth are not expanded.
     pub max_depth: usize,
@@ -51,17 +51,17 @@ impl BeamParameters {
 /// The policy; see the module's description.
 pub struct Beam {
     parameters: BeamParameters,
-    /// What is left of the beam, most likely first.
+    /// The nodes of the beam that were not visited yet, most likely first.
     beam: VecDeque<NodeId>,
-    /// Children of the beam, from which the next one is chosen.
+    /// Children of the visited nodes of the beam; the next beam is chosen from them.
     children: Vec<NodeId>,
-    /// Children that were not chosen and are still open.
+    /// Children that were not chosen and are still open, least likely first: they are stopped from the end.
     cut: Vec<NodeId>,
     completed: usize,
 }
 
 impl Beam {
-    /// Goes on with a tree: an empty one, or what a stopped run had.
+    /// Starts with an empty tree, or resumes with that of a stopped run.
     ///
     /// # Errors
     /// If a parameter is outside its range, or the policy would not have grown this tree.
@@ -74,7 +74,7 @@ impl Beam {
         Ok(policy)
     }
 
-    /// Takes the turns that the tree shows were taken.
+    /// Repeats the visits that the tree records.
     fn replay(&mut self, tree: &Tree) -> Result<(), ResumeError> {
         while let Some(&n) = self.cut.last().or(self.beam.front()) {
             let turn = tree.turn(n);
@@ -98,7 +98,7 @@ impl Beam {
         Ok(())
     }
 
-    /// Takes the first of the beam out of it; behind the last comes the next beam.
+    /// Removes the first node of the beam. If it was the last one, the next beam is chosen.
     fn pass(&mut self, tree: &Tree) {
         self.beam.pop_front();
         if self.beam.is_empty() {
@@ -111,11 +111,11 @@ impl Beam {
         self.cut.is_empty() && self.completed >= if most == 0 { self.parameters.width } else { most }
     }
 
-    /// Makes the next beam of the children.
+    /// Makes the `width` most likely children the next beam; the others are cut.
     fn choose(&mut self, tree: &Tree) {
         self.children.sort_by(|&a, &b| tree.by_mass(a, b));
         self.cut = self.children.split_off(self.children.len().min(self.parameters.width));
-        // From the end: the most likely goes first.
+        // `visit` takes from the end, so that the most likely is stopped first.
         self.cut.reverse();
         self.beam = std::mem::take(&mut self.children).into();
     }

@@ -1,14 +1,15 @@
-//! The best-first policy: always the most likely paths.
+//! The best-first policy: it expands the most likely open paths first.
 //!
 //! ```text
-//! while finished mass < cover and nodes are open:
-//!     take the `batch` most likely open nodes; end tokens and the depth limit stop a node
-//!     expand the others: children = the most likely tokens within the branch rules
+//! while finished mass < cover, completed < max_completed_paths (0: no limit) and nodes are open:
+//!     batch = the `batch` most likely open nodes
+//!     stop those that need no evaluation (end token, depth limit, full context, or the judge says so)
+//!         and choose the batch again, until there are none of them
+//!     expand each: children = its most likely tokens within the branch rules; none left → stop (pruned)
 //! ```
 //!
-//! Since a path is never more likely than its beginning, with a batch of one the completed paths come out in
-//! exact order of probability, as long as no cut token was more likely than they are
-//! ([`Tree::heaviest_cut`] tells).
+//! A path is never more likely than its beginning. With a batch of one, the completed paths therefore come out in order
+//! of probability, as long as no path that was cut is more likely than they are ([`Tree::heaviest_cut`] is a bound).
 
 use super::replay::{check_open, check_own, check_visit};
 use super::{BranchRules, Change, Known, ParameterError, Policy, ResumeError, terminal};
@@ -20,9 +21,9 @@ use std::collections::{BTreeSet, VecDeque};
 /// Parameters of [`BestFirst`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BestFirstParameters {
-    /// Nodes expanded together.
+    /// Number of nodes that are expanded together.
     pub batch: usize,
-    /// The exploration ends when completed paths have this much of the probability.
+    /// The exploration ends when the completed paths together have this probability.
     pub cover: f64,
     /// Nodes at this depth are not expanded.
     pub max_depth: usize,
@@ -35,8 +36,8 @@ pub struct BestFirstParameters {
 
 impl Default for BestFirstParameters {
     fn default() -> Self {
-        // A batch of 24 is as wide as pays on the machines measured: wider ones gain little and look less far.
-        // 32 branches leave out less than can be seen; paths below 1e-9 are never reached.
+        // On the machines measured, batches wider than 24 gained little, and a wider batch searches less deep. The
+        // tokens behind the 32 most likely have little probability; paths below 1e-9 are never reached.
         let rules = BranchRules { min_path_prob: 1e-9, top_p: 1.0, max_branches: Some(32) };
         BestFirstParameters { batch: 24, cover: 0.9, max_depth: 1000, max_completed_paths: 0, rules }
     }
@@ -55,7 +56,7 @@ impl BestFirstParameters {
     }
 }
 
-/// Says that a node is settled: it becomes a leaf, for the reason given, without being expanded.
+/// Decides before a node is expanded whether it is settled: `Some(reason)` makes it a leaf, `None` lets it be expanded.
 pub type Judge<'j> = Box<dyn FnMut(&Tree, NodeId) -> Option<Stop> + Send + 'j>;
 
 /// The policy; see the module's description.
@@ -65,13 +66,14 @@ pub struct BestFirst<'j> {
     open: BTreeSet<(Surprisal, NodeId)>,
     finished: f64,
     completed: usize,
-    /// What is left of a batch that has begun, most likely first. Its nodes have their turns when all are evaluated: with
-    /// some of them, the next batch would be another one.
+    /// The nodes of the current batch that were not visited yet, most likely first. The batch is stored because it
+    /// cannot be chosen again from `open`: children of its first nodes may be more likely than its last nodes, which
+    /// come first all the same. Its nodes are visited only when all of them are evaluated.
     begun: VecDeque<NodeId>,
     judge: Option<Judge<'j>>,
 }
 
-/// A path's surprisal, ordered: 0 and above as bits.
+/// A path's surprisal, in nats and at least 0, as the bits of an f64, so that it can be ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Surprisal(u64);
 
@@ -81,7 +83,7 @@ fn surprisal(tree: &Tree, n: NodeId) -> Surprisal {
 }
 
 impl<'j> BestFirst<'j> {
-    /// Goes on with a tree: an empty one, or what a stopped run had.
+    /// Starts with an empty tree, or resumes with that of a stopped run.
     ///
     /// # Errors
     /// If a parameter is outside its range, or the policy would not have grown this tree.
@@ -100,8 +102,8 @@ impl<'j> BestFirst<'j> {
         Ok(policy)
     }
 
-    /// Takes the turns that the tree shows were taken. Which nodes made up the last batch cannot be told from the open
-    /// ones: its first children may be likelier than its last members, whose turn it still is.
+    /// Repeats the visits that the tree records. All batches must be repeated, because the open nodes alone do not tell
+    /// which of them belong to the last batch: children of its first nodes may be more likely than its last nodes.
     fn replay(&mut self, tree: &Tree) -> Result<(), ResumeError> {
         let prunes = !self.parameters.rules.is_empty();
         loop {
@@ -118,7 +120,7 @@ impl<'j> BestFirst<'j> {
                 check_visit(n, turn, terminal, prunes)?;
                 match turn {
                     Turn::Open => {
-                        // What needs no evaluation comes before a batch.
+                        // A node that needs no evaluation is stopped before a batch begins; any other is part of one.
                         if terminal.is_none() {
                             self.begun = next[i..].to_vec().into();
                         }
@@ -194,7 +196,8 @@ impl Policy for BestFirst<'_> {
             return None;
         }
         if self.begun.is_empty() {
-            // Between batches: what needs no evaluation is settled, and the rest is the next batch.
+            // Between batches, stop the nodes that need no evaluation, one per visit. If there are none, the next batch
+            // begins.
             for n in self.turn() {
                 let settled = self.terminal(tree, n).or_else(|| self.judge.as_mut().and_then(|judge| judge(tree, n)));
                 if let Some(stop) = settled {

@@ -1,8 +1,8 @@
-//! Going on from any node of a tree because the user asks for it.
+//! Continuations: the user explores below any node of a run's tree.
 //!
-//! A policy of its own explores below the node, in a tree of its own; what it finds is put into the run's tree:
-//! steps that are there already are gone through, others are added and marked as the user's. The run's own
-//! policy is not disturbed: it never queues such nodes, and takes one over when it comes to want it.
+//! A policy of its own explores below the node and grows a tree of its own. What it finds is copied into the run's
+//! tree: nodes that exist there are reused, the others are added and marked as the user's. The run's own policy is not
+//! disturbed: it never queues the user's nodes, and takes one over when it would make the same node itself.
 
 use super::explorer::{Branch, Explorer};
 use super::growth::Growth;
@@ -10,22 +10,22 @@ use super::{Change, Policy};
 use crate::tree::{Expansion, State};
 use crate::{Distribution, ModelError, NodeId, Stop, TokenStats, Tree};
 
-/// An exploration below a node of a run. It asks the session of the run's [`Explorer`] and adds to its tree, step by step: between two
-/// steps the run may go on, and so may other continuations of it.
+/// An exploration below a node of a run. It uses the session of the run's [`Explorer`] and adds to its tree step by
+/// step. Between two steps, the run and its other continuations may go on.
 pub struct Continuation {
     policy: Box<dyn Policy>,
-    /// What it found: its root is the node where it began.
+    /// The tree that `policy` grows. Its root is the node of the run's tree where the continuation began.
     own: Tree,
-    /// For each node of its own tree, the node of the run's.
+    /// For each node of `own`, the same node in the run's tree.
     places: Vec<NodeId>,
     growth: Growth,
-    /// Where it began.
+    /// The session's node of the root of `own`.
     branch: Branch,
 }
 
 impl Continuation {
-    /// Explores below `from`. `policy` must have been made for an empty tree. As much is kept of each step as the run keeps, and
-    /// the same strings are watched.
+    /// Starts an exploration below `from`. `policy` must have been made for an empty tree. As many tokens of each
+    /// distribution are kept as in the run, and the same strings are watched.
     ///
     /// # Errors
     /// If the session refuses the path to `from`.
@@ -39,16 +39,16 @@ impl Continuation {
         Ok(Continuation { policy, own, places: vec![from], growth: Growth::new(branch.node), branch })
     }
 
-    /// Nodes found so far, the first included.
+    /// Number of nodes found so far, `from` included.
     pub fn nodes(&self) -> usize {
         self.own.len()
     }
 
-    /// Evaluates one batch and puts what came of it into the tree of the explorer that it was made with. Returns what changed there;
-    /// `None` when the exploration is over.
+    /// Evaluates one batch and adds what was found to the tree of `explorer`, which must be the one that the
+    /// continuation was made with. Returns the changes of that tree; `None` when the exploration is over.
     ///
     /// # Errors
-    /// If the session cannot answer. [`Continuation::finish`] is still to be called.
+    /// If the session cannot answer. [`Continuation::finish`] must still be called.
     pub fn step<P: Policy>(&mut self, explorer: &mut Explorer<P>) -> Result<Option<Vec<Change>>, ModelError> {
         let (source, tree) = (&mut explorer.source, &mut explorer.tree);
         let evaluated = self.growth.evaluate(source, &self.policy, &self.own)?;
@@ -58,7 +58,8 @@ impl Continuation {
             visited = true;
             match change {
                 Change::Expanded(n) => self.add(tree, n, &mut changes),
-                // Where the model ends every path, the user's included; the other reasons are this exploration's alone.
+                // An end token or a full context ends every path, so the run's node is stopped too if it is the user's.
+                // The other reasons only limit this exploration.
                 Change::Stopped(n, stop @ (Stop::EndToken | Stop::Context)) => {
                     let at = self.places[n.index()];
                     if *tree.state(at) == State::Open && tree.by_user(at) {
@@ -72,7 +73,7 @@ impl Continuation {
         Ok((evaluated > 0 || visited).then_some(changes))
     }
 
-    /// Lets go of what it held of the session. What it found stays in the run's tree.
+    /// Forgets the session nodes that the continuation holds. The nodes that it added stay in the run's tree.
     pub fn finish<P>(self, explorer: &mut Explorer<P>) {
         self.growth.end(&mut explorer.source);
         self.branch.end(&mut explorer.source);
@@ -96,7 +97,7 @@ impl Continuation {
             tree.set_watched(at, e.watched.clone());
             changes.push(Change::ByUser(at));
         }
-        // Ids of the own tree are given in the order of these children.
+        // `places` is indexed by the ids of `own`, which were given in the order of these children.
         self.places.extend(children.iter().filter_map(|c| tree.child(at, c.id)));
     }
 }

@@ -1,4 +1,4 @@
-//! The dynamic-threshold policy: breadth first, pickier the more paths are open.
+//! The dynamic-threshold policy: breadth-first search whose branch threshold rises with the number of open paths.
 //!
 //! ```text
 //! queue Q of nodes, first in first out, starting with the root
@@ -13,8 +13,8 @@
 //!                             append them to Q, most likely first
 //! ```
 //!
-//! The queue follows from the tree, so a stopped run needs no other state to go on. What the user adds by hand
-//! is never queued: the policy's tree is the same with it and without.
+//! The queue can be rebuilt from the tree, so nothing else of a stopped run is stored. Nodes that the user adds are
+//! never queued: the policy grows the same tree with or without them.
 
 use super::replay::{check_visit, replay_queue};
 use super::{BranchRules, Change, Known, ParameterError, Policy, ResumeError};
@@ -23,19 +23,19 @@ use crate::{NodeId, Stop, TokenStats, Tree};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// Tokens listed as candidates of a step at most.
+/// Largest number of tokens shown as candidates at a node. The policy asks for at least this many of each distribution.
 pub const MAX_CANDIDATES: usize = 10;
 
 /// Parameters of [`Dynamic`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DynamicParameters {
-    /// Branch threshold (a prob) when no other path is open.
+    /// Branch threshold, a probability, that an empty queue would have. The visited node itself counts as open.
     pub min_branch_threshold: f64,
-    /// Branch threshold when `soft_queue_limit` or more paths are open.
+    /// Branch threshold, a probability, when `soft_queue_limit` or more paths are open.
     pub max_branch_threshold: f64,
-    /// Open paths at which the threshold reaches its maximum.
+    /// Number of open paths at which the threshold reaches its maximum.
     pub soft_queue_limit: usize,
-    /// Tokens above this prob are listed as candidates; no effect on the tree.
+    /// Tokens with a probability above this are shown as candidates. It has no effect on the tree.
     pub candidate_threshold: f64,
     /// Nodes at this depth are not expanded.
     pub max_depth: usize,
@@ -88,7 +88,7 @@ impl DynamicParameters {
         Ok(())
     }
 
-    /// The reason to stop at this node without looking further, if there is one.
+    /// The reason to stop at this node without evaluating it, if there is one.
     fn stop(&self, tree: &Tree, n: NodeId) -> Option<Stop> {
         if tree.depth(n) >= self.max_depth {
             Some(Stop::MaxDepth)
@@ -123,7 +123,7 @@ impl Dynamic {
         Ok(Dynamic { parameters, queue: VecDeque::from([NodeId::ROOT]), completed: 0 })
     }
 
-    /// Goes on with the tree of a stopped run.
+    /// Resumes with the tree of a stopped run.
     ///
     /// # Errors
     /// If a parameter is outside its range, or the policy would not have grown this tree.

@@ -1,26 +1,30 @@
-//! Growing a run's tree over a session.
+//! Runs a policy on a session. The caller alternates [`Explorer::evaluate`], which asks the session about a batch of
+//! nodes, and [`Explorer::visit`], which lets the policy use one of the answers.
 
 use super::growth::{Growth, Source};
 use super::{Change, Keep, Policy};
 use crate::watch::{self, Watched};
 use crate::{Distribution, ModelError, NodeHandle, NodeId, Query, Session, TokenId, Tree};
 
-/// Grows a tree over a session.
+/// A policy, the tree that it grows, and the model's session that answers it.
 pub struct Explorer<P> {
-    /// The policy in charge.
+    /// The policy that decides how the tree grows.
     pub policy: P,
     /// The tree so far.
     pub tree: Tree,
     pub(super) source: Source,
     growth: Growth,
-    /// The prompt's last token, and the session's node of all before it.
+    /// The prompt's last token. `before` is the session's node of the token before it, `None` if the prompt has one
+    /// token. [`Explorer::branch`] pushes the last token again below `before` if it needs a second node for the root.
     last: TokenId,
     before: Option<NodeHandle>,
 }
 
 impl<P: Policy> Explorer<P> {
-    /// Explores after `prompt`, which must not be empty, in an empty session of a model of `vocab` tokens. `tree` is empty for a
-    /// new run, or what a stopped run had; `policy` must have been told of it. More tokens than the policy needs may be kept per step.
+    /// Starts or resumes an exploration after `prompt`, which must not be empty. `session` is empty; `vocab` is the
+    /// number of tokens in the model's vocabulary. `tree` is empty for a new run, or that of a stopped run; `policy`
+    /// must have been made from the same tree. `keep` says how many tokens of each distribution are recorded if the
+    /// policy needs fewer.
     ///
     /// # Errors
     /// If the prompt is empty, or the session refuses it.
@@ -39,15 +43,19 @@ impl<P: Policy> Explorer<P> {
         Ok(Explorer { policy, tree, source, growth: Growth::new(root), last, before: nodes.pop() })
     }
 
-    /// Notes the probability of these strings at every step. None may be empty.
+    /// Records the probability of these strings, given as tokens, at every expanded node.
+    ///
+    /// # Panics
+    /// If a string has no tokens.
     pub fn watching(mut self, watch: Vec<Vec<TokenId>>) -> Self {
         assert!(watch.iter().all(|w| !w.is_empty()), "a watched string has at least one token");
         self.source.watch = watch;
         self
     }
 
-    /// Evaluates nodes that the policy wants in one batch, as many as the session answers well together: a wide level comes
-    /// in slices, between which the caller can serve others. Returns how many there were; 0 when the exploration is over.
+    /// Evaluates one batch of the nodes that the policy wants. The batch is as wide as the session answers efficiently,
+    /// so a wide level of the tree comes in slices, between which the caller can serve others. Returns the number of
+    /// nodes; 0 if the policy wants none.
     ///
     /// # Errors
     /// If the session cannot answer.
@@ -55,13 +63,15 @@ impl<P: Policy> Explorer<P> {
         self.growth.evaluate(&mut self.source, &self.policy, &self.tree)
     }
 
-    /// Lets the policy visit one node. `None` when it waits for [`Explorer::evaluate`] or is done.
+    /// Lets the policy visit one node: expand it or make it a leaf. `None` when the policy waits for
+    /// [`Explorer::evaluate`] or the exploration is over.
     pub fn visit(&mut self) -> Option<Change> {
         self.growth.visit(&mut self.source, &mut self.policy, &mut self.tree)
     }
 
-    /// Asks for the distribution after any node, with the watched strings there: its `top` most likely tokens, those of `tokens`, and
-    /// all logits if they are wanted. Neither the tree nor the policy learns of it.
+    /// The distribution after any node of the tree, and the probabilities of the watched strings there. The
+    /// distribution has the `top` most likely tokens, those in `tokens`, and all logits if `logits` is set. Neither the
+    /// tree nor the policy changes.
     ///
     /// # Errors
     /// If the session cannot answer.
@@ -79,7 +89,8 @@ impl<P: Policy> Explorer<P> {
         found?.pop().ok_or_else(|| ModelError::Engine("the session did not answer".into()))
     }
 
-    /// A session node for a tree node that is nobody else's: whatever the run lets go of, it stays.
+    /// Pushes a session node for a tree node that the caller alone owns: it stays valid when the run forgets its own
+    /// node of the same path.
     pub(super) fn branch(&mut self, n: NodeId) -> Result<Branch, ModelError> {
         let mut tokens = Vec::new();
         let mut at = n;
@@ -101,15 +112,15 @@ impl<P: Policy> Explorer<P> {
     }
 }
 
-/// A session node of its own for a tree node.
+/// A session node that [`Explorer::branch`] made for its caller alone.
 pub(super) struct Branch {
     pub(super) node: NodeHandle,
-    /// Those of its ancestors that the run had no nodes for.
+    /// Session nodes of the ancestors that the run did not hold, pushed for this branch; the topmost first.
     above: Vec<NodeHandle>,
 }
 
 impl Branch {
-    /// Lets go of it.
+    /// Forgets the node, then the ancestors that were pushed for it, from the bottom up.
     pub(super) fn end(self, source: &mut Source) {
         for handle in std::iter::once(self.node).chain(self.above.into_iter().rev()) {
             source.session.forget(handle);

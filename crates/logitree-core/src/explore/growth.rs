@@ -1,28 +1,31 @@
-//! What an exploration holds of its model's session: the rows of the nodes that it still needs.
+//! The session nodes that an exploration holds.
 //!
-//! A run's own policy and every continuation by hand have a [`Growth`] each and share one [`Source`].
+//! A node's cached rows (keys and values) are needed until each of its children is evaluated or stopped. [`Growth`]
+//! counts the children of each expanded node that still wait, and releases the node when the count reaches 0.
+//!
+//! A run's policy and every continuation started by the user have a [`Growth`] each and share one [`Source`].
 
 use super::{Change, Keep, Known, Policy};
 use crate::watch::{self, Watched};
 use crate::{ModelError, NodeHandle, NodeId, Query, Session, TokenId, Tree};
 use std::collections::HashMap;
 
-/// A session, and what is asked about every node of a run.
+/// The model's session, and what to ask it about each node of a run.
 pub(super) struct Source {
     pub(super) session: Box<dyn Session>,
     pub(super) vocab: usize,
     pub(super) keep: Keep,
-    /// Strings whose probability is noted at every node. None is empty.
+    /// Token strings whose probability is recorded at every expanded node. No string is empty.
     pub(super) watch: Vec<Vec<TokenId>>,
 }
 
-/// The nodes of one tree that were evaluated, as far as they are still needed.
+/// The session nodes that one tree still needs, and the distributions that its policy has not used yet.
 pub(super) struct Growth {
     /// The session's node of the tree's root.
     root: NodeHandle,
-    /// Session node of each evaluated tree node.
+    /// Session node of each tree node, except the root, that was pushed and not released yet.
     handles: HashMap<NodeId, NodeHandle>,
-    /// Evaluated nodes: children that were neither evaluated nor stopped yet.
+    /// For each expanded node, the number of its children that were neither evaluated nor stopped yet.
     waiting: HashMap<NodeId, usize>,
     known: Known,
     /// Probabilities of the watched strings at evaluated nodes that are not expanded yet.
@@ -30,19 +33,20 @@ pub(super) struct Growth {
 }
 
 impl Growth {
-    /// Of a tree whose root is this node of the session.
+    /// Starts with a tree whose root is this node of the session.
     pub(super) fn new(root: NodeHandle) -> Growth {
         Growth { root, handles: HashMap::new(), waiting: HashMap::new(), known: Known::new(), watched: HashMap::new() }
     }
 
-    /// Evaluates nodes that the policy wants in one batch; returns how many there were.
+    /// Evaluates one batch of the nodes that the policy wants; returns their number.
     pub(super) fn evaluate(
         &mut self,
         source: &mut Source,
         policy: &impl Policy,
         tree: &Tree,
     ) -> Result<usize, ModelError> {
-        // A watched string of several tokens is asked for in as many places.
+        // A node costs one query, and n - 1 more for each watched string of n tokens: the probability of its first
+        // token is read from the node's own distribution.
         let each = 1 + source.watch.iter().map(|w| w.len() - 1).sum::<usize>();
         let wanted = policy.wanted(tree, &self.known, (source.session.width() / each).max(1));
         let mut handles = Vec::with_capacity(wanted.len());
@@ -80,25 +84,25 @@ impl Growth {
                     self.settle_child_of(source, tree, n);
                 }
             }
-            // Policies do nothing by hand.
+            // Policies never return these: they are changes that the user makes.
             Change::ByUser(_) | Change::Grafted(_) => {}
         }
         Some(change)
     }
 
-    /// Lets go of everything but the root.
+    /// Forgets all session nodes but the root's, which belongs to the caller.
     pub(super) fn end(self, source: &mut Source) {
         for handle in self.handles.into_values() {
             source.session.forget(handle);
         }
     }
 
-    /// The session's node of a tree node, if there is one.
+    /// The session's node of a tree node, if one is held.
     pub(super) fn held(&self, n: NodeId) -> Option<NodeHandle> {
         if n == NodeId::ROOT { Some(self.root) } else { self.handles.get(&n).copied() }
     }
 
-    /// The session's node for a tree node, pushed (with any missing ancestors) when first asked for.
+    /// The session's node of a tree node. If none is held, it is pushed, with any missing ancestors.
     fn handle(&mut self, source: &mut Source, tree: &Tree, n: NodeId) -> Result<NodeHandle, ModelError> {
         let mut missing = Vec::new();
         let mut at = n;
@@ -117,7 +121,8 @@ impl Growth {
         Ok(handle)
     }
 
-    /// A child of `n`'s parent needs the parent's row no more.
+    /// Notes that `n`, which was evaluated or stopped, no longer needs its parent's rows; releases the parent after its
+    /// last child.
     fn settle_child_of(&mut self, source: &mut Source, tree: &Tree, n: NodeId) {
         let Some(parent) = tree.parent(n) else { return };
         if let Some(left) = self.waiting.get_mut(&parent) {
@@ -131,7 +136,7 @@ impl Growth {
 
     fn release(&mut self, source: &mut Source, n: NodeId) {
         if n == NodeId::ROOT {
-            // Every path begins there: it may be named again.
+            // Later paths may begin at the root again, so its handle must stay valid.
             source.session.release(self.root);
         } else if let Some(handle) = self.handles.remove(&n) {
             source.session.forget(handle);

@@ -3,13 +3,14 @@
 use crate::TokenStats;
 use serde::{Deserialize, Serialize};
 
-/// What a run keeps of each distribution, beside what its policy needs. As JSON: `10`, or `"p=0.999"`.
+/// How many tokens of each distribution a run records, if its policy does not need more. As JSON: `10`, or `"p=0.999"`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Kept", into = "Kept")]
 pub enum Keep {
-    /// So many of the most likely tokens.
+    /// This many of the most likely tokens.
     Top(usize),
-    /// The most likely tokens until their probs reach this. Costs more: all tokens are ranked.
+    /// The most likely tokens until the sum of their probabilities reaches this. It costs more than [`Keep::Top`],
+    /// because the whole vocabulary is ranked.
     Mass(f64),
 }
 
@@ -58,8 +59,8 @@ impl Keep {
         }
     }
 
-    /// Drops the tokens of a list that neither this nor the policy asks to keep. `needed` is how many the policy needs of a list of
-    /// a given length.
+    /// Shortens a list to the tokens that this setting or the policy asks to keep. `needed` gives the number of tokens
+    /// that the policy needs of a list of a given length.
     pub(super) fn trim(self, top: &mut Vec<TokenStats>, needed: impl Fn(usize) -> usize) {
         let Keep::Mass(mass) = self else { return };
         let mut before = 0.0;

@@ -1,9 +1,9 @@
 //! Exploration: which nodes to evaluate, and what becomes of them.
 //!
-//! A [`Policy`] decides; [`Explorer`] drives it over a model's [`Session`](crate::Session): it evaluates the nodes that the
-//! policy can already name in wide batches, hands the distributions over, and releases what
-//! is no longer needed. Since a node's distribution does not depend on its batch, the tree is the
-//! same as one grown node by node.
+//! A [`Policy`] decides which nodes to expand. [`Explorer`] runs it on a model's [`Session`](crate::Session): it
+//! evaluates the nodes that the policy wants in wide batches, gives the policy their distributions, and releases
+//! session nodes that are no longer needed. A node's distribution does not depend on the rest of its batch, so the tree
+//! is the same as one evaluated node by node.
 
 mod beam;
 mod best_first;

@@ -1,4 +1,4 @@
-//! What decides how a tree grows.
+//! The trait of policies, which decide how a tree grows.
 
 use crate::{Distribution, NodeId, Stop, Tree};
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::collections::HashMap;
 /// Distributions that were evaluated but not used yet.
 pub type Known = HashMap<NodeId, Distribution>;
 
-/// What happened to a node; everything about it is in the tree.
+/// What happened to a node. The details are in the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The node was expanded; its children exist.
@@ -19,10 +19,10 @@ pub enum Change {
     Grafted(NodeId),
 }
 
-/// Decides how a tree grows. It must depend on nothing but the tree and the distributions.
+/// Decides how a tree grows. The decisions may depend only on the policy's parameters, the tree and the distributions.
 pub trait Policy: Send {
-    /// Nodes whose distribution will be needed and is not in `known`, oldest first, `most` at most. Empty when the
-    /// exploration is over.
+    /// Nodes whose distribution will be needed and is not in `known`, those that are visited first in front, at most
+    /// `most`. Empty when none is needed.
     fn wanted(&self, tree: &Tree, known: &Known, most: usize) -> Vec<NodeId>;
 
     /// How many of the most likely tokens an expansion needs in a vocabulary of this size.
@@ -37,10 +37,10 @@ pub trait Policy: Send {
     /// [`Policy::wanted`] or the exploration is over.
     fn visit(&mut self, tree: &mut Tree, known: &mut Known) -> Option<Change>;
 
-    /// Open paths.
+    /// Number of open paths.
     fn queue(&self, tree: &Tree) -> usize;
 
-    /// Paths that reached an end token.
+    /// Number of paths that reached an end token.
     fn completed(&self) -> usize;
 
     /// The branch threshold now in force, for policies that have one.
@@ -73,7 +73,8 @@ impl<P: Policy + ?Sized> Policy for Box<P> {
     }
 }
 
-/// The policy of a run that nobody explores: it wants nothing. What is done by hand needs an [`Explorer`](super::Explorer) all the same.
+/// A policy that wants nothing, for a run that only the user extends: this needs an [`Explorer`](super::Explorer) as
+/// well, and an explorer has a policy.
 pub struct Paused;
 
 impl Policy for Paused {
@@ -98,7 +99,8 @@ impl Policy for Paused {
     }
 }
 
-/// The reason for which every policy stops at a node without looking further, if there is one.
+/// The reason to stop at a node without evaluating it, if there is one. [`Dynamic`](super::Dynamic) has a rule of its
+/// own, which checks the depth before the end token.
 pub(super) fn terminal(tree: &Tree, n: NodeId, max_depth: usize) -> Option<Stop> {
     if tree.is_end(n) {
         Some(Stop::EndToken)

@@ -1,28 +1,29 @@
-//! Taking the turns that a stopped run's tree shows were taken.
+//! Resuming a stopped run: its policy repeats the visits that the tree records, and checks each of them.
 //!
-//! A tree that a policy did not grow cannot be gone on with: a node would be visited twice, or never. Files may come
-//! from anywhere, so each policy goes through the tree in its own order and refuses what it would not have done.
+//! A tree that the policy did not grow cannot be continued: a node would be visited twice, or never. Run files may come
+//! from anywhere, so each policy goes through the tree in its own order and refuses a visit that it would not have
+//! made.
 
 use super::ParameterError;
 use crate::tree::Turn;
 use crate::{NodeId, Stop, Tree};
 use std::collections::VecDeque;
 
-/// Why a policy cannot go on with a tree.
+/// Why a policy cannot continue a tree.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ResumeError {
     /// A parameter is outside its range.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
-    /// The tree is not what the policy makes.
+    /// The tree is not one that the policy grows.
     #[error(
         "node {}: {what}; lines are missing, changed or out of order, so the run cannot be gone on with \
          (it can still be shown and exported)", node.0
     )]
     Order {
-        /// Where it shows first.
+        /// The first node at which this shows.
         node: NodeId,
-        /// What the policy would not have done.
+        /// What was done there that the policy would not have done.
         what: String,
     },
 }
@@ -33,7 +34,7 @@ impl ResumeError {
     }
 }
 
-/// Refuses nodes that the strategy expanded though they are the user's: it never visits those.
+/// Refuses a tree in which the strategy expanded a node of the user: strategies never visit these.
 pub(super) fn check_own(tree: &Tree) -> Result<(), ResumeError> {
     match tree.nodes().find(|&n| tree.by_user(n) && tree.turn(n) == Turn::Expanded) {
         Some(n) => Err(ResumeError::order(n, "the strategy expanded it, and it was added by hand")),
@@ -41,14 +42,15 @@ pub(super) fn check_own(tree: &Tree) -> Result<(), ResumeError> {
     }
 }
 
-/// Refuses a visit that does not end as the policy would have ended it: `terminal` is its reason to stop there without
-/// looking further, and only with branch rules in force (`prunes`) may a node be left without children.
+/// Refuses a visit that does not end as the policy would have ended it. `terminal` is the policy's reason to stop at
+/// the node without evaluating it. `prunes` says whether branch rules are in force: only they can leave an evaluated
+/// node without children.
 pub(super) fn check_visit(n: NodeId, turn: Turn, terminal: Option<Stop>, prunes: bool) -> Result<(), ResumeError> {
     let fits = match (turn, terminal) {
         (Turn::Open, _) => true,
         (Turn::Stopped(stop), Some(reason)) => stop == reason,
         (Turn::Stopped(stop), None) => stop == Stop::Pruned && prunes,
-        // How long the context is has not always been known as well as it is now.
+        // Earlier versions knew the length of the context less well, so older files may expand a node where it is full.
         (Turn::Expanded, reason) => reason.is_none_or(|r| r == Stop::Context),
     };
     let would =
@@ -62,7 +64,7 @@ pub(super) fn check_visit(n: NodeId, turn: Turn, terminal: Option<Stop>, prunes:
     }
 }
 
-/// Refuses nodes that were visited before `first`, whose turn it is.
+/// Refuses a tree in which one of the nodes in `waiting` was visited, although it comes after `first`, which is open.
 pub(super) fn check_open(
     tree: &Tree,
     mut waiting: impl Iterator<Item = NodeId>,
@@ -76,8 +78,8 @@ pub(super) fn check_open(
     }
 }
 
-/// The queue of a first-in-first-out policy, as the tree shows it. Its children join it most likely first. `check` is asked
-/// about every visit.
+/// Rebuilds the queue of a first-in-first-out policy from its tree. The children of an expanded node join the queue
+/// most likely first. `check` is called for every visit.
 pub(super) fn replay_queue(
     tree: &Tree,
     mut check: impl FnMut(NodeId, Turn) -> Result<(), ResumeError>,

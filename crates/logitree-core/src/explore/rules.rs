@@ -4,15 +4,15 @@ use crate::TokenStats;
 use crate::parameters::ParameterError;
 use serde::{Deserialize, Serialize};
 
-/// Which of a node's most likely tokens may become children, beside the policy's own rule.
+/// Limits on the tokens that become children of a node, in addition to the policy's own rule.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BranchRules {
     /// A child whose path would be less likely than this is cut.
     pub min_path_prob: f64,
-    /// The most likely tokens are kept until their probs reach this.
+    /// The most likely tokens are kept until the sum of their probabilities reaches this.
     pub top_p: f64,
-    /// At most so many children.
+    /// Largest number of children; `None` is no limit.
     pub max_branches: Option<usize>,
 }
 
@@ -34,7 +34,7 @@ impl BranchRules {
     pub fn kept(&self, mass: f64, top: &[TokenStats]) -> usize {
         let mut before = 0.0;
         let keep = top.iter().take(self.max_branches.unwrap_or(usize::MAX)).take_while(|t| {
-            // A token stays if those before it do not reach top_p yet.
+            // `top_p` keeps a token if the sum of those before it is below `top_p`.
             let needed = before < self.top_p;
             before += t.prob();
             needed && mass * t.prob() >= self.min_path_prob
@@ -42,7 +42,7 @@ impl BranchRules {
         keep.count()
     }
 
-    /// Whether nothing is limited.
+    /// Whether the rules have their defaults, which cut nothing.
     pub fn is_empty(&self) -> bool {
         *self == BranchRules::default()
     }

@@ -6,8 +6,9 @@
 //!     draw samples(node) tokens; the distinct ones become its children, with how often each was drawn
 //! ```
 //!
-//! A node's draws depend on the seed and its path alone, so a stopped run goes on to the same tree. Beside
-//! the counts stand the exact probabilities: how far they differ is known to be chance, and [`chi_square`] checks it.
+//! A node's random numbers depend only on the seed and its path, so a resumed run grows the same tree. Each node has
+//! its sample count and its exact probability. In plain samples they differ by chance alone, which [`chi_square`]
+//! tests.
 
 use super::replay::{check_visit, replay_queue};
 use super::{Change, Known, ParameterError, Policy, ResumeError, terminal};
@@ -18,19 +19,19 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Nodes evaluated together: each brings all its logits.
+/// Largest number of nodes evaluated together. It is limited because each answer holds all logits of the vocabulary.
 const BATCH: usize = 64;
-/// Samples that can be asked for: their random numbers are held at once.
+/// Largest number of samples: all random numbers of a node are in memory at once.
 const MOST: usize = 10_000_000;
 
 /// Parameters of [`Sample`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SampleParameters {
-    /// Samples drawn.
+    /// Number of samples to draw.
     pub samples: u32,
     /// The same seed gives the same samples.
     pub seed: u64,
-    /// Longest sample, in tokens.
+    /// Largest length of a sample, in tokens.
     pub max_depth: usize,
     /// How tokens are chosen.
     #[serde(flatten)]
@@ -65,7 +66,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Goes on with a tree: an empty one, or what a stopped run had.
+    /// Starts with an empty tree, or resumes with that of a stopped run.
     ///
     /// # Errors
     /// If a parameter is outside its range, or the policy would not have grown this tree.
@@ -92,16 +93,17 @@ impl Sample {
         terminal(tree, n, self.parameters.max_depth)
     }
 
-    /// Samples that reached a node.
+    /// Number of samples that reached a node.
     fn count(&self, tree: &Tree, n: NodeId) -> u32 {
-        // No more can have come here than were drawn, whatever a file says.
+        // A run file may claim any count, but no more samples can have come here than were drawn.
         if n == NodeId::ROOT { self.parameters.samples } else { tree.samples(n).min(self.parameters.samples) }
     }
 
-    /// The distinct tokens drawn after a node, most likely first, with how often.
+    /// Draws `count` tokens after a node. Returns the distinct ones, most likely first, and how often each was drawn.
     fn draw(&self, path: &[TokenId], count: u32, d: &Distribution) -> Vec<(TokenStats, u32)> {
         let Some(logits) = &d.logits else { return Vec::new() };
-        // The path's own stream: multiplying by a fixed odd factor at every step keeps neighbours' seeds apart.
+        // Each path has a random stream of its own: the seed is hashed with the path, and multiplying by a fixed odd
+        // number at every step keeps the seeds of neighbours apart.
         let mix =
             |seed: u64, t: &TokenId| (seed ^ u64::from(t.0 + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
         let mut rng = StdRng::seed_from_u64(path.iter().fold(self.parameters.seed, mix));
@@ -110,7 +112,7 @@ impl Sample {
         for id in self.parameters.sampler.choose_all(logits, &uniforms) {
             *drawn.entry(id).or_default() += 1;
         }
-        // A child's rank is not kept in the tree.
+        // The rank is 0 because the tree does not keep it.
         let stats = |id| TokenStats { id, logprob: logprob(logits[id.index()], d.logsumexp), rank: 0 };
         let mut children: Vec<(TokenStats, u32)> = drawn.into_iter().map(|(id, count)| (stats(id), count)).collect();
         children.sort_by(|a, b| b.0.logprob.total_cmp(&a.0.logprob).then(a.0.id.cmp(&b.0.id)));
@@ -148,7 +150,8 @@ impl Policy for Sample {
         let children: Vec<TokenStats> = drawn.iter().map(|d| d.0).collect();
         let queue = self.queue(tree) as u32;
         tree.expand(n, distribution, &children, None, queue);
-        // By token: siblings that the user made before may stand in another place among equals.
+        // Look the children up by token: if the user made some of them before, equally likely siblings may be in
+        // another order.
         for (stats, count) in drawn {
             if let Some(child) = tree.child(n, stats.id) {
                 tree.set_samples(child, count);
@@ -168,10 +171,11 @@ impl Policy for Sample {
     }
 }
 
-/// Pearson's χ² of all draws in a tree of plain samples (temperature 1, nothing cut) against the exact probabilities, and
-/// its degrees of freedom. At each node, tokens expected fewer than five times are taken together.
+/// Pearson's χ² of all draws in a tree of plain samples (temperature 1, nothing cut) against the exact probabilities,
+/// and its degrees of freedom. At each node, tokens expected fewer than five times share one cell, which is left out if
+/// it is expected fewer than five times itself.
 ///
-/// For an honest sampler, χ² has mean `degrees` and variance `2 · degrees`.
+/// For a correct sampler, χ² has mean `degrees` and variance `2 · degrees`.
 pub fn chi_square(tree: &Tree, samples: u32) -> (f64, usize) {
     let (mut chi, mut degrees) = (0.0, 0);
     for n in tree.nodes().filter(|&n| !tree.by_user(n) && tree.turn(n) == Turn::Expanded) {

@@ -1,4 +1,4 @@
-//! A policy by name, with its parameters: what a run file's header holds.
+//! Policies by name with their parameters, as the header of a run file stores them.
 
 use super::{
     Beam, BeamParameters, BestFirst, BestFirstParameters, BranchRules, Dynamic, DynamicParameters, ParameterError,
@@ -8,7 +8,8 @@ use crate::Tree;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// Names of the branch rules among the parameters of a strategy, and in [`BranchRules`]: the sampler has a `top_p` too.
+/// Names of the branch rules: as parameters of a strategy, and as fields of [`BranchRules`]. They differ for `top_p`,
+/// which is a parameter of the sampler too.
 const RULES: [(&str, &str); 3] =
     [("min_path_prob", "min_path_prob"), ("top_p_branch", "top_p"), ("max_branches", "max_branches")];
 
@@ -27,13 +28,13 @@ pub enum Strategy {
 }
 
 impl Strategy {
-    /// All names.
+    /// The names of all strategies.
     pub const NAMES: [&str; 4] = ["dynamic", "best-first", "beam", "sample"];
 
     /// The strategy of this name with its default parameters.
     ///
     /// # Errors
-    /// If there is none.
+    /// If no strategy has this name.
     pub fn named(name: &str) -> Result<Strategy, ParameterError> {
         Ok(match name {
             "dynamic" => Strategy::Dynamic(DynamicParameters::default()),
@@ -44,11 +45,12 @@ impl Strategy {
         })
     }
 
-    /// The strategy of this name with what is `given` in place of its defaults. Branch rules may stand among the other
-    /// parameters (`top_p` there as `top_p_branch`), or under `rules`, as headers have them.
+    /// The strategy of this name with the parameters in `given`, and defaults for the others. Branch rules may be given
+    /// among the other parameters (`top_p` is called `top_p_branch` there), or in an object `rules`, as in headers.
     ///
     /// # Errors
-    /// Names the strategy or parameter that there is not, or whose value is of another kind or outside its range.
+    /// Names the strategy or parameter that does not exist, or the parameter whose value has the wrong type or is
+    /// outside its range.
     pub fn with(name: &str, given: &Map<String, Value>) -> Result<Strategy, ParameterError> {
         let mut made = Strategy::named(name)?;
         for (key, value) in given {
@@ -64,7 +66,7 @@ impl Strategy {
         Ok(made)
     }
 
-    /// The parameters by name, as headers have them.
+    /// The parameters by name, as in headers.
     pub fn parameters(&self) -> Map<String, Value> {
         match serde_json::to_value(self) {
             Ok(Value::Object(mut tagged)) => match tagged.remove("parameters") {
@@ -99,7 +101,7 @@ impl Strategy {
         serde_json::from_value(json!({ "strategy": self.name(), "parameters": parameters })).map_err(kind)
     }
 
-    /// Whether there is such a parameter.
+    /// Whether the strategy has a parameter of this name.
     fn has(&self, key: &str) -> bool {
         match RULES.iter().any(|r| r.0 == key) {
             true => self.rules().is_some(),
@@ -148,7 +150,7 @@ impl Strategy {
         }
     }
 
-    /// The policy, told of what a stopped run had.
+    /// Makes the policy for a tree: an empty one, or that of a stopped run.
     ///
     /// # Errors
     /// If a parameter is outside its range, or the policy would not have grown this tree.

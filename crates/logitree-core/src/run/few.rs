@@ -1,17 +1,17 @@
-//! Small JSON objects of any shape, as headers have them.
+//! Reads small JSON objects of any shape, as headers have them, with a limit on their size.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// Most values in an object, those within others counted too. A strategy has a dozen parameters; a value takes 32 bytes of
-/// memory even where it has two in the file, so a long list of them is refused while it is read.
+/// Largest number of values in an object, nested ones included. A strategy has a dozen parameters. A value takes 32
+/// bytes of memory even if it has two in the file, so a longer list is refused while it is read.
 const MOST: usize = 10_000;
 
 /// Reads an object of at most [`MOST`] values.
 ///
 /// # Errors
-/// If it has more, or is no object.
+/// If there are more values, or it is no object.
 pub fn map<'de, D: Deserializer<'de>>(from: D) -> Result<Map<String, Value>, D::Error> {
     let mut left = MOST;
     match (Few { left: &mut left }).deserialize(from)? {
@@ -20,7 +20,7 @@ pub fn map<'de, D: Deserializer<'de>>(from: D) -> Result<Map<String, Value>, D::
     }
 }
 
-/// Reads a value and counts down what may still come.
+/// Reads a value and counts down how many more may come.
 struct Few<'a> {
     left: &'a mut usize,
 }

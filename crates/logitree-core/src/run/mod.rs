@@ -1,9 +1,8 @@
 //! The run file: JSON Lines, appended as things happen.
 //!
-//! One line per event, tagged by `type`: a [`Header`], then for every visited node an
-//! [`Expand`] followed by one [`NewNode`] line per child, or a [`StopEvent`]; an [`End`] when the run ends.
-//! A run that is resumed goes on after its `end`; the last one counts. The format is
-//! documented in docs/run-format.md.
+//! There is one line per event, tagged by `type`: first a [`Header`]; then for every visited node an [`Expand`]
+//! followed by one [`NewNode`] line per new child, or a [`StopEvent`]; and an [`End`] when the run ends. A resumed run
+//! is appended after its `end` line; the last `end` line counts. The format is documented in docs/run-format.md.
 
 mod few;
 mod paths;
@@ -20,15 +19,15 @@ use crate::{Bounds, Exactness, Mass, NodeId, Stop, TokenId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// `format` of every header.
+/// The value of `format` in every header.
 pub const FORMAT: &str = "logitree-run";
 /// Version of the format that is written, and the newest that is read.
 pub const VERSION: u32 = 1;
 
-/// What stands for the architecture of a model behind servers.
+/// The value of [`Model::architecture`] if the model is reached through servers.
 pub const REMOTE: &str = "remote";
 
-/// One line; [`Event::parse`] reads it.
+/// One line of a run file. [`Event::parse`] reads it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
@@ -62,8 +61,8 @@ enum Tag {
 }
 
 impl Event {
-    /// Reads a line. Its `type` is looked up first: serde's own way to read a tagged enum keeps every field of the line in
-    /// memory until it meets the tag, those that nobody knows included, at sixteen times their size.
+    /// Reads a line. It is parsed twice, the first time only for its `type`: serde's own parser of a tagged enum keeps
+    /// every field of the line in memory until it finds the tag, unknown ones included, at sixteen times their size.
     ///
     /// # Errors
     /// What is wrong with the line's JSON, or with one of its fields.
@@ -79,7 +78,7 @@ impl Event {
     }
 }
 
-/// What was run.
+/// The first line: the model, the prompt and the settings of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// Always [`FORMAT`].
@@ -98,13 +97,13 @@ pub struct Header {
     pub prompt: Prompt,
     /// Name of the exploration policy.
     pub strategy: String,
-    /// Its parameters by name.
+    /// The policy's parameters by name.
     #[serde(deserialize_with = "few::map")]
     pub parameters: Map<String, Value>,
-    /// Budgets; absent ones did not apply.
+    /// Budgets of the run; those that are absent did not apply.
     #[serde(default, deserialize_with = "few::map", skip_serializing_if = "Map::is_empty")]
     pub limits: Map<String, Value>,
-    /// What is kept of each step's distribution, at least; the first files do not say.
+    /// How much of each distribution is kept, at least; absent in the oldest files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store_top: Option<Keep>,
     /// Strings whose probability is noted at every step.
@@ -113,10 +112,10 @@ pub struct Header {
 }
 
 impl Header {
-    /// What the model imposes on every path of the run.
+    /// The limits that the model sets to every path of the run.
     pub fn bounds(&self) -> Bounds {
         let watch: Vec<Vec<TokenId>> = self.watch.iter().map(|w| w.tokens.iter().map(|t| t.id).collect()).collect();
-        // A server generates a token to list what comes next: that takes a place too.
+        // A server must generate a token to list what comes next, and this token takes a place in the context too.
         let used = self.prompt.tokens.len() + usize::from(self.model.architecture == REMOTE);
         Bounds::new(&self.model.end_tokens, self.model.context, used).watching(&watch)
     }
@@ -125,7 +124,7 @@ impl Header {
 /// A watched string.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Watch {
-    /// As it was given.
+    /// The text as the user gave it.
     pub text: String,
     /// Its tokens, at least one.
     pub tokens: Vec<Token>,
@@ -153,7 +152,7 @@ pub struct Model {
     pub context: usize,
     /// Ids that end a generation.
     pub end_tokens: Vec<TokenId>,
-    /// How products were computed, `bf16x3` or `8-bit`; absent where it was in f32.
+    /// How matrix products were computed, `bf16x3` or `8-bit`; absent if in f32.
     #[serde(
         default,
         alias = "approximation",
@@ -163,7 +162,7 @@ pub struct Model {
     pub arithmetic: Option<String>,
 }
 
-/// The first files had `"approximation": "8-bit activations"` in its place.
+/// Reads `arithmetic`. The oldest files have `"approximation": "8-bit activations"` instead.
 fn arithmetic<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let name = Option::<String>::deserialize(from)?;
     Ok(name.map(|name| name.trim_end_matches(" activations").into()))
@@ -172,31 +171,32 @@ fn arithmetic<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String
 /// The prompt of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Prompt {
-    /// As it was given.
+    /// The text as the user gave it.
     pub text: String,
-    /// Exactly what the model saw.
+    /// The tokens that the model was given.
     pub tokens: Vec<Token>,
     /// Whether the first token is a BOS that was added.
     pub bos: bool,
     /// Whether the text was put into the model's chat template.
     pub chat: bool,
-    /// Whether names of control tokens in the text were taken as these tokens rather than as letters.
+    /// Whether names of control tokens in the text became these tokens; otherwise they were split like other text.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub special: bool,
     /// The conversation that the template laid out; `text` is its last message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<Message>,
-    /// Variables that the template was given, `enable_thinking` for one, with the date that it saw, if it asked for it.
+    /// Variables that the chat template was given, such as `enable_thinking`, and the date that it saw, if it asked for
+    /// it.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub template_args: serde_json::Map<String, serde_json::Value>,
 }
 
-/// What somebody says in a conversation.
+/// A message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Who says it: `system`, `user` or `assistant`. Templates refuse what they don't know.
+    /// Who says it: `system`, `user` or `assistant`. Chat templates refuse roles that they do not know.
     pub role: String,
-    /// What is said.
+    /// The text of the message.
     pub content: String,
 }
 
@@ -212,7 +212,7 @@ impl Message {
 pub struct Token {
     /// The token.
     pub id: TokenId,
-    /// Its bytes as UTF-8; what is invalid reads U+FFFD.
+    /// Its bytes as UTF-8, with U+FFFD for invalid sequences.
     pub text: String,
     /// Its bytes, where they are not valid UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -234,7 +234,7 @@ impl Token {
     }
 }
 
-/// A token of a top list; ranks are the places in the list.
+/// A token of a `top` list. Its rank is its place in the list, so it is not stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TopToken {
     /// The token.
@@ -256,7 +256,7 @@ pub struct Expand {
     /// Branch threshold in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
-    /// Open paths, this one included.
+    /// Number of open paths, this one included.
     pub queue: u32,
     /// Entropy of the next token, in nats.
     pub entropy: f64,
@@ -275,7 +275,7 @@ pub struct Expand {
     /// The watched strings of the header, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub watch: Vec<Watched>,
-    /// Who asked for it; absent for the policy.
+    /// Who asked for the expansion; absent for the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
     /// Children that the user had made before and the policy takes over.
@@ -283,11 +283,11 @@ pub struct Expand {
     pub adopts: Vec<Adopted>,
 }
 
-/// Who else than the policy makes a tree grow.
+/// Who made a node, if it was not the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
-    /// Somebody asked for this very node.
+    /// The user.
     User,
 }
 
@@ -296,7 +296,7 @@ pub enum By {
 pub struct Adopted {
     /// The node.
     pub node: NodeId,
-    /// How many samples went this way.
+    /// How many samples passed through the node.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub samples: u32,
 }
@@ -321,10 +321,10 @@ pub struct NewNode {
     pub bytes: Option<Vec<u8>>,
     /// Natural log, in nats, of the token's probability given its path.
     pub logprob: f64,
-    /// How many samples went this way; absent in runs that do not sample.
+    /// How many samples passed through the node; absent in runs that do not sample.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub samples: u32,
-    /// Who asked for it; absent for the policy.
+    /// Who asked for the node; absent for the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<By>,
 }
@@ -367,18 +367,18 @@ pub enum EndReason {
 pub struct End {
     /// The reason.
     pub reason: EndReason,
-    /// Where the probability went; adds up to 1.
+    /// How the probability is divided; adds up to 1.
     pub mass: Mass,
-    /// Nodes, the root included.
+    /// Number of nodes, the root included.
     pub nodes: usize,
-    /// Paths that reached an end token.
+    /// Number of paths that reached an end token.
     pub completed: usize,
-    /// Wall-clock time of exploring, model loading excluded, with that of the parts before it was resumed.
+    /// Seconds spent exploring, without loading the model; for a resumed run, all its parts together.
     pub seconds: f64,
-    /// Budgets that the header does not have, or has otherwise: those given when the run was resumed.
+    /// Budgets given when the run was resumed; they replace those of the header.
     #[serde(default, deserialize_with = "few::map", skip_serializing_if = "Map::is_empty")]
     pub limits: Map<String, Value>,
-    /// Nodes that may have more branches than they show, for want of a longer list.
+    /// Number of nodes that may lack branches because the engine listed too few tokens.
     #[serde(default, skip_serializing_if = "is_none")]
     pub possibly_more: usize,
 }

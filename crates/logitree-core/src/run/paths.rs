@@ -1,4 +1,4 @@
-//! The paths of a run: what was found, most likely first.
+//! The paths of a run, most likely first.
 
 use super::Run;
 use crate::{NodeId, Stop};
@@ -12,7 +12,7 @@ pub struct Path<'r> {
 }
 
 impl Run {
-    /// All paths that end, for whatever reason, most likely first; ties by node id.
+    /// The paths to all leaves, whatever the reason why they end, most likely first; ties by node id.
     pub fn paths(&self) -> impl Iterator<Item = Path<'_>> {
         self.tree.ranked_leaves().into_iter().map(|node| Path { run: self, node })
     }
@@ -29,17 +29,17 @@ impl Path<'_> {
         self.run.tree.mass(self.node)
     }
 
-    /// Its tokens, the prompt's not included.
+    /// Number of its tokens, without the prompt's.
     pub fn len(&self) -> usize {
         self.run.tree.depth(self.node)
     }
 
-    /// Whether it ends with the prompt.
+    /// Whether it has no tokens after the prompt.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Its text, the prompt's not included.
+    /// Its text, without the prompt's.
     pub fn text(&self) -> String {
         self.run.text(self.node)
     }

@@ -1,4 +1,4 @@
-//! Reading a run file line by line, trusting nothing.
+//! Reads a run file line by line. Every statement of a line is checked, since the file may come from anywhere.
 
 use super::{By, End, Event, Expand, FORMAT, Header, NewNode, Token, VERSION};
 use crate::tree::{State, Turn};
@@ -6,17 +6,18 @@ use crate::{Distribution, NodeId, Stop, TokenId, TokenStats, Tree};
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, Read};
 
-/// Longest line that is read: a full distribution of a million tokens.
+/// Largest length of a line in bytes: enough for a full distribution of a million tokens.
 pub const MAX_LINE: usize = 1 << 28;
 
 /// Byte order mark in UTF-8, which some editors put before a text.
 pub const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// Reads a line with its line feed into `line`, in place of what was there; an empty one is the end. No more than a byte
-/// above [`MAX_LINE`] is read: longer lines are cut there, and [`RunReader::feed`] refuses them.
+/// Reads a line, with its line feed, into `line`, whose old content is dropped. Returns the number of bytes, 0 at the
+/// end of the file. A line longer than [`MAX_LINE`] is cut one byte above this length, and [`RunReader::feed`] refuses
+/// it.
 ///
 /// # Errors
-/// Whatever reading gives.
+/// If reading fails.
 pub fn read_line(file: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usize> {
     line.clear();
     file.take(MAX_LINE as u64 + 1).read_until(b'\n', line)
@@ -26,28 +27,29 @@ pub fn read_line(file: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<usiz
 #[derive(Debug, thiserror::Error)]
 #[error("line {line}: {what}")]
 pub struct ReadError {
-    /// Counted from 1.
+    /// The line's number, counted from 1.
     pub line: usize,
-    /// What is wrong, and the fix.
+    /// What is wrong, and how to fix it if that is known.
     pub what: String,
 }
 
 /// A run file's content.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
-    /// What was run.
+    /// The header, with the budgets of all `end` lines.
     pub header: Header,
-    /// The tree it gave.
+    /// The tree of the run.
     pub tree: Tree,
     /// The last `end` line, if nothing came after it.
     pub end: Option<End>,
     /// Raw bytes of every token that the file names.
     pub texts: HashMap<TokenId, Box<[u8]>>,
-    /// Time that was spent on it, as far as its `end` lines tell: a part that was killed is not counted.
+    /// Seconds spent exploring, as the last `end` line read says. A part that was killed before it wrote one is not
+    /// counted.
     pub seconds: f64,
-    /// Bytes up to the last complete event; a resumed run goes on there.
+    /// Length in bytes up to the last complete event; a resumed run is appended there.
     pub valid_bytes: u64,
-    /// Whether something incomplete follows: the program was killed while writing.
+    /// Whether an incomplete event follows: the program was killed while it wrote.
     pub torn: bool,
 }
 
@@ -72,18 +74,19 @@ struct Pending {
     tokens: HashSet<TokenId>,
 }
 
-/// What a child that the user adds is checked against: to go through a node's children for each of thousands takes too long.
+/// The tokens and the probability of a node's children, against which each child that the user adds is checked. They
+/// are stored because collecting them again for each of thousands of children takes too long.
 #[derive(Default)]
 struct Siblings {
     tokens: HashSet<TokenId>,
-    /// Their probability together.
+    /// Sum of the children's probabilities.
     kept: f64,
 }
 
-/// Reads lines one by one.
+/// Reads a run file line by line.
 #[derive(Default)]
 pub struct RunReader {
-    /// Children of the nodes that the user added some to; they are put in order when all is read.
+    /// The children of nodes to which the user added some, one by one. They are sorted when the whole file is read.
     grafted: HashMap<NodeId, Siblings>,
     header: Option<Header>,
     tree: Tree,
@@ -97,8 +100,8 @@ pub struct RunReader {
 }
 
 impl RunReader {
-    /// Takes one line with its line feed; blank lines say nothing. A last line without line feed is torn: do not feed it,
-    /// tell [`RunReader::finish`].
+    /// Reads one line, which includes its line feed. Blank lines are skipped. If the last line has no line feed, it is
+    /// incomplete: do not feed it, but tell [`RunReader::finish`].
     ///
     /// # Errors
     /// What is wrong with the line, or with what it says of the tree so far.
@@ -151,7 +154,8 @@ impl RunReader {
     }
 
     fn json_error(&self, line: &[u8], e: &serde_json::Error) -> ReadError {
-        // A newer program may write what this one does not know: say so rather than "unknown variant".
+        // A header of a newer version may not parse. The error then names the version, not the first field that is
+        // unknown.
         #[derive(serde::Deserialize)]
         struct Versioned {
             version: u64,
@@ -192,7 +196,7 @@ impl RunReader {
     }
 
     fn check_id(&self, h: &Header, id: TokenId) -> Result<(), ReadError> {
-        // An imported run knows no vocabulary.
+        // The vocabulary of an imported run is not known: its size is 0.
         if h.model.vocab > 0 && id.index() >= h.model.vocab {
             return Err(self.error(format!("token id {id} is outside the vocabulary of {}", h.model.vocab)));
         }
@@ -225,7 +229,7 @@ impl RunReader {
         Ok(())
     }
 
-    /// Whether the node can be expanded as the line says.
+    /// Checks that the node can be expanded as the line says.
     fn expandable(&self, e: &Expand) -> Result<(), ReadError> {
         if e.by.is_none() {
             self.open(e.node)?;
@@ -243,7 +247,7 @@ impl RunReader {
         if e.node.index() >= self.tree.len() {
             return Err(self.error(format!("node {} does not exist yet", e.node.0)));
         }
-        // An end token that the strategy has not visited is let through: it once counted as open, and files may have this.
+        // Earlier versions let the user expand an end token that the strategy had not visited, so this is accepted.
         let is_end = || self.tree.stop(e.node) == Some(Stop::EndToken);
         match self.tree.state(e.node) {
             State::Expanded(_) => Err(self.error(format!("node {} cannot be expanded by the user", e.node.0))),
@@ -331,7 +335,7 @@ impl RunReader {
         Ok(())
     }
 
-    /// What the node's children are and have together.
+    /// The tokens of a node's children and the sum of their probabilities.
     fn siblings(&self, parent: NodeId) -> Siblings {
         let children = self.tree.children(parent);
         Siblings {
@@ -340,16 +344,16 @@ impl RunReader {
         }
     }
 
-    /// Refuses `count` children that have more than all probability.
+    /// Refuses `count` children whose probabilities add up to more than 1.
     fn check_kept(&self, parent: NodeId, kept: f64, count: usize) -> Result<(), ReadError> {
-        // Room for writers that round to six digits.
+        // The tolerance allows for writers that round to six digits.
         if kept > 1.0 + 1e-6 * (1 + count) as f64 {
             return Err(self.error(format!("the children of node {} have a probability of {kept} together", parent.0)));
         }
         Ok(())
     }
 
-    /// A node that the user added to an expanded one.
+    /// Adds a child that the user gave to a node that was expanded before.
     fn graft(&mut self, n: NewNode) -> Result<(), ReadError> {
         if n.by != Some(By::User) {
             return Err(self.error(format!("node {} belongs to no `expand`", n.node.0)));
@@ -378,7 +382,7 @@ impl RunReader {
         let before = self.tree.children(node).iter().map(|&c| self.tree.logprob(c).exp());
         let kept = pending.children.iter().map(TokenStats::prob).chain(before).sum();
         self.check_kept(node, kept, pending.tokens.len())?;
-        // The node has other children from now on, and the tree puts them in order.
+        // The node's children change, and the tree sorts them, so what was stored about them is out of date.
         self.grafted.remove(&node);
         let Expand {
             node, threshold, queue, entropy, varentropy, exactness, top, watch, logsumexp, by, adopts, ..

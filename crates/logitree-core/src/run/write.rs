@@ -1,4 +1,4 @@
-//! Lines from a tree: those of a change as it happens, and those of a whole run.
+//! Writes the lines of a run file: those of a change as it happens, and those of a whole run.
 
 use super::{Adopted, By, End, EndReason, Event, Expand, NewNode, Run, StopEvent, Token, TopToken};
 use crate::explore::Change;
@@ -18,8 +18,8 @@ pub fn change_events<'a>(tree: &Tree, change: Change, bytes: &dyn Fn(TokenId) ->
         Change::ByUser(node) => (node, Some(By::User)),
     };
     let Some(e) = tree.expansion(node) else { return Vec::new() };
-    // Children that were there before have their lines already. Skip children that the user made when the strategy expanded the node,
-    // and those that the strategy made when the user did.
+    // Children that were there before have their lines already. Skip children that the user made when the strategy
+    // expanded the node, and those that the strategy made when the user did.
     let adopted: HashSet<NodeId> = e.adopted.iter().copied().collect();
     let is_new = |c: &NodeId| tree.by_user(*c) == by.is_some() && !adopted.contains(c);
     let new = e.children.iter().copied().filter(is_new).collect();
@@ -35,7 +35,8 @@ fn expand_events<'a>(
     mut new: Vec<NodeId>,
     bytes: &dyn Fn(TokenId) -> Cow<'a, [u8]>,
 ) -> Vec<Event> {
-    // Nodes are numbered in the order of their lines; among siblings that were there before, they stand in another.
+    // The lines must come in the order of the ids. If the node had other children before, all were sorted by
+    // probability.
     new.sort_unstable();
     let top = e.top.iter().map(|t| {
         let Token { id, text, bytes } = Token::new(t.id, &bytes(t.id));
@@ -74,7 +75,7 @@ fn node_event<'a>(
     Some(Event::Node(NewNode { node, parent, id, text, bytes, logprob, samples, by }))
 }
 
-/// The closing line.
+/// The `end` line of a run.
 pub fn end_event(tree: &Tree, reason: EndReason, seconds: f64) -> End {
     let completed = tree.finished().count();
     let possibly_more = tree.nodes().filter(|&n| tree.possibly_more(n)).count();
@@ -82,27 +83,27 @@ pub fn end_event(tree: &Tree, reason: EndReason, seconds: f64) -> End {
     End { reason, mass, nodes, completed, seconds, limits: Map::new(), possibly_more }
 }
 
-/// How a node of a finished tree came to be; what its lines are.
+/// How a node of a finished tree was made, which decides where its line is.
 #[derive(Clone, Copy)]
 enum Made {
-    /// By the policy's `expand` of its parent, of which it is the first new child.
+    /// It is the first new child of the policy's `expand` of its parent.
     Expanded,
-    /// By the user's, likewise.
+    /// It is the first new child of the user's `expand` of its parent.
     ByUser,
-    /// Its line follows that of a sibling in the same `expand`.
+    /// It is a later child of such an `expand`: its line follows that of its sibling.
     With,
-    /// Added by the user to a node that was expanded.
+    /// The user added it to a node that was expanded already.
     Grafted,
 }
 
-/// Writes a run as a run file, whatever it was read from: reading it gives the same run.
+/// Writes a whole run as a run file. Reading the file gives the same run.
 ///
-/// A tree does not tell in which order its nodes were visited. The lines are in one of the orders that make this very tree:
-/// nodes by their numbers, then the stops. What the user did at a node that the policy visited later is told as far as the tree shows
-/// it, which is all that reading keeps.
+/// A tree does not tell in which order its nodes were visited. The lines are written in one of the orders that make the
+/// same tree: nodes by their ids, then the stops. If the policy visited a node after the user, only what the tree still
+/// shows of the user's part is written; reading keeps no more.
 ///
 /// # Errors
-/// Whatever writing gives.
+/// If writing fails.
 pub fn write_run(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     let mut line = |event: Event| -> io::Result<()> {
         serde_json::to_writer(&mut *out, &event)?;
@@ -144,8 +145,8 @@ pub fn write_run(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     run.end.clone().map_or(Ok(()), |end| line(Event::End(end)))
 }
 
-/// How each node came to be, and after which nodes the policy expanded a node without making any child: it only took over
-/// what the user had made.
+/// How each node was made; and, for each node `m`, the node (if any) that the policy expanded right after `m` was made
+/// without making a child of its own, because it only took over children that the user had made.
 fn origins(tree: &Tree) -> (Vec<Made>, Vec<Option<NodeId>>) {
     let mut made = vec![Made::Grafted; tree.len()];
     let mut takes_over = vec![None; tree.len()];
@@ -158,7 +159,8 @@ fn origins(tree: &Tree) -> (Vec<Made>, Vec<Option<NodeId>>) {
         for (i, c) in own.iter().enumerate() {
             made[c.index()] = if i == 0 { Made::Expanded } else { Made::With };
         }
-        // Up to here the user's children came before the policy: there was an `expand` of theirs.
+        // The user's children with ids up to `until` were made before the policy came, so the user expanded the node
+        // first.
         let until = own.first().copied().or(e.adopted.iter().copied().max());
         if let (true, Some(last)) = (own.is_empty() && !e.by_user, until) {
             takes_over[last.index()] = Some(n);
@@ -172,12 +174,12 @@ fn origins(tree: &Tree) -> (Vec<Made>, Vec<Option<NodeId>>) {
     (made, takes_over)
 }
 
-/// The children, in the order given, that the user's `expand` can have made: numbered one after another from the lowest on,
-/// and in this order. The others were added later; once there is one, siblings are put in order of their probability.
+/// The children that the user's `expand` can have made: those with consecutive ids from the lowest on that also stand
+/// in this order in `children`. The others were added one by one later, which sorts the siblings by probability.
 fn first_group(children: impl Iterator<Item = NodeId> + Clone) -> Vec<NodeId> {
     let mut group: Vec<NodeId> = children.clone().min().into_iter().collect();
     let lowest = group.first().copied();
-    // Each that follows must stand behind the one before it, so one pass finds them all.
+    // Each must stand behind the one before it, so one pass finds them all.
     for c in children.skip_while(|c| Some(*c) != lowest) {
         if group.last().is_some_and(|last| c.0 == last.0 + 1) {
             group.push(c);
