@@ -7,9 +7,9 @@
 //! result = Σ weight · expert(n)                    in ascending order of experts
 //! ```
 //!
-//! Tokens are grouped by expert, so that an expert's weights are read once per batch. What an expert makes of a token does not
-//! depend on the tokens beside it, and the sum over a token's experts has an order of its own: results have the same bits in any
-//! batch.
+//! Tokens are grouped by expert, so that an expert's weights are read once per batch. An expert's result for a token
+//! does not depend on the other tokens in the batch, and a token's results are always added in ascending order of
+//! experts: results have the same bits in any batch.
 
 use crate::config::{self, Config};
 use crate::packing::{norm, pack, packed, vector};
@@ -20,11 +20,11 @@ use logitree_kernels::{Compute, Gate, PackedMatrix, Panels, Product, Residual, R
 pub(crate) struct Experts {
     /// `[experts, hidden]`
     router: PackedMatrix,
-    /// Norm of the router's own, `[hidden]`; `None` where it sees what the experts see.
+    /// Weights of the router's own norm, `[hidden]`; `None` if the router uses the norm before the feed-forward layer.
     router_norm: Option<Vec<f32>>,
-    /// Multiplier of each expert's result.
+    /// Multiplier of each expert's result, `[experts]`; `None` in models without such multipliers.
     scale: Option<Vec<f32>>,
-    /// Norm of what the experts see, where they stand beside a dense layer.
+    /// Weights of the norm of the experts' input, `[hidden]`; only in layers that also have a dense layer.
     norm: Option<Vec<f32>>,
     experts: Vec<Expert>,
 }
@@ -40,7 +40,7 @@ struct Expert {
 pub(crate) struct Buffers {
     /// `[columns][experts]`
     scores: Vec<f32>,
-    /// What the experts see, `[columns][hidden]`.
+    /// Normed input of the experts, `[columns][hidden]`.
     rows: Vec<f32>,
     /// Results of the chosen experts, `[columns][used][hidden]`.
     results: Vec<f32>,
@@ -51,7 +51,7 @@ pub(crate) struct Buffers {
     hidden: Panels,
 }
 
-/// An expert that a token passes through, and the weight of its result.
+/// An expert that is chosen for a token, and the weight of its result.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Choice {
     expert: usize,
@@ -69,7 +69,8 @@ impl Experts {
         let (l, beside_dense) = (Some(layer), c.layers[layer].feed_forward.has_dense());
         let own = experts.own_norm;
         let router_norm = own.then(|| vector(weights, Role::RouterNorm, l, c.hidden)).transpose()?;
-        // The reference divides the normed state by √hidden; here its norm's weights are divided once.
+        // The reference divides the normed state by √hidden. Dividing the norm's weights once, on loading, does the
+        // same.
         let root = (1.0 / (c.hidden as f64).sqrt()) as f32;
         let mut matrix =
             |expert, matrix| packed(compute, weights, &weights.expert(layer, experts.sizes(c.hidden), expert, matrix)?);
@@ -89,15 +90,15 @@ impl Experts {
         })
     }
 
-    /// The matrices that a token is multiplied with. All experts are of one shape, so those of the first stand for those that a token
-    /// passes through.
+    /// The matrices that a token is multiplied with if it passes through `used` experts. All experts have the same
+    /// shape, so the first `used` experts stand for whichever are chosen.
     pub(crate) fn matrices(&self, used: usize) -> impl Iterator<Item = &PackedMatrix> {
         let experts = self.experts.iter().take(used).flat_map(|e| [&e.gate, &e.up, &e.down]);
         std::iter::once(&self.router).chain(experts)
     }
 
-    /// What the experts add, `[columns][hidden]`, into `out`. They see the residual stream `x` through their own norms, or `ffn_norm`
-    /// where they have none.
+    /// Writes the weighted sum of the chosen experts' results, `[columns][hidden]`, into `out`. Router and experts read
+    /// the residual stream `x` through their own norms, or through `ffn_norm` if they have none.
     pub(crate) fn run(
         &self,
         compute: &mut Compute,
@@ -146,7 +147,7 @@ impl Experts {
         }
     }
 
-    /// The experts of each column, in ascending order.
+    /// The chosen experts of each column, in ascending order.
     fn choose(
         &self,
         compute: &mut Compute,
@@ -176,7 +177,7 @@ impl Experts {
 }
 
 impl Expert {
-    /// Runs the columns in `b.panels` into `b.down`.
+    /// Computes the expert's result for the columns in `b.panels`, `[columns][hidden]`, into `b.down`.
     fn run(
         &self,
         compute: &mut Compute,
@@ -196,8 +197,9 @@ impl Expert {
     }
 }
 
-/// The `used` experts of the highest scores, ties by smaller index, in ascending order of experts. Weights are their probabilities
-/// under the softmax of all scores, or what these are of their sum.
+/// The `used` experts with the highest scores, in ascending order; of equal scores the smaller index is chosen. A
+/// weight is the expert's probability under the softmax of all scores, or, if `normalised`, that probability divided by
+/// the sum over the chosen experts.
 fn choose(scores: &[f32], used: usize, normalised: bool) -> Vec<Choice> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
@@ -223,7 +225,7 @@ mod tests {
         assert_eq!(of(&[0.0, ln(2.0), ln(5.0)], 2, false), [(1, 0.25), (2, 0.625)]);
         assert_eq!(of(&[0.0, 1.0, 1.0, 1.0], 2, true), [(1, 0.5), (2, 0.5)]);
         assert_eq!(of(&[7.0; 4], 1, false), [(0, 0.25)]);
-        // Scores of any size have finite weights.
+        // The largest score is subtracted before `exp`, so that even extreme scores give finite weights.
         assert_eq!(of(&[-3e38, 3e38], 2, true), [(0, 0.0), (1, 1.0)]);
     }
 }

@@ -1,4 +1,19 @@
-//! The forward pass: one straight line for every family, driven by [`Config`].
+//! The forward pass. One function, [`Transformer::run`], serves every model family; [`Config`] says which steps a layer
+//! has.
+//!
+//! One layer, for a batch of columns (one column per token), where `x` is the residual stream:
+//!
+//! ```text
+//! q, k, v = Wq·norm(x), Wk·norm(x), Wv·norm(x)     with biases, head norms and rotation; k and v go to the cache
+//! x += post_norm(Wo · attention(q, k and v of the token's path))
+//! y  = Wdown · (act(Wgate·norm(x)) ⊙ Wup·norm(x))  or experts, or the sum of both
+//! x += post_norm(y)
+//! x += norm(Wout · (act(Wgate·x) ⊙ input))         only in models whose layers have their own inputs (Gemma 4)
+//! x *= scalar                                      only in models with a multiplier per layer (Gemma 4)
+//! ```
+//!
+//! The kernel [`Residual`] adds a result to `x` and at once writes the next norm of `x`, so each norm is computed at
+//! the end of the step before it.
 
 use crate::angles::Angles;
 use crate::config::{Activation, Config, Rows};
@@ -11,11 +26,11 @@ use logitree_kernels::{
     Residual, RmsNorm, RopePairs, Visible, attention, gated, matmul,
 };
 
-/// Weights in the form the kernels want.
+/// The weights of a model, packed as the kernels need them.
 pub(crate) struct Transformer {
     pub(crate) config: Config,
     layers: Vec<Layer>,
-    /// What makes the inputs of layers.
+    /// Weights that compute the layers' own inputs; `None` in models whose layers have none.
     inputs: Option<InputsOfLayers>,
     /// Norm before the output matrix, `[hidden]`.
     output_norm: Vec<f32>,
@@ -24,7 +39,7 @@ pub(crate) struct Transformer {
     angles: Vec<Angles>,
 }
 
-/// Takes of the token's embedding what goes into the inputs of all layers.
+/// Weights that compute, from a token's embedding, its part of the inputs of all layers.
 struct InputsOfLayers {
     /// `[layers · size, hidden]`
     projection: PackedMatrix,
@@ -32,18 +47,18 @@ struct InputsOfLayers {
     norm: Vec<f32>,
 }
 
-/// Sees the residual stream, `[inputs][hidden]`.
+/// Function that is given the residual stream, `[columns][hidden]`, before the first layer and after each layer.
 pub(crate) type Observer<'a> = &'a mut dyn FnMut(&[f32]);
 
-/// One token to be run.
+/// One token of a batch.
 pub(crate) struct Input<'a> {
     /// Embedding of the token, `[hidden]`, scaled.
     pub(crate) embedding: Vec<f32>,
-    /// What the token has for every layer, `[layers][size]`, scaled; empty in models without.
+    /// The token's rows of the second embedding matrix, `[layers][size]`, scaled; empty in models without layer inputs.
     pub(crate) layers: Vec<f32>,
-    /// Slots of its path, its own last.
+    /// Slots of the tokens on the path from the root to this token; its own slot is the last.
     pub(crate) path: &'a [u32],
-    /// Whether its final state is wanted, or only its keys and values.
+    /// Whether the caller needs the final state. If not, only keys and values are computed.
     pub(crate) wanted: bool,
 }
 
@@ -60,7 +75,7 @@ pub(crate) struct Buffers {
     y: Vec<f32>,
     gate: Vec<f32>,
     up: Vec<f32>,
-    /// What experts add, and the sum with what the dense layer adds, `[columns][hidden]`.
+    /// Result of the experts, `[columns][hidden]`. `sum` holds its sum with the result of the dense layer.
     z: Vec<f32>,
     sum: Vec<f32>,
     normed: Panels,
@@ -95,7 +110,7 @@ impl Transformer {
         Ok(Transformer { layers, inputs, output_norm, output, angles, config })
     }
 
-    /// Matrices that every token is multiplied with, but for the output matrix.
+    /// The matrices that one token is multiplied with, except the output matrix.
     pub(crate) fn matrices(&self) -> impl Iterator<Item = &PackedMatrix> {
         let used = self.config.experts.map_or(0, |experts| experts.used);
         self.layers
@@ -104,12 +119,12 @@ impl Transformer {
             .chain(self.inputs.iter().map(|inputs| &inputs.projection))
     }
 
-    /// Pages for the rows of the layers that have some.
+    /// Empty pages for the keys and values of all layers that store their own.
     pub(crate) fn pages(&self) -> KvPages {
         KvPages::new(self.config.layers.iter().filter(|l| l.owns_rows()).map(|l| l.kv_len()))
     }
 
-    /// Place among the stored rows of those that a layer attends to.
+    /// Index of the key/value store that this layer reads. Only layers with rows of their own have a store.
     fn rows_of(&self, layer: usize) -> usize {
         let layers = &self.config.layers;
         let owner = match layers[layer].rows {
@@ -119,11 +134,11 @@ impl Transformer {
         layers[..owner].iter().filter(|l| l.owns_rows()).count()
     }
 
-    /// Runs a batch: `inputs` must come with parents before children. Fills the slot at the end of each path and returns the
-    /// normed final states of the inputs of which these are wanted, `[wanted][hidden]`. The last layers of some models only read
-    /// rows of earlier ones: inputs of which no state is wanted end before them.
+    /// Runs a batch, in which parents must come before children. Fills the slot at the end of each path, and returns
+    /// the normed final states of the inputs that are `wanted`, `[wanted][hidden]`. In some models the last layers only
+    /// read rows of earlier layers; inputs that are not `wanted` skip these layers.
     ///
-    /// `observe` sees the residual stream before the first layer and after each, `[columns][hidden]`.
+    /// `observe` is given the residual stream before the first layer and after each layer, `[columns][hidden]`.
     pub(crate) fn run<'b>(
         &self,
         compute: &mut Compute,
@@ -142,7 +157,7 @@ impl Transformer {
             Activation::GeluTanh => Gate::GeluTanh,
         };
         let wanted: Vec<usize> = (0..inputs.len()).filter(|&i| inputs[i].wanted).collect();
-        // The input of each column.
+        // Index of the input that each column belongs to.
         let mut columns: Vec<usize> = (0..inputs.len()).collect();
 
         self.inputs_of_layers(compute, b, inputs);
@@ -232,7 +247,8 @@ impl Transformer {
                 match layer.dense.as_ref().and_then(|dense| dense.sum_norms.as_ref()) {
                     None => y.copy_from_slice(&b.z),
                     Some(norms) => {
-                        // Each result is normed and added to a sum that begins at zero: there is no residual stream here.
+                        // Here the kernel adds the normed results to `sum`, which starts at zero, and not to the
+                        // residual stream: the stream gets their sum further below.
                         let sum = resized(&mut b.sum, n * c.hidden);
                         sum.fill(0.0);
                         b.normed.reset(compute, n, c.hidden, &[]);
@@ -261,14 +277,16 @@ impl Transformer {
                 matmul(compute, &b.hidden, &mut [Product { matrix: &input.out, out: y }], &after);
                 post = Some(rms(&input.norm));
             }
-            // The last norm's result is copied out below: in f32, as it is for no product.
+            // After the last layer the normed result is returned to the caller and not multiplied here, so it stays in
+            // f32.
             b.normed.reset(compute, n, c.hidden, if next.is_some() { &after } else { &[] });
             let next = Some(rms(next.map_or(&self.output_norm, |next| &next.attn_norm)));
             Residual { x, y: Some(y), post, scale: layer.scalar, next }.run(compute, &mut b.normed);
         }
         let states = resized(&mut b.x, wanted.len() * c.hidden);
         for (x, input) in states.chunks_exact_mut(c.hidden).zip(&wanted) {
-            // Columns are all inputs, or those of which states are wanted: both in the same order.
+            // `columns` holds all inputs, or only the wanted ones; both lists are ascending, so a binary search finds
+            // the column.
             b.normed.get(columns.binary_search(input).expect("a wanted input has a column"), x);
         }
         if let Some(observe) = &mut observe {
@@ -277,7 +295,7 @@ impl Transformer {
         states
     }
 
-    /// Makes the inputs that every layer has of the tokens themselves.
+    /// Computes the inputs that every layer gets for each token, `[inputs][layers][size]`, into `b.inputs`.
     fn inputs_of_layers(&self, compute: &mut Compute, b: &mut Buffers, inputs: &[Input<'_>]) {
         let (Some(InputsOfLayers { projection, norm }), c) = (&self.inputs, &self.config) else { return };
         b.normed.reset(compute, inputs.len(), c.hidden, &[projection]);

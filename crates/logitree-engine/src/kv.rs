@@ -1,28 +1,29 @@
-//! Nodes of a session and the slots that hold their keys and values.
+//! The nodes of a session, and the slots that hold their keys and values.
 //!
-//! The table of nodes is the truth; slots are a cache. A slot is given back when its node has been
-//! released and no child of it holds one: what remains is exactly the paths that lead to live nodes.
+//! The table of nodes is complete; a slot is only a cache of what can be computed again. A slot is freed when its node
+//! has been released and none of the node's children holds a slot. So the slots in use are exactly those on paths from
+//! the root to a live node that has been computed.
 
 use logitree_core::paths::{PathNode, PathTable};
 use logitree_core::{NodeHandle, TokenId};
 use logitree_kernels::KvPages;
 use std::collections::BTreeSet;
 
-/// What a node has in the cache.
+/// The cache state of a node.
 #[derive(Clone, Debug)]
 struct Cached {
     slot: Option<u32>,
-    /// Children that hold a slot.
+    /// Number of this node's children that hold a slot.
     children: u32,
-    /// Not yet released.
+    /// True until the node is released.
     live: bool,
 }
 
-/// The table of nodes with their slots.
+/// The table of nodes, with the slot of each node that has been computed.
 pub(crate) struct KvTree {
     nodes: PathTable<Cached>,
-    /// Slots that no node holds. The lowest is taken first: neighbours in a batch become neighbours in memory, and the last pages
-    /// are empty as soon as fewer are needed.
+    /// Slots that no node holds. The lowest is taken first, so that neighbours in a batch become neighbours in memory,
+    /// and the last pages become empty as soon as fewer rows are needed.
     free: BTreeSet<u32>,
     pub(crate) pages: KvPages,
 }
@@ -57,22 +58,22 @@ impl KvTree {
         self.node(node).position
     }
 
-    /// A number by which parents come before their children, and a chain that was added at once stays together.
+    /// Sort key that puts parents before their children and keeps a chain that was added at once together.
     pub(crate) fn serial(&self, node: NodeHandle) -> u64 {
         self.node(node).serial
     }
 
-    /// The node's row, if it has been computed and not given back.
+    /// The slot of the node's row; `None` if the row has not been computed, or has been freed.
     pub(crate) fn slot(&self, node: NodeHandle) -> Option<u32> {
         self.node(node).value.slot
     }
 
-    /// From the node towards the root.
+    /// The node, its parent, and so on up to the root.
     pub(crate) fn ancestors(&self, node: NodeHandle) -> impl Iterator<Item = NodeHandle> {
         self.nodes.ancestors(node)
     }
 
-    /// Gives the node a slot, which the caller must fill. Keeps the one it has.
+    /// Gives the node a slot, or returns the one that it has. The caller must fill a new slot.
     pub(crate) fn reserve(&mut self, node: NodeHandle) -> u32 {
         if let Some(slot) = self.slot(node) {
             return slot;
@@ -89,19 +90,19 @@ impl KvTree {
         slot
     }
 
-    /// Lets go of a node's row, and of those of every ancestor that only it kept.
+    /// Marks the node as no longer needed. Frees its row, and the rows of all ancestors that were kept only for it.
     pub(crate) fn release(&mut self, node: NodeHandle) {
         self.cached(node).live = false;
         self.reclaim(node);
     }
 
-    /// Releases a node that is not named again.
+    /// Releases a node whose handle the caller will not use again, and tells the table of nodes so.
     pub(crate) fn forget(&mut self, node: NodeHandle) {
         self.release(node);
         self.nodes.forget(node);
     }
 
-    /// Takes a node back among the living.
+    /// Marks a released node as live again, because a new query asks for it.
     pub(crate) fn revive(&mut self, node: NodeHandle) {
         self.cached(node).live = true;
     }
@@ -124,8 +125,8 @@ impl KvTree {
         self.shrink();
     }
 
-    /// Gives memory back: the last page goes if it is empty and as much again is free, so that a few rows more or less do not make
-    /// pages come and go.
+    /// Frees the last page if it is empty and one more page of slots is free elsewhere. The reserve prevents pages from
+    /// being freed and allocated again whenever the number of rows changes a little.
     fn shrink(&mut self) {
         let page = KvPages::PAGE_ROWS;
         while self.free.len() >= 2 * page {
@@ -138,12 +139,12 @@ impl KvTree {
         }
     }
 
-    /// Slots in use.
+    /// Number of slots that nodes hold.
     pub(crate) fn rows(&self) -> usize {
         self.pages.slots() - self.free.len()
     }
 
-    /// Nodes in the table.
+    /// Number of nodes in the table.
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
@@ -187,7 +188,7 @@ mod tests {
             kv.reserve(n);
         }
         let most = kv.pages.slots();
-        // Whatever the order in which they go.
+        // Pages must be freed whatever the order in which the nodes are forgotten.
         nodes.iter().step_by(2).chain(nodes[1..].iter().step_by(2)).take(990).for_each(|&n| kv.forget(n));
         assert_eq!((kv.rows(), kv.len()), (10, 10));
         let again: Vec<NodeHandle> = (0..10).map(|i| kv.push(None, TokenId(i)).unwrap()).collect();

@@ -1,4 +1,4 @@
-//! The weights of a layer, in the form that the kernels want.
+//! The weights of a layer, packed as the kernels need them.
 
 use crate::config::{Config, Rows};
 use crate::experts::Experts;
@@ -10,12 +10,12 @@ use logitree_kernels::{Compute, PackedMatrix};
 pub(crate) struct Layer {
     pub(crate) attn_norm: Vec<f32>,
     pub(crate) q: PackedMatrix,
-    /// `None` where the rows of an earlier layer serve.
+    /// `None` if the layer reads the keys and values of an earlier layer.
     pub(crate) k: Option<PackedMatrix>,
-    /// `None` where keys serve as values, and where there are none.
+    /// `None` if the keys are also the values, or the layer reads the keys and values of an earlier layer.
     pub(crate) v: Option<PackedMatrix>,
     pub(crate) bias: Option<[Vec<f32>; 3]>,
-    /// Norms of each head of q, k and v, `[head_dim]`.
+    /// Weights of the norms of each head of q, k and v, `[head_dim]` each.
     pub(crate) head_norms: [Option<Vec<f32>>; 3],
     pub(crate) o: PackedMatrix,
     pub(crate) post_attn_norm: Option<Vec<f32>>,
@@ -33,7 +33,8 @@ pub(crate) struct Dense {
     pub(crate) gate: PackedMatrix,
     pub(crate) up: PackedMatrix,
     pub(crate) down: PackedMatrix,
-    /// Norms after it and after the experts, before both are added.
+    /// Norms of the dense result and of the experts' result, before the two are added; `None` in layers without
+    /// experts.
     pub(crate) sum_norms: Option<[Vec<f32>; 2]>,
 }
 
@@ -43,7 +44,7 @@ impl Dense {
     }
 }
 
-/// What adds a layer's own input to the residual stream.
+/// Weights that add a layer's own input to the residual stream.
 pub(crate) struct LayerInput {
     pub(crate) gate: PackedMatrix,
     pub(crate) out: PackedMatrix,
@@ -75,7 +76,7 @@ impl Layer {
             head_norms: [
                 c.qk_norm.then(|| norm(Role::QNorm, head_dim)).transpose()?,
                 (c.qk_norm && owns).then(|| norm(Role::KNorm, head_dim)).transpose()?,
-                // A norm without weights: multiplying by 1 changes no bit.
+                // The norm of values has no weights. The kernel multiplies by 1 instead, which changes no bit.
                 c.v_norm.then(|| vec![1.0; head_dim]),
             ],
             o: pack(Role::O, c.hidden, q_len)?,
@@ -110,17 +111,18 @@ impl Layer {
         })
     }
 
-    /// The matrices that the normed residual stream is multiplied with for attention.
+    /// The matrices that the normed residual stream is multiplied with to make queries, keys and values.
     pub(crate) fn qkv(&self) -> Vec<&PackedMatrix> {
         [Some(&self.q), self.k.as_ref(), self.v.as_ref()].into_iter().flatten().collect()
     }
 
-    /// The matrices that the normed residual stream is multiplied with after attention. Experts prepare their input by themselves.
+    /// The matrices that the normed residual stream is multiplied with after attention. Those of experts are not
+    /// listed: experts norm and pack their input themselves.
     pub(crate) fn gated(&self) -> Vec<&PackedMatrix> {
         self.dense.as_ref().map_or(Vec::new(), |dense| dense.gated().to_vec())
     }
 
-    /// The matrices that a token is multiplied with, if it passes through `used` experts.
+    /// The matrices that a token is multiplied with in this layer if it passes through `used` experts.
     pub(crate) fn matrices(&self, used: usize) -> impl Iterator<Item = &PackedMatrix> {
         let dense = self.dense.iter().flat_map(|dense| [&dense.gate, &dense.up, &dense.down]);
         let experts = self.experts.iter().flat_map(move |experts| experts.matrices(used));

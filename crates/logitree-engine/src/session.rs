@@ -1,4 +1,16 @@
 //! A session: the tree of paths that a model is asked about.
+//!
+//! A node is one token after its parent's path. Pushing a node computes nothing. `evaluate` answers queries about
+//! nodes:
+//!
+//! ```text
+//! plan   = queried nodes, and their ancestors without a cached row; parents first
+//! for each batch of the plan:
+//!     run the batch; each node gets a row of keys and values, queried nodes also a final state
+//!     multiply the final states with the output matrix, and summarise the logits for each query
+//! ```
+//!
+//! A queried node is always computed again, because only its keys and values are cached, not its final state.
 
 use crate::forward::{Buffers, Input, Observer};
 use crate::kv::KvTree;
@@ -21,21 +33,22 @@ impl LocalSession {
         LocalSession { network, kv, buffers: Buffers::default() }
     }
 
-    /// Key/value rows held now.
+    /// Number of key/value rows in the cache, one for each computed node.
     pub fn cached_rows(&self) -> usize {
         self.kv.rows()
     }
 
-    /// Nodes that the session knows: those that were pushed and not forgotten, and the paths to them.
+    /// Number of nodes in the session: those that were pushed and not forgotten, and all their ancestors.
     pub fn nodes(&self) -> usize {
         self.kv.len()
     }
 
-    /// Residual stream after every layer for one chain of tokens: `[layers + 1][tokens][hidden]`, the
-    /// last after the final norm. For tests against a reference.
+    /// Residual stream before the first layer and after every layer, for one chain of tokens: `[layers +
+    /// 1][tokens][hidden]`. The last entry is taken after the final norm. Used by tests that compare with a reference
+    /// implementation.
     ///
     /// # Errors
-    /// If a token is none of the model's, or there are more of them than its context holds.
+    /// If a token is not in the model's vocabulary, or the chain is longer than the model's context.
     pub fn hidden_states(&mut self, tokens: &[TokenId]) -> Result<Vec<Vec<f32>>, ModelError> {
         let nodes = self.push_all(None, tokens)?;
         let mut states = Vec::new();
@@ -43,19 +56,21 @@ impl LocalSession {
         Ok(states)
     }
 
-    /// Runs nodes whose ancestors have rows or come earlier in the list; returns the final states of those that are `wanted`, which
-    /// says so for each node.
+    /// Computes the rows of `nodes`. Each ancestor of a node must have a row, or come earlier in the list. Returns the
+    /// normed final states, `[wanted][hidden]`, of the nodes whose entry in `wanted` is true.
     fn pass(
         &mut self,
         nodes: &[NodeHandle],
         wanted: &[bool],
         observe: Option<Observer<'_>>,
     ) -> Result<&[f32], ModelError> {
-        // Whatever can fail comes before rows are reserved: none may be left that was not filled.
+        // Embeddings are read before rows are reserved, because reading can fail: a reserved row that is never filled
+        // would be read as if it had been computed.
         let tokens = || nodes.iter().map(|&node| self.kv.token(node));
         let embeddings: Vec<_> = tokens().map(|token| self.network.embedding(token)).collect::<Result<_, _>>()?;
         let of_layers: Vec<_> = tokens().map(|token| self.network.layer_embedding(token)).collect::<Result<_, _>>()?;
-        // A chain shares the path of its last node: the paths of a batch take no quadratic space.
+        // A node that follows its parent in the batch shares its parent's path, which it extends by one slot. A
+        // separate path for each node of a chain would take memory quadratic in the chain's length.
         let mut paths: Vec<Vec<u32>> = Vec::new();
         let mut place: Vec<(usize, usize)> = Vec::with_capacity(nodes.len());
         for (i, &node) in nodes.iter().enumerate() {
@@ -83,7 +98,8 @@ impl LocalSession {
         Ok(self.network.transformer.run(&mut compute, &mut self.kv.pages, &mut self.buffers, &inputs, observe))
     }
 
-    /// Nodes to run for these queries: the queried ones and their ancestors without rows, parents first.
+    /// The nodes to compute for these queries: the queried nodes, and those of their ancestors that have no row.
+    /// Parents come first.
     fn plan(&self, queries: &[Query<'_>]) -> Vec<NodeHandle> {
         let mut nodes = BTreeSet::new();
         let numbered = |n| (self.kv.serial(n), n);
@@ -133,7 +149,8 @@ impl Session for LocalSession {
             return Err(ModelError::UnknownToken { id, vocab });
         }
         let plan = self.plan(queries);
-        // Only what was asked for lives on; ancestors made again on the way go with it.
+        // Only queried nodes become live again. Ancestors that are computed again on the way are freed together with
+        // them.
         queries.iter().for_each(|q| self.kv.revive(q.node));
         let hidden = self.network.transformer.config.hidden;
         let mut answers: Vec<Option<Distribution>> = vec![None; queries.len()];
@@ -146,7 +163,7 @@ impl Session for LocalSession {
             let states_of = nodes.iter().zip(&wanted).filter(|(_, wanted)| **wanted).map(|(&node, _)| node);
             let mut columns: Vec<(NodeHandle, usize)> = states_of.zip(0..).collect();
             columns.sort_unstable();
-            // Several queries may name one node (and each gets its own answer).
+            // Several queries may name the same node: its state is computed once, and each query gets its own answer.
             let mut asked: Vec<(usize, usize)> = Vec::new();
             for (i, q) in queries.iter().enumerate() {
                 if let Ok(found) = columns.binary_search_by_key(&q.node, |&(node, _)| node) {

@@ -1,4 +1,4 @@
-//! Why a chat could not be laid out.
+//! The errors of rendering a chat.
 
 use crate::tokenizer::TokenizerError;
 use std::path::PathBuf;
@@ -15,24 +15,24 @@ pub enum ChatError {
         /// The model's name or path.
         model: String,
     },
-    /// The template is not valid Jinja, or uses what is not supported.
+    /// The template is not valid Jinja, or uses a feature that is not supported.
     #[error("the chat template does not compile: {0}; report it, or give the text as a plain prompt")]
     Syntax(String),
     /// The template called `raise_exception`: it does not accept these messages.
     #[error("the chat template does not accept these messages: {0}; change the messages' roles or order")]
     Rejected(String),
-    /// The template ran into an error.
+    /// An operation of the template failed.
     #[error("the chat template failed: {0}; give the text as a plain prompt")]
     Failed(String),
     /// The template did not finish within its limits on steps and output.
     #[error("the chat template was stopped: {0}; it may be broken or malicious, give the text as a plain prompt")]
     Stopped(String),
-    /// An argument for the template cannot be given.
+    /// An argument for the template is not allowed.
     #[error("the template argument `{name}`: {problem}")]
     Argument {
-        /// Its name.
+        /// The argument's name.
         name: String,
-        /// Why not, and what to do.
+        /// The reason, and what the user can do.
         problem: String,
     },
     /// A file of a model folder could not be read.
@@ -40,10 +40,10 @@ pub enum ChatError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         reason: std::io::Error,
     },
-    /// A file of a model folder does not hold what it should.
+    /// A file of a model folder has wrong contents.
     #[error("{path}: {field}: {problem}; download the file again, or remove it to use another template")]
     File {
         /// The file.

@@ -1,14 +1,15 @@
-//! Chat templates: a model's own Jinja program that lays out messages as the text it was trained on.
+//! Chat templates. A chat template is a Jinja program that comes with a model and renders messages as the text format
+//! that the model was trained on.
 //!
-//! A template behaves here as it does in Hugging Face `transformers`, whose `apply_chat_template`
-//! defines the dialect: Jinja with `trim_blocks`, `lstrip_blocks` and loop controls, Python's string methods,
-//! and the functions `raise_exception` and `strftime_now`. `tools` and `documents` are none unless they are given.
+//! A template gives the same text here as in Hugging Face `transformers`, whose `apply_chat_template` defines the
+//! dialect: Jinja with `trim_blocks`, `lstrip_blocks` and loop controls, Python's string methods, and the functions
+//! `raise_exception` and `strftime_now`. The variables `tools` and `documents` are none unless the caller gives them.
 //!
-//! Templates are programs of strangers. They run in an interpreter of our own, which bounds their time, memory and stack
-//! within this process: see `jinja`.
+//! A template is a program from an untrusted source. It runs in an interpreter of this crate, which bounds its time,
+//! memory and stack within this process: see `jinja`.
 //!
-//! The rendered text often begins with the name of BOS; [`crate::tokenizer::Tokenizer::encode_chat`] turns
-//! it into tokens with BOS counted once.
+//! The rendered text often begins with the name of the BOS token. [`crate::tokenizer::Tokenizer::encode_chat`] turns
+//! the text into tokens and takes care that BOS is not there twice.
 
 mod error;
 mod jinja;
@@ -33,7 +34,7 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// Compiles a template. `bos` and `eos` are the names of those tokens, which templates write.
+    /// Compiles a template. `bos` and `eos` are the names of these tokens, which templates write into the text.
     ///
     /// # Errors
     /// If the template is not valid Jinja.
@@ -43,15 +44,15 @@ impl ChatTemplate {
         Ok(ChatTemplate { template, source: source.into(), bos: name(bos), eos: name(eos) })
     }
 
-    /// The Jinja text.
+    /// The source of the template.
     pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// Compiles the template that a model has, if it has one; `model` is its name for the error.
+    /// Compiles a model's template, if it has one; `model` is the model's name for the error.
     ///
     /// # Errors
-    /// If there is none, or it is not valid Jinja.
+    /// If the model has no template, or the template is not valid Jinja.
     pub fn of_model(
         source: Option<&str>,
         model: &str,
@@ -62,12 +63,12 @@ impl ChatTemplate {
         ChatTemplate::new(source, bos, eos)
     }
 
-    /// The template of a model folder: chat_template.jinja if it is there, else `chat_template` in
-    /// tokenizer_config.json, else in chat_template.json. Where a file has several named templates,
-    /// `default` is meant. BOS and EOS are those of tokenizer_config.json.
+    /// Reads the template of a model folder: from chat_template.jinja if it exists, else from `chat_template` in
+    /// tokenizer_config.json, else from chat_template.json. If a file has several named templates, the one named
+    /// `default` is used. The names of BOS and EOS come from tokenizer_config.json.
     ///
     /// # Errors
-    /// If there is none, a file cannot be read, or the template is not valid Jinja.
+    /// If the folder has no template, a file cannot be read, or the template is not valid Jinja.
     pub fn from_folder(folder: &Path) -> Result<Self, ChatError> {
         let config = crate::tokenizer::FolderConfig::read(folder)?;
         let source = source::of_folder(folder)?;
@@ -75,14 +76,14 @@ impl ChatTemplate {
         ChatTemplate::of_model(source.as_deref(), &model, config.bos.as_deref(), config.eos.as_deref())
     }
 
-    /// Lays out the messages; `arguments` are variables of the template, and `add_generation_prompt` adds what comes
-    /// before the answer.
+    /// Renders the messages as text. `arguments` become variables of the template. `add_generation_prompt` asks the
+    /// template to add the beginning of the model's answer.
     ///
-    /// A template may ask for the date: it is today's in UTC, or that of the argument [`DATE`].
+    /// If the template asks for the date, it gets today's date in UTC, or the argument [`DATE`] if that is given.
     ///
     /// # Errors
-    /// If the template refuses the messages, uses what is not supported, or does not finish within its limits; if an
-    /// argument cannot be given.
+    /// If the template refuses the messages, uses an unsupported feature, or exceeds its limits; or if an argument is
+    /// not allowed.
     pub fn render(
         &self,
         messages: &[Message],
@@ -106,11 +107,12 @@ impl ChatTemplate {
         let mut variables: Vec<(&str, Value)> = vec![
             ("messages", Value::Array(messages.iter().map(message).collect())),
             ("add_generation_prompt", Value::Bool(add_generation_prompt)),
-            // Templates ask `tools is not none`, which an undefined name would answer wrongly.
+            // Templates test `tools is not none`, which is true for an undefined name, so the variables must be defined
+            // as none.
             ("tools", Value::Null),
             ("documents", Value::Null),
         ];
-        // transformers leaves out the names of tokens that a model has not.
+        // As in transformers, the variable of a token that the model does not have is not defined.
         let names = [("bos_token", &self.bos), ("eos_token", &self.eos)];
         variables.extend(names.iter().filter_map(|(name, text)| Some((*name, Value::from(text.as_deref()?)))));
         let given = arguments.iter().filter(|(name, _)| *name != DATE);
@@ -126,18 +128,19 @@ impl ChatTemplate {
     }
 }
 
-/// Variables for a template: `enable_thinking`, `reasoning_effort` or whatever it asks for.
+/// Variables for a template, such as `enable_thinking` or `reasoning_effort`.
 pub type Arguments = serde_json::Map<String, Value>;
 
-/// The argument that pins the date which a template sees.
+/// The argument that sets the date for the template, instead of today's.
 pub const DATE: &str = "strftime_now";
 
-/// A conversation as text.
+/// A rendered conversation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rendered {
-    /// What the model is to go on from.
+    /// The text that the model continues.
     pub text: String,
-    /// The arguments that lay it out so at any time: those that were given, and the date, if the template asked for it.
+    /// Arguments that give the same text at any time: those that the caller gave, and the date, if the template asked
+    /// for it.
     pub arguments: Arguments,
 }
 

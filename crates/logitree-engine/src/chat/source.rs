@@ -1,4 +1,4 @@
-//! Where a model folder keeps its template.
+//! Finds the chat template in a model folder.
 
 use super::ChatError;
 use serde_json::Value;
@@ -37,7 +37,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, ChatError> {
     }
 }
 
-/// A template is a string, or a list of `{name, template}` of which `default` is meant.
+/// Reads a template from JSON: a string, or a list of `{name, template}`, of which the one named `default` is used.
 fn pick(template: &Value) -> Result<String, String> {
     if let Some(source) = template.as_str() {
         return Ok(source.to_owned());

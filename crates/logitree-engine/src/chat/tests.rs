@@ -41,7 +41,7 @@ fn the_date_can_be_pinned_and_is_told() {
     assert_eq!(at("2024-02-29"), "29 Feb 2024 00:00");
     assert_eq!(at("2024-02-29T12:59:59"), "29 Feb 2024 12:59");
     assert_eq!(at("9999-12-31"), "31 Dec 9999 00:00");
-    // What it was is told, and gives the same text again.
+    // The arguments that are returned give the same text again.
     let first = template.render(&[], &Arguments::new(), false).unwrap();
     let again = template.render(&[], &first.arguments, false).unwrap();
     assert_eq!((&again.text, &again.arguments), (&first.text, &first.arguments));
@@ -50,7 +50,7 @@ fn the_date_can_be_pinned_and_is_told() {
         let error = template.render(&[], &pinned(bad), false).unwrap_err();
         assert!(matches!(error, ChatError::Argument { .. }), "{bad}: {error}");
     }
-    // A template that does not ask has no date.
+    // No date is returned for a template that does not ask for it.
     let plain = ChatTemplate::new("{{ strftime_now is defined }}", None, None).unwrap();
     let plain = plain.render(&[], &Arguments::new(), false).unwrap();
     assert_eq!((plain.text.as_str(), plain.arguments.len()), ("True", 0));

@@ -1,4 +1,4 @@
-//! `strftime_now`: some templates tell the model today's date.
+//! Dates for the template function `strftime_now`, by which some templates tell the model today's date.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,16 +24,16 @@ struct Date {
     month: usize,
     /// From 1.
     day: u32,
-    /// From 0 for Sunday.
+    /// Day of the week, from 0 for Sunday.
     weekday: usize,
     /// From 1.
     day_of_year: u32,
 }
 
-/// The date of a day counted from 1970-01-01, by the Gregorian calendar.
+/// The date that is `days` days after 1970-01-01, by the Gregorian calendar.
 fn date(days: u64) -> Date {
     let leap = |y: i64| y % 4 == 0 && (y % 100 != 0 || y % 400 == 0);
-    // 400 years have 146,097 days, so the loop below is short whatever the clock says.
+    // Whole periods of 400 years (146,097 days) are skipped first, so the loop below is short even for a wrong clock.
     let mut year = 1970 + 400 * (days / 146_097) as i64;
     let mut rest = (days % 146_097) as u32;
     while rest >= 365 + u32::from(leap(year)) {
@@ -47,11 +47,11 @@ fn date(days: u64) -> Date {
         rest -= lengths[month];
         month += 1;
     }
-    // 1970-01-01 was a Thursday.
+    // Day 0, 1970-01-01, was a Thursday, which has the number 4.
     Date { year, month, day: rest + 1, weekday: ((days + 4) % 7) as usize, day_of_year }
 }
 
-/// Seconds since 1970 of a date as `2026-07-04` or `2026-07-04T12:30:00`, if it is one from 1970 to 9999.
+/// Reads a date such as `2026-07-04` or `2026-07-04T12:30:00`, as UTC; `None` if it is not a date from 1970 to 9999.
 pub(super) fn parse(text: &str) -> Option<SystemTime> {
     let (day, clock) = text.split_once(['T', ' ']).unwrap_or((text, "00:00:00"));
     let numbers = |text: &str, mark: char, lengths: [usize; 3]| -> Option<[u64; 3]> {
@@ -68,7 +68,8 @@ pub(super) fn parse(text: &str) -> Option<SystemTime> {
     if year < 1970 || !(1..=12).contains(&month) || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    // At most 3 million days: the search for the one that reads so is short.
+    // The date is found by search. `first` is 1 January of the year or earlier: the leap days until year 9999 and the
+    // days of one year are together fewer than 2400.
     let first = (year - 1970) * 365;
     let wanted = |days: &u64| {
         let d = date(*days);
@@ -78,15 +79,15 @@ pub(super) fn parse(text: &str) -> Option<SystemTime> {
     Some(UNIX_EPOCH + Duration::from_secs(days * 86_400 + hour * 3600 + minute * 60 + second))
 }
 
-/// A time as [`parse`] reads it.
+/// Writes a time in the form that [`parse`] reads.
 pub(super) fn print(now: SystemTime) -> String {
     strftime("%FT%T", now).unwrap_or_default()
 }
 
-/// Python's `datetime.strftime` for a time without a zone, in UTC and English, as glibc writes it. `-` behind the percent
-/// sign drops leading zeros, `_` makes them spaces.
+/// Python's `datetime.strftime` with glibc's extensions, for a time without a zone, in UTC and English. A `-` after the
+/// percent sign removes leading zeros; a `_` replaces them by spaces.
 pub(super) fn strftime(format: &str, now: SystemTime) -> Result<String, String> {
-    // A clock before 1970 is a broken one; the epoch is as good a date as any.
+    // A clock before 1970 is wrong; the template then gets 1970-01-01.
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     write(format, since.as_secs(), since.subsec_micros())
 }
@@ -111,7 +112,7 @@ fn write(format: &str, seconds: u64, micros: u32) -> Result<String, String> {
             directive = chars.next();
         }
         let part = |format: &str| write(format, seconds, micros);
-        // A number with its width and what fills it.
+        // Writes a number with the given width and fill character, unless a flag changes them.
         let number = |value: u64, width: usize, fill: char| match flag.unwrap_or(fill) {
             '-' => value.to_string(),
             '_' => format!("{value:width$}"),
@@ -152,7 +153,7 @@ fn write(format: &str, seconds: u64, micros: u32) -> Result<String, String> {
             Some('R') => part("%H:%M")?,
             Some('r') => part("%I:%M:%S %p")?,
             Some('c') => part("%a %b %e %H:%M:%S %Y")?,
-            // A time without a zone has no name of one.
+            // For a time without a zone, Python writes nothing here.
             Some('Z' | 'z') => String::new(),
             Some('n') => "\n".to_owned(),
             Some('t') => "\t".to_owned(),
@@ -166,7 +167,7 @@ fn write(format: &str, seconds: u64, micros: u32) -> Result<String, String> {
     Ok(out)
 }
 
-/// Year and week of ISO 8601: weeks begin on Monday, and belong to the year of their Thursday.
+/// Year and week by ISO 8601: a week begins on Monday, and belongs to the year of its Thursday.
 fn iso_week(d: &Date) -> (u64, u64) {
     let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
     let (year, day, from_monday) = (d.year as u64, i64::from(d.day_of_year) - 1, (d.weekday as i64 + 6) % 7);
@@ -202,7 +203,7 @@ mod tests {
         assert_eq!(write("%F", 13_574_563_200, 0).unwrap(), "2400-02-29");
         assert!(write("%Q", 0, 0).unwrap_err().contains("%Q"));
         assert!(write("%", 0, 0).is_err());
-        // No clock can make it slow or panic.
+        // Even an impossible time must not be slow or panic.
         write("%F", u64::MAX, 0).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! The supported families and what their members share.
+//! The supported model families, and what the members of a family have in common.
 
 use super::types::Activation;
 use crate::error::WeightsError;
@@ -20,7 +20,7 @@ pub(crate) enum Family {
     Qwen3Moe,
 }
 
-/// `general.architecture` of GGUF files. Mistral's say `llama`.
+/// Values of `general.architecture` in GGUF files. Mistral's files have `llama`.
 const GGUF_NAMES: [(&str, Family); 8] = [
     ("gemma", Family::Gemma),
     ("gemma2", Family::Gemma2),
@@ -32,7 +32,7 @@ const GGUF_NAMES: [(&str, Family); 8] = [
     ("qwen3moe", Family::Qwen3Moe),
 ];
 
-/// `model_type` of config.json.
+/// Values of `model_type` in config.json.
 const HF_NAMES: [(&str, Family); 13] = [
     ("gemma", Family::Gemma),
     ("gemma2", Family::Gemma2),
@@ -49,17 +49,17 @@ const HF_NAMES: [(&str, Family); 13] = [
     ("qwen3_moe", Family::Qwen3Moe),
 ];
 
-/// What transformers takes for keys that config.json leaves out. Its nested text configurations hold only what
-/// differs from these.
+/// The values that transformers uses for keys missing from config.json. Multimodal models are often published with
+/// nested text configurations that hold only what differs from these values.
 pub(crate) struct Defaults {
     pub(crate) vocab: usize,
     pub(crate) hidden: usize,
     pub(crate) intermediate: usize,
     pub(crate) layers: usize,
     pub(crate) heads: usize,
-    /// `None`: as many as query heads.
+    /// Number of key/value heads; `None`: equal to the number of query heads.
     pub(crate) kv_heads: Option<usize>,
-    /// `None`: hidden / heads.
+    /// Elements per head; `None`: hidden / heads.
     pub(crate) head_dim: Option<usize>,
     pub(crate) context: usize,
 }
@@ -78,17 +78,17 @@ impl Family {
         Ok((find(&HF_NAMES, name, outer.file, "model_type")?, text))
     }
 
-    /// Whether it is one of Google's Gemma models: tanh-GELU, embeddings scaled by √hidden.
+    /// Whether this is one of Google's Gemma families, which use tanh-GELU and scale embeddings by √hidden.
     pub(crate) fn is_gemma(self) -> bool {
         matches!(self, Family::Gemma | Family::Gemma2 | Family::Gemma3 | Family::Gemma4)
     }
 
-    /// Whether the norms of its original files are stored as offsets from 1.
+    /// Whether the original safetensors files store norm weights as offsets from 1.
     pub(crate) fn norm_offset(self) -> bool {
         self.is_gemma() && self != Family::Gemma4
     }
 
-    /// Whether layers with a window have a rotary embedding of their own.
+    /// Whether layers with a window have a separate rotary embedding.
     pub(crate) fn has_local_rope(self) -> bool {
         matches!(self, Family::Gemma3 | Family::Gemma4)
     }
@@ -107,9 +107,9 @@ impl Family {
 
     /// Multiplier of token embeddings.
     ///
-    /// Gemma multiplies by √hidden. transformers keeps that number as float32 and casts it to the type of the
-    /// weights (`embed_scale.to(self.weight.dtype)` in `modeling_gemma3.py`): bfloat16 models see √3072 = 55.4256
-    /// as 55.5. The reference here runs in float32, so it stays as it is.
+    /// Gemma multiplies by √hidden. transformers keeps that number as float32 and casts it to the type of the weights
+    /// (`embed_scale.to(self.weight.dtype)` in `modeling_gemma3.py`), so bfloat16 models multiply by 55.5 where √3072 =
+    /// 55.4256. The reference for this engine runs in float32, so the number is not rounded here.
     pub(crate) fn embedding_scale(self, hidden: usize) -> f32 {
         if self.is_gemma() { (hidden as f64).sqrt() as f32 } else { 1.0 }
     }
@@ -158,7 +158,7 @@ impl Family {
     }
 }
 
-/// `model_type` of the language model: its own, or that of the whole.
+/// The `model_type` of the language model, or that of the whole model if the language model has none.
 pub(crate) fn model_type<'a>(outer: &Fields<'a>, text: &Fields<'a>) -> Result<&'a str, WeightsError> {
     let name = text.str("model_type")?.map_or_else(|| outer.str("model_type"), |name| Ok(Some(name)))?;
     outer.require("model_type", name)

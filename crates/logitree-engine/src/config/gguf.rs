@@ -11,9 +11,10 @@ use crate::error::WeightsError;
 use crate::weights::{Gguf, Value, kind};
 use logitree_core::TokenId;
 
-/// The configuration that a file's metadata describes; [`Config::validate`] has yet to check it.
+/// The configuration that a file's metadata describes, before the checks of [`Config::validate`].
 pub(crate) fn read(g: &Gguf) -> Result<Config, WeightsError> {
-    // An importance matrix has no architecture.
+    // This check comes first: some of the other files, such as importance matrices, have no architecture that could be
+    // read.
     if let Some((field, what)) = kind::other_than_model(g) {
         return Err(WeightsError::NotAModel { path: g.path().into(), field, what });
     }
@@ -37,9 +38,9 @@ pub(crate) fn read(g: &Gguf) -> Result<Config, WeightsError> {
         kv_heads: kv_heads.unwrap_or(heads),
         head_dim,
         intermediate: match family {
-            // Layer by layer, below.
+            // Gemma 4 has a size for each layer, which is read below.
             Family::Gemma4 => 0,
-            // Files whose layers all have experts may leave it out.
+            // The key may be missing from files whose layers all have experts.
             Family::Qwen3Moe => keys.optional("feed_forward_length")?.unwrap_or(0),
             _ => keys.size("feed_forward_length")?,
         },
@@ -58,7 +59,7 @@ pub(crate) fn read(g: &Gguf) -> Result<Config, WeightsError> {
         .ok_or_else(|| WeightsError::MissingTensor { path: g.path().into(), name: "token_embd.weight".into() })?;
     Ok(Config {
         architecture: arch.into(),
-        // The key `vocab_size` is optional, and files with padded matrices exist.
+        // The rows of the matrix count, because the key `vocab_size` is optional and some files have padded matrices.
         vocab: embedding.rows,
         hidden,
         attention_scale: attention_scale(&keys, family, layers.len(), hidden, heads, head_dim)?,
@@ -72,26 +73,27 @@ pub(crate) fn read(g: &Gguf) -> Result<Config, WeightsError> {
         attention_softcap,
         final_softcap,
         embedding_scale: family.embedding_scale(hidden),
-        // Converters add the 1 that Gemma's norms leave out.
+        // Converters have already added the 1 to Gemma's norm weights.
         norm_offset: false,
         activation: family.activation(),
         qk_norm: family.qk_norm(),
         v_norm: family == Family::Gemma4,
-        // Some Llama-like models have them too: their files are recognised by the tensors.
+        // Some models of the `llama` architecture have biases too; only their tensors tell.
         qkv_bias: family == Family::Qwen2 || g.has("blk.0.attn_q.bias") || g.has("blk.0.attn_qkv.bias"),
         post_norms: family.post_norms(),
         layer_scalar: family == Family::Gemma4,
         layer_inputs,
         experts,
         tied: !g.has("output.weight"),
-        // Converters permute the rows of Llama's (and Mistral's) q and k so that pairs are neighbours.
+        // Converters permute the rows of q and k in files of Llama and Mistral, so that the two elements of a pair are
+        // neighbours.
         rope_interleaved: family == Family::Llama,
     })
 }
 
-/// Multiplier of query-key products. Hugging Face configurations have it as `query_pre_attn_scalar`; GGUF files
-/// leave it to the reader, which recognises the two models that don't scale by their head size: both Gemma 27B
-/// scale by hidden / heads (144 and 168).
+/// Multiplier of query-key products: 1 / √head_dim, or 1 for Gemma 4. Hugging Face configurations of Gemma 2 and 3 have
+/// a key that replaces head_dim (`query_pre_attn_scalar`), but GGUF metadata has none. Only the two 27B models differ:
+/// they use hidden / heads (144 and 168), and are recognised by their number of layers.
 fn attention_scale(
     keys: &Keys<'_>,
     family: Family,
@@ -120,22 +122,22 @@ fn layers(keys: &Keys<'_>, family: Family, sizes: Sizes) -> Result<Vec<LayerConf
     }
     let window = keys.optional("attention.sliding_window")?.filter(|&n| n > 0);
     let (sliding, window): (Vec<bool>, _) = match family {
-        // Early converters left the window out; Gemma 2 has only ever had this one.
+        // Early converters did not write the window; all Gemma 2 models have this one.
         Family::Gemma2 => (sliding(keys, count, 2)?, Some(window.unwrap_or(4096))),
         Family::Gemma3 | Family::Gemma4 => {
             let name = "attention.sliding_window";
             (sliding(keys, count, 6)?, Some(window.ok_or_else(|| keys.error(name, "is missing"))?))
         }
-        // Mistral's first version: a window on every layer.
+        // The first version of Mistral has a window in every layer.
         Family::Llama => (vec![true; count], window),
-        // Qwen's configurations name a window that the models don't use.
+        // Qwen's configurations give a window that the models do not use.
         _ => (vec![false; count], None),
     };
     let local = usize::from(family.has_local_rope());
     Ok(sliding.into_iter().map(|sliding| sizes.layer(sliding, window, local)).collect())
 }
 
-/// The mixture of experts. The layers that have it are those with a router.
+/// Reads the mixture of experts, and marks the layers that have it: those with a router tensor.
 fn experts(keys: &Keys<'_>, family: Family, layers: &mut [LayerConfig]) -> Result<Option<Experts>, WeightsError> {
     if !matches!(family, Family::Gemma4 | Family::Qwen3Moe) {
         return Ok(None);
@@ -161,7 +163,7 @@ fn experts(keys: &Keys<'_>, family: Family, layers: &mut [LayerConfig]) -> Resul
     Ok(Some(Experts { count, used, intermediate, normalised: true, own_norm }))
 }
 
-/// Gives the layers of Gemma 4 their sizes. `attention.key_length` is that of layers that see everything.
+/// Sets the sizes of Gemma 4's layers. The key `attention.key_length` is the head size of layers with full attention.
 fn shape_gemma4(keys: &Keys<'_>, layers: &mut [LayerConfig]) -> Result<(), WeightsError> {
     let count = layers.len();
     let local = keys.size("attention.key_length_swa")?;
@@ -186,7 +188,8 @@ fn shape_gemma4(keys: &Keys<'_>, layers: &mut [LayerConfig]) -> Result<(), Weigh
     Ok(())
 }
 
-/// Inputs of every layer by token. The matrix has as many rows as there are tokens, or more.
+/// Reads the sizes of the inputs that every layer gets for the token. Their matrix has at least as many rows as there
+/// are tokens.
 fn gemma4_inputs(keys: &Keys<'_>) -> Result<Option<LayerInputs>, WeightsError> {
     let size = keys.optional("embedding_length_per_layer_input")?.unwrap_or(0);
     if size == 0 {
@@ -199,8 +202,7 @@ fn gemma4_inputs(keys: &Keys<'_>) -> Result<Option<LayerInputs>, WeightsError> {
     Ok(Some(LayerInputs { size, rows: table.rows }))
 }
 
-/// Which layers look through the window: all but every `period`th, unless the file says otherwise (by a period,
-/// or layer by layer).
+/// Whether each layer has a window. All but every `period`th have one, unless the file gives another period or a list.
 fn sliding(keys: &Keys<'_>, count: usize, period: usize) -> Result<Vec<bool>, WeightsError> {
     let name = "attention.sliding_window_pattern";
     let period = match keys.gguf.get(&keys.key(name)) {
@@ -219,10 +221,10 @@ fn sliding(keys: &Keys<'_>, count: usize, period: usize) -> Result<Vec<bool>, We
     Ok((0..count).map(|i| (i + 1) % period != 0).collect())
 }
 
-/// Soft-caps of attention scores and final logits; 0 means none.
+/// The soft-caps of attention scores and final logits. The value 0 means that there is none.
 fn softcaps(keys: &Keys<'_>, family: Family) -> Result<(Option<f32>, Option<f32>), WeightsError> {
     let cap = |name: &str, default: f32| -> Result<Option<f32>, WeightsError> {
-        // Gemma 2 always has them, though early converters did not write them.
+        // All Gemma 2 models have soft-caps, but early converters did not write them.
         let default = (family == Family::Gemma2).then_some(default);
         Ok(keys.float(name)?.or(default).filter(|&cap| cap != 0.0))
     };
@@ -234,12 +236,12 @@ fn softcaps(keys: &Keys<'_>, family: Family) -> Result<(Option<f32>, Option<f32>
     }
 }
 
-/// Ids that the metadata names as end of text, turn or message, sorted.
+/// Ids that the metadata gives as end of text, turn or message, sorted.
 pub(crate) fn end_tokens(g: &Gguf) -> Result<Vec<TokenId>, WeightsError> {
     let mut ids: Vec<u32> = ["eos", "eot", "eom"].into_iter().filter_map(|name| g.token_id(name)).collect();
     let key = "tokenizer.ggml.eos_token_ids";
     for id in g.read::<Vec<i64>>(key)?.unwrap_or_default() {
-        // All ones is how some converters write "none".
+        // Some converters write an id with all bits set for "none".
         if id == -1 || id == i64::from(u32::MAX) {
             continue;
         }

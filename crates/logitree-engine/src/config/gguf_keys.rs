@@ -3,10 +3,10 @@
 use crate::error::WeightsError;
 use crate::weights::{Gguf, Value};
 
-/// The fix for metadata that lacks something or contradicts itself.
+/// Advice in errors about metadata that is incomplete or contradicts itself.
 pub(super) const RECONVERT: &str = "use a file made by a current converter";
 
-/// Metadata of one architecture: keys are prefixed with its name.
+/// The metadata of one architecture, whose keys begin with the architecture's name.
 pub(super) struct Keys<'a> {
     pub(super) gguf: &'a Gguf,
     pub(super) arch: &'a str,
@@ -21,16 +21,17 @@ impl Keys<'_> {
         self.gguf.error(&self.key(name), problem, RECONVERT)
     }
 
-    /// A size: one number, or one for every layer if all are equal, as some converters write it.
+    /// Reads an optional size. Some converters write an array with one equal number per layer instead of a single
+    /// number.
     pub(super) fn optional(&self, name: &str) -> Result<Option<usize>, WeightsError> {
         if let Some(Value::Array(_)) = self.gguf.get(&self.key(name)) {
             return self.of_all_layers(name).map(Some);
         }
-        // 32 bits hold any size; larger numbers are reported by the getter.
+        // A size must fit 32 bits; the getter reports larger numbers.
         Ok(self.gguf.read::<u32>(&self.key(name))?.map(|n| n as usize))
     }
 
-    /// The number that an array has for every layer.
+    /// The number of an array that has the same number for every layer.
     pub(super) fn of_all_layers(&self, name: &str) -> Result<usize, WeightsError> {
         let list = self.gguf.read::<Vec<i64>>(&self.key(name))?.unwrap_or_default();
         let layers = self.gguf.read::<u32>(&self.key("block_count"))?.unwrap_or_default() as usize;
@@ -49,7 +50,7 @@ impl Keys<'_> {
         self.optional(name)?.ok_or_else(|| self.error(name, "is missing"))
     }
 
-    /// A size of each of `count` layers: one number for all of them, or a list.
+    /// Reads the size for each of `count` layers: the file has one number for all of them, or a list.
     pub(super) fn by_layer(&self, name: &str, count: usize) -> Result<Vec<usize>, WeightsError> {
         let Some(Value::Array(_)) = self.gguf.get(&self.key(name)) else { return Ok(vec![self.size(name)?; count]) };
         let list = self.gguf.read::<Vec<i64>>(&self.key(name))?.unwrap_or_default();

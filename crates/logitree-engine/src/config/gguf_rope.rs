@@ -6,30 +6,32 @@ use super::rope::{Rope, RopeScaling, yarn_growth};
 use crate::error::WeightsError;
 use logitree_kernels::dequantise_row;
 
-/// Rotary embeddings: the first for layers that see everything, Gemma 3's second for those with a window.
+/// Reads the rotary embeddings. The first is for layers with full attention; in families where layers with a window
+/// have their own, that is the second.
 pub(super) fn ropes(keys: &Keys<'_>, family: Family, head_dim: usize) -> Result<Vec<Rope>, WeightsError> {
     let dims = keys.optional("rope.dimension_count")?.unwrap_or(head_dim);
     let base = keys.float("rope.freq_base")?;
     let scaling = scaling(keys)?;
     if !family.has_local_rope() {
-        // The original base; files of models that keep it leave it out.
+        // Files of models with the original base, 10000, may omit the key.
         return Ok(vec![Rope { base: base.unwrap_or(10_000.0), dims, scaling }]);
     }
     let base = base.ok_or_else(|| keys.error("rope.freq_base", "is missing"))?;
-    // All of Gemma 3 has this local base; only newer files say so.
+    // All Gemma 3 models have this base in layers with a window; only newer files give it.
     let local = keys.float("rope.freq_base_swa")?.unwrap_or(10_000.0);
     let local_dims = keys.optional("rope.dimension_count_swa")?.unwrap_or(dims);
     Ok(vec![Rope { base, dims, scaling }, Rope { base: local, dims: local_dims, scaling: RopeScaling::Default }])
 }
 
-/// Frequency scaling. A factor without a type is linear, as the format's reference reads it: the first files had
-/// nothing but a factor. Llama 3.1 and later carry their smooth scaling as a table of divisors; where a file has
-/// both, both apply.
+/// Reads the frequency scaling. A factor without a type means linear scaling, as in llama.cpp, because the first files
+/// had only a factor. Llama 3.1 and later models store their smooth scaling as a table of divisors. If a file has both
+/// a factor and a table, both apply.
 fn scaling(keys: &Keys<'_>) -> Result<RopeScaling, WeightsError> {
     let kind = keys.gguf.read::<&str>(&keys.key("rope.scaling.type"))?;
     // `scale_linear` is the former name of the key.
     let factor = keys.float("rope.scaling.factor")?.map_or_else(|| keys.float("rope.scale_linear"), |f| Ok(Some(f)))?;
-    // A factor that is absent or 0 counts as 1. With the type `none` files carry one that nobody is to use.
+    // An absent factor and the factor 0 count as 1. Files with the type `none` may contain a factor, which must be
+    // ignored.
     let factor = factor.filter(|&f| f != 0.0 && kind != Some("none")).unwrap_or(1.0);
     let divisors = |name: &str| -> Result<Option<Vec<f32>>, WeightsError> {
         let Some(table) = keys.gguf.tensor(name)? else { return Ok(None) };
@@ -39,7 +41,8 @@ fn scaling(keys: &Keys<'_>) -> Result<RopeScaling, WeightsError> {
         divisors.iter_mut().for_each(|d| *d *= factor);
         Ok(Some(divisors))
     };
-    // Converters leave out what follows from the factor, and write what the model has beside it.
+    // Files give only a multiplier of the model's own; the growth that follows from the factor is not included and is
+    // computed.
     let multiplier = keys.float("rope.scaling.attn_factor")?.unwrap_or(1.0);
     let original = |name: &str| keys.optional(name)?.map_or_else(|| keys.size("context_length"), Ok);
     match kind {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// The configuration that a config.json describes; [`Config::validate`] has yet to check it.
+/// The configuration that a config.json describes, before the checks of [`Config::validate`].
 pub(crate) fn read(outer: &Fields<'_>) -> Result<Config, WeightsError> {
     let (family, text) = Family::of_config(outer)?;
     refuse_variants(outer, &text, family)?;
@@ -26,14 +26,14 @@ pub(crate) fn read(outer: &Fields<'_>) -> Result<Config, WeightsError> {
         None => head_size(hidden, heads).map_err(|problem| text.error("num_attention_heads", problem, CORRECT))?,
     };
     let scale = match family {
-        // Its query norm has taken the scale over.
+        // Gemma 4 has no scale: the weights of its query norm include it.
         Family::Gemma4 => 1.0,
-        // These scale queries by a number of their own.
+        // Gemma 2 and 3 have a key for the number under the root, instead of the head size.
         Family::Gemma2 | Family::Gemma3 => 1.0 / text.float("query_pre_attn_scalar")?.unwrap_or(256.0).sqrt(),
         _ => 1.0 / (head_dim as f64).sqrt(),
     };
     let kv_heads = match text.value("num_key_value_heads") {
-        // A key that is absent has its family's default, while null means as many as query heads.
+        // An absent key means the family's default, while null means as many key/value heads as query heads.
         None if !text.has("num_key_value_heads") => default.kv_heads.unwrap_or(heads),
         _ => size("num_key_value_heads", heads)?,
     };
@@ -79,7 +79,7 @@ pub(crate) fn read(outer: &Fields<'_>) -> Result<Config, WeightsError> {
     })
 }
 
-/// Whether the output matrix is the embedding matrix. Multimodal models say it outside of the text's part, if they do.
+/// Whether the embedding matrix is also the output matrix. Multimodal models may say so outside the text part.
 pub(crate) fn tied(outer: &Fields<'_>) -> Result<bool, WeightsError> {
     let (family, text) = Family::of_config(outer)?;
     let key = "tie_word_embeddings";
@@ -87,7 +87,7 @@ pub(crate) fn tied(outer: &Fields<'_>) -> Result<bool, WeightsError> {
     Ok(tied.unwrap_or(family.is_gemma()))
 }
 
-/// What a config.json says without effect, in words.
+/// Sentences for the user about settings of config.json that have no effect.
 pub(crate) fn notes(outer: &Fields<'_>) -> Vec<String> {
     let Ok((_, text)) = Family::of_config(outer) else { return Vec::new() };
     let idle = |key: &str| {
@@ -99,10 +99,10 @@ pub(crate) fn notes(outer: &Fields<'_>) -> Vec<String> {
     ["rope_scaling", "rope_parameters"].into_iter().filter_map(idle).collect()
 }
 
-/// Switches that change the computation in ways that this engine does not follow.
+/// Refuses configurations with settings that change the computation in ways that this engine does not implement.
 fn refuse_variants(outer: &Fields<'_>, text: &Fields<'_>, family: Family) -> Result<(), WeightsError> {
     for key in ["attention_bias", "mlp_bias", "use_bidirectional_attention"] {
-        // `vision` concerns images alone: text is read in one direction.
+        // The value `vision` makes attention bidirectional for images only; text is still read in one direction.
         let for_images = |v: &Value| key == "use_bidirectional_attention" && *v == "vision";
         if text.value(key).is_some_and(|v| *v != Value::Bool(false) && !for_images(v)) {
             return Err(text.error(key, "is set", UNSUPPORTED));
@@ -112,10 +112,11 @@ fn refuse_variants(outer: &Fields<'_>, text: &Fields<'_>, family: Family) -> Res
         let fix = "use the original model in F32, F16 or BF16, or a GGUF file";
         return Err(outer.error("quantization_config", "quantised safetensors are not supported", fix));
     }
-    // The first is Gemma's own name; where both are given it wins.
+    // `hidden_activation` is Gemma's own key, and wins if both keys are given.
     let key = if text.value("hidden_activation").is_some() { "hidden_activation" } else { "hidden_act" };
     let known: &[&str] = match family.is_gemma() {
-        // Early Gemma files say `gelu` but mean the tanh approximation, as the reference takes it.
+        // Early Gemma files say `gelu` where the tanh approximation is meant; the reference implementation reads it so
+        // too.
         true => &["gelu_pytorch_tanh", "gelu"],
         false => &["silu"],
     };
@@ -131,7 +132,7 @@ fn layers(text: &Fields<'_>, family: Family, count: usize, sizes: Sizes) -> Resu
     if count > MAX_LAYERS {
         return Err(text.error("num_hidden_layers", format!("is {count}, more than {MAX_LAYERS}"), CORRECT));
     }
-    // A key that is absent has its family's default, while null means that there is no window.
+    // An absent key means the family's default, while null means that there is no window.
     let window = match text.has("sliding_window") {
         true => text.size("sliding_window")?,
         false => Some(if family == Family::Gemma4 { 512 } else { 4096 }),
@@ -156,7 +157,7 @@ fn layers(text: &Fields<'_>, family: Family, count: usize, sizes: Sizes) -> Resu
         _ => vec![false; count],
     };
     if let (Family::Gemma4, Some(last)) = (family, sliding.last_mut()) {
-        // The reference lets the last layer see everything, whatever the file says.
+        // In the reference implementation the last layer always has full attention, whatever the file says.
         *last = false;
     }
     if window.is_none() && sliding.contains(&true) {
@@ -166,7 +167,7 @@ fn layers(text: &Fields<'_>, family: Family, count: usize, sizes: Sizes) -> Resu
     Ok(sliding.into_iter().map(|sliding| sizes.layer(sliding, window, local)).collect())
 }
 
-/// The mixture of experts, and which layers have it.
+/// Reads the mixture of experts, and marks the layers that have it.
 fn experts(text: &Fields<'_>, family: Family, layers: &mut [LayerConfig]) -> Result<Option<Experts>, WeightsError> {
     let size = |key: &str| text.require(key, text.size(key)?);
     match family {
@@ -182,7 +183,7 @@ fn experts(text: &Fields<'_>, family: Family, layers: &mut [LayerConfig]) -> Res
         }
         Family::Qwen3Moe => {
             let or = |key: &str, default: usize| Ok::<_, WeightsError>(text.size(key)?.unwrap_or(default));
-            // transformers 5 saves the second, earlier ones the first.
+            // transformers 5 writes `num_local_experts`, earlier versions `num_experts`.
             let count = match (text.size("num_experts")?, text.size("num_local_experts")?) {
                 (Some(one), Some(other)) if one != other => {
                     let problem = format!("is {other}, but num_experts is {one}");
@@ -213,7 +214,7 @@ fn experts(text: &Fields<'_>, family: Family, layers: &mut [LayerConfig]) -> Res
     }
 }
 
-/// `layer_types`: whether each layer has a window.
+/// Whether each layer has a window, from the key `layer_types`; `None` if the key is absent.
 fn layer_types(text: &Fields<'_>, count: usize) -> Result<Option<Vec<bool>>, WeightsError> {
     let Some(list) = text.array("layer_types")? else { return Ok(None) };
     if list.len() != count {
@@ -227,7 +228,8 @@ fn layer_types(text: &Fields<'_>, count: usize) -> Result<Option<Vec<bool>>, Wei
     list.iter().map(kind).collect::<Result<_, _>>().map(Some)
 }
 
-/// The period of Gemma 3's layers: one of so many sees everything. transformers 5 writes the key with an underscore.
+/// The period of Gemma 3's layers: one layer of each period has full attention. transformers 5 writes the key with a
+/// leading underscore.
 fn period(text: &Fields<'_>) -> Result<usize, WeightsError> {
     for key in ["sliding_window_pattern", "_sliding_window_pattern"] {
         match text.size(key)? {
@@ -253,7 +255,7 @@ pub(crate) fn end_tokens(outer: &Fields<'_>, folder: &Path) -> Result<Vec<TokenI
     Ok(ids.into_iter().map(TokenId).collect())
 }
 
-/// `eos_token_id`: one id or a list.
+/// Adds the ids of `eos_token_id`, which is a single id or a list.
 fn collect_ids(fields: &Fields<'_>, ids: &mut BTreeSet<u32>) -> Result<(), WeightsError> {
     let key = "eos_token_id";
     let list = match fields.value(key) {

@@ -8,8 +8,8 @@ use crate::json::{CORRECT, Fields, UNSUPPORTED};
 
 const KINDS: [&str; 2] = ["full_attention", "sliding_attention"];
 
-/// One embedding, or the two of Gemma 3 and 4: for layers that see everything, and for those with a window. `head_dims` are the
-/// sizes of heads in these.
+/// Reads the one rotary embedding, or the two of Gemma 3 and 4: first that of layers with full attention, then that of
+/// layers with a window. `head_dims` are the head sizes of these two kinds of layers.
 pub(super) fn ropes(text: &Fields<'_>, family: Family, head_dims: [usize; 2]) -> Result<Vec<Rope>, WeightsError> {
     let dims = head_dims[0];
     let parameters = text.object("rope_parameters")?;
@@ -23,7 +23,7 @@ pub(super) fn ropes(text: &Fields<'_>, family: Family, head_dims: [usize; 2]) ->
         if nested {
             return Err(text.error("rope_parameters", "differ by kind of layer", UNSUPPORTED));
         }
-        // The reference prefers the older key where a file has both.
+        // If a file has both keys, the reference implementation prefers the older one, `rope_scaling`.
         return Ok(vec![rope(text, scaling.or(parameters).as_ref(), theta.unwrap_or(10_000.0), dims)?]);
     }
     if !nested && parameters.as_ref().is_some_and(|p| p.iter().next().is_some()) {
@@ -34,16 +34,16 @@ pub(super) fn ropes(text: &Fields<'_>, family: Family, head_dims: [usize; 2]) ->
     let global = of_kind(KINDS[0])?;
     let base = global.as_ref().map_or(Ok(None), |p| p.float("rope_theta"))?.or(theta).unwrap_or(1e6);
     let local_base = text.float("rope_local_base_freq")?.unwrap_or(10_000.0);
-    // The reference lets the older key scale the layers that see everything, and no others.
+    // In the reference implementation the older key scales only the layers with full attention.
     let mut global = rope(text, scaling.or(global).as_ref(), base, dims)?;
     if family == Family::Gemma4 && parameters.is_none() {
-        // What its reference takes where the file is silent.
+        // This is what the reference implementation uses if the file gives no parameters.
         global.scaling = RopeScaling::Proportional { pairs: dims / 8, factor: 1.0 };
     }
     Ok(vec![global, rope(text, of_kind(KINDS[1])?.as_ref(), local_base, head_dims[1])?])
 }
 
-/// An embedding from its parameters, with a base for when they have none.
+/// Reads one embedding from its parameters; `base` is used if they give none.
 fn rope(text: &Fields<'_>, parameters: Option<&Fields<'_>>, base: f64, dims: usize) -> Result<Rope, WeightsError> {
     let Some(p) = parameters else { return Ok(Rope { base: base as f32, dims, scaling: RopeScaling::Default }) };
     let base = p.float("rope_theta")?.unwrap_or(base) as f32;
@@ -67,7 +67,7 @@ fn rope(text: &Fields<'_>, parameters: Option<&Fields<'_>>, base: f64, dims: usi
             factor: p.float("factor")?.unwrap_or(1.0) as f32,
         },
         Some("yarn") => yarn(p, number("factor")?)?,
-        // The second is the first's former name.
+        // `su` is the former name of `longrope`.
         Some("longrope" | "su") => longrope(text, p)?,
         Some(other) => {
             let problem = format!("`{other}` is not one of default, linear, llama3, longrope, proportional, yarn");
@@ -77,7 +77,7 @@ fn rope(text: &Fields<'_>, parameters: Option<&Fields<'_>>, base: f64, dims: usi
     Ok(Rope { base, dims, scaling })
 }
 
-/// YaRN, with transformers' rules for what the file leaves out.
+/// Reads YaRN's parameters. What the file does not give is computed as transformers does.
 fn yarn(p: &Fields<'_>, factor: f32) -> Result<RopeScaling, WeightsError> {
     let number = |key: &str| p.float(key);
     let growth = |multiplier: f64| yarn_growth(factor, multiplier);
@@ -97,8 +97,8 @@ fn yarn(p: &Fields<'_>, factor: f32) -> Result<RopeScaling, WeightsError> {
     })
 }
 
-/// LongRoPE, with transformers' rules for what the file leaves out. Its original context stands with the other sizes of the model, or
-/// with the other parameters.
+/// Reads LongRoPE's parameters. What the file does not give is computed as transformers does. The original context may
+/// be a top-level key of the model or one of the parameters.
 fn longrope(text: &Fields<'_>, p: &Fields<'_>) -> Result<RopeScaling, WeightsError> {
     let key = "original_max_position_embeddings";
     let original = p.size(key)?.map_or_else(|| text.size(key), |n| Ok(Some(n)))?;

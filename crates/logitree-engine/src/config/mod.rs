@@ -1,4 +1,4 @@
-//! What the forward pass needs to know about a model, whatever family it is of.
+//! The configuration of a model, read from GGUF metadata or config.json into the same form for all families.
 
 mod family;
 mod gemma4;
@@ -21,20 +21,20 @@ use crate::weights::{Description, Role, Weights};
 use logitree_core::TokenId;
 use std::path::Path;
 
-/// Ids that end a generation, as `config.json` and `generation_config.json` of a folder name them; no weights are needed.
+/// Ids that end a generation according to a folder's `config.json` and `generation_config.json`. No weights are needed.
 ///
 /// # Errors
-/// If a file is not readable, or names what is no id.
+/// If a file is not readable, or gives something that is not a token id.
 pub fn end_tokens_of(folder: &Path) -> Result<Vec<TokenId>, WeightsError> {
     let path = folder.join("config.json");
     let config = if path.exists() { read_object(&path)? } else { Default::default() };
     hf::end_tokens(&Fields::new(&path, &config), folder)
 }
 
-/// The configuration in a folder's `config.json`, checked as far as that goes without weights.
+/// The configuration in a folder's `config.json`, with all checks that are possible without weights.
 ///
 /// # Errors
-/// If the file is not readable, or describes no model that the engine runs.
+/// If the file is not readable, or describes a model that the engine cannot run.
 pub fn of_folder(folder: &Path) -> Result<Config, WeightsError> {
     let path = folder.join("config.json");
     let config = hf::read(&Fields::new(&path, &read_object(&path)?))?;
@@ -42,13 +42,13 @@ pub fn of_folder(folder: &Path) -> Result<Config, WeightsError> {
     Ok(config)
 }
 
-/// What weight files say about their model. The files themselves know only names and shapes.
+/// What weight files say about their model. The other parts of [`Weights`] know only names and shapes of tensors.
 impl Weights {
-    /// The model's configuration, after checking that the engine can run it and that every tensor it asks for is
+    /// The model's configuration. It is checked that the engine can run it, and that every tensor that it needs is
     /// there in the right shape.
     ///
     /// # Errors
-    /// If the files describe no model that the engine runs, or not the one whose weights they hold.
+    /// If the engine cannot run the described model, or the weights belong to a different one.
     pub fn config(&self) -> Result<Config, WeightsError> {
         let (config, file) = match self.description() {
             Description::Metadata(gguf) => (gguf::read(gguf)?, gguf.path()),
@@ -67,11 +67,11 @@ impl Weights {
         Ok(config)
     }
 
-    /// Ids that the file names as end of generation, sorted; empty if it names none. They may lie beyond the rows of the
-    /// output matrix, and are never produced then.
+    /// Ids that end a generation according to the files, sorted; empty if the files give none. An id may be larger than
+    /// the number of rows of the output matrix; then it is never produced.
     ///
     /// # Errors
-    /// If a file names what is no id, or is not readable.
+    /// If a file gives something that is not a token id, or is not readable.
     pub fn end_tokens(&self) -> Result<Vec<TokenId>, WeightsError> {
         match self.description() {
             Description::Metadata(gguf) => gguf::end_tokens(gguf),
@@ -79,7 +79,7 @@ impl Weights {
         }
     }
 
-    /// What in the files is not as it seems, and what was made of it: sentences for whoever chose the model.
+    /// Sentences for the user about contradictions in the files, and how they were resolved.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         let config = match self.description() {
@@ -97,7 +97,7 @@ impl Weights {
             ));
         }
         let Description::ConfigJson(json, folder) = self.description() else { return notes };
-        // A value of another type is reported when the configuration is asked for.
+        // A value of the wrong type is ignored here, because reading the configuration reports it.
         if hf::tied(&json).unwrap_or(false) && !folder.can_be_tied() {
             notes.push(format!(
                 "config.json ties the output matrix to the embeddings, but {} is stored and differs from them: it is used, \

@@ -1,4 +1,5 @@
-//! Rotary position embeddings: every kind is a list of frequencies and a multiplier.
+//! Rotary position embeddings. Every kind comes down to a list of frequencies, one per rotated pair of dimensions, and
+//! a multiplier of the cosines and sines.
 
 use std::f32::consts::PI;
 
@@ -9,14 +10,14 @@ pub struct Rope {
     pub base: f32,
     /// Rotated dimensions per head (even, at most the head's size).
     pub dims: usize,
-    /// How frequencies are stretched beyond the trained length.
+    /// How frequencies are changed for texts beyond the trained length.
     pub scaling: RopeScaling,
 }
 
 /// Frequency scaling of a [`Rope`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum RopeScaling {
-    /// None.
+    /// The frequencies are not changed.
     Default,
     /// All frequencies are divided by the factor (Gemma 3, global layers of 4B and larger).
     Linear(f32),
@@ -33,22 +34,24 @@ pub enum RopeScaling {
     },
     /// One divisor per rotated pair, as GGUF files carry in `rope_freqs.weight`. `[dims / 2]`
     Factors(Vec<f32>),
-    /// Only the first pairs turn; the exponents are those of all of them (Gemma 4, layers that see everything).
+    /// Only the first pairs turn, the others keep their values. The exponents of the frequencies are computed as if all
+    /// pairs turned (Gemma 4, layers with full attention).
     Proportional {
-        /// Pairs that turn.
+        /// Number of pairs that turn.
         pairs: usize,
         /// Divisor of their frequencies.
         factor: f32,
     },
-    /// LongRoPE (Ding et al. 2024): one divisor per rotated pair. Models have two lists, for texts of up to the original context and
-    /// for longer ones. Keys would have to be made anew when a text crosses the border, so only the first list is used, and
-    /// [`Config::context`](super::Config::context) ends there.
+    /// LongRoPE (Ding et al. 2024): one divisor per rotated pair. Models have two lists, one for texts of up to the
+    /// original context and one for longer texts. All cached keys would have to be computed again when a text grows
+    /// beyond the original context. So only the first list is used, and [`Config::context`](super::Config::context)
+    /// ends there.
     Longrope {
         /// The divisors for short texts, `[dims / 2]`.
         divisors: Vec<f32>,
         /// Multiplier of cosines and sines.
         magnitude: f32,
-        /// Tokens of the longest text that the divisors are for.
+        /// Number of tokens of the longest text for which these divisors are meant.
         original_context: usize,
     },
     /// YaRN (Peng et al. 2023): low frequencies are divided by the factor, high ones left alone, with a ramp between.
@@ -68,18 +71,21 @@ pub enum RopeScaling {
     },
 }
 
-/// Divisors from here on mean "does not turn": converters write 1e30 where the original has a frequency of 0.
+/// Divisors of at least this size mean that the pair does not turn: converters write 1e30 where the original frequency
+/// is 0.
 const NEVER: f32 = 1e20;
 
-/// What YaRN multiplies cosines and sines with: it grows with the logarithm of the factor by which texts become longer.
+/// YaRN's multiplier of cosines and sines, which grows with the logarithm of the factor by which the context is
+/// extended.
 pub(super) fn yarn_growth(factor: f32, multiplier: f64) -> f64 {
     if factor <= 1.0 { 1.0 } else { 0.1 * multiplier * f64::from(factor).ln() + 1.0 }
 }
 
-/// Tokens of the longest text that a model of such a context reads with these embeddings.
+/// The number of tokens of the longest text that a model with this trained context can read with these embeddings.
 pub(super) fn usable_context(context: usize, ropes: &[Rope]) -> usize {
     ropes.iter().fold(context, |context, rope| match rope.scaling {
-        // None at all is reported with the embedding.
+        // An original context of 0 is an error that [`Rope::problem`] reports; here it only must not give a context of
+        // 0.
         RopeScaling::Longrope { original_context, .. } => context.min(original_context.max(1)),
         _ => context,
     })
@@ -137,7 +143,7 @@ impl Rope {
         }
     }
 
-    /// Where YaRN's ramp begins and ends, in pairs.
+    /// The indices of the pairs at which YaRN's ramp begins and ends.
     fn ramp(&self) -> (f32, f32) {
         let RopeScaling::Yarn { beta_fast, beta_slow, original_context, truncate, .. } = self.scaling else {
             return (0.0, 1.0);
@@ -149,11 +155,11 @@ impl Rope {
             (low, high) = (low.floor(), high.ceil());
         }
         (low, high) = (low.max(0.0), high.min(dims - 1.0));
-        // The reference moves the end in the same way, so that nothing is divided by zero.
+        // The reference implementation moves the end in the same way, to avoid a division by zero.
         (low, if low == high { high + 0.001 } else { high })
     }
 
-    /// What is wrong with it for heads of this size, if anything is.
+    /// The reason why this embedding is impossible for heads of `head_dim` elements; `None` if it is possible.
     pub(super) fn problem(&self, head_dim: usize) -> Option<String> {
         let dims = self.dims;
         if dims == 0 || dims > head_dim || !dims.is_multiple_of(2) {

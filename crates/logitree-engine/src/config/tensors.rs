@@ -1,4 +1,4 @@
-//! Whether weights and configuration are of the same model.
+//! Checks that weights and configuration belong to the same model.
 
 use super::rope::RopeScaling;
 use super::types::{Config, LayerConfig, LayerInputs, Rows};
@@ -6,12 +6,12 @@ use crate::error::WeightsError;
 use crate::weights::{ExpertMatrix, Role, Weights};
 use std::collections::HashSet;
 
-/// Tensors that some converters leave in files and that computing does not need: rotary frequencies follow from
+/// Tensors that some converters leave in files and that are not needed: they hold rotary frequencies, which follow from
 /// the configuration.
 const HARMLESS: [&str; 3] = [".rotary_emb.inv_freq", ".attn_rot_embd.weight", "rotary_emb.inv_freq"];
 
-/// Fails unless the language model's tensors are exactly those that the configuration asks for, in the right
-/// shapes. A tensor too many is refused as well: leaving out a bias or a scale would give wrong numbers silently.
+/// Fails unless the language model's tensors are exactly those that the configuration requires, in the right shapes. An
+/// additional tensor is an error too: ignoring a bias or a scale would silently give wrong numbers.
 pub(super) fn check(weights: &Weights, config: &Config) -> Result<(), WeightsError> {
     let mut expected = HashSet::new();
     let mut require = |role: Role, layer: Option<usize>| {
@@ -45,11 +45,11 @@ pub(super) fn check(weights: &Weights, config: &Config) -> Result<(), WeightsErr
             expected.extend(weights.expert_tensors(i, experts.count));
         }
     }
-    // Files keep the key and value matrices of layers that read other layers' rows; nothing is computed with them.
+    // Files contain key and value matrices even for layers that read other layers' rows; they are not used.
     let readers = (0..config.layers.len()).filter(|&i| !config.layers[i].owns_rows());
     let unused = readers.flat_map(|i| [Role::K, Role::V, Role::KNorm].map(|role| weights.name(role, Some(i))));
     expected.extend(unused);
-    // A tied head may be stored all the same, and rotary factors belong to the configuration.
+    // An output matrix may be stored even if it is tied, and rotary factors are read with the configuration.
     let factors = ["rope_factors_short.weight", "rope_factors_long.weight"];
     let has_factors = config.ropes.iter().any(|rope| matches!(rope.scaling, RopeScaling::Longrope { .. }));
     expected.extend(factors.into_iter().filter(|_| has_factors).map(String::from));
@@ -68,7 +68,7 @@ pub(super) fn check(weights: &Weights, config: &Config) -> Result<(), WeightsErr
     }
 }
 
-/// The tensors of a layer.
+/// The roles of all tensors that a layer must have.
 fn layer_roles(c: &Config, layer: &LayerConfig) -> impl Iterator<Item = Role> {
     use Role::*;
     let owns = layer.owns_rows();
@@ -91,7 +91,8 @@ fn layer_roles(c: &Config, layer: &LayerConfig) -> impl Iterator<Item = Role> {
     always.into_iter().chain(sometimes.into_iter().filter(|(has, _)| *has).flat_map(|(_, roles)| roles).copied())
 }
 
-/// `[rows, cols]` of a role's tensor. Sizes have passed [`Config::validate`]: products don't overflow.
+/// The expected `[rows, cols]` of a role's tensor. Products cannot overflow, because the sizes have passed
+/// [`Config::validate`].
 fn shape(role: Role, layer: Option<usize>, c: &Config) -> (usize, usize) {
     let l = &c.layers[layer.unwrap_or(0)];
     let (q, kv) = (l.q_len(), l.kv_len());

@@ -1,4 +1,5 @@
-//! The configuration of a model, in the terms of the forward pass.
+//! The configuration of a model: everything that the forward pass needs to know besides the weights, in the same form
+//! for all families and file formats.
 
 use super::rope::Rope;
 use crate::weights::ExpertSizes;
@@ -12,20 +13,21 @@ pub enum Activation {
     GeluTanh,
 }
 
-/// One layer: its sizes, what it sees, and where its keys and values come from.
+/// The sizes of one layer, how far back its attention reaches, and where its keys and values come from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerConfig {
-    /// Query heads.
+    /// Number of query heads.
     pub heads: usize,
-    /// Key/value heads; divides `heads`.
+    /// Number of key/value heads, a divisor of `heads`.
     pub kv_heads: usize,
-    /// Size of a query, key or value head.
+    /// Number of elements of a query, key or value head.
     pub head_dim: usize,
     /// Width of the dense feed-forward layer.
     pub intermediate: usize,
-    /// What stands after attention.
+    /// What follows attention in this layer.
     pub feed_forward: FeedForward,
-    /// Key `j` is visible to query `i` iff `i - j < window`; `None`: all of the past.
+    /// Size of the attention window: the key at position `j` is visible to the query at position `i` iff `i - j <
+    /// window`. `None` means full attention, to all earlier positions.
     pub window: Option<usize>,
     /// Index into [`Config::ropes`].
     pub rope: usize,
@@ -33,24 +35,24 @@ pub struct LayerConfig {
     pub rows: Rows,
 }
 
-/// What stands after a layer's attention.
+/// What follows the attention of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedForward {
     /// One gated feed-forward layer, which every token passes through.
     Dense,
-    /// A few of many feed-forward layers, which a router chooses for each token.
+    /// A mixture of experts: for each token a router chooses a few of many feed-forward layers.
     Experts,
-    /// A layer for every token and experts, whose results are added (Gemma 4).
+    /// A dense layer and a mixture of experts, whose results are added (Gemma 4).
     DenseAndExperts,
 }
 
 impl FeedForward {
-    /// Whether it has a layer for every token.
+    /// Whether there is a dense feed-forward layer.
     pub(crate) fn has_dense(self) -> bool {
         self != FeedForward::Experts
     }
 
-    /// Whether it has experts.
+    /// Whether there is a mixture of experts.
     pub(crate) fn has_experts(self) -> bool {
         self != FeedForward::Dense
     }
@@ -59,20 +61,21 @@ impl FeedForward {
 /// A mixture of experts, the same in every layer that has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Experts {
-    /// Experts to choose from.
+    /// Number of experts that the router chooses from.
     pub count: usize,
-    /// Experts that a token passes through.
+    /// Number of experts that are chosen for each token.
     pub used: usize,
-    /// Width of an expert.
+    /// Width of each expert's feed-forward layer.
     pub intermediate: usize,
-    /// True if the probabilities of the experts used are scaled to add up to 1; some models sum with them as they are.
+    /// True if the probabilities of the chosen experts are scaled to add up to 1 before they weight the results; false
+    /// if they are used unchanged.
     pub normalised: bool,
-    /// Whether the router norms the residual stream by itself, with weights of its own, and experts have a multiplier each (Gemma 4).
+    /// Whether the router has its own norm with its own weights, and each expert has a multiplier (Gemma 4).
     pub own_norm: bool,
 }
 
 impl Experts {
-    /// What finding the experts' matrices in the files takes; `hidden` is the width of the residual stream.
+    /// The sizes by which the experts' matrices are found in the files; `hidden` is the width of the residual stream.
     pub(crate) fn sizes(&self, hidden: usize) -> ExpertSizes {
         ExpertSizes { count: self.count, hidden, intermediate: self.intermediate }
     }
@@ -81,33 +84,34 @@ impl Experts {
 /// Where the keys and values of a layer come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rows {
-    /// Keys and values have a matrix each.
+    /// Keys and values are computed with one matrix each.
     Own,
-    /// What the key matrix gives, before norm and rotation, is the value too (Gemma 4's layers that see everything, in its larger
-    /// models).
+    /// The product with the key matrix, before norm and rotation, is also the value (layers with full attention in
+    /// Gemma 4's larger models).
     KeyIsValue,
-    /// The rows of this earlier layer serve (the last layers of Gemma 4's small models).
+    /// The layer computes no keys and values and reads those of this earlier layer (the last layers of Gemma 4's small
+    /// models).
     Shared(usize),
 }
 
 impl LayerConfig {
-    /// Elements of all query heads.
+    /// Number of elements of all query heads together.
     pub(crate) fn q_len(&self) -> usize {
         self.heads * self.head_dim
     }
 
-    /// Elements of a key or value row.
+    /// Number of elements in one key row or value row.
     pub(crate) fn kv_len(&self) -> usize {
         self.kv_heads * self.head_dim
     }
 
-    /// Whether it stores rows, rather than reading those of another layer.
+    /// Whether the layer computes and stores its own keys and values.
     pub(crate) fn owns_rows(&self) -> bool {
         !matches!(self.rows, Rows::Shared(_))
     }
 }
 
-/// The sizes that the layers of most models have in common.
+/// The sizes that are equal in all layers of most models.
 #[derive(Clone, Copy)]
 pub(crate) struct Sizes {
     pub(crate) heads: usize,
@@ -117,7 +121,8 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// A layer of these sizes with keys and values of its own; `local` is the rotary embedding of those with a window.
+    /// A dense layer of these sizes with its own keys and values. `local` is the index of the rotary embedding of
+    /// layers with a window.
     pub(crate) fn layer(self, sliding: bool, window: Option<usize>, local: usize) -> LayerConfig {
         let Sizes { heads, kv_heads, head_dim, intermediate } = self;
         let (window, rope) = (window.filter(|_| sliding), if sliding { local } else { 0 });
@@ -126,13 +131,13 @@ impl Sizes {
     }
 }
 
-/// Inputs that every layer has of the token itself (Gemma 4's small models): a second embedding matrix of
-/// `[rows, layers · size]`, read from the file as it is needed.
+/// Inputs that every layer gets for the token itself (Gemma 4's small models). They come from a second embedding matrix
+/// of `[rows, layers · size]`, whose rows are read from the file when they are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerInputs {
-    /// Elements for each layer.
+    /// Elements per layer and token.
     pub size: usize,
-    /// Tokens that have some: rows of the matrix.
+    /// Number of tokens that have such inputs: the rows of the matrix.
     pub rows: usize,
 }
 
@@ -145,11 +150,11 @@ pub struct Config {
     pub vocab: usize,
     /// Width of the residual stream.
     pub hidden: usize,
-    /// One per layer.
+    /// The layers, first to last.
     pub layers: Vec<LayerConfig>,
-    /// The rotary embeddings in use.
+    /// The different rotary embeddings of the layers, which refer to them by index.
     pub ropes: Vec<Rope>,
-    /// Longest trained sequence.
+    /// Length in tokens of the longest sequence that the model supports.
     pub context: usize,
     /// Epsilon of all RMS norms.
     pub norm_eps: f32,
@@ -166,21 +171,22 @@ pub struct Config {
     pub norm_offset: bool,
     /// Feed-forward activation.
     pub activation: Activation,
-    /// Norms on queries and keys (Gemma 3 and 4, Qwen 3).
+    /// Whether queries and keys are normed, head by head (Gemma 3 and 4, Qwen 3).
     pub qk_norm: bool,
-    /// A norm without weights on values (Gemma 4).
+    /// Whether values are normed, without weights (Gemma 4).
     pub v_norm: bool,
-    /// Biases on q, k and v (Qwen 2).
+    /// Whether q, k and v have biases (Qwen 2).
     pub qkv_bias: bool,
-    /// Norms after attention and feed-forward, before the residual sum (Gemma 2 and 3).
+    /// Whether the results of attention and feed-forward are normed before they are added to the residual stream (Gemma
+    /// 2 and 3).
     pub post_norms: bool,
-    /// A number of each layer's that multiplies the residual stream at its end (Gemma 4).
+    /// Whether each layer has a number that the residual stream is multiplied with at the layer's end (Gemma 4).
     pub layer_scalar: bool,
-    /// Inputs that every layer has of the token itself.
+    /// The inputs that every layer gets for the token itself; `None` in models without them.
     pub layer_inputs: Option<LayerInputs>,
-    /// The mixture of experts of the layers that have one.
+    /// The mixture of experts, the same in all layers that have one.
     pub experts: Option<Experts>,
-    /// The output matrix is the embedding matrix.
+    /// Whether the embedding matrix is also the output matrix.
     pub tied: bool,
     /// Whether rotary pairs are neighbours `(2i, 2i+1)` rather than halves `(i, i + dims/2)`.
     /// GGUF files of Llama and Mistral store q and k permuted for this.
@@ -188,8 +194,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Layers before the last ones that only read rows of earlier layers: a token whose distribution nobody asks for need not pass
-    /// through the others.
+    /// Number of layers up to the last one that stores its own keys and values. The layers after it only read rows of
+    /// earlier layers, so a token whose distribution is not asked for can skip them.
     pub(crate) fn layers_with_rows(&self) -> usize {
         self.layers.iter().rposition(LayerConfig::owns_rows).map_or(0, |last| last + 1)
     }

@@ -1,17 +1,17 @@
-//! Whether a configuration makes a model that the engine can run.
+//! Checks that a configuration is consistent and within the limits of the engine.
 
 use super::types::{Config, Experts, LayerConfig, LayerInputs, Rows};
 use crate::error::WeightsError;
 use std::path::Path;
 
-/// Most layers that a file may claim: several times what the deepest models have. Checked before anything is
-/// allocated per layer.
+/// The largest number of layers that is accepted: several times that of the deepest known models. It is checked before
+/// anything is allocated per layer.
 pub(crate) const MAX_LAYERS: usize = 4096;
-/// The attention kernels work on this many elements of a head at a time.
+/// The attention kernels process a head in steps of this many elements, so a head's size must be a multiple of it.
 const HEAD_STEP: usize = 16;
 const FIX: &str = "the file is damaged or of an unsupported variant: download it again or use another model";
 
-/// Size of a head where files leave it out: hidden / heads.
+/// Elements of a head where files do not give them: hidden / heads.
 pub(crate) fn head_size(hidden: usize, heads: usize) -> Result<usize, String> {
     match hidden.checked_rem(heads) {
         Some(0) => Ok(hidden / heads),
@@ -51,7 +51,7 @@ impl Config {
                 return error(field, problem);
             }
         }
-        // Embeddings that no layer uses are checked too: an impossible one is a sign of a damaged file.
+        // Embeddings that no layer uses are checked too, because an impossible one is a sign of a damaged file.
         let largest = self.layers.iter().map(|layer| layer.head_dim).max().unwrap_or_default();
         if let Some(problem) = self.ropes.iter().find_map(|rope| rope.problem(largest)) {
             return error("rotary embedding", problem);
@@ -73,7 +73,7 @@ impl Config {
         }
     }
 
-    /// The field that is wrong with a layer, and why.
+    /// The first wrong field of a layer, and what is wrong with it.
     fn layer_problem(&self, i: usize, layer: &LayerConfig) -> Option<(&'static str, String)> {
         let intermediate = if layer.feed_forward.has_dense() { layer.intermediate } else { 1 };
         for (field, value, most) in [
@@ -116,7 +116,7 @@ impl Config {
 }
 
 impl Experts {
-    /// The field that is wrong, and why.
+    /// The first wrong field, and what is wrong with it.
     fn problem(&self) -> Option<(&'static str, String)> {
         for (field, value, most) in [
             ("number of experts", self.count, 1 << 14),

@@ -1,8 +1,9 @@
-//! BPE by merges from GGUF metadata: over a byte alphabet, as GPT-2, Llama 3, Qwen and SmolLM use it, or over text whose spaces are
-//! written as `▁`, with tokens of single bytes for what is no token, as Gemma 4 does.
+//! BPE (byte pair encoding) with the merges of GGUF metadata. There are two forms. GPT-2, Llama 3, Qwen and SmolLM
+//! write tokens in an alphabet of 256 characters, one for each byte. Gemma 4 writes tokens as text with `▁` for a
+//! space, and has one token per byte (`<0x0A>`) for characters that no token contains.
 //!
-//! The merging is done by the `tokenizers` library, which these models were trained with. Special
-//! tokens are cut out of the text before it sees any.
+//! The `tokenizers` library, which these models were trained with, does the merging. Special tokens are cut out of the
+//! text before the library sees it.
 
 use super::bytes;
 use super::error::{CONVERT, TokenizerError, field};
@@ -15,21 +16,22 @@ use logitree_core::TokenId;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// A byte-level BPE tokenizer without its special tokens, and those.
+/// A BPE tokenizer, and the special tokens that are cut out before it runs.
 pub(super) struct Bpe {
     inner: Library,
     normalise: bool,
-    /// Whether a byte has a token. Vocabularies without rare bytes exist (SmolLM2 lacks 21), and
-    /// the library would drop such bytes without a word.
+    /// Whether each byte has a token. Some vocabularies lack rare bytes (SmolLM2 lacks 21), and the library would drop
+    /// such bytes without an error.
     covered: [bool; 256],
     specials: Specials,
-    /// In a vocabulary over text: tokens that are nothing but line feeds, by their number. A run of line feeds that is a token is
-    /// that token, whatever merges say; texts are cut there.
+    /// Only in a vocabulary over text: the tokens that consist of line feeds alone, by their number of line feeds.
+    /// Texts are cut at runs of line feeds, and a run that has a token becomes that token, whatever the merges would
+    /// give.
     breaks: Option<HashMap<usize, TokenId>>,
 }
 
-/// Raw bytes of a byte-level vocabulary. Only plain tokens are in the byte alphabet; the others
-/// are written as they are.
+/// Raw bytes of a byte-level vocabulary. Only normal and byte tokens are written in the byte alphabet; the bytes of
+/// other tokens are taken as they are.
 pub(super) fn vocabulary(tokens: &[&[u8]], kinds: Vec<Kind>) -> Result<Vocabulary, TokenizerError> {
     let mut vocabulary = Vocabulary::with_capacity(tokens.len(), tokens.iter().map(|t| t.len()).sum());
     for (i, (token, kind)) in tokens.iter().zip(kinds).enumerate() {
@@ -48,7 +50,8 @@ fn utf8(i: usize, token: &[u8]) -> Result<&str, TokenizerError> {
     std::str::from_utf8(token).map_err(|_| field("tokenizer.ggml.tokens", format!("entry {i} is not UTF-8"), CONVERT))
 }
 
-/// Splits `left right`; either may begin with what looks like a separator, but is never empty.
+/// Splits a merge `left right` at its space. Neither part is empty, but a part may itself begin with a space: the first
+/// character is never taken as the separator.
 fn pair(i: usize, merge: &str) -> Result<(String, String), TokenizerError> {
     let space = merge.as_bytes().iter().skip(1).position(|&b| b == b' ').map(|at| at + 1);
     match space {
@@ -59,8 +62,8 @@ fn pair(i: usize, merge: &str) -> Result<(String, String), TokenizerError> {
     }
 }
 
-/// The merges, each of two tokens that make a third. The library looks at less and panics on some
-/// that don't.
+/// Checks that each merge joins two tokens of the vocabulary into a third. The library checks less than that, and
+/// panics on some merges that do not.
 fn checked_merges(ids: &Vocab, merges: &[&str]) -> Result<Merges, TokenizerError> {
     let mut whole = String::new();
     let check = |(i, merge): (usize, &&str)| {
@@ -81,7 +84,7 @@ fn checked_merges(ids: &Vocab, merges: &[&str]) -> Result<Merges, TokenizerError
 }
 
 impl Bpe {
-    /// `tokens` are the tokens as the file spells them.
+    /// Makes a byte-level tokenizer. `tokens` are the tokens as the file spells them.
     pub(super) fn new(
         vocabulary: &Vocabulary,
         tokens: &[&[u8]],
@@ -103,7 +106,8 @@ impl Bpe {
         Ok(Bpe { inner, normalise: pre.normalises, covered, specials, breaks: None })
     }
 
-    /// Over text whose spaces are `▁`. `tokens` are the tokens as the file spells them; all single bytes must be among them.
+    /// Makes a tokenizer over text whose spaces are written as `▁`. `tokens` are the tokens as the file spells them; a
+    /// token for each of the 256 bytes must be among them.
     pub(super) fn over_text(
         vocabulary: &Vocabulary,
         tokens: &[&[u8]],
@@ -141,7 +145,7 @@ impl Bpe {
         Ok(out)
     }
 
-    /// The tokens with the characters of the text that each stands for.
+    /// The tokens of [`Bpe::encode`], each with the number of characters of the text that it stands for.
     pub(super) fn spans(&self, text: &str, parse_special: bool) -> Result<Vec<Span>, TokenizerError> {
         check_space(text)?;
         let mut out = Vec::with_capacity(text.len() / 3 + 1);
@@ -157,7 +161,8 @@ impl Bpe {
                             None => out.extend(self.inner.spans(piece, false)?),
                         }
                     }
-                    // What a normal form dropped at the end belongs to the last token.
+                    // Characters that normalisation removed at the end of the text are counted for the last token, so
+                    // that the spans cover the whole text.
                     let told: usize = out[first..].iter().map(|s: &Span| s.chars).sum();
                     if let Some(last) = out[first..].last_mut() {
                         last.chars += text.chars().count().saturating_sub(told);
@@ -187,7 +192,8 @@ impl Bpe {
         Ok(())
     }
 
-    /// What is split on its own: the whole text, or its lines and the line feeds between them.
+    /// The parts of the text that are split separately: the whole text, or, if there are tokens for line feeds, the
+    /// lines and the runs of line feeds between them.
     fn pieces<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> {
         let cut = self.breaks.is_some();
         let mut rest = text;
@@ -201,7 +207,7 @@ impl Bpe {
         })
     }
 
-    /// The token that a run of line feeds is.
+    /// The token for this run of line feeds, if `piece` is such a run and the vocabulary has a token for it.
     fn line_break(&self, piece: &str) -> Option<TokenId> {
         self.breaks.as_ref().filter(|_| piece.starts_with('\n'))?.get(&piece.len()).copied()
     }

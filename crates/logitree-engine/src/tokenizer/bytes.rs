@@ -1,15 +1,15 @@
 //! The byte alphabet of GPT-2's byte-level BPE.
 //!
-//! Every byte is written as one printable character, so that a vocabulary of byte strings can be
-//! stored as text: printable Latin-1 characters stand for themselves, the other 68 bytes become
-//! U+0100, U+0101, … in order (`bytes_to_unicode` in GPT-2's `encoder.py`).
+//! Every byte is written as one printable character, so that a vocabulary of byte strings can be stored as text. Bytes
+//! that are printable Latin-1 characters stand for themselves; the other 68 bytes become U+0100, U+0101, … in order
+//! (`bytes_to_unicode` in GPT-2's `encoder.py`).
 
 /// Whether a byte stands for itself.
 const fn is_printable(b: u8) -> bool {
     matches!(b, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF)
 }
 
-/// The bytes that do not, in order: U+0100 is the first of them.
+/// The bytes that do not stand for themselves, in order: the first is written as U+0100.
 const SHIFTED: [u8; 68] = shifted();
 
 const fn shifted() -> [u8; 68] {
@@ -33,16 +33,16 @@ pub(super) fn byte_of(c: char) -> Option<u8> {
     }
 }
 
-/// The byte that a token spells, if it is a single character of the alphabet. A vocabulary can say
-/// a byte only if it has this token.
+/// The byte that a token stands for, if the token is a single character of the alphabet. A vocabulary can express any
+/// text with a byte only if it has this token.
 pub(super) fn single(token: &str) -> Option<u8> {
     let mut chars = token.chars();
     let first = chars.next()?;
     if chars.next().is_none() { byte_of(first) } else { None }
 }
 
-/// Appends the bytes of a token. A character outside the alphabet, which only names of special
-/// tokens have, stands for itself.
+/// Appends the bytes of a token to `out`. A character outside the alphabet, which only names of special tokens contain,
+/// stands for itself.
 pub(super) fn decode(token: &str, out: &mut Vec<u8>) {
     for c in token.chars() {
         match byte_of(c) {

@@ -1,4 +1,4 @@
-//! tokenizer_config.json and its older companions: what they say beside tokenizer.json.
+//! Reads tokenizer_config.json and its older companions, which add to what tokenizer.json says about special tokens.
 
 use super::error::{TokenizerError, file};
 use super::files::read;
@@ -8,36 +8,36 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Named tokens that every tokenizer may have, in the order in which transformers adds them.
+/// The keys of named tokens that every tokenizer may have, in the order in which transformers adds them.
 const NAMED: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
-/// Classes that stand for whatever tokenizer.json describes, and do nothing of their own.
+/// Tokenizer classes that only follow tokenizer.json and do nothing themselves.
 const GENERIC: [&str; 3] = ["PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend"];
-/// Most tokens that are taken from the configuration. (Known files have a few thousand.)
+/// Largest number of tokens that the configuration may declare. (Known files have a few thousand.)
 const MOST_TOKENS: usize = 1 << 17;
 
-/// What the files say about special tokens.
+/// The contents of these files, as far as they concern special tokens.
 #[derive(Debug, Default)]
 pub(crate) struct FolderConfig {
     pub(crate) bos: Option<String>,
     pub(crate) eos: Option<String>,
-    /// `add_bos_token`.
+    /// The value of `add_bos_token`.
     pub(super) add_bos: Option<bool>,
-    /// Whether the tokenizer's class is one that does nothing of its own.
+    /// Whether the tokenizer's class is one of [`GENERIC`].
     pub(super) generic: bool,
-    /// Tokens that they declare, in the order in which transformers adds them to those of tokenizer.json.
+    /// The declared tokens, in the order in which transformers adds them to those of tokenizer.json.
     pub(super) declared: Vec<AddedToken>,
 }
 
 impl FolderConfig {
-    /// Reads tokenizer_config.json and, for what it leaves out, special_tokens_map.json and added_tokens.json. None of
-    /// them has to be there.
+    /// Reads tokenizer_config.json and, for what is missing from it, special_tokens_map.json and added_tokens.json.
+    /// Each of the files may be absent.
     ///
     /// # Errors
-    /// If one is not readable, or holds what it should not.
+    /// If a file is not readable, or has wrong contents.
     pub(crate) fn read(folder: &Path) -> Result<Self, TokenizerError> {
         let path = folder.join("tokenizer_config.json");
         let config = object(&path)?;
-        // As in transformers: a file with `added_tokens_decoder` is complete.
+        // As in transformers, a file with `added_tokens_decoder` needs no added_tokens.json.
         let complete = config.get("added_tokens_decoder").is_some_and(Value::is_object);
         let map = object(&folder.join("special_tokens_map.json"))?;
         let added = if complete { Map::new() } else { object(&folder.join("added_tokens.json"))? };
@@ -69,9 +69,9 @@ impl FolderConfig {
     }
 }
 
-/// Tokens that have a name of their own or are listed as special, in transformers' order.
+/// Tokens that have a key of their own or are listed as special, in transformers' order.
 fn specials<'v>(config: &'v Map<String, Value>, get: impl Fn(&str) -> Option<&'v Value>) -> Vec<AddedToken> {
-    // Models have names of their own, such as `image_token`.
+    // Some models have additional keys, such as `image_token`.
     let own = config.iter().filter(|(key, _)| key.ends_with("_token") && !NAMED.contains(&key.as_str()));
     let own = own.map(|(_, value)| value).filter(|value| value.is_string());
     let extra = get("extra_special_tokens").filter(|v| !is_empty(v)).or_else(|| get("additional_special_tokens"));
@@ -109,7 +109,7 @@ fn by_id(
     Ok(tokens.into_values().filter(|t| !t.content.is_empty()).collect())
 }
 
-/// An object in a file, which need not be there.
+/// Reads a JSON object from a file; an absent file counts as an empty object.
 fn object(path: &Path) -> Result<Map<String, Value>, TokenizerError> {
     if !path.exists() {
         return Ok(Map::new());
@@ -121,12 +121,12 @@ fn is_empty(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
 }
 
-/// A token's name: a string, or an object with its `content`.
+/// A token's name, which is a string or the `content` of an object.
 fn token_name(value: &Value) -> Option<String> {
     value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned)
 }
 
-/// A token: its name, or an object with its flags. `special` is for those that do not say.
+/// Reads a token: a string, or an object with flags. `special` is used if the object has no such flag.
 fn token(value: &Value, special: bool) -> Option<AddedToken> {
     let flag = |key: &str| value.get(key).and_then(Value::as_bool);
     let special = flag("special").unwrap_or(special);

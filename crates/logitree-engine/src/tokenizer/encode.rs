@@ -1,4 +1,4 @@
-//! A tokenizer of whatever kind: its tokens, and splitting text into them.
+//! The tokenizer of a model, of any kind: its tokens, and how it splits text into them.
 
 use super::error::TokenizerError;
 use super::vocabulary::{Kind, Vocabulary};
@@ -14,12 +14,12 @@ pub struct Tokenizer {
     pub(super) bos: Option<TokenId>,
     pub(super) eos: Option<TokenId>,
     pub(super) add_bos: bool,
-    /// Rows of the model's matrices; the vocabulary may have more tokens.
+    /// Number of rows of the model's embedding matrix, if known. The vocabulary may have more tokens than that.
     pub(super) rows: Option<usize>,
     pub(super) notes: Vec<String>,
 }
 
-/// How it splits text.
+/// The algorithm that splits text into tokens, with its data.
 pub(super) enum Engine {
     Spm(Box<spm::Spm>),
     Bpe(Box<bpe::Bpe>),
@@ -33,48 +33,50 @@ impl std::fmt::Debug for Tokenizer {
 }
 
 impl Tokenizer {
-    /// Number of ids.
+    /// Number of token ids.
     pub fn vocab_size(&self) -> usize {
         self.vocabulary.len()
     }
 
-    /// What kind of tokenizer this is, for people.
+    /// The kind of tokenizer, in words for the user.
     pub fn kind(&self) -> &str {
         &self.kind
     }
 
-    /// What in the files is not as it seems, and what was made of it: sentences for whoever chose the model.
+    /// Sentences for the user about contradictions in the tokenizer's files, and how they were resolved.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// Refuses from now on texts with tokens that a model of so many rows cannot read. Tokenizers with more tokens than
-    /// their model has rows exist: somebody added a token and nothing else.
+    /// Tells the tokenizer how many rows the model's embedding matrix has. From now on, texts with a token beyond these
+    /// rows are refused. Such tokens exist: some published tokenizers have tokens that were added without enlarging the
+    /// model.
     pub(crate) fn restrict(&mut self, rows: usize) {
         self.rows = Some(rows);
     }
 
-    /// Raw bytes of a token, not necessarily UTF-8. A special token gives the bytes of its name; an id
-    /// outside the vocabulary gives nothing.
+    /// Raw bytes of a token, not necessarily valid UTF-8. For a special token these are the bytes of its name; for an
+    /// id outside the vocabulary there are none.
     pub fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]> {
         Cow::Borrowed(self.vocabulary.bytes(id))
     }
 
-    /// Whether the token is structure, such as `<eos>`, rather than text.
+    /// Whether the token marks structure, such as `<eos>`, and is not text.
     pub fn is_special(&self, id: TokenId) -> bool {
         self.vocabulary.kind(id).is_some_and(Kind::is_special)
     }
 
-    /// The token that every sequence starts with, if the model wants one.
+    /// The token that every sequence must start with; `None` if the model does not use one.
     ///
-    /// In a GGUF file the flag `tokenizer.ggml.add_bos_token` decides; where there is none, SentencePiece, Llama 3 and
-    /// Tekken vocabularies want BOS and others don't. In a folder the post-processor of tokenizer.json decides; where
-    /// there is none, and the tokenizer's class is not one that adds nothing, `add_bos_token` in tokenizer_config.json.
+    /// In a GGUF file the flag `tokenizer.ggml.add_bos_token` decides. Without the flag, SentencePiece, Llama 3 and
+    /// Tekken vocabularies use BOS, and others do not. In a folder the post-processor of tokenizer.json decides.
+    /// Without a post-processor `add_bos_token` of tokenizer_config.json decides, unless the tokenizer's class is a
+    /// generic one, which adds no tokens itself.
     pub fn bos(&self) -> Option<TokenId> {
         self.bos.filter(|_| self.add_bos)
     }
 
-    /// The name of the BOS token, whether or not sequences start with it. Chat templates ask for it.
+    /// The name of the BOS token, whether or not sequences start with it, because chat templates may write it.
     pub fn bos_name(&self) -> Option<Cow<'_, str>> {
         self.bos.map(|id| self.name(id))
     }
@@ -93,7 +95,7 @@ impl Tokenizer {
         String::from_utf8_lossy(self.vocabulary.bytes(id))
     }
 
-    /// The token with these bytes: a special one of this name, else a piece of text.
+    /// The token with these bytes: a special token with this name if there is one, else a text token.
     pub fn token_id(&self, name: &str) -> Option<TokenId> {
         let find = |want: fn(Kind) -> bool| {
             self.vocabulary.of_kind(want).find(|(_, bytes)| *bytes == name.as_bytes()).map(|(id, _)| id)
@@ -101,8 +103,8 @@ impl Tokenizer {
         find(|k| k.is_special()).or_else(|| find(|k| !k.is_special() && k != Kind::Byte))
     }
 
-    /// What the tokenizer's own files call the end: the token that they call end of sequence, and those of
-    /// [`Tokenizer::end_tokens_by_name`].
+    /// The tokens that end a generation, as far as the tokenizer's own files tell: [`Tokenizer::eos`] and
+    /// [`Tokenizer::end_tokens_by_name`], sorted.
     pub fn end_tokens(&self) -> Vec<TokenId> {
         let mut ids = self.end_tokens_by_name();
         ids.extend(self.eos);
@@ -111,17 +113,18 @@ impl Tokenizer {
         ids
     }
 
-    /// Control tokens whose name is well known to end a text, turn or message (`<eos>`, `<end_of_turn>`,
-    /// `<|im_end|>`, `<|eot_id|>`, `</s>`, …), in order of id. A token that the vocabulary calls text
-    /// is not among them: Gemma's `</s>` is HTML.
+    /// Control tokens whose name is known to end a text, turn or message (`<eos>`, `<end_of_turn>`, `<|im_end|>`,
+    /// `<|eot_id|>`, `</s>`, …), in order of id. Tokens that the vocabulary marks as text are excluded: Gemma's `</s>`
+    /// is HTML.
     pub fn end_tokens_by_name(&self) -> Vec<TokenId> {
         end::by_name(&self.vocabulary)
     }
 
-    /// Splits text into tokens, without BOS. No text gives no tokens.
+    /// Splits text into tokens, without BOS. An empty text gives no tokens.
     ///
     /// # Errors
-    /// If the text has something that the vocabulary cannot say or the model has no row for, or more than 4 GiB.
+    /// If the vocabulary cannot express a part of the text, the model has no row for one of its tokens, or the text has
+    /// more than 4 GiB.
     pub fn encode(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, TokenizerError> {
         let ids = match &self.engine {
             Engine::Spm(spm) => {
@@ -144,11 +147,12 @@ impl Tokenizer {
         }
     }
 
-    /// Splits a rendered chat into tokens: special names become special tokens, and BOS at the start
-    /// is taken off if [`Tokenizer::bos`] is about to be put there, so that the model sees it once.
+    /// Splits a rendered chat into tokens. Names of special tokens become special tokens. BOS tokens at the start are
+    /// removed if [`Tokenizer::bos`] is `Some`, because the caller puts that token in front: the model must see it only
+    /// once.
     ///
-    /// A model that wants no BOS keeps the one its template writes. Names of special tokens within a
-    /// message become special tokens too, as everywhere that chat templates are used.
+    /// If [`Tokenizer::bos`] is `None`, a BOS that the template writes is kept. Names of special tokens within a
+    /// message become special tokens too, as in other programs that use chat templates.
     ///
     /// # Errors
     /// Those of [`Tokenizer::encode`].

@@ -1,10 +1,10 @@
-//! End tokens that are known by name.
+//! Recognises end tokens by their names.
 
 use super::vocabulary::{Kind, Vocabulary};
 use logitree_core::TokenId;
 use logitree_core::end_tokens::NAMES;
 
-/// Whether nobody would use this name for text.
+/// Whether the name of an end token is so specific that it cannot be ordinary text.
 pub(super) fn is_unmistakable(name: &[u8]) -> bool {
     NAMES.iter().any(|n| n.unmistakable && n.name.as_bytes() == name)
 }
@@ -15,8 +15,8 @@ pub(super) fn by_name(vocabulary: &Vocabulary) -> Vec<TokenId> {
         .of_kind(|k| k == Kind::Control)
         .filter(|(_, bytes)| NAMES.iter().any(|n| n.name.as_bytes() == *bytes))
         .collect();
-    // Where calls and returns have their own tokens, `<|end|>` closes a message among others and
-    // the model goes on after it.
+    // In a vocabulary with tokens for calls and returns, `<|end|>` only closes one message, and the model continues
+    // after it.
     let has = |name: &str| ids.iter().any(|(_, bytes)| *bytes == name.as_bytes());
     if has("<|return|>") && has("<|call|>") {
         ids.retain(|(_, bytes)| *bytes != b"<|end|>");

@@ -1,14 +1,14 @@
-//! Why a tokenizer could not be made or could not split a text.
+//! The errors of making a tokenizer and of splitting text.
 
 use std::path::{Path, PathBuf};
 
-/// Values of `tokenizer.ggml.model` that are understood.
+/// Supported values of `tokenizer.ggml.model`.
 const KNOWN_MODELS: [&str; 4] = ["llama", "gemma", "gpt2", "gemma4"];
-/// The fix for metadata that contradicts itself.
+/// Advice in errors about metadata that contradicts itself.
 pub(super) const CONVERT: &str = "convert the model to GGUF again, or download it again";
-/// Longest run of white space that is surely cut right. The patterns look ahead from within such
-/// runs; the regex engine remembers every position of one and gives up at a million, after which the
-/// library takes the rest of the text for a single word without saying so.
+/// Longest run of white space that is certain to be cut correctly. The patterns look ahead from within such runs. The
+/// regex engine stores every position of a run and gives up at a million; then the library takes the rest of the text
+/// for a single word, without an error.
 pub(super) const LONGEST_SPACE: usize = 100_000;
 
 /// Errors of [`super::Tokenizer`].
@@ -37,7 +37,7 @@ pub enum TokenizerError {
     UnknownPreTokenizer {
         /// The pre-tokenizer.
         name: String,
-        /// Those that are supported.
+        /// The names of the supported pre-tokenizers.
         known: String,
     },
     /// A file of a model folder could not be read.
@@ -47,10 +47,10 @@ pub enum TokenizerError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         reason: std::io::Error,
     },
-    /// A file of a model folder does not hold what it should.
+    /// A file of a model folder has wrong contents.
     #[error(
         "{path}: {field}: {problem}; download the file again, or save the tokenizer again with a current `transformers`"
     )]
@@ -62,10 +62,10 @@ pub enum TokenizerError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The vocabulary has no token for a part of the text, which would be lost.
+    /// The vocabulary has no token for a part of the text. Without this error that part would be lost.
     #[error("the model's vocabulary has no token for {0}; remove it from the text")]
     Unencodable(String),
-    /// The text has a token that the model's matrices have no row for.
+    /// The text contains a token for which the model's embedding matrix has no row.
     #[error(
         "the text has the token {name:?} (id {id}), which the tokenizer knows but the model, with its {rows} rows, does not; remove it from the text"
     )]
@@ -74,7 +74,7 @@ pub enum TokenizerError {
         name: String,
         /// Its id.
         id: u32,
-        /// Rows of the model's matrices.
+        /// Number of rows of the model's embedding matrix.
         rows: usize,
     },
     /// The text is too long for 32-bit positions.
@@ -83,7 +83,7 @@ pub enum TokenizerError {
     /// A run of white space is too long for the regular expressions that cut text into words.
     #[error("the text has {0} white-space characters in a row, more than the {max} that can be split exactly; shorten the run", max = LONGEST_SPACE)]
     TooMuchSpace(usize),
-    /// The library behind `tokenizer.json` and byte-level BPE gave up.
+    /// The `tokenizers` library, which handles `tokenizer.json` and byte-level BPE, failed.
     #[error("the text could not be split into tokens: {0}; check tokenizer.json")]
     Library(String),
 }

@@ -1,14 +1,14 @@
-//! Reading a file of a model folder.
+//! Reads a file of a model folder.
 
 use super::error::{TokenizerError, file};
 use crate::weights::is_lfs_pointer;
 use std::io::Read;
 use std::path::Path;
 
-/// Larger files are refused: the largest known have 35 MB.
+/// Largest accepted file in bytes. The largest known files have 35 MB.
 const MAX_BYTES: u64 = 1 << 29;
 
-/// All of a file.
+/// Reads the whole file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, TokenizerError> {
     let failed = |reason| TokenizerError::Read { path: path.to_owned(), reason };
     let mut bytes = Vec::new();

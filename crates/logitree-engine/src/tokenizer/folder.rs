@@ -1,4 +1,4 @@
-//! Splitting text by a tokenizer.json. The splitting is left to the `tokenizers` library, which defines the format.
+//! Splits text as a tokenizer.json describes. The `tokenizers` library, which defines the format, does the work.
 
 use super::bytes;
 use super::error::TokenizerError;
@@ -8,14 +8,14 @@ use super::span::Span;
 use super::vocabulary::Vocabulary;
 use logitree_core::TokenId;
 
-/// A tokenizer.json.
+/// The tokenizer of a tokenizer.json.
 pub(super) struct Folder {
     library: Library,
-    /// For byte-level tokenizers: whether a byte has a token. The library drops those that have none.
+    /// Only for byte-level tokenizers: whether each byte has a token. The library drops bytes that have none.
     covered: Option<[bool; 256]>,
 }
 
-/// The bytes that a byte-level vocabulary can say.
+/// The bytes for which a byte-level vocabulary has a token.
 fn covered(library: &Library) -> [bool; 256] {
     let mut covered = [false; 256];
     for b in library.vocabulary(false).keys().filter_map(|name| bytes::single(name)) {
@@ -25,13 +25,13 @@ fn covered(library: &Library) -> [bool; 256] {
 }
 
 impl Folder {
-    /// The splitting of a tokenizer.json, `library`, whose tokens are spelled in the byte alphabet of GPT-2 or otherwise.
+    /// Makes the tokenizer. `byte_level` says whether the tokens of `library` are written in GPT-2's byte alphabet.
     pub(super) fn new(library: Library, byte_level: bool) -> Folder {
         let covered = byte_level.then(|| covered(&library));
         Folder { library, covered }
     }
 
-    /// Splits text into tokens; `vocabulary` is the one made with this.
+    /// Splits text into tokens; `vocabulary` must be that of this tokenizer.
     pub(super) fn encode(
         &self,
         vocabulary: &Vocabulary,
@@ -44,7 +44,7 @@ impl Folder {
         Ok(ids)
     }
 
-    /// The tokens with the characters of the text that each stands for.
+    /// The tokens of [`Folder::encode`], each with the number of characters of the text that it stands for.
     pub(super) fn spans(
         &self,
         vocabulary: &Vocabulary,
@@ -58,7 +58,7 @@ impl Folder {
         Ok(spans)
     }
 
-    /// A byte-level tokenizer whose vocabulary lacks a byte drops it from the text.
+    /// Fails if a byte of the text was lost: the library drops bytes for which a byte-level vocabulary has no token.
     fn check_nothing_is_lost(
         &self,
         vocabulary: &Vocabulary,
@@ -67,7 +67,7 @@ impl Folder {
     ) -> Result<(), TokenizerError> {
         let Some(covered) = &self.covered else { return Ok(()) };
         let Some(lost) = text.bytes().find(|&b| !covered[b as usize]) else { return Ok(()) };
-        // The byte may be part of a special token's name.
+        // A byte without a token is not lost if it is part of a special token's name.
         if ids.iter().any(|&id| vocabulary.bytes(id).contains(&lost)) {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! A tokenizer as the metadata of a GGUF file describes it.
+//! Makes a tokenizer from the metadata of a GGUF file.
 
 use super::encode::{Engine, Tokenizer};
 use super::error::{CONVERT, TokenizerError, field};
@@ -19,13 +19,13 @@ pub struct GgufVocabulary<'a> {
     pub pre: Option<&'a str>,
     /// `tokens`: the pieces, by id.
     pub tokens: Vec<&'a [u8]>,
-    /// `scores`: one per piece; larger merges first.
+    /// `scores`: one per piece. The pair that makes the piece with the largest score is merged first.
     pub scores: Option<Vec<f32>>,
     /// `token_type`: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte.
     pub types: Option<Vec<i32>>,
     /// `merges`: pairs in order of priority, separated by a space.
     pub merges: Option<Vec<&'a str>>,
-    /// `bos_token_id`; all ones is none.
+    /// `bos_token_id`. An id with all bits set means that there is none.
     pub bos: Option<u32>,
     /// `eos_token_id`.
     pub eos: Option<u32>,
@@ -33,7 +33,7 @@ pub struct GgufVocabulary<'a> {
     pub unknown: Option<u32>,
     /// `add_bos_token`: whether texts start with BOS.
     pub add_bos: Option<bool>,
-    /// `add_space_prefix`: whether a text is split as if a space came before it.
+    /// `add_space_prefix`: whether a space is added at the start of a text before it is split.
     pub add_space_prefix: Option<bool>,
 }
 
@@ -57,12 +57,13 @@ impl GgufVocabulary<'_> {
         Ok(tokenizer)
     }
 
-    /// The special ids by name.
+    /// The special ids, with the names that they have in metadata keys.
     fn special_ids(&mut self) -> [(&'static str, &mut Option<u32>); 3] {
         [("bos", &mut self.bos), ("eos", &mut self.eos), ("unknown", &mut self.unknown)]
     }
 
-    /// Takes off special ids that lie beyond the vocabulary; all ones is how converters write "none".
+    /// Removes special ids that are outside the vocabulary, and returns them. Ids with all bits set are how converters
+    /// write "none"; they are removed but not returned.
     fn take_off_ids_beyond(&mut self) -> [Option<u32>; 3] {
         let n = self.tokens.len();
         self.special_ids().map(|(_, id)| {
@@ -72,8 +73,9 @@ impl GgufVocabulary<'_> {
         })
     }
 
-    /// Puts defaults in place of ids that lay beyond the vocabulary, as llama.cpp does, and says so. SentencePiece's own
-    /// order is the default, where the file has such tokens there; byte-level vocabularies have no order of their own.
+    /// Replaces the ids that were outside the vocabulary by defaults, as llama.cpp does, and returns a note for the
+    /// user about each. The defaults are SentencePiece's usual ids, if the file has such tokens there; byte-level
+    /// vocabularies have no usual ids.
     fn default_ids(&mut self, beyond: [Option<u32>; 3], kinds: &[Kind]) -> Vec<String> {
         let sentencepiece = matches!(self.model, "llama" | "gemma");
         let n = kinds.len();
@@ -97,8 +99,8 @@ impl GgufVocabulary<'_> {
             return Err(field("tokenizer.ggml.scores", format!("entry {i} is not a number"), CONVERT));
         }
         let vocabulary = spm::vocabulary(&self.tokens, kinds)?;
-        // An SPM model wants a space in front unless it says otherwise; so did the original Llama. Gemma's never do,
-        // whatever a converter wrote.
+        // The original Llama adds a space in front, so SentencePiece models do unless the file says otherwise. Gemma
+        // never does, even if a converter wrote that it does.
         let add_space_prefix = self.add_space_prefix.unwrap_or(true) && !self.is_gemma();
         let spm = spm::Spm::new(&vocabulary, scores, self.unknown.map(TokenId), add_space_prefix)?;
         Ok(self.finish(vocabulary, Engine::Spm(Box::new(spm)), "SentencePiece BPE".to_owned(), true))
@@ -125,7 +127,7 @@ impl GgufVocabulary<'_> {
             .ok_or_else(|| field("tokenizer.ggml.merges", "missing, but this BPE needs them".to_owned(), CONVERT))?;
         let vocabulary = spm::vocabulary(&self.tokens, kinds)?;
         let bpe = bpe::Bpe::over_text(&vocabulary, &self.tokens, merges, self.unknown.map(TokenId))?;
-        // A text of Gemma 4 begins with BOS, whatever a converter wrote.
+        // Texts for Gemma 4 always begin with BOS, even if a converter wrote that they do not.
         let mut tokenizer = self.finish(vocabulary, Engine::Bpe(Box::new(bpe)), "BPE over text".to_owned(), true);
         tokenizer.add_bos = true;
         Ok(tokenizer)
@@ -148,7 +150,7 @@ impl GgufVocabulary<'_> {
         self.model == "gemma" || self.architecture.starts_with("gemma")
     }
 
-    /// The kind of every token, checked.
+    /// Checks the types of all tokens and returns the tokens' kinds.
     fn kinds(&mut self) -> Result<Vec<Kind>, TokenizerError> {
         let n = self.tokens.len();
         let mut kinds = match self.types.take() {
@@ -161,7 +163,7 @@ impl GgufVocabulary<'_> {
                 };
                 types.iter().enumerate().map(kind).collect::<Result<Vec<Kind>, _>>()?
             }
-            // Files without types still have bytes and specials; the names and ids tell which.
+            // Files without types have byte tokens and special tokens too; they are recognised by names and ids.
             None => {
                 let byte = self.model != "gpt2";
                 let kind = |t: &&[u8]| if byte && spm::byte_of(t).is_some() { Kind::Byte } else { Kind::Normal };
@@ -176,8 +178,8 @@ impl GgufVocabulary<'_> {
             }
         };
         for (i, token) in self.tokens.iter().enumerate() {
-            // Converters have marked these as user-defined or even normal; a text that merely
-            // mentions them must not end a turn, so their type is corrected.
+            // Some converters have marked end tokens as user-defined or even normal. A text that only mentions such a
+            // token must not end a turn, so the type is corrected.
             if super::end::is_unmistakable(token) && kinds[i] != Kind::Unused {
                 kinds[i] = Kind::Control;
             }

@@ -1,4 +1,19 @@
 //! The merge loop of SentencePiece's BPE, in `O(n log n)`.
+//!
+//! The text is a doubly linked list of symbols, at first one per character. A heap holds all pairs of neighbours that
+//! make a piece, best score first, then leftmost:
+//!
+//! ```text
+//! for each pair of neighbours: push it if its text is a piece
+//! while the heap has a candidate: pop the best
+//!     skip it if it is stale: one of its symbols has been merged since
+//!     join the right symbol to the left one
+//!     push the pairs that the joined symbol makes with its neighbours, if they are pieces
+//! take apart the symbols that are "unused" pieces, back into the parts that they were merged from
+//! ```
+//!
+//! Nothing is ever removed from the middle of the heap. A stale candidate is recognised when it is popped: the lengths
+//! of its symbols no longer add up to the length that was noted, because a symbol only grows, or has become empty.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
@@ -6,15 +21,17 @@ use std::collections::{BinaryHeap, HashMap};
 /// What the merge loop needs to know of a vocabulary entry.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Piece {
-    /// Larger merges first. Never NaN.
+    /// Priority: the pair with the largest score is merged first. Never NaN.
     pub(super) score: f32,
-    /// Whether the piece only takes part in merges and is taken apart again at the end.
+    /// Whether the piece may arise on the way to longer pieces but must not be in the result, where it is taken apart
+    /// again.
     pub(super) unused: bool,
 }
 
 const NONE: u32 = u32::MAX;
 
-/// A stretch of the text in a doubly linked list; empty once merged into its left neighbour.
+/// A part of the text, in bytes, as an element of a doubly linked list. `len` is 0 once it has been merged into its
+/// left neighbour.
 #[derive(Clone, Copy, Debug)]
 struct Symbol {
     start: u32,
@@ -23,13 +40,13 @@ struct Symbol {
     next: u32,
 }
 
-/// A possible merge. The greatest is done first: best score, then leftmost.
+/// A possible merge of two neighbours. The heap gives the greatest first: best score, then leftmost.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     score: f32,
     left: u32,
     right: u32,
-    /// Bytes of both symbols when this was found; if that has changed, the candidate is stale.
+    /// Bytes of both symbols together when the candidate was pushed. If that sum has changed, the candidate is stale.
     len: u32,
 }
 
@@ -58,11 +75,12 @@ struct Merger<'t, F> {
     find: F,
     symbols: Vec<Symbol>,
     candidates: BinaryHeap<Candidate>,
-    /// Of unused pieces that were considered: the length of the left part.
+    /// For each unused piece that was pushed as a candidate: the number of bytes of its left part.
     unused: HashMap<&'t str, usize>,
 }
 
-/// Cuts `text`, of less than 4 GiB, into pieces and characters that are no piece. `find` knows the pieces.
+/// Cuts `text`, which must have less than 4 GiB, into pieces, and single characters that are no piece. `find` looks a
+/// piece up by its text.
 pub(super) fn merge<F: Fn(&str) -> Option<Piece>>(text: &str, find: F) -> Vec<&str> {
     let mut merger =
         Merger { text, find, symbols: symbols(text), candidates: BinaryHeap::new(), unused: HashMap::new() };
@@ -95,7 +113,7 @@ impl<'t, F: Fn(&str) -> Option<Piece>> Merger<'t, F> {
         &self.text[start as usize..(start + len) as usize]
     }
 
-    /// Queues the merge of two neighbours, if it makes a piece.
+    /// Pushes the merge of two neighbours as a candidate, if their text is a piece.
     fn consider(&mut self, left: u32, right: u32) {
         if left == NONE || right == NONE {
             return;
@@ -125,7 +143,7 @@ impl<'t, F: Fn(&str) -> Option<Piece>> Merger<'t, F> {
         self.consider(c.left, r.next);
     }
 
-    /// What is left, with unused pieces taken apart again.
+    /// The text of the remaining symbols, with unused pieces taken apart again.
     fn parts(&self) -> Vec<&'t str> {
         let mut parts = Vec::new();
         let mut todo = Vec::new();
@@ -154,7 +172,7 @@ mod tests {
         move |t| table.iter().find(|e| e.0 == t).map(|e| Piece { score: e.1, unused: e.2 })
     }
 
-    /// The definition, word for word: look at all pairs, merge the best, start again.
+    /// The definition of the algorithm, implemented literally: look at all pairs, merge the best, start again.
     fn naive(text: &str, table: &Table) -> Vec<String> {
         let mut parts: Vec<String> = text.chars().map(String::from).collect();
         loop {
@@ -181,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_better_score_beats_a_longer_piece() {
-        // Viterbi over these scores would choose "abc" whole; merging never gets there.
+        // A Viterbi search over these scores would choose the piece "abc", which merging cannot reach.
         let table = vec![("bc", -1.0, false), ("ab", -2.0, false), ("abd", -0.5, false), ("abc", -9.0, false)];
         assert_eq!(merge("abcd", find(&table)), ["abc", "d"]);
         let table = vec![("bc", -1.0, false), ("ab", -2.0, false), ("abd", -0.5, false)];
@@ -197,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_long_run_takes_no_quadratic_time() {
-        // With a scan per merge this would be 10^12 steps.
+        // A scan of all pairs per merge would take 10^12 steps.
         let table = vec![("aa", -1.0, false), ("aaaa", -2.0, false)];
         let text = "a".repeat(1_000_001);
         let parts = merge(&text, find(&table));

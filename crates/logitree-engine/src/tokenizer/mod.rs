@@ -1,21 +1,21 @@
 //! Text to token ids, and ids back to bytes.
 //!
-//! Three kinds of tokenizer are behind one type: SentencePiece-style BPE and byte-level BPE from
-//! GGUF metadata, and whatever a folder's tokenizer.json describes.
+//! One type covers all kinds of tokenizers: SentencePiece-style BPE and BPE from GGUF metadata, and whatever a folder's
+//! tokenizer.json describes.
 //!
-//! **Special tokens in text.** With `parse_special` the name of a control token, such as `<eos>`,
-//! becomes that token; without, it is split like any text. Chat templates need the former, a
-//! user's own text the latter. User-defined tokens (Gemma has some for runs of spaces and newlines,
-//! and for HTML tags) are text and always found. A tokenizer.json may also call names special or not;
-//! those it does not call special are always found.
+//! **Special tokens in text.** With `parse_special` the name of a control token, such as `<eos>`, becomes that token;
+//! without it, the name is split like any text. Chat templates need the former, text written by a user the latter.
+//! User-defined tokens (Gemma has some for runs of spaces and newlines, and for HTML tags) are text, and are always
+//! found. In a tokenizer.json each added token is marked as special or not; those that are not special are always
+//! found.
 //!
 //! **BOS.** [`Tokenizer::encode`] never adds it. The caller puts [`Tokenizer::bos`] in front of every
 //! sequence if it is `Some`, and uses [`Tokenizer::encode_chat`] for rendered chats, which may
 //! already begin with it.
 //!
-//! **End tokens.** The set that ends a generation is the union of the ids named by the model's
-//! metadata (`tokenizer.ggml.eos_token_id` and its `eot`/`eom` relatives, `generation_config.json`) and
-//! [`Tokenizer::end_tokens`], as llama.cpp does it: metadata often names only one of two.
+//! **End tokens.** As in llama.cpp, a generation ends at any of the ids given by the model's metadata
+//! (`tokenizer.ggml.eos_token_id` and the keys for `eot` and `eom`, `generation_config.json`) and at any of
+//! [`Tokenizer::end_tokens`], because metadata often gives only one of two end tokens.
 
 mod bpe;
 mod bytes;
@@ -44,7 +44,7 @@ pub use span::Span;
 use std::path::Path;
 
 impl Tokenizer {
-    /// The tokenizer that a GGUF file's metadata describes.
+    /// Makes the tokenizer that a GGUF file's metadata describes.
     ///
     /// # Errors
     /// If the kind of tokenizer or pre-tokenizer is not supported, or fields are missing or contradict each other.
@@ -52,8 +52,8 @@ impl Tokenizer {
         vocabulary.build()
     }
 
-    /// The tokenizer of a model folder: its tokenizer.json, with tokenizer_config.json and its older companions for
-    /// special tokens if they are there.
+    /// Reads the tokenizer of a model folder: its tokenizer.json, and for special tokens tokenizer_config.json and
+    /// older files of this kind, if they are there.
     ///
     /// # Errors
     /// If a file cannot be read or understood.

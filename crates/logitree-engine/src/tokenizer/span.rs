@@ -1,14 +1,14 @@
-//! A token and its part of a text.
+//! A token with its part of a text.
 
 use logitree_core::TokenId;
 
-/// A token in a text.
+/// A token that stands for a part of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// The token.
     pub token: TokenId,
-    /// Characters (Unicode scalar values) of the text that it stands for, behind those of the tokens before it. Of a
-    /// character that several tokens make up, the first has it and the others have none; so has a token that the
-    /// tokenizer added.
+    /// Number of characters (Unicode scalar values) of the text that the token stands for, after those of the tokens
+    /// before it. If several tokens make up one character, the first of them counts 1 and the others 0. A token that
+    /// the tokenizer added counts 0.
     pub chars: usize,
 }

@@ -1,7 +1,7 @@
 //! Which part of a text each token stands for.
 //!
-//! Tokens and texts differ where a tokenizer puts a space in front, brings letters into a normal form or writes an
-//! unknown character as `<unk>`. Whoever points from a token into the text needs the text's own characters.
+//! The tokens' bytes differ from the text where a tokenizer adds a space in front, normalises characters, or writes an
+//! unknown character as `<unk>`. A caller that marks a token within the text needs the positions in the text itself.
 
 use super::encode::{Engine, Tokenizer};
 use super::error::TokenizerError;
@@ -10,7 +10,7 @@ use super::vocabulary::Kind;
 use logitree_core::TokenId;
 
 impl Tokenizer {
-    /// The tokens of [`Tokenizer::encode`], each with the characters of `text` that it stands for.
+    /// The tokens of [`Tokenizer::encode`], each with the number of characters of `text` that it stands for.
     ///
     /// # Errors
     /// Those of [`Tokenizer::encode`].
@@ -21,7 +21,8 @@ impl Tokenizer {
             Engine::Folder(folder) => folder.spans(&self.vocabulary, text, parse_special)?,
         };
         self.check_rows(spans.iter().map(|s| s.token))?;
-        // What a normal form dropped at the end belongs to the last token.
+        // Characters that normalisation removed at the end of the text are counted for the last token, so that the
+        // spans cover the whole text.
         let told: usize = spans.iter().map(|s| s.chars).sum();
         if let Some(last) = spans.last_mut() {
             last.chars += text.chars().count().saturating_sub(told);
@@ -30,8 +31,9 @@ impl Tokenizer {
         Ok(spans)
     }
 
-    /// What a normal form joined to a character counts for the token behind it: an accent that became part of its
-    /// letter. It goes to the token in front, where the one behind is in the text as it is.
+    /// When normalisation joins a combining accent to the letter before it, the library counts the accent for the next
+    /// token. This moves it back to the token before, if the rest of the next token's span is exactly that token's own
+    /// text.
     fn give_back(&self, text: &str, spans: &mut [Span]) {
         let mut rest = text;
         for i in 0..spans.len() {
@@ -51,18 +53,19 @@ impl Tokenizer {
     }
 
     /// The bytes that each of these tokens stands for in the text that they make, without the spaces that
-    /// [`Tokenizer::encode`] puts in front: for most texts, their tokens make them again.
+    /// [`Tokenizer::encode`] adds in front. For most texts, encoding the joined bytes gives the same tokens again.
     pub fn decode<'t>(&'t self, ids: &[TokenId]) -> Vec<&'t [u8]> {
         let (first, later) = self.added_spaces();
         let mut at_start = first;
         let text = |(i, &id): (usize, &TokenId)| {
             let bytes = self.vocabulary.bytes(id);
             if matches!(self.vocabulary.kind(id), Some(Kind::Control | Kind::UserDefined)) {
-                // A run of spaces may have a name of its own. No space is put in front of a name, but behind it; where
-                // there is none behind it, the token was made of the space in front and of those of the text.
+                // A user-defined token may be a run of spaces. `encode` adds no space before such a token, but adds one
+                // to the text after it. If the next token does not begin with a space, the added space was merged into
+                // this token and is removed from it.
                 let next = ids.get(i + 1).map_or(&[][..], |&next| self.vocabulary.bytes(next));
                 let merged = at_start && later && bytes.starts_with(b" ") && !next.starts_with(b" ");
-                // A BOS in front need not be part of the text, which then begins behind it.
+                // A BOS at the start is usually not part of the text, which then begins after it.
                 at_start = if i == 0 && Some(id) == self.bos { first } else { later && !merged };
                 return if merged { &bytes[1..] } else { bytes };
             }
@@ -72,7 +75,8 @@ impl Tokenizer {
         ids.iter().enumerate().map(text).collect()
     }
 
-    /// Whether a space is put in front of a text, and of what follows a special token.
+    /// Whether `encode` adds a space at the start of a text, and at the start of the text after a special token. Both
+    /// are found by encoding a short text.
     fn added_spaces(&self) -> (bool, bool) {
         let adds = |before: Option<TokenId>| {
             let name = before.map_or("".into(), |id| self.name(id));

@@ -1,4 +1,4 @@
-//! Finding special tokens in text before anything else is done to it.
+//! Finds special tokens in text, before the text is processed in any other way.
 
 use super::error::{CONVERT, TokenizerError, field};
 use super::vocabulary::{Kind, Vocabulary};
@@ -6,29 +6,29 @@ use aho_corasick::{AhoCorasick, Input, MatchKind};
 use logitree_core::TokenId;
 use std::borrow::Cow;
 
-/// A stretch of text between special tokens, or such a token.
+/// A part of a text: a special token, or text between special tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fragment<'t> {
-    /// Text that is yet to be split; never empty.
+    /// Text that has not been split yet; never empty.
     Text(&'t str),
-    /// A token found whole, and its name as it stands there.
+    /// A special token, and its name as written in the text.
     Token(TokenId, &'t str),
 }
 
-/// Finds token names in text: the leftmost match first, the longest of those that start there.
+/// Finds names of tokens in text: the leftmost match first, and of the names that match there the longest.
 ///
 /// SentencePiece and Hugging Face's added tokens match this way. (llama.cpp instead looks for the
 /// longest name in the whole text first; the two differ only where names overlap in the text.)
 #[derive(Debug)]
 pub(super) struct SpecialMatcher {
-    /// `None` if there is nothing to find.
+    /// `None` if there are no names.
     automaton: Option<AhoCorasick>,
     ids: Vec<TokenId>,
 }
 
 impl SpecialMatcher {
-    /// A matcher for the names, which must be UTF-8 to be found in text; others are left out.
-    /// Of equal names the first wins.
+    /// Makes a matcher for these names. Names that are empty or not UTF-8 are ignored, because they cannot be found in
+    /// a text. If names are equal, the first one is found.
     pub(super) fn new<'a>(names: impl IntoIterator<Item = (TokenId, Cow<'a, [u8]>)>) -> Result<Self, TokenizerError> {
         let (ids, names): (Vec<TokenId>, Vec<Cow<'a, [u8]>>) =
             names.into_iter().filter(|(_, name)| !name.is_empty() && std::str::from_utf8(name).is_ok()).unzip();
@@ -68,7 +68,7 @@ pub(super) struct Specials {
 }
 
 impl Specials {
-    /// `spell` turns a token's bytes into what they look like in the text that will be searched.
+    /// `spell` turns a token's bytes into the form that they have in the text to be searched.
     pub(super) fn new(vocabulary: &Vocabulary, spell: impl Fn(&[u8]) -> Cow<'_, [u8]>) -> Result<Self, TokenizerError> {
         let matcher = |want: fn(Kind) -> bool| {
             SpecialMatcher::new(vocabulary.of_kind(want).map(|(id, bytes)| (id, spell(bytes))))
@@ -100,7 +100,7 @@ mod tests {
             split(&["\n", "\n\n\n", "\n\n"], "a\n\n\n\nb"),
             [Text("a"), Token(TokenId(1), "\n\n\n"), Token(TokenId(0), "\n"), Text("b")]
         );
-        // Not "a" + `bcd`, though that name is longer.
+        // The result is not "a" + `bcd`, although that name is longer, because the leftmost match wins.
         assert_eq!(split(&["ab", "bcd"], "abcd"), [Token(TokenId(0), "ab"), Text("cd")]);
     }
 

@@ -10,14 +10,14 @@
 //! a remaining character that is no piece becomes its UTF-8 bytes, `<0xE2> <0x96> ..`
 //! ```
 //!
-//! User-defined pieces are cut out of the text before that, the leftmost first, of those the longest.
-//! It is not the Viterbi search of SentencePiece's `unigram` model: the two disagree on many texts.
+//! User-defined pieces are cut out of the text before the loop: the leftmost first, and at one place the longest. This
+//! is not the Viterbi search of SentencePiece's `unigram` model; the two give different tokens for many texts.
 //!
-//! SentencePiece writes a space as U+2581 (`▁`) in its pieces and replaces spaces by it in the text,
-//! so a literal U+2581 in a text means a space too. Here both are turned into the space, which is
-//! the same relation with shorter strings, and makes the keys of the piece table the tokens' own
-//! bytes. (The published tokenizer.json of Gemma differs from SentencePiece in this one point: runs that
-//! mix literal U+2581 with spaces split at each change. SentencePiece, which trained the model, is followed.)
+//! SentencePiece writes a space as U+2581 (`▁`) in its pieces and replaces spaces by it in the text, so a literal
+//! U+2581 in a text means a space too. Here U+2581 becomes a space in both, which gives the same result with shorter
+//! strings, and lets the tokens' own bytes be the keys of the piece table. (The published tokenizer.json of Gemma
+//! differs from SentencePiece in this one point: it splits runs that mix literal U+2581 with spaces at each change.
+//! This code follows SentencePiece, which trained the model.)
 
 use super::error::{CONVERT, TokenizerError, field};
 use super::merge::{Piece, merge};
@@ -31,17 +31,17 @@ use std::hash::{BuildHasher, RandomState};
 
 const ESCAPED_SPACE: &str = "\u{2581}";
 
-/// Merges and special tokens of a SentencePiece vocabulary, whose bytes stay in [`Vocabulary`].
+/// Pieces and special tokens of a SentencePiece vocabulary. The bytes of the pieces are in [`Vocabulary`].
 pub(super) struct Spm {
     /// Ids of the pieces that merging can make, found by their bytes.
     pieces: HashTable<TokenId>,
-    /// Keyed with a random seed: a hostile vocabulary cannot make all its pieces collide.
+    /// Hash function with a random seed, so that a hostile vocabulary cannot make all its pieces collide.
     hasher: RandomState,
-    /// By id.
+    /// Score of each token, by id.
     scores: Vec<f32>,
-    /// Length in bytes of the longest piece: nothing longer needs a look-up.
+    /// Length in bytes of the longest piece: longer texts need no look-up.
     longest: usize,
-    /// Token of each byte, where there is one.
+    /// The token of each byte; `None` if the vocabulary has none.
     byte_tokens: [Option<TokenId>; 256],
     unknown: Option<TokenId>,
     add_space_prefix: bool,
@@ -56,7 +56,7 @@ pub(super) fn byte_of(piece: &[u8]) -> Option<u8> {
     Some((digit(digits[0])? * 16 + digit(digits[1])?) as u8)
 }
 
-/// `bytes` with every U+2581 made a space.
+/// `bytes` with every U+2581 replaced by a space.
 fn unescape(bytes: &[u8]) -> Cow<'_, [u8]> {
     const MARK: &[u8] = ESCAPED_SPACE.as_bytes();
     if !bytes.contains(&MARK[0]) {
@@ -76,7 +76,7 @@ fn unescape(bytes: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-/// Raw bytes of SentencePiece pieces. Names of control tokens are kept as they are.
+/// Raw bytes of SentencePiece pieces. Names of control and unknown tokens are kept unchanged.
 pub(super) fn vocabulary(pieces: &[impl AsRef<[u8]>], kinds: Vec<Kind>) -> Result<Vocabulary, TokenizerError> {
     let total = pieces.iter().map(|p| p.as_ref().len()).sum();
     let mut vocabulary = Vocabulary::with_capacity(pieces.len(), total);
@@ -119,7 +119,7 @@ impl Spm {
             match vocabulary.kind(id) {
                 Some(Kind::Normal | Kind::UserDefined | Kind::Unused) => {
                     longest = longest.max(bytes.len());
-                    // Of pieces with the same text the first is meant.
+                    // If several pieces have the same text, the first one is used.
                     pieces.entry(hash(&id), |other| vocabulary.bytes(*other) == bytes, hash).or_insert(id);
                 }
                 Some(Kind::Byte) => {
@@ -132,7 +132,8 @@ impl Spm {
             }
         }
         let specials = Specials::new(vocabulary, unescape)?;
-        // The best score is often written as -0, which must tie with 0.
+        // The best score is often written as -0.0, which `total_cmp` orders below 0.0 though they must tie. Adding 0.0
+        // turns it into 0.0.
         let scores = scores.into_iter().map(|s| s + 0.0).collect();
         let unknown = unknown.or(first_unknown);
         Ok(Spm { pieces, hasher, scores, longest, byte_tokens, unknown, add_space_prefix, specials })
@@ -155,11 +156,12 @@ impl Spm {
         for fragment in self.specials.split(&text, parse_special) {
             match fragment {
                 Fragment::Token(token, name) => out.push(Span { token, chars: name.chars().count() }),
-                // The original Llama tokenizer starts anew after every special token, prefix included.
+                // As in the original Llama tokenizer, the text after a special token is treated like the start of a
+                // text: it gets the space in front too.
                 Fragment::Text(t) if at_start && self.add_space_prefix => {
                     let first = out.len();
                     self.split(vocabulary, &format!(" {t}"), &mut out)?;
-                    // The space is no part of the text.
+                    // The added space is not part of the caller's text, so it is not counted.
                     if let Some(span) = out.get_mut(first) {
                         span.chars = span.chars.saturating_sub(1);
                     }
@@ -199,12 +201,13 @@ impl Spm {
         Ok(())
     }
 
-    /// A character without a piece: its bytes, else the unknown token, one for a run of them.
-    /// Says whether it was the unknown token.
+    /// Adds the tokens of a character that is no piece: one token per byte if the vocabulary has them all, else the
+    /// unknown token. A run of such characters gives a single unknown token. Returns whether the unknown token was
+    /// used.
     fn fall_back(&self, text: &str, after_unknown: bool, out: &mut Vec<Span>) -> Result<bool, TokenizerError> {
         let bytes: Option<Vec<TokenId>> = text.bytes().map(|b| self.byte_tokens[b as usize]).collect();
         if let Some(bytes) = bytes {
-            // The character is that of its first byte.
+            // The token of the first byte counts for the whole character.
             let chars = |i: usize| if i == 0 { text.chars().count() } else { 0 };
             out.extend(bytes.into_iter().enumerate().map(|(i, token)| Span { token, chars: chars(i) }));
             return Ok(false);

@@ -1,4 +1,4 @@
-//! The tokenizer of a model folder: tokenizer.json, with tokenizer_config.json beside it.
+//! Reads the tokenizer of a model folder: tokenizer.json, and the files beside it that declare special tokens.
 
 use super::config::FolderConfig;
 use super::encode::{Engine, Tokenizer};
@@ -12,14 +12,14 @@ use logitree_core::TokenId;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// How tokens are spelled.
+/// How the vocabulary writes the bytes of a token.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Spelling {
-    /// In the byte alphabet of GPT-2.
+    /// Each byte is a character of GPT-2's byte alphabet.
     ByteLevel,
-    /// Spaces as U+2581, bytes as `<0x0A>`.
+    /// A space is U+2581, and a token for a single byte is written like `<0x0A>`.
     SentencePiece,
-    /// As they are.
+    /// The token's text is its name.
     Plain,
 }
 
@@ -49,17 +49,17 @@ pub(super) fn load(folder: &Path) -> Result<Tokenizer, TokenizerError> {
     Ok(Tokenizer { vocabulary, engine, kind: kind.to_owned(), bos, eos, add_bos, rows: None, notes })
 }
 
-/// Tokens that the configuration declares and tokenizer.json does not, as transformers adds them. A declaration with
-/// its id wins over one of tokenizer.json; a mere name does not.
+/// Tokens that the configuration declares and tokenizer.json does not; transformers adds them. A declaration that makes
+/// a token special wins over tokenizer.json, where the same token is not special.
 fn undeclared(library: &Library, config: &FolderConfig) -> Vec<AddedToken> {
     let known: HashMap<String, AddedToken> = library.added().into_values().map(|t| (t.content.clone(), t)).collect();
     config.declared.iter().filter(|t| known.get(&t.content).is_none_or(|k| !k.special && t.special)).cloned().collect()
 }
 
-/// Whether texts start with BOS, and what to say about it.
+/// Whether texts start with BOS, and a note for the user about contradictions.
 ///
-/// As in transformers 5 a post-processor decides, where there is one, and for classes that do nothing of their own. Where
-/// there is none, `add_bos_token` does, as for the classes that put BOS there themselves.
+/// As in transformers 5 the post-processor decides, if there is one or the tokenizer's class is generic. Otherwise
+/// `add_bos_token` decides, because the other classes add BOS themselves.
 fn adds_bos(library: &Library, config: &FolderConfig, front: bool) -> (bool, Option<String>) {
     match config.add_bos {
         Some(flag) if library.has_post_processor() || config.generic => {
@@ -75,13 +75,13 @@ fn adds_bos(library: &Library, config: &FolderConfig, front: bool) -> (bool, Opt
     }
 }
 
-/// The steps of the decoder.
+/// The steps of the decoder in the file.
 fn decoders(library: &Library) -> Vec<serde_json::Value> {
     let decoder = library.decoder();
     decoder.get("decoders").and_then(|d| d.as_array()).cloned().unwrap_or_else(|| vec![decoder.clone()])
 }
 
-/// Decides by the decoder, which is what turns tokens back into text.
+/// Finds the spelling by looking at the decoder, because the decoder turns tokens back into text.
 fn spelling(path: &Path, library: &Library) -> Result<Spelling, TokenizerError> {
     let mut spelling = Spelling::Plain;
     for step in &decoders(library) {
@@ -103,7 +103,7 @@ fn spelling(path: &Path, library: &Library) -> Result<Spelling, TokenizerError> 
 fn vocabulary(path: &Path, library: &Library, spelling: Spelling) -> Result<Vocabulary, TokenizerError> {
     let ids = library.vocabulary(true);
     let n = ids.values().max().map_or(0, |&id| id as usize + 1);
-    // Ids may have gaps, but one stray id of four billion must not size the tables.
+    // Ids may have gaps, but a single id of four billion must not determine the size of the tables.
     if n == 0 || n > 4 * ids.len() + 1024 {
         return Err(file(path, "model.vocab", format!("the largest id is {n} for {} tokens", ids.len())));
     }
@@ -132,17 +132,18 @@ fn vocabulary(path: &Path, library: &Library, spelling: Spelling) -> Result<Voca
     Ok(vocabulary)
 }
 
-/// The token that the post-processor puts in front of a text, if any.
+/// The token that the post-processor adds at the start of a text; `None` if it adds nothing.
 ///
 /// # Errors
-/// If it adds more than that: what stands in front of a text is one token here, and behind it there is nothing.
+/// If it adds more than one token at the start, or anything at the end, because this engine supports only one BOS
+/// token.
 fn added_in_front(path: &Path, library: &Library) -> Result<Option<TokenId>, TokenizerError> {
     let failed = |e| file(path, "post_processor", e);
     for text in ["a", "0", "e", " ", "\n"] {
         let plain = library.encode(text, false, false).map_err(failed)?;
         let whole = library.encode(text, false, true).map_err(failed)?;
         if plain.is_empty() {
-            // Not a letter of this vocabulary: front and end cannot be told apart.
+            // The vocabulary has no token for this text, so added tokens before and after it cannot be told apart.
             continue;
         }
         let at = whole.windows(plain.len()).position(|w| w == plain);

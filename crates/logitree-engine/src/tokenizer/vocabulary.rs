@@ -1,14 +1,14 @@
-//! The entries of a vocabulary: raw bytes and kind of every token.
+//! The tokens of a vocabulary, each with its raw bytes and its kind.
 
 use super::error::{CONVERT, TokenizerError, field};
 use logitree_core::TokenId;
 
-/// What a token is for.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Text.
+    /// A piece of text.
     Normal,
-    /// Stands for what the vocabulary cannot say.
+    /// Stands for text that the vocabulary cannot express.
     Unknown,
     /// Structure, such as `<eos>`: never text.
     Control,
@@ -21,7 +21,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// From `tokenizer.ggml.token_type`; 0 (undefined) is plain text.
+    /// The kind for a number of `tokenizer.ggml.token_type`. The number 0 (undefined) counts as normal text.
     pub(super) fn from_gguf(t: i32) -> Option<Kind> {
         Some(match t {
             0 | 1 => Kind::Normal,
@@ -34,18 +34,18 @@ impl Kind {
         })
     }
 
-    /// Whether the token is structure rather than text.
+    /// Whether the token marks structure and is not text.
     pub(super) fn is_special(self) -> bool {
         matches!(self, Kind::Control | Kind::Unknown)
     }
 }
 
-/// Raw bytes of all tokens in one buffer: a quarter of a million small allocations would cost
-/// more time than everything else that loading a tokenizer does.
+/// All tokens, with their raw bytes in one buffer, because a quarter of a million small allocations would take more
+/// time than everything else in loading a tokenizer.
 #[derive(Debug, Default)]
 pub(super) struct Vocabulary {
     bytes: Vec<u8>,
-    /// End of each token in `bytes`; it starts where the one before ends.
+    /// End of each token in `bytes`. A token starts where the one before it ends.
     ends: Vec<u32>,
     kinds: Vec<Kind>,
 }
@@ -73,7 +73,7 @@ impl Vocabulary {
         self.ends.len()
     }
 
-    /// Raw bytes of a token; nothing for an id outside the vocabulary.
+    /// Raw bytes of a token; empty for an id outside the vocabulary.
     pub(super) fn bytes(&self, id: TokenId) -> &[u8] {
         let i = id.index();
         let Some(&end) = self.ends.get(i) else { return &[] };

@@ -1,7 +1,7 @@
-//! Where the matrices of experts are.
+//! Finds the matrices of experts in the files.
 //!
-//! GGUF files have one tensor of gates, one of ups and one of downs for all experts of a layer, newer ones gates and ups as one.
-//! Folders have that too, or a tensor for each matrix of each expert.
+//! A GGUF file has three tensors per layer, with the gate, up and down matrices of all experts; newer files have the
+//! gate and up matrices in one tensor. A folder has the latter, or one tensor for each matrix of each expert.
 
 use super::role::{ExpertMatrix, Role};
 use super::view::TensorView;
@@ -15,12 +15,12 @@ pub(crate) struct ExpertSizes {
     pub(crate) count: usize,
     /// Width of the residual stream.
     pub(crate) hidden: usize,
-    /// Width of an expert.
+    /// Width of each expert's feed-forward layer.
     pub(crate) intermediate: usize,
 }
 
 impl Weights {
-    /// A matrix of an expert, in the shape that the configuration asks for.
+    /// A matrix of one expert. Fails unless it has the shape that the configuration requires.
     pub(crate) fn expert(
         &self,
         layer: usize,
@@ -70,7 +70,7 @@ impl Weights {
         self.has(Role::ExpertsGateUp, Some(layer)) || matches!(self.source, Source::Folder(_))
     }
 
-    /// The tensor's name where matrices are stored one by one.
+    /// The name of one expert's matrix, if the layer's matrices are stored as separate tensors.
     fn expert_name(&self, layer: usize, expert: usize, matrix: ExpertMatrix) -> Option<String> {
         match &self.source {
             Source::Folder(f) if !self.has(Role::ExpertsDown, Some(layer)) => {

@@ -1,5 +1,5 @@
-//! The matrices of queries, keys and values as one: some GGUF files have `attn_qkv` with the rows of all three, in this order, in place
-//! of `attn_q`, `attn_k` and `attn_v`.
+//! Fused matrices of queries, keys and values. Some GGUF files have one tensor `attn_qkv`, with the rows of queries,
+//! keys and values in this order, instead of `attn_q`, `attn_k` and `attn_v`.
 
 use super::role::Role;
 use super::view::TensorView;
@@ -8,7 +8,7 @@ use crate::error::WeightsError;
 use std::ops::Range;
 
 impl Weights {
-    /// The name of the tensor that holds this role's among others, if that is how the file has it.
+    /// The name of the fused tensor that holds this role's rows, if the file has one.
     pub(super) fn fused_name(&self, role: Role, layer: Option<usize>) -> Option<String> {
         let end = match role {
             Role::Q | Role::K | Role::V => "weight",
@@ -20,7 +20,7 @@ impl Weights {
         (gguf.has(&name) && !gguf.has(&self.name(role, layer))).then_some(name)
     }
 
-    /// The part of the tensor `name` that is this role's.
+    /// The part of the fused tensor `name` that belongs to this role.
     pub(super) fn of_fused(
         &self,
         name: &str,
@@ -28,7 +28,8 @@ impl Weights {
         layer: Option<usize>,
     ) -> Result<TensorView<'_>, WeightsError> {
         let whole = self.named(name)?;
-        // Queries are as long as what the output matrix takes; keys and values share the rest equally.
+        // The number of query rows equals the number of columns of the attention's output matrix; keys and values share
+        // the remaining rows equally.
         let queries = self.tensor(Role::O, layer)?.cols;
         let is_bias = matches!(role, Role::QBias | Role::KBias | Role::VBias);
         let length = if is_bias { whole.cols } else { whole.rows };

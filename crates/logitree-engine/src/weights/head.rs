@@ -1,8 +1,8 @@
-//! Whose rows the logits are products with: those of the embedding matrix, or of a matrix of their own.
+//! Decides whether the embedding matrix is also the output matrix, or the output matrix is separate.
 //!
-//! config.json may call the two matrices one (`tie_word_embeddings`) while both are stored. As transformers 5 does, what is stored
-//! decides then: where they are equal there is one, where they differ there are two. And a tied matrix may be stored under the name
-//! of the output matrix alone.
+//! config.json may say that both are one matrix (`tie_word_embeddings`) while both are stored. Then, as in transformers
+//! 5, the stored matrices decide: if they are equal they are one, otherwise two. A tied matrix may also be stored only
+//! under the name of the output matrix.
 
 use super::role::Role;
 use super::safetensors::Folder;
@@ -11,13 +11,13 @@ use crate::error::WeightsError;
 use logitree_kernels::dequantise_row;
 
 impl Folder {
-    /// Whether one matrix can be both: only one is stored, or two that are equal.
+    /// Whether one matrix can serve as both: only one is stored, or both are stored and equal.
     pub(crate) fn can_be_tied(&self) -> bool {
         let names = [Role::TokenEmbedding, Role::Output].map(|role| self.own_name(role, None));
         if names.iter().any(|name| !self.has(name)) {
             return true;
         }
-        // Reads both matrices, which may have gigabytes: once is enough.
+        // The result is kept, because comparing means reading both matrices, which may have gigabytes.
         *self.equal_heads.get_or_init(|| match names.each_ref().map(|name| self.tensor(name)) {
             [Ok(Some(a)), Ok(Some(b))] => {
                 let equal = equal(&a, &b);
@@ -25,19 +25,19 @@ impl Folder {
                 self.release_pages(b.data);
                 equal
             }
-            // A matrix that cannot be read is reported by whoever asks for it.
+            // An unreadable matrix gives no error here; reading it as a weight reports it.
             _ => false,
         })
     }
 
-    /// Fails unless there is an embedding matrix under its own name, as there must be where there are two.
+    /// Fails unless the embedding matrix is stored under its own name. An untied model needs this.
     pub(crate) fn require_embedding(&self) -> Result<(), WeightsError> {
         let name = self.own_name(Role::TokenEmbedding, None);
         if self.has(&name) { Ok(()) } else { Err(WeightsError::MissingTensor { path: self.path().into(), name }) }
     }
 }
 
-/// Whether two matrices have the same numbers, of whatever types they are.
+/// Whether two matrices have equal numbers, even if their element types differ.
 fn equal(a: &TensorView<'_>, b: &TensorView<'_>) -> bool {
     if (a.rows, a.cols) != (b.rows, b.cols) {
         return false;

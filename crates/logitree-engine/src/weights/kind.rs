@@ -1,4 +1,4 @@
-//! Files that hold something else than a model with next-token distributions.
+//! Recognises files that hold something other than a model that gives next-token distributions.
 
 use super::gguf::Gguf;
 
@@ -8,7 +8,8 @@ const ENCODER: &str = "an encoder, which gives no next-token distributions; use 
 const DIFFUSION: &str = "a diffusion model, which does not write token after token; use another model";
 const SPEECH: &str = "a speech model; use a model of text";
 
-/// Architectures of such files, by the names in GGUF files and, with hyphens for underscores, in config.json.
+/// Architectures of such files. Names are those of GGUF files; those of config.json are the same with underscores in
+/// place of hyphens.
 const NAMES: [(&str, &str); 38] = [
     ("clip", PROJECTOR),
     ("mmproj", PROJECTOR),
@@ -50,13 +51,13 @@ const NAMES: [(&str, &str); 38] = [
     ("qwen3-tts", SPEECH),
 ];
 
-/// What an architecture is if it is no generative model of text, with the way out.
+/// Describes an architecture that is not a generative text model, with advice for the user; `None` if it may be one.
 pub(crate) fn of_architecture(name: &str) -> Option<&'static str> {
     let name = name.replace('_', "-");
     NAMES.iter().find(|(known, _)| *known == name).map(|(_, what)| *what)
 }
 
-/// What a GGUF file is if it is no model, with the key that says so and the way out.
+/// Describes a GGUF file that is not a model: the metadata key that tells, and a description with advice for the user.
 pub(crate) fn other_than_model(g: &Gguf) -> Option<(String, &'static str)> {
     let kind = match g.str("general.type") {
         Some("mmproj") => Some(PROJECTOR),

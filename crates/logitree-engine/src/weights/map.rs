@@ -1,17 +1,18 @@
-//! The one memory map.
+//! Memory maps of weight files.
 
 use crate::error::{DAMAGED, WeightsError};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// A weight file as it was opened.
+/// A weight file with its contents at the time when it was opened.
 #[derive(Clone, Copy)]
 pub struct Content<'w> {
-    /// Where it was.
+    /// The path of the file when it was opened.
     pub path: &'w Path,
-    /// All of it: mapped, so that the file may have been replaced or removed since.
+    /// All bytes of the file. They are mapped, so they stay readable even if the file at `path` has been replaced or
+    /// removed.
     pub bytes: &'w [u8],
-    /// When it was changed last before it was opened, if the system tells.
+    /// Time of the last change before the file was opened, if the system provides it.
     pub modified: Option<SystemTime>,
 }
 
@@ -22,12 +23,12 @@ pub(crate) struct Map {
     modified: Option<SystemTime>,
 }
 
-/// Whether a file is what Git leaves in place of a large one that it has not fetched: a text of three short lines.
+/// Whether a file is a Git LFS pointer: a text of three short lines in place of a large file that has not been fetched.
 pub(crate) fn is_lfs_pointer(bytes: &[u8]) -> bool {
     bytes.starts_with(b"version https://git-lfs.github.com/spec/") && bytes.len() <= 1024
 }
 
-/// Fails if `bytes`, of the file `path`, are such a pointer.
+/// Fails if `bytes`, the contents of the file `path`, are a Git LFS pointer.
 pub(crate) fn refuse_pointer(path: &Path, bytes: &[u8]) -> Result<(), WeightsError> {
     if !is_lfs_pointer(bytes) {
         return Ok(());
@@ -37,16 +38,16 @@ pub(crate) fn refuse_pointer(path: &Path, bytes: &[u8]) -> Result<(), WeightsErr
 }
 
 impl Map {
-    /// Maps a file that is not empty.
+    /// Maps a file, which must not be empty.
     pub(crate) fn open(path: &Path) -> Result<Map, WeightsError> {
         let file = std::fs::File::open(path).map_err(WeightsError::io(path))?;
         let metadata = file.metadata().map_err(WeightsError::io(path))?;
         if metadata.len() == 0 {
             return Err(WeightsError::field(path, "length", "the file is empty", DAMAGED));
         }
-        // SAFETY: the map is read-only and every range taken from it is checked against its length. Should
-        // another program change the file meanwhile, weights change with it; one that truncates it ends this
-        // process. That is the price of not copying gigabytes, as all engines that map their models pay it.
+        // SAFETY: the map is read-only, and every range taken from it is checked against its length. If another program
+        // changes the file meanwhile, the weights change with it; if it truncates the file, this process is killed. All
+        // engines that map their models accept this instead of copying gigabytes.
         #[allow(unsafe_code)]
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(WeightsError::io(path))?;
         refuse_pointer(path, &map)?;
@@ -57,7 +58,7 @@ impl Map {
         &self.path
     }
 
-    /// What is mapped, whatever has become of the file at the path since.
+    /// The mapped contents, which do not depend on what is at the path now.
     pub(crate) fn content(&self) -> Content<'_> {
         Content { path: &self.path, bytes: &self.map, modified: self.modified }
     }
@@ -66,10 +67,10 @@ impl Map {
         &self.map
     }
 
-    /// If `data` lies in this map, tells the system that it is not needed for now. Reading it again stays
-    /// possible and costs a page fault.
+    /// If `data` lies in this map, tells the operating system that its pages are not needed for now. They can still be
+    /// read, at the cost of a page fault.
     pub(crate) fn release(&self, data: &[u8]) {
-        // Compares addresses: nothing is read through them.
+        // The addresses are only compared; nothing is read through them.
         let start = (data.as_ptr() as usize).wrapping_sub(self.map.as_ptr() as usize);
         if start >= self.map.len() || data.len() > self.map.len() - start {
             return;
@@ -81,7 +82,7 @@ impl Map {
             #[allow(unsafe_code)]
             let advised =
                 unsafe { self.map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, data.len()) };
-            // Advice only: failure costs memory, never an answer.
+            // A failure is ignored, because this is only advice: it costs memory but does not change results.
             drop(advised);
         }
     }

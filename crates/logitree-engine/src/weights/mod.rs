@@ -1,6 +1,7 @@
 //! Weight files: GGUF and safetensors behind one interface.
 //!
-//! Tensors are asked for by [`Role`], and come as [`TensorView`]s straight from memory maps.
+//! The caller asks for a tensor by its [`Role`], and gets a [`TensorView`] whose data lies in the memory map of the
+//! file.
 
 mod experts;
 mod fused;
@@ -41,7 +42,7 @@ enum Source {
     Folder(Box<Folder>),
 }
 
-/// What describes the model of weight files.
+/// The source of the model's configuration.
 pub(crate) enum Description<'w> {
     /// The metadata of a GGUF file.
     Metadata(&'w Gguf),
@@ -50,11 +51,11 @@ pub(crate) enum Description<'w> {
 }
 
 impl Weights {
-    /// Opens a `.gguf` file (any part of a split one), a folder with `config.json` and safetensors, or a folder
-    /// with a single GGUF model. Where a folder has both, the safetensors are taken.
+    /// Opens a `.gguf` file (any part of a split one), a folder with `config.json` and safetensors, or a folder with a
+    /// single GGUF model. If a folder has both, the safetensors are used.
     ///
     /// # Errors
-    /// If nothing there can be read as a model, or a folder holds several.
+    /// If there is nothing that can be read as a model, or a folder holds several models.
     pub fn open(path: &Path) -> Result<Weights, WeightsError> {
         let is_folder = std::fs::metadata(path).map_err(WeightsError::io(path))?.is_dir();
         let source = if !is_folder {
@@ -67,12 +68,12 @@ impl Weights {
         Ok(Weights { path: path.into(), source })
     }
 
-    /// The path it was opened from.
+    /// The path that was given to [`Weights::open`].
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is mapped, file by file, in the order of [`Weights::files`].
+    /// The contents of the mapped files, in the order of [`Weights::files`].
     pub fn contents(&self) -> Vec<Content<'_>> {
         let maps = match &self.source {
             Source::Gguf(g) => g.maps(),
@@ -89,7 +90,7 @@ impl Weights {
         }
     }
 
-    /// The GGUF file with its metadata, if it is one.
+    /// The GGUF file with its metadata; `None` for a folder of safetensors.
     pub fn gguf(&self) -> Option<&Gguf> {
         match &self.source {
             Source::Gguf(g) => Some(g),
@@ -97,7 +98,7 @@ impl Weights {
         }
     }
 
-    /// What describes the model.
+    /// The source of the model's configuration.
     pub(crate) fn description(&self) -> Description<'_> {
         match &self.source {
             Source::Gguf(g) => Description::Metadata(g),
@@ -105,7 +106,7 @@ impl Weights {
         }
     }
 
-    /// Name in the file of a role's tensor.
+    /// Name of a role's tensor in the file.
     pub(crate) fn name(&self, role: Role, layer: Option<usize>) -> String {
         match &self.source {
             Source::Gguf(_) => role::gguf_name(role, layer),
@@ -121,7 +122,7 @@ impl Weights {
         }
     }
 
-    /// Whether there is a tensor for a role, of a layer if [`Role::is_per_layer`].
+    /// Whether there is a tensor for this role; `layer` is needed if [`Role::is_per_layer`].
     pub fn has(&self, role: Role, layer: Option<usize>) -> bool {
         let name = self.name(role, layer);
         match &self.source {
@@ -130,10 +131,10 @@ impl Weights {
         }
     }
 
-    /// The tensor of a role, of a layer if [`Role::is_per_layer`].
+    /// The tensor of a role; `layer` is needed if [`Role::is_per_layer`].
     ///
     /// # Errors
-    /// If there is none, or it is not readable as a matrix.
+    /// If there is no such tensor, or it cannot be read as a matrix.
     pub fn tensor(&self, role: Role, layer: Option<usize>) -> Result<TensorView<'_>, WeightsError> {
         if let Some(name) = self.fused_name(role, layer) {
             return self.of_fused(&name, role, layer);
@@ -150,7 +151,7 @@ impl Weights {
         found.ok_or_else(|| WeightsError::MissingTensor { path: self.path.clone(), name: name.into() })
     }
 
-    /// Element types with their bytes, most bytes first.
+    /// The element types of the tensors with the number of bytes of each type, largest first.
     pub fn dtypes(&self) -> Vec<(String, u64)> {
         let mut bytes: BTreeMap<String, u64> = BTreeMap::new();
         self.each(|dtype, size, _| *bytes.entry(dtype.to_string()).or_default() += size);
@@ -159,19 +160,19 @@ impl Weights {
         list
     }
 
-    /// Summary of the element types, most bytes first, such as `Q8_0 + Q5_0 + F32`.
+    /// Names of the element types, the one with most bytes first, such as `Q8_0 + Q5_0 + F32`.
     pub fn quantisation(&self) -> String {
         self.dtypes().into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" + ")
     }
 
-    /// Bytes of all tensors.
+    /// Number of bytes of all tensors.
     pub fn bytes(&self) -> u64 {
         let mut total = 0;
         self.each(|_, size, _| total += size);
         total
     }
 
-    /// Elements of all tensors.
+    /// Number of elements of all tensors.
     pub fn parameters(&self) -> u64 {
         let mut total = 0;
         self.each(|_, _, elements| total += elements);
@@ -185,8 +186,8 @@ impl Weights {
         }
     }
 
-    /// Tells the system that pages of a tensor's data are not needed for now (Unix; elsewhere nothing happens). The
-    /// data stays valid.
+    /// Tells the operating system that the pages of a tensor's data are not needed for now. The data stays valid. Does
+    /// nothing on systems other than Unix.
     pub fn release_pages(&self, data: &[u8]) {
         match &self.source {
             Source::Gguf(g) => g.release_pages(data),
@@ -195,8 +196,8 @@ impl Weights {
     }
 }
 
-/// The GGUF model of a folder that holds exactly one. The parts of a split model count as one; projectors, adapters and
-/// whatever else comes beside a model do not count.
+/// The GGUF model of a folder that holds exactly one. The parts of a split model count as one model. Files that are not
+/// models, such as projectors and adapters, do not count.
 fn only_gguf(folder: &Path) -> Result<PathBuf, WeightsError> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(WeightsError::io(folder))? {
@@ -207,10 +208,10 @@ fn only_gguf(folder: &Path) -> Result<PathBuf, WeightsError> {
         }
     }
     if found.len() > 1 {
-        // A file that cannot be read may be the model: it counts.
+        // A file that cannot be read counts as a model, because it may be the one that is meant.
         let models = |path: &&PathBuf| Gguf::open(path).map_or(true, |g| kind::other_than_model(&g).is_none());
         let models: Vec<PathBuf> = found.iter().filter(models).cloned().collect();
-        // Where nothing is a model, the first file's error says what it is.
+        // If no file is a model, one of them is returned, and opening it gives an error that says what it is.
         found = if models.is_empty() { found.split_off(found.len() - 1) } else { models };
     }
     let problem = match found.len() {

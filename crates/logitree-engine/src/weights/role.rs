@@ -1,13 +1,13 @@
-//! What tensors are for, and their names in files.
+//! The purposes of tensors, and the names of tensors in files.
 
 use std::collections::BTreeMap;
 
-/// What a tensor is for, whatever its name. Shapes are `[rows, cols]`.
+/// The purpose of a tensor, independent of its name in a file. Shapes are `[rows, cols]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// `[vocab, hidden]`
     TokenEmbedding,
-    /// `[vocab, hidden]`; absent where the embedding serves.
+    /// `[vocab, hidden]`; absent if the embedding matrix is also the output matrix.
     Output,
     /// Norm before the output matrix. `[1, hidden]`
     OutputNorm,
@@ -45,23 +45,23 @@ pub enum Role {
     PostFfnNorm,
     /// Divisors of rotary frequencies, one per pair. `[1, dims / 2]`
     RopeFactors,
-    /// Inputs of all layers by token. `[rows, layers · size]`
+    /// Embedding matrix for the inputs of all layers. `[rows, layers · size]`
     LayerInputs,
-    /// What of the token's embedding goes into the inputs of all layers. `[layers · size, hidden]`
+    /// Projects the token's embedding into the inputs of all layers. `[layers · size, hidden]`
     LayerInputsProjection,
-    /// Norm of that, the same for every layer. `[1, size]`
+    /// Norm after [`Role::LayerInputsProjection`], the same for every layer. `[1, size]`
     LayerInputsNorm,
     /// `[size, hidden]`
     LayerInputGate,
     /// `[hidden, size]`
     LayerInputOut,
-    /// Norm after that, before the residual sum. `[1, hidden]`
+    /// Norm after [`Role::LayerInputOut`], before the residual sum. `[1, hidden]`
     PostLayerInputNorm,
-    /// What the residual stream is multiplied with at the layer's end. `[1, 1]`
+    /// Number that the residual stream is multiplied with at the layer's end. `[1, 1]`
     LayerScalar,
-    /// Scores of the experts. `[experts, hidden]`
+    /// Computes the scores of the experts. `[experts, hidden]`
     Router,
-    /// Weights of the norm before the router, of its own. `[1, hidden]`
+    /// Norm before the router, in models where it has its own. `[1, hidden]`
     RouterNorm,
     /// Multiplier of each expert's result. `[1, experts]`
     ExpertScale,
@@ -73,16 +73,17 @@ pub enum Role {
     ExpertsUp,
     /// `[experts, hidden, intermediate]`
     ExpertsDown,
-    /// Norm before the experts, where they stand beside a dense feed-forward layer. `[1, hidden]`
+    /// Norm before the experts, in layers that also have a dense feed-forward layer. `[1, hidden]`
     ExpertsNorm,
-    /// Norm after that dense layer, before both results are added. `[1, hidden]`
+    /// Norm after the dense layer, in layers that also have experts, before both results are added. `[1, hidden]`
     PostDenseNorm,
-    /// Norm after the experts. `[1, hidden]`
+    /// Norm after the experts, in layers that also have a dense feed-forward layer, before both results are added. `[1,
+    /// hidden]`
     PostExpertsNorm,
 }
 
 impl Role {
-    /// Whether every layer has one.
+    /// Whether tensors of this role belong to a layer.
     pub fn is_per_layer(self) -> bool {
         use Role::*;
         !matches!(
@@ -92,7 +93,7 @@ impl Role {
     }
 }
 
-/// Name in GGUF files, as in the GGUF specification's list of standardised names.
+/// Name of a tensor in GGUF files, by the list of standardised names in the GGUF specification.
 pub(super) fn gguf_name(role: Role, layer: Option<usize>) -> String {
     let name = match role {
         Role::TokenEmbedding => "token_embd.weight",
@@ -136,42 +137,45 @@ pub(super) fn gguf_name(role: Role, layer: Option<usize>) -> String {
     layer.map_or_else(|| name.to_string(), |i| format!("blk.{i}.{name}"))
 }
 
-/// Where a folder keeps its language model, among others it may hold.
+/// How a folder names the tensors of its language model, which may be part of a multimodal model.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HfNaming {
-    /// What comes before `layers.` and `embed_tokens.`.
+    /// Prefix of `layers.` and `embed_tokens.`.
     pub(super) decoder: &'static str,
-    /// What comes before `lm_head.`.
+    /// Prefix of `lm_head.`.
     pub(super) head: &'static str,
-    /// Gemma 2 and 3 have norms on both sides of each block, so `post_attention_layernorm` is the norm after
-    /// attention. Elsewhere that name means the norm before the feed-forward layer.
+    /// Whether each block has a norm before and after it, as in Gemma 2 and 3. Then `post_attention_layernorm` is the
+    /// norm after attention; in other models that name means the norm before the feed-forward layer.
     pub(super) sandwich: bool,
 }
 
-/// Known places of the language model: alone, and inside multimodal models (older and newer naming).
+/// Known prefixes (`decoder`, `head`) of the language model: alone, and inside multimodal models (older and newer
+/// naming).
 const PLACES: [(&str, &str); 4] =
     [("model.", ""), ("language_model.model.", "language_model."), ("model.language_model.", ""), ("", "")];
 
 impl HfNaming {
-    /// Finds the language model; if there is none, the names of a plain model, so that errors name those.
+    /// Finds the language model's prefixes. If there is no language model, they are those of a plain model, so that
+    /// errors give plain names.
     pub(super) fn detect<T>(tensors: &BTreeMap<String, T>) -> HfNaming {
         let place =
             |name: &str| PLACES.into_iter().find(|(decoder, _)| tensors.contains_key(&format!("{decoder}{name}")));
-        // A tied model may be stored with its output matrix alone; the last norm is always there.
+        // The last norm is looked for too, because a tied model may be stored with its output matrix and no embedding
+        // matrix.
         let found = place("embed_tokens.weight").or_else(|| place("norm.weight"));
         let (decoder, head) = found.unwrap_or(PLACES[0]);
         let sandwich = tensors.keys().any(|name| name.ends_with(".pre_feedforward_layernorm.weight"));
         HfNaming { decoder, head, sandwich }
     }
 
-    /// Name in safetensors files, as Hugging Face transformers saves them.
+    /// Name of a tensor in safetensors files, as Hugging Face transformers saves it.
     pub(super) fn name(self, role: Role, layer: Option<usize>) -> String {
         let HfNaming { decoder, head, .. } = self;
         let name = match role {
             Role::TokenEmbedding => return format!("{decoder}embed_tokens.weight"),
             Role::OutputNorm => return format!("{decoder}norm.weight"),
             Role::Output => return format!("{head}lm_head.weight"),
-            // config.json describes them instead.
+            // Folders have no such tensor, because config.json holds the factors.
             Role::RopeFactors => return format!("{decoder}rope_freqs.weight"),
             Role::LayerInputs => return format!("{decoder}embed_tokens_per_layer.weight"),
             Role::LayerInputsProjection => return format!("{decoder}per_layer_model_projection.weight"),
@@ -188,7 +192,8 @@ impl HfNaming {
             Role::KNorm => "self_attn.k_norm.weight",
             Role::FfnNorm if !self.sandwich => "post_attention_layernorm.weight",
             Role::FfnNorm => "pre_feedforward_layernorm.weight",
-            // No such norm is there. Where a model should have it, this is the tensor to miss.
+            // Without norms on both sides no tensor has this role. If the configuration says that there are such norms,
+            // the error names this tensor as missing.
             Role::PostAttnNorm if !self.sandwich => "pre_feedforward_layernorm.weight",
             Role::PostAttnNorm => "post_attention_layernorm.weight",
             Role::PostFfnNorm => "post_feedforward_layernorm.weight",
@@ -207,7 +212,7 @@ impl HfNaming {
             Role::ExpertsGateUp => "mlp.experts.gate_up_proj",
             Role::ExpertsDown if self.sandwich => "experts.down_proj",
             Role::ExpertsDown => "mlp.experts.down_proj",
-            // Folders have these fused, or expert by expert: names that no file has.
+            // Folders store these matrices fused or one by one, so no file has these names.
             Role::ExpertsGate => "mlp.experts.gate_proj",
             Role::ExpertsUp => "mlp.experts.up_proj",
             Role::ExpertsNorm => "pre_feedforward_layernorm_2.weight",
@@ -217,7 +222,7 @@ impl HfNaming {
         layer.map_or_else(|| format!("{decoder}{name}"), |i| format!("{decoder}layers.{i}.{name}"))
     }
 
-    /// Name of one expert's matrix where they are stored one by one.
+    /// Name of one expert's matrix, in folders that store each matrix as a tensor of its own.
     pub(super) fn expert_name(self, layer: usize, expert: usize, matrix: ExpertMatrix) -> String {
         let name = match matrix {
             ExpertMatrix::Gate => "gate_proj",

@@ -20,11 +20,11 @@ pub(crate) struct Folder {
     config: JsonMap<String, Value>,
     stored: Shards,
     naming: HfNaming,
-    /// Whether the stored embedding and output matrices are equal, once somebody has asked.
+    /// Whether the stored embedding and output matrices are equal; computed when it is first needed.
     pub(super) equal_heads: OnceLock<bool>,
 }
 
-/// The files of weights, and what they hold.
+/// The weight files of a folder, and the tensors in them.
 #[derive(Default)]
 struct Shards {
     maps: Vec<Map>,
@@ -43,7 +43,7 @@ const WHOLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
 impl Folder {
-    /// Whether a folder looks like one.
+    /// Whether a folder contains safetensors weights.
     pub(super) fn is_one(path: &Path) -> bool {
         path.join(WHOLE).exists() || path.join(INDEX).exists()
     }
@@ -53,7 +53,7 @@ impl Folder {
         let config_path = path.join("config.json");
         let config = read_object(&config_path)?;
         let mut stored = Shards::default();
-        // The order of transformers: an index beside a whole file is a left-over.
+        // As in transformers, a whole file is preferred: an index beside it is a left-over.
         if path.join(WHOLE).exists() {
             stored.add(&path.join(WHOLE))?;
         } else {
@@ -80,25 +80,25 @@ impl Folder {
         Fields::new(&self.config_path, &self.config)
     }
 
-    /// Name of a role's tensor: for the embedding matrix that of the output matrix, where only that is stored.
+    /// Name of a role's tensor. If only the output matrix is stored, its name is also that of the embedding matrix.
     pub(super) fn name(&self, role: Role, layer: Option<usize>) -> String {
         let name = self.own_name(role, layer);
         let output = (role == Role::TokenEmbedding && !self.has(&name)).then(|| self.own_name(Role::Output, None));
         output.filter(|output| self.has(output)).unwrap_or(name)
     }
 
-    /// The name that a role has by itself.
+    /// Name of a role's tensor, whether or not it is stored.
     pub(super) fn own_name(&self, role: Role, layer: Option<usize>) -> String {
         self.naming.name(role, layer)
     }
 
-    /// What of the files is not used, as a sentence for whoever chose the model.
+    /// A sentence for the user about files that are not used; `None` if there are none.
     pub(crate) fn note(&self) -> Option<String> {
         let both = self.path.join(WHOLE).exists() && self.path.join(INDEX).exists();
         both.then(|| format!("{WHOLE} is used; {INDEX} beside it is not, as in transformers"))
     }
 
-    /// Name of one expert's matrix where they are stored one by one.
+    /// Name of one expert's matrix, in folders that store each matrix as a tensor of its own.
     pub(super) fn expert_name(&self, layer: usize, expert: usize, matrix: ExpertMatrix) -> String {
         self.naming.expert_name(layer, expert, matrix)
     }
@@ -136,7 +136,7 @@ impl Folder {
     /// Calls `f` with the element type, bytes and number of elements of every tensor.
     pub(super) fn each(&self, f: &mut dyn FnMut(&str, u64, u64)) {
         for t in self.stored.tensors.values() {
-            // The header was checked: products of shapes don't overflow.
+            // The product of a shape cannot overflow, because the header was checked.
             f(&format!("{:?}", t.dtype), t.bytes.len() as u64, t.shape.iter().product::<usize>() as u64);
         }
     }
@@ -153,7 +153,7 @@ impl Shards {
         let map = fields.require("weight_map", fields.object("weight_map")?)?;
         let mut shards = BTreeSet::new();
         for (tensor, file) in map.iter() {
-            // A name, not a path: an index must not reach outside its folder.
+            // Only a plain file name is accepted, because an index must not refer to files outside its folder.
             match file.as_str() {
                 Some(name) if Path::new(name).file_name() == Some(name.as_ref()) => shards.insert(name),
                 _ => return Err(map.error(tensor, format!("{file} is not a file name"), DAMAGED)),
@@ -173,8 +173,8 @@ impl Shards {
 
     fn add(&mut self, file: &Path) -> Result<(), WeightsError> {
         let map = Map::open(file)?;
-        // Checks the header's length, that offsets agree with shapes, and that tensors fill the file without
-        // gaps or overlaps.
+        // The library checks the header's length, that offsets agree with shapes, and that tensors fill the file
+        // without gaps or overlaps.
         let (header, metadata) = SafeTensors::read_metadata(map.bytes())
             .map_err(|e| WeightsError::field(file, "safetensors header", e.to_string(), DAMAGED))?;
         let data = 8 + header;

@@ -1,32 +1,32 @@
-//! A stored matrix.
+//! Views of matrices as they are stored in files.
 
 use crate::error::WeightsError;
 use logitree_kernels::DType;
 use std::path::Path;
 
-/// A stored matrix `[rows, cols]`, row-major; a vector has one row. The matrices of all experts may be stored as one tensor
-/// `[experts, rows, cols]`.
+/// A stored matrix `[rows, cols]`, row-major. A vector has one row. One tensor `[experts, rows, cols]` may hold the
+/// matrices of all experts.
 #[derive(Clone, Copy, Debug)]
 pub struct TensorView<'a> {
-    /// The file it is in.
+    /// The file that holds the tensor.
     pub file: &'a Path,
     /// Name in the file.
     pub name: &'a str,
     /// Element type.
     pub dtype: DType,
-    /// Matrices; 1 unless the tensor holds those of all experts.
+    /// Number of matrices; 1 unless the tensor holds those of all experts.
     pub experts: usize,
-    /// Output features.
+    /// Number of output features.
     pub rows: usize,
-    /// Input features; contiguous, and a whole number of the type's blocks.
+    /// Number of input features, which are contiguous; a multiple of the type's block size.
     pub cols: usize,
-    /// The bytes as mapped: `experts · rows · dtype.row_bytes(cols)`, little-endian, of any alignment.
+    /// The mapped bytes: `experts · rows · dtype.row_bytes(cols)`, little-endian, with no particular alignment.
     pub data: &'a [u8],
 }
 
 impl<'a> TensorView<'a> {
-    /// A view over `data`, if `shape` (slowest dimension first) is that of a vector, a matrix or the matrices of experts, and agrees
-    /// with the number of bytes. Leading dimensions of 1 don't count.
+    /// A view over `data`. Fails unless `shape` (slowest dimension first) is that of a vector, a matrix or the matrices
+    /// of experts, and agrees with the number of bytes. Leading dimensions of 1 are ignored.
     pub(super) fn new(
         file: &'a Path,
         name: &'a str,
@@ -62,7 +62,7 @@ impl<'a> TensorView<'a> {
     /// Fails unless the shape is `[rows, cols]`.
     ///
     /// # Errors
-    /// If it is another; the error names both.
+    /// If the shape is different; the error gives both shapes.
     pub fn expect_shape(&self, rows: usize, cols: usize) -> Result<(), WeightsError> {
         self.expect_experts(1, rows, cols)
     }
@@ -90,7 +90,7 @@ impl<'a> TensorView<'a> {
         TensorView { experts: 1, data: &self.data[expert * size..][..size], ..self }
     }
 
-    /// Some elements of a vector whose elements are stored one by one.
+    /// A range of a vector's elements. Fails for types that store elements in blocks.
     pub(crate) fn element_range(self, elements: std::ops::Range<usize>) -> Result<TensorView<'a>, WeightsError> {
         match self.dtype.row_bytes(1) {
             Some(size) if self.rows == 1 => {
@@ -101,7 +101,7 @@ impl<'a> TensorView<'a> {
         }
     }
 
-    /// Some rows of a matrix.
+    /// A range of a matrix's rows.
     pub(crate) fn row_range(self, rows: std::ops::Range<usize>) -> TensorView<'a> {
         let size = self.data.len() / self.rows;
         TensorView { rows: rows.len(), data: &self.data[rows.start * size..rows.end * size], ..self }

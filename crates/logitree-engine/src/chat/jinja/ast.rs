@@ -1,11 +1,9 @@
-//! A compiled template.
+//! The syntax tree of a template.
 
 use std::sync::Arc;
 
-/// A name.
 pub(super) type Name = Arc<str>;
 
-/// An expression.
 #[derive(Debug)]
 pub(super) enum Expr {
     None,
@@ -17,7 +15,7 @@ pub(super) enum Expr {
     List(Vec<Expr>),
     Tuple(Vec<Expr>),
     Dict(Vec<(Expr, Expr)>),
-    /// Texts joined by `~`.
+    /// Values joined as text by `~`.
     Concat(Vec<Expr>),
     Binary(Op, Box<Expr>, Box<Expr>),
     And(Box<Expr>, Box<Expr>),
@@ -27,11 +25,11 @@ pub(super) enum Expr {
     Positive(Box<Expr>),
     /// A chain such as `a < b <= c`.
     Compare(Box<Expr>, Vec<(Comparison, Expr)>),
-    /// Test, then, else.
+    /// `then if test else otherwise`, stored as test, then, else.
     If(Box<(Expr, Expr, Option<Expr>)>),
     Attribute(Box<Expr>, Name),
     Item(Box<Expr>, Box<Expr>),
-    /// Start, stop and step.
+    /// `value[start:stop:step]`.
     Slice(Box<Expr>, Box<[Option<Expr>; 3]>),
     Call(Box<Expr>, Args),
     Filter(Box<Expr>, Filter),
@@ -54,7 +52,7 @@ pub(super) struct Filter {
     pub args: Args,
 }
 
-/// Arithmetic.
+/// The arithmetic operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Op {
     Add,
@@ -66,7 +64,7 @@ pub(super) enum Op {
     Pow,
 }
 
-/// Comparisons.
+/// The comparison operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Comparison {
     Eq,
@@ -79,7 +77,7 @@ pub(super) enum Comparison {
     NotIn,
 }
 
-/// What is assigned to.
+/// The target of an assignment.
 #[derive(Debug)]
 pub(super) enum Target {
     Name(Name),
@@ -95,18 +93,17 @@ pub(super) struct Node {
     pub kind: Statement,
 }
 
-/// A statement.
 #[derive(Debug)]
 pub(super) enum Statement {
     Data(String),
     Output(Expr),
-    /// Branches, and what else.
+    /// The branches with their conditions, and the statements of `else`.
     If(Vec<(Expr, Vec<Node>)>, Vec<Node>),
     For(Arc<Loop>),
     Set(Target, Expr),
     SetBlock(Target, Vec<Filter>, Vec<Node>),
     Macro(Arc<Macro>),
-    /// The block as a macro, and the call that gets it as `caller`.
+    /// A `call` block: its body as a macro, and the call, which gets that macro as `caller`.
     Call(Arc<Macro>, Expr),
     Filter(Vec<Filter>, Vec<Node>),
     With(Vec<(Target, Expr)>, Vec<Node>),
@@ -125,17 +122,17 @@ pub(super) struct Loop {
     pub recursive: bool,
 }
 
-/// A macro.
+/// The definition of a macro.
 #[derive(Debug)]
 pub(super) struct Macro {
     pub name: Name,
     pub parameters: Vec<(Name, Option<Expr>)>,
     pub body: Vec<Node>,
-    /// Whether the body asks for these.
+    /// Which special names the body uses.
     pub uses: Uses,
 }
 
-/// Special names of a macro's body.
+/// Says which special names the body of a macro uses.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Uses {
     pub caller: bool,

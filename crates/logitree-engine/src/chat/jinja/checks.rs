@@ -50,7 +50,7 @@ const NAMES: &[&str] = &[
 ];
 
 impl Run {
-    /// Whether `of is name(…)`.
+    /// Computes `of is name(…)`.
     pub fn test(&mut self, name: &str, of: &Value, call: Call) -> Outcome<bool> {
         if !NAMES.contains(&name) {
             return failed(format!("No test named '{name}'."));
@@ -137,7 +137,7 @@ impl Run {
     }
 }
 
-/// Python's `is`, where it does not depend on how Python keeps its values.
+/// Python's `is`. It is an error if the answer depends on how Python stores values.
 fn same(a: &Value, b: &Value) -> Outcome<bool> {
     Ok(match (a, b) {
         (Value::None, Value::None) => true,

@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use std::rc::Rc;
 
 impl Run {
-    /// The value of an expression.
+    /// Computes the value of an expression.
     pub fn eval(&mut self, expr: &Expr) -> Outcome<Value> {
         self.deeper(|run| match expr {
             Expr::None => Ok(Value::None),
@@ -140,7 +140,7 @@ impl Run {
         ops::slice(&of, bounds, &self.meter)
     }
 
-    /// The arguments of a call.
+    /// Computes the arguments of a call.
     pub fn arguments(&mut self, args: &Args) -> Outcome<Call> {
         let mut call = Call { positional: self.eval_all(&args.positional)?, named: Vec::new() };
         if let Some(star) = &args.star {
@@ -162,7 +162,7 @@ impl Run {
         Ok(call)
     }
 
-    /// Calls what an expression means.
+    /// Calls the value of an expression.
     pub fn call_expr(&mut self, callee: &Expr, call: Call) -> Outcome<Value> {
         let callee = self.eval(callee)?;
         self.call(&callee, call)
@@ -200,7 +200,7 @@ impl Run {
         }
     }
 
-    /// `of.name`: Jinja2 looks for an attribute, then for an item.
+    /// Computes `of.name`. As in Jinja2, attributes are looked up first, then items.
     pub fn attribute(&mut self, of: &Value, name: &str) -> Outcome<Value> {
         if let Some(found) = self.own_attribute(of, name)? {
             return Ok(found);
@@ -213,7 +213,7 @@ impl Run {
         Ok(Value::undefined(format!("'{}' has no attribute '{name}'", of.object_name())))
     }
 
-    /// `of[key]`: Jinja2 looks for an item, then for an attribute.
+    /// Computes `of[key]`. As in Jinja2, items are looked up first, then attributes.
     pub fn item(&mut self, of: &Value, key: &Value) -> Outcome<Value> {
         if let Value::Undefined(message) = of {
             return failed(&**message);

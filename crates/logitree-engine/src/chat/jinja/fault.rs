@@ -1,15 +1,15 @@
-//! Why a template does not compile or render.
+//! The errors of compiling and rendering a template.
 
-/// What kind of end it is.
+/// The kind of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::chat) enum Kind {
     /// The source is not a template.
     Syntax,
-    /// It ran into an error, or asked for what is not supported.
+    /// An operation of the template failed, or is not supported.
     Failed,
-    /// It called `raise_exception`.
+    /// The template called `raise_exception`.
     Rejected,
-    /// It reached a limit.
+    /// The template reached a limit.
     Stopped,
 }
 
@@ -29,13 +29,13 @@ impl Fault {
         Fault { kind, message: message.into(), line: None }
     }
 
-    /// The same, with a line if it has none: the innermost statement knows best.
+    /// Adds a line to the error, unless it has one: the line of the innermost statement is kept.
     pub fn at(mut self, line: u32) -> Fault {
         self.line.get_or_insert(line);
         self
     }
 
-    /// The message, with the line where that is a help.
+    /// The message for the user, with the line if that helps.
     pub fn describe(&self) -> String {
         match self.line {
             Some(line) if matches!(self.kind, Kind::Syntax | Kind::Failed) => {
@@ -56,7 +56,7 @@ pub(super) fn syntax<T>(line: u32, message: impl Into<String>) -> Outcome<T> {
     Err(Fault::new(Kind::Syntax, message).at(line))
 }
 
-/// A limit.
+/// An error for reaching a limit.
 pub(super) fn stopped<T>(message: impl Into<String>) -> Outcome<T> {
     Err(Fault::new(Kind::Stopped, message))
 }

@@ -7,7 +7,7 @@ use super::run::{Call, Run};
 use super::text::{Json, is_space, with_str};
 use super::value::{Meter, Value};
 
-/// Every filter there is; the test `filter` asks for them.
+/// The names of all filters; the test `filter` looks a name up here.
 const NAMES: &[&str] = &[
     "abs",
     "attr",
@@ -64,9 +64,9 @@ const NAMES: &[&str] = &[
     "wordwrap",
     "xmlattr",
 ];
-/// Those of Jinja2 that no chat needs.
+/// Filters of Jinja2 that are not implemented, because chat templates do not need them.
 const REFUSED: &[&str] = &["filesizeformat", "pprint", "random", "striptags", "urlize", "wordwrap", "xmlattr"];
-/// What may be done to a text that is marked as safe; anything else would have to escape its arguments.
+/// Filters that may be applied to a text that is marked as HTML. Other filters would have to escape their arguments.
 const OF_SAFE: &[&str] =
     &["safe", "string", "escape", "e", "forceescape", "length", "count", "default", "d", "tojson", "list", "items"];
 
@@ -76,7 +76,7 @@ pub(super) fn is_filter(name: &str) -> bool {
 }
 
 impl Run {
-    /// `of | name(…)`.
+    /// Computes `of | name(…)`.
     pub fn filter(&mut self, name: &str, of: Value, call: Call) -> Outcome<Value> {
         if matches!(of, Value::Safe(_)) && !OF_SAFE.contains(&name) {
             return failed(format!(
@@ -201,7 +201,7 @@ fn whole(value: Option<&Value>, default: i64, what: &str) -> Outcome<i64> {
     }
 }
 
-/// Filters that make a text of a text.
+/// Calls the filters that turn a text into a text.
 fn text_filter(text: &str, of: &Value, name: &str, call: Call, meter: &Meter) -> Outcome<String> {
     let string = |value: Option<&Value>, default: &str| match value {
         None => Ok(default.to_owned()),
@@ -264,7 +264,7 @@ fn text_filter(text: &str, of: &Value, name: &str, call: Call, meter: &Meter) ->
     }
 }
 
-/// Words begin at the text's start and behind these.
+/// The filter `title`: words begin at the start of the text and after certain characters.
 fn title(text: &str) -> String {
     let mut out = String::new();
     let is_mark = |c: char| is_space(c) || "-({[<".contains(c);
@@ -369,7 +369,7 @@ fn round(value: &Value, a: &[Option<Value>]) -> Outcome<Value> {
             let rounded = (down + i64::from(up)).checked_mul(unit);
             rounded.map_or_else(|| failed("integers beyond 64 bits are not supported"), |i| Ok(Value::Int(i)))
         }
-        // Rust writes the digits of the exact value, and half goes to the even one, as in Python.
+        // Like Python, Rust formats the exact value, and rounds a half to the even digit.
         (Some("common"), None) if precision >= 0 => {
             let digits = format!("{x:.*}", precision as usize);
             Ok(Value::Float(digits.parse().unwrap_or(x)))

@@ -1,4 +1,4 @@
-//! Global functions, and attributes that values have of their own.
+//! Global functions, and the attributes and methods of Python's values.
 
 use super::ast::Name;
 use super::fault::{Outcome, failed};
@@ -6,10 +6,10 @@ use super::run::{Call, Run, reject, set_attribute};
 use super::text::to_str;
 use super::value::{Dict, VALUE, Value};
 
-/// Longest range of the sandbox.
+/// Largest number of items of a `range`, as in Jinja2's sandbox.
 const RANGE: i64 = 100_000;
 
-/// Methods that templates may call, by type; of the others of Python's types, [`REFUSED`] has the names.
+/// Methods that templates may call, by type. [`REFUSED`] has the names of the other attributes of Python's types.
 const STR: &[&str] = &[
     "capitalize",
     "center",
@@ -59,7 +59,8 @@ const LIST: &[&str] = &["count", "index", "copy"];
 const TUPLE: &[&str] = &["count", "index"];
 const DICT: &[&str] = &["get", "items", "keys", "values", "copy"];
 
-/// Attributes that Python has and this interpreter does not: refused, so that nothing comes out otherwise.
+/// Attributes that Python's types have and this interpreter does not. They give an error, because treating them as
+/// undefined would silently give other output than Python.
 const REFUSED: &[(&str, &[&str])] = &[
     ("str", &["encode", "format_map", "maketrans", "translate"]),
     ("dict", &["fromkeys"]),
@@ -102,7 +103,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("Joiner", &["sep", "used"]),
 ];
 
-/// Methods that would change a value, which the sandbox does not allow.
+/// Methods that change a value, which the sandbox does not allow.
 const CHANGING: &[(&str, &[&str])] = &[
     ("list", &["append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"]),
     ("dict", &["clear", "pop", "popitem", "setdefault", "update"]),
@@ -184,12 +185,12 @@ impl Run {
         Ok(item)
     }
 
-    /// An attribute in Python's sense.
+    /// The attribute of a value in Python's sense; `None` if there is none.
     pub fn own_attribute(&mut self, of: &Value, name: &str) -> Outcome<Option<Value>> {
         if let Value::Undefined(message) = of {
             return failed(&**message);
         }
-        // The sandbox lets such attributes be there, and fail when they are used.
+        // In the sandbox such attributes are undefined, and fail only when they are used.
         let unsafe_attribute =
             || Value::undefined(format!("access to attribute '{name}' of '{}' is unsafe", of.object_name()));
         if name.starts_with("__") && name.ends_with("__") {
@@ -260,7 +261,7 @@ impl Run {
         }))
     }
 
-    /// A method of `loop`.
+    /// Calls a method of the variable `loop`.
     pub fn loop_method(&mut self, number: usize, name: &str, call: Call) -> Outcome<Value> {
         let state = &mut self.loops[number];
         if name == "cycle" {

@@ -1,9 +1,9 @@
-//! A template's source as tokens, with Jinja2's rules for white space around tags.
+//! Splits a template's source into tokens, with Jinja2's rules for white space around tags.
 //!
-//! The settings are those of transformers: `trim_blocks` (the line end behind a block or comment goes) and
-//! `lstrip_blocks` (the white space between a line's start and a block or comment goes). `-` beside a tag takes all
-//! white space on that side, `+` switches the two settings off. Every line end is `\n` before anything else is done, and
-//! one at the very end goes.
+//! The settings are those of transformers: `trim_blocks` removes the line end after a block or comment, and
+//! `lstrip_blocks` removes the white space between the start of the line and a block or comment. A `-` beside a tag
+//! removes all white space on that side; a `+` switches the two settings off. Before all this, every line end becomes
+//! `\n`, and one line end at the end of the source is removed.
 
 use super::fault::{Outcome, syntax};
 use super::text::is_space;
@@ -32,7 +32,7 @@ pub(super) struct Token {
     pub line: u32,
 }
 
-/// Operators, longest first.
+/// The operators, longest first, so that the longest match is found.
 const OPERATORS: [&str; 26] = [
     "//", "**", "==", "!=", ">=", "<=", "+", "-", "*", "/", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".",
     ":", "|", ",", ";",
@@ -42,7 +42,7 @@ struct Lexer<'a> {
     source: &'a str,
     at: usize,
     line: u32,
-    /// Whether what was read last ended a line.
+    /// Whether the last part that was read ended with a line end.
     line_starting: bool,
     tokens: Vec<Token>,
 }
@@ -68,14 +68,14 @@ impl<'a> Lexer<'a> {
         self.tokens.push(Token { tok, line: self.line });
     }
 
-    /// Goes on behind the next `n` bytes.
+    /// Skips `n` bytes and counts the lines in them.
     fn skip(&mut self, n: usize) {
         let passed = &self.source[self.at..self.at + n];
         self.line += passed.bytes().filter(|&b| b == b'\n').count() as u32;
         self.at += n;
     }
 
-    /// Goes on behind white space.
+    /// Skips white space.
     fn skip_space(&mut self) {
         let rest = self.rest();
         self.skip(rest.len() - rest.trim_start_matches(is_space).len());
@@ -87,7 +87,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Text up to a tag, and the tag.
+    /// Reads text up to the next tag, and that tag.
     fn outside(&mut self) -> Outcome<()> {
         let rest = self.rest();
         let tag = |at: usize| matches!(rest.as_bytes().get(at + 1), Some(b'{' | b'%' | b'#'));
@@ -111,7 +111,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// What is left of the text before a tag.
+    /// Removes white space from the end of the text before a tag, according to the sign in the tag and the settings.
     fn before_tag<'t>(&self, text: &'t str, sign: Option<u8>, block: bool) -> &'t str {
         match sign {
             Some(b'-') => text.trim_end_matches(is_space),
@@ -129,7 +129,7 @@ impl<'a> Lexer<'a> {
         self.line_starting = self.source[..self.at].ends_with('\n');
     }
 
-    /// The line end behind a block or comment.
+    /// Skips the line end after a block or comment.
     fn trim_line_end(&mut self) {
         if self.rest().starts_with('\n') {
             self.skip(1);
@@ -149,7 +149,7 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    /// Text between `raw` and `endraw`; `opening` is the rest of the opening tag.
+    /// Reads the text between `raw` and `endraw`. `opening` is the length of the rest of the opening tag.
     fn raw(&mut self, opening: usize) -> Outcome<()> {
         self.skip(opening);
         self.ended();
@@ -168,7 +168,7 @@ impl<'a> Lexer<'a> {
         syntax(self.line, "`raw` has no `endraw`")
     }
 
-    /// The tokens of a tag and its end.
+    /// Reads the tokens of a tag, up to and including its end.
     fn inside(&mut self, block: bool) -> Outcome<()> {
         self.push(if block { Tok::BlockBegin } else { Tok::VariableBegin });
         let mut open = Vec::new();
@@ -262,7 +262,7 @@ impl<'a> Lexer<'a> {
         }
         let whole = digits(0, u8::is_ascii_digit);
         let mut end = whole;
-        // `a.0.1` asks for item 0, then item 1.
+        // After a point the digits are an item's number, not a float: `a.0.1` is item 1 of item 0 of `a`.
         if !self.source[..self.at].ends_with('.') {
             if rest.get(end) == Some(&b'.') {
                 let fraction = digits(end + 1, u8::is_ascii_digit);
@@ -290,7 +290,7 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    /// A string with Python's escapes.
+    /// Reads a string with Python's escapes.
     fn string(&mut self, quote: char) -> Outcome<()> {
         let mut out = String::new();
         let mut chars = self.rest()[1..].char_indices();
@@ -349,7 +349,7 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// The length of the rest of a `raw` or `endraw` tag, if it is one.
+/// The length of the rest of a `raw` or `endraw` tag; `None` if `rest` does not continue such a tag.
 fn raw_tag(rest: &str, word: &str, trim: bool) -> Option<usize> {
     let after = rest.trim_start_matches(is_space).strip_prefix(word)?.trim_start_matches(is_space);
     let end = if let Some(after) = after.strip_prefix("-%}") {

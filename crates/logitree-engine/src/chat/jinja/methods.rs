@@ -6,7 +6,7 @@ use super::text::{is_printable, is_space, push};
 use super::value::{Meter, VALUE, Value};
 
 impl Run {
-    /// `of.name(…)`; `name` is one of those that [`Run::own_attribute`] knows.
+    /// Calls `of.name(…)`. `name` must be one that [`Run::own_attribute`] knows.
     pub fn method(&mut self, of: &Value, name: &str, call: Call) -> Outcome<Value> {
         match of {
             Value::Str(text) => self.str_method(text, name, call),
@@ -43,7 +43,8 @@ impl Run {
     }
 
     fn str_method(&mut self, text: &str, name: &str, call: Call) -> Outcome<Value> {
-        // All of them look at the whole text some times, and make one not much longer.
+        // Counts for all methods: each reads the whole text a few times and makes a text that is not much longer.
+        // Methods that can make a much longer one count it separately.
         self.meter.spend(4 * text.len())?;
         if name == "format" {
             return self.format(text, &call).map(Value::str);
@@ -146,7 +147,7 @@ fn is_title(c: char) -> bool {
     matches!(c, '\u{1c5}' | '\u{1c8}' | '\u{1cb}' | '\u{1f2}')
 }
 
-/// A character at the start of a word.
+/// Appends a character in the case that it has at the start of a word.
 fn title_case(out: &mut String, c: char) {
     match c {
         '\u{1c4}'..='\u{1c6}' => out.push('\u{1c5}'),
@@ -156,7 +157,7 @@ fn title_case(out: &mut String, c: char) {
         c => {
             let mut upper = c.to_uppercase();
             out.extend(upper.next());
-            // `ß` becomes `Ss`.
+            // Only the first character is capital: `ß` becomes `Ss`.
             out.extend(upper.flat_map(char::to_lowercase));
         }
     }
@@ -167,7 +168,7 @@ pub(super) fn capitalize(text: &str) -> String {
     let mut out = String::new();
     let Some(first) = text.chars().next() else { return out };
     title_case(&mut out, first);
-    // The end of a word has its own small sigma, so the text is made small as a whole.
+    // The text is lowered as a whole, because a small sigma at the end of a word has its own form.
     let first_length: usize = first.to_lowercase().map(char::len_utf8).sum();
     out.push_str(&text.to_lowercase()[first_length..]);
     out
@@ -177,7 +178,8 @@ fn title(text: &str) -> String {
     let mut out = String::new();
     let mut before = false;
     let small = text.to_lowercase();
-    // Where lower case has as many characters, the context of each is that of the whole text.
+    // If the lowered text has the same number of characters, each letter is taken from it, so that the form of a small
+    // sigma depends on the whole text.
     let same = small.chars().count() == text.chars().count();
     let mut small = small.chars();
     for c in text.chars() {
@@ -224,7 +226,7 @@ fn split(text: &str, separator: Option<&str>, most: Option<usize>, from_right: b
             meter.spend(VALUE)?;
             let end = if from_right { rest.rfind(is_space) } else { rest.find(is_space) };
             let Some(end) = end.filter(|_| parts.len() < most) else {
-                // What is left keeps its inner spaces.
+                // The remaining text stays as it is, with its inner spaces.
                 parts.push(rest);
                 break;
             };
@@ -298,7 +300,7 @@ fn expand_tabs(text: &str, size: i64, meter: &Meter) -> Outcome<String> {
     Ok(out)
 }
 
-/// The part of a text between two places in characters, and where it begins.
+/// The part of a text between two positions in characters, and the position where it begins.
 fn part<'t>(text: &'t str, start: Option<&Value>, end: Option<&Value>) -> Outcome<Option<(&'t str, usize)>> {
     let n = text.chars().count() as i64;
     let place = |value: Option<&Value>, default: i64| match value {
@@ -313,7 +315,7 @@ fn part<'t>(text: &'t str, start: Option<&Value>, end: Option<&Value>) -> Outcom
     Ok(Some((&text[byte(start)..byte(end)], start as usize)))
 }
 
-/// Methods whose arguments have no names.
+/// Calls the methods that take only positional arguments.
 fn positional(text: &str, name: &str, args: &[Value], meter: &Meter) -> Outcome<Value> {
     let counts = match name {
         "strip" | "lstrip" | "rstrip" => 0..=1,
@@ -385,7 +387,7 @@ fn positional(text: &str, name: &str, args: &[Value], meter: &Meter) -> Outcome<
     }
 }
 
-/// Texts filled up to a width.
+/// Pads a text to a width: the methods `center`, `ljust`, `rjust` and `zfill`.
 pub(super) fn justify(text: &str, name: &str, width: usize, fill: &str, meter: &Meter) -> Outcome<String> {
     let missing = width.saturating_sub(text.chars().count());
     let before = match name {
@@ -401,7 +403,7 @@ pub(super) fn justify(text: &str, name: &str, width: usize, fill: &str, meter: &
     Ok([&fill.repeat(before), text, &fill.repeat(missing - before)].concat())
 }
 
-/// Python's `replace`; without `most` it replaces all.
+/// Python's `replace`. At most `most` occurrences are replaced, or all of them for `None`.
 pub(super) fn replace(text: &str, old: &str, new: &str, most: Option<usize>, meter: &Meter) -> Outcome<String> {
     meter.spend(text.len() + old.len())?;
     let found = text.matches(old).take(most.unwrap_or(usize::MAX)).count();

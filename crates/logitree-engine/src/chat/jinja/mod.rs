@@ -1,16 +1,19 @@
-//! Jinja as chat templates use it, with the values of Python and limits that hold.
+//! An interpreter for Jinja as chat templates use it, with Python's values and strict limits.
 //!
-//! A chat template is a program from a stranger, written for Jinja2 in Python. Two promises are kept here, and they are
-//! why this is not a general template engine:
+//! A chat template is an untrusted program, written for Jinja2 in Python. A general template engine does not give these
+//! two guarantees, which are the reason for this interpreter:
 //!
-//! * **What it writes is what Jinja2 writes** within transformers' `ImmutableSandboxedEnvironment`, or it is refused by
-//!   name. Values are Python's: they print as `str` and `repr` do, floats round half to even, `tojson` is `json.dumps`.
-//! * **It ends**, with bounded memory and stack, on every platform and in any process. The source's length, its nesting and
-//!   the chains of its expressions are limited before anything is compiled. While it runs, every step and every byte that
-//!   is made or looked at is counted *before* it is spent, and nothing is given back, so that one number bounds time and
-//!   memory. Values cannot hold themselves and nest to a limit; calls nest to a limit, on a stack that is made for it.
+//! * **The output is exactly Jinja2's** within transformers' `ImmutableSandboxedEnvironment`, or there is an error that
+//!   names the unsupported feature. Values are Python's: they print as `str` and `repr` do, floats round half to even,
+//!   `tojson` is `json.dumps`.
+//! * **Rendering ends**, with bounded memory and stack, on every platform and in any process. The source's length, its
+//!   nesting and the chains of its expressions are limited at compilation. At run time every step, and every byte that
+//!   is made or read, is counted *before* it is spent, and the count never goes down, so one number bounds time and
+//!   memory. Values cannot contain themselves and nest up to a limit; calls nest up to a limit, on a stack that is
+//!   large enough for it.
 //!
-//! The way: [`lex`] → [`parse`] and [`statements`] → [`ast`] → [`run`] and [`eval`] on [`value`]s.
+//! A template passes through [`lex`], then [`parse`] and [`statements`], which make the tree of [`ast`]; [`run`] and
+//! [`eval`] execute the tree on [`value`]s.
 
 mod ast;
 mod builtins;
@@ -39,19 +42,19 @@ use run::Run;
 use std::time::SystemTime;
 use value::Value;
 
-/// Longest source, in bytes. The longest published template known has some 30 kB.
+/// Largest accepted source in bytes. The longest known template has about 30 kB.
 const LONGEST_SOURCE: usize = 256 << 10;
-/// What a template may do of its own, in bytes and steps: some 256 MB, or some seconds.
+/// Units (bytes and steps) that every template may spend: about 256 MB, or some seconds.
 const OWN_UNITS: u64 = 256 << 20;
-/// What it may do for every byte of the messages and arguments.
+/// Additional units for every byte of the messages and arguments.
 const UNITS_PER_BYTE: u64 = 64;
-/// The most that it may do, whatever the messages hold.
+/// Upper limit of the units, however long the messages are.
 const MOST_UNITS: u64 = 1 << 30;
-/// Output that a template may make of its own, in bytes.
+/// Bytes of output that every template may write.
 const OWN_OUTPUT: usize = 1 << 20;
-/// How often it may repeat what the messages say.
+/// Additional bytes of output for every byte of the messages and arguments.
 const REPEATS: usize = 16;
-/// The stack on which a template is compiled and run; only what is used takes memory.
+/// Bytes of the stack on which a template is compiled and run. The system allocates only the part that is used.
 const STACK: usize = 64 << 20;
 
 /// A compiled template.
@@ -60,10 +63,10 @@ pub(super) struct Template {
     nodes: Vec<Node>,
 }
 
-/// What a template made.
+/// The result of a rendering.
 pub(super) struct Rendered {
     pub text: String,
-    /// Whether it asked for the date.
+    /// Whether the template asked for the date.
     pub asked_date: bool,
 }
 
@@ -90,7 +93,8 @@ impl Template {
         })
     }
 
-    /// Renders it with its variables; `text` is how many bytes of text these hold.
+    /// Renders the template with these variables. `text` is the number of bytes of text in them, from which the limits
+    /// follow.
     pub fn render(&self, variables: &[(&str, serde_json::Value)], now: SystemTime, text: usize) -> Outcome<Rendered> {
         on_large_stack(|| {
             let units = OWN_UNITS.saturating_add((text as u64).saturating_mul(UNITS_PER_BYTE)).min(MOST_UNITS);
@@ -104,7 +108,7 @@ impl Template {
     }
 }
 
-/// A value of JSON as Python reads it.
+/// Converts a JSON value as Python's `json.loads` does.
 fn from_json(json: &serde_json::Value) -> Outcome<Value> {
     use serde_json::Value as Json;
     Ok(match json {

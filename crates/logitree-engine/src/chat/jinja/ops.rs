@@ -9,7 +9,7 @@ use super::value::{Meter, VALUE, Value};
 const LARGE: &str = "the result is an integer beyond 64 bits, which is not supported";
 
 impl Run {
-    /// `left op right`.
+    /// Computes `left op right`.
     pub fn binary(&mut self, op: Op, left: &Value, right: &Value) -> Outcome<Value> {
         if let (Value::Undefined(message), _) | (_, Value::Undefined(message)) = (left, right)
             && !(op == Op::Rem && left.as_str().is_some())
@@ -77,7 +77,7 @@ fn length_of(value: &Value) -> usize {
     value.as_str().map_or(0, str::len)
 }
 
-/// A text as HTML, unless it is marked as that.
+/// The value as HTML: escaped, unless it is marked as HTML already.
 pub(super) fn escaped(value: &Value) -> String {
     match value {
         Value::Safe(s) => s.to_string(),
@@ -85,7 +85,7 @@ pub(super) fn escaped(value: &Value) -> String {
     }
 }
 
-/// `markupsafe.escape`.
+/// Escapes a text like Python's `markupsafe.escape`.
 pub(super) fn escape(text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('>', "&gt;").replace('<', "&lt;");
     text.replace('\'', "&#39;").replace('"', "&#34;")
@@ -164,7 +164,7 @@ fn floats(op: Op, a: f64, b: f64) -> Outcome<Value> {
     }))
 }
 
-/// `-value`.
+/// Computes `-value`.
 pub(super) fn negative(value: &Value) -> Outcome<Value> {
     match (value, value.as_int()) {
         (Value::Undefined(message), _) => failed(&**message),
@@ -174,7 +174,7 @@ pub(super) fn negative(value: &Value) -> Outcome<Value> {
     }
 }
 
-/// `+value`.
+/// Computes `+value`.
 pub(super) fn positive(value: &Value) -> Outcome<Value> {
     match (value, value.as_int()) {
         (Value::Undefined(message), _) => failed(&**message),
@@ -184,17 +184,17 @@ pub(super) fn positive(value: &Value) -> Outcome<Value> {
     }
 }
 
-/// Where `index` points in a sequence of `n`.
+/// The position of `index` in a sequence of `n` items; a negative index counts from the end.
 pub(super) fn position(index: i64, n: usize) -> Option<usize> {
     let at = if index < 0 { index.checked_add(i64::try_from(n).ok()?)? } else { index };
     usize::try_from(at).ok().filter(|&at| at < n)
 }
 
-/// `of[key]`, if it is there.
+/// The item `of[key]`; `None` if there is no such item.
 pub(super) fn item(of: &Value, key: &Value, meter: &Meter) -> Outcome<Option<Value>> {
     Ok(match (of, key.as_int()) {
         (Value::Dict(dict), _) => match key {
-            // An item by a key that cannot be one is not there, as Jinja2 sees it.
+            // As in Jinja2, a key that is not hashable gives no item and no error.
             Value::List(_) | Value::Dict(_) => None,
             _ => dict.get(key, meter)?.cloned(),
         },
@@ -211,7 +211,7 @@ pub(super) fn item(of: &Value, key: &Value, meter: &Meter) -> Outcome<Option<Val
     })
 }
 
-/// The places of Python's `[start:stop:step]` in a sequence of `n`.
+/// The positions that Python's `[start:stop:step]` selects in a sequence of `n` items.
 fn places(n: usize, [start, stop, step]: [Option<i64>; 3]) -> Outcome<Vec<usize>> {
     let n = n as i64;
     let step = step.unwrap_or(1);
@@ -238,7 +238,7 @@ fn places(n: usize, [start, stop, step]: [Option<i64>; 3]) -> Outcome<Vec<usize>
     Ok(places)
 }
 
-/// `of[start:stop:step]`.
+/// Computes `of[start:stop:step]`.
 pub(super) fn slice(of: &Value, bounds: [Option<i64>; 3], meter: &Meter) -> Outcome<Value> {
     let items = match of {
         Value::Str(s) | Value::Safe(s) => {

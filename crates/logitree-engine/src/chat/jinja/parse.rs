@@ -1,24 +1,38 @@
-//! Expressions: from tokens to a tree.
+//! Parses expressions: turns tokens into a tree.
+//!
+//! This is a recursive-descent parser with one function per level of precedence, from the weakest binding to the
+//! strongest:
+//!
+//! ```text
+//! conditional          a if b else c
+//! or, and, not
+//! compare              == != < <= > >= in, not in
+//! binary               + -, then ~, then * / // %, then **
+//! filters_and_tests    a | filter, a is test
+//! unary                -a, +a
+//! postfix              a.b, a[b], a(b)
+//! primary              names, literals, parentheses, lists, dicts
+//! ```
 
 use super::ast::{Args, Comparison, Expr, Filter, Op, Target, Uses};
 use super::fault::{Outcome, syntax};
 use super::lex::{Tok, Token};
 
-/// Nesting of parentheses, blocks and the like. Python's own limit on parentheses is 200.
+/// Largest nesting depth of parentheses, blocks and the like. Python allows 200 nested parentheses.
 const NESTING: u32 = 200;
-/// Links of the operator, attribute, filter and call chains of one expression. The longest chains of published templates
-/// have some dozens.
+/// Largest number of links in the chains of operators, attributes, filters and calls of one expression. The longest
+/// chains of published templates have some dozens.
 const LINKS: u32 = 1000;
 
-/// Tokens that are being read.
+/// The tokens, and the state of parsing.
 pub(super) struct Parser {
     pub tokens: Vec<Token>,
     pub at: usize,
     pub nesting: u32,
     links: u32,
-    /// Of the macros around this place, the outermost first.
+    /// The special names used in each macro around the current position, outermost macro first.
     pub macros: Vec<Uses>,
-    /// Loops around this place within its macro.
+    /// Number of loops around the current position, within the innermost macro.
     pub loops: u32,
 }
 
@@ -39,7 +53,7 @@ impl Parser {
         self.tokens[self.at].line
     }
 
-    /// Takes the token; the last one, which marks the end, stays.
+    /// Takes the current token and moves to the next. The last token marks the end and is never passed.
     pub fn take(&mut self) -> Tok {
         let tok = std::mem::replace(&mut self.tokens[self.at].tok, Tok::End);
         self.at = (self.at + 1).min(self.tokens.len() - 1);
@@ -97,7 +111,7 @@ impl Parser {
         }
     }
 
-    /// Goes one level deeper for the time of `inner`.
+    /// Runs `inner` one nesting level deeper.
     pub fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<T> {
         if self.nesting == NESTING {
             return syntax(self.line(), format!("it is nested more than {NESTING} deep"));
@@ -116,7 +130,7 @@ impl Parser {
         Ok(())
     }
 
-    /// An expression of its own: its chains are counted from zero.
+    /// Parses a separate expression, whose links are counted from zero.
     pub fn whole<T>(&mut self, parse: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<T> {
         let links = std::mem::replace(&mut self.links, 0);
         let result = parse(self);
@@ -128,7 +142,7 @@ impl Parser {
         self.nested(|p| p.conditional())
     }
 
-    /// Expressions up to the end of the tag or a name; more than one make a tuple.
+    /// Parses expressions up to the end of the tag or the name `end`. More than one expression make a tuple.
     pub fn tuple(&mut self, conditional: bool, end: &str) -> Outcome<Expr> {
         let ends = |p: &Self| {
             matches!(p.peek(), Tok::VariableEnd | Tok::BlockEnd | Tok::End)
@@ -210,7 +224,8 @@ impl Parser {
         Ok(if chain.is_empty() { left } else { Expr::Compare(Box::new(left), chain) })
     }
 
-    /// Arithmetic; `level` 0 is `+ -`, 1 is `~`, 2 is `* / // %`, 3 is `**`. All group from the left.
+    /// Parses arithmetic. `level` 0 is `+ -`, 1 is `~`, 2 is `* / // %`, 3 is `**`. As in Jinja2, all of them are
+    /// grouped from the left.
     fn binary(&mut self, level: u32) -> Outcome<Expr> {
         if level == 4 {
             return self.unary(true);
@@ -300,7 +315,7 @@ impl Parser {
         })
     }
 
-    /// Items between commas, up to a bracket.
+    /// Parses items between commas, up to the closing bracket `end`.
     fn items<T>(&mut self, end: &str, mut item: impl FnMut(&mut Self) -> Outcome<T>) -> Outcome<Vec<T>> {
         let mut items = Vec::new();
         while !self.skip_op(end) {
@@ -402,7 +417,7 @@ impl Parser {
         Ok(name)
     }
 
-    /// A filter behind `|`.
+    /// Parses a filter after `|`.
     pub fn filter(&mut self) -> Outcome<Filter> {
         let name = self.dotted()?.into();
         let args = if self.is_op("(") { self.args()? } else { Args::default() };
@@ -428,7 +443,7 @@ impl Parser {
         }
     }
 
-    /// A test behind `is`; one argument may stand without parentheses.
+    /// Parses a test after `is`. A single argument may be written without parentheses.
     fn test(&mut self) -> Outcome<Filter> {
         let name = self.dotted()?.into();
         let bare = match self.peek() {
@@ -449,7 +464,7 @@ impl Parser {
         Ok(Filter { name, args })
     }
 
-    /// What is assigned to, up to `=`, `in` or the end of the tag.
+    /// Parses the target of an assignment, up to `=`, `in` or the end of the tag.
     pub fn target(&mut self, end: &str) -> Outcome<Target> {
         let mut targets = Vec::new();
         let mut is_tuple = false;

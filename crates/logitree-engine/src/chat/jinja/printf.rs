@@ -1,14 +1,14 @@
-//! Python's two ways of formatting: `'%s' % value` and `'{}'.format(value)`.
+//! Python's two kinds of format strings: `'%s' % value` and `'{}'.format(value)`.
 
 use super::fault::{Outcome, failed};
 use super::run::{Call, Run};
 use super::text::{float, push, repr, to_str, with_str};
 use super::value::{Meter, Value};
 
-/// Widest field and most digits behind the point.
+/// Largest width of a field, and largest number of digits after the point.
 const WIDEST: usize = 1 << 16;
 
-/// How a value is laid out.
+/// A format specification.
 #[derive(Clone, Debug, Default)]
 struct Spec {
     fill: Option<char>,
@@ -42,7 +42,7 @@ fn digits(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Outcome<Optio
     Ok(value)
 }
 
-/// `format % args`.
+/// Computes `format % args`.
 pub(super) fn percent(format: &str, args: &Value, meter: &Meter) -> Outcome<String> {
     let positional = match args {
         Value::Tuple(items) => items.items.clone(),
@@ -181,7 +181,7 @@ fn quoted(value: &Value, ascii: bool, meter: &Meter) -> Outcome<String> {
     Ok(text)
 }
 
-/// Prefix and digits of an integer, without its sign.
+/// The prefix (such as `0x`) and the digits of an integer, without its sign.
 fn integer(i: i64, kind: char) -> (&'static str, String) {
     let n = i.unsigned_abs();
     match kind {
@@ -250,7 +250,7 @@ fn number_field(
     pad(out, spec, after, meter)
 }
 
-/// Digits of a positive float.
+/// The digits of a positive float.
 fn float_digits(x: f64, spec: &Spec) -> Outcome<String> {
     let kind = spec.kind.unwrap_or('r');
     let upper = kind.is_ascii_uppercase();
@@ -304,7 +304,7 @@ fn float_field(out: &mut String, x: f64, spec: &Spec, meter: &Meter) -> Outcome<
     number_field(out, x.is_sign_negative() && !x.is_nan(), "", &text, spec, meter)
 }
 
-/// Groups of three digits before the point.
+/// Puts `mark` between groups of three digits before the point.
 fn grouped(text: &str, mark: char) -> String {
     let whole = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let mut out = String::new();
@@ -347,7 +347,7 @@ fn parse_spec(text: &str) -> Outcome<Spec> {
     Ok(spec)
 }
 
-/// `format(value, spec)`.
+/// Appends Python's `format(value, spec)`.
 fn format_value(out: &mut String, value: &Value, text: &str, meter: &Meter) -> Outcome<()> {
     if text.is_empty() {
         return with_str(value, meter, |s| push(out, s, meter));
@@ -412,16 +412,16 @@ fn format_percent(out: &mut String, x: f64, mut spec: Spec, meter: &Meter) -> Ou
     number_field(out, x.is_sign_negative(), "", &(digits + "%"), &spec, meter)
 }
 
-/// Where the arguments of `'{}'.format(…)` come from.
+/// The source of the arguments of `'{}'.format(…)`.
 struct Arguments<'a> {
     call: &'a Call,
     next: usize,
-    /// Whether numbers were given or counted.
+    /// Whether the fields so far were counted (`{}`) or had numbers (`{0}`); Python does not allow both.
     counted: Option<bool>,
 }
 
 impl Run {
-    /// `text.format(…)`.
+    /// Computes `text.format(…)`.
     pub fn format(&mut self, text: &str, call: &Call) -> Outcome<String> {
         self.format_fields(text, &mut Arguments { call, next: 0, counted: None }, 2)
     }

@@ -1,4 +1,8 @@
 //! Runs the statements of a template.
+//!
+//! Variables live in scopes. The scopes are kept in a list, and each refers to its parent by its index there. A block
+//! adds a scope and removes it at the end, unless a macro was defined meanwhile: a macro refers to the scope of its
+//! definition and may be called later.
 
 use super::ast::{Expr, Filter, Loop, Macro, Name, Node, Statement, Target};
 use super::fault::{Kind, Outcome, failed, stopped};
@@ -9,14 +13,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// What one step is counted as, in bytes.
+/// Number of bytes that the meter counts for one step.
 const STEP: usize = 32;
-/// How deep statements, expressions and macros may call each other. The thread's stack is made for it.
+/// Largest nesting depth of statements, expressions and macro calls at run time. [`super::STACK`] is large enough for
+/// it.
 const DEPTH: u32 = 2500;
-/// No scope.
+/// Stands for the absent parent of the outermost scope.
 const NONE: usize = usize::MAX;
 
-/// What goes on behind a statement.
+/// Says how execution continues after a statement.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flow {
     Next,
@@ -24,20 +29,20 @@ pub(super) enum Flow {
     Continue,
 }
 
-/// A call's arguments.
+/// The evaluated arguments of a call.
 #[derive(Default)]
 pub(super) struct Call {
     pub positional: Vec<Value>,
     pub named: Vec<(Name, Value)>,
 }
 
-/// Variables of a block.
+/// The variables of a block.
 struct Scope {
     variables: HashMap<Name, Value>,
     parent: usize,
 }
 
-/// A loop that runs, or ran: `loop` may be kept elsewhere.
+/// The state of a loop. It is kept after the loop has ended, because the template may have stored the variable `loop`.
 pub(super) struct Looping {
     pub items: Rc<Vec<Value>>,
     pub index: usize,
@@ -47,7 +52,7 @@ pub(super) struct Looping {
     scope: usize,
 }
 
-/// A rendering.
+/// The state of a rendering.
 pub(super) struct Run {
     pub meter: Meter,
     pub namespaces: Vec<Vec<(Name, Value)>>,
@@ -59,14 +64,14 @@ pub(super) struct Run {
     pub asked_date: bool,
     scopes: Vec<Scope>,
     current: usize,
-    /// Macros that were made; they keep the scopes around them.
+    /// Number of macros that were defined so far. If a block defines a macro, its scope must be kept.
     closures: usize,
     depth: u32,
     longest: usize,
 }
 
 impl Run {
-    /// A rendering with its variables, at a time, that may do `units` and write `longest` bytes.
+    /// Starts a rendering with these variables at the time `now`. It may spend `units` and write `longest` bytes.
     pub fn new(variables: Vec<(Name, Value)>, now: SystemTime, units: u64, longest: usize) -> Run {
         let global = Scope { variables: variables.into_iter().collect(), parent: NONE };
         Run {
@@ -85,7 +90,7 @@ impl Run {
         }
     }
 
-    /// Goes one level deeper for the time of `inner`.
+    /// Runs `inner` one nesting level deeper.
     pub fn deeper<T>(&mut self, inner: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<T> {
         self.meter.spend(STEP)?;
         if self.depth == DEPTH {
@@ -97,7 +102,7 @@ impl Run {
         result
     }
 
-    /// Runs `inner` in a scope of its own within `parent`.
+    /// Runs `inner` in a new scope inside the scope `parent`.
     fn scoped<T>(&mut self, parent: usize, inner: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<T> {
         self.meter.spend(4 * STEP)?;
         let (before, closures, length) = (self.current, self.closures, self.scopes.len());
@@ -238,7 +243,7 @@ impl Run {
         Ok(Flow::Next)
     }
 
-    /// What a block writes, through filters.
+    /// The text that a block writes, after the filters.
     fn filtered(&mut self, filters: &[Filter], body: &[Node]) -> Outcome<Value> {
         let mut text = String::new();
         let current = self.current;
@@ -295,7 +300,7 @@ impl Run {
         Ok(())
     }
 
-    /// `loop(items)`: the loop once more, one level deeper.
+    /// Calls `loop(items)`, which runs the same loop for other items, one level deeper.
     pub fn recurse(&mut self, number: usize, call: Call) -> Outcome<Value> {
         let state = &self.loops[number];
         let (Some(definition), depth, scope) = (state.recursive.clone(), state.depth + 1, state.scope) else {
@@ -357,7 +362,7 @@ impl Run {
     }
 }
 
-/// Sets an attribute of a namespace.
+/// Sets an attribute of a namespace. Names with an underscore at the start are refused.
 pub(super) fn set_attribute(namespace: &mut Vec<(Name, Value)>, name: Name, value: Value) -> Outcome<()> {
     if name.starts_with('_') {
         return failed(format!("chat templates cannot store the attribute {name:?}: it begins with an underscore"));
@@ -370,7 +375,7 @@ pub(super) fn set_attribute(namespace: &mut Vec<(Name, Value)>, name: Name, valu
 }
 
 impl Call {
-    /// The arguments in the order of `names`; the first `required` must be there.
+    /// The arguments in the order of `names`. It is an error if one of the first `required` is missing.
     pub fn bind(self, of: &str, names: &[&str], required: usize) -> Outcome<Vec<Option<Value>>> {
         if self.positional.len() > names.len() {
             return failed(format!("{of} takes {} arguments at most", names.len()));
@@ -391,7 +396,7 @@ impl Call {
     }
 }
 
-/// What `raise_exception` does.
+/// The error that the template function `raise_exception` raises.
 pub(super) fn reject(message: String) -> super::fault::Fault {
     super::fault::Fault::new(Kind::Rejected, message)
 }

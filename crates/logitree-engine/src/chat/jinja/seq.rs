@@ -1,4 +1,4 @@
-//! Filters that make, choose or order values of a sequence.
+//! The filters that make, select or order values of a sequence.
 
 use super::ast::Name;
 use super::fault::{Outcome, failed};
@@ -32,7 +32,7 @@ pub(super) const NAMES: &[&str] = &[
     "items",
 ];
 
-/// What `case_sensitive=False` compares.
+/// The value that is compared: with `case_sensitive=False` a text is lowered.
 fn folded(value: &Value, sensitive: bool, meter: &Meter) -> Outcome<Value> {
     match value {
         Value::Str(s) if !sensitive => {
@@ -48,7 +48,7 @@ fn flag(value: Option<&Value>, default: bool) -> bool {
 }
 
 impl Run {
-    /// The attribute `a.b.0` of a value, as the filters' `attribute` has it.
+    /// The attribute of a value by a path such as `a.b.0`, as in the argument `attribute` of filters.
     pub fn attribute_path(&mut self, of: &Value, path: &Value, default: Option<&Value>) -> Outcome<Value> {
         let mut value = of.clone();
         if path.as_int().is_some() {
@@ -70,7 +70,7 @@ impl Run {
         Ok(value)
     }
 
-    /// The keys by which items are compared.
+    /// The values by which items are compared.
     fn keys(&mut self, items: &[Value], attribute: Option<&Value>, sensitive: bool) -> Outcome<Vec<Value>> {
         let mut keys = Vec::new();
         for item in items {
@@ -87,12 +87,12 @@ impl Run {
         self.meter.spend(items.len() * 4 * VALUE)?;
         let mut pairs: Vec<(Value, Value)> = keys.into_iter().zip(items).collect();
         let meter = &self.meter;
-        // In reverse, equal items keep their order too.
+        // As in Python, equal items keep their order in a reversed sort too; reversing the result would not do that.
         sort_by(&mut pairs, |a, b| if reverse { b.0.compare(&a.0, meter) } else { a.0.compare(&b.0, meter) })?;
         Ok(pairs)
     }
 
-    /// One of the filters of [`NAMES`].
+    /// Calls one of the filters of [`NAMES`].
     pub fn sequence_filter(&mut self, name: &str, of: &Value, call: Call) -> Outcome<Value> {
         Ok(match name {
             "map" => self.map(of, call)?,
@@ -202,7 +202,7 @@ impl Run {
             "first" => {
                 call.bind(name, &[], 0)?;
                 let first = match of {
-                    // What is behind the first value of a generator stays in it.
+                    // Only one value is taken from a generator; the others stay in it.
                     Value::Generator(g) => g.rest.borrow_mut().next(),
                     other => other.iterate(&self.meter)?.into_iter().next(),
                 };
@@ -241,7 +241,7 @@ impl Run {
         })
     }
 
-    /// The keys of `sort`: lists, for it takes several attributes between commas.
+    /// The keys of the filter `sort`. They are lists, because `sort` accepts several attributes between commas.
     fn sort_keys(&mut self, items: &[Value], attribute: Option<&Value>, sensitive: bool) -> Outcome<Vec<Value>> {
         let mut columns = Vec::new();
         match attribute.and_then(Value::as_str) {
@@ -257,7 +257,7 @@ impl Run {
     }
 
     fn map(&mut self, of: &Value, mut call: Call) -> Outcome<Value> {
-        // Jinja2 takes whatever is false for an empty list, None too.
+        // As in Jinja2, every false value, such as None, counts as an empty list.
         if !of.is_true() {
             return Value::generator(Vec::new());
         }
@@ -343,7 +343,7 @@ impl Run {
         Value::list(named)
     }
 
-    /// `batch`: parts of `n` items; `slice`: `n` parts.
+    /// The filters `batch` (parts of `n` items) and `slice` (`n` parts).
     fn parts(&mut self, of: &Value, n: usize, fill: Option<Value>, batch: bool) -> Outcome<Value> {
         let items = of.iterate(&self.meter)?;
         let mut parts = Vec::new();
@@ -373,7 +373,7 @@ impl Run {
 }
 
 impl Call {
-    /// A copy, for a filter or test that is used once more.
+    /// A copy of the arguments, for a filter or test that is called once per item.
     fn again(&self, meter: &Meter) -> Outcome<Call> {
         meter.spend((self.positional.len() + 2 * self.named.len()) * VALUE)?;
         let named: Vec<(Name, Value)> = self.named.clone();

@@ -1,9 +1,9 @@
-//! Sorting by a comparison that can fail.
+//! A sort whose comparison can fail, because comparing two values can be an error of the template.
 
 use super::fault::Outcome;
 use std::cmp::Ordering;
 
-/// Sorts with a comparison that can fail; equal items keep their order.
+/// Sorts `items` with a comparison that can fail. Equal items keep their order.
 pub(super) fn sort_by<T: Clone>(
     items: &mut [T],
     mut compare: impl FnMut(&T, &T) -> Outcome<Option<Ordering>>,

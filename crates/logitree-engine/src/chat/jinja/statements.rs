@@ -1,4 +1,4 @@
-//! Statements: from tokens to a tree.
+//! Parses statements: turns tokens into a tree.
 
 use super::ast::{Expr, Loop, Macro, Node, Statement, Target, Uses};
 use super::fault::{Outcome, syntax};
@@ -6,17 +6,17 @@ use super::lex::Tok;
 use super::parse::Parser;
 use std::sync::Arc;
 
-/// Tags that Jinja2 has and a chat template has no use for: there is one file only.
+/// Tags of Jinja2 that are refused. Most of them need other files, and a chat template is a single file.
 const REFUSED: [&str; 6] = ["extends", "include", "import", "from", "block", "autoescape"];
 
 impl Parser {
-    /// A whole template.
+    /// Parses a whole template.
     pub fn template(&mut self) -> Outcome<Vec<Node>> {
         let (nodes, _) = self.nodes(&[])?;
         Ok(nodes)
     }
 
-    /// Statements up to one of the tags of `ends`, whose name is taken and returned.
+    /// Parses statements up to one of the tags in `ends`, and returns the name of that tag too.
     fn nodes(&mut self, ends: &[&str]) -> Outcome<(Vec<Node>, String)> {
         let mut nodes = Vec::new();
         let opened = self.line();
@@ -57,7 +57,7 @@ impl Parser {
         Ok(())
     }
 
-    /// The statements of a block, with the end of its opening and of its closing tag.
+    /// Parses the statements of a block, with the end of its opening tag and its closing tag.
     fn body(&mut self, end: &str) -> Outcome<Vec<Node>> {
         self.block_end()?;
         let (body, _) = self.nodes(&[end])?;
@@ -75,8 +75,8 @@ impl Parser {
             }
             "call" => self.call()?,
             "generation" => {
-                // transformers adds this tag to mark the assistant's words for training; it is a call
-                // of what prints its block.
+                // transformers adds this tag to mark the assistant's text for training. It only prints its block, so it
+                // becomes a call of a macro that prints the block.
                 let block = self.macro_like("caller".into(), "endgeneration")?;
                 Statement::Call(block, Expr::Name("caller".into()))
             }
@@ -185,7 +185,7 @@ impl Parser {
         Ok(Statement::Call(block, call))
     }
 
-    /// Parameters, if there are any, and a body.
+    /// Parses the parameters, which only a `macro` tag has, and the body.
     fn macro_like(&mut self, name: String, end: &str) -> Outcome<Arc<Macro>> {
         let parameters = if end == "endmacro" { self.parameters()? } else { Vec::new() };
         self.macro_body(name, parameters, end)

@@ -1,4 +1,4 @@
-//! Limits: what templates of a stranger may not do.
+//! Tests of the limits on untrusted templates.
 
 use super::*;
 use std::time::{Duration, Instant};
@@ -8,7 +8,8 @@ fn render(source: &str) -> Result<String, Fault> {
     template.render(&[], SystemTime::UNIX_EPOCH, 0).map(|rendered| rendered.text)
 }
 
-/// Chains that a compiler which calls itself per link would overflow its stack on; some are compiled and fail later.
+/// Long chains, for which a compiler that recurses for every link would overflow its stack. Some of them compile and
+/// fail later.
 #[test]
 fn long_chains_and_deep_nests_are_refused() {
     let chains = [
@@ -44,14 +45,14 @@ fn long_chains_and_deep_nests_are_refused() {
             assert_eq!(error.kind, Kind::Syntax, "{link}: {}", error.describe());
         }
     }
-    // These are lists, not nests.
+    // These sources are long but not nested.
     assert!(render(&("{{ 1".to_owned() + &" ~ 1".repeat(20_000) + " }}")).unwrap().len() == 20_001);
     let branches = "{% if 0 %}".to_owned() + &"{% elif 0 %}".repeat(10_000) + "{% endif %}";
     assert_eq!(render(&branches).unwrap(), "");
     assert!(render(&"x".repeat(LONGEST_SOURCE + 1)).unwrap_err().describe().contains("bytes"));
 }
 
-/// What is within the limits compiles and runs, whatever the thread that asks.
+/// Templates within the limits compile and run on any thread, because they run on a stack of their own.
 #[test]
 fn chains_up_to_the_limit_run_on_a_small_stack() {
     let small = std::thread::Builder::new().stack_size(256 << 10);
@@ -122,7 +123,7 @@ fn memory_time_and_depth_are_bounded() {
     for source in &hostile {
         let start = Instant::now();
         let result = render(source);
-        // A limit so far off that a slow machine does not reach it.
+        // The time limit is so generous that a slow machine does not reach it.
         assert!(start.elapsed() < Duration::from_secs(60), "{source}");
         let error = result.map(|text| text.len()).expect_err(source);
         assert!(matches!(error.kind, Kind::Stopped | Kind::Failed), "{source}: {}", error.describe());

@@ -1,9 +1,9 @@
-//! Values as text: Python's `str`, `repr` and `json.dumps`.
+//! Writes values as text, like Python's `str`, `repr` and `json.dumps`.
 
 use super::fault::{Outcome, failed};
 use super::value::{Meter, VALUE, Value, View};
 
-/// White space as Python's `str` has it.
+/// Whether a character is white space for Python's `str`.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
 }
@@ -19,7 +19,7 @@ pub(super) fn to_str(value: &Value, meter: &Meter) -> Outcome<String> {
     Ok(out)
 }
 
-/// The same, without a copy where the value is a text.
+/// Calls `then` with Python's `str(value)`, without a copy if the value is a text already.
 pub(super) fn with_str<T>(value: &Value, meter: &Meter, then: impl FnOnce(&str) -> Outcome<T>) -> Outcome<T> {
     match value.as_str() {
         Some(text) => then(text),
@@ -27,14 +27,14 @@ pub(super) fn with_str<T>(value: &Value, meter: &Meter, then: impl FnOnce(&str) 
     }
 }
 
-/// Appends a text, counted.
+/// Appends a text, and counts its bytes.
 pub(super) fn push(out: &mut String, text: &str, meter: &Meter) -> Outcome<()> {
     meter.spend(text.len())?;
     out.push_str(text);
     Ok(())
 }
 
-/// Python's `repr(value)`. Values nest as deep as they may be made, so this does not recurse further.
+/// Python's `repr(value)`. The recursion is bounded, because the nesting of values is.
 pub(super) fn repr(out: &mut String, value: &Value, meter: &Meter) -> Outcome<()> {
     meter.spend(VALUE)?;
     let list = |out: &mut String, items: &[Value], open: &str, close: &str| -> Outcome<()> {
@@ -83,7 +83,8 @@ pub(super) fn repr(out: &mut String, value: &Value, meter: &Meter) -> Outcome<()
             list(out, &value.iterate(meter)?, name, "])")?;
         }
         Value::Range(start, n, step) => {
-            // The stop that was given is not kept; what ends a range of step 1 that has items is known.
+            // A range does not keep the stop value that was given. It is known only for a range with step 1 that has
+            // items.
             if *step != 1 || *n == 0 {
                 return failed(
                     "a range with a step, or without items, cannot be printed, which is not supported: make it a list",
@@ -101,7 +102,7 @@ pub(super) fn repr(out: &mut String, value: &Value, meter: &Meter) -> Outcome<()
     Ok(())
 }
 
-/// Python's `repr` of a float: the shortest digits that mean it.
+/// Python's `repr` of a float: the shortest digits that are read back as the same float.
 pub(super) fn float(x: f64) -> String {
     if x.is_nan() {
         return "nan".into();
@@ -121,7 +122,8 @@ pub(super) fn float(x: f64) -> String {
 
 /// Whether Python would print a character as it is.
 pub(super) fn is_printable(c: char) -> bool {
-    // Rust escapes the same categories when it writes a text for debugging, but combining marks only at its start.
+    // Rust's `escape_debug` escapes the same categories, but a combining mark only at the start of a text, hence the
+    // `a`.
     let probe: String = ['a', c].iter().collect();
     c == '\\' || c == '"' || c == '\'' || probe.escape_debug().eq(probe.chars())
 }
@@ -154,9 +156,9 @@ fn quote(out: &mut String, text: &str, meter: &Meter) -> Outcome<()> {
 /// Options of `json.dumps`.
 pub(super) struct Json<'a> {
     pub ascii: bool,
-    /// What one level is indented by.
+    /// The indentation of one level; `None` writes everything in one line.
     pub indent: Option<String>,
-    /// Between items, and between a key and its value.
+    /// The text between items, and the text between a key and its value.
     pub separators: (String, String),
     pub sort_keys: bool,
     pub meter: &'a Meter,

@@ -1,7 +1,8 @@
-//! The values of a template: Python's, as far as templates use them.
+//! The values of a template: those of Python that templates use.
 //!
-//! Lists and dicts never change once they are made (the sandbox of transformers forbids it), so they cannot hold
-//! themselves; how deep they nest is known and limited. Namespaces change, and are held by number for that reason.
+//! As in transformers' sandbox, lists and dicts cannot be changed after they are made. So they cannot contain
+//! themselves, and their nesting depth is known and limited. Namespaces can change, so a value refers to a namespace by
+//! its number.
 
 use super::ast::Macro;
 use super::fault::{Outcome, failed, stopped};
@@ -10,15 +11,15 @@ use std::cmp::Ordering;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// How deep lists and dicts may nest.
+/// Largest nesting depth of lists and dicts.
 const DEEPEST: u32 = 200;
-/// What a value is counted as, in bytes, within a list.
+/// Number of bytes that the meter counts for a value within a list.
 pub(super) const VALUE: usize = 32;
 
 /// A value.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
-    /// What is not there, with what Jinja2 says when it is used.
+    /// An undefined value, with the message of the error that Jinja2 gives when it is used.
     Undefined(Rc<str>),
     None,
     Bool(bool),
@@ -30,46 +31,46 @@ pub(super) enum Value {
     List(Rc<Items>),
     Tuple(Rc<Items>),
     Dict(Rc<Dict>),
-    /// `range`: start, number of items and step.
+    /// A `range`, with its start, number of items and step.
     Range(i64, i64, i64),
-    /// Python's generators, which can be read once.
+    /// A generator, whose items can be read only once.
     Generator(Rc<Generator>),
-    /// `keys()`, `values()` or `items()` of a dict.
+    /// The result of `keys()`, `values()` or `items()` of a dict.
     View(View, Rc<Dict>),
     Namespace(usize),
     Macro(Rc<Closure>),
-    /// A method of a value.
+    /// A method with the value that it belongs to.
     Method(Rc<(Value, Arc<str>)>),
     /// A global function.
     Function(&'static str),
-    /// The variable `loop` of a loop.
+    /// The variable `loop`, with the number of its loop.
     Loop(usize),
     Cycler(usize),
     Joiner(usize),
 }
 
-/// Values in order.
+/// The items of a list or tuple.
 #[derive(Debug)]
 pub(super) struct Items {
     pub items: Vec<Value>,
     depth: u32,
 }
 
-/// Keys with values, in the order in which they came.
+/// The entries of a dict, in the order in which the keys were added.
 #[derive(Debug)]
 pub(super) struct Dict {
     pub entries: Vec<(Value, Value)>,
     depth: u32,
 }
 
-/// Values that are read once.
+/// The items of a generator that have not been read yet.
 #[derive(Debug)]
 pub(super) struct Generator {
     pub rest: RefCell<std::vec::IntoIter<Value>>,
     depth: u32,
 }
 
-/// Which view of a dict.
+/// The kinds of views of a dict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum View {
     Keys,
@@ -77,15 +78,15 @@ pub(super) enum View {
     Items,
 }
 
-/// A macro with the scope in which it was made.
+/// A macro, with the number of the scope in which it was defined.
 #[derive(Debug)]
 pub(super) struct Closure {
     pub definition: Arc<Macro>,
     pub scope: usize,
 }
 
-/// What a rendering may still do. Bytes that are made or looked at, and steps, are counted together; nothing is given
-/// back, so the count bounds memory as well as time.
+/// The units that a rendering may still spend. Steps and bytes that are made or read are counted together. The count
+/// never goes down, so it bounds memory as well as time.
 #[derive(Debug)]
 pub(super) struct Meter {
     left: Cell<u64>,
@@ -96,7 +97,7 @@ impl Meter {
         Meter { left: Cell::new(units) }
     }
 
-    /// Counts `bytes`; must be called before they are made.
+    /// Counts `bytes`, or fails if not enough is left. Must be called before the bytes are allocated or read.
     pub fn spend(&self, bytes: usize) -> Outcome<()> {
         match self.left.get().checked_sub(bytes as u64) {
             Some(left) => {
@@ -133,7 +134,7 @@ impl Value {
         Ok(Value::Generator(Rc::new(Generator { rest: RefCell::new(items.into_iter()), depth })))
     }
 
-    /// A dict of entries whose keys differ; [`Dict::build`] sees to that.
+    /// A dict of these entries, whose keys must differ; [`Dict::build`] ensures that.
     pub fn dict(entries: Vec<(Value, Value)>) -> Outcome<Value> {
         let deepest = entries.iter().map(|(k, v)| k.depth().max(v.depth())).max().unwrap_or(0);
         if deepest >= DEEPEST {
@@ -153,7 +154,7 @@ impl Value {
         }
     }
 
-    /// Python's name of the type.
+    /// The name of the type in Python.
     pub fn type_name(&self) -> &'static str {
         match self {
             Value::Undefined(_) => "Undefined",
@@ -181,7 +182,7 @@ impl Value {
         }
     }
 
-    /// The name of the type as Jinja2 says it.
+    /// The name of the type in Jinja2's error messages.
     pub fn object_name(&self) -> String {
         match self {
             Value::None => "None".into(),
@@ -211,7 +212,7 @@ impl Value {
         }
     }
 
-    /// An int, or a bool as one.
+    /// The value as an integer, if it is an int or a bool.
     pub fn as_int(&self) -> Option<i64> {
         match self {
             Value::Int(i) => Some(*i),
@@ -220,7 +221,7 @@ impl Value {
         }
     }
 
-    /// A number as a float.
+    /// The value as a float, if it is a number.
     pub fn as_float(&self) -> Option<f64> {
         match self {
             Value::Float(x) => Some(*x),
@@ -228,7 +229,7 @@ impl Value {
         }
     }
 
-    /// The values that a loop over this one sees.
+    /// The items that a loop over this value goes through.
     pub fn iterate(&self, meter: &Meter) -> Outcome<Vec<Value>> {
         let pair = |(k, v): &(Value, Value)| Value::tuple(vec![k.clone(), v.clone()]);
         Ok(match self {
@@ -267,7 +268,7 @@ impl Value {
         })
     }
 
-    /// Python's `==`.
+    /// Computes Python's `==`.
     pub fn equals(&self, other: &Value, meter: &Meter) -> Outcome<bool> {
         meter.spend(VALUE)?;
         Ok(match (self, other) {
@@ -311,13 +312,13 @@ impl Value {
         })
     }
 
-    /// Python's order, where there is one; `None` if a number is not one (NaN).
+    /// Python's order, or an error if the values have none; `None` if a number is NaN.
     pub fn compare(&self, other: &Value, meter: &Meter) -> Outcome<Option<Ordering>> {
         meter.spend(VALUE)?;
         Ok(match (self, other) {
             (Value::Str(a) | Value::Safe(a), Value::Str(b) | Value::Safe(b)) => {
                 meter.spend(a.len().min(b.len()))?;
-                // The order of UTF-8 is that of code points.
+                // Rust compares UTF-8 bytes, which gives the same order as Python's code points.
                 Some(a.cmp(b))
             }
             (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => {
@@ -342,7 +343,7 @@ impl Value {
         })
     }
 
-    /// Python's `in`.
+    /// Computes Python's `item in self`.
     pub fn contains(&self, item: &Value, meter: &Meter) -> Outcome<bool> {
         match self {
             Value::Str(s) | Value::Safe(s) => {
@@ -377,7 +378,7 @@ impl Value {
 }
 
 impl Dict {
-    /// The value of a key.
+    /// The value of a key; `None` if the key is absent.
     pub fn get(&self, key: &Value, meter: &Meter) -> Outcome<Option<&Value>> {
         check_key(key, meter)?;
         for (k, v) in &self.entries {
@@ -388,7 +389,7 @@ impl Dict {
         Ok(None)
     }
 
-    /// Sets a key; one that is there keeps its place.
+    /// Sets the value of a key. A key that already exists keeps its position.
     pub fn set(entries: &mut Vec<(Value, Value)>, key: Value, value: Value, meter: &Meter) -> Outcome<()> {
         check_key(&key, meter)?;
         meter.spend(2 * VALUE)?;
@@ -403,7 +404,7 @@ impl Dict {
     }
 }
 
-/// A key must be hashable.
+/// Fails if a key is not hashable in Python.
 pub(super) fn check_key(key: &Value, meter: &Meter) -> Outcome<()> {
     match key {
         Value::List(_) | Value::Dict(_) => failed(format!("unhashable type: '{}'", key.type_name())),

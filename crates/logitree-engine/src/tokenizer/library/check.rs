@@ -1,12 +1,14 @@
-//! What a tokenizer.json may hold, checked before the library sees it.
+//! Checks the contents of a tokenizer.json before the library reads it.
 //!
-//! The library trusts its files: with the wrong ones it panics, allocates gigabytes, or makes a megabyte of text from a
-//! letter. So steps are of known kinds, their texts are short, and what they can add to a text is bounded.
+//! The library trusts its files. A wrong file can make it panic, allocate gigabytes, or turn one letter into a megabyte
+//! of text. So only known kinds of steps are accepted, their texts must be short, and what they can add to a text is
+//! bounded.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The parts of the file that are checked here. The model is checked by the library itself, behind `quietly`.
+/// The parts of the file that are checked here. The library itself checks the model, in a call of `quietly`, which
+/// catches panics.
 #[derive(Deserialize)]
 pub(super) struct Parts {
     #[serde(default)]
@@ -26,20 +28,21 @@ const NORMALIZER: &str = "normalizer";
 const PRE_TOKENIZER: &str = "pre_tokenizer";
 const POST_PROCESSOR: &str = "post_processor";
 
-/// Longest text that a step puts in place of another. (Known files have `▁`, quotes, a few words.)
+/// Largest number of bytes of a text that a step inserts. (Known files insert `▁`, quotes or a few words.)
 const LONGEST_CONTENT: usize = 64;
-/// Longest regular expression. The longest in use have about 600 bytes.
+/// Largest number of bytes of a regular expression. (Known ones have up to about 600.)
 const LONGEST_PATTERN: usize = 4096;
-/// Most steps of one kind, and how deep they nest.
+/// Largest number of steps in one field.
 const MOST_STEPS: usize = 64;
+/// Largest nesting depth of steps.
 const DEEPEST: usize = 8;
-/// Most that all normalizers together may multiply a text's length by.
+/// Largest factor by which all normalizers together may lengthen a text.
 const MOST_GROWTH: usize = 256;
-/// Most tokens that a post-processor's name stands for.
+/// Largest number of tokens that one name in a post-processor may stand for.
 const MOST_IDS: usize = 16;
 
 impl Parts {
-    /// Fails with the field and what is wrong with it.
+    /// Fails if a part is not acceptable, with the field and what is wrong with it.
     pub(super) fn check(&self) -> Result<(), Problem> {
         let mut growth = 1usize;
         for step in steps(&self.normalizer, NORMALIZER, "normalizers")? {
@@ -53,7 +56,7 @@ impl Parts {
     }
 }
 
-/// All steps of a field in order, those of sequences in place of them.
+/// All steps of a field in order. A sequence is replaced by its steps.
 fn steps<'v>(value: &'v Value, field: &'static str, list: &str) -> Result<Vec<&'v Value>, Problem> {
     let mut found = Vec::new();
     let mut open = vec![(value, 0)];
@@ -83,7 +86,7 @@ fn unknown(field: &'static str, step: &Value) -> Problem {
     (field, format!("a step of type `{name}` is not known"))
 }
 
-/// Checks a step, and gives by how much it can make a text longer.
+/// Checks a step, and returns the factor by which it can lengthen a text.
 fn normalizer(step: &Value) -> Result<usize, Problem> {
     let content = || {
         let content = step.get("content").or_else(|| step.get("prepend")).and_then(Value::as_str).unwrap_or_default();
@@ -93,7 +96,7 @@ fn normalizer(step: &Value) -> Result<usize, Problem> {
         }
     };
     match kind(step) {
-        // Unicode's forms: characters become a few others, once.
+        // These steps replace a character by a few others at most, and only once.
         Some("NFC" | "NFD" | "NFKC" | "NFKD" | "Lowercase" | "Nmt" | "StripAccents" | "Strip" | "BertNormalizer") => {
             Ok(1)
         }
@@ -109,7 +112,7 @@ fn normalizer(step: &Value) -> Result<usize, Problem> {
     }
 }
 
-/// Checks a step's pattern, and gives the least number of bytes that it matches, or 1.
+/// Checks a step's pattern, and returns the smallest number of bytes that it matches, or 1 if that is not known.
 fn pattern(step: &Value, field: &'static str) -> Result<usize, Problem> {
     let of = |kind: &str| step.get("pattern").and_then(|p| p.get(kind)).and_then(Value::as_str);
     let (text, least) = match (of("String"), of("Regex")) {
@@ -124,8 +127,8 @@ fn pattern(step: &Value, field: &'static str) -> Result<usize, Problem> {
     }
 }
 
-/// A table of SentencePiece: the length of a trie, the trie in words of four bytes, and texts that end in NUL. The
-/// library allocates what the length claims.
+/// Checks a SentencePiece table: the length of a trie, the trie in words of four bytes, and texts that end in NUL. The
+/// library allocates as much as the length says, so the length must be correct.
 fn precompiled(step: &Value) -> Result<(), Problem> {
     let table = step.get("precompiled_charsmap").and_then(Value::as_str).and_then(base64);
     let problem = |what: &str| Err((NORMALIZER, format!("precompiled_charsmap {what}")));

@@ -1,7 +1,7 @@
-//! The door to the `tokenizers` library: nothing else calls it.
+//! The only module that calls the `tokenizers` library.
 //!
-//! Files are not trusted and the library was not written for such. What comes from a tokenizer.json is checked first
-//! (`check`), and every call is made where a panic becomes an error (`quiet`).
+//! The library was not written for untrusted files. So a tokenizer.json is checked before the library reads it
+//! (`check`), and calls run where a panic becomes an error (`quiet`).
 
 mod check;
 pub(super) mod pre;
@@ -25,8 +25,8 @@ use tokenizers::{NormalizedString, Normalizer};
 
 /// A tokenizer of the library.
 pub(super) struct Library {
-    /// Whether special tokens are looked for is a state of the library's object, not an argument, hence the lock.
-    /// Splitting prompts is rare and quick.
+    /// The lock is needed because the setting whether special tokens are looked for is a state of the library's object,
+    /// not an argument. Splitting prompts is rare and fast, so waiting for the lock does not matter.
     inner: Mutex<tokenizers::Tokenizer>,
     decoder: Value,
     has_post_processor: bool,
@@ -34,7 +34,7 @@ pub(super) struct Library {
 
 const PANICKED: &str = "the library gave up";
 
-/// A call whose panic is an error.
+/// Calls the library and turns a panic into an error.
 fn guarded<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
     quietly(work).ok_or_else(|| PANICKED.to_owned())?.map_err(|e| e.to_string())
 }
@@ -43,7 +43,7 @@ fn failed(problem: String) -> TokenizerError {
     TokenizerError::Library(problem)
 }
 
-/// Text in Unicode normal form C.
+/// Converts text to Unicode normal form C.
 pub(super) fn normal_form(text: &str) -> Result<String, TokenizerError> {
     let normalise = || {
         let mut normal = NormalizedString::from(text);
@@ -54,10 +54,10 @@ pub(super) fn normal_form(text: &str) -> Result<String, TokenizerError> {
 }
 
 impl Library {
-    /// What a tokenizer.json describes.
+    /// Makes the tokenizer that a tokenizer.json describes.
     ///
     /// # Errors
-    /// The field that is wrong, and what about it.
+    /// The field that is wrong, and what is wrong with it.
     pub(super) fn from_json(json: &[u8]) -> Result<Library, Problem> {
         let parts: Parts = serde_json::from_slice(json).map_err(|e| ("contents", e.to_string()))?;
         parts.check()?;
@@ -69,14 +69,15 @@ impl Library {
         {
             return Err(("model.dropout", "is set, so that the same text is split differently each time".into()));
         }
-        // Some files carry the settings of the training run; a prompt must be split whole.
+        // Some files still have truncation and padding settings of the training run, but a prompt must be split
+        // completely.
         inner.with_truncation(None).map_err(|e| ("truncation", e.to_string()))?;
         inner.with_padding(None);
         let has_post_processor = !parts.post_processor.is_null();
         Ok(Library { inner: Mutex::new(inner), decoder: parts.decoder, has_post_processor })
     }
 
-    /// Byte-level BPE; `pre` is one of GGUF's names for rules that cut text into words.
+    /// Makes a byte-level BPE tokenizer; `pre` is the rule that cuts text into words.
     pub(super) fn byte_level(ids: Vocab, merges: Merges, pre: &pre::Rule) -> Result<Library, String> {
         let build = || {
             let model = BPE::builder().vocab_and_merges(ids, merges).ignore_merges(pre.whole_words).build()?;
@@ -91,7 +92,8 @@ impl Library {
         Ok(Library { inner, decoder: Value::Null, has_post_processor: false })
     }
 
-    /// BPE over text whose spaces are written as `▁`, with `<0xXX>` for the bytes of what is no token.
+    /// Makes a BPE tokenizer over text whose spaces are written as `▁`. Characters without a token are written with the
+    /// byte tokens `<0xXX>`.
     pub(super) fn over_text(ids: Vocab, merges: Merges, unknown: Option<String>) -> Result<Library, String> {
         let build = || {
             let mut model = BPE::builder().vocab_and_merges(ids, merges).byte_fallback(true).fuse_unk(true);
@@ -110,22 +112,22 @@ impl Library {
         work(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The `decoder` of the file.
+    /// The field `decoder` of the tokenizer.json; null for other tokenizers.
     pub(super) fn decoder(&self) -> &Value {
         &self.decoder
     }
 
-    /// Whether the file has a `post_processor`, whatever that does.
+    /// Whether the tokenizer.json has a `post_processor`, of any kind.
     pub(super) fn has_post_processor(&self) -> bool {
         self.has_post_processor
     }
 
-    /// Ids by name, with or without added tokens.
+    /// The ids of all tokens by name; `added` says whether added tokens are included.
     pub(super) fn vocabulary(&self, added: bool) -> HashMap<String, u32> {
         self.with(|t| t.get_vocab(added))
     }
 
-    /// Added tokens by id.
+    /// The added tokens, by id.
     pub(super) fn added(&self) -> HashMap<u32, AddedToken> {
         self.with(|t| t.get_added_tokens_decoder().into_iter().collect())
     }
@@ -135,13 +137,13 @@ impl Library {
         self.with(|t| t.token_to_id(name))
     }
 
-    /// Adds tokens; those that the vocabulary has keep their ids, others get the next ones.
+    /// Adds tokens. Tokens that are already in the vocabulary keep their ids; others get the next free ids.
     pub(super) fn add(&self, tokens: Vec<AddedToken>) -> Result<(), String> {
         guarded(|| self.with(|t| t.add_tokens(tokens))).map(|_| ())
     }
 
-    /// Splits text; `parse_special` is whether names of special tokens count, `template` whether the post-processor adds
-    /// its tokens.
+    /// Splits text into tokens. `parse_special` says whether names of special tokens become these tokens, `template`
+    /// whether the post-processor adds its tokens.
     pub(super) fn encode(
         &self,
         text: &str,
@@ -156,7 +158,7 @@ impl Library {
         Ok(encoding.get_ids().iter().map(|&id| TokenId(id)).collect())
     }
 
-    /// The tokens of [`Library::encode`], each with the characters of the text that it stands for.
+    /// The tokens of [`Library::encode`], each with the number of characters of the text that it stands for.
     pub(super) fn spans(&self, text: &str, parse_special: bool) -> Result<Vec<Span>, TokenizerError> {
         let split = |t: &mut tokenizers::Tokenizer| {
             t.set_encode_special_tokens(!parse_special);

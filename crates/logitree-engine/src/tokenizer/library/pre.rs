@@ -1,8 +1,7 @@
-//! How text is cut into words before byte-level BPE merges within each.
+//! Cuts text into words, before byte-level BPE merges within each word.
 //!
-//! GGUF files name the rule in `tokenizer.ggml.pre`; the names are llama.cpp's. The patterns are
-//! those of the models' published tokenizer.json, which are what the models were trained with;
-//! those of `default` are llama.cpp's own.
+//! GGUF files give the rule's name in `tokenizer.ggml.pre`; the names are llama.cpp's. The patterns are those of the
+//! models' published tokenizer.json, with which the models were trained; only those of `default` are llama.cpp's own.
 
 use crate::tokenizer::error::{LONGEST_SPACE, TokenizerError};
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
@@ -12,42 +11,43 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::tokenizer::SplitDelimiterBehavior;
 
-/// GPT-2's pattern, which `ByteLevel` also has built in.
+/// GPT-2's pattern. The library's `ByteLevel` has the same one built in.
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
-/// Llama 3: digits in groups of up to three.
+/// Llama 3's pattern cuts digits into groups of up to three.
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// Qwen 2 and 3: each digit alone.
+/// The pattern of Qwen 2 and 3 is Llama 3's with each digit on its own.
 const QWEN2: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// Qwen 3.5: marks belong to the letters before them.
+/// Qwen 3.5's pattern is Qwen 2's, but keeps combining marks (`\p{M}`) together with letters.
 const QWEN35: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// Mistral's Tekken: words end where a capital follows a small letter.
+/// The pattern of Mistral's Tekken also ends a word where a capital letter follows a small one.
 const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// OpenAI's o200k, also of Llama 4: the same, with contractions at a word's end.
+/// The pattern of OpenAI's o200k and Llama 4 is Tekken's, but keeps contractions with the word before them and groups
+/// digits by three.
 const O200K: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// DeepSeek 3, after digits in groups of three and runs of Chinese and Japanese.
+/// The last pattern of DeepSeek 3, which first cuts off digits in groups of three, and runs of Chinese and Japanese.
 const DEEPSEEK3: &str = r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"##;
-/// Seed-Coder: as Qwen 2, but line ends never join punctuation.
+/// Seed-Coder's pattern is Qwen 2's, but never joins line ends to punctuation.
 const SEED_CODER: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// A rule, under the names that files have for it.
+/// A rule for cutting text, with its names in GGUF files.
 #[derive(Debug)]
 pub(in crate::tokenizer) struct Rule {
     names: &'static [&'static str],
-    /// Whether digits are cut off one by one before all else.
+    /// Whether each digit is cut off on its own before the patterns are applied.
     digits: bool,
     patterns: &'static [&'static str],
-    /// Whether a word that is a token is taken whole, before trying merges.
+    /// Whether a word that is a token becomes that token without trying merges.
     pub(in crate::tokenizer) whole_words: bool,
-    /// Whether texts start with BOS where the file does not say.
+    /// Whether texts start with BOS if the file does not say so or otherwise.
     pub(in crate::tokenizer) bos: bool,
-    /// Whether the text is put into Unicode normal form C first, as Qwen's tokenizer does.
-    /// (llama.cpp leaves that out; the published tokenizer is followed.)
+    /// Whether the text is first converted to Unicode normal form C, as in Qwen's published tokenizer. (llama.cpp does
+    /// not do this.)
     pub(in crate::tokenizer) normalises: bool,
 }
 
-/// A rule of patterns alone.
+/// A rule with patterns and no other settings.
 const fn plain(names: &'static [&'static str], patterns: &'static [&'static str]) -> Rule {
     Rule { names, digits: false, patterns, whole_words: false, bos: false, normalises: false }
 }
@@ -97,7 +97,7 @@ const RULES: [Rule; 14] = [
     plain(&["default"], &[r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"]),
 ];
 
-/// Values of `tokenizer.ggml.pre` that are understood.
+/// Supported values of `tokenizer.ggml.pre`.
 fn known() -> impl Iterator<Item = &'static str> {
     RULES.iter().flat_map(|rule| rule.names).copied()
 }
@@ -112,7 +112,7 @@ impl Rule {
         })
     }
 
-    /// As the library has it; its words are in the byte alphabet.
+    /// The rule as a pre-tokenizer of the library. Its words are written in the byte alphabet.
     pub(super) fn pre_tokenizer(&self) -> tokenizers::Result<PreTokenizerWrapper> {
         let digits = self.digits.then(|| Ok(PreTokenizerWrapper::Digits(Digits::new(true))));
         let bytes = PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, false, false));
@@ -121,7 +121,7 @@ impl Rule {
     }
 }
 
-/// Refuses text that the patterns might cut wrongly.
+/// Refuses text with a run of white space that is longer than [`LONGEST_SPACE`].
 pub(in crate::tokenizer) fn check_space(text: &str) -> Result<(), TokenizerError> {
     let mut run = 0;
     let mut longest = 0;
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn words_are_those_of_the_published_expressions() {
-        // By another library for regular expressions: fixtures/make_pre_tokenizer_goldens.py.
+        // The expected words were computed with another regex library: fixtures/make_pre_tokenizer_goldens.py.
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/tokenizers/words.json");
         let golden: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         let texts = golden["texts"].as_array().unwrap();
@@ -199,7 +199,7 @@ mod tests {
         }
         let error = check_space(&(" ".to_owned() + &text)).unwrap_err();
         assert!(matches!(error, TokenizerError::TooMuchSpace(n) if n == LONGEST_SPACE + 1));
-        // Many runs are no run.
+        // The limit is for a single run of white space, not for all white space together.
         check_space(&"\n\nx".repeat(LONGEST_SPACE)).unwrap();
     }
 }

@@ -1,32 +1,32 @@
-//! Panics of a library that was not written for files from strangers.
+//! Turns panics of the library into errors, because the library was not written for untrusted files.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 thread_local! {
-    /// Whether a panic of this thread is expected, and becomes an error.
+    /// Whether this thread is inside [`quietly`], where a panic becomes an error.
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
 static HOOK: Once = Once::new();
 
-/// Runs `work`; `None` if it panics. Nothing is printed then: what went wrong becomes an error of ours.
+/// Runs `work`, and returns `None` if it panics. Then nothing is printed; the caller makes an error of it.
 ///
-/// The process has one panic hook. Ours is put before whatever was there and hands on every panic that is not one of this
-/// function's, so nobody else's is hidden.
+/// A process has only one panic hook. The hook that is set here passes every other panic on to the hook that was there
+/// before, so no other panic is hidden.
 pub(super) fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
     HOOK.call_once(|| {
         let others = take_hook();
         set_hook(Box::new(move |info| {
-            // A thread that is ending has no such state any more.
+            // A thread that is ending may have no thread-local state any more, hence `try_with`.
             if !EXPECTED.try_with(Cell::get).unwrap_or(false) {
                 others(info);
             }
         }));
     });
     let outer = EXPECTED.replace(true);
-    // What a panic leaves half-done is thrown away with the error.
+    // `AssertUnwindSafe`: the values that a panic leaves incomplete are dropped, because the call ends in an error.
     let result = catch_unwind(AssertUnwindSafe(work));
     EXPECTED.set(outer);
     result.ok()

@@ -1,4 +1,4 @@
-//! Reading a header byte by byte, with every length checked against what is left.
+//! Reads a header from first to last byte, and checks every length against the number of bytes left.
 
 use crate::error::{DAMAGED, WeightsError};
 use std::ops::Range;
@@ -16,7 +16,7 @@ impl<'a> Cursor<'a> {
         Cursor { path, bytes, at: 0 }
     }
 
-    /// Bytes read so far.
+    /// Number of bytes read so far.
     pub(super) fn at(&self) -> usize {
         self.at
     }
@@ -54,8 +54,8 @@ impl<'a> Cursor<'a> {
         self.array(field).map(u64::from_le_bytes)
     }
 
-    /// A count of things that take at least `least` bytes each, so that whatever is allocated for them is in
-    /// proportion to the file.
+    /// Reads a count of entries that take at least `least` bytes each. It is checked against the bytes left, so that
+    /// memory allocated for the entries is in proportion to the size of the file.
     pub(super) fn count(&mut self, least: usize, field: &str) -> Result<usize, WeightsError> {
         let n = self.u64(field)?;
         let room = self.left() / least;
@@ -65,7 +65,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Where a string's bytes are: u64 length, then the bytes.
+    /// Reads a string (u64 length, then the bytes), and returns the position of its bytes.
     pub(super) fn string(&mut self, field: &str) -> Result<Range<usize>, WeightsError> {
         let len = self.count(1, field)?;
         let start = self.at;
@@ -73,7 +73,7 @@ impl<'a> Cursor<'a> {
         Ok(start..self.at)
     }
 
-    /// A string that must be UTF-8 and at most `longest` bytes.
+    /// Reads a string that must be UTF-8 and have at most `longest` bytes.
     pub(super) fn name(&mut self, longest: usize, field: &str) -> Result<&'a str, WeightsError> {
         let start = self.at;
         let range = self.string(field)?;

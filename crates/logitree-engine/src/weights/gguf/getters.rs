@@ -1,12 +1,12 @@
-//! Metadata by key and type.
+//! Typed access to metadata by key.
 
 use super::value::{self, Strings, Value, ValueType};
 use super::{CONVERT, Gguf};
 use crate::error::WeightsError;
 
-/// What a metadata value can be read as.
+/// A type that a metadata value can be read as.
 pub trait FromValue<'a>: Sized {
-    /// In words, for errors.
+    /// The type in words, for errors.
     const WHAT: &'static str;
 
     /// Reads a value of `gguf`; `None` if it is of another type or does not fit.
@@ -38,7 +38,7 @@ impl FromValue<'_> for f32 {
     fn from_value(_: &Gguf, value: &Value) -> Option<f32> {
         match *value {
             Value::Float(x) => Some(x as f32),
-            // Converters have written whole numbers as integers.
+            // Some converters write floats that are whole numbers as integers.
             Value::Unsigned(n) => Some(n as f32),
             Value::Signed(n) => Some(n as f32),
             _ => None,
@@ -103,7 +103,7 @@ impl FromValue<'_> for Vec<bool> {
     }
 }
 
-/// Decodes the numbers of an array; `None` if it has something else.
+/// Decodes the elements of an array; `None` if `decode` fails for one of them, or the value is not an array.
 fn elements<T>(gguf: &Gguf, value: &Value, decode: impl Fn(ValueType, &[u8]) -> Option<T>) -> Option<Vec<T>> {
     let Value::Array(a) = value else { return None };
     gguf.metadata_bytes(&a.bytes).chunks_exact(a.of.size()?).map(|b| decode(a.of, b)).collect()
@@ -136,21 +136,22 @@ const KNOWN: [(&str, &str, Fits); 16] = [
     ("tokenizer.ggml.add_space_prefix", bool::WHAT, |g, v| is::<bool>(g, v)),
 ];
 
-/// Ids may be all ones, which means none, be it in a signed number.
+/// An id with all bits set means that there is none; some files have it as a signed number, -1.
 fn is_id(gguf: &Gguf, value: &Value) -> bool {
     is::<u32>(gguf, value) || matches!(value, Value::Signed(-1))
 }
 
-/// Decoding a vocabulary's worth of numbers only to check it would cost more than opening the file.
+/// Looks only at the type of the elements: decoding an array as long as the vocabulary would cost more than opening the
+/// file.
 fn is_array(value: &Value, of: &[ValueType]) -> bool {
     matches!(value, Value::Array(a) if of.contains(&a.of))
 }
 
-/// The short getters give `None` for an absent key. For the keys of the tokenizer and `general.architecture` this is
-/// the only reason: they were found to be of the right type when the file was opened. For other keys
-/// [`Gguf::read`] tells a wrong type from an absence.
+/// The short getters (such as [`Gguf::u64`]) return `None` for an absent key. For the keys of the tokenizer and
+/// `general.architecture` there is no other reason for `None`, because their types were checked when the file was
+/// opened. For other keys, only [`Gguf::read`] tells a wrong type from an absent key.
 impl Gguf {
-    /// Fails if a key that this engine reads is of a type that it cannot be.
+    /// Fails if one of the [`KNOWN`] keys has a wrong type.
     pub(super) fn check_known_keys(&self) -> Result<(), WeightsError> {
         for (key, wanted, fits) in KNOWN {
             match self.get(key) {
@@ -183,7 +184,8 @@ impl Gguf {
         self.short(key)
     }
 
-    /// The special token `tokenizer.ggml.NAME_token_id`: none if the key is absent or all ones.
+    /// The id of the special token `tokenizer.ggml.NAME_token_id`; `None` if the key is absent or the id has all bits
+    /// set.
     pub(crate) fn token_id(&self, name: &str) -> Option<u32> {
         self.short(&format!("tokenizer.ggml.{name}_token_id")).filter(|&id: &u32| id != u32::MAX)
     }
@@ -203,7 +205,7 @@ impl Gguf {
         self.short(key)
     }
 
-    /// An array of strings, as raw bytes, straight from the file.
+    /// An array of strings, as raw bytes that are borrowed from the file.
     pub fn strings(&self, key: &str) -> Option<Vec<&[u8]>> {
         self.short::<Strings<'_>>(key).map(Strings::collect)
     }

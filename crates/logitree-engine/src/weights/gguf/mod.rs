@@ -1,11 +1,12 @@
 //! GGUF versions 2 and 3 over memory maps.
 //!
-//! A file is: magic `GGUF`, version u32, tensor count u64, metadata count u64; metadata as key, type, value;
-//! the tensor table as name, dimensions (fastest first), type, offset; padding to `general.alignment`; data. All
-//! little-endian; strings are a u64 length and bytes. Source: the GGUF specification in the ggml repository.
+//! A file consists of: the magic `GGUF`, version (u32), tensor count (u64), metadata count (u64); the metadata, each
+//! entry as key, type, value; the tensor table, each entry as name, dimensions (fastest first), type, offset; padding
+//! to `general.alignment`; the data of the tensors. All numbers are little-endian; a string is a length (u64) and its
+//! bytes. Source: the GGUF specification in the ggml repository.
 //!
-//! Files may be hostile: every count and length is checked against the bytes left before anything is read or
-//! allocated for it, nothing recurses, and tensors must lie within the file without overlapping.
+//! Files may be malicious. So every count and length is checked against the bytes left before anything is read or
+//! allocated, no function recurses, and tensors must lie within the file without overlapping.
 
 mod cursor;
 mod getters;
@@ -30,28 +31,29 @@ use tensors::{Info, Tensor};
 pub struct Gguf {
     parts: Vec<Map>,
     files: Vec<PathBuf>,
-    /// The metadata of the first part; the other parts only say which number they have.
+    /// The metadata of the first part. The metadata of the other parts only gives their numbers.
     metadata: BTreeMap<String, Value>,
     tensors: BTreeMap<String, Tensor>,
 }
 
-/// What one file holds.
+/// The header of one file.
 struct Header<'a> {
     metadata: BTreeMap<String, Value>,
     tensors: Vec<(&'a str, Tensor)>,
 }
 
-/// Limit of the specification for keys.
+/// Largest number of bytes of a key, from the specification.
 const MAX_KEY: usize = (1 << 16) - 1;
-/// Where `general.alignment` is absent.
+/// Alignment in bytes if `general.alignment` is absent.
 const DEFAULT_ALIGNMENT: usize = 32;
 const CONVERT: &str = "convert the model anew with a current converter";
 
 impl Gguf {
-    /// Opens a file; given any part of a split model, opens all of them.
+    /// Opens a file. If it is any part of a split model, all parts are opened.
     ///
     /// # Errors
-    /// If a file cannot be read, or is no GGUF file, a damaged one or of another version; or a part of a split model is missing.
+    /// If a file cannot be read, is not a GGUF file, is damaged or of another version, or if a part of a split model is
+    /// missing.
     pub fn open(path: &Path) -> Result<Gguf, WeightsError> {
         let split = Split::of(path).filter(|s| s.count > 1);
         let mut gguf =
@@ -89,7 +91,7 @@ impl Gguf {
         Ok(())
     }
 
-    /// The first file.
+    /// The path of the first part.
     pub fn path(&self) -> &Path {
         &self.files[0]
     }
@@ -140,12 +142,12 @@ impl Gguf {
         self.metadata.iter().map(|(k, v)| (k.as_str(), v))
     }
 
-    /// A metadata value as it is; [`Gguf::read`] and the short getters are usually what is wanted.
+    /// A metadata value of any type. [`Gguf::read`] and the short getters are usually more convenient.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.metadata.get(key)
     }
 
-    /// Bytes of a string or array of the metadata.
+    /// The bytes of a string or array in the metadata.
     fn metadata_bytes(&self, range: &Range<usize>) -> &[u8] {
         &self.parts[0].bytes()[range.clone()]
     }
@@ -161,9 +163,9 @@ impl<'a> Header<'a> {
         let mut c = Cursor::new(path, bytes);
         check_magic(&mut c)?;
         let tensor_count = c.count(tensors::LEAST_INFO, "tensor count")?;
-        // Key length, type, and at least one byte of value.
+        // The smallest entry: length of the key, type, and one byte of value.
         let metadata_count = c.count(8 + 4 + 1, "metadata count")?;
-        // Collections grow as entries are read: a count alone allocates nothing.
+        // Collections grow while entries are read, so a wrong count alone allocates nothing.
         let mut metadata = BTreeMap::new();
         for _ in 0..metadata_count {
             let key = c.name(MAX_KEY, "metadata key")?;
@@ -194,7 +196,7 @@ fn check_magic(c: &mut Cursor<'_>) -> Result<(), WeightsError> {
     match version {
         2 | 3 => Ok(()),
         _ if big_endian => Err(WeightsError::field(c.path, "version", "the file is big-endian", CONVERT)),
-        // Version 1 had 32-bit counts and was short-lived.
+        // Version 1 had 32-bit counts and was soon replaced.
         _ => Err(WeightsError::field(c.path, "version", format!("GGUF version {version} is not 2 or 3"), CONVERT)),
     }
 }
@@ -202,7 +204,7 @@ fn check_magic(c: &mut Cursor<'_>) -> Result<(), WeightsError> {
 fn alignment(c: &Cursor<'_>, metadata: &BTreeMap<String, Value>) -> Result<usize, WeightsError> {
     match metadata.get("general.alignment") {
         None => Ok(DEFAULT_ALIGNMENT),
-        // The specification wants a multiple of 8, the reference implementation a power of two.
+        // The specification requires a multiple of 8, llama.cpp a power of two; both must hold.
         Some(&Value::Unsigned(n)) if n.is_power_of_two() && (8..=1 << 20).contains(&n) => Ok(n as usize),
         Some(value) => {
             let problem = format!("is {value:?}, expected a power of two from 8 to 1048576");
@@ -211,7 +213,7 @@ fn alignment(c: &Cursor<'_>, metadata: &BTreeMap<String, Value>) -> Result<usize
     }
 }
 
-/// Whether a file's own account of its place among the parts agrees with its name.
+/// Checks that the part number and count in a file's metadata agree with its name.
 fn check_split(
     path: &Path,
     metadata: &BTreeMap<String, Value>,
@@ -223,7 +225,7 @@ fn check_split(
     };
     let (index, count) = expected.unwrap_or((0, 1));
     for (key, expected) in [("split.no", index as u64), ("split.count", count as u64)] {
-        // Files that are whole may leave both out.
+        // A file that is not split may omit both keys.
         let found = number(key).or((count == 1).then_some(expected));
         if found != Some(expected) {
             let found = metadata.get(key).map_or("absent".into(), |v| format!("{v:?}"));

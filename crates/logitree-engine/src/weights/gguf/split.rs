@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Split {
     stem: PathBuf,
-    /// From 0.
+    /// Index of the part, from 0.
     pub(crate) index: usize,
     pub(crate) count: usize,
 }
 
 impl Split {
-    /// What the name says; `None` for a file that is whole.
+    /// Reads the part's index and the number of parts from the file name; `None` for a file that is not split.
     pub(crate) fn of(path: &Path) -> Option<Split> {
         let name = path.file_name()?.to_str()?.strip_suffix(".gguf")?;
         let (rest, count) = name.rsplit_once("-of-")?;
@@ -21,7 +21,7 @@ impl Split {
         (1..=count).contains(&number).then(|| Split { stem: path.with_file_name(stem), index: number - 1, count })
     }
 
-    /// File of part `index`, from 0.
+    /// The path of part `index`, counted from 0.
     pub(crate) fn part(&self, index: usize) -> PathBuf {
         let mut path = self.stem.clone().into_os_string();
         path.push(format!("-{:05}-of-{:05}.gguf", index + 1, self.count));
@@ -30,6 +30,6 @@ impl Split {
 }
 
 fn five_digits(text: &str) -> Option<usize> {
-    // `parse` alone would take "+0001".
+    // The digits are checked first, because `parse` alone would accept "+0001".
     (text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
 }

@@ -1,4 +1,4 @@
-//! The tensor table.
+//! The tensor table of a GGUF file: names, types, shapes, and the positions of the data.
 
 use super::cursor::Cursor;
 use crate::error::{DAMAGED, WeightsError};
@@ -10,29 +10,30 @@ pub(super) struct Tensor {
     /// Index of the part of a split file that holds the tensor.
     pub(super) part: usize,
     pub(super) dtype: DType,
-    /// Dimensions, slowest first, as everywhere else; the file has them fastest first.
+    /// Dimensions, slowest first, as everywhere in this crate. In the file they are fastest first.
     pub(super) shape: Vec<usize>,
-    /// Where its bytes are in that part.
+    /// Position of the tensor's bytes in that part.
     pub(super) bytes: Range<usize>,
 }
 
-/// An entry of the table, before its place in the file is known.
+/// An entry of the table as read, before its position in the file has been computed.
 pub(super) struct Info<'a> {
     name: &'a str,
     dtype: DType,
     shape: Vec<usize>,
     size: usize,
-    /// From the start of the data.
+    /// Offset in bytes from the start of the data.
     offset: u64,
 }
 
-/// Bytes of the smallest entry: length of the name, number of dimensions, one dimension, type, offset.
+/// Size in bytes of the smallest entry: length of the name, number of dimensions, one dimension, type, offset.
 pub(super) const LEAST_INFO: usize = 8 + 4 + 8 + 4 + 8;
-/// Limits of the reference implementation (`GGML_MAX_DIMS`) and a generous one for names.
+/// Largest number of dimensions, as in llama.cpp (`GGML_MAX_DIMS`).
 const MAX_DIMS: u32 = 4;
+/// Largest number of bytes of a name. Known names are far shorter.
 const MAX_NAME: usize = 1024;
 
-/// Types of the reference implementation that this engine does not read, by number.
+/// Element types of llama.cpp that this engine cannot read, by number.
 const UNSUPPORTED: [(u32, &str); 21] = [
     (9, "Q8_1"),
     (15, "Q8_K"),
@@ -87,7 +88,7 @@ impl<'a> Info<'a> {
         Ok(Info { name, dtype, shape, size, offset })
     }
 
-    /// The tensor's bytes, given where the data starts and where the file ends.
+    /// The position of the tensor's bytes; the data starts at `data` and the file ends at `end`.
     fn place(&self, c: &Cursor<'_>, data: usize, alignment: usize, end: usize) -> Result<Range<usize>, WeightsError> {
         let field = format!("tensor `{}`", self.name);
         if !self.offset.is_multiple_of(alignment as u64) {
@@ -113,7 +114,8 @@ fn unsupported(c: &Cursor<'_>, field: &str, number: u32) -> WeightsError {
     WeightsError::field(c.path, field, problem, format!("use a file whose tensors are all of {known}"))
 }
 
-/// Places every tensor, in file order; fails if one lies outside the file or two overlap.
+/// Computes the position of every tensor, in file order. Fails if a tensor lies outside the file or two tensors
+/// overlap.
 pub(super) fn place<'a>(
     c: &Cursor<'_>,
     infos: Vec<Info<'a>>,

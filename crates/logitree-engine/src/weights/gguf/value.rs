@@ -1,4 +1,4 @@
-//! Metadata values.
+//! Metadata values of a GGUF file.
 
 use super::cursor::Cursor;
 use crate::error::WeightsError;
@@ -29,7 +29,7 @@ impl ValueType {
         [U8, I8, U16, I16, U32, I32, F32, Bool, String, Array, U64, I64, F64]
     };
 
-    /// Bytes of a value; `None` for strings and arrays.
+    /// Size of a value in bytes; `None` for strings and arrays, whose size varies.
     pub(super) fn size(self) -> Option<usize> {
         Some(match self {
             ValueType::U8 | ValueType::I8 | ValueType::Bool => 1,
@@ -40,7 +40,8 @@ impl ValueType {
         })
     }
 
-    /// Least bytes of an array element: a string has its length, an array its type and length.
+    /// Smallest size in bytes of an array element. A string has at least its length, an array its element type and
+    /// length.
     fn least(self) -> usize {
         self.size().unwrap_or(if self == ValueType::String { 8 } else { 12 })
     }
@@ -63,9 +64,9 @@ pub enum Value {
     Float(f64),
     /// A boolean.
     Bool(bool),
-    /// Where the string's bytes are in the first file.
+    /// A string: the position of its bytes in the first file.
     String(Range<usize>),
-    /// Where an array's elements are in the first file.
+    /// An array, whose elements stay in the first file.
     Array(Array),
 }
 
@@ -76,11 +77,11 @@ pub struct Array {
     pub of: ValueType,
     /// Number of elements.
     pub len: usize,
-    /// Where the encoded elements are in the first file.
+    /// Position of the encoded elements in the first file.
     pub bytes: Range<usize>,
 }
 
-/// Arrays nested deeper are refused. No known key nests at all.
+/// Deepest accepted nesting of arrays. No known key has nested arrays.
 const MAX_NESTING: usize = 8;
 
 impl Value {
@@ -102,11 +103,11 @@ impl Value {
     }
 
     fn from_integer(n: i128) -> Value {
-        // Every type's range lies within one of the two.
+        // Every integer type of GGUF fits in i64 or in u64.
         u64::try_from(n).map_or(Value::Signed(n as i64), Value::Unsigned)
     }
 
-    /// What it is, for errors: numbers in full.
+    /// Describes the value for errors; numbers and booleans are given in full.
     pub(super) fn describe(&self) -> String {
         match self {
             Value::Unsigned(n) => format!("the integer {n}"),
@@ -120,11 +121,11 @@ impl Value {
 }
 
 impl Array {
-    /// Walks over an array, checking it; nothing is allocated per element.
+    /// Skips over an array and checks it, without allocating memory for its elements.
     fn read(c: &mut Cursor<'_>, key: &str) -> Result<Array, WeightsError> {
         let (of, len) = Array::header(c, key)?;
         let start = c.at();
-        // Arrays being walked, outermost first, with the elements left of each.
+        // The arrays that enclose the current position, outermost first, with the number of elements left in each.
         let mut open = vec![(of, len)];
         while let Some((kind, left)) = open.pop() {
             match kind {
@@ -141,7 +142,7 @@ impl Array {
                     }
                 }
                 ValueType::Array => {}
-                // `header` made sure that this does not overflow.
+                // The product cannot overflow, because `header` has checked the size of the array.
                 number => {
                     let bytes = c.take(left * number.least(), key)?;
                     if number == ValueType::Bool && bytes.iter().any(|&b| b > 1) {
@@ -183,7 +184,7 @@ pub(super) fn float(kind: ValueType, bytes: &[u8]) -> Option<f64> {
     }
 }
 
-/// Strings of an array, as bytes, straight from the file.
+/// Iterator over the strings of an array, as bytes that are borrowed from the file.
 #[derive(Clone, Debug)]
 pub struct Strings<'a> {
     bytes: &'a [u8],

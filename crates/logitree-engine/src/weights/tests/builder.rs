@@ -1,4 +1,4 @@
-//! Writes GGUF files, right or wrong as asked.
+//! Writes GGUF files, correct ones and damaged ones.
 
 use logitree_kernels::DType;
 
@@ -35,13 +35,13 @@ pub(super) fn strings(list: &[&[u8]]) -> Vec<u8> {
 #[derive(Clone)]
 pub(super) struct Tensor {
     pub(super) name: String,
-    /// Fastest first, as in the file.
+    /// Dimensions, fastest first, as in the file.
     pub(super) dims: Vec<u64>,
     pub(super) kind: u32,
     pub(super) offset: u64,
 }
 
-/// A file, part by part, so that a test can spoil any of them.
+/// The parts of a file, so that a test can damage any of them.
 #[derive(Clone)]
 pub(super) struct Builder {
     pub(super) magic: [u8; 4],
@@ -109,14 +109,15 @@ impl Builder {
         }
         if !self.tensors.is_empty() {
             out.resize(out.len().next_multiple_of(self.alignment), 0);
-            // Recognisable data: byte i of the data is i mod 251.
+            // The data is recognisable: its byte i is i mod 251.
             out.extend((0..self.data).map(|i| (i % 251) as u8));
         }
         out
     }
 }
 
-/// A mixture of 4 experts of width 32, of which 2 are used, in place of the feed-forward layers of `model`, or beside them.
+/// Adds a mixture of 4 experts of width 32, of which 2 are used, in place of the feed-forward layers of `model` or
+/// beside them.
 fn mixture(mut b: Builder, arch: &str, layer: u32) -> Builder {
     let blk = |name: &str| format!("blk.{layer}.{name}");
     b = b
@@ -141,8 +142,8 @@ fn mixture(mut b: Builder, arch: &str, layer: u32) -> Builder {
         .fold(b, |b, norm| b.tensor(&blk(&format!("{norm}.weight")), &[32], DType::F32))
 }
 
-/// A complete model: hidden 32, 2 query heads and 1 key/value head of 16, feed-forward 64, vocabulary 8. Gemma 4 and Qwen3-MoE have
-/// experts in all layers.
+/// A complete model: hidden 32, 2 query heads and 1 key/value head of 16 elements, feed-forward 64, vocabulary 8. Gemma
+/// 4 and Qwen3-MoE have experts in all layers.
 pub(super) fn model(arch: &str, layers: u32) -> Builder {
     let key = |name: &str| format!("{arch}.{name}");
     let mut b = Builder::new()

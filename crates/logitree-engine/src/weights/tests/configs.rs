@@ -1,4 +1,4 @@
-//! Configurations, from GGUF metadata and from config.json in the styles of several years.
+//! Tests of configurations, from GGUF metadata and from config.json as written by several versions of transformers.
 
 use super::builder::*;
 use super::*;
@@ -39,7 +39,8 @@ fn gemma3_gguf() {
     assert_eq!((c.attention_softcap, c.final_softcap), (None, None));
     assert!(c.qk_norm && c.post_norms && c.tied && !c.norm_offset && !c.rope_interleaved && !c.qkv_bias);
     assert_eq!((c.activation, c.context, c.norm_eps), (Activation::GeluTanh, 128, 1e-6));
-    // The larger ones scale the rotary embedding of layers that see everything; newer files name the other's base.
+    // Larger Gemma 3 models scale the rotary embedding of layers with full attention; newer files give the base of the
+    // other embedding.
     let b = model("gemma3", 7)
         .with("gemma3.rope.scaling.type", str_("linear"))
         .with("gemma3.rope.scaling.factor", f32_(8.0))
@@ -69,7 +70,7 @@ fn with_wide_heads(arch: &str, layers: u32) -> Builder {
 
 #[test]
 fn gemma_27b_gguf_scales_by_width_per_head() {
-    // Both 27B models are recognised by their depth.
+    // Both 27B models are recognised by their number of layers.
     for (arch, layers) in [("gemma2", 46), ("gemma3", 62)] {
         assert_eq!(from_gguf(&with_wide_heads(arch, layers)).attention_scale, 0.25);
         let by_head_size = (1.0 / 32f64.sqrt()) as f32;
@@ -106,7 +107,7 @@ fn llama_and_qwen_gguf() {
     assert_eq!(windows(&c), [Some(9), Some(9)]);
     let c = from_gguf(&model("llama", 1).tensor("output.weight", &[32, 8], DType::F16));
     assert!(!c.tied);
-    // Llama 3's factors, in place of the builder's data at the end.
+    // Llama 3's factors replace the builder's data at the end of the file.
     let mut bytes = model("llama", 1).tensor("rope_freqs.weight", &[8], DType::F32).build();
     let start = bytes.len() - 32;
     let factors = [1.0f32, 1.0, 1.5, 2.0, 4.0, 8.0, 32.0, 32.0];
@@ -141,7 +142,7 @@ fn yarn_and_longrope_gguf_are_those_of_config_json() {
     };
     let same = json(serde_json::json!({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}));
     assert_eq!(from_gguf(&yarn).ropes, same.ropes);
-    // Multipliers of the model's own, and one for all dimensions, which takes the growth back.
+    // `attn_factor` is a multiplier of the model's own; `yarn_log_multiplier` cancels the growth.
     let magnitude = |b: &Builder| from_gguf(b).ropes[0].magnitude();
     let growth = (0.1 * 4f64.ln() + 1.0) as f32;
     assert_eq!(magnitude(&yarn), growth);
@@ -165,7 +166,7 @@ fn yarn_and_longrope_gguf_are_those_of_config_json() {
     let scaling = |magnitude| RopeScaling::Longrope { divisors: factors.to_vec(), magnitude, original_context: 64 };
     assert_eq!((&c.ropes[0].scaling, c.context), (&scaling(1.19), 64));
     assert!(weights.notes()[0].contains("its context is the 64 tokens"), "{:?}", weights.notes());
-    // As transformers has it: the original context may stand beside the parameters, and the factor follows from it.
+    // As in transformers, the original context may be given outside the parameters, and the factor follows from it.
     let json = serde_json::json!({"model_type": "llama", "num_hidden_layers": 1, "head_dim": 16,
         "max_position_embeddings": 256, "original_max_position_embeddings": 64,
         "rope_scaling": {"type": "su", "short_factor": factors, "long_factor": factors}});
@@ -188,7 +189,7 @@ fn yarn_and_longrope_gguf_are_those_of_config_json() {
 
 #[test]
 fn fused_matrices_of_queries_keys_and_values_are_taken_apart() {
-    // In place of the separate ones: 32 rows of queries, then 16 of keys and 16 of values.
+    // The fused tensor replaces the separate ones: 32 rows of queries, then 16 of keys and 16 of values.
     let fused = |rows: u64, bias: u64| {
         let mut b = model("qwen2", 1);
         b.data = 0;
@@ -239,7 +240,7 @@ fn a_rope_factor_without_a_type_is_linear() {
             assert_eq!(scaling(with(key, f32_(0.0))), RopeScaling::Default, "{arch} {key}: 0 is none");
         }
         assert_eq!(scaling(kind(base.clone(), "linear")), RopeScaling::Default, "{arch}: a factor of 1");
-        // The newer key is the factor's; Gemma 3's layers with a window have an embedding of their own.
+        // The newer key wins; Gemma 3's layers with a window have their own embedding.
         let both = with("rope.scale_linear", f32_(2.0)).with(&format!("{arch}.rope.scaling.factor"), f32_(8.0));
         assert_eq!(scaling(both.clone()), RopeScaling::Linear(8.0));
         assert!(from_gguf(&both).ropes[1..].iter().all(|r| r.scaling == RopeScaling::Default));
@@ -304,7 +305,7 @@ fn end_tokens_of_gguf() {
 
 #[test]
 fn gemma3_4b_config_json_leaves_most_to_defaults() {
-    // As on the Hub: the nested text configuration holds only what differs from the defaults.
+    // As published on the Hub, the nested text configuration holds only what differs from the defaults.
     let c = from_json(serde_json::json!({
         "architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3", "eos_token_id": [1, 106],
         "text_config": {"hidden_size": 2560, "intermediate_size": 10240, "model_type": "gemma3_text", "num_hidden_layers": 34,
@@ -407,7 +408,8 @@ fn windows_of_config_json() {
     assert!(from_json(listed).unwrap_err().to_string().contains("\"chunked_attention\" is unknown"));
 }
 
-/// A config.json of a Gemma 4 with 12 layers, as on the Hub: sizes of the layers that see everything have names of their own.
+/// A config.json of a Gemma 4 with 12 layers, as published on the Hub, where the sizes of layers with full attention
+/// have separate keys.
 fn gemma4(change: &[(&str, serde_json::Value)]) -> Result<Config, WeightsError> {
     let mut text = serde_json::json!({
         "model_type": "gemma4_text", "hidden_size": 1536, "intermediate_size": 6144, "num_hidden_layers": 12,
@@ -436,10 +438,10 @@ fn gemma4_config_json_as_published_and_as_transformers_saves_it() {
     assert_eq!(c.ropes, [Rope { scaling: turning, ..plain(1e6, 512) }, plain(1e4, 256)]);
     assert_eq!((c.attention_scale, c.final_softcap, c.attention_softcap), (1.0, Some(30.0), None));
     assert!(c.tied && c.qk_norm && c.v_norm && c.post_norms && c.layer_scalar && !c.norm_offset);
-    // transformers saves sizes layer by layer, with indices that may be padded.
+    // transformers saves sizes for each layer, with indices that may be padded with zeros.
     let own = serde_json::json!({"05": {"head_dim": 512}, "11": {"head_dim": 512}});
     assert_eq!(gemma4(&[("per_layer_config", own), ("global_head_dim", serde_json::json!(null))]).unwrap(), c);
-    // Larger ones have keys that serve as values where everything is seen, and fewer of them.
+    // In larger models the layers with full attention have fewer key/value heads, and their keys are also values.
     let larger = gemma4(&[
         ("num_key_value_heads", serde_json::json!(4)),
         ("num_global_key_value_heads", serde_json::json!(2)),

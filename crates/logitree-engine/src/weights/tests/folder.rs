@@ -1,4 +1,4 @@
-//! Folders of safetensors, right and wrong.
+//! Tests of folders of safetensors, correct and damaged ones.
 
 use super::*;
 use crate::weights::Role;
@@ -109,7 +109,7 @@ fn damaged_safetensors_are_refused() {
         std::fs::write(&path, bad).unwrap();
         assert!(open_error(dir.path()).contains("safetensors header"));
     }
-    // A flipped bit in the header is refused or harmless (in a name it makes a tensor go missing).
+    // A flipped bit in the header gives an error or does no harm. (A bit in a name makes a tensor go missing.)
     let mut state = 88172645463325252u64;
     for _ in 0..600 {
         state ^= state << 13;
@@ -154,7 +154,7 @@ fn element_types_other_than_floats_are_named() {
     let dir = copy("llama");
     let path = dir.path().join("model.safetensors");
     let mut bytes = std::fs::read(&path).unwrap();
-    // Same size, another type: the header stays consistent.
+    // The new type has the same size, so the header stays consistent.
     let at = bytes.windows(3).position(|w| w == b"F32").unwrap();
     bytes[at..at + 3].copy_from_slice(b"I32");
     std::fs::write(&path, bytes).unwrap();
@@ -184,7 +184,8 @@ fn end_tokens_are_united() {
         std::fs::write(&generation, format!(r#"{{"eos_token_id": {bad}}}"#)).unwrap();
         assert!(ends().unwrap_err().to_string().contains(expected));
     }
-    // Beyond the matrix's rows: a token that somebody added to the tokenizer alone. Loading says that it never comes.
+    // The id is beyond the matrix's rows, as if a token had been added to the tokenizer only. A note says that it is
+    // never produced.
     std::fs::write(&generation, r#"{"eos_token_id": 320}"#).unwrap();
     assert_eq!(ends().unwrap(), [1, 320]);
     std::fs::remove_file(&generation).unwrap();
@@ -209,7 +210,7 @@ fn rewrite(dir: &Path, change: impl FnOnce(&mut BTreeMap<String, (safetensors::D
 
 #[test]
 fn a_stored_head_decides_whether_a_tied_model_is_tied() {
-    // Whatever the names are; both Llama and Gemma, the latter by default tied.
+    // The rule holds for any names of tensors, and for Llama as well as Gemma, which is tied by default.
     for model in ["llama", "gemma3"] {
         let embedding = "model.embed_tokens.weight";
         let open = |dir: &Path| {
@@ -217,23 +218,23 @@ fn a_stored_head_decides_whether_a_tied_model_is_tied() {
             let tied = weights.config().unwrap().tied;
             (weights.notes().len(), tied, weights)
         };
-        // Equal: one matrix, also where the copy is of another type.
+        // Equal matrices count as one, also if the copy has another element type.
         let dir = copy(model);
         rewrite(dir.path(), |t| drop(t.insert("lm_head.weight".into(), t[embedding].clone())));
         assert!(matches!(open(dir.path()), (0, true, _)), "{model}");
-        // Different, in one bit.
+        // Matrices that differ in one bit count as two.
         rewrite(dir.path(), |t| t.get_mut("lm_head.weight").unwrap().2[7] ^= 1);
         let (notes, tied, weights) = open(dir.path());
         assert!(notes == 1 && !tied, "{model}");
         assert!(weights.notes()[0].contains("lm_head.weight is stored and differs"), "{:?}", weights.notes());
-        // Of another shape: used, so found wrong.
+        // A separate output matrix of another shape is used, so its wrong shape is an error.
         rewrite(dir.path(), |t| {
             let head = t.get_mut("lm_head.weight").unwrap();
             head.1[0] -= 1;
             head.2.truncate(319 * 64 * 4);
         });
         assert!(open_error(dir.path()).contains("lm_head.weight`: shape is [319, 64]"));
-        // Only the head: it is both.
+        // If only the output matrix is stored, it is also the embedding matrix.
         let dir = copy(model);
         rewrite(dir.path(), |t| {
             let head = t.remove(embedding).unwrap();
@@ -243,7 +244,7 @@ fn a_stored_head_decides_whether_a_tied_model_is_tied() {
         assert!(notes == 0 && tied, "{model}");
         assert_eq!(weights.tensor(Role::TokenEmbedding, None).unwrap().name, "lm_head.weight");
     }
-    // Untied, the embeddings cannot be made up.
+    // An untied model needs the embedding matrix.
     let dir = copy("llama-untied");
     rewrite(dir.path(), |t| drop(t.remove("model.embed_tokens.weight")));
     assert!(open_error(dir.path()).contains("`model.embed_tokens.weight` is missing"));
@@ -303,7 +304,7 @@ fn what_comes_beside_a_model_is_no_second_model() {
         let message = error(&path);
         assert!(message.contains(expected), "{message:?} lacks {expected:?}");
     }
-    // None of them is a model: the error says what one is.
+    // If none of the files is a model, the error describes one of them.
     std::fs::remove_file(dir.path().join("model.gguf")).unwrap();
     assert!(open_error(dir.path()).contains("this is "));
     let config = copy("llama");

@@ -1,4 +1,4 @@
-//! What a correct GGUF file says is what the reader gives.
+//! Correct GGUF files: the reader returns what they contain.
 
 use super::builder::*;
 use super::*;
@@ -32,7 +32,7 @@ fn every_value_type_is_read() {
         .with("i16s", array(3, 2, &[0xff, 0xff, 5, 0]))
         .with("u64s", array(10, 1, &(1u64 << 33).to_le_bytes()))
         .with("f64s", array(12, 1, &2.5f64.to_le_bytes()))
-        // [[1, 2], []] of u8, then something after it.
+        // The array [[1, 2], []] of u8 with another key after it.
         .with(
             "nested",
             array(9, 2, &[&[0; 4][..], &2u64.to_le_bytes(), &[1, 2], &[0; 4], &0u64.to_le_bytes()].concat()),
@@ -116,11 +116,11 @@ fn tensors_come_with_rows_of_contiguous_inputs() {
     assert_eq!((view("vector").rows, view("vector").cols, view("vector").data.len()), (1, 5, 20));
     let matrix = view("matrix");
     assert_eq!((matrix.rows, matrix.cols, matrix.dtype), (3, 32, DType::Q8_0));
-    // Its offset is 64, and the builder's data counts up from 0.
+    // The matrix's offset is 64, and the builder's data counts up from 0.
     assert_eq!(&matrix.data[..3], [64, 65, 66]);
     assert_eq!(matrix.data.len(), 3 * 34);
     assert_eq!((view("deep").rows, view("deep").cols), (3, 2));
-    // The matrices of experts: taken for a matrix by nobody.
+    // A tensor with the matrices of several experts must not be taken for one matrix.
     let cube = view("cube");
     assert_eq!((cube.experts, cube.rows, cube.cols), (4, 3, 2));
     assert_eq!(cube.expert(3).data, &cube.data[36..]);
@@ -171,7 +171,7 @@ fn split_files_load_as_one_from_any_part() {
         assert_eq!(weights.files(), parts);
         assert_eq!(weights.config().unwrap().layers.len(), 2);
         assert_eq!(weights.gguf().unwrap().tensor_names().count(), model("qwen3", 2).tensors.len());
-        // In the last file.
+        // The tensor is in the last file.
         assert_eq!(weights.tensor(Role::Down, Some(1)).unwrap().file, parts[2]);
     }
 }
@@ -187,7 +187,7 @@ fn split_files_that_do_not_belong_together_are_refused() {
     std::fs::remove_file(&parts[2]).unwrap();
     let message = Weights::open(&parts[0]).err().unwrap().to_string();
     assert!(message.contains("m-00003-of-00003.gguf: "), "{message}");
-    // Under another name the first part alone is not taken for the whole.
+    // If the first part is renamed, it must not be taken for the whole model.
     let alone = dir.path().join("alone.gguf");
     std::fs::write(&alone, first).unwrap();
     let message = Weights::open(&alone).err().unwrap().to_string();

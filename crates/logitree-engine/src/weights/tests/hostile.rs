@@ -1,4 +1,5 @@
-//! Damaged and malicious GGUF files: an error that says where, never a panic or an allocation out of proportion.
+//! Damaged and malicious GGUF files must give an error that says where the problem is, never a panic or an allocation
+//! out of proportion to the file.
 
 use super::builder::*;
 use super::*;
@@ -52,7 +53,7 @@ fn flipped_bits_never_panic() {
         f.seek(SeekFrom::Start(at as u64)).unwrap();
         f.write_all(&[byte]).unwrap();
     };
-    // xorshift64: the same flips on every run.
+    // Random numbers by xorshift64, the same on every run.
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut next = |n: usize| {
         state ^= state << 13;
@@ -61,7 +62,7 @@ fn flipped_bits_never_panic() {
         (state % n as u64) as usize
     };
     let (mut refused, mut tried) = (0, 0);
-    // Every byte of the header once, then pairs at random places.
+    // Changes every byte of the header once, then pairs of bytes at random places.
     for round in 0..header + 4000 {
         let first = if round < header { round } else { next(header) };
         let second = if round < header { first } else { next(header) };
@@ -73,7 +74,8 @@ fn flipped_bits_never_panic() {
         refused += usize::from(use_all(&path).is_err());
         flips.iter().for_each(|&(at, _)| put(at, bytes[at]));
     }
-    // Most of the header is structure; what is left are texts and numbers that may vary.
+    // Most changes hit the structure of the header and must be refused; the others change texts and numbers that may
+    // vary.
     assert!(refused * 2 > tried, "{refused} of {tried}");
     assert!(use_all(&path).is_ok(), "the file was restored");
 }
@@ -105,7 +107,7 @@ fn counts_are_bounded_by_the_file() {
         let in_array = array(8, 1, &huge.to_le_bytes());
         refuses(&base().with("x", in_array), &["x: the count is"]);
     }
-    // A count that fits the file but not what follows.
+    // The count is possible for the file's size, but does not agree with what follows.
     refuses(&spoil(|b| b.metadata_count = Some(200)), &[]);
     refuses(&spoil(|b| b.tensor_count = Some(40)), &[]);
 }
@@ -135,7 +137,7 @@ fn values_are_checked() {
     }
     refuses(&base().with("general.alignment", str_("32")), &["general.alignment"]);
     let mut bytes = base().build();
-    // The first key's first byte.
+    // This is the first byte of the first key.
     bytes[32] = 0xff;
     let (_dir, path) = file("m.gguf", &bytes);
     assert!(error(&path).contains("not UTF-8"));
@@ -199,7 +201,7 @@ fn weights_must_fit_the_metadata() {
             "gemma, gemma2, gemma3, gemma4, llama, qwen2, qwen3, qwen3moe",
         ],
     );
-    // An end token that the matrices have no row for is never produced; loading says so.
+    // An end token for which the matrices have no row is never produced; a note says so.
     let (_dir, path) = file("m.gguf", &base().with("tokenizer.ggml.eos_token_id", u32_(8)).build());
     assert!(use_all(&path).is_ok());
     let odd = base().tensor("blk.0.attn_output.bias", &[32], logitree_kernels::DType::F32);

@@ -1,4 +1,5 @@
-//! Mixtures of experts and Gemma 4: what is missing, too much, negative or contradicts itself is named, with the fix.
+//! Mixtures of experts and Gemma 4: errors about missing, superfluous, negative or contradicting values name them, and
+//! say what to do.
 
 use super::builder::*;
 use super::configs::{from_gguf, from_json};
@@ -22,7 +23,7 @@ fn metadata_of_mixtures_is_checked() {
     let ints =
         |list: &[i32]| array(5, list.len() as u64, &list.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>());
     let i32_ = |n: i32| [&5u32.to_le_bytes()[..], &n.to_le_bytes()].concat();
-    // `None` takes the key out.
+    // `None` removes the key.
     let cases: &[(&str, &str, Option<Vec<u8>>, &str)] = &[
         ("both", "expert_used_count", None, "expert_used_count: is missing; use a file made by a current converter"),
         ("both", "expert_used_count", Some(u32_(5)), "number of experts used: is 5, expected 1 to 4"),
@@ -69,7 +70,9 @@ fn metadata_of_mixtures_is_checked() {
 fn tensors_of_mixtures_are_checked() {
     for arch in ["gemma4", "qwen3moe"] {
         let names: Vec<String> = model(arch, 1).tensors.into_iter().map(|t| t.name).collect();
-        // One after another is left out or misshapen. Without its router a layer has no experts; without values of its own, keys serve.
+        // Each tensor in turn is left out, then given a wrong shape. A layer without a router has no experts, and a
+        // layer without a value matrix uses its keys as values, so leaving these out changes the model instead of
+        // giving the usual error.
         for name in &names {
             for wrong in [None, Some(&[64u64, 7][..])] {
                 let mut b = model(arch, 1);
@@ -86,7 +89,7 @@ fn tensors_of_mixtures_are_checked() {
                 let message = error(&path);
                 let expected = match (wrong, name.as_str()) {
                     (None, "blk.0.ffn_gate_inp.weight") => "blk.0.",
-                    // Then they are expected apart.
+                    // Without the fused tensor, the separate tensors are expected.
                     (None, "blk.0.ffn_gate_up_exps.weight") => "blk.0.ffn_gate_exps.weight",
                     _ => name,
                 };
@@ -99,7 +102,8 @@ fn tensors_of_mixtures_are_checked() {
     }
 }
 
-/// Fails unless each change of `good` (null takes a key out) gives an error with these words, which names config.json.
+/// Fails unless each change of `good` gives an error that contains these words and names config.json. A null removes
+/// the key.
 fn check(good: &Json, cases: &[(&str, Json, &str)]) {
     assert!(from_json(good.clone()).is_ok());
     for (key, value, expected) in cases {

@@ -1,4 +1,4 @@
-//! Tests of files as they should be, as they might be, and as an attacker would like them.
+//! Tests with correct, damaged and malicious files.
 
 mod builder;
 mod configs;
@@ -24,7 +24,7 @@ fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
     (dir, path)
 }
 
-/// Opens and asks for everything that reads the file's claims.
+/// Opens a file and calls every function that depends on what the file says.
 fn use_all(path: &Path) -> Result<usize, WeightsError> {
     let weights = Weights::open(path)?;
     let config = weights.config()?;

@@ -1,4 +1,4 @@
-//! The tiny reference models, and the real ones where they are at hand.
+//! Tests with the tiny reference models, and with real models if they are installed.
 
 use super::*;
 use crate::config::{Activation, Config, Rope, RopeScaling};
@@ -17,7 +17,7 @@ fn rope(base: f32, dims: usize) -> Rope {
 
 #[test]
 fn tiny_models_share_their_sizes() {
-    // Name, head size, whether the output matrix is its own, parameters.
+    // Each entry is: name, head size, whether the output matrix is separate, number of parameters.
     for (name, head_dim, untied) in [
         ("gemma1", 32, false),
         ("gemma2", 32, false),
@@ -109,7 +109,7 @@ fn real_gemma_3_270m() {
     assert_eq!(c.layers[0].window, Some(512));
     assert_eq!(c.ropes, [rope(1e6, 256), rope(1e4, 256)]);
     assert!(c.tied && !c.norm_offset && !c.rope_interleaved);
-    // As the Python package gguf counts them.
+    // The expected numbers were computed with the Python package gguf.
     assert_eq!((w.parameters(), w.bytes()), (268_098_176, 179_824_640 + 43_591_680 + 13_271_040 + 9_676_800 + 223_744));
     assert_eq!(w.quantisation(), "Q8_0 + Q5_0 + Q4_K + Q6_K + F32");
     assert_eq!(w.end_tokens().unwrap().iter().map(|t| t.0).collect::<Vec<_>>(), [1]);

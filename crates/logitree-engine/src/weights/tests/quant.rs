@@ -5,7 +5,7 @@ use logitree_kernels::{DType, dequantise_row};
 
 #[test]
 fn every_format_de_quantises_as_the_reference_does() {
-    // F32 needs no vectors.
+    // F32 is not quantised, so there are no vectors for it.
     for dtype in DType::ALL.into_iter().filter(|&d| d != DType::F32) {
         let path = fixtures().join("quant").join(format!("{dtype}.safetensors"));
         let file = std::fs::read(&path).unwrap();
@@ -20,7 +20,7 @@ fn every_format_de_quantises_as_the_reference_does() {
             let want = expected.data()[row * cols * 4..][..cols * 4].as_chunks::<4>().0;
             for (i, (got, want)) in out.iter().zip(want).enumerate() {
                 let want = f32::from_le_bytes(*want);
-                // Zeros of either sign are the same weight.
+                // 0.0 and -0.0 are the same weight.
                 let same = got.to_bits() == want.to_bits() || (*got == 0.0 && want == 0.0);
                 assert!(same, "{dtype} row {row} column {i}: {got:e}, the reference has {want:e}");
             }
