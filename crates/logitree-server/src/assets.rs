@@ -1,4 +1,4 @@
-//! The web app, embedded.
+//! The files of the web app, embedded in the binary.
 
 use super::problem::Problem;
 use axum::http::{Uri, header};
@@ -17,17 +17,17 @@ npm --prefix web run build
 cargo build --release -p logitree-cli</pre>
 <p>The API works without it: see <a href=/api/v1/openapi.json>/api/v1/openapi.json</a>.";
 
-/// Whether this build has the app.
+/// Whether this binary contains the web app.
 pub fn is_built() -> bool {
     Dist::get("app.js").is_some()
 }
 
-/// A file of the app as text.
+/// The text of a file of the web app; `None` if there is no such file.
 pub fn text(name: &str) -> Option<String> {
     String::from_utf8(Dist::get(name)?.data.into_owned()).ok()
 }
 
-/// The app's page and files.
+/// Serves the page and the files of the web app.
 pub async fn serve(uri: Uri) -> Response {
     let path = uri.path().trim_start_matches('/');
     let name = if path.is_empty() { "index.html" } else { path };

@@ -1,7 +1,8 @@
-//! Connections: how many there may be, and how long they may take to say what they want.
+//! Accepts connections, with limits on their number and on the time until a request arrives.
 //!
-//! Whoever can reach the server can open connections. Those that do not say in time what they want are closed, and where
-//! there are too many, the oldest that has never shown the token makes room: strangers do not lock out the owner.
+//! Anyone who can reach the server can open connections, so strangers must not be able to lock out the owner. A
+//! connection that sends no request in time is closed. When there are too many connections, the oldest one on which
+//! the token was never shown is closed to make room.
 
 use axum::Router;
 use axum::http::Request;
@@ -17,19 +18,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-/// Connections at once.
+/// Largest number of open connections.
 const CONNECTIONS: usize = 256;
-/// How long a request's head may take, and a connection may wait for the next one.
+/// Longest time for the head of a request, which includes the wait for the next request on an idle connection.
 const HEAD: Duration = Duration::from_secs(10);
-/// Pause after a connection could not be accepted, for want of file descriptors.
+/// How long to wait after a connection could not be accepted (for example because there were no file descriptors).
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Whether a request with the token has come over a connection.
+/// Whether a request with the token has come over a connection. Clones share the value.
 #[derive(Clone, Default)]
 pub struct Known(Arc<AtomicBool>);
 
 impl Known {
-    /// Says that one has.
+    /// Records that a request with the token has come.
     pub fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -39,19 +40,19 @@ impl Known {
     }
 }
 
-/// Connections that are open, oldest first.
+/// The open connections, oldest first.
 #[derive(Clone, Default)]
 struct Open(Arc<Mutex<VecDeque<(Known, AbortHandle)>>>);
 
 impl Open {
     fn lock(&self) -> MutexGuard<'_, VecDeque<(Known, AbortHandle)>> {
-        // Whatever panicked held plain data.
+        // A poisoned lock is harmless: the data is a plain list.
         let mut all = self.0.lock().unwrap_or_else(|e| e.into_inner());
         all.retain(|(_, task)| !task.is_finished());
         all
     }
 
-    /// Closes the oldest stranger's connection, if there is one.
+    /// Closes the oldest connection without the token; returns false if there is none.
     fn close_a_stranger(&self) -> bool {
         let mut all = self.lock();
         let Some(at) = all.iter().position(|(known, _)| !known.get()) else { return false };
@@ -62,14 +63,14 @@ impl Open {
     }
 }
 
-/// Serves until `closing` becomes true and the connections have ended.
+/// Serves until `closing` becomes true and all connections have ended.
 pub async fn serve(listener: TcpListener, router: Router, mut closing: watch::Receiver<bool>) {
     let (open, ended) = (Open::default(), Arc::new(Notify::new()));
     let mut tasks = JoinSet::new();
     loop {
         while tasks.try_join_next().is_some() {}
         if open.lock().len() >= CONNECTIONS && !open.close_a_stranger() {
-            // All are the owner's: the next one waits for the end of one.
+            // All connections have shown the token: wait until one ends.
             tokio::select! {
                 () = ended.notified() => continue,
                 _ = closing.wait_for(|&c| c) => break,
@@ -98,9 +99,9 @@ pub async fn serve(listener: TcpListener, router: Router, mut closing: watch::Re
     while tasks.join_next().await.is_some() {}
 }
 
-/// Answers one connection's requests. That it breaks off is its client's business.
+/// Answers the requests of one connection. An error only means that the client broke it off, so it is ignored.
 async fn connection(stream: TcpStream, router: Router, known: Known, mut closing: watch::Receiver<bool>) {
-    // Events are small and shall not wait for each other.
+    // Events are small, and each should be sent at once.
     let _ = stream.set_nodelay(true);
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {

@@ -1,4 +1,4 @@
-//! Who may talk to the server: the holder of the token, from this server's own pages, under its own name.
+//! Decides which requests are allowed: those with the token, from the server's own pages, under the server's own name.
 
 use super::connections::Known;
 use super::openai::{self, error::Failure};
@@ -10,22 +10,23 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// What is checked on every request.
+/// The settings that every request is checked against.
 pub struct Guard {
-    /// What whoever may come in has.
+    /// The secret that a client must show.
     pub token: String,
-    /// Where the server listens.
+    /// The address on which the server listens.
     pub address: SocketAddr,
-    /// Reached from other machines, under whatever name they know.
+    /// Whether other machines may connect, under any name that they know the server by.
     pub remote: bool,
-    /// Origins whose pages may use the OpenAI-compatible API, with the token: in lower case.
+    /// Origins, in lower case, whose pages may use the OpenAI-compatible API with the token.
     pub origins: Vec<String>,
 }
 
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; \
                    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The page for a browser that has no cookie: its form sends the token as the printed link does, so it may go to this server.
+/// The policy of the page for a browser without the cookie. Its form sends the token as the printed link does, so the
+/// form may be sent to this server.
 const LOCKED_CSP: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 const LOCKED: &str = "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>logitree</title>
@@ -35,19 +36,19 @@ const LOCKED: &str = "<!doctype html><html lang=en><meta charset=utf-8><meta nam
 <form action=/ method=get><input name=token aria-label=Token autocomplete=off autofocus required> <button>Enter</button></form>";
 
 impl Guard {
-    /// Cookies do not know ports: each server has a name of its own.
+    /// The name of the cookie. Cookies are shared by all ports of a host, so each server needs a name of its own.
     fn cookie(&self) -> String {
         format!("logitree-{}", self.address.port())
     }
 
     fn knows(&self, given: &str) -> bool {
-        // Every byte is compared, so that the time tells nothing.
+        // Compare every byte, so that the time taken does not reveal how many bytes are right.
         let same = given.bytes().zip(self.token.bytes()).fold(0, |acc, (a, b)| acc | (a ^ b));
         given.len() == self.token.len() && same == 0
     }
 
     fn is_allowed(&self, headers: &HeaderMap) -> bool {
-        // Names of schemes have no case (RFC 9110, 11.1).
+        // Names of schemes are case-insensitive (RFC 9110, 11.1).
         let scheme =
             |v: &HeaderValue| v.to_str().ok()?.split_once(' ').map(|(s, t)| (s.to_owned(), t.trim().to_owned()));
         let given = headers.get(header::AUTHORIZATION).and_then(scheme);
@@ -60,10 +61,10 @@ impl Guard {
         pairs.into_iter().any(|(k, v)| k == name && self.knows(v))
     }
 
-    /// The name that the client knows the server by must be one of its own: a page elsewhere cannot point a
-    /// name of its own at this machine.
+    /// Whether the name by which the client reached the server is one of the server's own. Otherwise a foreign web
+    /// page could make its own name point to this machine and read the answers (DNS rebinding).
     fn is_own_host(&self, host: &str) -> bool {
-        // Names of hosts have no case.
+        // Names of hosts are case-insensitive.
         let host = &host.to_ascii_lowercase()[..];
         let name = match host.rsplit_once(':') {
             Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !port.is_empty() => name,
@@ -74,14 +75,15 @@ impl Guard {
             || name.trim_matches(['[', ']']) == self.address.ip().to_string()
     }
 
-    /// The origin of a request, if its pages may use this part of the server. Runs are for the server's own pages.
+    /// The origin of a request, if its pages may use this part of the server. Only the server's own pages may use
+    /// runs.
     fn guest(&self, request: &Request) -> Option<HeaderValue> {
         let origin = request.headers().get(header::ORIGIN)?;
         let named = self.origins.iter().any(|o| origin.as_bytes().eq_ignore_ascii_case(o.as_bytes()));
         (named && openai::is_openai(request.uri().path())).then(|| origin.clone())
     }
 
-    /// Whether a browser asks before it sends a page's request. It does so without the token.
+    /// Whether this is a CORS preflight: a browser asks, without the token, whether a page may send a request.
     fn is_preflight(request: &Request) -> bool {
         request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
     }
@@ -115,7 +117,7 @@ impl Guard {
         Ok(())
     }
 
-    /// The printed link: sets the cookie and takes the token out of the address.
+    /// Handles the printed link: sets the cookie, and redirects to the address without the token.
     fn welcome(&self, request: &Request) -> Option<Response> {
         if request.method() != Method::GET || request.uri().path() != "/" {
             return None;
@@ -131,8 +133,7 @@ impl Guard {
     }
 }
 
-/// The answer to a browser that asks whether a page may send its request. No cookies are allowed: pages elsewhere have
-/// the token in a header or not at all.
+/// The answer to a CORS preflight. Cookies are not allowed, so pages of other origins must send the token in a header.
 fn permission(wanted: Option<HeaderValue>) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
@@ -142,7 +143,7 @@ fn permission(wanted: Option<HeaderValue>) -> Response {
         wanted.unwrap_or(HeaderValue::from_static("authorization, content-type")),
     );
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-    // Chromium asks this of servers on this machine.
+    // Chromium asks for this before a page may send requests to a server on the local machine.
     headers.insert(
         header::HeaderName::from_static("access-control-allow-private-network"),
         HeaderValue::from_static("true"),
@@ -150,7 +151,7 @@ fn permission(wanted: Option<HeaderValue>) -> Response {
     response
 }
 
-/// Whether a person looks at this address in a browser, rather than a program asking for data.
+/// Whether a person opened this address in a browser, rather than a program asking for data.
 fn is_page(request: &Request) -> bool {
     let accepts = request.headers().get(header::ACCEPT).and_then(|a| a.to_str().ok()).unwrap_or_default();
     let path = request.uri().path();
@@ -160,7 +161,7 @@ fn is_page(request: &Request) -> bool {
         && !path.starts_with("/api/")
 }
 
-/// Checks a request and puts the usual headers on what comes back.
+/// Checks a request, and adds the usual headers to the response.
 pub async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let is_openai = openai::is_openai(request.uri().path());
     let is_api = is_openai || request.uri().path().starts_with("/api/");
@@ -198,7 +199,7 @@ pub async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    // Runs change; the page belongs to this very binary.
+    // Answers of the OpenAI-compatible API depend on the origin of the page, so caches must keep them apart.
     if is_openai {
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
     }
@@ -208,16 +209,17 @@ pub async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next
         let anywhere = HeaderValue::from_static("cross-origin");
         headers.insert(header::HeaderName::from_static("cross-origin-resource-policy"), anywhere);
     }
+    // Runs change, so answers of the API are not stored; the page may be stored but must be revalidated before use.
     let cache = if is_api { "no-store" } else { "no-cache" };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     response
 }
 
-/// An origin as browsers send it, in lower case: `https://example.org`, `http://localhost:3000`, or `null` for pages from
-/// files.
+/// Normalizes an origin to lower case, as browsers send it: `https://example.org`, `http://localhost:3000`, or `null`
+/// for pages from files.
 ///
 /// # Errors
-/// If it is none; the error says why.
+/// If the text is not an origin; the error says why.
 pub fn origin(text: &str) -> Result<String, String> {
     let origin = text.trim_end_matches('/').to_ascii_lowercase();
     if origin == "null" {

@@ -1,6 +1,7 @@
 //! The web server of logitree: an API over runs, the web app, and OpenAI-compatible completions, over one model.
 //!
-//! [`run`] serves until the listener of its events wishes to stop; [`report::html`] makes one file of a run and the web app.
+//! [`run`] serves until the listener of its events asks to stop; [`report::html`] makes one HTML file of a run and the
+//! web app.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 mod api;
@@ -37,9 +38,9 @@ use utoipa_axum::routes;
 use worker::Shared;
 use worker::generate::Desk;
 
-/// How long clients are waited for at the end.
+/// How long the server waits for its clients when it shuts down.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Ports tried after the one asked for.
+/// Number of ports that are tried after the one that was asked for.
 const PORTS: u16 = 20;
 
 #[derive(OpenApi)]
@@ -49,23 +50,23 @@ const PORTS: u16 = 20;
 ))]
 struct Document;
 
-/// What a server is started with.
+/// The options of a server.
 pub struct Options<'a> {
-    /// Where to listen.
+    /// The address to listen on.
     pub address: SocketAddr,
-    /// Whether another port will do if this one is taken.
+    /// Whether to use another port if this one is taken.
     pub any_port: bool,
-    /// Whether other machines may come in.
+    /// Whether other machines may connect.
     pub remote: bool,
-    /// Origins of pages that may use the OpenAI-compatible API.
+    /// Origins of web pages that may use the OpenAI-compatible API.
     pub origins: Vec<String>,
-    /// Runs are kept here, and nobody else writes to it.
+    /// The folder where runs are kept, locked by this process.
     pub data: &'a Folder,
-    /// The model; without one, the server only shows files.
+    /// The model; without one, the server can only show files.
     pub model: Option<Model>,
-    /// Who hears of what cannot be told to a client, and says when to end.
+    /// Receives what cannot be told to a client, and says when to stop.
     pub events: Arc<dyn Events>,
-    /// Files to take in, with their names.
+    /// Files to import at the start, with their names.
     pub files: Vec<(String, Vec<u8>)>,
 }
 
@@ -105,16 +106,17 @@ fn router(app: App, guard: Guard) -> axum::Router {
         .layer(axum::middleware::from_fn_with_state(Arc::new(guard), guard::guard))
 }
 
-/// Serves until Ctrl-C. `ready` is told the link once the server answers, and the ids of the files taken in.
+/// Serves until the listener of the events asks to stop. When the server answers, `ready` gets the link and the ids of
+/// the imported files.
 ///
 /// # Errors
-/// If the address is taken, a file cannot be taken in, or the data folder cannot be used.
+/// If the address is taken, a file cannot be imported, or the data folder cannot be used.
 pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<()> {
     let store = store::Store::open(options.data.path(), &*options.events)?;
     let shared = Arc::new(Shared { store, model: options.model, events: options.events.clone() });
     let mut ids = Vec::new();
     for (name, bytes) in &options.files {
-        // Started again with the same file, there is no second copy of it.
+        // If the same file is given again after a restart, its run in the folder is used instead of a second copy.
         let id = match shared.store.same(bytes) {
             Some(id) => id,
             None => api::files::take_in(&shared.store, name, bytes).with_context(|| name.clone())?,
@@ -142,15 +144,15 @@ pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<
         let stopping = events.clone();
         let ended = async move {
             stopped(&*stopping).await;
-            // Streams end by themselves now.
+            // Event streams end by themselves when this becomes true.
             close.send_replace(true);
-            // What is told lives until everybody has heard it.
+            // Never return: `close` must live until all clients have seen its value.
             std::future::pending::<()>().await;
         };
         tokio::select! {
             () = connections::serve(listener, router, ending) => Ok(()),
             () = ended => Ok(()),
-            // A client that neither reads nor hangs up holds up nobody.
+            // Do not wait longer than this for a client that neither reads nor disconnects.
             () = async { stopped(&*events).await; tokio::time::sleep(PATIENCE).await } => Ok(()),
         }
     });
@@ -159,15 +161,15 @@ pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<
     served.and(worked)
 }
 
-/// Whether this build has the web app.
+/// Whether this binary contains the web app.
 pub fn has_web_app() -> bool {
     assets::is_built()
 }
 
-/// Makes the data folder, if it is not there, for its owner alone: prompts are nobody else's business.
+/// Makes the data folder, if it does not exist, readable only by its owner, since prompts are private.
 ///
 /// # Errors
-/// If it cannot be made.
+/// If the folder cannot be made.
 pub fn private_folder(path: &Path) -> Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
@@ -176,14 +178,14 @@ pub fn private_folder(path: &Path) -> Result<()> {
     builder.create(path).with_context(|| path.display().to_string())
 }
 
-/// Waits until the listener wishes to stop.
+/// Waits until the listener of the events asks to stop.
 async fn stopped(events: &dyn Events) {
     while !events.stop() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// The data folder's token, made at first: a page that is open finds the server again after a restart.
+/// The token of the data folder. It is made once and kept, so that an open page still works after a restart.
 fn token(data: &Path) -> Result<String> {
     let path = data.join("token");
     if let Ok(known) = std::fs::read_to_string(&path)

@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-/// Largest request body but for files.
+/// Largest body of a request, in bytes, except for files.
 pub const BODY: usize = 4 << 20;
-/// Largest file taken in.
+/// Largest file that can be imported, in bytes.
 pub const FILE: usize = 100 << 20;
 
 /// What went wrong, for programs and people.
@@ -46,14 +46,14 @@ impl Problem {
         Problem::new(StatusCode::CONFLICT, detail)
     }
 
-    /// The server's own fault.
+    /// Makes a problem for a failure of the server itself.
     pub fn internal(e: impl std::fmt::Display) -> Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string())
     }
 }
 
-/// What was asked for was well-formed: whose fault it is that it cannot be done is told by the status. Failures of files and of the
-/// engine are not the client's.
+/// Converts an error to a problem. The request was well-formed, so the kind of the error decides whose fault it is:
+/// failures of files and of the engine are not the client's.
 impl From<Error> for Problem {
     fn from(e: Error) -> Problem {
         let status = match e.kind() {
@@ -75,7 +75,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A JSON body.
+/// Extracts a JSON body.
 pub struct Body<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
@@ -95,10 +95,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-/// How long a request's body may take.
+/// Longest time in which the body of a request must arrive.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The whole body of a request, which must come in time and be no larger than is allowed there.
+/// Reads the whole body of a request, which must arrive in time and not be larger than the route allows.
 pub async fn body<S: Send + Sync>(request: Request, state: &S, patience: Duration) -> Result<Bytes, Problem> {
     match tokio::time::timeout(patience, Bytes::from_request(request, state)).await {
         Ok(Ok(bytes)) => Ok(bytes),
@@ -116,18 +116,18 @@ pub async fn body<S: Send + Sync>(request: Request, state: &S, patience: Duratio
     }
 }
 
-/// A file as the body.
+/// Extracts a file sent as the body.
 pub struct Upload(pub Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Upload {
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        // Some files are large and some lines slow.
+        // Files can be large and connections slow, so a file has more time than other bodies.
         body(request, state, 10 * PATIENCE).await.map(Upload)
     }
 }
 
-/// Parameters behind the question mark.
+/// Extracts the parameters in the query of the URL.
 pub struct Parameters<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
@@ -140,7 +140,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
     }
 }
 
-/// Parameters in the path.
+/// Extracts the parameters in the path of the URL.
 pub struct Place<T>(pub T);
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Place<T> {

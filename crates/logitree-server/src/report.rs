@@ -1,4 +1,4 @@
-//! A run with the whole web app in one HTML file.
+//! Makes one HTML file that contains a run and the whole web app.
 
 use super::assets;
 use base64::Engine;
@@ -8,17 +8,19 @@ use logitree::{Context, Result};
 use logitree_core::run::{Run, write_run};
 use sha2::{Digest, Sha256};
 
-/// The file's text. It runs no script but the app's, whose hash its policy names, and asks the network for nothing; patterns are tried in a worker, made of a blob.
+/// The text of the file. Its content security policy allows no network requests, and only the script of the app, by
+/// its hash. Patterns are tried in a worker that is made from a blob.
 ///
 /// # Errors
-/// If this build has no web app.
+/// If this binary was built without the web app.
 pub fn html(run: &Run) -> Result<String> {
     let missing = "this binary was built without the web app: run `npm --prefix web ci && npm --prefix web run build`, then build again";
     let script = assets::text("app.js").context(missing)?;
     let style = assets::text("app.css").context(missing)?;
     let mut lines = Vec::new();
     write_run(run, &mut lines)?;
-    // Nothing in the data can end the element it stands in; JSON reads the same with `<` escaped.
+    // Escape the data, so that nothing in it can end the HTML element around it. JSON with an escaped `<` has the same
+    // value.
     let data = harmless(&String::from_utf8(lines)?).replace('<', "\\u003c");
     let script = script.replace("</script", "<\\/script");
     let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));

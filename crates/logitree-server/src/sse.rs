@@ -1,4 +1,4 @@
-//! Server-sent events, as the OpenAPI document describes them.
+//! The type of server-sent events in the OpenAPI document.
 
 use utoipa::ToSchema;
 

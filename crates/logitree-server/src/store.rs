@@ -1,4 +1,4 @@
-//! The runs in the data folder: a file each, and what is known of it.
+//! The runs in the data folder: one file each, and their status.
 
 use logitree::{Context, Error, ErrorKind, Events, Result, lock, output, slug};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-/// What a file holds.
+/// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -20,49 +20,49 @@ pub enum Kind {
     Records,
 }
 
-/// Where a run stands.
+/// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It waits for its turn.
+    /// The run waits for its turn.
     Queued,
-    /// The model explores.
+    /// The model explores the run.
     Running,
-    /// The user paused it.
+    /// The user paused the run.
     Paused,
-    /// It ended early: stopped, killed or shut down. It can be resumed.
+    /// The run ended early: it was stopped or killed, or the server was shut down. It can be resumed.
     Interrupted,
-    /// It has nothing more to do, or has reached its budget.
+    /// The run has nothing more to do, or has reached a budget.
     Finished,
     /// The model failed.
     Failed,
-    /// Not made by an engine here.
+    /// The run was made elsewhere and imported.
     Imported,
 }
 
 impl State {
-    /// Whether the engine has it, or will.
+    /// Whether the engine works on the run, or will.
     pub fn is_busy(self) -> bool {
         matches!(self, State::Queued | State::Running)
     }
 }
 
-/// How a run gets on.
+/// The progress of a run.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Status {
     pub state: State,
     pub nodes: usize,
-    /// Paths that reached an end token.
+    /// Number of paths that reached an end token.
     pub completed: usize,
-    /// Open paths, while it runs.
+    /// Number of open paths, while the run is growing.
     pub queue: usize,
-    /// Branch threshold, while it runs.
+    /// The branch threshold, while the run is growing.
     pub threshold: Option<f64>,
-    /// Nodes per second.
+    /// Speed in nodes per second.
     pub rate: f64,
     /// What went wrong.
     pub message: Option<String>,
-    /// Length of the file in bytes: what the events have when this was said.
+    /// Length of the file in bytes when this status was set.
     pub length: u64,
 }
 
@@ -72,12 +72,12 @@ impl Status {
     }
 }
 
-/// A run as lists have it.
+/// A run as it is listed.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Info {
-    /// Its id in addresses.
+    /// Id of the run in URLs.
     pub id: String,
-    /// Its name for people.
+    /// Name of the run, shown to people.
     pub name: String,
     pub kind: Kind,
     pub prompt: String,
@@ -94,7 +94,7 @@ struct Entry {
     status: watch::Sender<Status>,
 }
 
-/// All runs.
+/// All runs of the data folder.
 pub struct Store {
     dir: PathBuf,
     entries: Mutex<BTreeMap<String, Entry>>,
@@ -104,12 +104,12 @@ const RUN: &str = ".run.jsonl";
 const RECORDS: &str = ".records.jsonl";
 const NAMES: &str = "names.json";
 
-/// Names that people gave.
+/// Names that users gave to runs, by id.
 #[derive(Default, Serialize, Deserialize)]
 struct Names(BTreeMap<String, String>);
 
 impl Store {
-    /// Opens a folder, made if it is not there. Runs that were cut short are mended.
+    /// Opens a data folder, which is made if it does not exist. Runs that were interrupted are repaired.
     ///
     /// # Errors
     /// If the folder cannot be read or made.
@@ -142,7 +142,7 @@ impl Store {
         self.lock().insert(info.id.clone(), Entry { info, status });
     }
 
-    /// The file of a run; ids are those this store gave, so no other file can be named.
+    /// The path of a run's file. Only ids of this store are accepted, so no other file can be named.
     pub fn path(&self, id: &str) -> Result<PathBuf> {
         let entries = self.lock();
         let entry = entries.get(id).ok_or_else(|| unknown(id))?;
@@ -159,7 +159,7 @@ impl Store {
         list
     }
 
-    /// The id of a file with this very content.
+    /// The id of a run whose file has exactly this content.
     pub fn same(&self, bytes: &[u8]) -> Option<String> {
         let entries = self.lock();
         let alike = entries.values().filter(|e| e.info.status.length == bytes.len() as u64);
@@ -172,7 +172,7 @@ impl Store {
         entries.get(id).map(|e| e.info.clone()).ok_or_else(|| unknown(id))
     }
 
-    /// Says how a run gets on; everybody who watches it hears of it.
+    /// Changes the status of a run, and notifies everybody who watches it.
     pub fn update(&self, id: &str, change: impl FnOnce(&mut Status)) {
         if let Some(entry) = self.lock().get_mut(id) {
             change(&mut entry.info.status);
@@ -185,7 +185,7 @@ impl Store {
         entries.get(id).map(|e| e.status.subscribe()).ok_or_else(|| unknown(id))
     }
 
-    /// A new file with an id made from what it is about; `fill` writes it.
+    /// Makes a new file, with an id made from `about`; `fill` writes the file. Returns the id.
     pub fn create(&self, about: &str, kind: Kind, fill: impl FnOnce(&Path) -> Result<()>) -> Result<String> {
         let slug = slug(about);
         for i in 1..100_000 {
@@ -232,7 +232,8 @@ impl Store {
         self.write_names()
     }
 
-    /// What a file says of itself. A torn end is cut off: clients are only ever sent whole events.
+    /// Reads what a file says about itself. An incomplete event at its end is cut off, because clients are sent only
+    /// complete events.
     fn read_info(&self, id: &str, kind: Kind) -> Result<Info> {
         let path = self.file(id, kind);
         let length = std::fs::metadata(&path)?.len();
@@ -255,7 +256,7 @@ impl Store {
         let run = logitree::import::run_file(&path)?;
         if run.torn {
             let file = lock::for_writing().open(&path)?;
-            // Torn is also what another process is writing at this moment: that is not to be cut.
+            // An incomplete end may also mean that another process is writing the file now: then it must not be cut.
             if lock::try_own(&file) && file.metadata()?.len() == length {
                 file.set_len(run.valid_bytes)?;
             }
@@ -287,7 +288,7 @@ impl Store {
     }
 }
 
-/// There is no such run.
+/// The error for an id that no run has.
 fn unknown(id: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no run {id:?}"))
 }
@@ -301,7 +302,8 @@ fn id_of(file: &str) -> Option<(String, Kind)> {
     run.or_else(|| file.strip_suffix(RECORDS).map(|id| (id.to_string(), Kind::Records)))
 }
 
-/// Lines of a file from a byte on: whole lines only, up to about `most` bytes. Returns where they end.
+/// Reads whole lines of a file from byte `from` on, up to about `most` bytes. Returns them and the byte where they
+/// end.
 pub fn lines(path: &Path, from: u64, most: usize) -> std::io::Result<(String, u64)> {
     use std::io::{Read, Seek, SeekFrom};
     let mut file = File::open(path)?;
@@ -310,7 +312,7 @@ pub fn lines(path: &Path, from: u64, most: usize) -> std::io::Result<(String, u6
     Read::by_ref(&mut file).take(most as u64).read_to_end(&mut bytes)?;
     let mut end = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
     if end == 0 && bytes.len() == most {
-        // One line longer than that.
+        // The first line is longer than `most`: read it to its end.
         BufReader::new(file).read_until(b'\n', &mut bytes)?;
         end = if bytes.ends_with(b"\n") { bytes.len() } else { 0 };
     }

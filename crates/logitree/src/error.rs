@@ -1,8 +1,8 @@
-//! What can go wrong, for programs that decide by its kind and for people who read it.
+//! Errors of the library, with a kind for programs and a message for people.
 //!
-//! A message says what was wrong and how to mend it. It names parameters by their names in this library, between backticks
-//! (`` `max_nodes` ``): a front end whose users know them by other names, as a command line does by its flags, puts those in
-//! their place.
+//! A message says what was wrong and how to fix it. It names parameters by their names in this library, between
+//! backticks (`` `max_nodes` ``). A front end whose users know a parameter by another name, such as a command-line
+//! flag, replaces the name.
 
 use logitree_core::ModelError;
 use logitree_core::explore::{ParameterError, ResumeError};
@@ -19,35 +19,36 @@ use std::io;
 /// A result with this library's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Whose fault it is, and so what a caller can do about it.
+/// The kind of an error: who caused it, and so what a caller can do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A parameter has a value that it cannot have; its name in this library.
+    /// A parameter has a value that is not valid. The string is its name in this library.
     Parameter(&'static str),
-    /// What was given cannot be used: a file that is none of the known ones, a prompt that does not fit the model.
+    /// The input cannot be used: for example a file of an unknown kind, or a prompt that does not fit the model.
     Input,
-    /// There is no such model, file, or node.
+    /// The model, file or node does not exist.
     NotFound,
-    /// What was asked for does not go together with what is there: another model made the run, another process writes it.
+    /// The request conflicts with what exists: for example another model made the run, or another process is writing
+    /// the file.
     Conflict,
-    /// The model, or the server in its place, cannot do this.
+    /// The model, or the server that is used instead, cannot do this.
     Unsupported,
     /// The engine failed.
     Model,
-    /// Another machine could not be reached, or did not answer as it should.
+    /// Another machine could not be reached, or did not answer correctly.
     Network,
-    /// The operating system refused: no permission, a full disk.
+    /// The operating system refused, for example for lack of permission or disk space.
     Io,
-    /// Whoever reads the output has closed it: nothing is wrong.
+    /// The reader of the output has closed it. This is not a failure.
     Closed,
-    /// The caller wished to stop.
+    /// The caller asked to stop.
     Interrupted,
-    /// A fault of this library.
+    /// A bug in this library.
     Internal,
 }
 
-/// An error with its kind. [`std::error::Error::source`] leads to the reasons behind it; `{:#}` prints all of them.
+/// An error with its kind. [`std::error::Error::source`] returns the cause; `{:#}` prints the message with all causes.
 pub struct Error {
     kind: ErrorKind,
     message: Cow<'static, str>,
@@ -55,12 +56,12 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error of this kind.
+    /// An error of this kind without a cause.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Error {
         Error { kind, message: message.into(), source: None }
     }
 
-    /// An error of this kind, with the reason behind it.
+    /// An error of this kind with its cause.
     pub fn with_source(
         kind: ErrorKind,
         message: impl Into<Cow<'static, str>>,
@@ -69,12 +70,12 @@ impl Error {
         Error { kind, message: message.into(), source: Some(source.into()) }
     }
 
-    /// Whose fault it is.
+    /// The kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The parameter that is wrong, by its name in this library, if it is one.
+    /// The name in this library of the parameter that is wrong; `None` if the error is not about a parameter.
     pub fn parameter(&self) -> Option<&'static str> {
         match self.kind {
             ErrorKind::Parameter(name) => Some(name),
@@ -82,7 +83,7 @@ impl Error {
         }
     }
 
-    /// All messages from this one to the first cause, with colons between them.
+    /// All messages from this one to the first cause, joined by colons.
     pub fn chain(&self) -> String {
         let mut text = self.message.to_string();
         let mut at = self.source();
@@ -113,7 +114,7 @@ impl StdError for Error {
     }
 }
 
-/// What an error says by itself, without the reasons behind it, which stay its sources.
+/// Converts another library's error. Its own message becomes the message, and its causes stay causes.
 fn from_foreign(kind: ErrorKind, e: &(dyn StdError + 'static)) -> Error {
     let mut error = Error::new(kind, e.to_string());
     let mut reasons = Vec::new();
@@ -143,7 +144,7 @@ from! {
     io::Error => |e| match e.kind() {
         io::ErrorKind::BrokenPipe => ErrorKind::Closed,
         io::ErrorKind::NotFound => ErrorKind::NotFound,
-        // What its bytes cannot be.
+        // The content of a file is not valid.
         io::ErrorKind::InvalidData => ErrorKind::Input,
         _ => ErrorKind::Io,
     };
@@ -196,18 +197,18 @@ impl From<std::sync::Arc<ChatError>> for Error {
     }
 }
 
-/// Says what was being done when something failed; the kind of what failed stays.
+/// Adds to an error what was being done when it occurred. The kind of the error stays the same.
 pub trait Context<T> {
-    /// With this message in front.
+    /// Puts this message in front of the error.
     ///
     /// # Errors
-    /// What failed, with the message.
+    /// The original error, with the message in front.
     fn context(self, message: impl fmt::Display) -> Result<T>;
 
-    /// With a message in front that is made only then.
+    /// Puts a message in front of the error. The message is made only if there is an error.
     ///
     /// # Errors
-    /// What failed, with the message.
+    /// The original error, with the message in front.
     fn with_context<M: fmt::Display>(self, message: impl FnOnce() -> M) -> Result<T>;
 }
 
@@ -234,7 +235,7 @@ impl<T> Context<T> for Option<T> {
     }
 }
 
-/// Ends a function with an [`Error`] of a kind.
+/// Returns from a function with an [`Error`] of a kind.
 macro_rules! fail {
     ($kind:ident $(($name:expr))?, $($text:tt)*) => {
         return Err($crate::Error::new($crate::ErrorKind::$kind $(($name))?, format!($($text)*)))
@@ -242,7 +243,7 @@ macro_rules! fail {
 }
 pub(crate) use fail;
 
-/// An [`Error`] about what was given, as a value.
+/// Makes an [`Error`] of kind [`ErrorKind::Input`].
 macro_rules! invalid {
     ($($text:tt)*) => { $crate::Error::new($crate::ErrorKind::Input, format!($($text)*)) };
 }

@@ -1,60 +1,61 @@
-//! What the library tells its caller while it works, and what it asks.
+//! What the library tells its caller during work, and how the caller tells it to stop.
 //!
-//! The library itself prints nothing, shows no progress and catches no signals: a terminal, a web server and a notebook each
-//! have their own way. Whoever opens a model gives it an [`Events`]; everything done with that model speaks to it.
+//! The library itself prints nothing, shows no progress and catches no signals, because a terminal, a web server and a
+//! notebook each do this differently. The caller gives an [`Events`] when it opens a model; all work with that model
+//! reports to it.
 
-/// Listens to the library, and says when to stop. Every method has a default: [`Quiet`] is what does nothing.
+/// Receives reports from the library, and tells it when to stop. Every method has a default, which does nothing.
 pub trait Events: Send + Sync {
-    /// Something that the user should know: a sentence without a full stop.
+    /// Something that the user should know, as a sentence without a full stop.
     fn note(&self, text: &str) {
         let _ = text;
     }
 
-    /// What is being done now, where that takes time or the network.
+    /// What the library begins to do, if it takes time or uses the network.
     fn status(&self, text: &str) {
         let _ = text;
     }
 
-    /// How far it is. Called often: whoever shows it decides how often.
+    /// The progress of the current work. This is called often; the receiver decides how often to show it.
     fn progress(&self, progress: Progress<'_>) {
         let _ = progress;
     }
 
-    /// Whether to stop soon. What is done so far is kept.
+    /// Whether the library should stop soon. What is done so far is kept.
     fn stop(&self) -> bool {
         false
     }
 }
 
-/// How far some work is.
+/// The progress of some work.
 #[derive(Clone, Copy)]
 pub enum Progress<'a> {
-    /// Bytes of a file that comes here.
+    /// Progress of a download.
     Bytes {
-        /// What comes.
+        /// Name of what is downloaded.
         name: &'a str,
-        /// Bytes that are here.
+        /// Number of bytes that have arrived.
         done: u64,
-        /// Bytes that there will be.
+        /// Number of bytes in all.
         total: u64,
     },
-    /// In words, which are made only if somebody looks.
+    /// Progress in words. The text is made only when the function is called.
     Words(&'a dyn Fn() -> String),
-    /// The work that was spoken of has ended.
+    /// The work has ended.
     Ended,
 }
 
-/// Hears nothing and never stops.
+/// Ignores all reports and never stops.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Quiet;
 
 impl Events for Quiet {}
 
-/// Says at its end, however it ends, that some work has ended.
+/// Reports the end of some work when it is dropped, also after an error.
 pub(crate) struct Work<'e>(pub &'e dyn Events);
 
 impl Work<'_> {
-    /// How far it is, in words.
+    /// Reports the progress in words.
     pub fn words(&self, words: impl Fn() -> String) {
         self.0.progress(Progress::Words(&words));
     }

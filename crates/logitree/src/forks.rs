@@ -1,4 +1,4 @@
-//! Where a text might have gone another way, and whether that would have mattered.
+//! Finds the positions where a text could have continued differently, and tests whether that would have mattered.
 
 use crate::answers::Pattern;
 use crate::error::{Result, fail};
@@ -8,12 +8,12 @@ use crate::{Model, Prompt};
 use logitree_core::TokenId;
 use logitree_core::forks::{self, Fork, Limits, Position};
 
-/// Which continuation to look at, and how closely.
+/// Which continuation is examined, and how closely.
 #[derive(Clone, Debug)]
 pub struct ForkOptions {
-    /// Tokens of a continuation, at most.
+    /// Largest number of tokens of a continuation.
     pub max_new_tokens: usize,
-    /// Forks to test: the positions that were decided least.
+    /// Number of forks to test: the positions where the choice was closest.
     pub top: usize,
 }
 
@@ -25,34 +25,35 @@ impl Default for ForkOptions {
 
 /// A continuation and its forks.
 pub struct Forks {
-    /// Every position of the continuation.
+    /// All positions of the continuation.
     pub positions: Vec<Position>,
     /// Text of the continuation.
     pub text: String,
-    /// What the pattern finds in it, if one was given.
+    /// What the pattern finds in the text, if a pattern was given.
     pub answer: Option<String>,
-    /// The forks that were tested, the least decided first.
+    /// The forks that were tested, the closest choice first.
     pub tested: Vec<Tested>,
 }
 
-/// A fork and what came of it.
+/// A fork that was tested, with the result.
 pub struct Tested {
-    /// Where, and the tokens that followed.
+    /// The position of the fork, and the tokens that followed.
     pub fork: Fork,
-    /// The whole continuation.
+    /// The text of the whole continuation with this fork.
     pub text: String,
-    /// With a pattern, what it finds there.
+    /// What the pattern finds in that text, if a pattern was given.
     pub answer: Option<String>,
-    /// Without one, after how many words of its own it is the original again.
+    /// If no pattern was given: the number of words of its own before the text is the original again.
     pub rejoins: Option<usize>,
-    /// Whether it came to something else: another answer, or words that stay apart.
+    /// Whether the result differs: another answer, or words that do not become the original again.
     pub flips: bool,
 }
 
 impl Model {
-    /// Ranks the positions of a continuation by how little they were decided, puts the runner-up in the place of the token
-    /// at each of the first, finishes greedily, and says whether that mattered. The continuation is `text`, or else the
-    /// greedy one. With a pattern, it is the answer that counts; without, whether the words become the continuation's again.
+    /// Tests whether a continuation would have been different if a close choice had gone the other way. The
+    /// continuation is `text`, or else the greedy one. Its positions are ranked by how close the choice was. At each
+    /// of the first ones, the token is replaced by the runner-up, and the text is completed greedily. With a pattern,
+    /// a fork matters if the answer changes; without one, if the words do not become the original's again.
     ///
     /// # Errors
     /// If there is no room for a continuation, or the model fails.
@@ -66,7 +67,7 @@ impl Model {
         self.need_tokens("forks")?;
         let (prompt, own) = self.split(given, text)?;
         let room = self.context_length().saturating_sub(prompt.len());
-        // Forks get as long as what they are compared with.
+        // A fork is completed to the length of the continuation that it is compared with.
         let tokens = own.as_ref().map_or(options.max_new_tokens, Vec::len).min(room);
         if tokens == 0 {
             fail!(Input, "the prompt fills the model's context: there is no room for a continuation");
@@ -87,8 +88,8 @@ impl Model {
         Ok(self.judge(positions, found, pattern))
     }
 
-    /// Tokens of the prompt and of a given text, tokenised together as the model would see them written; a token across
-    /// the border counts to the text.
+    /// The tokens of the prompt and of a given continuation. Both are tokenized together, as the model would see them
+    /// written; a token across the border belongs to the continuation.
     fn split(&self, given: &Given, text: Option<&str>) -> Result<(Vec<TokenId>, Option<Vec<TokenId>>)> {
         let whole = text.map(|text| self.prepare(given, text)).transpose()?;
         let Prompt { tokens: mut prompt, .. } = self.prepare(given, "")?;

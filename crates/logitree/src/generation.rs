@@ -1,4 +1,4 @@
-//! Generating a text token by token, and scoring one that is there.
+//! Generates text token by token, and scores text that is given.
 
 use crate::error::{Context, Result, fail};
 use crate::events::Work;
@@ -13,20 +13,20 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde::Serialize;
 use std::collections::VecDeque;
 
-/// How to generate, and what to note at each step.
+/// How a text is generated, and what is recorded at each step.
 #[derive(Clone, Debug)]
 pub struct GenerateOptions {
-    /// Tokens to generate, at most.
+    /// Largest number of tokens to generate.
     pub max_new_tokens: usize,
-    /// Most likely tokens to list per step.
+    /// Number of most likely tokens to list at each step.
     pub top: usize,
-    /// How to choose; by default the most likely token.
+    /// How the next token is chosen; by default it is the most likely one.
     pub sampler: Sampler,
-    /// The same seed gives the same text.
+    /// Seed of the random numbers. The same seed gives the same text.
     pub seed: u64,
-    /// Strings whose probability is noted at every step.
+    /// Strings whose probability is recorded at every step.
     pub watch: Vec<String>,
-    /// The first token of the prompt that is scored, as forced; none of them if `None`.
+    /// Index of the first token of the prompt that is scored, as a forced token; `None` scores no token of the prompt.
     pub forced_from: Option<usize>,
 }
 
@@ -47,20 +47,20 @@ impl Default for GenerateOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
-    /// The model said an end token.
+    /// The model chose an end token.
     EndToken,
-    /// As many tokens as were asked for.
+    /// The largest number of tokens was generated.
     MaxNewTokens,
     /// The model's context is full.
     Context,
-    /// There was nothing to choose: a server listed no token.
+    /// There was no token to choose: a server listed none.
     NoToken,
-    /// The listener of the model's events wished to stop.
+    /// The listener of the model's events asked to stop.
     Interrupted,
 }
 
 impl StopReason {
-    /// Its name in JSON.
+    /// The name of the reason in JSON.
     pub fn name(self) -> &'static str {
         match self {
             StopReason::EndToken => "end_token",
@@ -72,11 +72,11 @@ impl StopReason {
     }
 }
 
-/// A text in the making: an iterator over its tokens, the forced ones first.
+/// A text that is being generated: an iterator over its tokens, the forced ones first.
 pub struct Generation {
     model: Model,
     session: Box<dyn Session>,
-    /// Tokens that are there.
+    /// Number of tokens so far, with the prompt's.
     length: usize,
     node: NodeHandle,
     options: GenerateOptions,
@@ -84,15 +84,15 @@ pub struct Generation {
     strings: Vec<Vec<TokenId>>,
     rng: StdRng,
     forced: VecDeque<ScoredToken>,
-    /// What follows the last token, once that was asked.
+    /// The distribution after the last token, if it has been computed.
     next: Option<(Distribution, Vec<Watched>)>,
     made: usize,
     stop: Option<StopReason>,
 }
 
 impl Model {
-    /// What may come after a prompt: the `top` most likely tokens, those of `tokens` whatever their rank, and with `logits` all
-    /// of them.
+    /// The distribution after a prompt: the `top` most likely tokens, those of `tokens` whatever their rank, and with
+    /// `logits` the logits of all tokens.
     ///
     /// # Errors
     /// If the prompt has no tokens, a token is not in the vocabulary, or the model fails.
@@ -103,10 +103,10 @@ impl Model {
         found.pop().context("internal error: no distribution")
     }
 
-    /// Generates after a prompt. Nothing of it is computed before the first token is asked for, except the prompt.
+    /// Generates text after a prompt. This call evaluates the prompt; each token is computed when it is asked for.
     ///
     /// # Errors
-    /// If a parameter cannot be, or the model fails.
+    /// If a parameter is not valid, or the model fails.
     pub fn generate(&self, prompt: &Prompt, options: &GenerateOptions) -> Result<Generation> {
         options.sampler.check()?;
         let watch = self.watch(&options.watch)?;
@@ -115,7 +115,7 @@ impl Model {
         let mut session = self.session()?;
         let nodes = session.push_all(None, tokens)?;
         let node = *nodes.last().context("the prompt has no tokens")?;
-        // All forced tokens and the first free step in one go.
+        // Evaluate all forced tokens and the first free step in one batch.
         let first = options.forced_from.unwrap_or(tokens.len()).clamp(1, tokens.len()) - 1;
         let logits = !options.sampler.is_greedy();
         let query = |i: usize| {
@@ -143,17 +143,17 @@ impl Model {
 }
 
 impl Generation {
-    /// Why it ended; `None` while it goes on.
+    /// Why the generation ended; `None` while it continues.
     pub fn stop(&self) -> Option<StopReason> {
         self.stop
     }
 
-    /// The watched strings as tokens.
+    /// The watched strings and their tokens.
     pub fn watch(&self) -> &[Watch] {
         &self.watch
     }
 
-    /// What follows the last token.
+    /// The distribution after the last token.
     fn following(&mut self) -> Result<(Distribution, Vec<Watched>)> {
         match self.next.take() {
             Some(next) => Ok(next),
@@ -196,7 +196,7 @@ impl Generation {
         Ok(Some(ScoredToken { token, entropy, exactness, top, forced: false, watched }))
     }
 
-    /// Why there is no further token, before the model is asked.
+    /// The reason why no further token may be generated, as far as it is known without asking the model.
     fn before(&self) -> Option<StopReason> {
         if self.made >= self.options.max_new_tokens {
             Some(StopReason::MaxNewTokens)
@@ -214,12 +214,12 @@ impl Iterator for Generation {
     }
 }
 
-/// What to note of a text that is scored.
+/// What is recorded of a text that is scored.
 #[derive(Clone, Debug)]
 pub struct ScoreOptions {
-    /// Most likely tokens to list per step.
+    /// Number of most likely tokens to list at each step.
     pub top: usize,
-    /// Strings whose probability is noted at every step.
+    /// Strings whose probability is recorded at every step.
     pub watch: Vec<String>,
 }
 
@@ -229,24 +229,25 @@ impl Default for ScoreOptions {
     }
 }
 
-/// A text with what the model thought of each of its tokens.
+/// A text with the statistics of each of its tokens.
 pub struct Scored {
-    /// Its tokens but the first, which nothing comes before: with BOS that is BOS.
+    /// All tokens but the first, which has nothing before it to be predicted from. If the model has BOS, the first
+    /// token is BOS.
     pub tokens: Vec<ScoredToken>,
-    /// The watched strings as tokens.
+    /// The watched strings and their tokens.
     pub watch: Vec<Watch>,
-    /// Tokens that were to be scored: more than there are if the work was interrupted.
+    /// Number of tokens that should be scored. It is larger than the number of `tokens` if the work was interrupted.
     pub asked: usize,
 }
 
-/// Positions evaluated between looks at the wish to stop.
+/// Number of positions that are evaluated between two checks whether to stop.
 const PIECE: usize = 128;
 
 impl Model {
-    /// Scores every token of a prompt: its logprob and rank, and the distribution it was in.
+    /// Scores every token of a prompt: its log probability and rank, and the distribution that it comes from.
     ///
     /// # Errors
-    /// If there is nothing to score, a watched string is nothing to this model, or the model fails.
+    /// If there is nothing to score, a watched string has no tokens in this model, or the model fails.
     pub fn score(&self, prompt: &Prompt, options: &ScoreOptions) -> Result<Scored> {
         let tokens = &prompt.tokens;
         // Without BOS the first token has nothing before it to be predicted from.

@@ -1,4 +1,4 @@
-//! Forcing how an answer begins.
+//! Forces how an answer begins.
 
 use crate::error::{Result, fail};
 use crate::prompt::{Given, check_text};
@@ -6,11 +6,12 @@ use crate::{Model, Prompt};
 use logitree_core::TokenId;
 
 impl Model {
-    /// A prompt with the beginning of its answer, split into tokens together, as the model would see them written; `join`
-    /// stands between them. Beside it, the first token with text of the prefix: a token with text of both is forced.
+    /// A prompt followed by the forced beginning of its answer. Both are tokenized together, as the model would see
+    /// them written, with `join` between them. Also returns the index of the first token that contains text of the
+    /// prefix; a token that contains text of both counts as forced.
     ///
     /// # Errors
-    /// If the prefix leaves no token, or no prompt before it; or as for [`Model::prompt`].
+    /// If the prefix leaves no token, or there is no prompt before it; or as for [`Model::prompt`].
     pub fn guide(&self, given: &Given, join: &str, prefix: &str) -> Result<(Prompt, usize)> {
         check_text(prefix, "`prefix`")
             .map_err(|e| crate::Error::new(crate::ErrorKind::Parameter("prefix"), e.to_string()))?;
@@ -31,16 +32,16 @@ impl Model {
     }
 }
 
-/// Texts to put in place of the prefix. They begin differently and join nothing before them, so that no prefix begins like
-/// both.
+/// Texts that replace the prefix to find where the prompt ends. They begin differently, so no prefix begins like both,
+/// and they do not join with the text before them.
 const OTHERS: [&str; 2] = ["x", "0"];
 
-/// First token with text of the prefix.
+/// The index of the first token that contains text of the prefix.
 ///
-/// Prompt and prefix are split together, as the model would see them written, by a tokenizer that may do anything to the
-/// text: compose characters, put spaces in, change case. So the border is sought in what came out: where the text begins
-/// to differ from the same prompt with `others` in the prefix's place. What comes before is the prompt's whatever follows;
-/// a token across the border is counted as forced.
+/// A tokenizer may do anything to the text: compose characters, insert spaces, change case. So the border between
+/// prompt and prefix is found in the tokens' text: it is the first place where that text differs from the text of the
+/// same prompt with one of `others` instead of the prefix. The text before that place does not depend on the prefix,
+/// so it belongs to the prompt. A token across the border counts as forced.
 fn forced_from(tokens: &[TokenId], others: &[Vec<TokenId>], bytes: impl Fn(TokenId) -> Vec<u8>) -> usize {
     let text = |ids: &[TokenId]| ids.iter().flat_map(|&id| bytes(id)).collect::<Vec<u8>>();
     let whole = text(tokens);
@@ -57,7 +58,7 @@ fn forced_from(tokens: &[TokenId], others: &[Vec<TokenId>], bytes: impl Fn(Token
 mod tests {
     use super::*;
 
-    /// Tokens are written as texts, by their index in a list.
+    /// In these tests, a token is written as its text, and its id is its index in a list.
     fn from(whole: &[&str], others: [&[&str]; 2]) -> usize {
         let all: Vec<&str> = whole.iter().chain(others[0]).chain(others[1]).copied().collect();
         let ids = |texts: &[&str]| -> Vec<TokenId> {
@@ -68,22 +69,22 @@ mod tests {
 
     #[test]
     fn a_token_across_the_border_is_forced() {
-        // The prompt "ab c", the prefix "de".
+        // The prompt is "ab c", the prefix "de".
         assert_eq!(from(&["ab", " c", "de"], [&["ab", " c", "x"], &["ab", " c0"]]), 2);
         assert_eq!(from(&["ab", " cd", "e"], [&["ab", " c", "x"], &["ab", " c0"]]), 1);
         assert_eq!(from(&["ab cde"], [&["ab", " c", "x"], &["ab", " c0"]]), 0);
-        // Other words than without the prefix, of the prompt all the same.
+        // The prompt is split into other tokens than without the prefix, but they still belong to the prompt.
         assert_eq!(from(&["a", "b ", "cde"], [&["ab", " c", "x"], &["ab", " c0"]]), 2);
-        // A prefix that begins like one of the others.
+        // The prefix begins like one of the other texts.
         assert_eq!(from(&["ab", " c", "x", "y"], [&["ab", " c", "x"], &["ab", " c0"]]), 2);
         assert_eq!(from(&["ab", " c0", "y"], [&["ab", " c", "x"], &["ab", " c0"]]), 1);
     }
 
     #[test]
     fn what_a_normaliser_does_moves_no_border() {
-        // The prefix is a mark alone, and is composed with the prompt's last letter.
+        // The prefix is a combining mark, which is composed with the prompt's last letter.
         assert_eq!(from(&["caf", "\u{e9}"], [&["caf", "ex"], &["caf", "e", "0"]]), 1);
-        // A space in front of all, the prompt in small letters, and a prefix of which nothing is left.
+        // The tokenizer adds a space in front, makes the prompt lower case, and leaves nothing of the prefix.
         assert_eq!(from(&[" ab", "c"], [&[" ab", "x"], &[" ab", "0"]]), 1);
         assert_eq!(from(&["ab"], [&["ab", "x"], &["ab", "0"]]), 1);
     }

@@ -1,9 +1,9 @@
 //! See what a language model could have said.
 //!
-//! A language model gives every possible next token a probability; a text shows one choice at each step. This library runs a
-//! model on this machine, or asks a server, reads the whole distribution at every step, and lets programs explore it: log
-//! probabilities of generated, forced or given text; a tree of the likely continuations with all probability accounted for;
-//! answers with bounds; forks; records that can be resumed and verified to the last bit.
+//! A language model gives every possible next token a probability; a text shows one choice at each step. This library
+//! runs a model on this machine, or asks a server, reads the whole distribution at every step, and lets programs
+//! explore it: log probabilities of generated, forced or given text; a tree of the likely continuations with all
+//! probability accounted for; answers with bounds; forks; records that can be resumed and verified to the last bit.
 //!
 //! ```
 //! use logitree::core::explore::Strategy;
@@ -38,16 +38,17 @@
 //! # }
 //! ```
 //!
-//! * [`Model`] answers; [`OpenOptions`] and [`ServerOptions`] open one, and [`Events`] is who listens: the library itself prints
-//!   nothing and catches no signals.
-//! * [`Prompt`] is what the model goes on from; [`Given`] what a user gave.
+//! * [`Model`] answers. [`OpenOptions`] and [`ServerOptions`] open one. [`Events`] receives progress and notes: the
+//!   library itself prints nothing and catches no signals.
+//! * [`Prompt`] is the tokens that the model continues; [`Given`] is what the user wrote.
 //! * [`Model::score`], [`Model::generate`] (an iterator), [`Model::explore`] (a tree, level by level: [`Exploration`]),
 //!   [`Model::answers`], [`Model::forks`], [`Model::verify`].
-//! * [`import`] and [`export`] read and write files; [`core`] has the types: tokens, distributions, trees, strategies, runs.
+//! * [`import`] and [`export`] read and write files; [`core`] has the types: tokens, distributions, trees, strategies,
+//!   runs.
 //! * [`Error`] has a kind, and names parameters as this library does.
 //!
-//! Logprobs and entropies are in nats everywhere. Results are the same bits whatever else is computed with them, with any
-//! number of threads and any instruction set.
+//! Log probabilities and entropies are in nats everywhere. Results are the same to the last bit whatever else is
+//! computed in the same batch, with any number of threads and any instruction set.
 //!
 //! Features: `hub` (fetches models; on by default), `remote` (servers as engines; on by default), `parquet`.
 

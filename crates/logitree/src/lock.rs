@@ -1,24 +1,27 @@
-//! Who writes a file or a folder: one process at a time, so that two never destroy each other's work.
+//! Locks on files and folders: only one process writes to each at a time, so that two never destroy each other's work.
 //!
-//! Locks are the operating system's: they end with their process, however it ends. Readers are not locked out.
+//! The locks are those of the operating system, so they end with their process, even if it is killed. Readers are not
+//! locked out.
 
 use crate::error::{Context, Result, fail};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-/// The file in a locked folder; it says who holds the lock and stays when that ends.
+/// The file in a locked folder. It contains the process that holds the lock, and stays after the lock is released.
 const NOTE: &str = ".lock";
 
-/// Tries to lock an open file until it is closed; false if another process, or another opening, holds it.
+/// Tries to lock an open file until it is closed. Returns false if another process, or another opening, holds the
+/// lock.
 ///
-/// Some network drives have no locks: there the answer is true, as nobody can be asked.
+/// Some network drives have no locks: there the answer is true, as there is no way to know.
 pub fn try_own(file: &File) -> bool {
-    // On Windows a lock would keep readers out; `for_writing` keeps only other writers out.
+    // On Windows a lock would also keep readers out, so [`for_writing`] is used there: it keeps out only other
+    // writers.
     cfg!(windows) || !matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }
 
-/// Options that open a file to write, where the system can keep other writers out from the beginning.
+/// Options for opening a file to write. On Windows they already keep other writers out.
 pub fn for_writing() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
@@ -32,7 +35,7 @@ pub fn for_writing() -> OpenOptions {
 ///
 /// # Errors
 ///
-/// Another process writes it.
+/// If another process is writing the file.
 pub fn own(file: &File, path: &Path) -> Result<()> {
     if !try_own(file) {
         fail!(Conflict, "another logitree is writing {}: wait until it ends, or end it", path.display());
@@ -40,18 +43,18 @@ pub fn own(file: &File, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A folder that this process alone writes to, until this is dropped.
+/// A folder that only this process may write to, until this is dropped.
 pub struct Folder {
     path: PathBuf,
     _note: File,
 }
 
 impl Folder {
-    /// Holds a folder, which is made if it is not there.
+    /// Locks a folder. It is made if it does not exist.
     ///
     /// # Errors
     ///
-    /// It cannot be made, or another process holds it; then that process is named.
+    /// If it cannot be made, or another process holds it; then the message names that process.
     pub fn hold(path: &Path) -> Result<Folder> {
         if path.exists() && !path.is_dir() {
             fail!(Input, "{} is a file: name a folder", path.display());
@@ -62,7 +65,7 @@ impl Folder {
         let mut note = note.with_context(|| format!("cannot write to the folder {}", path.display()))?;
         if let Err(TryLockError::WouldBlock) = note.try_lock() {
             let mut holder = String::new();
-            // Where the holder cannot be read, it is not named.
+            // If the note cannot be read, the message does not name the process.
             let _ = Read::by_ref(&mut note).take(100).read_to_string(&mut holder);
             let holder = holder.lines().next().map_or(String::new(), |h| format!(" ({h})"));
             fail!(
@@ -71,19 +74,19 @@ impl Folder {
                 path.display()
             );
         }
-        // A note for people; the lock is what counts, so a full disk does no harm.
+        // The note only informs people. The lock works without it, so a failure to write (a full disk) is ignored.
         let _ = note.set_len(0).and_then(|()| writeln!(note, "process {}", std::process::id()));
         Ok(Folder { path: path.into(), _note: note })
     }
 
-    /// Whether this folder was held once and its holder is gone without having removed it.
+    /// Whether this folder was locked once and its process has ended without removing it.
     pub fn is_left_behind(path: &Path) -> bool {
-        // Links are somebody else's idea.
+        // Do not follow a link: its folder was not made by this program.
         let is_folder = path.symlink_metadata().is_ok_and(|m| m.is_dir());
         is_folder && File::options().write(true).open(path.join(NOTE)).is_ok_and(|note| note.try_lock().is_ok())
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -1,11 +1,12 @@
-//! Where results go: the one way to open an output.
+//! Opens every output for results, so that all of them follow the same rules.
 //!
-//! * Nothing is created, truncated or removed before there is something to write; what can be wrong with a name is told
-//!   before the work starts all the same.
-//! * A file appears whole or not at all: it is written beside its place and then renamed. A file that grows appears with its
-//!   first bytes.
-//! * A file that has content is replaced only with `--force`, and never if it is what the result is made from.
-//! * A symbolic link is followed: what it leads to is replaced. Devices and pipes are written to as they are.
+//! * Nothing is created, truncated or removed before there is something to write. A name is still checked before the
+//!   work starts, so that an error is reported at once.
+//! * A file appears complete or not at all: it is written under a temporary name and then renamed. A file that grows
+//!   appears with its first bytes.
+//! * A file with content is replaced only with `--force`, and never if it is an input of the result.
+//! * A symbolic link is followed, and the file that it leads to is replaced. Devices and pipes are written to
+//!   directly.
 //! * An interrupted program leaves no temporary file ([`abandon`]).
 
 use crate::error::{Context, Result, fail};
@@ -18,24 +19,25 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use tempfile::TempPath;
 
-/// Links that are followed before they count as a loop.
+/// Number of symbolic links that are followed before they count as a loop.
 const LINKS: usize = 40;
 
-/// What a result is made of, which decides how it is shown.
+/// The kind of a result, which decides whether and how it may be shown on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Text or JSON: where it may meet a terminal, what could control that is spelled out (JSON keeps its value).
+    /// Text or JSON. On every output but a regular file, which may be a terminal, characters that could control it are
+    /// escaped (JSON keeps its value).
     Text,
-    /// A table whose format cannot spell anything out: exact, but for a terminal.
+    /// A table in a format without escapes. It is written exactly; only on a terminal it is escaped all the same.
     Table,
-    /// Nothing for a terminal.
+    /// Data that is never written to a terminal.
     Binary,
 }
 
-/// A checked place for a result.
+/// An output whose name has been checked.
 #[derive(Debug)]
 pub struct Target {
-    /// As it was named.
+    /// The name as the user gave it.
     name: PathBuf,
     place: Place,
 }
@@ -43,9 +45,10 @@ pub struct Target {
 #[derive(Debug)]
 enum Place {
     Stdout,
-    /// A device, a pipe: written as it is.
+    /// A device or a pipe, which is written to directly.
     Straight,
-    /// A regular file, where links lead; it need not be there. Whether one there is to be replaced.
+    /// The path of a regular file after following links, which need not exist; and whether an existing one may be
+    /// replaced.
     File(PathBuf, bool),
 }
 
@@ -58,18 +61,19 @@ impl fmt::Display for Target {
     }
 }
 
-/// Whether there is a regular file with content.
+/// Whether this is a regular file that is not empty.
 pub fn has_content(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() > 0)
 }
 
 impl Target {
-    /// Checks a name without touching anything; `-` is standard output. `force` allows to replace a file, but not one of the
-    /// `inputs`.
+    /// Checks a name without changing anything; `-` is standard output. With `force`, a file may be replaced, but
+    /// never one of the `inputs`.
     ///
     /// # Errors
     ///
-    /// It is a folder, in no folder, not writable, one of the inputs, or a file with content without `force`.
+    /// If it is a folder, its folder does not exist, it is not writable, it is one of the inputs, or it is a file with
+    /// content and `force` is false.
     pub fn check(path: &Path, force: bool, inputs: &[&Path]) -> Result<Target> {
         let name = path.to_owned();
         if path == Path::new("-") {
@@ -86,11 +90,11 @@ impl Target {
         Ok(Target { place: Place::File(file.clone(), force || file.exists()), ..target })
     }
 
-    /// Refuses to write over what is read.
+    /// Refuses to overwrite a file that is also an input.
     ///
     /// # Errors
     ///
-    /// The target is one of the inputs.
+    /// If the target is one of the inputs.
     pub fn spare(&self, inputs: &[impl AsRef<Path>]) -> Result<()> {
         if let Place::File(file, _) = &self.place
             && inputs.iter().any(|i| same_file(file, i.as_ref()))
@@ -100,7 +104,7 @@ impl Target {
         Ok(())
     }
 
-    /// As it was named.
+    /// The name as the user gave it.
     pub fn path(&self) -> &Path {
         &self.name
     }
@@ -110,16 +114,17 @@ impl Target {
         matches!(self.place, Place::Stdout)
     }
 
-    /// Writes a whole result.
+    /// Writes a complete result.
     ///
     /// # Errors
     ///
-    /// `fill` fails, or the output cannot be written; then nothing is left of it and what was there before still is.
+    /// If `fill` fails, or the output cannot be written. Then no part of the result is left, and an old file is
+    /// unchanged.
     pub fn write(&self, form: Form, fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>) -> Result<()> {
         let to = self.open(form)?;
         let mut sink = Sink { escaped: to.is_escaped(form).then(Vec::new), to, failure: None };
         let filled = fill(&mut sink).and_then(|()| Ok(sink.end()?));
-        // Libraries hide or repeat the reason when a write fails: it is told once, from here.
+        // Some libraries hide or repeat the reason when a write fails, so the reason is taken from the sink.
         if let Some(e) = sink.failure.take() {
             return Err(e).with_context(|| format!("cannot write {self}"));
         }
@@ -130,7 +135,7 @@ impl Target {
                 let done = || -> Result<()> {
                     let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
                     file.as_file().sync_all()?;
-                    // What has come there since the name was checked is not lost either.
+                    // Without `replace`, a file that appeared after the check is not overwritten either.
                     if replace { file.keep(&path) } else { file.keep_new(&path).map_err(|(e, _)| e) }?;
                     Ok(())
                 };
@@ -158,11 +163,11 @@ impl Target {
         })
     }
 
-    /// Opens a file that grows, with its first bytes; nobody else can write to it until it is closed.
+    /// Creates a file that grows, with its first bytes. No other process can write to it until it is closed.
     ///
     /// # Errors
     ///
-    /// It cannot be written, or another process writes the file that is there.
+    /// If it cannot be written, or another process is writing the existing file.
     pub fn begin(&self, first: &[u8]) -> Result<File> {
         let cannot = || format!("cannot write {self}");
         match &self.place {
@@ -173,7 +178,8 @@ impl Target {
                 Ok(file)
             }
             Place::File(path, replace) => {
-                // Held until the new one has its name: whoever writes the old one is not robbed of it.
+                // Lock the old file until the new one has its name: a process that is still writing it must not lose
+                // it.
                 let old = File::open(path).ok();
                 if let Some(old) = &old {
                     lock::own(old, &self.name)?;
@@ -187,19 +193,19 @@ impl Target {
     }
 }
 
-/// A file that lines are added to: one by one, by whoever wants to.
+/// A file to which any number of processes append lines.
 #[derive(Debug)]
 pub struct Appended(PathBuf);
 
-/// Longest first line that is looked at.
+/// Largest number of bytes of the first line that is looked at.
 const FIRST_LINE: u64 = 1 << 24;
 
 impl Appended {
-    /// Checks a file without touching it. One that has content must begin with a line of the same kind.
+    /// Checks a file without changing it. If it has content, its first line must satisfy `same_kind`.
     ///
     /// # Errors
     ///
-    /// It is a folder, in no folder, not writable, or of another kind.
+    /// If it is a folder, its folder does not exist, it is not writable, or its content is of another kind.
     pub fn check(path: &Path, same_kind: impl Fn(&str) -> bool) -> Result<Appended> {
         if let Place::File(file, _) = resolve(path)? {
             if has_content(&file) {
@@ -209,7 +215,7 @@ impl Appended {
                 if read.is_err() || !same_kind(&line) {
                     fail!(Input, "{} holds something else: name another file", path.display());
                 }
-                // Opening to append changes nothing.
+                // Opening to append does not change the file.
                 let writable = File::options().append(true).open(&file);
                 writable.with_context(|| format!("cannot write {}", path.display()))?;
             } else if !file.exists() {
@@ -219,18 +225,18 @@ impl Appended {
         Ok(Appended(path.into()))
     }
 
-    /// Adds lines, in one write, so that two writers at once do not mix theirs.
+    /// Appends lines in a single write, so that lines of two processes do not mix.
     ///
     /// # Errors
     ///
-    /// The file cannot be written.
+    /// If the file cannot be written.
     pub fn append(self, lines: &str) -> Result<()> {
         let append = || -> io::Result<()> {
             let straight = matches!(resolve(&self.0), Ok(Place::Straight));
             let mut options = File::options();
             let options = if straight { options.write(true) } else { options.append(true).create(true).read(true) };
             let mut file = options.open(&self.0)?;
-            // Whoever was killed in the middle of a line is not to spoil this one.
+            // A process that was killed may have left a line without its end: begin a new line.
             let mut last = [b'\n'];
             if !straight && file.metadata()?.len() > 0 {
                 file.seek(SeekFrom::End(-1))?;
@@ -243,11 +249,11 @@ impl Appended {
     }
 }
 
-/// Opens a file that grows under the first name that is free, with its first bytes.
+/// Creates a file that grows, with its first bytes, under the first of these names that does not exist.
 ///
 /// # Errors
 ///
-/// The folder cannot be written to, or no name is free.
+/// If the folder cannot be written to, or all names exist.
 pub fn begin_new(names: impl Iterator<Item = PathBuf>, first: &[u8]) -> Result<(File, PathBuf)> {
     let mut file = None;
     for path in names {
@@ -266,21 +272,21 @@ pub fn begin_new(names: impl Iterator<Item = PathBuf>, first: &[u8]) -> Result<(
     fail!(Conflict, "too many files of this name in this folder: name one with `output`")
 }
 
-/// Replaces a file of this program's own with new content, whole or not at all.
+/// Replaces a file of this program with new content, completely or not at all.
 ///
 /// # Errors
 ///
-/// It cannot be written; then the old one is as it was.
+/// If it cannot be written; then the old file is unchanged.
 pub fn replace(path: &Path, fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>) -> Result<()> {
     Target::check(path, true, &[])?.write(Form::Text, fill)
 }
 
-/// Where a name leads.
+/// Finds what a name refers to, following links.
 fn resolve(path: &Path) -> Result<Place> {
     let straight = |p: &Path| p.starts_with("/dev") || p.starts_with("/proc");
     let mut at = path.to_owned();
     for _ in 0..LINKS {
-        // What is behind links of the system (/dev/stdout) is not ours to replace.
+        // A link of the system (/dev/stdout) must not be replaced: write to what is behind it.
         if straight(&at) && fs::metadata(&at).is_ok_and(|m| !m.is_dir()) {
             return Ok(Place::Straight);
         }
@@ -303,11 +309,11 @@ fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Checks that files can be made where this one is to be.
+/// Checks that a file can be created in the folder of this one.
 ///
 /// # Errors
 ///
-/// There is no such folder, or it cannot be written to.
+/// If the folder does not exist, or cannot be written to.
 pub fn check_folder(file: &Path) -> Result<()> {
     let folder = folder_of(file);
     if !folder.exists() {
@@ -316,7 +322,7 @@ pub fn check_folder(file: &Path) -> Result<()> {
     if !folder.is_dir() {
         fail!(Input, "cannot write {}: {} is no folder", file.display(), folder.display());
     }
-    // A file without a name, where the system has such.
+    // A temporary file that has no name on systems that allow this, so that nothing appears in the folder.
     tempfile::tempfile_in(folder).map(drop).map_err(reason).with_context(|| format!("cannot write {}", file.display()))
 }
 
@@ -331,7 +337,7 @@ fn identity(_: &Metadata) -> Option<(u64, u64)> {
     None
 }
 
-/// Whether two names are of one file.
+/// Whether two names refer to the same file.
 fn same_file(a: &Path, b: &Path) -> bool {
     let (Ok(of_a), Ok(of_b)) = (fs::metadata(a), fs::metadata(b)) else { return false };
     match (identity(&of_a), identity(&of_b)) {
@@ -340,7 +346,7 @@ fn same_file(a: &Path, b: &Path) -> bool {
     }
 }
 
-/// The system's reason, without the name of the temporary file that it was told for.
+/// The system's reason, without the name of the temporary file, which the user does not know.
 fn reason(e: io::Error) -> io::Error {
     let inner = e.get_ref().and_then(|e| e.source()).and_then(|s| s.downcast_ref::<io::Error>());
     inner.map(copy).unwrap_or(e)
@@ -350,25 +356,25 @@ fn copy(e: &io::Error) -> io::Error {
     e.raw_os_error().map_or_else(|| io::Error::new(e.kind(), e.to_string()), io::Error::from_raw_os_error)
 }
 
-/// Temporary files that an interrupted program has to remove.
+/// Temporary files and folders that must be removed if the program is interrupted.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 fn unfinished() -> MutexGuard<'static, Vec<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// Removes what is not finished: for a program that is about to end at once.
+/// Removes all temporary files: for a program that is about to exit.
 pub fn abandon() {
     unfinished().drain(..).for_each(|path| {
         let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
     });
 }
 
-/// Something temporary that [`abandon`] removes, until this is dropped.
+/// A temporary file or folder, which [`abandon`] removes unless this is dropped before.
 pub struct Unfinished(PathBuf);
 
 impl Unfinished {
-    /// A file or a folder.
+    /// Registers a temporary file or folder.
     pub fn new(path: &Path) -> Unfinished {
         unfinished().push(path.into());
         Unfinished(path.into())
@@ -381,7 +387,7 @@ impl Drop for Unfinished {
     }
 }
 
-/// A file beside its later place; removed unless it is kept.
+/// A temporary file in the folder of its later place. It is removed on drop unless it is kept.
 struct Temporary {
     file: File,
     path: TempPath,
@@ -394,12 +400,13 @@ impl Temporary {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            // As any new file, less the umask: a temporary file would be the owner's alone.
+            // The usual permissions of a new file (the umask applies); a temporary file would otherwise be readable by
+            // its owner only.
             builder.permissions(fs::Permissions::from_mode(0o666));
         }
         let (file, path) = builder.tempfile_in(folder_of(place)).map_err(reason)?.into_parts();
         let _unfinished = Unfinished::new(&path);
-        // Who may read what is replaced may read what replaces it.
+        // Whoever may read the old file may also read the one that replaces it.
         if let Ok(old) = fs::metadata(place) {
             file.set_permissions(old.permissions())?;
         }
@@ -415,18 +422,19 @@ impl Temporary {
         Ok(self)
     }
 
-    /// Gives the file its name, over whatever has it.
+    /// Gives the file its name, replacing any existing file.
     fn keep(self, place: &Path) -> io::Result<File> {
         self.path.persist(place).map_err(|e| e.error)?;
         Ok(self.file)
     }
 
-    /// Gives the file its name if it is free.
+    /// Gives the file its name if no file has it.
     fn keep_new(self, place: &Path) -> Result<File, (io::Error, Temporary)> {
         let Temporary { file, path, _unfinished } = self;
         let outcome = match path.persist_noclobber(place) {
             Err(e) if e.error.kind() != ErrorKind::AlreadyExists => {
-                // Some file systems can only rename over what is there: then the name is taken first.
+                // Some file systems can rename only over an existing file: create an empty one first, which also
+                // reserves the name.
                 match File::options().write(true).create_new(true).open(place) {
                     Ok(_) => e.path.persist(place).map_err(|e| (e.error, e.path)),
                     Err(taken) => Err((taken, e.path)),
@@ -451,16 +459,16 @@ impl Write for Temporary {
     }
 }
 
-/// What is written to.
+/// An open output.
 enum To {
     Stdout(BufWriter<Stdout>),
     Straight(BufWriter<File>),
-    /// Its later place, and whether what is there is replaced.
+    /// The later path, and whether an existing file is replaced.
     File(BufWriter<Temporary>, PathBuf, bool),
 }
 
 impl To {
-    /// Whether text is spelled out on its way.
+    /// Whether text is escaped on its way.
     fn is_escaped(&self, form: Form) -> bool {
         let terminal = match self {
             To::File(..) => return false,
@@ -471,10 +479,10 @@ impl To {
     }
 }
 
-/// An open output, which remembers why it failed.
+/// An open output that keeps the reason of its first failure.
 struct Sink {
     to: To,
-    /// If text is spelled out: bytes of a character that is not whole yet.
+    /// If text is escaped: the bytes of an incomplete character at the end. Otherwise `None`.
     escaped: Option<Vec<u8>>,
     failure: Option<io::Error>,
 }
@@ -497,11 +505,13 @@ impl Sink {
         outcome
     }
 
-    /// Writes the whole characters among these bytes, with what could control a terminal spelled out.
+    /// Writes the complete characters of these bytes, escaping those that could control a terminal. Returns the
+    /// incomplete rest.
     fn write_escaped(&mut self, mut pending: Vec<u8>, all: bool) -> io::Result<Vec<u8>> {
         let whole = match std::str::from_utf8(&pending) {
             Ok(_) => pending.len(),
-            // A character's beginning waits for its end; what can be no character is replaced.
+            // An incomplete character at the end waits for its other bytes; bytes that cannot be a character become
+            // U+FFFD.
             Err(e) if e.error_len().is_none() && !all => e.valid_up_to(),
             Err(_) => pending.len(),
         };

@@ -1,4 +1,4 @@
-//! What a model is to go on from: as it is given, and as the tokens that it becomes.
+//! What a model continues: as the user gives it, and as tokens.
 
 use crate::Model;
 use crate::error::{Context, Error, ErrorKind, Result, fail};
@@ -6,14 +6,14 @@ use logitree_core::TokenId;
 use logitree_core::run::{self, Message};
 use logitree_engine::chat::{self, Arguments};
 
-/// What the model is to go on from, as the user gives it.
+/// What the model is to continue, as the user gives it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Given {
-    /// A text as it is: names of control tokens in it are letters.
+    /// A plain text: names of control tokens in it are ordinary letters.
     Text(String),
-    /// A text in which names of control tokens, such as `<start_of_turn>`, are these tokens.
+    /// A text in which names of control tokens, such as `<start_of_turn>`, become these tokens.
     Special(String),
-    /// A conversation, for the model's chat template, with the template's variables.
+    /// A conversation for the model's chat template, and the template's variables.
     Chat(Vec<Message>, Arguments),
 }
 
@@ -24,7 +24,7 @@ impl From<&str> for Given {
 }
 
 impl Given {
-    /// Whether a run was given this; the date that its template saw counts only if one is asked for.
+    /// Whether a run has this prompt. The date that its template saw is compared only if a date is given here.
     pub fn is_of(&self, prompt: &run::Prompt) -> bool {
         match (self, Given::of(prompt)) {
             (Given::Chat(messages, arguments), Given::Chat(recorded, mut seen)) => {
@@ -37,7 +37,7 @@ impl Given {
         }
     }
 
-    /// What a run was given.
+    /// What the user gave for a run.
     pub fn of(prompt: &run::Prompt) -> Given {
         match prompt {
             run::Prompt { chat: true, messages, template_args, .. } => {
@@ -49,25 +49,25 @@ impl Given {
     }
 }
 
-/// A prompt as the tokens that the model goes on from.
+/// A prompt as tokens, ready for the model.
 #[derive(Clone, Debug)]
 pub struct Prompt {
-    /// What the user says, of a conversation the last message.
+    /// The user's text; of a conversation, the last message.
     pub text: String,
-    /// All tokens, with the template's and with BOS.
+    /// All tokens, with those of the template and BOS.
     pub tokens: Vec<TokenId>,
-    /// Whether the first token is a BOS that was put there.
+    /// Whether the first token is a BOS that was added.
     pub bos: bool,
-    /// Whether names of control tokens in the text were taken as these tokens.
+    /// Whether names of control tokens in the text became these tokens.
     pub special: bool,
-    /// The conversation, if it is one.
+    /// The messages, if the prompt is a conversation.
     pub messages: Vec<Message>,
-    /// The arguments for its template, with the date that it saw, if it asked for it.
+    /// The arguments of the template, with the current date if the template asked for it.
     pub template_args: Arguments,
 }
 
 impl Prompt {
-    /// As run files have it.
+    /// The prompt as it is written in run files.
     pub(crate) fn record(&self, model: &Model) -> run::Prompt {
         let Prompt { text, tokens, bos, special, messages, template_args } = self.clone();
         run::Prompt {
@@ -83,26 +83,27 @@ impl Prompt {
 }
 
 impl Model {
-    /// A text as a prompt, with BOS in front if the model wants one. Names of control tokens in it are letters.
+    /// Makes a prompt from a text, with BOS in front if the model wants it. Names of control tokens in it are ordinary
+    /// letters.
     ///
     /// # Errors
-    /// If it is empty, is no text, or does not fit the model's context, or the tokenizer fails.
+    /// If the text is empty, contains a NUL character, or does not fit the model's context, or the tokenizer fails.
     pub fn prompt(&self, text: &str) -> Result<Prompt> {
         self.prepare(&text.into(), "")
     }
 
-    /// A conversation in the model's chat template, ready for the model's answer.
+    /// Makes a prompt from a conversation with the model's chat template, ready for the model's answer.
     ///
     /// # Errors
-    /// If the model has no template, or it does not accept these messages; or as for [`Model::prompt`].
+    /// If the model has no template, or the template does not accept these messages; or as for [`Model::prompt`].
     pub fn chat(&self, messages: &[Message]) -> Result<Prompt> {
         self.prepare(&Given::Chat(messages.to_vec(), Arguments::new()), "")
     }
 
-    /// Tokens as a prompt, exactly these: a BOS that the model wants must be among them.
+    /// Makes a prompt from exactly these tokens. If the model wants BOS, it must be among them.
     ///
     /// # Errors
-    /// If there are none, one is not in the vocabulary, or they do not fit the model's context.
+    /// If there are no tokens, one is not in the vocabulary, or they do not fit the model's context.
     pub fn prompt_of_tokens(&self, tokens: &[TokenId]) -> Result<Prompt> {
         if tokens.is_empty() {
             fail!(Parameter("prompt"), "`prompt` has no tokens");
@@ -121,7 +122,7 @@ impl Model {
         })
     }
 
-    /// Refuses a prompt of so many tokens if the model's context is smaller.
+    /// Refuses a prompt with more tokens than the model's context.
     fn check_length(&self, tokens: usize) -> Result<()> {
         let limit = self.context_length();
         if tokens > limit {
@@ -130,8 +131,8 @@ impl Model {
         Ok(())
     }
 
-    /// Tokens of what is given, in the chat template if it is a conversation, with BOS if the model wants it; `suffix` goes
-    /// behind what the template wrote.
+    /// Makes a prompt from what the user gave, using the chat template for a conversation, with BOS if the model wants
+    /// it. `suffix` is appended to what the user gave, after the text that the template wrote.
     ///
     /// # Errors
     /// As for [`Model::prompt`] and [`Model::chat`].
@@ -159,7 +160,7 @@ impl Model {
         Ok(Prompt { text, tokens, bos: bos.is_some(), special, messages, template_args })
     }
 
-    /// Says what becomes of names of control tokens in a prompt, if it has any, as a note.
+    /// If a prompt contains names of control tokens, sends a note that says how they are treated.
     pub fn note_names(&self, given: &Given, suffix: &str) {
         let (texts, taken) = match given {
             Given::Special(_) => return,
@@ -180,10 +181,10 @@ impl Model {
         });
     }
 
-    /// Strings to watch, as tokens; none may be empty. A special token's name means that token.
+    /// Converts strings to watch to tokens. The name of a special token means that token.
     ///
     /// # Errors
-    /// If one is empty, is no text, or is nothing in this model's vocabulary.
+    /// If a string is empty, contains a NUL character, or has no tokens in this model.
     pub fn watch(&self, texts: &[String]) -> Result<Vec<run::Watch>> {
         let watch = |text: &String| {
             check_text(text, "`watch`").map_err(|e| about("watch", &e))?;
@@ -197,15 +198,15 @@ impl Model {
     }
 }
 
-/// The same words, about this parameter.
+/// The same message as an error about this parameter.
 fn about(parameter: &'static str, e: &Error) -> Error {
     Error::new(ErrorKind::Parameter(parameter), e.to_string())
 }
 
-/// Refuses what cannot be a prompt; `what` names it in errors.
+/// Refuses a text that cannot be a prompt; `what` names it in errors.
 ///
 /// # Errors
-/// If it is empty or has a NUL character.
+/// If the text is empty or contains a NUL character.
 pub fn check_text(text: &str, what: &str) -> Result<()> {
     if text.is_empty() {
         fail!(Input, "{what} is empty");
@@ -216,7 +217,7 @@ pub fn check_text(text: &str, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// Ids of watched strings.
+/// The token ids of watched strings.
 pub fn watched_ids(watch: &[run::Watch]) -> Vec<Vec<TokenId>> {
     watch.iter().map(|w| w.tokens.iter().map(|t| t.id).collect()).collect()
 }

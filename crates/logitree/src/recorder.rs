@@ -1,4 +1,4 @@
-//! The file of a run while it grows.
+//! Writes the file of a run while the run grows.
 
 use crate::Model;
 use crate::error::{Context, Result};
@@ -9,20 +9,20 @@ use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// Where the events of a new run will go. Nothing is there until its header is.
+/// Where the events of a new run are written. Nothing is created before the header is written.
 pub enum Destination {
     /// Nowhere: the run is only held in memory.
     Nowhere,
-    /// Whatever takes lines, as standard output does. Each write has whole lines.
+    /// Any writer, such as standard output. Every write contains whole lines.
     Stream(Box<dyn Write + Send>),
     /// A file whose name was checked.
     Named(Target),
-    /// The first free name: this one, then numbered, with the ending of run files.
+    /// A new file with this name and the extension of run files; if the name is taken, a number is added.
     Free(String),
 }
 
 impl Destination {
-    /// Refuses to write over the model that is asked.
+    /// Refuses to overwrite a file of the model that is used.
     pub(crate) fn spare(&self, model: &Model) -> Result<()> {
         match (self, model.local()) {
             (Destination::Named(target), Some(model)) => target.spare(model.weights().files()),
@@ -30,7 +30,7 @@ impl Destination {
         }
     }
 
-    /// The record, with its first event in it.
+    /// Creates the record and writes its first event.
     pub(crate) fn begin(self, first: &Event) -> Result<Record> {
         let lines = lines_of(std::slice::from_ref(first))?;
         let mut record = match self {
@@ -63,7 +63,7 @@ pub(crate) enum Record {
     Stream(Box<dyn Write + Send>),
 }
 
-/// Events as lines of a run file.
+/// Events formatted as lines of a run file.
 fn lines_of(events: &[Event]) -> Result<Vec<u8>> {
     let mut lines = Vec::new();
     for event in events {
@@ -92,7 +92,7 @@ impl Record {
         }
     }
 
-    /// Makes what was written readable for others.
+    /// Flushes what was written, so that other programs can read it.
     pub fn flush(&mut self) -> Result<()> {
         match self {
             Record::Nowhere => Ok(()),
@@ -101,7 +101,7 @@ impl Record {
         }
     }
 
-    /// Bytes of the file, once flushed; 0 if there is none.
+    /// Length of the file in bytes, as far as it is flushed; 0 if there is no file.
     pub fn len(&self) -> Result<u64> {
         match self {
             Record::File(file, path) => {
@@ -111,7 +111,7 @@ impl Record {
         }
     }
 
-    /// The file, if it is one.
+    /// Path of the file; `None` if the record is not in a file.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Record::File(_, path) => Some(path),
@@ -120,29 +120,30 @@ impl Record {
     }
 }
 
-/// A run file that nobody else can write to. It is read after it is held, so that nothing is written in between.
+/// A run file that no other process can write to. It must be read after it is locked, so that no other process changes
+/// it in between.
 pub struct Held {
     file: File,
     path: PathBuf,
 }
 
 impl Held {
-    /// Holds an existing file.
+    /// Locks an existing file.
     ///
     /// # Errors
-    /// It cannot be opened, or another process writes it.
+    /// If the file cannot be opened, or another process is writing it.
     pub fn open(path: &Path) -> Result<Held> {
         let file = lock::for_writing().open(path).with_context(|| path.display().to_string())?;
         lock::own(&file, path)?;
         Ok(Held { file, path: path.into() })
     }
 
-    /// Where it is.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Goes on behind the last whole event; what was torn goes.
+    /// Continues the file after its last complete event. An incomplete event at the end is cut off.
     pub(crate) fn append(mut self, valid_bytes: u64) -> Result<Record> {
         let cut = self.file.set_len(valid_bytes).and_then(|()| self.file.seek(SeekFrom::End(0)));
         cut.with_context(|| self.path.display().to_string())?;

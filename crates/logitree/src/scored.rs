@@ -1,4 +1,4 @@
-//! Tokens with what the model thought of them.
+//! Tokens of a text with the model's statistics.
 
 use logitree_core::metrics::{Totals, totals};
 use logitree_core::watch::Watched;
@@ -9,35 +9,36 @@ use logitree_core::{Distribution, Exactness, TokenStats};
 pub struct ScoredToken {
     /// The token, its logprob in nats and its rank.
     pub token: TokenStats,
-    /// Of the distribution, in nats.
+    /// Entropy of the distribution, in nats.
     pub entropy: f64,
     /// Whether entropy and rank are exact.
     pub exactness: Exactness,
-    /// The most likely tokens in its place.
+    /// The most likely tokens at this position.
     pub top: Vec<TokenStats>,
-    /// Given rather than generated.
+    /// Whether the token was given rather than generated.
     pub forced: bool,
-    /// The watched strings at this place, in the order of the options.
+    /// The watched strings at this position, in the order of the options.
     pub watched: Vec<Watched>,
 }
 
 impl ScoredToken {
-    /// From a distribution whose first asked-for token is the one that is there.
+    /// Makes a token from a distribution whose first requested token is the token of the text.
     pub(crate) fn new((d, watched): (Distribution, Vec<Watched>), forced: bool) -> Option<ScoredToken> {
         let Distribution { entropy, exactness, top, tokens, .. } = d;
         Some(ScoredToken { token: *tokens.first()?, entropy, exactness, top, forced, watched })
     }
 
-    /// What stands before its rank: behind the list, an engine may know only that it is no better.
+    /// The sign in front of the rank. For a token that is not in the list, an engine may know only a bound of the
+    /// rank.
     pub fn rank_sign(&self) -> &'static str {
         if self.top.iter().any(|t| t.id == self.token.id) { "" } else { self.exactness.sign() }
     }
 }
 
-/// Sums over tokens: logprob in nats, bits, perplexity.
+/// Sums over tokens: log probability in nats, bits, perplexity.
 pub fn totals_of<'a>(tokens: impl IntoIterator<Item = &'a ScoredToken>) -> Totals {
     totals(tokens.into_iter().map(|s| s.token.logprob))
 }
 
-/// Tokens listed per step if nothing else is asked for.
+/// Default number of tokens listed per step.
 pub const LISTED: usize = 5;

@@ -1,4 +1,4 @@
-//! Running a stored run's steps again and comparing every number.
+//! Evaluates the steps of a stored run again and compares every number.
 
 use crate::Model;
 use crate::error::{Context, Result, fail};
@@ -9,27 +9,27 @@ use logitree_core::{Exactness, NodeHandle, NodeId, Query, Session, TokenId, watc
 use serde_json::json;
 use std::collections::HashMap;
 
-/// Steps evaluated together.
+/// Number of steps that are evaluated in one batch.
 const BATCH: usize = 64;
 
-/// What a comparison found.
+/// The result of a verification.
 pub struct Verification {
-    /// Every number of every step, compared.
+    /// The comparison of every number of every step.
     pub report: Report,
-    /// What the header and the closing line say otherwise than the model and the tree show, in sentences.
+    /// Statements of the header and the closing line that are not true of the model and the tree, one sentence each.
     pub statements: Vec<String>,
-    /// Whether every step was compared, rather than those before an interruption.
+    /// Whether every step was compared; false if the work was interrupted.
     pub complete: bool,
 }
 
 impl Verification {
-    /// Whether every number is the same to the last bit, and every statement true.
+    /// Whether every number is the same to the last bit, and every statement is true.
     pub fn is_identical(&self) -> bool {
         self.report.is_identical() && self.statements.is_empty()
     }
 }
 
-/// Refuses what does not say which model it was made with. `what` names the run in messages.
+/// Refuses a run that does not say which model made it. `what` names the run in messages.
 ///
 /// # Errors
 /// If the run was imported.
@@ -44,10 +44,10 @@ pub fn check_verifiable(what: &str, run: &Run) -> Result<()> {
 }
 
 impl Model {
-    /// Runs every recorded step again and compares each stored number. `what` names the run in messages.
+    /// Evaluates every recorded step again and compares each stored number. `what` names the run in messages.
     ///
     /// # Errors
-    /// If another model made the run, or the model fails. Differences are no error.
+    /// If another model made the run, or the model fails. Differences are not errors.
     pub fn verify(&self, what: &str, run: &Run) -> Result<Verification> {
         check_verifiable(what, run)?;
         self.check_made(what, &run.header.model)?;
@@ -67,7 +67,7 @@ impl Model {
         for (what, said, is) in
             [("vocab", header.vocab, self.vocab_size()), ("context", header.context, self.context_length())]
         {
-            // A server may tell neither.
+            // A server may not tell either value, so this is checked only for exact models.
             if said != is && self.exactness() == Exactness::Exact {
                 found.push(format!("the header says `{what}` {said}; the model has {is}"));
             }
@@ -75,14 +75,15 @@ impl Model {
         found
     }
 
-    /// Runs every expanded node again; the second value says whether it got to the end.
+    /// Evaluates every expanded node again. The second value is false if the work was interrupted.
     fn compare(&self, run: &Run) -> Result<(Report, bool)> {
         let tree = &run.tree;
         let prompt: Vec<TokenId> = run.header.prompt.tokens.iter().map(|t| t.id).collect();
         let mut session = self.session()?;
         let root = *session.push_all(None, &prompt)?.last().context("the prompt has no tokens")?;
         let mut handles: HashMap<NodeId, NodeHandle> = HashMap::from([(NodeId::ROOT, root)]);
-        // Children of each node that are still to come: its row is needed no more after the last.
+        // For each node, the number of its expanded children that are still to be evaluated. After the last one, its
+        // row can be released.
         let mut waiting: HashMap<NodeId, usize> = HashMap::new();
         let expanded: Vec<NodeId> = tree.nodes().filter(|&n| tree.expansion(n).is_some()).collect();
         for &n in &expanded {
@@ -133,7 +134,7 @@ impl Model {
     }
 }
 
-/// Lets go of a node's rows.
+/// Releases the cache rows of a node.
 fn release(session: &mut dyn Session, handles: &mut HashMap<NodeId, NodeHandle>, n: NodeId) {
     if let Some(handle) = handles.remove(&n) {
         session.release(handle);

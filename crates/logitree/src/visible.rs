@@ -1,14 +1,14 @@
-//! Text from files, servers and models made harmless to look at.
+//! Makes text from files, servers and models safe to show.
 //!
-//! A terminal obeys control characters: they move the cursor, set the window's title, write the clipboard. Bidirectional
-//! controls reorder what stands on a line, and characters without width hide in names. Whatever did not come from this
-//! program is shown with such characters spelled out. Data for other programs keeps them where its format has no other way
-//! to write them (CSV, Parquet).
+//! A terminal obeys control characters: they move the cursor, set the window's title, write the clipboard.
+//! Bidirectional controls reorder the characters of a line, and characters without width hide in names. So text that
+//! does not come from this program is shown with such characters escaped. Data for other programs keeps them if its
+//! format has no other way to write them (CSV, Parquet).
 
 use std::fmt::Write as _;
 
-/// Whether a character changes how the text around it looks, or cannot be seen. Joiners and variation selectors are left
-/// alone: scripts and emoji need them.
+/// Whether a character is invisible, or changes how the text around it looks. Joiners and variation selectors are
+/// allowed: some scripts and emoji need them.
 fn deceives(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -16,15 +16,16 @@ fn deceives(c: char) -> bool {
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
             // Line and paragraph separators.
             | '\u{2028}' | '\u{2029}'
-            // Without width: Mongolian vowel separator, space, word joiner and invisible operators, byte order mark.
+            // Characters without width: Mongolian vowel separator, space, word joiner and invisible operators, byte
+            // order mark.
             | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{feff}'
-            // Hangul fillers, which look like nothing.
+            // Hangul fillers, which are shown as blank.
             | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}'
             // Interlinear annotations and tags.
             | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Spells a character out as JSON does, so that JSON stays JSON with the same value.
+/// Writes a character as a JSON escape (`\u001b`), so that JSON text stays JSON with the same value.
 fn spell(out: &mut String, c: char) {
     for unit in c.encode_utf16(&mut [0; 2]) {
         // Writing to a string cannot fail.
@@ -32,7 +33,8 @@ fn spell(out: &mut String, c: char) {
     }
 }
 
-/// Text on one line: line breaks and tabs as signs, other control characters replaced, what deceives spelled out.
+/// Text for one line: line breaks and tabs become signs, other control characters U+FFFD, and deceiving ones are
+/// escaped.
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -48,12 +50,12 @@ pub fn visible(text: &str) -> String {
     out
 }
 
-/// Text of several lines: line breaks and tabs stay, everything else that deceives is spelled out (`\u001b`).
+/// Text of several lines: line breaks and tabs stay, all other deceiving characters are escaped (`\u001b`).
 pub fn harmless(text: &str) -> String {
     spelled(text, false)
 }
 
-/// As [`harmless`], but colours (`ESC [ … m`) stay: for text that this program has coloured.
+/// Like [`harmless`], but colours (`ESC [ … m`) stay: for text that this program has coloured.
 pub fn harmless_but_colours(text: &str) -> String {
     spelled(text, true)
 }
@@ -76,7 +78,7 @@ fn spelled(text: &str, colours: bool) -> String {
     out
 }
 
-/// Bytes of the colour sequence at the beginning of a text.
+/// Length in bytes of the colour sequence at the beginning of a text; `None` if there is none.
 fn colour(text: &str) -> Option<usize> {
     let codes = text.strip_prefix("\x1b[")?;
     let len = codes.bytes().take_while(|b| b.is_ascii_digit() || *b == b';').count();

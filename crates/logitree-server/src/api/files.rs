@@ -1,4 +1,4 @@
-//! Runs as files: their events as they come, exports, and files taken in.
+//! Runs as files: their events while they grow, exports, and imports.
 
 use super::{Answer, App, blocking, clean};
 use crate::problem::{Parameters, Place, Problem, Upload};
@@ -21,22 +21,23 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use utoipa::IntoParams;
 
-/// Bytes sent to a client at once; more waits in the file.
+/// Largest number of bytes sent to a client in one event; the rest is read from the file later.
 const CHUNK: usize = 256 << 10;
 
-/// Where to begin.
+/// Where a stream of events begins.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct From {
-    /// A byte of the file, as the ids of events have it; `Last-Event-ID` does the same.
+    /// Byte of the file to begin at, as in the ids of events; the header `Last-Event-ID` does the same.
     #[serde(default)]
     pub from: Option<u64>,
 }
 
 /// The run's file as it grows, and how the run gets on, as server-sent events
 ///
-/// `lines` events have whole lines of the run file; their id is the byte at which the next one begins. `status` events have the run's status. Nothing is kept
-/// for a slow client: it reads from the file.
+/// `lines` events have whole lines of the run file; their id is the byte at which the next line begins. `status`
+/// events have the run's status. Nothing is buffered for a slow client: it is sent the lines from the file when it can
+/// receive them.
 #[utoipa::path(get, path = "/api/v1/runs/{id}/events", params(("id" = String, Path, description = "Id of the run"), From),
     responses((status = 200, content_type = "text/event-stream", body = ServerSentEvent), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn events(
@@ -66,7 +67,8 @@ pub async fn events(
                 let file = path.clone();
                 let read = tokio::task::spawn_blocking(move || lines(&file, at, most)).await.ok()?.ok()?;
                 if read.1 > at {
-                    // Between a line's JSON tokens a carriage return is as good as a space; in an event it would end a line.
+                    // A carriage return in a line would end the event's data. Between JSON tokens it is white space,
+                    // so a space is equivalent.
                     let data = read.0.trim_end_matches('\n').replace('\r', " ");
                     let event = Event::default().event("lines").id(read.1.to_string()).data(data);
                     return Some((Ok(event), (path, read.1, status, closing, true)));
@@ -101,7 +103,7 @@ pub async fn content(State(app): State<App>, Place(id): Place<String>) -> Answer
 }
 
 fn download(body: impl Into<Body>, kind: &'static str, name: &str) -> Response {
-    // Ids are letters, digits and dashes; letters of other alphabets need the longer form.
+    // The plain name has only ASCII letters, digits and `.-_`; names in other alphabets need the longer form, too.
     let plain: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '_' }).collect();
     let disposition = format!("attachment; filename=\"{plain}\"");
@@ -138,19 +140,20 @@ pub async fn export(State(app): State<App>, Place((id, format)): Place<(String, 
     .await
 }
 
-/// Pieces that wait for the client; the writer waits then.
+/// Number of pieces that wait for the client before the writer waits too.
 const WAITING: usize = 4;
 
-/// A body that is written while it is sent: the text of every path can be as long as the square of the tree. What goes wrong before
-/// the first piece is the answer; after it, the connection breaks off.
+/// Makes a response body that is written while it is sent, because an export can be very large: with the text of every
+/// path, as long as the square of the tree. An error before the first piece becomes the response; after it, the
+/// connection is broken off.
 ///
-/// Called where blocking is allowed.
+/// Must be called on a thread that may block.
 fn stream(write: impl FnOnce(&mut (dyn Write + Send)) -> logitree::Result<()> + Send + 'static) -> Answer<Body> {
     let (sender, mut pieces) = tokio::sync::mpsc::channel::<std::io::Result<Bytes>>(WAITING);
     tokio::task::spawn_blocking(move || {
         let mut out = BufWriter::with_capacity(CHUNK, Pieces(sender.clone()));
         let written = write(&mut out).and_then(|()| Ok(out.flush()?));
-        // Without an error the end of the channel is the end of the body.
+        // If there was no error, closing the channel ends the body.
         written.err().map(|e| sender.blocking_send(Err(std::io::Error::other(format!("{e:#}")))));
     });
     let first = match pieces.blocking_recv() {
@@ -163,7 +166,7 @@ fn stream(write: impl FnOnce(&mut (dyn Write + Send)) -> logitree::Result<()> + 
     Ok(Body::from_stream(futures_util::StreamExt::chain(first, rest)))
 }
 
-/// Sends what is written to it; fails when nobody receives it any more.
+/// A writer that sends what is written to a channel; it fails when the receiver is gone.
 struct Pieces(tokio::sync::mpsc::Sender<std::io::Result<Bytes>>);
 
 impl Write for Pieces {
@@ -177,11 +180,11 @@ impl Write for Pieces {
     }
 }
 
-/// What the file is called.
+/// The name of an imported file.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct Name {
-    /// Its name, for people.
+    /// The name of the file, shown to people.
     #[serde(default)]
     pub name: Option<String>,
 }
@@ -204,14 +207,14 @@ pub async fn import(
     .await
 }
 
-/// Puts a file's content into the data folder.
+/// Stores a file's content in the data folder; returns the id.
 pub fn take_in(store: &Store, name: &str, bytes: &[u8]) -> logitree::Result<String> {
     let about = if name.trim().is_empty() { "imported" } else { name };
     let id = match import::read(bytes)?.document {
         Document::Run(run) => store.create(about, Kind::Run, |path| {
             let mut out = BufWriter::new(File::create(path)?);
             match run.valid_bytes {
-                // Not read from lines of its own.
+                // The run was not read from a run file's lines, so it is written as one.
                 0 => write_run(&run, &mut out)?,
                 valid => out.write_all(&bytes[..valid as usize])?,
             }

@@ -1,4 +1,4 @@
-//! The API's requests. The OpenAPI document is made from these functions.
+//! The requests of logitree's own API. The OpenAPI document is generated from these functions.
 
 pub mod files;
 pub mod nodes;
@@ -21,17 +21,17 @@ use std::sync::mpsc::Sender;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-/// Longest prompt in bytes.
+/// Largest prompt, in bytes.
 const PROMPT: usize = 1 << 20;
 
-/// What every request can reach.
+/// What every request handler can use.
 #[derive(Clone)]
 pub struct App {
     pub shared: Arc<Shared>,
     pub commands: Sender<Command>,
-    /// Where texts are ordered.
+    /// Where texts to generate are ordered.
     pub desk: Desk,
-    /// Becomes true when the server goes down.
+    /// Becomes true when the server shuts down.
     pub closing: watch::Receiver<bool>,
 }
 
@@ -56,16 +56,17 @@ impl App {
     }
 }
 
-/// Work that blocks goes to a thread of its own.
+/// Runs blocking work on a thread for such work, so that other requests do not wait.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Answer<T> + Send + 'static) -> Answer<T> {
     tokio::task::spawn_blocking(work).await.map_err(Problem::internal)?
 }
 
-/// The model that is model.
+/// The model that the server has loaded.
 #[derive(Serialize, ToSchema)]
 pub struct ModelInfo {
     pub name: String,
-    /// What runs of it have as `model.sha256`: those can go on here. Empty for an engine elsewhere.
+    /// The SHA-256 that this model's runs have as `model.sha256`: these runs can be continued here. Empty for servers
+    /// that are used as engine.
     pub sha256: String,
     pub architecture: String,
     pub dtype: String,
@@ -73,17 +74,17 @@ pub struct ModelInfo {
     pub context: usize,
     pub end_tokens: Vec<u32>,
     pub engine: String,
-    /// Whether it has a chat template.
+    /// Whether the model has a chat template.
     pub chat: bool,
 }
 
-/// The server.
+/// The server and its settings.
 #[derive(Serialize, ToSchema)]
 pub struct ServerInfo {
     pub version: String,
-    /// Absent if the server only shows files.
+    /// The model; absent if the server only shows files.
     pub model: Option<ModelInfo>,
-    /// Texts that are being generated for OpenAI's requests, or wait.
+    /// Number of texts that are generated for the OpenAI-compatible API, or wait.
     pub generating: usize,
     /// Every strategy with its default parameters.
     #[schema(value_type = Object)]
@@ -121,15 +122,15 @@ pub async fn server(State(app): State<App>) -> Answer<Json<ServerInfo>> {
     }))
 }
 
-/// A prompt as the user gives it.
+/// A prompt to convert to tokens.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PromptRequest {
-    /// A text as it is.
+    /// A plain text.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 1_048_576)]
     pub prompt: Option<String>,
-    /// Or a conversation, for the model's chat template; it ends with what the user says.
+    /// Or a conversation for the model's chat template; the last message must be the user's.
     #[serde(default)]
     pub messages: Option<Vec<MessageRequest>>,
     /// Variables for the chat template, such as `{"enable_thinking": false}`.
@@ -138,11 +139,11 @@ pub struct PromptRequest {
     pub chat_template_kwargs: Map<String, Value>,
 }
 
-/// What somebody says in a conversation.
+/// A message of a conversation.
 #[derive(Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MessageRequest {
-    /// `system`, `user` or `assistant`, as far as the template knows them.
+    /// `system`, `user` or `assistant`, as far as the chat template knows them.
     pub role: String,
     #[schema(min_length = 1)]
     pub content: String,
@@ -153,17 +154,17 @@ pub struct MessageRequest {
 pub struct TokenInfo {
     pub id: u32,
     pub text: String,
-    /// A control token rather than text.
+    /// Whether the token is a control token rather than text.
     pub special: bool,
 }
 
-/// A name for people, without what acts on terminals or turns the direction of a text.
+/// A name for people, without control characters and characters that change the direction of text.
 fn clean(name: &str) -> String {
     let acts = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     name.chars().filter(|&c| !acts(c)).collect()
 }
 
-/// Refuses what cannot be a text of a request; `place` is the field that it stands in.
+/// Refuses a text that cannot be used in a request; `place` is the name of its field.
 fn check_text(text: &str, place: &str) -> Answer<()> {
     if text.is_empty() {
         return Err(Problem::bad(format!("{place} is empty")));

@@ -1,4 +1,4 @@
-//! Nodes of a run: go on from them, and their whole distributions.
+//! Requests about the nodes of a run: continuing from them, and the whole distributions after them.
 
 use super::{Answer, App, blocking};
 use crate::problem::{Body, Parameters, Place, Problem};
@@ -11,27 +11,27 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use utoipa::{IntoParams, ToSchema};
 
-/// How to go on by hand.
+/// A request to continue from nodes by hand.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExpandRequest {
-    /// Where to go on.
+    /// The nodes to continue from.
     #[schema(min_items = 1, max_items = 256)]
     pub nodes: Vec<u32>,
-    /// With this token, whatever its probability; otherwise with the most likely.
+    /// The token to continue with, whatever its probability; if absent, the most likely one.
     #[serde(default)]
     pub token: Option<u32>,
-    /// So many greedy steps (20 if neither this nor `max_nodes` is given).
+    /// Number of greedy steps (20 if neither this nor `max_nodes` is given).
     #[serde(default)]
     #[schema(minimum = 0, maximum = 10_000)]
     pub steps: Option<usize>,
-    /// As the run's strategy does, up to so many nodes for each.
+    /// Continue with the run's strategy instead, up to this many nodes for each node.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 100_000)]
     pub max_nodes: Option<usize>,
 }
 
-/// Nodes from which the model goes on.
+/// The nodes from which the model continues.
 #[derive(Serialize, ToSchema)]
 pub struct Expanded {
     pub nodes: Vec<u32>,
@@ -71,18 +71,18 @@ pub async fn expand(
     Ok(Json(Expanded { nodes: starts.iter().map(|n| n.0).collect() }))
 }
 
-/// Which part of a distribution.
+/// Which part of a distribution is wanted.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
-    /// Tokens to leave out at the top.
+    /// Number of tokens to leave out at the top.
     #[serde(default)]
     pub offset: usize,
-    /// Tokens wanted: 50 if absent, at most 1000.
+    /// Number of tokens wanted: 50 if absent, at most 1000.
     #[serde(default)]
     #[param(maximum = 1000)]
     pub limit: Option<usize>,
-    /// Only tokens with this in their text, small and capital letters alike.
+    /// Only tokens whose text contains this, ignoring case.
     #[serde(default)]
     pub search: Option<String>,
 }
@@ -100,13 +100,14 @@ pub struct RankedToken {
 #[derive(Serialize, ToSchema)]
 pub struct DistributionPage {
     pub tokens: Vec<RankedToken>,
-    /// Tokens that match.
+    /// Number of tokens that match.
     pub total: usize,
-    /// In nats.
+    /// Entropy of the distribution, in nats.
     pub entropy: f64,
-    /// In nats².
+    /// Varentropy of the distribution, in nats².
     pub varentropy: f64,
-    /// `exact`: over the whole vocabulary. `lower_bound`: all that a remote engine lists; entropy is a lower bound.
+    /// `exact`: the distribution is over the whole vocabulary. `lower_bound`: it has only the tokens that a server
+    /// lists, and the entropy is a lower bound.
     pub exactness: &'static str,
 }
 

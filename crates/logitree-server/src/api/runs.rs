@@ -1,4 +1,4 @@
-//! Runs: list, start, pause, resume, stop, rename, copy, delete.
+//! Requests about runs: list, start, pause, resume, stop, rename, copy, delete.
 
 use super::{Answer, App, MessageRequest, blocking, check_text, clean, given};
 use crate::problem::{Body, Place, Problem};
@@ -14,11 +14,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// Runs that may wait or run at once.
+/// Number of runs that may wait or run at once.
 const QUEUE: usize = 32;
-/// Strings that a run may watch: each is scored at every step.
+/// Number of strings that a run may watch: each one costs work at every step.
 const WATCHED: usize = 64;
-/// Bytes of each.
+/// Largest length of a watched string, in bytes.
 const WATCHED_BYTES: usize = 1024;
 
 /// All runs, newest first
@@ -27,25 +27,25 @@ pub async fn list(State(app): State<App>) -> Json<Vec<Info>> {
     Json(app.shared.store.list())
 }
 
-/// A new run.
+/// A request for a new run.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunRequest {
-    /// A text as it is.
+    /// A plain text to continue.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 1_048_576)]
     pub prompt: Option<String>,
-    /// Or a conversation, for the model's chat template; it ends with what the user says.
+    /// Or a conversation for the model's chat template; the last message must be the user's.
     #[serde(default)]
     pub messages: Option<Vec<MessageRequest>>,
     /// Variables for the chat template, such as `{"enable_thinking": false}`.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub chat_template_kwargs: Map<String, Value>,
-    /// `dynamic` if absent.
+    /// Name of the strategy; `dynamic` if absent.
     #[serde(default)]
     pub strategy: Option<String>,
-    /// Those that shall differ from the strategy's defaults.
+    /// Parameters that differ from the strategy's defaults.
     #[serde(default)]
     #[schema(value_type = Object)]
     pub parameters: Map<String, Value>,
@@ -55,17 +55,17 @@ pub struct RunRequest {
     #[serde(default)]
     #[schema(minimum = 0)]
     pub max_seconds: Option<f64>,
-    /// Tokens to record per step, at least.
+    /// Least number of tokens to record per step.
     #[serde(default)]
     #[schema(minimum = 1, maximum = 100_000)]
     pub store_top: Option<usize>,
-    /// Strings whose probability is noted at every step.
+    /// Strings whose probability is recorded at every step.
     #[serde(default)]
     #[schema(max_items = 64)]
     pub watch: Vec<String>,
 }
 
-/// Refuses strings to watch that are too many, too long, or nothing to the model.
+/// Refuses strings to watch that are too many or too long, or that have no tokens in this model.
 fn check_watch(model: &Model, watch: &[String]) -> Answer<()> {
     if watch.len() > WATCHED {
         return Err(Problem::bad(format!("`watch` has {} strings: {WATCHED} at most", watch.len())));
@@ -104,7 +104,7 @@ pub async fn start(State(app): State<App>, Body(request): Body<RunRequest>) -> A
         let keep = Keep::Top(request.store_top.unwrap_or(TOP));
         let limits = Limits { max_nodes: request.max_nodes, max_seconds: request.max_seconds, keep };
         limits.check()?;
-        // What the user got wrong is told before there is a file.
+        // Check the request before a file is made, so that the user's errors leave no file.
         let prepared = model.prepare(&given, "")?;
         let made = app.shared.store.create(&prepared.text, Kind::Run, |path| {
             let target = Destination::Named(Target::check(path, true, &[])?);

@@ -1,4 +1,4 @@
-//! `/v1/chat/completions`: conversations in the model's own chat template.
+//! `/v1/chat/completions`: continues conversations, with the model's own chat template.
 
 use super::completions::order;
 use super::echo::Prompted;
@@ -32,7 +32,7 @@ pub async fn completions(State(app): State<App>, Input(request): Input<Request>)
     stream::answer(app, order).await
 }
 
-/// A conversation's tokens, with BOS if the model wants it.
+/// The tokens of a conversation, with BOS if the model wants it.
 pub fn tokens(
     served: &Served<'_>,
     messages: Vec<ChatMessage>,
@@ -55,7 +55,7 @@ pub fn tokens(
 fn message((i, m): (usize, ChatMessage)) -> Result<Message, Failure> {
     let role = match m.role.as_str() {
         "system" | "user" | "assistant" => m.role,
-        // What OpenAI calls the system's role for some models.
+        // For some models, OpenAI calls the system role "developer".
         "developer" => "system".into(),
         other => {
             let message = format!("messages[{i}].role is {other:?}: there are system, developer, user and assistant");

@@ -1,4 +1,4 @@
-//! `/v1/completions`: texts that go on.
+//! `/v1/completions`: continues texts.
 
 use super::echo::Prompted;
 use super::error::{ErrorShape, Failure, Input};
@@ -14,11 +14,11 @@ use axum::extract::State;
 use axum::response::Response;
 use logitree_core::TokenId;
 
-/// Tokens that may be generated if the request does not say.
+/// Number of tokens that may be generated if the request does not say.
 const MAX_TOKENS: usize = 16;
-/// Texts of one request.
+/// Largest number of texts of one request.
 const TEXTS: usize = 256;
-/// Listed tokens of one answer: some hundred megabytes of JSON.
+/// Largest number of listed tokens in one answer, which makes some hundred megabytes of JSON.
 const ENTRIES: usize = 4_000_000;
 
 /// Completes texts
@@ -40,7 +40,7 @@ pub async fn completions(State(app): State<App>, Input(request): Input<Request>)
     stream::answer(app, order).await
 }
 
-/// The prompts of a request as tokens.
+/// Converts the prompts of a request to tokens.
 fn prompts(served: &Served<'_>, prompt: Prompt, add_bos: bool) -> Result<Vec<Prompted>, Failure> {
     let vocab = served.model.vocab_size();
     let text = |text: String| {
@@ -62,7 +62,7 @@ fn prompts(served: &Served<'_>, prompt: Prompt, add_bos: bool) -> Result<Vec<Pro
     }
 }
 
-/// Checks that the engine can do it, and lays out the work.
+/// Checks that the engine can do what is asked, and makes the order for it.
 pub fn order(
     served: &Served<'_>,
     chat: bool,
@@ -80,7 +80,7 @@ pub fn order(
     for p in &prompts {
         let len = p.ids.len();
         if len == 0 {
-            // A text becomes BOS at least, where the model has one and it was not declined.
+            // If the model has BOS, an empty text still has one token, unless the request declined BOS.
             let message = match served.model.bos() {
                 None => "the prompt has no tokens, and this model has no BOS: give it one at least".into(),
                 Some(bos) => format!(
@@ -90,7 +90,8 @@ pub fn order(
             };
             return Err(Failure::value(param, message));
         }
-        // What was asked for must fit; a default gives way, but for the first token.
+        // The number of tokens that was asked for must fit the context. A default is reduced to fit, but to no less
+        // than one token.
         let wanted = settings.max_tokens.unwrap_or(1);
         if len.saturating_add(wanted) > limit {
             let message = format!(

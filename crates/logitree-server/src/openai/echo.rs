@@ -1,29 +1,29 @@
-//! Prompts as texts, and where their tokens stand in them.
+//! Prompts as text that can be echoed, with the positions of their tokens in it.
 
 use super::model::Served;
 use logitree_core::TokenId;
 use logitree_engine::tokenizer::Span;
 
-/// A prompt: its tokens, and the text that they are repeated as.
+/// A prompt: its tokens, and the text in which it is echoed.
 pub struct Prompted {
     pub ids: Vec<TokenId>,
-    /// What a text begins with, if it is to be repeated.
+    /// The text that an answer begins with if the prompt is echoed.
     pub echo: String,
-    /// Characters of the echo that each token stands for.
+    /// Number of characters of `echo` that each token stands for.
     chars: Vec<usize>,
-    /// Characters of the echo.
+    /// Number of characters of `echo`.
     pub length: usize,
 }
 
 impl Prompted {
-    /// A text, repeated as it is.
+    /// A prompt given as text, which is echoed unchanged.
     pub fn of_text(text: String, spans: Vec<Span>) -> Prompted {
         let (ids, chars) = spans.into_iter().map(|s| (s.token, s.chars)).unzip();
         Prompted { ids, length: text.chars().count(), echo: text, chars }
     }
 
-    /// Tokens, repeated as the text that becomes them: without the BOS that is put in front of texts, but with other
-    /// special tokens by name.
+    /// A prompt given as tokens, which is echoed as the text that they decode to: without BOS at the beginning, but
+    /// with the names of other special tokens.
     pub fn of_ids(ids: Vec<TokenId>, served: &Served<'_>) -> Prompted {
         let mut pieces = served.decode(&ids);
         if served.model.bos().is_some_and(|bos| ids.first() == Some(&bos)) {
@@ -37,13 +37,13 @@ impl Prompted {
         Prompted { ids, echo: String::from_utf8_lossy(&pieces.concat()).into_owned(), chars, length: place.chars() }
     }
 
-    /// The tokens of a conversation, which is never repeated.
+    /// The prompt of a conversation, which is never echoed.
     pub fn of_chat(ids: Vec<TokenId>) -> Prompted {
         Prompted { chars: vec![0; ids.len()], ids, echo: String::new(), length: 0 }
     }
 }
 
-/// A place in a prompt that is repeated, token by token.
+/// A position in an echoed prompt, which advances token by token.
 #[derive(Clone, Copy, Default)]
 pub struct Reading {
     token: usize,
@@ -52,7 +52,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// The part of the text that the next token stands for, and the characters before it.
+    /// The part of the text that the next token stands for, and the number of characters before it.
     pub fn next<'t>(&mut self, prompt: &'t Prompted) -> (&'t str, usize) {
         let rest = prompt.echo.get(self.byte..).unwrap_or_default();
         let chars = prompt.chars.get(self.token).copied().unwrap_or_default();
@@ -63,22 +63,22 @@ impl Reading {
     }
 }
 
-/// Counts characters of a text that comes in pieces of bytes, where what is no UTF-8 becomes U+FFFD.
+/// Counts the characters of a text that comes as pieces of bytes. Invalid UTF-8 counts as U+FFFD.
 #[derive(Clone, Default)]
 pub struct Place {
-    /// Whole characters so far.
+    /// Number of complete characters so far.
     whole: usize,
-    /// Bytes of a character whose rest is yet to come.
+    /// Bytes of an incomplete character at the end.
     partial: Vec<u8>,
 }
 
 impl Place {
-    /// Characters so far; one that has begun counts.
+    /// Number of characters so far; an incomplete one counts.
     pub fn chars(&self) -> usize {
         self.whole + usize::from(!self.partial.is_empty())
     }
 
-    /// Goes on behind these bytes; returns the characters before them.
+    /// Adds these bytes; returns the number of characters before them.
     pub fn advance(&mut self, bytes: &[u8]) -> usize {
         let before = self.chars();
         let mut all = std::mem::take(&mut self.partial);
@@ -99,7 +99,7 @@ impl Place {
     }
 }
 
-/// Characters that begin in these bytes.
+/// Number of characters that begin in these bytes.
 fn characters(bytes: &[u8]) -> usize {
     bytes.iter().filter(|&&b| b & 0xc0 != 0x80).count()
 }

@@ -1,4 +1,4 @@
-//! Errors as OpenAI's API has them, and bodies that fail with them.
+//! Errors in the format of OpenAI's API, and an extractor of bodies that fails with them.
 
 use crate::problem::{self, Problem};
 use axum::Json;
@@ -19,7 +19,7 @@ pub struct ErrorBody {
     pub r#type: &'static str,
     /// The parameter that was wrong.
     pub param: Option<String>,
-    /// For programs.
+    /// A short code of the error, for programs.
     pub code: Option<&'static str>,
 }
 
@@ -29,7 +29,7 @@ pub struct ErrorShape {
     pub error: ErrorBody,
 }
 
-/// An error and its status.
+/// An error with its HTTP status.
 #[derive(Clone, Debug)]
 pub struct Failure {
     status: StatusCode,
@@ -53,17 +53,17 @@ impl Failure {
         Failure { status, shape: ErrorShape { error } }
     }
 
-    /// A parameter's value cannot be.
+    /// The error for a parameter with a value that is not valid.
     pub fn value(param: &str, message: impl Into<String>) -> Failure {
         Failure::new(StatusCode::BAD_REQUEST, message, Some(param), Some("invalid_value"))
     }
 
-    /// A parameter would change the answer, but is not supported.
+    /// The error for a parameter that would change the answer but is not supported.
     pub fn unsupported(param: &str, message: impl Into<String>) -> Failure {
         Failure::new(StatusCode::BAD_REQUEST, message, Some(param), Some("unsupported_parameter"))
     }
 
-    /// Prompt and answer do not fit the model.
+    /// The error for a prompt and answer that are too long for the model.
     pub fn context(param: &str, message: impl Into<String>) -> Failure {
         Failure::new(StatusCode::BAD_REQUEST, message, Some(param), Some("context_length_exceeded"))
     }
@@ -76,17 +76,17 @@ impl Failure {
         Failure::new(StatusCode::TOO_MANY_REQUESTS, message, None, Some("rate_limit_exceeded"))
     }
 
-    /// The server ends.
+    /// The error for a server that is shutting down.
     pub fn down() -> Failure {
         Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the server is going down", None, Some("shutting_down"))
     }
 
-    /// The server's own fault.
+    /// The error for a failure of the server itself.
     pub fn internal(e: impl std::fmt::Display) -> Failure {
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, e.to_string(), None, None)
     }
 
-    /// The error as JSON, for a stream that has begun.
+    /// The error as JSON, for a stream that has already begun.
     pub fn json(&self) -> String {
         serde_json::to_string(&self.shape).unwrap_or_default()
     }
@@ -110,7 +110,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// A JSON body; clients need not say that it is one.
+/// Extracts a JSON body; the client need not send its content type.
 pub struct Input<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {

@@ -1,4 +1,4 @@
-//! Scored tokens, in the shapes of the two kinds of answers.
+//! Scored tokens in the formats of completions and chat completions.
 
 use crate::worker::generate::Scored;
 use logitree::Model;
@@ -6,11 +6,11 @@ use logitree_core::{TokenId, TokenStats};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-/// How tokens are written.
+/// How tokens are named in an answer.
 #[derive(Clone, Copy)]
 pub struct Names<'a> {
     pub model: &'a Model,
-    /// As `token_id:7`: several tokens may have the same text.
+    /// Write tokens as `token_id:7`, because several tokens may have the same text.
     pub as_ids: bool,
 }
 
@@ -19,9 +19,9 @@ impl Names<'_> {
         if self.as_ids { format!("token_id:{id}") } else { self.model.text(id) }
     }
 
-    /// What stands in a text for a token: in a prompt this need not be what the token is elsewhere, where the tokenizer
-    /// adds a space or brings letters into a normal form. What is not in the text, such as a BOS in front, and parts of
-    /// characters have their own names.
+    /// The name of a token of an echoed prompt: the text `written` there. It may differ from the token's usual text,
+    /// as the tokenizer may add a space or normalize letters. A token that has no text there (such as an added BOS)
+    /// and parts of characters have their usual name.
     fn in_text(&self, id: TokenId, written: &str) -> String {
         let model = self.model;
         let is_whole = std::str::from_utf8(&model.token_bytes(id)).is_ok();
@@ -30,21 +30,21 @@ impl Names<'_> {
     }
 }
 
-/// Scored tokens of completions.
+/// Scored tokens of completions, in OpenAI's format.
 #[derive(Debug, Default, Serialize)]
 pub struct TextLogprobs {
     pub tokens: Vec<String>,
-    /// None for a first token, which nothing comes before.
+    /// Log probabilities; null for a first token, as nothing comes before it.
     pub token_logprobs: Vec<Option<f64>>,
-    /// The most likely tokens and the one that stands there; of tokens with the same text, the most likely.
-    /// None where 0 were asked for.
+    /// The most likely tokens and the token itself, by text; of tokens with the same text, the most likely. Null if
+    /// the request asked for 0 tokens.
     pub top_logprobs: Option<Vec<Option<Map<String, Value>>>>,
-    /// Characters of prompt and text before each token.
+    /// Number of characters before each token, counted from the beginning of the prompt.
     pub text_offset: Vec<usize>,
 }
 
 impl TextLogprobs {
-    /// Adds a token that stands at `offset`; of a prompt that is repeated, as it is `written` there.
+    /// Adds a token at `offset` (in characters). For an echoed prompt, `written` is the token's text in it.
     pub fn push(&mut self, s: &Scored, top: usize, names: Names<'_>, written: Option<&str>, offset: usize) {
         let own_name = written.map_or_else(|| names.of(s.token), |w| names.in_text(s.token, w));
         self.token_logprobs.push(s.stats.map(|t| t.logprob));
@@ -63,7 +63,7 @@ impl TextLogprobs {
         }
     }
 
-    /// Adds what follows.
+    /// Appends the tokens of a later part.
     pub fn append(&mut self, mut other: TextLogprobs) {
         self.tokens.append(&mut other.tokens);
         self.token_logprobs.append(&mut other.token_logprobs);
@@ -74,10 +74,11 @@ impl TextLogprobs {
     }
 }
 
-/// What vLLM tells of a token of the prompt: the most likely tokens and the one that stands there, by id. None for the first.
+/// A token of the prompt in vLLM's format: by id, the most likely tokens and the token itself. Null for the first
+/// token.
 pub type PromptToken = Option<Map<String, Value>>;
 
-/// A token of the prompt with the most likely ones in its place.
+/// A token of the prompt with the most likely tokens at its position, in vLLM's format.
 pub fn prompt_token(s: &Scored, top: usize, model: &Model) -> PromptToken {
     let own = s.stats?;
     let entry = |t: &TokenStats| {
@@ -87,14 +88,14 @@ pub fn prompt_token(s: &Scored, top: usize, model: &Model) -> PromptToken {
     Some([&own].into_iter().chain(s.top.iter().take(top)).map(entry).collect())
 }
 
-/// Scored tokens of an answer in a conversation.
+/// Scored tokens of a chat completion, in OpenAI's format.
 #[derive(Debug, Default, Serialize)]
 pub struct ChatLogprobs {
     pub content: Vec<ChatToken>,
     pub refusal: Option<Vec<ChatToken>>,
 }
 
-/// A token with what might have been in its place.
+/// A token with the most likely tokens at its position.
 #[derive(Debug, Serialize)]
 pub struct ChatToken {
     #[serde(flatten)]
@@ -107,7 +108,7 @@ pub struct ChatToken {
 pub struct NamedToken {
     pub token: String,
     pub logprob: f64,
-    /// Its bytes, which need not be whole characters.
+    /// Bytes of the token, which may be part of a character.
     pub bytes: Vec<u8>,
 }
 
@@ -123,7 +124,7 @@ impl ChatLogprobs {
         self.content.push(ChatToken { token: named(s.token, own.logprob), top_logprobs });
     }
 
-    /// Adds what follows.
+    /// Appends the tokens of a later part.
     pub fn append(&mut self, mut other: ChatLogprobs) {
         self.content.append(&mut other.content);
     }

@@ -1,7 +1,7 @@
-//! An OpenAI-compatible server: completions and chat completions with exact logprobs, of prompts too.
+//! An OpenAI-compatible API: completions and chat completions with exact log probabilities, also of prompts.
 //!
-//! Both kinds of requests become orders for the engine's [`Desk`](super::worker::generate::Desk); what comes back is put into
-//! the shape that was asked for. docs/openai-server.md says what is supported.
+//! Both kinds of requests become orders for the [`Desk`](super::worker::generate::Desk) of the generator, and its
+//! steps are converted to the format of the request. docs/openai-server.md says what is supported.
 
 mod chat;
 mod completions;
@@ -21,12 +21,12 @@ use error::Failure;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Whether errors at this address have OpenAI's shape.
+/// Whether errors at this path must have OpenAI's format.
 pub fn is_openai(path: &str) -> bool {
     path.starts_with("/v1/") || ["/tokenize", "/detokenize", "/tokenizer_info"].contains(&path)
 }
 
-/// The requests of this module.
+/// The routes of this module.
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(model::list))
@@ -38,7 +38,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(tokenize::info))
 }
 
-/// The answer where there is nothing.
+/// The answer for an unknown path.
 pub async fn not_found() -> Failure {
     let message = "there is no such address: there are /v1/models, /v1/completions and /v1/chat/completions";
     Failure::new(StatusCode::NOT_FOUND, message, None, Some("unknown_url"))

@@ -1,4 +1,4 @@
-//! The model that is served.
+//! The model that the OpenAI-compatible API serves.
 
 use super::error::{ErrorShape, Failure};
 use crate::api::App;
@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 use utoipa::ToSchema;
 
-/// The model and what it is called.
+/// The model and the id under which it is served.
 pub struct Served<'a> {
     pub id: String,
     pub model: &'a Model,
@@ -31,7 +31,7 @@ impl<'a> Served<'a> {
         Ok(Served { id: id(model.name()), model, local })
     }
 
-    /// Refuses another model's name.
+    /// Refuses a request for another model.
     pub fn check_name(&self, name: Option<&str>) -> Result<(), Failure> {
         match name {
             Some(name) if name != self.id && name != self.model.name() => {
@@ -41,13 +41,14 @@ impl<'a> Served<'a> {
         }
     }
 
-    /// Tokens of a text, in which names of special tokens mean these; with `bos`, BOS stands in front once if the model
-    /// wants it.
+    /// The tokens of a text; names of special tokens become these tokens. With `bos`, there is one BOS in front if the
+    /// model wants it.
     pub fn tokens(&self, text: &str, bos: bool) -> Result<Vec<TokenId>, Failure> {
         Ok(self.spans(text, bos)?.into_iter().map(|s| s.token).collect())
     }
 
-    /// These tokens with the characters of the text that each stands for: none for a BOS that the text does not name.
+    /// The same tokens, with the number of characters of the text that each one stands for: 0 for a BOS that was
+    /// added.
     pub fn spans(&self, text: &str, bos: bool) -> Result<Vec<Span>, Failure> {
         let tokenizer = self
             .local
@@ -62,19 +63,19 @@ impl<'a> Served<'a> {
         Ok(spans)
     }
 
-    /// The bytes of tokens in the text that they make, special ones by name.
+    /// The bytes of each token in the decoded text; special tokens are written by name.
     pub fn decode(&self, ids: &[TokenId]) -> Vec<&'a [u8]> {
         self.local.tokenizer().map_or(vec![&[][..]; ids.len()], |t| t.decode(ids))
     }
 }
 
-/// What clients call a model: a known name as it is, a file or folder by its own name.
+/// The id of a model: a known name unchanged; of a path, the last part without `.gguf`.
 fn id(name: &str) -> String {
     let last = std::path::Path::new(name).file_name().map_or(name.into(), |n| n.to_string_lossy());
     last.strip_suffix(".gguf").unwrap_or(&last).to_owned()
 }
 
-/// Work on the model that takes time, on a thread for such work.
+/// Runs work with the model that takes time on a thread for blocking work.
 pub async fn blocking<T: Send + 'static>(
     app: &App,
     work: impl FnOnce(Served<'_>) -> Result<T, Failure> + Send + 'static,

@@ -1,4 +1,4 @@
-//! From steps of the engine to answers: whole, or chunk by chunk.
+//! Converts steps of the generator to an answer: a whole one, or one in chunks.
 
 use super::echo::{Place, Prompted, Reading};
 use super::logprobs::{ChatLogprobs, Names, PromptToken, TextLogprobs, prompt_token};
@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 const FINGERPRINT: &str = concat!("logitree-", env!("CARGO_PKG_VERSION"));
 
-/// What came of a choice, or of a part of it.
+/// The content of a choice, or of a part of it.
 #[derive(Default)]
 struct Part {
     text: String,
@@ -33,13 +33,13 @@ impl Part {
     }
 }
 
-/// What is remembered of a choice.
+/// The state of a choice between steps.
 #[derive(Default)]
 struct State {
     begun: bool,
-    /// In the prompt, if it is repeated.
+    /// Position in the prompt, if it is echoed.
     reading: Reading,
-    /// In what is generated.
+    /// Position in the generated text.
     place: Place,
 }
 
@@ -95,10 +95,10 @@ impl Reply {
                     part.chat_logprobs.push(scored, names);
                     continue;
                 }
-                // A special token is no part of the text.
+                // A special token adds no text to the answer.
                 let bytes = model.token_bytes(scored.token);
                 let shown = if model.is_special(scored.token) { &[][..] } else { &bytes };
-                // As in OpenAI's API, the prompt counts, repeated or not.
+                // As in OpenAI's API, offsets include the prompt, even if it is not echoed.
                 let offset = prompt.length + state.place.advance(shown);
                 part.text_logprobs.push(scored, top, names, None, offset);
             }
@@ -165,7 +165,8 @@ impl Reply {
         Some(prompt.ids.iter().map(|t| t.0).collect())
     }
 
-    /// Chunks that come before anything is known: who speaks, and the prompt's ids if they are wanted.
+    /// The chunks that are sent before the first step: the role of the speaker, and the ids of the prompt if they are
+    /// wanted.
     pub fn first_chunks(&self) -> Vec<Answer> {
         let begin = |index: usize| {
             let mut choice = self.choice(index, Part::default(), false);
@@ -184,7 +185,7 @@ impl Reply {
         if self.chat || self.settings.tell_ids { (0..self.choices()).map(begin).collect() } else { Vec::new() }
     }
 
-    /// The chunk of a step, if it has anything to tell.
+    /// The chunk for a step; `None` if the step has nothing to send.
     pub fn chunk(&mut self, model: &Model, step: Step) -> Option<Answer> {
         let index = step.index;
         let part = self.part(model, step);
@@ -195,13 +196,13 @@ impl Reply {
         Some(self.answer(vec![self.choice(index, part, false)], false))
     }
 
-    /// The chunk with the counts, if it is wanted.
+    /// The last chunk, with the counts of tokens, if it is wanted.
     pub fn last_chunk(&self) -> Option<Answer> {
         let wanted = self.settings.usage_chunk;
         wanted.then(|| Answer { usage: Some(Some(self.usage())), ..self.answer(Vec::new(), false) })
     }
 
-    /// The whole answer.
+    /// The whole answer, from all steps.
     pub fn whole(mut self, model: &Model, steps: impl Iterator<Item = Step>) -> Answer {
         let mut parts: Vec<Part> = self.states.iter().map(|_| Part::default()).collect();
         for step in steps {

@@ -1,4 +1,4 @@
-//! What a request asks for, checked.
+//! Checks requests and extracts their settings.
 
 use super::error::Failure;
 use super::shapes::{LogprobsWanted, Request, Stop};
@@ -7,25 +7,25 @@ use logitree_core::sampling::Sampler;
 use rand::{RngExt, rngs::StdRng};
 use serde_json::Value;
 
-/// Most likely tokens that may be listed per position.
+/// Largest number of tokens that may be listed at a position.
 pub const LISTED: usize = 1000;
-/// Answers per prompt.
+/// Largest number of answers to a prompt.
 const ANSWERS: usize = 128;
-/// Stop strings, and bytes of each.
+/// Largest number of stop strings, and the largest length of each in bytes.
 const STOPS: (usize, usize) = (64, 1024);
 
-/// A parameter's value that changes nothing.
+/// A value of a parameter that has no effect.
 enum Neutral {
     Number(f64),
     Bool(bool),
     Word(&'static str),
     /// An empty text, list or object.
     Empty,
-    /// Only null.
+    /// Only null, so any other value is refused.
     Null,
 }
 
-/// Parameters of OpenAI, vLLM and llama-server that would change the answer, and the values with which they do not.
+/// Parameters of other servers that would change the answer, each with the values that have no effect.
 const UNSUPPORTED: &[(&str, &[Neutral])] = &[
     // OpenAI.
     ("suffix", &[Neutral::Empty]),
@@ -78,7 +78,7 @@ const UNSUPPORTED: &[(&str, &[Neutral])] = &[
     ("chat_template_kwargs", &[Neutral::Empty]),
     ("add_generation_prompt", &[Neutral::Bool(true)]),
     ("continue_final_message", &[Neutral::Bool(false)]),
-    // llama.cpp's server, and text UIs that speak to it.
+    // The server of llama.cpp, and chat programs that use it.
     ("n_predict", &[Neutral::Null]),
     ("n_probs", &[Neutral::Number(0.0)]),
     ("post_sampling_probs", &[Neutral::Bool(false)]),
@@ -152,7 +152,7 @@ impl Neutral {
             (Neutral::Number(n), Value::Number(v)) => v.as_f64() == Some(*n),
             (Neutral::Bool(b), Value::Bool(v)) => v == b,
             (Neutral::Word(w), Value::String(v)) => v == w,
-            // As OpenAI writes it: {"type": "text"}, ["text"].
+            // OpenAI also writes a word as {"type": "text"} or ["text"].
             (Neutral::Word(w), Value::Object(v)) => v.get("type").is_some_and(|t| t == w),
             (Neutral::Word(w), Value::Array(v)) => v.iter().all(|t| t == w),
             (Neutral::Empty, Value::String(v)) => v.is_empty(),
@@ -163,18 +163,19 @@ impl Neutral {
     }
 }
 
-/// What is wanted of every prompt.
+/// The settings of a request, for all of its prompts.
 pub struct Settings {
     pub n: usize,
-    /// With `max_tokens` still to be set.
+    /// Options of the generator, where `max_tokens` is not set yet.
     pub options: Options,
-    /// As it was given.
+    /// The value in the request, if there is one.
     pub max_tokens: Option<usize>,
-    /// Whether it was given as -1: as many as the context has room for.
+    /// Whether the request gave -1: as many tokens as the context has room for.
     pub unlimited: bool,
-    /// Most likely tokens to list, if tokens are scored at all.
+    /// Number of most likely tokens to list; `None` if tokens are not scored.
     pub lists: Option<usize>,
-    /// Most likely tokens to list per token of the prompt, if these are scored as vLLM does it.
+    /// Number of most likely tokens to list for each token of the prompt, in vLLM's format; `None` if it is not asked
+    /// for.
     pub prompt_lists: Option<usize>,
     pub echo: bool,
     pub seed: u64,
@@ -185,7 +186,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Checks a request of completions, or of chat completions.
+    /// Checks a request for completions, or (`chat`) for chat completions.
     pub fn of(r: &Request, chat: bool) -> Result<Settings, Failure> {
         let n = r.n.unwrap_or(1);
         if !(1..=ANSWERS).contains(&n) {
@@ -248,11 +249,12 @@ impl Settings {
     }
 }
 
-/// Refuses what would change the answer but is not there.
+/// Refuses parameters that would change the answer but are not supported.
 fn unsupported(r: &Request, n: usize) -> Result<(), Failure> {
     for (name, value) in &r.rest {
         let known = UNSUPPORTED.iter().find(|(known, _)| known == name).map(|(_, neutral)| *neutral);
-        // `guided_json`, `guided_regex` and more; how they would be computed changes nothing without them.
+        // `guided_json`, `guided_regex` and others constrain the answer. The two exceptions only say how, and have no
+        // effect alone.
         let guides = name.starts_with("guided_")
             && !["guided_decoding_backend", "guided_whitespace_pattern"].contains(&&name[..]);
         let known = known.or(guides.then_some(&[Neutral::Null]));
@@ -260,7 +262,7 @@ fn unsupported(r: &Request, n: usize) -> Result<(), Failure> {
             let shown: String = value.to_string().chars().take(60).collect();
             return Err(Failure::unsupported(name, format!("{name} is {shown}, which is not supported: leave it out")));
         }
-        // Without alternatives to choose from, the best of n are the n.
+        // `best_of` equal to `n` has no effect: all of the answers are returned.
         if name == "best_of" && !value.is_null() && value.as_f64() != Some(n as f64) {
             return Err(Failure::unsupported(
                 "best_of",
@@ -342,7 +344,7 @@ fn stops(r: &Request) -> Result<Vec<String>, Failure> {
     Ok(stops)
 }
 
-/// A number that nobody can guess.
+/// A random number from an unpredictable seed.
 pub fn random() -> u64 {
     rand::make_rng::<StdRng>().random()
 }

@@ -1,35 +1,37 @@
-//! What requests and answers look like.
+//! The JSON types of requests and answers.
 
 use super::logprobs::{ChatLogprobs, PromptToken, TextLogprobs};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// A request to complete a text or a conversation. What is not listed is refused if it would change the answer, else ignored.
+/// A request to complete a text or a conversation. A parameter that is not listed is refused if it would change the
+/// answer, and ignored otherwise.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct Request {
-    /// The served model's id, or absent.
+    /// Id of the served model; it may be absent.
     pub model: Option<String>,
-    /// Of completions: a text, a list of texts, a list of token ids, or a list of such lists.
+    /// For completions: a text, a list of texts, a list of token ids, or a list of such lists.
     pub prompt: Option<Prompt>,
-    /// Of chat completions.
+    /// For chat completions: the messages of the conversation.
     pub messages: Option<Vec<ChatMessage>>,
-    /// Of chat completions: variables for the chat template, such as `{"enable_thinking": false}`.
+    /// For chat completions: variables for the chat template, such as `{"enable_thinking": false}`.
     #[schema(value_type = Option<Object>)]
     pub chat_template_kwargs: Option<Map<String, Value>>,
-    /// 16 if absent; in a chat, what the context has room for; so it is with -1.
+    /// Largest number of tokens to generate. If absent, 16 for completions; in a chat, or if -1, as many as the
+    /// context has room for.
     #[serde(default, deserialize_with = "whole::option")]
     #[schema(value_type = Option<i64>)]
     pub max_tokens: Option<i128>,
     #[serde(default, deserialize_with = "whole::option")]
     #[schema(value_type = Option<i64>)]
     pub max_completion_tokens: Option<i128>,
-    /// 0 always takes the most likely token.
+    /// With 0, the most likely token is always chosen.
     #[schema(minimum = 0)]
     pub temperature: Option<f64>,
     #[schema(minimum = 0, maximum = 1)]
     pub top_p: Option<f64>,
-    /// 0 or -1 keeps all.
+    /// With 0 or -1, all tokens are kept.
     #[serde(default, deserialize_with = "whole::option")]
     pub top_k: Option<i64>,
     #[schema(minimum = 0, maximum = 1)]
@@ -37,48 +39,48 @@ pub struct Request {
     /// The same seed draws the same tokens.
     #[serde(default, deserialize_with = "whole::option")]
     pub seed: Option<i64>,
-    /// Answers per prompt.
+    /// Number of answers per prompt.
     #[schema(minimum = 1, maximum = 128)]
     #[serde(default, deserialize_with = "whole::option")]
     pub n: Option<usize>,
     /// Strings that end the text and are not part of it.
     pub stop: Option<Stop>,
-    /// Of completions: the prompt is part of the text, and scored if `logprobs` is given.
+    /// For completions: whether the prompt is part of the text, and scored if `logprobs` is given.
     pub echo: Option<bool>,
-    /// Of completions: so many of the most likely tokens; of chat completions: whether tokens are scored.
+    /// For completions: number of most likely tokens to list. For chat completions: whether tokens are scored.
     pub logprobs: Option<LogprobsWanted>,
-    /// Of completions: scores the prompt as vLLM does, with ids and ranks.
+    /// For completions: scores the prompt in vLLM's format, with ids and ranks.
     #[schema(maximum = 1000)]
     #[serde(default, deserialize_with = "whole::option")]
     pub prompt_logprobs: Option<usize>,
-    /// Of chat completions.
+    /// For chat completions: number of most likely tokens to list.
     #[schema(maximum = 1000)]
     #[serde(default, deserialize_with = "whole::option")]
     pub top_logprobs: Option<usize>,
-    /// Send the answer piece by piece.
+    /// Whether to send the answer in pieces.
     pub stream: Option<bool>,
     pub stream_options: Option<StreamOptions>,
-    /// Write tokens as `token_id:7` instead of their texts.
+    /// Whether to write tokens as `token_id:7` instead of their texts.
     pub return_tokens_as_token_ids: Option<bool>,
-    /// Tell the ids of prompt and answer.
+    /// Whether to return the ids of prompt and answer.
     pub return_token_ids: Option<bool>,
-    /// Whether BOS goes in front of a text.
+    /// Whether to put BOS in front of a text.
     pub add_special_tokens: Option<bool>,
-    /// Go on after an end token.
+    /// Whether to continue after an end token.
     pub ignore_eos: Option<bool>,
-    /// Everything else.
+    /// All other parameters.
     #[serde(flatten)]
     #[schema(ignore)]
     pub rest: Map<String, Value>,
 }
 
-/// Whole numbers, which some clients write with a point: 1.0.
+/// Reads whole numbers, also when a client writes them with a decimal point: 1.0.
 mod whole {
     use serde::de::{Deserialize, Deserializer, Error};
     use serde_json::Number;
 
     fn of<T: TryFrom<i128>, E: Error>(n: &Number) -> Result<T, E> {
-        // Beyond 2^53 a number with a point need not be the one that was meant.
+        // Beyond 2^53, a floating-point number may differ from the one that was written.
         let pointed =
             || n.as_f64().filter(|f| f.fract() == 0.0 && f.abs() <= 9_007_199_254_740_992.0).map(|f| f as i128);
         let exact = n.as_i64().map(i128::from).or(n.as_u64().map(i128::from));
@@ -95,7 +97,7 @@ mod whole {
     }
 }
 
-/// What is to be completed.
+/// The prompts to complete.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "a text, a list of texts, a list of token ids, or a list of such lists is needed here")]
 pub enum Prompt {
@@ -113,7 +115,7 @@ pub enum Stop {
     Many(Vec<String>),
 }
 
-/// A number of tokens, or whether.
+/// A number of tokens, or whether tokens are scored.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(untagged, expecting = "a number of tokens, or in a chat true or false, is needed here")]
 pub enum LogprobsWanted {
@@ -121,14 +123,14 @@ pub enum LogprobsWanted {
     Count(#[serde(deserialize_with = "whole::number")] usize),
 }
 
-/// How to stream.
+/// Options of a stream.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 pub struct StreamOptions {
-    /// Send a last chunk with the counts.
+    /// Whether to send a last chunk with the counts of tokens.
     pub include_usage: Option<bool>,
 }
 
-/// What somebody says.
+/// A message of a conversation.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct ChatMessage {
     pub role: String,
@@ -169,16 +171,16 @@ pub struct Answer {
     pub system_fingerprint: &'static str,
     #[schema(value_type = Vec<Object>)]
     pub choices: Vec<Choice>,
-    /// Absent in chunks unless asked for.
+    /// Counts of tokens; in chunks only if asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Usage>)]
     pub usage: Option<Option<Usage>>,
-    /// A chat's, if asked for.
+    /// Token ids of a conversation's prompt, if asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_token_ids: Option<Vec<u32>>,
 }
 
-/// One of the answers.
+/// One of the answers to a prompt.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Choice {
@@ -215,7 +217,7 @@ pub struct ChatChoice {
     pub token_ids: Option<Vec<u32>>,
 }
 
-/// What the model says.
+/// A message of the model.
 #[derive(Debug, Serialize)]
 pub struct Said {
     pub role: &'static str,
@@ -223,7 +225,7 @@ pub struct Said {
     pub refusal: Option<String>,
 }
 
-/// What a chunk adds.
+/// The text that a chunk adds.
 #[derive(Debug, Serialize)]
 pub struct Delta {
     #[serde(skip_serializing_if = "Option::is_none")]

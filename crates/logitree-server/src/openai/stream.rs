@@ -1,4 +1,4 @@
-//! Hands a request to the engine and its answer to the client: at once, or as server-sent events.
+//! Gives a request to the generator and sends the answer to the client, whole or as server-sent events.
 
 use super::error::Failure;
 use super::reply::Reply;
@@ -14,23 +14,23 @@ use std::convert::Infallible;
 use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
 
-/// A request that is ready for the engine.
+/// A request that is ready for the generator.
 pub struct Order {
     pub options: Options,
     pub tasks: Vec<Task>,
     pub reply: Reply,
 }
 
-/// What the engine says about a request.
+/// The steps of a request, as they come from the generator.
 struct Incoming {
     events: Receiver<Event>,
     closing: watch::Receiver<bool>,
-    /// Choices that have not ended.
+    /// Number of choices that have not ended.
     open: usize,
 }
 
 impl Incoming {
-    /// The next step, until all choices have ended.
+    /// The next step; `None` when all choices have ended.
     async fn next(&mut self) -> Result<Option<Step>, Failure> {
         if self.open == 0 {
             return Ok(None);
@@ -49,7 +49,7 @@ impl Incoming {
     }
 }
 
-/// Generates and answers. A client that hangs up drops this, and with it all that was to be generated.
+/// Generates and answers. If the client disconnects, this future is dropped, which cancels the generation.
 pub async fn answer(app: App, order: Order) -> Result<Response, Failure> {
     let Order { options, tasks, reply } = order;
     let events = app.desk.submit(options, tasks).map_err(|refused| match refused {
@@ -72,12 +72,12 @@ pub async fn answer(app: App, order: Order) -> Result<Response, Failure> {
     body.await.map_err(Failure::internal)?
 }
 
-/// A stream under way.
+/// The state of a stream of events.
 struct Streaming {
     app: App,
     reply: Reply,
     incoming: Incoming,
-    /// Events to send, oldest first.
+    /// Events that are ready to be sent, oldest first.
     ready: VecDeque<String>,
     ended: bool,
 }

@@ -1,4 +1,4 @@
-//! `/tokenize`, `/detokenize` and `/tokenizer_info`, as vLLM has them: clients that need token ids ask for them here.
+//! `/tokenize`, `/detokenize` and `/tokenizer_info`, compatible with vLLM, for clients that need token ids.
 
 use super::chat;
 use super::error::{ErrorShape, Failure, Input};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// A text or a conversation.
+/// A text or a conversation to split into tokens.
 #[derive(Deserialize, ToSchema)]
 pub struct TokenizeRequest {
     pub model: Option<String>,
@@ -22,15 +22,15 @@ pub struct TokenizeRequest {
     /// Variables for the chat template.
     #[schema(value_type = Option<Object>)]
     pub chat_template_kwargs: Option<Map<String, Value>>,
-    /// Whether BOS goes in front of a text.
+    /// Whether to put BOS in front of a text.
     pub add_special_tokens: Option<bool>,
-    /// Whether a conversation's template adds what comes before the answer.
+    /// Whether the chat template adds what comes before the answer.
     pub add_generation_prompt: Option<bool>,
-    /// Whether the tokens' texts are wanted.
+    /// Whether to return the tokens' texts, too.
     pub return_token_strs: Option<bool>,
 }
 
-/// Its tokens.
+/// The tokens of a text or conversation.
 #[derive(Serialize, ToSchema)]
 pub struct Tokenized {
     pub count: usize,
@@ -64,14 +64,14 @@ pub async fn tokenize(State(app): State<App>, Input(r): Input<TokenizeRequest>) 
     work.await
 }
 
-/// Tokens.
+/// Tokens to convert to text.
 #[derive(Deserialize, ToSchema)]
 pub struct DetokenizeRequest {
     pub model: Option<String>,
     pub tokens: Vec<u32>,
 }
 
-/// Their text.
+/// The text of the tokens.
 #[derive(Serialize, ToSchema)]
 pub struct Detokenized {
     pub prompt: String,
@@ -96,7 +96,7 @@ pub async fn detokenize(
     work.await
 }
 
-/// What the tokenizer is.
+/// Information about the tokenizer.
 #[derive(Serialize, ToSchema)]
 pub struct TokenizerInfo {
     pub tokenizer_class: String,
@@ -104,7 +104,7 @@ pub struct TokenizerInfo {
     pub model_max_length: usize,
     pub bos_token: Option<String>,
     pub eos_token: Option<String>,
-    /// Whether texts get BOS in front if nothing else is asked for.
+    /// Whether texts get BOS in front by default.
     pub add_bos_token: bool,
     pub chat_template: Option<String>,
 }

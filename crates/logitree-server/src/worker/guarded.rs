@@ -1,9 +1,9 @@
-//! Panics that end one piece of work, not the server.
+//! Turns a panic into an error, so that it ends one piece of work and not the server.
 
 use logitree::{Error, ErrorKind, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Does something whose panic shall end nothing but itself: it becomes an error that says what was being done.
+/// Does some work. A panic becomes an error that contains `what`, the description of the work.
 pub fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let why = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));

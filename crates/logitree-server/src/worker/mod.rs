@@ -1,5 +1,8 @@
-//! The engine's thread. In turns: what was asked for, one level of the run that explores, one batch of everything that goes on by
-//! hand, and one step of everything that is being generated. What one of them fails in, even by a panic, ends that one alone.
+//! The engine's thread, which evaluates the model for all clients.
+//!
+//! It repeats these steps: serve the commands that have arrived; generate one step of every text; explore one level of
+//! one run; evaluate one batch of every request made by hand. So no kind of work waits long for another. If a piece of
+//! work fails, even by a panic, only that piece ends.
 
 pub mod generate;
 mod guarded;
@@ -21,36 +24,36 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Tokens listed per step, at least.
+/// Least number of tokens listed per step.
 pub const TOP: usize = 10;
-/// Runs that stay open when there is nothing to do with them: the next click on the last one finds its prompt evaluated.
+/// Number of idle runs that stay open: if the user continues the last one, its prompt need not be evaluated again.
 const RESTING: usize = 1;
 
-/// What is asked of the engine.
+/// A command to the engine's thread.
 pub enum Command {
-    /// Explore a run, from its beginning or from where it stands.
+    /// Explore a run, from its beginning or from where it stopped.
     Explore(String),
-    /// End a run's exploring; it is paused or interrupted then.
+    /// End the exploring of a run, and set this state (paused or interrupted).
     End(String, State),
-    /// End what goes on by hand in a run.
+    /// End the requests made by hand in a run.
     Halt(String),
-    /// Go on from nodes of a run; answered with them as soon as they are there.
+    /// Continue from nodes of a run. The reply is sent when the first nodes exist, before the model continues.
     Expand(String, Request, oneshot::Sender<Result<Vec<NodeId>>>),
-    /// The whole distribution after a node.
+    /// Send the whole distribution after a node.
     Distribution(String, NodeId, oneshot::Sender<Result<Arc<Ranked>>>),
-    /// Forget what is held of a run.
+    /// Close a run and forget what is cached for it.
     Forget(String),
-    /// Look at the desk: there is something to generate.
+    /// Wake up, because the desk has new texts to generate.
     Generate,
 }
 
-/// What the engine's thread and the requests share.
+/// What the engine's thread and the request handlers share.
 pub struct Shared {
     /// The runs.
     pub store: Store,
     /// The model, if one is loaded.
     pub model: Option<Model>,
-    /// Who hears of what cannot be told to a client, and says when to end.
+    /// Receives what cannot be told to a client, and says when to stop.
     pub events: Arc<dyn Events>,
 }
 
@@ -58,17 +61,17 @@ struct Worker<'m> {
     shared: &'m Shared,
     model: &'m Model,
     commands: Receiver<Command>,
-    /// Runs that wait to be explored.
+    /// Ids of runs that wait to be explored, in order.
     queue: VecDeque<String>,
-    /// Runs that are open, the one that was last needed first.
+    /// The open runs, most recently used first.
     opened: Vec<Opened>,
     generator: Generator<'m>,
 }
 
-/// Serves until the program is told to end, or nobody can ask any more.
+/// Works until the program is told to stop, or no command can come any more.
 ///
 /// # Errors
-/// If the model gives no session.
+/// If the model cannot open a session.
 pub fn work(shared: &Shared, commands: Receiver<Command>, texts: Orders) -> Result<()> {
     let Some(model) = &shared.model else { return Ok(()) };
     let generator = Generator::new(model, texts)?;
@@ -83,7 +86,8 @@ pub fn work(shared: &Shared, commands: Receiver<Command>, texts: Orders) -> Resu
         if went {
             continue;
         }
-        // Clients may not have read yet what they were sent.
+        // If texts are being generated but none could advance, their clients have not read what was sent: look again
+        // soon.
         let pause = Duration::from_millis(if worker.generator.is_busy() { 5 } else { 100 });
         match worker.commands.recv_timeout(pause) {
             Ok(command) => worker.serve(command),
@@ -112,7 +116,7 @@ impl Worker<'_> {
             }
             Command::Expand(id, request, reply) => {
                 let begun = self.on(&id, "going on", |run, store| run.ask(&request, store));
-                // Whoever asked may have gone.
+                // The client may have disconnected; then the reply is dropped.
                 let _ = reply.send(begun);
             }
             Command::Distribution(id, node, reply) => {
@@ -120,12 +124,13 @@ impl Worker<'_> {
                 let _ = reply.send(found);
             }
             Command::Forget(id) => self.opened.retain(|o| o.id != id),
-            // Comes next anyway.
+            // Nothing to do here: the main loop generates next.
             Command::Generate => {}
         }
     }
 
-    /// Does something with a run, which is opened if it is not; after a panic nothing is held of it, as that may be half done.
+    /// Does some work with a run, which is opened first if needed. After a panic the run is closed, since its data may
+    /// be inconsistent.
     fn on<T>(&mut self, id: &str, what: &str, work: impl FnOnce(&mut Opened, &Store) -> Result<T>) -> Result<T> {
         if !self.opened.iter().any(|o| o.id == id) {
             let path = self.shared.store.path(id)?;
@@ -144,7 +149,7 @@ impl Worker<'_> {
         done
     }
 
-    /// Does something with a run that is open; what goes wrong is told with the run.
+    /// Does some work with a run if it is open. An error becomes the message of the run's status.
     fn with(&mut self, id: &str, what: &str, work: impl FnOnce(&mut Opened, &Store) -> Result<()>) {
         if !self.opened.iter().any(|o| o.id == id) {
             return;
@@ -154,7 +159,7 @@ impl Worker<'_> {
         }
     }
 
-    /// A run whose work ended by a fault of this program's own: its file has what was written before.
+    /// Records that work on a run ended because of a bug in this program. The file has what was written before.
     fn fail(&self, run: &Opened, e: &Error) {
         let exploring = run.exploring;
         self.shared.store.update(&run.id, |s| {
@@ -165,7 +170,7 @@ impl Worker<'_> {
         });
     }
 
-    /// Closes runs that nobody needed for long.
+    /// Closes idle runs beyond [`RESTING`], the least recently used first.
     fn rest(&mut self) {
         let mut resting = 0;
         self.opened.retain(|o| {
@@ -174,7 +179,7 @@ impl Worker<'_> {
         });
     }
 
-    /// One level of the run that explores, or of the next one that waits; whether there is any.
+    /// Explores one level of the current run, or of the next one in the queue. Returns false if there is none.
     fn explore(&mut self) -> bool {
         let exploring = self.opened.iter().find(|o| o.exploring).map(|o| o.id.clone());
         let id = match exploring {
@@ -193,14 +198,14 @@ impl Worker<'_> {
             },
         };
         if let Err(e) = self.on(&id, "exploring", |run, store| run.explore(store)) {
-            // Its file cannot be written: nothing goes on with it.
+            // The run's file cannot be written, so the run is closed.
             self.opened.retain(|o| o.id != id);
             self.shared.store.update(&id, |s| (s.state, s.message) = (State::Failed, Some(format!("{e:#}"))));
         }
         true
     }
 
-    /// Opens a run that waits, to be explored.
+    /// Opens a waiting run and begins to explore it.
     fn begin(&mut self, id: &str) -> Result<()> {
         self.opened.retain(|o| o.id != id);
         let path = self.shared.store.path(id)?;
@@ -210,7 +215,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// One batch of everything that goes on by hand; whether there is any.
+    /// Evaluates one batch of every request made by hand. Returns false if there are none.
     fn follow(&mut self) -> bool {
         let going: Vec<String> = self.opened.iter().filter(|o| o.is_following()).map(|o| o.id.clone()).collect();
         for id in &going {
@@ -219,7 +224,7 @@ impl Worker<'_> {
         !going.is_empty()
     }
 
-    /// Writes down how everything stands, as the program ends.
+    /// Closes the files of all exploring runs before the program ends.
     fn end(&mut self) {
         let store = &self.shared.store;
         for run in &mut self.opened {

@@ -1,4 +1,4 @@
-//! A run that the engine's thread has open: its own exploring, and what people asked for by hand.
+//! A run that the engine's thread has open: its own strategy's work, and the requests that users made by hand.
 
 use crate::store::{State, Store};
 use logitree::{Error, ErrorKind, Exploration, Following, Ranked, Result};
@@ -8,75 +8,76 @@ use logitree_core::{NodeId, TokenId};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Distributions that are kept of a run: paging and searching ask for the same one again and again.
+/// Number of distributions that are cached for a run, as paging and searching ask for the same one again and again.
 const RANKED: usize = 8;
-/// Requests of one run that go on side by side; of more, the oldest ends.
+/// Number of requests of one run that are worked on side by side. A new one beyond this ends the oldest.
 const REQUESTS: usize = 8;
 
-/// Going on by hand.
+/// A request to continue from nodes by hand.
 pub struct Request {
-    /// Where to go on.
+    /// The nodes to continue from.
     pub nodes: Vec<NodeId>,
-    /// Go on with this token, whatever its probability.
+    /// The token to continue with, whatever its probability; `None` lets the strategy choose.
     pub token: Option<TokenId>,
-    /// How far.
+    /// How to continue, and how far.
     pub how: How,
 }
 
-/// How to go on.
+/// How to continue from a node, and how far.
 #[derive(Clone, Copy)]
 pub enum How {
-    /// Greedily so many steps.
+    /// Adds this many of the most likely tokens.
     Greedy { steps: usize },
-    /// As the run's strategy does, up to so many nodes.
+    /// Uses the run's strategy, up to this many nodes.
     Strategy { max_nodes: usize },
 }
 
-/// A request under way.
+/// A request in progress.
 struct Asked {
-    /// Nodes that its turn has not come to.
+    /// The nodes of the request that are not begun yet.
     starts: VecDeque<NodeId>,
     how: How,
     now: Option<Following>,
 }
 
-/// A run that is open.
+/// An open run.
 pub struct Opened {
-    /// Its id in the store.
+    /// Id of the run in the store.
     pub id: String,
     exploration: Exploration,
-    /// Whether its own strategy goes on.
+    /// Whether the run's own strategy is working.
     pub exploring: bool,
-    /// What its state shall be when its own strategy has ended, if somebody ended it.
+    /// The state to set when the run's own strategy has ended, if the user or the end of the program ended it early.
     pub end: Option<State>,
     asked: Vec<Asked>,
     ranked: Vec<(NodeId, Arc<Ranked>)>,
 }
 
 impl Opened {
-    /// An exploration that was begun or resumed goes on by its own strategy (`exploring`); one that was only opened rests.
+    /// Makes an open run. `exploring` is true if the exploration was begun or resumed, false if it was only opened to
+    /// add nodes by hand.
     pub fn new(id: &str, exploration: Exploration, exploring: bool) -> Opened {
         Opened { id: id.into(), exploration, exploring, end: None, asked: Vec::new(), ranked: Vec::new() }
     }
 
-    /// Whether there is anything to do.
+    /// Whether there is any work to do.
     pub fn is_busy(&self) -> bool {
         self.exploring || !self.asked.is_empty()
     }
 
-    /// Whether something goes on by hand.
+    /// Whether requests made by hand are in progress.
     pub fn is_following(&self) -> bool {
         !self.asked.is_empty()
     }
 
-    /// Makes what was added known.
+    /// Publishes the new length and number of nodes, so that clients read what was added.
     fn tell(&self, store: &Store) -> Result<()> {
         let (length, nodes) = (self.exploration.file_len()?, self.exploration.tree().len());
         store.update(&self.id, |s| (s.length, s.nodes) = (length, nodes));
         Ok(())
     }
 
-    /// One level of its own exploring.
+    /// Evaluates one level of the run's own strategy, or ends it if the user asked for that.
     pub fn explore(&mut self, store: &Store) -> Result<()> {
         let level = match self.end {
             None => self.exploration.next_level()?,
@@ -93,7 +94,7 @@ impl Opened {
         Ok(())
     }
 
-    /// Ends its own exploring.
+    /// Ends the work of the run's own strategy.
     fn close(&mut self, store: &Store) -> Result<()> {
         self.exploring = false;
         let ended = self.end.take();
@@ -112,7 +113,7 @@ impl Opened {
         Ok(())
     }
 
-    /// Begins to go on by hand; answers with the nodes from which it goes on.
+    /// Begins a request made by hand; returns the nodes from which it continues.
     pub fn ask(&mut self, request: &Request, store: &Store) -> Result<Vec<NodeId>> {
         let mut starts = Vec::new();
         for &node in &request.nodes {
@@ -136,7 +137,7 @@ impl Opened {
         Ok(starts)
     }
 
-    /// One batch of everything that was asked for by hand.
+    /// Evaluates one batch of every request made by hand.
     pub fn follow(&mut self, store: &Store) -> Result<()> {
         let mut i = 0;
         while i < self.asked.len() {
@@ -154,7 +155,7 @@ impl Opened {
         Ok(())
     }
 
-    /// Ends what goes on by hand.
+    /// Ends all requests made by hand.
     pub fn halt(&mut self) -> Result<()> {
         std::mem::take(&mut self.asked).into_iter().try_for_each(|asked| self.halt_one(asked))
     }
@@ -163,7 +164,7 @@ impl Opened {
         asked.now.map_or(Ok(()), |following| self.exploration.end_following(following))
     }
 
-    /// All tokens after a node.
+    /// The distribution of the tokens after a node.
     pub fn distribution(&mut self, node: NodeId) -> Result<Arc<Ranked>> {
         if let Some((_, known)) = self.ranked.iter().find(|(n, _)| *n == node) {
             return Ok(known.clone());
@@ -175,7 +176,7 @@ impl Opened {
     }
 }
 
-/// One batch of a request; false when it is done.
+/// Evaluates one batch of a request; returns false when the request is done.
 fn follow(exploration: &mut Exploration, asked: &mut Asked) -> Result<bool> {
     if let Some(following) = &mut asked.now {
         if exploration.follow(following)? {

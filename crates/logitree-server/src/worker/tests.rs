@@ -1,4 +1,4 @@
-//! The worker on a model that panics when it is told to: what it was doing ends, and nothing else.
+//! Tests of the worker with a model that panics on demand: only the work that panicked ends.
 
 use super::generate::Desk;
 use super::generate::tests::Fake;
@@ -12,7 +12,7 @@ use logitree_core::run;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
-/// Stops when it is told to.
+/// Events that stop when the test says so.
 #[derive(Default)]
 struct Told(AtomicBool);
 
@@ -37,7 +37,7 @@ fn record() -> run::Model {
     }
 }
 
-/// Waits for a status.
+/// Waits until a run's status satisfies `what`.
 fn wait(shared: &Shared, id: &str, what: impl Fn(&Status) -> bool) -> Status {
     for _ in 0..2000 {
         let status = shared.store.get(id).unwrap().status;
@@ -83,7 +83,7 @@ fn a_panic_ends_the_run_or_the_click_that_it_happened_in() {
         let status = wait(&shared, &first, |s| s.state == State::Failed);
         let why = status.message.unwrap();
         assert!(why.contains("internal error while exploring: a step's fault"), "{why}");
-        // The next run, and the same one again, are explored as if nothing had been.
+        // Another run, and then the same one again, are explored as if there had been no panic.
         fake.seen(|s| s.panics = false);
         let second = begin();
         for id in [&second, &first] {
@@ -91,7 +91,7 @@ fn a_panic_ends_the_run_or_the_click_that_it_happened_in() {
             let status = wait(&shared, id, |s| s.state == State::Finished);
             assert!(status.nodes >= 60 && status.message.is_none(), "{status:?}");
         }
-        // A click on a leaf whose step panics: the run stays as it was, and the next click goes on.
+        // The user asks to continue a leaf, and that step panics: the run is unchanged, and the next request succeeds.
         let run = logitree::import::run_file(&shared.store.path(&first).unwrap()).unwrap();
         let leaf = run.tree.nodes().find(|&n| run.tree.expansion(n).is_none() && !run.tree.is_end(n)).unwrap();
         let click = || {
@@ -110,7 +110,7 @@ fn a_panic_ends_the_run_or_the_click_that_it_happened_in() {
         assert_eq!(shared.store.get(&second).unwrap().status.state, State::Finished);
         told.0.store(true, Ordering::SeqCst);
     });
-    // Every file is whole.
+    // Every run file is complete.
     for info in shared.store.list() {
         let run = logitree::import::run_file(&shared.store.path(&info.id).unwrap()).unwrap();
         assert!(!run.torn && run.end.is_some());

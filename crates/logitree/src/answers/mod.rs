@@ -1,4 +1,5 @@
-//! How likely each answer is, over all continuations: by exploring with bounds, or by scoring the answers' own texts.
+//! The probability of each answer over all continuations: by exploring with bounds, or by scoring the answers' own
+//! texts.
 
 mod pattern;
 
@@ -19,33 +20,33 @@ use std::time::{Duration, Instant};
 /// Finds the answer in a text.
 #[derive(Clone)]
 pub enum Reader {
-    /// One of these, which a continuation begins with.
+    /// One of these choices, which must be at the beginning of a continuation.
     Choices(Choices),
-    /// What a pattern finds; whether answers that differ only in case or punctuation are the same.
+    /// What a pattern finds; the flag says whether answers that differ only in case or punctuation are the same.
     Pattern(Arc<Pattern>, bool),
 }
 
 impl Reader {
-    /// Reads one of these choices; with `normalize`, differences in case, and in punctuation and white space in front,
-    /// do not count.
+    /// Reads one of these choices. With `normalize`, case does not matter, nor do punctuation and white space in
+    /// front.
     ///
     /// # Errors
-    /// If there are none, or two are the same.
+    /// If there are no choices, or two are the same.
     pub fn choices(choices: &[&str], normalize: bool) -> Result<Reader> {
         let made = Choices::new(choices, normalize);
         let wrong = |e| Error::new(ErrorKind::Parameter("choices"), format!("`choices`: {e}"));
         made.map(Reader::Choices).map_err(wrong)
     }
 
-    /// Reads the first group, or match, of a regular expression.
+    /// Reads the first group of a regular expression's first match, or the whole match.
     ///
     /// # Errors
-    /// If it is none, is too large, or can match nothing.
+    /// If it is not a regular expression, is too large, or can match no text.
     pub fn pattern(pattern: &str, normalize: bool) -> Result<Reader> {
         Ok(Reader::Pattern(Arc::new(Pattern::new(pattern)?), normalize))
     }
 
-    /// The answer in a text so far, or in a whole one.
+    /// The answer in a text, which may go on unless it is `whole`.
     pub fn read(&self, text: &str, whole: bool) -> Verdict {
         match self {
             Reader::Choices(c) => c.read(text, whole),
@@ -56,7 +57,7 @@ impl Reader {
         }
     }
 
-    /// The choices, if these are what it reads.
+    /// The choices; empty for a pattern.
     pub fn names(&self) -> Vec<String> {
         match self {
             Reader::Choices(c) => c.names().map(String::from).collect(),
@@ -64,7 +65,7 @@ impl Reader {
         }
     }
 
-    /// What the user should know about how this reads.
+    /// Notes for the user about the limits of this reader.
     fn notes(&self) -> Vec<String> {
         match self {
             Reader::Choices(c) => c
@@ -85,15 +86,15 @@ impl Reader {
 /// How far to look for answers.
 #[derive(Clone, Copy, Debug)]
 pub struct AnswerOptions {
-    /// Go on until no bound is wider than this probability; if `None`, until the winner is certain.
+    /// Stop when no bound is wider than this probability; if `None`, when the most likely answer is certain.
     pub tolerance: Option<f64>,
-    /// Tokens of a continuation, at most.
+    /// Largest number of tokens of a continuation.
     pub max_depth: usize,
-    /// Time to explore.
+    /// Largest time to explore.
     pub max_time: Duration,
-    /// Paths to look at.
+    /// Largest number of paths to look at.
     pub max_nodes: usize,
-    /// Nodes expanded together.
+    /// Number of nodes that are evaluated in one batch.
     pub batch: usize,
 }
 
@@ -113,47 +114,48 @@ impl Default for AnswerOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswersEnd {
-    /// The bounds are as tight as was asked for.
+    /// The bounds are as tight as the tolerance asks for.
     Tolerance,
-    /// No other answer can become likelier.
+    /// No other answer can become more likely than the winner.
     Winner,
     /// The time is up.
     MaxSeconds,
-    /// As many paths as may be were looked at.
+    /// The largest number of paths was looked at.
     MaxNodes,
-    /// Nothing is left to explore within the depth.
+    /// There is nothing left to explore within the depth.
     Exhausted,
-    /// The listener of the model's events wished to stop.
+    /// The listener of the model's events asked to stop.
     Interrupted,
 }
 
-/// What exploring for answers found.
+/// The result of exploring for answers.
 #[derive(Clone, Debug)]
 pub struct Answers {
-    /// Lower and upper bounds of each answer's probability, and what has none.
+    /// Lower and upper bounds of each answer's probability, and the probability of texts without an answer.
     pub ledger: Ledger,
-    /// Steps that the model was asked for.
+    /// Number of steps that the model evaluated.
     pub steps: usize,
-    /// Paths looked at, of which most cost no step.
+    /// Number of paths looked at; most of them need no step.
     pub nodes: usize,
-    /// Time that it took.
+    /// Time taken, in seconds.
     pub seconds: f64,
-    /// Why it ended.
+    /// Why exploring ended.
     pub ended_by: AnswersEnd,
 }
 
-/// How tight the bound of a single choice gets if nothing else is asked for.
+/// Default width of the bound if there is only one choice.
 const ONE_CHOICE: f64 = 0.01;
 
 impl Model {
-    /// Explores the most likely continuations first. As soon as a text so far fixes the answer, all of its probability
-    /// counts for it.
+    /// Explores the most likely continuations first. As soon as the text of a path fixes the answer, the whole
+    /// probability of the path counts for that answer, and nothing below it is explored.
     ///
     /// # Errors
     /// If the model fails.
     pub fn answers(&self, prompt: &Prompt, reader: &Reader, options: &AnswerOptions) -> Result<Answers> {
         reader.notes().iter().for_each(|note| self.events().note(note));
-        // Judged from within the policy, which may be sent to another thread; this one alone asks.
+        // The policy, which must be `Send`, judges nodes from within; so the ledger is in a mutex, though only this
+        // thread uses it.
         let ledger = Mutex::new(Ledger::of(reader.names()));
         let settled = || ledger.lock().unwrap_or_else(|e| e.into_inner());
         let settle = |tree: &Tree, n: NodeId, whole: bool| {
@@ -164,7 +166,8 @@ impl Model {
         };
         let judge: Judge<'_> = Box::new(|tree, n| settle(tree, n, false).then_some(Stop::Decided));
         let default = BestFirstParameters::default();
-        // Most branches are decided by their first token, at no cost: many are taken, so that little stays undecided.
+        // Most branches are decided by their first token and need no evaluation, so many are taken: little probability
+        // stays undecided.
         let rules = BranchRules { max_branches: Some(1000), ..default.rules };
         let p =
             BestFirstParameters { batch: options.batch, cover: 1.0, max_depth: options.max_depth, rules, ..default };
@@ -174,7 +177,7 @@ impl Model {
         let (work, started) = (Work(self.events()), Instant::now());
         let tolerance = options.tolerance.or((reader.names().len() == 1).then_some(ONE_CHOICE));
         let enough = |ledger: &Ledger| match tolerance {
-            // All bounds are as wide as what is undecided.
+            // Every bound is as wide as the probability that is undecided.
             Some(width) => (ledger.undecided() <= width).then_some(AnswersEnd::Tolerance),
             None => ledger.winner().map(|_| AnswersEnd::Winner),
         };
@@ -208,7 +211,7 @@ impl Model {
     /// The probability of each text's own tokens right after a prompt.
     ///
     /// # Errors
-    /// If a text is nothing to this model, or the model fails.
+    /// If a text has no tokens in this model, or the model fails.
     pub fn direct(&self, prompt: &Prompt, texts: &[String]) -> Result<Vec<(Vec<TokenId>, Watched)>> {
         let strings = watched_ids(&self.watch(texts)?);
         let mut session = self.session()?;
@@ -219,19 +222,19 @@ impl Model {
         Ok(strings.into_iter().zip(scored).collect())
     }
 
-    /// Text of a path as far as it is whole characters, without end tokens.
+    /// The text of a path without end tokens and without an incomplete last character.
     fn text_so_far(&self, tree: &Tree, n: NodeId) -> String {
         let words = tree.path(n).into_iter().filter(|&id| !self.is_special(id));
         let bytes: Vec<u8> = words.flat_map(|id| self.token_bytes(id).into_owned()).collect();
         match std::str::from_utf8(&bytes) {
-            // A character that is only begun is not there yet.
+            // The last character is incomplete: leave it out until its other bytes come.
             Err(e) if e.error_len().is_none() => String::from_utf8_lossy(&bytes[..e.valid_up_to()]).into_owned(),
             _ => String::from_utf8_lossy(&bytes).into_owned(),
         }
     }
 }
 
-/// How far it is.
+/// The progress in words.
 fn in_words(ledger: &Ledger, steps: usize) -> String {
     use crate::export::text::{count, percent};
     let bounds = ledger.bounds();

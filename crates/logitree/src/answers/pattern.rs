@@ -1,4 +1,4 @@
-//! Answers captured by a regular expression.
+//! Finds answers in texts with a regular expression.
 
 use crate::error::{Error, ErrorKind, Result, fail};
 use logitree_core::answers::Verdict;
@@ -6,14 +6,14 @@ use regex::Regex;
 use regex_automata::hybrid::dfa::DFA;
 use regex_automata::{Anchored, Input, MatchKind};
 
-/// Most memory a compiled pattern may take.
+/// Largest size of a compiled pattern, in bytes.
 const SIZE: usize = 1 << 22;
 
-/// A pattern and an automaton that tells when no further text can change its first match.
+/// A regular expression, and an automaton that tells whether more text could change its first match.
 pub struct Pattern {
     regex: Regex,
-    /// Absent for patterns that the automaton cannot run (such as Unicode word boundaries): those are decided only
-    /// when a completion has ended.
+    /// `None` for patterns that the automaton cannot run (such as those with Unicode word boundaries): then an answer
+    /// is known only when a completion has ended.
     automaton: Option<DFA>,
 }
 
@@ -21,7 +21,7 @@ impl Pattern {
     /// Compiles a pattern. Matching takes time linear in the text, whatever the pattern.
     ///
     /// # Errors
-    /// If it is no regular expression, is too large, or can match no text.
+    /// If it is not a regular expression, is too large, or can match no text.
     pub fn new(pattern: &str) -> Result<Pattern> {
         let regex = regex::RegexBuilder::new(pattern).size_limit(SIZE).build();
         let wrong = |e: &dyn std::fmt::Display| {
@@ -42,14 +42,14 @@ impl Pattern {
         self.automaton.is_some()
     }
 
-    /// The first group of the first match, or all of it.
+    /// The first group of the first match; the whole match if there is no group.
     pub fn find(&self, text: &str) -> Option<String> {
         let captures = self.regex.captures(text)?;
         let found = captures.get(1).or_else(|| captures.get(0))?;
         Some(found.as_str().trim().to_string())
     }
 
-    /// Reads a text so far, or a whole one.
+    /// The answer in a text. Unless the text is `whole`, the answer is open until no continuation can change it.
     pub fn read(&self, text: &str, whole: bool) -> Verdict {
         if !whole && !self.is_fixed(text) {
             return Verdict::Open;
@@ -57,7 +57,7 @@ impl Pattern {
         self.find(text).map_or(Verdict::NoAnswer, Verdict::Answer)
     }
 
-    /// Whether the first match is the same however the text goes on: the automaton has nowhere left to go.
+    /// Whether the first match stays the same for every continuation of the text: the automaton reaches a dead state.
     fn is_fixed(&self, text: &str) -> bool {
         let Some(dfa) = &self.automaton else { return false };
         let mut cache = dfa.create_cache();
@@ -71,7 +71,8 @@ impl Pattern {
                 Err(_) => return false,
             }
         }
-        // A match is seen one byte late; it may be that nothing but the end can follow it.
+        // The automaton reports a match one byte late, so the match may be final if every next byte leads to a dead
+        // state.
         let dead = |cache: &mut _, byte| dfa.next_state(cache, state, byte).is_ok_and(|next| next.is_dead());
         state.is_match() && (0..=u8::MAX).all(|byte| dead(&mut cache, byte))
     }
@@ -91,7 +92,7 @@ mod tests {
         assert_eq!(read("The answer is 42 or"), Verdict::Answer("42".into()));
         assert_eq!(p.read("The answer is Del", true), Verdict::Answer("Del".into()));
         assert_eq!(p.read("No idea", true), Verdict::NoAnswer);
-        // Anchored: the text can be past saving.
+        // An anchored pattern may already be impossible to match.
         let p = Pattern::new(r"^ *(yes|no)").unwrap();
         assert_eq!([p.read(" ye", false), p.read(" maybe", false)], [Verdict::Open, Verdict::NoAnswer]);
         assert_eq!(p.read(" yes", false), Verdict::Open);

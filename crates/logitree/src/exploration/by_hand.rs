@@ -1,6 +1,7 @@
-//! Adding to a run by hand: going on from any of its nodes, with any token.
+//! Adding nodes to a run by hand: continuing from any node, with any token.
 //!
-//! The run's own strategy is not disturbed: what is added is marked as the user's, and a run that is growing goes on beside it.
+//! This does not disturb the run's own strategy: added nodes are marked as the user's, and a run that is growing
+//! continues to grow.
 
 use super::{Exploration, Held, Limits, read, strategy_of};
 use crate::Model;
@@ -9,30 +10,30 @@ use logitree_core::explore::{Change, Continuation, Paused, Strategy};
 use logitree_core::run::{EndReason, end_event};
 use logitree_core::{Distribution, Exactness, NodeId, Stop, TokenId, TokenStats, Tree, logprob};
 
-/// An exploration below a node that somebody asked for, under way.
+/// An exploration below a node that the user asked for, in progress.
 pub struct Following {
     continuation: Continuation,
     max_nodes: usize,
 }
 
-/// All tokens after a node, most likely first; of a server, all that it lists.
+/// All tokens after a node, most likely first. A server gives only those that it lists.
 #[derive(Clone, Debug)]
 pub struct Ranked {
-    /// Each with its logprob in nats.
+    /// The tokens, with log probabilities in nats.
     pub tokens: Vec<(TokenId, f64)>,
-    /// In nats.
+    /// Entropy of the distribution, in nats.
     pub entropy: f64,
-    /// In nats².
+    /// Varentropy of the distribution, in nats².
     pub varentropy: f64,
-    /// Whether these are exact.
+    /// Whether these numbers are exact.
     pub exactness: Exactness,
 }
 
 impl Exploration {
-    /// Opens a run to be added to by hand, however it ended. Its own strategy does not go on.
+    /// Opens a run to add nodes by hand, whatever ended it. Its own strategy does not continue.
     ///
     /// # Errors
-    /// If another model made it, or the file cannot be read.
+    /// If another model made the run, or the file cannot be read.
     pub fn open(model: &Model, held: Held) -> Result<Exploration> {
         let run = read(model, &held)?;
         let limits = Limits::of(&run);
@@ -43,10 +44,10 @@ impl Exploration {
         Ok(opened)
     }
 
-    /// Refuses a node after which nothing can come.
+    /// Refuses a node after which no token can come.
     ///
     /// # Errors
-    /// If there is no such node, it is an end token, or its path fills the model's context.
+    /// If the node does not exist, is an end token, or its path fills the model's context.
     pub fn check_open(&self, node: NodeId) -> Result<()> {
         self.check(node)?;
         if self.tree().stop(node) == Some(Stop::EndToken) {
@@ -65,7 +66,7 @@ impl Exploration {
         Ok(())
     }
 
-    /// The node's child with this token, made if it is not there.
+    /// The child of a node with this token. It is made if it does not exist.
     ///
     /// # Errors
     /// As for [`Exploration::check_open`]; or the model fails, or the file cannot be written.
@@ -104,7 +105,7 @@ impl Exploration {
         Ok(child)
     }
 
-    /// Tokens that are listed of a step that somebody asked for.
+    /// Number of tokens that are listed for a step that the user asked for.
     fn listed(&self) -> usize {
         match self.limits.keep {
             logitree_core::explore::Keep::Top(n) => n.max(10),
@@ -112,11 +113,11 @@ impl Exploration {
         }
     }
 
-    /// Goes on below a node by a strategy of its own (the run's, if `None`), up to so many nodes; [`Exploration::follow`] does
-    /// the steps. Nothing is done where nothing can follow.
+    /// Begins to explore below a node, up to `max_nodes` nodes, with a strategy of its own (the run's, if `None`). The
+    /// steps are done by [`Exploration::follow`]. `None` if no token can follow the node.
     ///
     /// # Errors
-    /// If there is no such node, or the strategy cannot be.
+    /// If the node does not exist, or the strategy's parameters are not valid.
     pub fn begin_following(
         &mut self,
         from: NodeId,
@@ -128,16 +129,16 @@ impl Exploration {
             return Ok(None);
         }
         let strategy = strategy.map_or_else(|| strategy_of(&self.header), Ok)?;
-        // It begins with a tree of its own.
+        // The strategy begins with an empty tree of its own.
         let policy = strategy.policy(&Tree::default())?;
         let continuation = Continuation::new(&mut self.explorer, from, policy)?;
         Ok(Some(Following { continuation, max_nodes }))
     }
 
-    /// Evaluates one batch of it, and writes down what came of that. False when it is done.
+    /// Evaluates one batch and writes the new nodes down. Returns false when the exploration is done.
     ///
     /// # Errors
-    /// If the model fails, or the file cannot be written. It is still to be ended.
+    /// If the model fails, or the file cannot be written. [`Exploration::end_following`] must still be called.
     pub fn follow(&mut self, following: &mut Following) -> Result<bool> {
         if following.continuation.nodes() > following.max_nodes {
             return Ok(false);
@@ -148,7 +149,7 @@ impl Exploration {
         Ok(true)
     }
 
-    /// Lets go of what it held of the model, at its end or before. What it found stays.
+    /// Ends an exploration, finished or not, and frees what it holds of the model. The nodes that it found stay.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -157,7 +158,7 @@ impl Exploration {
         self.added()
     }
 
-    /// Goes on below a node by a strategy of its own, to its end.
+    /// Explores below a node with a strategy of its own, until the strategy is done.
     ///
     /// # Errors
     /// As for [`Exploration::begin_following`] and [`Exploration::follow`].
@@ -173,7 +174,8 @@ impl Exploration {
         followed.map(drop)
     }
 
-    /// Makes what was added readable. A run that has ended says so again, as what it ended with has changed.
+    /// Flushes the added nodes, so that others can read them. If the run had ended, its closing line is written again
+    /// with the new numbers.
     fn added(&mut self) -> Result<()> {
         self.record.flush()?;
         let end = self.end.as_ref().filter(|end| end.nodes != self.explorer.tree.len());
@@ -183,14 +185,14 @@ impl Exploration {
         Ok(())
     }
 
-    /// All tokens after a node.
+    /// The distribution of the tokens after a node.
     ///
     /// # Errors
-    /// If there is no such node, or the model fails.
+    /// If the node does not exist, or the model fails.
     pub fn distribution(&mut self, node: NodeId) -> Result<Ranked> {
         self.check(node)?;
         let logits = self.model.exactness() == Exactness::Exact;
-        // A server lists no more than it is asked for, and no more than it can.
+        // A server lists only as many tokens as it is asked for, so it is asked for all; it gives as many as it can.
         let top = if logits { 1 } else { self.model.vocab_size() };
         let (d, _) = self.explorer.ask(node, top, &[], logits)?;
         let Distribution { top, logits, logsumexp, entropy, varentropy, exactness, .. } = d;

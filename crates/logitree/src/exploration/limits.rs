@@ -1,4 +1,4 @@
-//! Budgets of a run.
+//! The budgets of a run.
 
 use crate::error::{Result, fail};
 use logitree_core::explore::Keep;
@@ -6,14 +6,14 @@ use logitree_core::run::{EndReason, Run};
 use logitree_core::{NodeId, Tree};
 use serde_json::{Map, Value, json};
 
-/// What ends a run early, and what it keeps.
+/// The budgets that end a run early, and how much of each distribution it keeps.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Nodes of the tree.
+    /// Largest number of nodes of the tree.
     pub max_nodes: Option<usize>,
-    /// Seconds of exploring, those before the run was resumed included.
+    /// Largest time of exploring in seconds, including the time before the run was resumed.
     pub max_seconds: Option<f64>,
-    /// What is kept of every distribution.
+    /// How much of each distribution is kept.
     pub keep: Keep,
 }
 
@@ -27,7 +27,7 @@ impl Limits {
     /// Checks the budgets' ranges.
     ///
     /// # Errors
-    /// Names the one that is outside.
+    /// If a budget is out of its range; the error names it.
     pub fn check(&self) -> Result<()> {
         if self.max_nodes == Some(0) {
             fail!(Parameter("max_nodes"), "`max_nodes` must be at least 1");
@@ -38,13 +38,14 @@ impl Limits {
         Ok(())
     }
 
-    /// The budgets as headers have them.
+    /// The budgets as they are written in headers.
     pub fn json(&self) -> Map<String, Value> {
         let budgets = [("max_nodes", json!(self.max_nodes)), ("max_seconds", json!(self.max_seconds))];
         budgets.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.to_string(), v)).collect()
     }
 
-    /// Those that a run was begun with. The first files do not say what was kept of each step: as much as of the first.
+    /// The budgets that a run was begun with. The oldest files do not say how many tokens were kept of each step: then
+    /// it is the number that the root has.
     pub fn of(run: &Run) -> Limits {
         let number = |name: &str| run.header.limits.get(name).and_then(Value::as_f64);
         let listed = run.tree.expansion(NodeId::ROOT).map_or(10, |e| e.top.len());
@@ -52,7 +53,7 @@ impl Limits {
         Limits { max_nodes: number("max_nodes").map(|n| n as usize), max_seconds: number("max_seconds"), keep }
     }
 
-    /// The budget that is used up, if one is, with so many seconds spent.
+    /// The budget that is used up after this many seconds, if any.
     pub fn reached(&self, tree: &Tree, seconds: f64) -> Option<EndReason> {
         if self.max_nodes.is_some_and(|n| tree.len() >= n) {
             Some(EndReason::MaxNodes)

@@ -1,4 +1,4 @@
-//! Growing a tree, level by level, with its run file.
+//! Grows a tree level by level, and writes its run file.
 
 mod by_hand;
 mod limits;
@@ -17,52 +17,53 @@ use serde_json::json;
 use std::path::Path;
 use std::time::Instant;
 
-/// A tree that grows: an iterator over its levels ([`Exploration::next_level`]) that writes a run file as it goes.
+/// A growing tree. [`Exploration::next_level`] evaluates its next level and appends it to the run file.
 pub struct Exploration {
     model: Model,
     header: Header,
     explorer: Explorer<Box<dyn Policy>>,
     record: Record,
     limits: Limits,
-    /// Time spent on it before it was resumed.
+    /// Seconds spent on the run before it was resumed.
     before: f64,
     started: Instant,
-    /// Nodes that it had then.
+    /// Number of nodes when the run was begun or resumed.
     first: usize,
-    /// Steps of the model since then.
+    /// Number of the model's steps since then.
     steps: usize,
-    /// Whether the model was asked for anything yet: before, what is known already is visited.
+    /// Whether the model has been asked for anything. Before that, only nodes that are known already are visited.
     begun: bool,
     ended: Option<EndReason>,
-    /// The closing line that the file has, if it has one.
+    /// The closing line of the file, if it has one.
     end: Option<End>,
     failure: Option<Error>,
 }
 
-/// Where an exploration stands when all that could be visited was visited, and written down: of a wide level, a slice.
+/// The state of an exploration after a level (of a wide level, a part of it) has been evaluated, visited and written
+/// down.
 #[derive(Clone, Copy, Debug)]
 pub struct Level {
-    /// New nodes per second, since the exploration was begun or resumed.
+    /// New nodes per second since the exploration was begun or resumed.
     pub rate: f64,
-    /// Steps of the model per second: what the work is, for a step may make one node or many.
+    /// Steps of the model per second. This measures the work, as one step may make one node or many.
     pub steps_rate: f64,
 }
 
-/// What came of exploring.
+/// The result of an exploration.
 pub struct Explored {
-    /// The run, as its file has it.
+    /// The run, as it is in its file.
     pub run: Run,
     /// New nodes per second, since the exploration was begun or resumed.
     pub rate: f64,
-    /// Why the model failed, if it did; the run has what was there before.
+    /// Why the model failed, if it did; the run has everything up to that moment.
     pub failure: Option<Error>,
 }
 
 impl Exploration {
-    /// Begins a run; its header is written.
+    /// Begins a run and writes its header.
     ///
     /// # Errors
-    /// If a parameter cannot be, or the file cannot be written.
+    /// If a parameter is not valid, or the file cannot be written.
     pub fn begin(
         model: &Model,
         prompt: &Prompt,
@@ -93,11 +94,11 @@ impl Exploration {
         Exploration::new(model, header, policy, tree, record, limits, 0.0)
     }
 
-    /// Goes on with a stopped run in its own file, which is read now that nobody else writes to it. Budgets that it was
-    /// not begun with are written down.
+    /// Continues a stopped run in its own file. The file is read now, as only now no other process can write to it.
+    /// New budgets are written down.
     ///
     /// # Errors
-    /// If another model made it, or its strategy would not have grown this tree.
+    /// If another model made the run, or its strategy would not have grown this tree.
     pub fn resume(model: &Model, held: Held, limits: Option<&Limits>) -> Result<Exploration> {
         let name = held.path().display().to_string();
         let run = read(model, &held)?;
@@ -108,7 +109,7 @@ impl Exploration {
         let policy = strategy.policy(&tree).with_context(|| name.clone())?;
         let mut record = held.append(valid_bytes)?;
         if header.limits != limits.json() {
-            // Before anything else, so that a kill does not lose them.
+            // Write the new budgets first, so that they are not lost if the process is killed.
             let reason = end.map_or(EndReason::Interrupted, |e| e.reason);
             header.limits = limits.json();
             record.write(&[Event::End(End { limits: limits.json(), ..end_event(&tree, reason, seconds) })])?;
@@ -147,12 +148,12 @@ impl Exploration {
         })
     }
 
-    /// The model that is asked.
+    /// The model that grows the tree.
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// What the run file says first.
+    /// The header of the run file.
     pub fn header(&self) -> &Header {
         &self.header
     }
@@ -162,20 +163,20 @@ impl Exploration {
         &self.explorer.tree
     }
 
-    /// Who decides how it grows: open paths, completed ones, the threshold now in force.
+    /// The strategy's state: open paths, completed ones, the current threshold.
     pub fn policy(&self) -> &dyn Policy {
         &*self.explorer.policy
     }
 
-    /// The run's file; `None` if it has none.
+    /// The path of the run file; `None` if there is no file.
     pub fn path(&self) -> Option<&Path> {
         self.record.path()
     }
 
-    /// Bytes of the run's file; 0 if it has none.
+    /// Length of the run file in bytes; 0 if there is no file.
     ///
     /// # Errors
-    /// If the system does not tell.
+    /// If the system cannot tell the length.
     pub fn file_len(&self) -> Result<u64> {
         self.record.len()
     }
@@ -198,9 +199,10 @@ impl Exploration {
         Level { rate: self.per_second(nodes), steps_rate: self.per_second(self.steps) }
     }
 
-    /// Evaluates the next nodes that the strategy wants, in one batch, visits all that can be visited then, and writes it
-    /// down. `None` when the tree is as large as it gets: the strategy is done, a budget is used up, the listener of the
-    /// model's events wishes to stop, or the model fails, which [`Exploration::finish`] then tells.
+    /// Evaluates the next nodes that the strategy wants, in one batch, visits all nodes that can be visited then, and
+    /// writes them down. Returns `None` when the tree does not grow any more: the strategy is done, a budget is used
+    /// up, the listener of the model's events asks to stop, or the model fails. [`Exploration::finish`] returns such a
+    /// failure.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -223,7 +225,7 @@ impl Exploration {
         Ok(Some(self.level()))
     }
 
-    /// Asks the model; says why that is the end, if it is.
+    /// Asks the model for the next batch; returns the reason if this is the end.
     fn evaluate(&mut self) -> Option<EndReason> {
         match self.explorer.evaluate() {
             Ok(0) => Some(EndReason::Finished),
@@ -231,7 +233,7 @@ impl Exploration {
                 self.steps += n;
                 None
             }
-            // A server was waited for.
+            // The user interrupted while a server was being waited for: this is not a failure.
             Err(_) if self.model.events().stop() => Some(EndReason::Interrupted),
             Err(e) => {
                 self.failure = Some(e.into());
@@ -248,7 +250,7 @@ impl Exploration {
         Ok(())
     }
 
-    /// Explores to the end; `each_level` is told of every level.
+    /// Explores to the end, and calls `each_level` after every level.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -259,7 +261,7 @@ impl Exploration {
         self.finish()
     }
 
-    /// Writes down how it ended, in a closing line. Before its own end, that is an interruption: it can be resumed.
+    /// Writes the closing line. If the run had not ended by itself, it counts as interrupted and can be resumed.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -280,12 +282,12 @@ impl Exploration {
         self.failure.as_ref()
     }
 
-    /// New nodes per second, since the exploration was begun or resumed.
+    /// New nodes per second since the exploration was begun or resumed.
     pub fn rate(&self) -> f64 {
         self.level().rate
     }
 
-    /// Closes the file and gives the run, as the file has it.
+    /// Closes the file and returns the run, as it is in the file.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -308,7 +310,7 @@ fn strategy_of(header: &Header) -> Result<Strategy> {
     serde_json::from_value(own).with_context(|| format!("the strategy {:?} and its parameters", header.strategy))
 }
 
-/// The run in a held file, if this model can go on with it.
+/// Reads the run in a locked file, if this model can continue it.
 fn read(model: &Model, held: &Held) -> Result<Run> {
     let name = held.path().display().to_string();
     let run = import::run_file(held.path())?;
@@ -318,7 +320,8 @@ fn read(model: &Model, held: &Held) -> Result<Run> {
     Ok(run)
 }
 
-/// Refuses what was not made by an engine: it does not say which model could go on. `what` names the run in messages.
+/// Refuses a run that no engine made, since it does not say which model could continue it. `what` names the run in
+/// messages.
 ///
 /// # Errors
 /// If the run was imported.
@@ -332,14 +335,14 @@ pub fn check_resumable(what: &str, run: &Run) -> Result<()> {
     Ok(())
 }
 
-/// The moment, RFC 3339.
+/// The current time, in RFC 3339.
 pub fn now() -> String {
     let format = &time::format_description::well_known::Rfc3339;
     let now = time::OffsetDateTime::now_utc().replace_nanosecond(0);
     now.ok().and_then(|t| t.format(format).ok()).unwrap_or_default()
 }
 
-/// A file name from a prompt.
+/// Makes a part of a file name from a prompt.
 pub fn slug(prompt: &str) -> String {
     let mut slug = String::new();
     for c in prompt.chars().flat_map(char::to_lowercase) {

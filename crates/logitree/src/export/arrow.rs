@@ -1,4 +1,4 @@
-//! One row per node as an Arrow batch of records: the columns of the CSV with their types.
+//! Makes an Arrow record batch with one row per node: the columns of the CSV, with their types.
 
 use super::csv::COLUMNS;
 use super::{Row, rows, watch_columns};
@@ -9,10 +9,10 @@ use arrow_schema::{Field, Schema};
 use logitree_core::run::Run;
 use std::sync::Arc;
 
-/// The rows of [`super::rows`].
+/// The rows of [`super::rows`] as a record batch.
 ///
 /// # Errors
-/// If Arrow refuses them, which would be a fault of this library.
+/// If Arrow refuses the columns, which would be a bug of this library.
 pub fn batch(run: &Run) -> Result<RecordBatch> {
     let rows: Vec<Row> = rows(run).collect();
     let mut columns: Vec<ArrayRef> = vec![
@@ -75,7 +75,7 @@ mod tests {
     use arrow_schema::DataType;
     use std::path::Path;
 
-    /// A cell as the CSV has it.
+    /// A cell formatted as in the CSV.
     fn cell(column: &ArrayRef, row: usize) -> String {
         if column.is_null(row) {
             return String::new();
@@ -93,7 +93,7 @@ mod tests {
         let runs = std::fs::read_dir(folder.join("runs")).unwrap().map(|f| f.unwrap().path());
         let mut compared = 0;
         for path in runs.filter(|p| p.to_string_lossy().ends_with(".run.jsonl")) {
-            // Some of these files are there to be refused.
+            // Some of these files must be refused: skip them.
             let Ok(run) = import::run_file(&path) else { continue };
             let batch = batch(&run).unwrap();
             let mut text = Vec::new();

@@ -1,4 +1,4 @@
-//! One row per node as CSV.
+//! Writes one row per node as CSV.
 
 use super::{Row, rows};
 use logitree_core::run::Run;
@@ -26,10 +26,10 @@ pub const COLUMNS: [&str; 18] = [
     "samples",
 ];
 
-/// Writes a row per node, with a head.
+/// Writes a head, and a row per node.
 ///
 /// # Errors
-/// If it cannot be written.
+/// If the output cannot be written.
 pub fn write(run: &Run, out: &mut dyn Write) -> std::io::Result<()> {
     let mut csv = csv::Writer::from_writer(out);
     let watched = super::watch_columns(run);

@@ -1,11 +1,12 @@
-//! Graphviz: chains of single children are one node, edges carry the probability of their first token.
+//! Writes a tree for Graphviz. A chain of nodes with single children is one box; edges show the probability of the
+//! first token.
 
 use crate::visible::visible;
 use logitree_core::run::Run;
 use logitree_core::{NodeId, token};
 use std::io::{self, Write};
 
-/// A chain of nodes without branches: first and last.
+/// The first and the last node of a chain without branches.
 struct Chain {
     first: NodeId,
     last: NodeId,
@@ -14,7 +15,7 @@ struct Chain {
 fn chain_from(run: &Run, first: NodeId) -> Chain {
     let mut last = first;
     while let [only] = run.tree.children(last) {
-        // The root stands for itself: its text is the prompt.
+        // The root is a box of its own, because its text is the prompt.
         if last == NodeId::ROOT {
             break;
         }
@@ -26,7 +27,7 @@ fn chain_from(run: &Run, first: NodeId) -> Chain {
 /// Writes the tree as a Graphviz digraph.
 ///
 /// # Errors
-/// If it cannot be written.
+/// If the output cannot be written.
 pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "digraph tree {{\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];")?;
     let mut chains = vec![chain_from(run, NodeId::ROOT)];

@@ -1,4 +1,4 @@
-//! The notebook's logprobs records: one line per response.
+//! Writes the notebook's logprobs records: one line per response.
 
 use super::python::{float, string};
 use crate::error::{Result, fail};
@@ -6,20 +6,20 @@ use logitree_core::run::Run;
 use logitree_core::{NodeId, Stop, TokenStats};
 use std::io::Write;
 
-/// Alternatives listed per token.
+/// Number of alternatives listed for each token.
 const OTHERS: usize = 5;
 
-/// One token of a response with its step's most likely tokens, texts included.
+/// One token of a response, with the most likely tokens of its step and their texts.
 pub struct RecordedToken<'a> {
-    /// Its text.
+    /// The token's text.
     pub text: String,
-    /// In nats.
+    /// The token's log probability, in nats.
     pub logprob: f64,
-    /// The most likely tokens of its step: bytes, and logprobs in nats.
+    /// The most likely tokens of the step: bytes, and log probabilities in nats.
     pub top: Vec<(&'a [u8], f64)>,
 }
 
-/// One line, with its line feed.
+/// One record as a line, with its line feed.
 pub fn record(prompt: &str, response: &str, steps: &[RecordedToken<'_>]) -> String {
     let mut out = String::from("{\"prompt\": ");
     string(prompt, false, &mut out);
@@ -50,21 +50,21 @@ fn token(text: &str, logprob: f64, out: &mut String) {
     float(logprob.exp() * 100.0, out);
 }
 
-/// Most tokens of all records together. Paths that have their beginnings in common are written out each, which can be as many
-/// as the square of the tree's nodes.
+/// Largest number of tokens of all records together. Paths that share a beginning are each written in full, so their
+/// total length can be as large as the square of the number of nodes.
 const MOST_TOKENS: usize = 10_000_000;
 
-/// The completed paths, most likely first.
+/// The leaves of the completed paths, most likely first.
 pub fn completed(run: &Run) -> Vec<NodeId> {
     let mut leaves = run.tree.ranked_leaves();
     leaves.retain(|&n| run.tree.stop(n) == Some(Stop::EndToken));
     leaves
 }
 
-/// One record per completed path, most likely first.
+/// Writes one record per completed path, most likely first.
 ///
 /// # Errors
-/// If no path is complete, or it cannot be written.
+/// If no path is completed, or the output cannot be written.
 pub fn write(run: &Run, out: &mut dyn Write) -> Result<()> {
     let tree = &run.tree;
     let leaves = completed(run);
@@ -93,7 +93,7 @@ pub fn write(run: &Run, out: &mut dyn Write) -> Result<()> {
                 }
             })
             .collect();
-        // The response is the text; the end token is in the data alone.
+        // The end token is not part of the response's text; it is only in the data.
         let response = tree.parent(leaf).map(|n| run.text(n)).unwrap_or_default();
         out.write_all(record(&run.header.prompt.text, &response, &steps).as_bytes())?;
     }

@@ -1,4 +1,4 @@
-//! Writing runs in other formats, one file each.
+//! Writes runs in other formats, with one file for each format.
 
 #[cfg(feature = "arrow")]
 pub mod arrow;
@@ -30,17 +30,17 @@ pub enum Format {
     Jsonl,
     /// One row per node.
     Csv,
-    /// The same rows as Parquet.
+    /// The rows of the CSV as Parquet.
     #[cfg(feature = "parquet")]
     Parquet,
-    /// Graphviz.
+    /// A graph for Graphviz.
     Dot,
-    /// The summary.
+    /// The summary as text.
     Text,
 }
 
 impl Format {
-    /// All of them, with their names.
+    /// All formats with their names.
     pub const ALL: &[(&str, Format)] = &[
         ("tree-json", Format::TreeJson),
         ("jsonl", Format::Jsonl),
@@ -51,7 +51,7 @@ impl Format {
         ("text", Format::Text),
     ];
 
-    /// How it may be shown.
+    /// Whether and how this format may be shown on a terminal.
     pub fn form(self) -> Form {
         match self {
             Format::TreeJson | Format::Jsonl | Format::Dot | Format::Text => Form::Text,
@@ -65,7 +65,7 @@ impl Format {
 /// Writes a run in a format.
 ///
 /// # Errors
-/// If it cannot be written, or the format cannot hold this run.
+/// If the output cannot be written, or the format cannot represent this run.
 pub fn export(run: &Run, format: Format, full_text: bool, out: &mut (dyn Write + Send)) -> crate::Result<()> {
     match format {
         Format::TreeJson => tree_json::write(run, full_text, out)?,

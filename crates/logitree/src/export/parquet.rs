@@ -1,4 +1,4 @@
-//! One row per node as Parquet: the columns of the CSV with their types.
+//! Writes one row per node as Parquet: the columns of the CSV, with their types.
 
 use super::{Row, rows};
 use crate::error::Context;
@@ -11,7 +11,7 @@ use parquet::schema::parser::parse_message_type;
 use std::io::Write;
 use std::sync::Arc;
 
-/// The schema up to the watched strings.
+/// The schema without the columns of watched strings.
 const SCHEMA: &str = "message nodes {
     required int32 node (integer(32, false));
     optional int32 parent (integer(32, false));
@@ -38,7 +38,7 @@ type Group<'a, W> = SerializedRowGroupWriter<'a, W>;
 /// Writes the rows of [`super::rows`] as one Parquet file.
 ///
 /// # Errors
-/// If it cannot be written.
+/// If the output cannot be written.
 pub fn write(run: &Run, out: &mut (dyn Write + Send)) -> crate::Result<()> {
     let watched = super::watch_columns(run);
     let watched: String = watched.iter().map(|c| format!("    optional double {c};\n")).collect();
@@ -75,7 +75,7 @@ pub fn write(run: &Run, out: &mut (dyn Write + Send)) -> crate::Result<()> {
     Ok(())
 }
 
-/// A column with a value in every row.
+/// Writes a column that has a value in every row.
 pub(super) fn required<T: DataType, W: Write + Send, R>(
     group: &mut Group<'_, W>,
     rows: &[R],
@@ -85,7 +85,7 @@ pub(super) fn required<T: DataType, W: Write + Send, R>(
     column::<T, W>(group, &values, None)
 }
 
-/// A column that may be empty.
+/// Writes a column whose values may be missing.
 pub(super) fn optional<T: DataType, W: Write + Send, R>(
     group: &mut Group<'_, W>,
     rows: &[R],

@@ -1,8 +1,8 @@
-//! Numbers and strings as Python's `json` module writes them, to the letter.
+//! Writes numbers and strings exactly as Python's `json` module does.
 
 use std::fmt::Write;
 
-/// A float as `repr` gives it: shortest digits, exponent below 1e-4 and from 1e16 on.
+/// A float as Python's `repr` writes it: the shortest digits, with an exponent below 1e-4 and from 1e16 on.
 pub fn float(x: f64, out: &mut String) {
     if x.is_nan() {
         out.push_str("NaN");
@@ -22,13 +22,13 @@ pub fn float(x: f64, out: &mut String) {
     }
 }
 
-/// `round(x, digits)`.
+/// Python's `round(x, digits)`.
 pub fn round(x: f64, digits: usize) -> f64 {
     // Formatting rounds the exact binary value correctly, as Python does.
     format!("{x:.digits$}").parse().unwrap_or(x)
 }
 
-/// A string literal; with `ascii`, everything else is escaped.
+/// A JSON string literal; with `ascii`, all other characters are escaped.
 pub fn string(s: &str, ascii: bool, out: &mut String) {
     out.push('"');
     for c in s.chars() {

@@ -1,52 +1,53 @@
-//! A run as a table: a row per node.
+//! A run as a table with one row per node.
 
 use logitree_core::NodeId;
 use logitree_core::run::Run;
 
-/// Columns of the watched strings, after the others: their log probabilities, in the order of the run's header.
+/// Names of the columns of watched strings (their log probabilities), in the order of the run's header. They come
+/// last.
 pub fn watch_columns(run: &Run) -> Vec<String> {
     (1..=run.header.watch.len()).map(|i| format!("watch_{i}_logprob")).collect()
 }
 
-/// A node's columns, as the tables have them.
+/// The columns of a node, common to all tables.
 pub struct Row {
-    /// Its id.
+    /// Id of the node.
     pub node: u32,
-    /// Id of its parent; the root has none.
+    /// Id of its parent; `None` for the root.
     pub parent: Option<u32>,
-    /// Tokens from the prompt to it.
+    /// Number of tokens from the prompt to the node.
     pub depth: u32,
-    /// Its token; the root has none.
+    /// Id of its token; `None` for the root.
     pub token_id: Option<u32>,
     /// Text of its token.
     pub text: String,
-    /// Hexadecimal, where the bytes are not UTF-8.
+    /// Bytes of the token in hexadecimal, if they are not UTF-8.
     pub bytes: Option<String>,
-    /// Of its token after its parent, in nats.
+    /// Log probability of its token after its parent, in nats.
     pub logprob: f64,
-    /// Of all tokens from the prompt to it, in nats.
+    /// Log probability of all tokens from the prompt to the node, in nats.
     pub path_logprob: f64,
-    /// Of what follows it, in nats, if it was expanded.
+    /// Entropy of the distribution after the node, in nats, if the node was expanded.
     pub entropy: Option<f64>,
-    /// In nats².
+    /// Varentropy of that distribution, in nats².
     pub varentropy: Option<f64>,
-    /// Whether entropy is exact, where the node was expanded.
+    /// Whether the entropy is exact, if the node was expanded.
     pub exactness: Option<&'static str>,
-    /// The branch threshold when it was expanded, of strategies that have one.
+    /// The branch threshold when the node was expanded, if the strategy has one.
     pub threshold: Option<f64>,
-    /// Open paths then.
+    /// Number of open paths when the node was expanded.
     pub queue: Option<u32>,
-    /// `expanded`, or why it was stopped.
+    /// `expanded`, or why the node was stopped.
     pub state: &'static str,
-    /// How many it has.
+    /// Number of its children.
     pub children: u32,
-    /// Samples that went through it, where samples were drawn.
+    /// Number of samples that went through the node, if the strategy draws samples.
     pub samples: Option<u32>,
     /// Log probability of each watched string, if the node was expanded.
     pub watched: Vec<Option<f64>>,
 }
 
-/// All rows of a run, parents first; the root's text is the prompt.
+/// All rows of a run, parents first. The text of the root is the prompt.
 pub fn rows(run: &Run) -> impl Iterator<Item = Row> {
     run.tree.nodes().map(|n| {
         let tree = &run.tree;

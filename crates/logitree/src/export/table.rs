@@ -1,4 +1,4 @@
-//! One row per run: the table of an experiment.
+//! The table of an experiment: one row per run.
 
 use super::text::{Style, percent, shorten, wrap};
 use crate::error::{Context, Result, invalid};
@@ -18,26 +18,26 @@ use std::path::Path;
 use std::sync::Arc;
 use unicode_width::UnicodeWidthStr;
 
-/// A run in one row.
+/// One run as a row of the table.
 #[derive(Clone)]
 pub struct Summary {
-    /// What the model was given.
+    /// The prompt of the run.
     pub prompt: String,
-    /// The model that was asked for.
+    /// The model that the user asked for.
     pub model: String,
     /// Name of the set of parameters.
     pub parameters: String,
-    /// The run file.
+    /// Path of the run file.
     pub file: String,
-    /// Why it failed; then the numbers below are empty.
+    /// Why the run failed; then the numbers below are `None`.
     pub error: Option<String>,
-    /// Why it ended.
+    /// Why the run ended.
     pub reason: String,
-    /// nodes, completed paths.
+    /// Number of nodes, and of completed paths.
     pub counts: Option<[i64; 2]>,
-    /// finished, frontier, pruned, seconds, nodes per second, probability of the likeliest path.
+    /// Probability that is finished, open and pruned; seconds; nodes per second; probability of the most likely path.
     pub numbers: Option<[f64; 6]>,
-    /// Text of the likeliest path.
+    /// Text of the most likely path.
     pub best: String,
 }
 
@@ -94,11 +94,11 @@ impl Summary {
     }
 }
 
-/// The table's file in the folder of an experiment.
+/// Name of the table's file in the folder of an experiment.
 pub const CSV: &str = "table.csv";
 
-/// Puts a row in the place of the one about the same run file, or behind all. A failure does not replace a result: then the
-/// answer is false.
+/// Replaces the row of the same run file, or appends the row if there is none. A failure does not replace a result:
+/// then nothing is changed and the answer is false.
 pub fn put(rows: &mut Vec<Summary>, row: &Summary) -> bool {
     let name = |r: &Summary| Path::new(&r.file).file_name().map(OsStr::to_owned);
     match rows.iter_mut().find(|r| name(r) == name(row)) {
@@ -109,11 +109,11 @@ pub fn put(rows: &mut Vec<Summary>, row: &Summary) -> bool {
     true
 }
 
-/// The rows of the table in a folder whose run files are there; none if there is no table.
+/// Reads the table in a folder; rows whose run file no longer exists are left out. Empty if there is no table.
 ///
 /// # Errors
 ///
-/// There is a `table.csv` that no experiment wrote, which is not to be overwritten.
+/// If there is a `table.csv` that no experiment wrote: it must not be overwritten.
 pub fn read(folder: &Path) -> Result<Vec<Summary>> {
     let path = folder.join(CSV);
     let name = path.display();
@@ -136,7 +136,7 @@ pub fn read(folder: &Path) -> Result<Vec<Summary>> {
     Ok(rows)
 }
 
-/// A row of `table.csv`.
+/// Reads a row of `table.csv`; `None` if it is not one.
 fn parse(heads: &StringRecord, record: &StringRecord) -> Option<Summary> {
     let cell = |name: &str| record.get(heads.iter().position(|h| h == name)?).map(String::from);
     let counts = COUNTS.map(|c| cell(c)?.parse().ok());
@@ -204,16 +204,18 @@ fn write_parquet(rows: &[Summary], names: &[&str], out: &mut (dyn Write + Send))
     Ok(())
 }
 
-/// What a row is, within so many columns. Rows are told apart by all three parts, so the longest is shortened first.
+/// The name of a row in at most `width` columns. Rows may differ in any of its three parts, so the longest part is
+/// shortened first.
 fn name(r: &Summary, width: usize) -> String {
     const SEPARATOR: &str = " · ";
     let mut parts = [visible(&r.prompt), visible(&r.parameters), visible(&r.model)];
     let room = width.saturating_sub(2 * SEPARATOR.width());
-    // The largest width that, given to each part, lets all of them fit: parts shorter than it leave theirs to the others.
+    // The largest width such that all parts fit when each is cut to it. Parts that are shorter leave room for the
+    // others.
     let used = |most: usize| parts.iter().map(|p| p.width().min(most)).sum::<usize>();
     let most = (0..=room).rev().find(|&most| used(most) <= room).unwrap_or(0);
     let spare = room - used(most);
-    // What is left of the division goes to the first that has use for it.
+    // Columns that remain after this go to the first part that can use them.
     let first = parts.iter().position(|p| p.width() > most);
     for (i, part) in parts.iter_mut().enumerate() {
         *part = shorten(part, if first == Some(i) { most + spare } else { most });
@@ -221,7 +223,7 @@ fn name(r: &Summary, width: usize) -> String {
     parts.join(SEPARATOR)
 }
 
-/// The table for people.
+/// The table as text for people.
 pub fn text(rows: &[Summary], style: Style) -> String {
     let mut out = String::new();
     let head =

@@ -1,6 +1,7 @@
-//! The tree drawn in lines of text.
+//! Draws a tree as lines of text.
 //!
-//! A run of tokens without a branch is one line. Nothing recurses: trees grow thousands of levels deep.
+//! A sequence of tokens without a branch is one line. The code does not recurse, because trees can be thousands of
+//! levels deep.
 
 use super::text::{Style, percent, shorten};
 use crate::export::text::colour_of;
@@ -10,26 +11,26 @@ use logitree_core::{NodeId, Stop, TokenId, Tree};
 use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
 
-/// What is drawn.
+/// Which part of a tree is drawn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct View {
-    /// Tokens below the root; deeper ones are left out.
+    /// Largest depth of the nodes that are drawn, in tokens below the root; `None` for no limit.
     pub depth: Option<usize>,
-    /// Lighter subtrees are left out.
+    /// Subtrees with less probability mass than this are left out.
     pub min_mass: f64,
 }
 
-/// Columns of the numbers: prob, its bar, mass, its bar.
+/// Width in columns of the numbers of a line: probability, its bar, mass, its bar.
 const NUMBERS: usize = 33;
-/// Cells of a bar.
+/// Width of a bar, in columns.
 const BAR: usize = 5;
-/// Widest note: why a leaf ends, or what was cut.
+/// Largest width of a note (why a leaf ends, or how much was cut), in columns.
 const NOTE: usize = 12;
 
-/// Lines that are still taken in at a glance.
+/// Number of lines that a reader can take in at a glance.
 const READABLE: usize = 30;
 
-/// The mass from which on a tree's branches make some 30 lines.
+/// The smallest mass to draw such that the drawing has at most about 30 lines.
 pub fn readable(tree: &Tree, depth: Option<usize>) -> f64 {
     let begins_line = |n: &NodeId| {
         let siblings = tree.parent(*n).map_or(0, |p| tree.children(p).len());
@@ -40,32 +41,32 @@ pub fn readable(tree: &Tree, depth: Option<usize>) -> f64 {
         return 0.0;
     }
     masses.sort_by(|a, b| b.total_cmp(a));
-    // Each parent of which some children are left out has one line more, for these.
+    // Number of nodes with some children drawn and some left out: each has one more line, which stands for the latter.
     let mixed = |min: f64| {
         let drawn = |&c: &NodeId| tree.mass(c) >= min;
         let shown = |n: &NodeId| depth.is_none_or(|d| tree.depth(*n) < d) && (tree.mass(*n) >= min);
         let is_mixed = |n: &NodeId| tree.children(*n).iter().any(drawn) && !tree.children(*n).iter().all(drawn);
         tree.nodes().filter(shown).filter(is_mixed).count()
     };
-    // Thousands may be exactly as likely as one of them.
+    // Thousands of subtrees may have exactly the same mass, and all of them would be drawn.
     let many = |min: f64| masses.partition_point(|&m| m >= min) > 2 * READABLE;
     let fits = |&lines: &usize| !many(masses[lines - 1]) && lines + mixed(masses[lines - 1]) <= READABLE;
     let min = masses[(1..=READABLE).rev().find(fits).unwrap_or(1) - 1];
     if many(min) { min.next_up() } else { min }
 }
 
-/// A line to be drawn, with what is below it.
+/// A line that is still to be drawn, with everything below it.
 struct Branch {
     what: What,
-    /// How many levels are above it.
+    /// Number of levels above the line.
     level: usize,
     last: bool,
 }
 
 enum What {
-    /// A subtree.
+    /// The subtree of a node.
     Node(NodeId),
-    /// The children of a node from this index on, which are too light to be drawn.
+    /// The children of a node from this index on, which have too little mass to be drawn one by one.
     Lighter(NodeId, usize),
 }
 
@@ -75,13 +76,14 @@ pub fn draw(run: &Run, view: View, style: Style) -> String {
     let left = style.width.saturating_sub(NUMBERS + NOTE).max(12);
     let prompt = shorten(&visible(&run.header.prompt.text), left.saturating_sub(1));
     let padding = " ".repeat(left.saturating_sub(prompt.width()));
-    // Of a line with several tokens the first number is the first one's, the second the path's to the last one.
+    // In a line with several tokens, the first number is the probability of the first token, the second that of the
+    // path to the last one.
     let heads = format!(" {:>9} {:BAR$} {:>10} {:BAR$} ", "1st token", "", "path", "");
     let cut = note(tree, NodeId::ROOT, NodeId::ROOT, view);
     let mut out = format!("{prompt}{padding}{}", style.paint("1", format!("{heads}{cut}").trim_end()));
     out.push('\n');
     let mut stack: Vec<Branch> = Vec::new();
-    // The levels above the line in hand; each says whether more follows there.
+    // For each level above the current line, whether another branch follows there.
     let mut above: Vec<bool> = Vec::new();
     push(tree, NodeId::ROOT, 0, view, &mut stack);
     while let Some(Branch { what, level, last }) = stack.pop() {
@@ -124,7 +126,7 @@ pub fn draw(run: &Run, view: View, style: Style) -> String {
     out
 }
 
-/// The unbranched run of tokens from a node, and its last node.
+/// The last node, and the tokens, of the unbranched sequence that begins at a node.
 fn chain(tree: &Tree, first: NodeId, view: View) -> (NodeId, Vec<TokenId>) {
     let mut end = first;
     let mut tokens: Vec<TokenId> = tree.token(first).into_iter().collect();
@@ -138,14 +140,14 @@ fn chain(tree: &Tree, first: NodeId, view: View) -> (NodeId, Vec<TokenId>) {
     (end, tokens)
 }
 
-/// Puts a node's children on the stack, those that are too light as one line after the others. If all are, there is no
-/// line: the node's note says that it goes on.
+/// Puts the children of a node on the stack; those with too little mass share one line after the others. If all have
+/// too little, there is no line: the note of the node says that it goes on.
 fn push(tree: &Tree, n: NodeId, level: usize, view: View, stack: &mut Vec<Branch>) {
     let children = tree.children(n);
     if view.depth.is_some_and(|d| tree.depth(n) >= d) {
         return;
     }
-    // Heaviest first.
+    // The children are sorted, the heaviest first.
     let drawn = children.iter().take_while(|&&c| tree.mass(c) >= view.min_mass).count();
     let lighter = drawn < children.len();
     if lighter && drawn > 0 {
@@ -156,7 +158,8 @@ fn push(tree: &Tree, n: NodeId, level: usize, view: View, stack: &mut Vec<Branch
     }
 }
 
-/// The lines that lead to a branch. Of deep ones only the last levels are drawn, after how many there are.
+/// The connecting lines in front of a branch. Of a very deep branch only the last levels are drawn, after their
+/// number.
 fn lead(above: &[bool], last: bool, left: usize) -> String {
     let most = (left.saturating_sub(13) / 2).max(1);
     let skipped = above.len().saturating_sub(most);
@@ -166,7 +169,7 @@ fn lead(above: &[bool], last: bool, left: usize) -> String {
     lead
 }
 
-/// A bar of a probability.
+/// A probability as a bar.
 fn bar(p: f64) -> String {
     let eighths = (p * (BAR * 8) as f64).round() as usize;
     let part = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8];
@@ -174,7 +177,7 @@ fn bar(p: f64) -> String {
     format!("{bar:<width$}", width = BAR)
 }
 
-/// Why the line ends, or how much was cut along it.
+/// The note of a line: why its path ends, or how much probability is not drawn below it.
 fn note(tree: &Tree, first: NodeId, end: NodeId, view: View) -> String {
     match tree.stop(end) {
         Some(Stop::EndToken) => "end".into(),
@@ -188,7 +191,7 @@ fn note(tree: &Tree, first: NodeId, end: NodeId, view: View) -> String {
             let below: f64 = tree.children(end).iter().map(|&c| tree.mass(c)).sum();
             match 1.0 - below / tree.mass(first) {
                 cut if cut < 0.01 => String::new(),
-                // Not all of it: something goes on below.
+                // Do not round up to 100 %: some of it is drawn below.
                 cut if cut >= 0.995 => "> 99 % cut".into(),
                 cut => format!("{:.0} % cut", 100.0 * cut),
             }
@@ -283,7 +286,7 @@ The sky is                          1st token             path       10 % cut
     fn thousands_of_equal_branches_do_not_defeat_the_limit() {
         let mut tree = Tree::default();
         let mut at = NodeId::ROOT;
-        // A comb: at each level a leaf and the way on, so that each of its lines has one more level above it.
+        // A comb: each level has a leaf and a branch that goes on, so that each line has one more level above it.
         for _ in 0..30_000 {
             at = expand(&mut tree, at, &[(0, 0.5), (1, 0.5)])[0];
         }

@@ -1,4 +1,4 @@
-//! The summary: paths ranked by probability, and where the mass went.
+//! Writes the summary of a run: its paths ranked by probability, and how the probability mass is divided.
 
 use crate::visible::visible;
 use logitree_core::run::{EndReason, Run};
@@ -8,10 +8,10 @@ use serde_json::Value;
 use std::fmt::Write;
 use unicode_width::UnicodeWidthChar;
 
-/// How to lay text out.
+/// How text is formatted.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
-    /// Columns.
+    /// Width in columns.
     pub width: usize,
     /// Whether to use ANSI colours.
     pub colour: bool,
@@ -24,8 +24,8 @@ impl Style {
     }
 }
 
-/// ANSI colour of a probability: green for what was all but certain, cyan for what was likelier than not, magenta for what
-/// was a surprise. Most tokens of a tree are none of these and nothing is wrong with them: they have no colour.
+/// ANSI colour of a probability: green if the token was almost certain, cyan if it was more likely than not, magenta
+/// if it was a surprise. Most tokens of a tree are none of these; they have no colour.
 pub fn colour_of(prob: f64) -> &'static str {
     match prob {
         p if p > 0.8 => "32",
@@ -35,7 +35,7 @@ pub fn colour_of(prob: f64) -> &'static str {
     }
 }
 
-/// The text's end is what tells paths apart, so a long text loses its middle.
+/// Shortens a text to `width` columns. The middle is left out, because paths differ at their ends.
 pub fn shorten(text: &str, width: usize) -> String {
     let columns = |s: &str| s.chars().map(|c| c.width().unwrap_or(0)).sum::<usize>();
     if columns(text) <= width {
@@ -55,7 +55,8 @@ pub fn shorten(text: &str, width: usize) -> String {
     format!("{head}…{tail}")
 }
 
-/// Text in lines of at most `width` columns, all but the first after `indent`; a longer word stays whole.
+/// Breaks a text into lines of at most `width` columns, each beginning with `indent`. A word that is too long is not
+/// broken.
 pub fn wrap(text: &str, width: usize, indent: &str) -> String {
     let columns = |s: &str| s.chars().map(|c| c.width().unwrap_or(0)).sum::<usize>();
     let mut out = indent.to_string();
@@ -76,21 +77,21 @@ pub fn wrap(text: &str, width: usize, indent: &str) -> String {
     out
 }
 
-/// A number of things: `1 token`, `2 tokens`; for nouns whose plural has an s.
+/// A number with its noun: `1 token`, `2 tokens`. The plural is formed with an s.
 pub fn count(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
-/// Texts of paths on one line each, of which only both ends show: the middle of a long path is not looked at.
+/// Texts of paths, each on one line that shows only its beginning and end. The middle of a long path is not read.
 pub struct Ends<'r> {
     run: &'r Run,
     width: usize,
-    /// By node, its ancestor at the depth where the beginning ends; made if there is a path as long as that.
+    /// For each node, its ancestor at the depth where the beginning ends. Empty if no path is that long.
     heads: Vec<NodeId>,
 }
 
 impl<'r> Ends<'r> {
-    /// Lines of up to `width` columns.
+    /// Makes lines of at most `width` columns.
     pub fn new(run: &'r Run, width: usize) -> Ends<'r> {
         let (tree, part) = (&run.tree, Self::part(width));
         let mut heads = Vec::new();
@@ -104,12 +105,13 @@ impl<'r> Ends<'r> {
         Ends { run, width, heads }
     }
 
-    /// Tokens of a beginning and of an end. Some tokens have no width; most have some columns.
+    /// Number of tokens that are read of a beginning and of an end: more than one per column, as some tokens have no
+    /// width.
     fn part(width: usize) -> usize {
         8 * width.max(8)
     }
 
-    /// A path's text.
+    /// The text of the path to a node.
     pub fn text(&self, n: NodeId) -> String {
         let (tree, part) = (&self.run.tree, Self::part(self.width));
         if tree.depth(n) <= 2 * part {
@@ -133,7 +135,7 @@ pub fn percent(p: f64) -> String {
     }
 }
 
-/// The `most` most likely paths and the mass table.
+/// The `most` most likely paths, and a table of the probability mass.
 pub fn summary(run: &Run, most: usize, style: Style) -> String {
     let mut out = String::new();
     let tree = &run.tree;
@@ -197,7 +199,7 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
     let _ = writeln!(out, "  {:<9} {:>11}  {}", "total", percent(mass.total()), count(tree.len(), "node"));
     let more = tree.nodes().filter(|&n| tree.possibly_more(n)).count();
     if more > 0 {
-        // Of servers and of other programs' files; a model in this process knows all tokens.
+        // Only lists of servers and of other programs can be too short: a model in this process knows all tokens.
         let nodes = count(more, "node");
         let text = format!("possibly more branches at {nodes}: too few tokens are listed there to tell");
         let _ = writeln!(out, "{}", wrap(&text, style.width, "  "));
@@ -217,7 +219,7 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
     out
 }
 
-/// What ended a strategy that had paths left to follow.
+/// The limit that ended a strategy while it still had paths to follow; `None` if there were none.
 fn enough(run: &Run) -> Option<String> {
     let tree = &run.tree;
     if !tree.nodes().any(|n| !tree.by_user(n) && tree.turn(n) == Turn::Open) {
@@ -234,7 +236,7 @@ fn enough(run: &Run) -> Option<String> {
     }
 }
 
-/// What the strategy allows to conclude, and the watched strings.
+/// Writes what the strategy allows to conclude, and the watched strings.
 fn findings(run: &Run, completed: usize, width: usize, out: &mut String) {
     let tree = &run.tree;
     let strategy = &run.header.strategy[..];
@@ -253,7 +255,7 @@ fn findings(run: &Run, completed: usize, width: usize, out: &mut String) {
     let plain = [("temperature", 1.0), ("top_k", 0.0), ("top_p", 1.0), ("min_p", 0.0)];
     if let (Some(samples), true) = (of("samples"), plain.iter().all(|&(name, value)| of(name) == Some(value))) {
         let (chi, degrees) = logitree_core::explore::chi_square(tree, samples as u32);
-        // With few samples no token is expected often enough to be compared.
+        // With few samples, no token is expected often enough to be compared.
         if degrees > 0 {
             let text = format!(
                 "samples against exact probabilities: χ² {chi:.1} with {} of freedom; an honest sampler gives {degrees} ± {:.0}",

@@ -1,6 +1,6 @@
-//! The notebook's tree: one nested JSON object, as Python's `json.dump` writes it.
+//! Writes the notebook's tree: one nested JSON object, formatted as by Python's `json.dump`.
 //!
-//! Trees grow thousands of levels deep, so nothing here recurses.
+//! Trees can be thousands of levels deep, so the writer keeps a stack of its own instead of recursing.
 
 use super::python::{float, round, string};
 use logitree_core::explore::{DynamicParameters, MAX_CANDIDATES};
@@ -10,16 +10,16 @@ use logitree_core::{NodeId, Stop};
 use serde_json::Value;
 use std::io::{self, Write};
 
-/// What is left to write, last first.
+/// A piece of output that is still to be written. The stack has the next one last.
 enum Step {
     Node(NodeId),
     Text(&'static str),
 }
 
-/// Writes the tree; without `full_text`, as the notebook's cleaning script leaves it.
+/// Writes the tree. Without `full_text` it is as the notebook's cleaning script leaves it.
 ///
 /// # Errors
-/// If it cannot be written.
+/// If the output cannot be written.
 pub fn write(run: &Run, full_text: bool, out: &mut dyn Write) -> io::Result<()> {
     let prompt = &run.header.prompt.text;
     let mut line = String::from("{\"metadata\": {\"prompt\": ");
@@ -60,7 +60,7 @@ pub fn write(run: &Run, full_text: bool, out: &mut dyn Write) -> io::Result<()> 
     out.write_all(line.as_bytes())
 }
 
-/// A parameter: numbers as Python has them.
+/// Writes a parameter, with numbers as Python writes them.
 fn json_value(value: &Value, out: &mut String) {
     match value {
         Value::Number(n) if n.is_f64() => float(n.as_f64().unwrap_or(f64::NAN), out),
@@ -69,11 +69,11 @@ fn json_value(value: &Value, out: &mut String) {
     }
 }
 
-/// The text of the path in hand, escaped already: each node adds its own to its parent's, and nothing is decoded twice.
+/// The escaped text of the current path. Each node appends its text to its parent's, so that nothing is decoded twice.
 struct PathText {
-    /// All whole characters so far.
+    /// The escaped text of all complete characters so far.
     escaped: String,
-    /// By depth: where the text up to there ends, and the bytes of a character that is not whole yet.
+    /// For each depth: where its text ends in `escaped`, and the bytes of an incomplete character after it.
     ends: Vec<(usize, Vec<u8>)>,
 }
 
@@ -84,7 +84,8 @@ impl PathText {
         PathText { ends: vec![(escaped.len(), Vec::new())], escaped }
     }
 
-    /// The text of a node whose parent, or a descendant of whose parent, came before. What is not whole reads U+FFFD.
+    /// The text of a node. Its parent, or a descendant of its parent, must have been asked for before. Incomplete
+    /// characters become U+FFFD.
     fn at(&mut self, run: &Run, n: NodeId) -> (&str, bool) {
         let depth = run.tree.depth(n);
         if let Some(token) = run.tree.token(n) {
@@ -97,7 +98,7 @@ impl PathText {
             while let Some(chunk) = chunks.next() {
                 escape(chunk.valid(), &mut self.escaped);
                 let broken = chunk.invalid();
-                // Only at the end may more bytes make a character of it.
+                // Only an incomplete character at the end can be completed by more bytes.
                 if chunks.peek().is_none() && std::str::from_utf8(broken).is_err_and(|e| e.error_len().is_none()) {
                     rest = broken.to_vec();
                 } else if !broken.is_empty() {
@@ -110,7 +111,7 @@ impl PathText {
     }
 }
 
-/// What stands between the quotation marks.
+/// Escapes a text for JSON, without the quotation marks.
 fn escape(text: &str, out: &mut String) {
     let start = out.len();
     string(text, true, out);
@@ -118,7 +119,8 @@ fn escape(text: &str, out: &mut String) {
     out.pop();
 }
 
-/// Everything of a node up to its children. `text` is its path's, escaped, and whether part of a character follows.
+/// Writes a node up to the beginning of its children. `text` is the escaped text of its path, and whether an
+/// incomplete character follows.
 fn open_node(run: &Run, n: NodeId, text: Option<(&str, bool)>, threshold: f64, out: &mut String) {
     let tree = &run.tree;
     let prompt = &run.header.prompt.text;
@@ -139,7 +141,8 @@ fn open_node(run: &Run, n: NodeId, text: Option<(&str, bool)>, threshold: f64, o
     out.push_str(", \"token_id\": ");
     out.push_str(&tree.token(n).map_or("null".into(), |t| t.to_string()));
     out.push_str(&format!(", \"depth\": {}, \"is_finished\": ", tree.depth(n)));
-    // As in the notebook: the strategy came by. Readers know other end tokens by those.
+    // As in the notebook, an end token counts as finished only if the strategy has visited it. Readers recognize the
+    // others by the ids of those.
     out.push_str(if tree.turn(n) == Turn::Stopped(Stop::EndToken) { "true" } else { "false" });
     out.push_str(", \"candidates\": [");
     let top = tree.expansion(n).map_or(&[][..], |e| &e.top);
@@ -161,7 +164,7 @@ mod tests {
     use logitree_core::{Distribution, Exactness, TokenId, TokenStats, Tree};
     use std::collections::HashMap;
 
-    /// A chain of `depth` tokens with a fork at every hundredth.
+    /// A chain of `depth` tokens with a branch at every hundredth.
     fn deep(depth: u32) -> Run {
         let mut tree = Tree::default();
         let mut at = NodeId::ROOT;
@@ -219,7 +222,7 @@ mod tests {
     #[test]
     fn full_text_is_the_paths_whole_text_at_every_node() {
         let mut run = deep(40);
-        // Characters in pieces, and bytes that are none.
+        // Characters split over tokens, and bytes that are not UTF-8.
         let pieces: [&[u8]; 7] =
             [b"\xf0\x9f", b"\xa6\x99", b"\xc3", b"a\xff\xe2\x82", b"\xac\"", b"\xf0", b"\n\xed\xa0\x80"];
         for (i, bytes) in (0..).zip(pieces) {
@@ -246,10 +249,10 @@ mod tests {
         assert_eq!(back.tree.len(), run.tree.len());
         let deepest = |run: &Run| run.tree.nodes().map(|n| run.tree.depth(n)).max();
         assert_eq!(deepest(&back), Some(100_000));
-        // Once rounded, a tree keeps its digits.
+        // A tree that was rounded once is written with the same digits again.
         assert_eq!(text(&back, false).len(), json.len());
         assert!(text(&back, false) == json);
-        // And with the text of every path, which is as long as the square of the depth.
+        // The text of every path is written too; its total length is the square of the depth.
         assert!(import::tree_json::read(text(&deep(5000), true).as_bytes(), &mut Vec::new()).is_ok());
     }
 
@@ -262,7 +265,7 @@ mod tests {
         assert!(error(&good.replace("\"prob\": 0.5, \"cum", "\"prob\": 7, \"cum")).contains("not a probability"));
         assert!(error(&good.replace("\"token_id\": 10", "\"token_id\": -1")).contains("not a token id"));
         assert!(error("{\"metadata\": {}}").contains("`tree` is missing"));
-        // Cut off, and nested without end: read to where it breaks, without recursion.
+        // Truncated files, and files that nest without end, are read up to the error without recursion.
         for json in [
             good[..good.len() - 3].to_string(),
             format!("{{\"tree\": {}", "{\"children\": [".repeat(200_000)),

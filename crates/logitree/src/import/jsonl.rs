@@ -1,42 +1,43 @@
-//! The notebook's logprobs records.
+//! Reads the notebook's logprobs records: one JSON object per line.
 
 use crate::error::{Result, fail};
 use logitree_core::run::{MAX_LINE, read_line};
 use serde::Deserialize;
 use std::io::BufRead;
 
-/// One response.
+/// One response of a model.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// What the model was given.
+    /// The prompt of the model.
     pub prompt: String,
-    /// What it said.
+    /// The text that the model answered.
     pub response: String,
-    /// Natural log probabilities of its tokens.
+    /// Natural log probabilities of the response's tokens.
     pub data: Vec<f64>,
 }
 
-/// Lines that are no records.
+/// The lines of a file that are not records.
 #[derive(Clone, Debug, Default)]
 pub struct Bad {
-    /// What is wrong with the first of them, with their numbers.
+    /// What is wrong with the first bad lines, with their line numbers.
     pub lines: Vec<String>,
-    /// How many there are in all.
+    /// Number of bad lines.
     pub count: usize,
 }
 
-/// Bad lines, and other findings, that are told one by one.
+/// Number of bad lines (and of other findings) that are reported one by one.
 const TOLD: usize = 20;
 
-/// Room above 1 for what rounding to bf16, which notebooks compute in, adds to a list of probabilities.
+/// How far the sum of a list of probabilities may exceed 1: notebooks compute in bf16, and rounding to it adds this
+/// much.
 pub const ROUNDED: f64 = 0.02;
-/// Exact arithmetic gives at most 0; other writers may round.
+/// How far a log probability may exceed 0: exact arithmetic never does, but other programs may round.
 const ROUNDING: f64 = 1e-6;
-/// No model's logits lie as far apart as this.
+/// Smallest finite log probability that is accepted; no model's logits are as far apart as this.
 const LEAST: f64 = -1e6;
 
 impl Bad {
-    /// Notes a bad line.
+    /// Counts a bad line, and keeps its description if it is among the first.
     fn add(&mut self, what: impl FnOnce() -> String) {
         self.count += 1;
         if self.lines.len() < TOLD {
@@ -44,7 +45,7 @@ impl Bad {
         }
     }
 
-    /// All that is to be said: the first lines, and how many more there are.
+    /// Messages for the user: the first bad lines, and how many more there are.
     pub fn messages(&self) -> Vec<String> {
         let more = self.count - self.lines.len();
         let rest = (more > 0).then(|| format!("and {more} more lines that are no records"));
@@ -52,7 +53,7 @@ impl Bad {
     }
 }
 
-/// A record as it stands in the file.
+/// A record as it is written in the file.
 #[derive(Deserialize)]
 struct Raw {
     prompt: String,
@@ -74,15 +75,16 @@ struct Other {
     logprob: f64,
 }
 
-/// Many write the log of probability 0 as null: JSON has no infinite numbers.
+/// Reads null as the log of probability 0, as many programs write it: JSON has no infinite numbers.
 fn logprob<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::<f64>::deserialize(from)?.unwrap_or(f64::NEG_INFINITY))
 }
 
-/// All records, and the lines that are none; `notes` hears what was read otherwise than it stands.
+/// Reads all records, and reports the lines that are not records. `notes` gets a sentence for every value that was
+/// read differently from how it is written.
 ///
 /// # Errors
-/// If it cannot be read, or no line is a record.
+/// If the file cannot be read, or no line is a record.
 pub fn read(mut file: impl BufRead, notes: &mut Vec<String>) -> Result<(Vec<Record>, Bad)> {
     let (mut records, mut bad) = (Vec::new(), Bad::default());
     let mut line = Vec::new();
@@ -118,7 +120,7 @@ pub fn read(mut file: impl BufRead, notes: &mut Vec<String>) -> Result<(Vec<Reco
     Ok((records, bad))
 }
 
-/// The record that a line is.
+/// Reads a line as a record; the error says why it is not one.
 fn record(line: &[u8]) -> Result<Record, String> {
     let parsed = serde_json::from_slice(line).or_else(|e| match without_infinities(line) {
         Some(line) => serde_json::from_slice(&line),
@@ -150,7 +152,8 @@ fn check(logprob: f64) -> Result<(), String> {
     Ok(())
 }
 
-/// The line with `-Infinity`, which Python's `json` writes though JSON does not have it, as null; `None` if it is nowhere.
+/// Replaces `-Infinity` by null in a line: Python's `json` writes it although it is not JSON. `None` if the line does
+/// not contain it.
 fn without_infinities(line: &[u8]) -> Option<Vec<u8>> {
     const WORD: &[u8] = b"-Infinity";
     let mut out = Vec::with_capacity(line.len());

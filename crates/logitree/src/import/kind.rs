@@ -1,30 +1,31 @@
-//! What a file is, told by the first of its lines: names lie.
+//! Finds the kind of a file from the first lines of its content, because its name may be wrong.
 
 use logitree_core::run::BOM;
 
-/// Kinds of files that are read.
+/// The kinds of files that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A run file.
     Run,
-    /// The notebook's tree, one JSON object.
+    /// The notebook's tree: one JSON object.
     Tree,
-    /// The notebook's logprobs records, in JSON Lines.
+    /// The notebook's logprobs records: JSON Lines.
     Records,
 }
 
-/// Lines that are looked at: those before the first good one may be damaged.
+/// Number of lines that are looked at. One is not enough, as the first lines may be damaged.
 const LINES: usize = 100;
 
-/// The kind of a file that begins with these bytes: that of the first object in it that has a field by which one is known.
+/// The kind of a file that begins with these bytes. It is decided by the first JSON object that has a field which only
+/// one kind of file has.
 pub fn of(start: &[u8]) -> Option<Kind> {
     let start = start.strip_prefix(BOM).unwrap_or(start);
-    // An object may go on over several lines, a tree above all.
+    // First try the whole beginning as one object, because an object (above all a tree) may span several lines.
     let whole = std::iter::once(start);
     whole.chain(start.split(|&b| b == b'\n').take(LINES)).find_map(of_object)
 }
 
-/// The kind that an object's fields tell, which need not be there to their end.
+/// The kind of an object, from its fields. The text may end before the object does.
 fn of_object(text: &[u8]) -> Option<Kind> {
     let mut at = text.trim_ascii_start().strip_prefix(b"{")?;
     loop {
@@ -40,7 +41,7 @@ fn of_object(text: &[u8]) -> Option<Kind> {
                 return Some(Kind::Run);
             }
             b"metadata" | b"tree" => return Some(Kind::Tree),
-            // The prompt of a run is an object.
+            // In a run the prompt is an object; in records it is a string.
             b"prompt" if is(b"{") => return Some(Kind::Run),
             b"prompt" | b"response" | b"data" => return Some(Kind::Records),
             _ => at = skip(value)?.trim_ascii_start().strip_prefix(b",")?,
@@ -48,7 +49,7 @@ fn of_object(text: &[u8]) -> Option<Kind> {
     }
 }
 
-/// The string that a text begins with, as it is written, and what follows.
+/// Splits off the string at the beginning of a text. Returns its content, still escaped, and the rest.
 fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let text = text.strip_prefix(b"\"")?;
     let mut escaped = false;
@@ -60,7 +61,7 @@ fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&text[..end], &text[end + 1..]))
 }
 
-/// What follows the value that a text begins with.
+/// Skips the value at the beginning of a text; returns the rest.
 fn skip(mut text: &[u8]) -> Option<&[u8]> {
     let mut depth = 0usize;
     loop {
@@ -94,7 +95,7 @@ mod tests {
             ("broken\n{\"type\":\"node\"", Some(Kind::Run)),
             ("{\n  \"metadata\": {\n    \"prompt\": \"a\"", Some(Kind::Tree)),
             (r#"{"version":2,"tree":{"text":"a""#, Some(Kind::Tree)),
-            // A text may speak of anything.
+            // Words in a text do not decide the kind, only names of fields do.
             (r#"{"prompt": "what is a \"logitree-run\", a \"tree\"?", "#, Some(Kind::Records)),
             ("x\n\n{\"response\": \"\"", Some(Kind::Records)),
             (r#"{"id":7,"data":["#, Some(Kind::Records)),

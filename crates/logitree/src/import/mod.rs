@@ -1,4 +1,4 @@
-//! Reading files: ours and the notebook's, told apart by what is in them.
+//! Reads files of logitree and of the notebook. The kind of a file is found from its content, not from its name.
 
 pub mod jsonl;
 mod kind;
@@ -13,34 +13,34 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-/// What a file holds, and what was odd about it.
+/// The content of a file, and what was unusual in it.
 pub struct Import {
-    /// Its content.
+    /// The content.
     pub document: Document,
-    /// What was read otherwise than it stands, in sentences.
+    /// What was read differently from how it is written, one sentence each.
     pub notes: Vec<String>,
 }
 
-/// A file's content.
+/// The content of a file.
 pub enum Document {
-    /// A run file, or the notebook's tree as one.
+    /// A run file, or the notebook's tree converted to a run.
     Run(Box<Run>),
-    /// The notebook's logprobs records, and the lines that are none.
+    /// The notebook's logprobs records, and the lines that are not records.
     Logprobs(Vec<jsonl::Record>, jsonl::Bad),
 }
 
-/// The name that stands for standard input where a file is read.
+/// The file name that means standard input.
 pub const STDIN: &str = "-";
 
-/// Whether a file's name stands for standard input.
+/// Whether a file name means standard input.
 pub fn is_stdin(path: &Path) -> bool {
     path == Path::new(STDIN)
 }
 
-/// Opens what a name stands for: a file, or standard input.
+/// Opens a file or standard input for reading.
 ///
 /// # Errors
-/// If it cannot be opened, or is a folder.
+/// If the file cannot be opened, or is a folder.
 pub fn source(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
     Ok(if is_stdin(path) {
         Box::new(std::io::stdin().lock())
@@ -49,10 +49,11 @@ pub fn source(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
     })
 }
 
-/// Opens a file to be read. The system opens folders as well, and fails only when they are read, in words of its own.
+/// Opens a file for reading. A folder is refused here, because the system opens it and fails only at the first read,
+/// with a less clear message.
 ///
 /// # Errors
-/// If it cannot be opened, or is a folder.
+/// If the file cannot be opened, or is a folder.
 pub fn open_file(path: &Path) -> std::io::Result<File> {
     if path.is_dir() {
         return Err(std::io::Error::other("is a folder: name a file in it"));
@@ -60,24 +61,24 @@ pub fn open_file(path: &Path) -> std::io::Result<File> {
     File::open(path)
 }
 
-/// A file as messages name it.
+/// The name of a file in messages.
 pub fn named(path: &Path) -> String {
     if is_stdin(path) { "standard input".into() } else { path.display().to_string() }
 }
 
-/// Reads any file that is known; `-` is standard input.
+/// Reads a file of any known kind; `-` is standard input.
 ///
 /// # Errors
-/// If it cannot be read, or is no file that is known.
+/// If the file cannot be read, or is of no known kind.
 pub fn open(path: &Path) -> Result<Import> {
     let file = || -> Result<Import> { read(source(path)?) };
     file().with_context(|| named(path))
 }
 
-/// Reads what any known file holds.
+/// Reads a file of any known kind from a stream.
 ///
 /// # Errors
-/// If it cannot be read, or is no file that is known.
+/// If the file cannot be read, or is of no known kind.
 pub fn read(mut file: impl BufRead) -> Result<Import> {
     let start = file.fill_buf()?;
     if start.is_empty() {
@@ -90,7 +91,7 @@ pub fn read(mut file: impl BufRead) -> Result<Import> {
     let mut notes = Vec::new();
     if marked {
         notes.push("the file begins with a byte order mark, which is skipped".into());
-        // A run's reader counts the bytes of its file.
+        // For a run, the byte order mark is left in place, because the reader counts bytes from the start of the file.
         if kind != Kind::Run {
             file.consume(BOM.len());
         }
@@ -112,10 +113,10 @@ pub fn read(mut file: impl BufRead) -> Result<Import> {
     Ok(Import { document, notes })
 }
 
-/// A file that must be a run (or can be read as one), and what was odd about it, in sentences.
+/// Reads a file as a run (a run file, or a file that can be converted), and returns notes about it, one sentence each.
 ///
 /// # Errors
-/// If it cannot be read, or is no run.
+/// If the file cannot be read, or is not a run.
 pub fn open_run(path: &Path) -> Result<(Run, Vec<String>)> {
     let Import { document, notes } = open(path)?;
     match document {
@@ -126,19 +127,19 @@ pub fn open_run(path: &Path) -> Result<(Run, Vec<String>)> {
     }
 }
 
-/// A file of our own format.
+/// Reads a run file.
 ///
 /// # Errors
-/// If it cannot be read, or is none.
+/// If the file cannot be read, or is not a run file.
 pub fn run_file(path: &Path) -> Result<Run> {
     let file = || run(BufReader::with_capacity(1 << 16, open_file(path)?));
     file().with_context(|| path.display().to_string())
 }
 
-/// Reads our own format.
+/// Reads a run file from a stream.
 ///
 /// # Errors
-/// If it cannot be read, or is no run file: the line and the reason.
+/// If it cannot be read, or is not a run file; the message has the line and the reason.
 pub fn run(mut file: impl BufRead) -> Result<Run> {
     let mut reader = RunReader::default();
     let mut line = Vec::new();
@@ -153,7 +154,8 @@ pub fn run(mut file: impl BufRead) -> Result<Run> {
 
 #[cfg(test)]
 mod tests {
-    //! Small files of others, good and bad, that the web app reads too (web/tests/import-fixtures.test.ts).
+    //! Tests with small files of other programs, good and bad, that the web app reads too
+    //! (web/tests/import-fixtures.test.ts).
 
     use super::*;
     use logitree_core::NodeId;

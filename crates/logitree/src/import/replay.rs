@@ -1,4 +1,4 @@
-//! The published trees, grown again by a model that answers from their records.
+//! Tests that published trees grow again when a model answers from their records.
 
 use super::tree_json;
 use logitree_core::explore::{Dynamic, DynamicParameters, Explorer};
@@ -8,12 +8,13 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-/// Answers with what a tree recorded after a path; what was never expanded gets a token that shows.
+/// A model that answers with what a tree recorded after each path. A path that the record never expanded gets
+/// [`STRAY`], which makes the trees differ.
 struct Replay {
     record: Tree,
-    /// Node of each path that the record expanded.
+    /// For each path of the session, the recorded node, if the record expanded it.
     nodes: Vec<Option<NodeId>>,
-    /// Branch threshold by node, where a probability was nudged across it.
+    /// New probabilities by node and token, for those that had to be moved across the branch threshold.
     nudged: HashMap<(NodeId, TokenId), f64>,
 }
 
@@ -46,7 +47,7 @@ impl Session for Replay {
 }
 
 impl Replay {
-    /// Children with their finer probabilities, then the other candidates.
+    /// The children with their more precise probabilities, then the other candidates.
     fn list(&self, n: NodeId) -> Vec<TokenStats> {
         let children = self.record.children(n);
         let mut list: Vec<(TokenId, f64)> =
@@ -83,7 +84,8 @@ fn check(path: &Path) {
         serde_json::from_value(serde_json::Value::Object(run.header.parameters.clone())).unwrap();
     let ends: Vec<TokenId> =
         record.nodes().filter(|&n| record.stop(n) == Some(Stop::EndToken)).filter_map(|n| record.token(n)).collect();
-    // Recorded probabilities are rounded: where one lies within rounding of the threshold, the record decides.
+    // Recorded probabilities are rounded. Where one is so close to the threshold that rounding decides, follow the
+    // record.
     let mut nudged = HashMap::new();
     for _ in 0..100 {
         let tree = replay(&record, parameters, &ends, &nudged);
@@ -105,7 +107,7 @@ fn check(path: &Path) {
         let t = e.threshold.unwrap();
         let (ours, theirs) = (e.children.len(), r.children.len());
         for s in &e.top[ours.min(theirs)..ours.max(theirs)] {
-            // The original compared in bfloat16, which has 8 bits: T was rounded too.
+            // The notebook compared in bfloat16, with 8 significant bits, so the threshold T was rounded too.
             assert!(
                 (s.prob() - t).abs() <= t / 256.0 + 5e-5,
                 "{}: node {}: {} is not near T = {t}",
@@ -147,7 +149,8 @@ fn published_files_read_and_keep_their_structure_when_written_again() {
         crate::export::tree_json::write(&run, false, &mut out).unwrap();
         let theirs = std::fs::read_to_string(&path).unwrap();
         let ours = String::from_utf8(out).unwrap();
-        // All but the digits of cumulative probabilities, which were multiplied before rounding.
+        // Compare everything but the digits of cumulative probabilities, which the notebook multiplied before
+        // rounding.
         let strip = |text: &str| -> Vec<String> {
             text.split("\"cumulative_prob\": ")
                 .map(|s| s.split_once(", ").map_or(s, |(_, rest)| rest).to_string())

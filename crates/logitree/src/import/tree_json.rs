@@ -1,6 +1,7 @@
-//! The notebook's nested tree as a run.
+//! Reads the notebook's nested tree as a run.
 //!
-//! Read as a stream with a stack of our own: files nest thousands of levels deep, and hostile ones more.
+//! The file is read as a stream, with an explicit stack instead of recursion: real files nest thousands of levels
+//! deep, and hostile ones may nest even deeper.
 
 use super::jsonl::ROUNDED;
 use crate::error::{Context, Result, fail, invalid};
@@ -11,7 +12,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::io::Read;
 use struson::reader::{JsonReader, JsonStreamReader, ReaderSettings, ValueType};
 
-/// A node as it stands in the file.
+/// A node as it is written in the file.
 #[derive(Default)]
 struct Raw {
     text: String,
@@ -24,20 +25,20 @@ struct Raw {
 
 type Json<R> = JsonStreamReader<R>;
 
-/// Smallest probability that rounding to six digits leaves: what reads 0 was below half of it.
+/// The notebook rounds probabilities to six digits, so 0 in the file means less than this. It is read as this value.
 const LEAST: f64 = 5e-7;
 
-/// Texts of end tokens. The notebook may stop before it comes to mark one.
+/// Texts of tokens that end a path. The notebook may stop before it marks such a token as one.
 const END_TEXTS: [&str; 2] = ["<end_of_turn>", "<eos>"];
 
-/// Most nodes of a tree, and most entries of its parameters: they take more memory than they have bytes.
+/// Largest number of nodes of a tree, and of its parameters: in memory they are larger than in the file.
 const MOST_NODES: usize = 1 << 20;
 const MOST_PARAMETERS: usize = 1000;
 
-/// Reads a tree; `notes` hears what was read otherwise than it stands.
+/// Reads a tree. `notes` gets a sentence for every value that was read differently from how it is written.
 ///
 /// # Errors
-/// If it cannot be read, or is no such tree: the place and the reason.
+/// If the file cannot be read, or is not such a tree; the message has the place and the reason.
 pub fn read(file: impl Read, notes: &mut Vec<String>) -> Result<Run> {
     let settings = ReaderSettings { max_nesting_depth: None, ..Default::default() };
     let mut json = JsonStreamReader::new_custom(file, settings);
@@ -67,7 +68,7 @@ pub fn read(file: impl Read, notes: &mut Vec<String>) -> Result<Run> {
     build(prompt, parameters, nodes, notes)
 }
 
-/// An object of plain values.
+/// Reads an object whose values are not nested.
 fn flat_object<R: Read>(json: &mut Json<R>) -> Result<Map<String, Value>> {
     let mut map = Map::new();
     json.begin_object()?;
@@ -102,10 +103,10 @@ fn id<R: Read>(json: &mut Json<R>) -> Result<u32> {
     text.parse().map_err(|_| invalid!("{text} is not a token id"))
 }
 
-/// All nodes, parents first; the first is the root.
+/// Reads all nodes. Each comes after its parent; the first is the root.
 fn read_nodes<R: Read>(json: &mut Json<R>) -> Result<Vec<Raw>> {
     let mut nodes = vec![Raw::default()];
-    // Nodes whose object is open, outermost first, and whether we are inside their `children`.
+    // The nodes whose object is open, outermost first, and whether the reader is inside their `children`.
     let mut open: Vec<(usize, bool)> = vec![(0, false)];
     json.begin_object().context("`tree`")?;
     while let Some(&mut (n, ref mut in_children)) = open.last_mut() {
@@ -186,7 +187,8 @@ fn logprob(prob: f64, what: &str) -> Result<f64> {
     Ok(prob.clamp(LEAST, 1.0).ln())
 }
 
-/// Refuses a list with a token twice, or with more probability than rounding to bf16 explains; returns what it has together.
+/// Refuses a list with the same token twice, or with a sum of probabilities that rounding to bf16 does not explain.
+/// Returns the sum.
 fn check_list(list: &[TokenStats], what: impl Fn() -> String) -> Result<f64> {
     let mut tokens = HashSet::with_capacity(list.len());
     if let Some(twice) = list.iter().find(|t| !tokens.insert(t.id)) {
@@ -199,9 +201,10 @@ fn check_list(list: &[TokenStats], what: impl Fn() -> String) -> Result<f64> {
     Ok(together)
 }
 
-/// Brings children that have more than all probability, as rounding gives, down to 1. Returns what they had.
+/// If the children's probabilities sum to more than 1, as rounding can cause, scales them down to 1. Returns the old
+/// sum.
 fn scale(children: &mut [TokenStats], together: f64) -> Option<f64> {
-    // What rounding to six digits gives, run files have room for.
+    // Run files allow a small excess, from rounding to six digits.
     if together <= 1.0 + 1e-6 * (1 + children.len()) as f64 {
         return None;
     }
@@ -209,7 +212,8 @@ fn scale(children: &mut [TokenStats], together: f64) -> Option<f64> {
     Some(together)
 }
 
-/// Ids that end every path: those that the notebook says ended one, or that are known to, and that no path went on from.
+/// The tokens that end every path: those that the notebook marked as an end or whose text is known as one, and after
+/// which no path continued.
 fn end_tokens(nodes: &[Raw]) -> Vec<TokenId> {
     let ends = |n: &&Raw| n.finished || END_TEXTS.contains(&n.text.as_str());
     let mut ids: BTreeSet<u32> = nodes.iter().skip(1).filter(ends).filter_map(|n| n.token_id).collect();
@@ -225,7 +229,7 @@ fn build(prompt: String, parameters: Map<String, Value>, nodes: Vec<Raw>, notes:
     let end_tokens = end_tokens(&nodes);
     let mut tree = Tree::new(Bounds { end_tokens: end_tokens.clone(), ..Bounds::default() });
     let mut texts: HashMap<TokenId, Box<[u8]>> = HashMap::new();
-    // Level by level, the order in which the notebook made them.
+    // Level by level, which is the order in which the notebook made the nodes.
     let mut queue: VecDeque<(usize, NodeId)> = VecDeque::from([(0, NodeId::ROOT)]);
     while let Some((raw, n)) = queue.pop_front() {
         let node = &nodes[raw];
@@ -250,7 +254,7 @@ fn build(prompt: String, parameters: Map<String, Value>, nodes: Vec<Raw>, notes:
             check_list(&top, || format!("node {raw}: `candidates`"))?;
             let together = check_list(&children, || format!("node {raw}: `children`"))?;
             scaled.extend(scale(&mut children, together));
-            // The notebook kept no entropy: what its list allows to say is nothing.
+            // The notebook kept no entropy, so the list gives only a lower bound.
             let distribution = Distribution::of_list(top, Exactness::LowerBound);
             let made = tree.expand(n, distribution, &children, None, 0).children.clone();
             queue.extend(node.children.iter().copied().zip(made));

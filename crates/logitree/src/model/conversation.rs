@@ -1,4 +1,4 @@
-//! Conversations as tokens.
+//! Converts conversations to tokens.
 
 use crate::error::Result;
 use logitree_core::TokenId;
@@ -6,7 +6,7 @@ use logitree_core::run::Message;
 use logitree_engine::chat::{Arguments, ChatTemplate};
 use logitree_engine::tokenizer::Tokenizer;
 
-/// Renders a conversation and splits it into tokens.
+/// Renders a conversation with its chat template and splits the text into tokens.
 pub fn lay_out(
     template: &ChatTemplate,
     tokenizer: &Tokenizer,

@@ -1,4 +1,4 @@
-//! What answers: a model in this process, or servers in its place.
+//! Models: one in this process, one behind servers, or one of the caller's own.
 
 mod conversation;
 mod open;
@@ -25,7 +25,7 @@ use servers::Remote;
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
-/// A language model that is ready to answer, with the name it was asked for by. Copies share one model.
+/// A language model that is open, with the name that was used to open it. Clones share one model.
 ///
 /// It is a [`LanguageModel`]: everything in `logitree_core` takes it.
 #[derive(Clone)]
@@ -37,12 +37,13 @@ struct Inner {
     name: String,
     engine: Engine,
     events: Arc<dyn Events>,
-    /// Made once: files may be replaced while the model is used, which changes nothing of what was loaded.
+    /// The description for run files. It is made once: if the model's files are replaced later, the loaded model is
+    /// still the old one.
     record: OnceLock<run::Model>,
 }
 
-/// What runs a model.
-// There are few of these in a program: what the smaller variant leaves unused does not matter.
+/// What computes a model's answers.
+// A program has few of these values, so the memory that the smaller variants leave unused does not matter.
 #[allow(clippy::large_enum_variant)]
 enum Engine {
     Local(LocalModel),
@@ -56,7 +57,7 @@ impl Model {
     /// safetensors, or a model of the Hugging Face Hub.
     ///
     /// # Errors
-    /// If there is no such model, or it cannot be fetched, read or run.
+    /// If the model does not exist, or cannot be fetched, read or run.
     pub fn open(name: &str) -> Result<Model> {
         OpenOptions::default().open(name)
     }
@@ -65,18 +66,19 @@ impl Model {
         Model { inner: Arc::new(Inner { name, engine, events, record: OnceLock::new() }) }
     }
 
-    /// A language model of the caller's own: whatever gives exact next-token distributions can be explored, recorded and
-    /// verified. `record` is what run files say of it; its `sha256` tells it from others.
+    /// Wraps a language model of the caller's own. Any model with exact next-token distributions can be explored,
+    /// recorded and verified. `record` is its description in run files; its `sha256` distinguishes it from other
+    /// models.
     pub fn of(model: impl LanguageModel + 'static, record: run::Model, events: Arc<dyn Events>) -> Model {
         Model::new(record.name.clone(), Engine::Custom(Box::new(model), Box::new(record)), events)
     }
 
-    /// The name it was asked for by.
+    /// The name that was used to open the model.
     pub fn name(&self) -> &str {
         &self.inner.name
     }
 
-    /// Who listens to what is done with it.
+    /// The listener of what is done with this model.
     pub fn events(&self) -> &dyn Events {
         &*self.inner.events
     }
@@ -90,7 +92,7 @@ impl Model {
         }
     }
 
-    /// The engine and its arithmetic, for reports.
+    /// Names of the engine and its arithmetic, for reports.
     pub fn engine(&self) -> String {
         match &self.inner.engine {
             Engine::Local(model) => model.engine(),
@@ -100,7 +102,7 @@ impl Model {
         }
     }
 
-    /// The model that this process runs; `None` if servers answer in its place, or a model of the caller's own.
+    /// The model that runs in this process; `None` if it is behind servers or the caller's own.
     pub fn local(&self) -> Option<&LocalModel> {
         match &self.inner.engine {
             Engine::Local(model) => Some(model),
@@ -108,7 +110,8 @@ impl Model {
         }
     }
 
-    /// Takes over the texts of a run that is to be gone on with: a server's tokens are known by what was seen of them.
+    /// Takes over the token texts of a run that is continued: a server's tokens are known only from its earlier
+    /// answers.
     pub(crate) fn learn(&self, run: &Run) -> Result<()> {
         match &self.inner.engine {
             #[cfg(feature = "remote")]
@@ -120,20 +123,20 @@ impl Model {
         }
     }
 
-    /// What is known of its distributions.
+    /// Whether the model's distributions are exact.
     pub fn exactness(&self) -> Exactness {
         if self.is_remote() { Exactness::LowerBound } else { Exactness::Exact }
     }
 
-    /// Whether servers answer.
+    /// Whether the model is behind servers.
     fn is_remote(&self) -> bool {
         !matches!(self.inner.engine, Engine::Local(_) | Engine::Custom(..))
     }
 
-    /// Refuses what needs the tokens of a text, where a server takes texts and does not tell their tokens.
+    /// Refuses an operation that needs the tokens of a text, if the model is behind a server that does not tell them.
     ///
     /// # Errors
-    /// If this model is behind such a server.
+    /// If the model is behind such a server.
     pub fn need_tokens(&self, what: &str) -> Result<()> {
         match &self.inner.engine {
             #[cfg(feature = "remote")]
@@ -150,7 +153,7 @@ impl Model {
         }
     }
 
-    /// Whether conversations can be laid out.
+    /// Whether the model has a chat template for conversations.
     pub fn chats(&self) -> bool {
         match &self.inner.engine {
             Engine::Local(model) => model.chat_template(self.name()).is_ok(),
@@ -160,8 +163,8 @@ impl Model {
         }
     }
 
-    /// The tokens of a conversation in the model's chat template, without BOS; `suffix` goes behind what it wrote.
-    /// Beside them, the template's arguments with the date that it saw, if it asked for it.
+    /// The tokens of a conversation in the model's chat template, without BOS. `suffix` is appended to the template's
+    /// text. The second value is the template's arguments, with the current date if the template asked for it.
     ///
     /// # Errors
     /// If there is no template, or it does not accept these messages or arguments.
@@ -185,8 +188,8 @@ impl Model {
         }
     }
 
-    /// Tokens of a text without BOS. With `special`, names of control tokens in it are these tokens, and a BOS that it
-    /// begins with is left out, as it stands in front of every text anyway.
+    /// The tokens of a text, without BOS. With `special`, names of control tokens in the text become these tokens, and
+    /// a BOS at its beginning is left out, because BOS is put before every text anyway.
     ///
     /// # Errors
     /// If the tokenizer fails.
@@ -199,10 +202,10 @@ impl Model {
         Ok(ids)
     }
 
-    /// Names of control tokens that a text has, each once, at most three.
+    /// Names of control tokens in a text, each once, at most three.
     pub(crate) fn control_names(&self, text: &str) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
-        // A text that cannot be split is refused where it is used.
+        // A text that cannot be tokenized has no names here; it is refused where it is used.
         let [letters, tokens] = [false, true].map(|special| self.tokenize(text, special).unwrap_or_default());
         if letters == tokens {
             return names;
@@ -215,30 +218,30 @@ impl Model {
         names
     }
 
-    /// What the model imposes on paths behind a prompt of so many tokens.
+    /// The limits that the model sets to paths after a prompt of this many tokens.
     pub(crate) fn bounds(&self, prompt: usize) -> Bounds {
         let used = prompt + usize::from(self.is_remote());
         Bounds::new(self.end_tokens(), self.context_length(), used)
     }
 
-    /// What stands before every text of this model, in words.
+    /// What is put before every text of this model, in words.
     pub fn front(&self) -> String {
         self.bos().map_or_else(|| "no BOS".into(), |id| format!("BOS {} in front", visible(&self.text(id))))
     }
 
-    /// Text of a token; bytes that are no UTF-8 become replacement characters.
+    /// The text of a token; bytes that are not UTF-8 become replacement characters.
     pub fn text(&self, id: TokenId) -> String {
         decode([&self.token_bytes(id)[..]])
     }
 
-    /// Text of tokens, without special ones.
+    /// The text of tokens, leaving out special ones.
     pub fn text_of(&self, ids: impl IntoIterator<Item = TokenId>) -> String {
         let words = ids.into_iter().filter(|&id| !self.is_special(id));
         let words: Vec<_> = words.map(|id| self.token_bytes(id)).collect();
         decode(words.iter().map(|bytes| &bytes[..]))
     }
 
-    /// A token as run files have it.
+    /// A token as it is written in run files.
     pub fn token(&self, id: TokenId) -> Token {
         Token::new(id, &self.token_bytes(id))
     }
@@ -250,12 +253,12 @@ impl Model {
         self.language_model().vocab_size()
     }
 
-    /// Longest sequence, in tokens, that the model was made for.
+    /// Length of the longest sequence that the model accepts, in tokens.
     pub fn context_length(&self) -> usize {
         self.language_model().context_length()
     }
 
-    /// Every token that ends a generation.
+    /// All tokens that end a generation.
     pub fn end_tokens(&self) -> &[TokenId] {
         self.language_model().end_tokens()
     }
@@ -265,7 +268,7 @@ impl Model {
         self.language_model().bos()
     }
 
-    /// Raw bytes of a token, which need not be UTF-8; a special token gives the bytes of its name.
+    /// The bytes of a token, which need not be UTF-8; of a special token, the bytes of its name.
     pub fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]> {
         self.language_model().token_bytes(id)
     }
@@ -275,7 +278,8 @@ impl Model {
         self.language_model().is_special(id)
     }
 
-    /// Splits text into tokens, without BOS. With `parse_special`, names of special tokens in it are these tokens.
+    /// Splits a text into tokens, without BOS. With `parse_special`, names of special tokens in it become these
+    /// tokens.
     ///
     /// # Errors
     /// If the tokenizer refuses the text, or a server does not answer.
@@ -283,10 +287,10 @@ impl Model {
         self.language_model().tokenize(text, parse_special)
     }
 
-    /// Opens an empty session: a tree of token paths, and the means to evaluate it.
+    /// Opens an empty session, which holds a tree of token paths and evaluates them.
     ///
     /// # Errors
-    /// If the engine cannot give one.
+    /// If the engine cannot open one.
     pub fn session(&self) -> Result<Box<dyn Session>, ModelError> {
         self.language_model().session()
     }

@@ -1,4 +1,4 @@
-//! Opening a model.
+//! Opens models.
 
 use super::{Engine, Model};
 use crate::error::{Context, Error, ErrorKind, Result, fail};
@@ -7,16 +7,17 @@ use crate::models;
 use logitree_engine::{Arithmetic, Backend, Compute, LocalModel};
 use std::sync::Arc;
 
-/// How to open a model. The default uses every core, the fastest instruction set and its arithmetic, and is silent.
+/// How a model is opened. By default it uses every core, the fastest instruction set and its arithmetic, and reports
+/// nothing.
 #[derive(Clone)]
 pub struct OpenOptions {
-    /// Threads; all cores if `None`.
+    /// Number of threads; all cores if `None`.
     pub threads: Option<usize>,
-    /// Name of the instruction set; the fastest if `None`. Results are the same bits with any.
+    /// Name of the instruction set; the fastest if `None`. The results are the same bits with any of them.
     pub backend: Option<String>,
-    /// How activations are multiplied with weights; what the instruction set is best at if `None`.
+    /// How activations are multiplied with weights; if `None`, the way that is fastest on the instruction set.
     pub arithmetic: Option<Arithmetic>,
-    /// Who listens.
+    /// The listener of progress and notes.
     pub events: Arc<dyn Events>,
 }
 
@@ -30,7 +31,7 @@ impl OpenOptions {
     /// Opens a model in this process; see [`Model::open`].
     ///
     /// # Errors
-    /// If there is no such model, or it cannot be fetched, read, or run with these options.
+    /// If the model does not exist, or cannot be fetched, read, or run with these options.
     pub fn open(&self, name: &str) -> Result<Model> {
         let path = models::resolve(name, models::Extent::Whole, &self.events)?;
         let backend = self.backend()?;
@@ -73,7 +74,7 @@ impl super::ServerOptions {
     /// Asks the servers what they are, and opens their model.
     ///
     /// # Errors
-    /// If they do not answer, or lack what is needed.
+    /// If the servers do not answer, or lack a function that is needed.
     pub fn connect(&self, events: Arc<dyn Events>) -> Result<Model> {
         let remote = super::servers::Remote::connect(self, &events)?;
         Ok(Model::new(remote.model.name().into(), Engine::Remote(remote), events))

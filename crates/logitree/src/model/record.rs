@@ -1,4 +1,4 @@
-//! What a run file says of its model, and whether a model is the one that it says.
+//! What a run file says of its model, and the check whether a model is the one that made a run.
 
 use super::{Engine, Model};
 use crate::error::{Result, fail};
@@ -7,7 +7,8 @@ use logitree_core::{LanguageModel, run};
 use logitree_engine::Arithmetic;
 
 impl Model {
-    /// The model's record in a run file. A server's weights cannot be seen: the hash is of what it says it is.
+    /// The description of the model in a run file. The weights of a server cannot be hashed, so its hash is made from
+    /// what the server says it is.
     ///
     /// # Errors
     /// If the tokenizer's file cannot be read.
@@ -46,10 +47,10 @@ impl Model {
         })
     }
 
-    /// Refuses to go on with, or to compare, what another model made. `what` names the run in messages.
+    /// Refuses to continue or compare a run that another model made. `what` names the run in messages.
     ///
     /// # Errors
-    /// If another model made it, or in another arithmetic, or the weights cannot be read.
+    /// If another model made the run, or the same one in another arithmetic, or the weights cannot be read.
     pub fn check_made(&self, what: &str, recorded: &run::Model) -> Result<()> {
         let now = self.record()?;
         if recorded.sha256 != now.sha256 {
@@ -86,15 +87,15 @@ fn refuse_arithmetic(what: &str, was: &str, is: &str) -> Result<()> {
     )
 }
 
-/// Whether servers made a run, rather than a model in a process of its own.
+/// Whether a run was made by servers instead of a model in the process.
 fn is_remote(recorded: &run::Model) -> bool {
     recorded.architecture == run::REMOTE
 }
 
-/// The arithmetic in which a run was made; none if servers made it. `what` names the run in messages.
+/// The arithmetic in which a run was made; `None` if servers made it. `what` names the run in messages.
 ///
 /// # Errors
-/// If this version does not know it.
+/// If this version does not know the arithmetic.
 pub fn arithmetic_of(what: &str, recorded: &run::Model) -> Result<Option<Arithmetic>> {
     if is_remote(recorded) {
         return Ok(None);
@@ -106,10 +107,10 @@ pub fn arithmetic_of(what: &str, recorded: &run::Model) -> Result<Option<Arithme
     }
 }
 
-/// Refuses to go on with a run in another arithmetic than it was made in.
+/// Refuses to continue a run in another arithmetic than it was made in.
 ///
 /// # Errors
-/// If it was made in another, or in one that this version does not know.
+/// If the run was made in another arithmetic, or in one that this version does not know.
 pub fn check_arithmetic(what: &str, recorded: &run::Model, asked: Arithmetic) -> Result<()> {
     match arithmetic_of(what, recorded)? {
         Some(made_in) if made_in != asked => refuse_arithmetic(what, made_in.name(), asked.name()),

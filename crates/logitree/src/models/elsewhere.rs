@@ -1,4 +1,4 @@
-//! Models that other programs have on this machine. They are read where they are; nothing is changed there.
+//! Finds models that other programs have on this machine. They are read in place and never changed.
 
 use super::folders::cache_dir;
 use serde::Deserialize;
@@ -8,23 +8,23 @@ use std::path::{Path, PathBuf};
 /// A model that is on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Whose it is.
+    /// The program that it belongs to.
     pub place: &'static str,
-    /// What to call it: a name or a path that [`super::resolve`] takes.
+    /// The name of the model: a name or a path that [`super::resolve`] accepts.
     pub name: String,
-    /// Its file or folder.
+    /// Path of its file or folder.
     pub path: PathBuf,
-    /// Size of its files.
+    /// Size of its files, in bytes.
     pub bytes: u64,
 }
 
-/// What stands before the name of one of Ollama's models.
+/// Prefix of the name of a model of Ollama.
 const OLLAMA: &str = "ollama:";
-/// Folders that are looked into, one in another.
+/// How many levels of folders are searched.
 const DEPTH: usize = 4;
-/// Entries that are looked at in one place: some folders have no end.
+/// How many entries are looked at in one place, so that the search ends also in a very large folder.
 const MOST: usize = 20_000;
-/// Largest manifest that is read.
+/// Largest manifest that is read, in bytes.
 const LARGEST_MANIFEST: u64 = 1 << 20;
 
 fn variable(name: &str) -> Option<PathBuf> {
@@ -35,7 +35,7 @@ fn cache_home() -> Option<PathBuf> {
     variable("XDG_CACHE_HOME").or_else(|| Some(std::env::home_dir()?.join(".cache")))
 }
 
-/// All models of other programs: llama.cpp's downloads, LM Studio's, Ollama's, and those of the Hugging Face Hub's cache.
+/// All models of other programs: the downloads of llama.cpp, LM Studio and Ollama, and the Hugging Face Hub's cache.
 pub fn found() -> Vec<Found> {
     let home = std::env::home_dir();
     let at_home = |path: &str| home.as_ref().map(|h| h.join(path));
@@ -48,7 +48,8 @@ pub fn found() -> Vec<Found> {
     }
     all.extend(hub_cache().iter().flat_map(|f| snapshots(f)));
     all.extend(ollama_folders(home.as_deref()).iter().flat_map(|f| ollama(f)));
-    // Our own are known by their names, wherever somebody has put the folder.
+    // Leave out logitree's own models, which are listed by their names, even if its cache is inside one of these
+    // folders.
     let own = cache_dir().ok();
     all.retain(|f| own.as_ref().is_none_or(|own| !f.path.starts_with(own)));
     all.sort_by(|a, b| (a.place, &a.name).cmp(&(b.place, &b.name)));
@@ -61,7 +62,7 @@ fn hub_cache() -> Option<PathBuf> {
     variable("HF_HUB_CACHE").or_else(|| variable("HUGGINGFACE_HUB_CACHE")).or_else(|| Some(home?.join("hub")))
 }
 
-/// Every file below a folder, as far as it is looked into.
+/// All files below a folder, within the limits [`DEPTH`] and [`MOST`].
 fn files(folder: &Path) -> Vec<PathBuf> {
     let (mut found, mut folders, mut seen) = (Vec::new(), vec![(folder.to_owned(), 0)], 0);
     while let Some((folder, depth)) = folders.pop() {
@@ -85,7 +86,7 @@ fn size(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |m| m.len())
 }
 
-/// GGUF files, without projectors and later parts.
+/// The GGUF models below a folder. Projectors, and all parts of a split model but the first, are left out.
 fn ggufs(place: &'static str, folder: &Path) -> Vec<Found> {
     let is_model = |p: &PathBuf| {
         let name = p.file_name().map(|n| n.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
@@ -96,7 +97,7 @@ fn ggufs(place: &'static str, folder: &Path) -> Vec<Found> {
     files(folder).into_iter().filter(is_model).map(found).collect()
 }
 
-/// Models of the Hub's cache: GGUF files by their names there, and folders with safetensors.
+/// The models in the Hub's cache: GGUF files by their names on the Hub, and folders with safetensors.
 fn snapshots(cache: &Path) -> Vec<Found> {
     let mut all = Vec::new();
     for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
@@ -126,7 +127,7 @@ fn ollama_folders(home: Option<&Path>) -> Vec<PathBuf> {
     own.into_iter().chain([system]).filter(|f| f.is_dir()).collect()
 }
 
-/// What Ollama writes of a model.
+/// The part of an Ollama manifest that we need.
 #[derive(Deserialize)]
 struct Manifest {
     layers: Vec<Layer>,
@@ -140,7 +141,7 @@ struct Layer {
     size: u64,
 }
 
-/// The weights that a manifest names.
+/// Path and size in bytes of the weights that a manifest names.
 fn weights(models: &Path, manifest: &Path) -> Option<(PathBuf, u64)> {
     if size(manifest) > LARGEST_MANIFEST {
         return None;
@@ -152,7 +153,7 @@ fn weights(models: &Path, manifest: &Path) -> Option<(PathBuf, u64)> {
     blob.is_file().then_some((blob, layer.size))
 }
 
-/// Ollama's models: `manifests/REGISTRY/OWNER/NAME/TAG`, where its own have the owner `library`.
+/// Models of Ollama. Their manifests are `manifests/REGISTRY/OWNER/NAME/TAG`; the owner of Ollama's own is `library`.
 fn ollama(models: &Path) -> Vec<Found> {
     let manifests = models.join("manifests");
     let model = |manifest: PathBuf| {
@@ -166,7 +167,7 @@ fn ollama(models: &Path) -> Vec<Found> {
     files(&manifests).into_iter().filter_map(model).collect()
 }
 
-/// The file of one of Ollama's models, by `ollama:NAME` or `ollama:NAME:TAG` (the tag is `latest` otherwise); `None` for what
+/// The file of an Ollama model named `ollama:NAME` or `ollama:NAME:TAG` (the default tag is `latest`); `None` if this
 /// is not such a name.
 pub(super) fn of_ollama(name: &str) -> Option<Result<PathBuf, Vec<String>>> {
     let short = name.strip_prefix(OLLAMA)?;

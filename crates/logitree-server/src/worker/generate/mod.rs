@@ -1,8 +1,12 @@
-//! Texts in the making, for all clients at once: one batch a step, whatever they ask for.
+//! Generates texts for all clients at once, with one batch of the model per step.
 //!
-//! Sequences are paths of one tree ([`paths`]), so what begins alike is computed once. A step moves every sequence that generates
-//! on by a token, and fills what is left of its budget with prompts; so nobody waits for another's long prompt. Rows are
-//! a cache: a sequence that there is no room for waits without them, and they are made again, to the same bits.
+//! A sequence is a path in one common tree ([`paths`]), so what begins alike is computed once. In each step, every
+//! sequence that is generating advances by one token; then up to [`PORTION`] positions of prompts are evaluated. So no
+//! text waits for another's long prompt.
+//!
+//! The rows of the model's cache are limited to [`ROWS`]. When there are too many, the sequence that was admitted last
+//! releases its rows and waits. When it is admitted again, its rows are computed again, with the same bits, and it
+//! continues where it was.
 
 mod desk;
 mod paths;
@@ -21,11 +25,11 @@ use paths::Paths;
 use sequence::Sequence;
 use std::collections::VecDeque;
 
-/// Positions of prompts that are evaluated in a step.
+/// Number of positions of prompts that are evaluated in one step.
 const PORTION: usize = 128;
-/// Rows of all sequences together, unless a single one needs more.
+/// Largest number of rows of all sequences together, unless a single one needs more.
 const ROWS: usize = 16_384;
-/// Generates for everybody.
+/// Generates the texts of all clients.
 pub struct Generator<'m> {
     model: &'m dyn LanguageModel,
     orders: Orders,
@@ -40,12 +44,12 @@ impl<'m> Generator<'m> {
         Ok(Generator { model, orders, waiting: VecDeque::new(), active: Vec::new(), paths })
     }
 
-    /// Whether there is anything to do.
+    /// Whether there is any work to do.
     pub fn is_busy(&self) -> bool {
         !self.active.is_empty() || !self.waiting.is_empty()
     }
 
-    /// Moves every sequence on; whether any did.
+    /// Advances every sequence by one step; returns whether any could advance.
     pub fn step(&mut self) -> bool {
         let went = guarded("generating", || {
             self.waiting.extend(self.orders.arrived().map(Sequence::new));
@@ -56,7 +60,8 @@ impl<'m> Generator<'m> {
             Ok(Ok(went)) => return went,
             Ok(Err(e)) => self.fail(&format!("{e:#}")),
             Err(e) => {
-                // What the sequences hold of their paths may be broken: it goes as it is.
+                // After a panic, the sequences' paths may be inconsistent, so they are dropped without releasing their
+                // nodes one by one.
                 self.tell(&format!("{e:#}"));
                 self.active.clear();
                 let _ = guarded("generating", || Ok(self.paths.clear()?));
@@ -65,13 +70,13 @@ impl<'m> Generator<'m> {
         true
     }
 
-    /// Ends what nobody listens to any more.
+    /// Ends sequences whose client has disconnected.
     fn drop_abandoned(&mut self) {
         self.waiting.retain(|s| !s.events.is_closed());
         self.end(|s| s.events.is_closed());
     }
 
-    /// Takes out active sequences.
+    /// Ends the active sequences for which `is_over` is true.
     fn end(&mut self, is_over: impl Fn(&Sequence) -> bool) {
         let paths = &mut self.paths;
         self.active.retain_mut(|s| {
@@ -83,7 +88,7 @@ impl<'m> Generator<'m> {
         });
     }
 
-    /// Makes the youngest sequence wait without rows.
+    /// Makes the sequence that was admitted last release its rows and wait.
     fn park(&mut self) {
         if let Some(mut s) = self.active.pop() {
             s.leave(&mut self.paths);
@@ -91,7 +96,7 @@ impl<'m> Generator<'m> {
         }
     }
 
-    /// Lets in who waits, as far as there is room.
+    /// Admits waiting sequences while there is room for their rows.
     fn admit(&mut self) -> Result<(), ModelError> {
         while self.paths.pinned() > ROWS && self.active.len() > 1 {
             self.park();
@@ -108,15 +113,15 @@ impl<'m> Generator<'m> {
         Ok(())
     }
 
-    /// One batch for all that are active; whether there was any.
+    /// Evaluates one batch for all active sequences; returns whether any advanced.
     fn advance(&mut self) -> Result<bool> {
         let mut order: Vec<usize> = (0..self.active.len()).collect();
-        // Those that generate come first: prompts get what is left.
+        // Sequences that generate come first; prompts share the budget that is left.
         order.sort_by_key(|&i| !self.active[i].is_decoding());
         let (mut asks, mut moves, mut left) = (Vec::new(), Vec::new(), PORTION);
         for i in order {
             let sequence = &mut self.active[i];
-            // A client that does not read is not computed for.
+            // The channel is full because the client does not read: compute nothing more for it now.
             let Ok(permit) = sequence.events.clone().try_reserve_owned() else { continue };
             let mut own = 1;
             let budget = if sequence.is_decoding() { &mut own } else { &mut left };
@@ -136,18 +141,19 @@ impl<'m> Generator<'m> {
         Ok(went)
     }
 
-    /// Tells all that are active why they end.
+    /// Sends all active sequences the reason why they end.
     fn tell(&self, why: &str) {
         for s in &self.active {
             let _ = s.events.try_send(Err(why.to_owned()));
         }
     }
 
-    /// Ends all that are active, since the model failed.
+    /// Ends all active sequences after a failure of the model.
     fn fail(&mut self, why: &str) {
         self.tell(why);
         self.end(|_| true);
-        // What is held of the session may be broken; a new one fails again if it must.
+        // The session may be inconsistent, so a new one is opened. If that fails, the next step reports a failure
+        // again.
         let _ = self.paths.clear();
     }
 }

@@ -1,12 +1,18 @@
-//! The tokens of all sequences as one tree: what begins alike is evaluated once, and kept for a while.
+//! A tree of the token paths of all sequences, over one session of the model.
+//!
+//! Sequences that begin alike share nodes, so a common prefix is evaluated once. Each node counts the sequences on it
+//! (`pins`). When the last one leaves, the node is kept as a cache for later requests. A node can be removed only if
+//! it is unpinned and has no children; such nodes are in `idle`, ordered by the time when they were released. While
+//! there are more than [`KEEP`] nodes, the oldest idle one is removed, and its parent may become idle in turn, with
+//! its own time.
 
 use logitree_core::{Distribution, LanguageModel, ModelError, NodeHandle, Query, Session, TokenId};
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-/// Rows that are kept for later requests when no sequence needs them.
+/// Number of nodes up to which rows are kept for later requests when no sequence needs them.
 const KEEP: usize = 2048;
-/// Longest list that is remembered with a node.
+/// Largest list of tokens that is cached with a node.
 const REMEMBERED: usize = 32;
 
 struct Node {
@@ -14,17 +20,17 @@ struct Node {
     parent: Option<u32>,
     handle: NodeHandle,
     children: u32,
-    /// Sequences that go through this node.
+    /// Number of sequences that go through this node.
     pins: u32,
-    /// It has its row, or gets it in this step.
+    /// Whether the node has its row in the session's cache, or gets it in this step.
     planned: bool,
-    /// What was found out about it, without logits.
+    /// The distribution after the node, if it was computed and its list is not too long; without logits.
     known: Option<Rc<Distribution>>,
-    /// When it was last let go of.
+    /// Time (on `clock`) at which the last sequence left the node.
     used: u64,
 }
 
-/// A question about a node.
+/// A question about the distribution after a node.
 pub struct Ask {
     pub node: u32,
     pub top: usize,
@@ -46,7 +52,7 @@ pub struct Paths<'m> {
     nodes: Vec<Option<Node>>,
     free: Vec<u32>,
     children: HashMap<(Option<u32>, TokenId), u32>,
-    /// Leaves that no sequence needs, by when they were let go of.
+    /// Nodes that no sequence needs and that have no children, with the time of their release, oldest first.
     idle: BTreeSet<(u64, u32)>,
     pinned: usize,
     clock: u64,
@@ -66,13 +72,13 @@ impl<'m> Paths<'m> {
         })
     }
 
-    /// Forgets everything; nothing may be pinned.
+    /// Removes all nodes. No sequence may hold any.
     pub fn clear(&mut self) -> Result<(), ModelError> {
         *self = Paths::new(self.model)?;
         Ok(())
     }
 
-    /// Nodes that sequences need.
+    /// Number of nodes that sequences need.
     pub fn pinned(&self) -> usize {
         self.pinned
     }
@@ -85,7 +91,7 @@ impl<'m> Paths<'m> {
         self.nodes[id as usize].as_mut().expect("ids are of nodes that are pinned, or have pinned children")
     }
 
-    /// How many of these tokens are not on a path that some sequence needs anyway.
+    /// How many of these tokens would need new pinned nodes: those behind the prefix that some sequence needs already.
     pub fn missing(&self, tokens: &[TokenId]) -> usize {
         let mut parent = None;
         let shared = tokens.iter().take_while(|&&token| {
@@ -95,7 +101,7 @@ impl<'m> Paths<'m> {
         tokens.len() - shared.count()
     }
 
-    /// The node of a token after another, made if it is not there, and pinned.
+    /// Finds or makes the node of a token after a parent, and pins it.
     pub fn enter(&mut self, parent: Option<u32>, token: TokenId) -> Result<u32, ModelError> {
         if let Some(&id) = self.children.get(&(parent, token)) {
             let node = self.at_mut(id);
@@ -128,7 +134,7 @@ impl<'m> Paths<'m> {
         Ok(id)
     }
 
-    /// Unpins a sequence's whole path; what nobody needs is kept while there is room.
+    /// Unpins the whole path of a sequence. Nodes that no sequence needs are kept while there is room.
     pub fn leave(&mut self, path: &[u32]) {
         self.clock += 1;
         let now = self.clock;
@@ -139,7 +145,7 @@ impl<'m> Paths<'m> {
                 continue;
             }
             node.used = now;
-            // A row that was never made is not worth keeping.
+            // A node whose row was never planned holds nothing worth keeping.
             let (is_leaf, is_empty) = (node.children == 0, !node.planned);
             self.pinned -= 1;
             match (is_leaf, is_empty) {
@@ -154,7 +160,7 @@ impl<'m> Paths<'m> {
         }
     }
 
-    /// Takes out a leaf that nobody needs.
+    /// Removes an unpinned node without children.
     fn remove(&mut self, id: u32) {
         let Some(node) = self.nodes[id as usize].take() else { return };
         self.session.forget(node.handle);
@@ -170,14 +176,14 @@ impl<'m> Paths<'m> {
         }
     }
 
-    /// Sees to it that the node has its row after this step; whether that is work.
+    /// Marks that the node will have its row after this step. Returns true if the row is new, so that it costs work.
     pub fn plan(&mut self, node: u32) -> bool {
         !std::mem::replace(&mut self.at_mut(node).planned, true)
     }
 
-    /// Answers all questions in one batch.
+    /// Answers all questions; those that are not known already are evaluated in one batch.
     pub fn evaluate(&mut self, asks: &[Ask]) -> Result<Vec<Rc<Distribution>>, ModelError> {
-        // One query per node: what several sequences want of it is read off the same column.
+        // Make one query per node, which asks for everything that several sequences want to know of it.
         let mut wanted: Vec<Wanted> = Vec::new();
         let mut places: HashMap<u32, usize> = HashMap::new();
         let mut answers: Vec<Result<Rc<Distribution>, usize>> = Vec::with_capacity(asks.len());
@@ -212,13 +218,13 @@ impl<'m> Paths<'m> {
         self.at(ask.node).known.clone().filter(|d| ask.is_answered_by(d, vocab))
     }
 
-    /// Whether the answer is known already.
+    /// Whether the question can be answered without the model.
     pub fn knows(&self, ask: &Ask) -> bool {
         self.answer(ask).is_some()
     }
 }
 
-/// What is asked of the session about a node.
+/// The combined question about one node, for the session.
 struct Wanted {
     node: u32,
     handle: NodeHandle,
@@ -233,7 +239,7 @@ impl Wanted {
     }
 }
 
-/// A copy without the logits.
+/// A copy of the distribution without its logits, which are large.
 fn lean(d: &Distribution) -> Distribution {
     Distribution {
         top: d.top.clone(),

@@ -1,4 +1,4 @@
-//! One text in the making: what it asks of the model next, and what it makes of the answers.
+//! One text that is being generated: which questions it asks the model next, and what it does with the answers.
 
 use super::desk::{Event, Finish, Options, Order, Scored, Seat, Step};
 use super::paths::{Ask, Paths};
@@ -10,17 +10,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
 
-/// Answers taken in one step: what is known already costs nothing to ask.
+/// Number of answers used in one step. A limit is needed because known answers cost nothing of the step's budget.
 const ANSWERS: usize = 1024;
 
 pub struct Sequence {
     index: usize,
-    /// The prompt and what was generated.
+    /// The tokens of the prompt, then the generated ones.
     tokens: Vec<TokenId>,
     prompt: usize,
-    /// Nodes of the first tokens, those that have their rows.
+    /// Nodes of the first tokens: those that have their rows, or get them in this step.
     path: Vec<u32>,
-    /// Positions whose distributions were made use of: they are not asked about again when rows have to be made anew.
+    /// Number of positions whose distributions were used already. When rows are computed again, these are not asked
+    /// about again.
     done: usize,
     begun: bool,
     is_over: bool,
@@ -31,7 +32,7 @@ pub struct Sequence {
     _seat: Seat,
 }
 
-/// What a sequence asks in one step: positions, and places of the questions.
+/// The questions of a sequence in one step: each position, with the index of its question.
 pub type Asked = Vec<(usize, usize)>;
 
 impl Sequence {
@@ -57,22 +58,23 @@ impl Sequence {
         &self.tokens
     }
 
-    /// Tokens whose rows are needed but not there.
+    /// Number of tokens that have no node yet.
     pub fn to_come(&self) -> usize {
         self.tokens.len() - self.path.len()
     }
 
-    /// Whether all that is needed is the next token.
+    /// Whether only the last token has no node, so that the next answer gives a new token.
     pub fn is_decoding(&self) -> bool {
         self.to_come() == 1
     }
 
-    /// Whether its last step was told.
+    /// Whether the sequence has ended and its last step was sent.
     pub fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Nodes that are needed. Nobody asks what follows the prompt if nothing is to be generated.
+    /// Number of nodes that are needed. If nothing is to be generated, the distribution after the prompt is not
+    /// needed.
     fn goal(&self) -> usize {
         match (self.options.max_tokens, self.options.prompt_logprobs) {
             (0, false) => 0,
@@ -81,12 +83,12 @@ impl Sequence {
         }
     }
 
-    /// Lets go of all rows.
+    /// Releases all rows.
     pub fn leave(&mut self, paths: &mut Paths<'_>) {
         paths.leave(&std::mem::take(&mut self.path));
     }
 
-    /// Goes on along its tokens while `budget` lasts, and adds its questions to those of the step.
+    /// Enters the nodes of the next tokens while `budget` lasts, and adds questions about them to `asks`.
     pub fn plan(
         &mut self,
         paths: &mut Paths<'_>,
@@ -113,13 +115,13 @@ impl Sequence {
             && is_new
             && asked.last().is_none_or(|(p, _)| p + 1 < self.path.len())
         {
-            // Rows up to here are wanted, whatever follows.
+            // No question needs the last new row. Add one, so that the rows up to here are computed in this step.
             asks.push(Ask { node, top: 1, token: None, logits: false });
         }
         Ok(asked)
     }
 
-    /// What is to be known about the distribution after the token at `position`.
+    /// The question about the distribution after the token at `position`; `None` if nothing needs to be known.
     fn ask(&self, position: usize, node: u32) -> Option<Ask> {
         let o = &self.options;
         if position < self.done {
@@ -132,7 +134,7 @@ impl Sequence {
         Some(Ask { node, top: o.top.max(1), token: None, logits: !o.sampler.is_greedy() })
     }
 
-    /// Takes the answers; `None` if there is nothing to tell yet.
+    /// Uses the answers; returns `None` if there is nothing to send yet.
     pub fn take(
         &mut self,
         model: &dyn LanguageModel,
@@ -141,7 +143,7 @@ impl Sequence {
     ) -> Result<Option<Step>> {
         let mut step = Step { index: self.index, ..Step::default() };
         if !std::mem::replace(&mut self.begun, true) && self.options.prompt_logprobs {
-            // Nothing comes before the first token.
+            // The first token has no statistics, as nothing comes before it.
             step.prompt.push(Scored { token: self.tokens[0], stats: None, top: Vec::new() });
         }
         for &(position, place) in asked {
@@ -154,7 +156,7 @@ impl Sequence {
                 self.generate(model, d, &mut step)?;
             }
         }
-        // A position without a question is done as well.
+        // Positions without a question count as done too.
         self.done = self.done.max(self.path.len());
         if self.options.max_tokens == 0 && self.path.len() == self.goal() {
             step.finish = Some(Finish::Length);

@@ -1,4 +1,5 @@
-//! The generator on a model whose distributions are hashes of paths: who waits for whom, and what is computed twice.
+//! Tests of the generator with a model whose distributions are hashes of paths: which text waits for which, and what
+//! is computed twice.
 
 use super::desk::{BEHIND, SEATS};
 use super::*;
@@ -11,17 +12,17 @@ use tokio::sync::mpsc::Receiver;
 const VOCAB: u32 = 16;
 const END: TokenId = TokenId(1);
 
-/// What sessions were asked.
+/// Counts of what sessions were asked.
 #[derive(Default)]
 pub struct Seen {
     sessions: usize,
     pushed: usize,
     live: usize,
     most_live: usize,
-    /// Queries of each batch.
+    /// Number of queries in each batch.
     batches: Vec<usize>,
     fails: bool,
-    /// Whether a step shall panic.
+    /// Whether the next step panics.
     pub panics: bool,
 }
 
@@ -30,7 +31,7 @@ pub struct Seen {
 pub struct Fake(Arc<Mutex<Seen>>);
 
 impl Fake {
-    /// Looks at what sessions were asked, or changes what they do.
+    /// Reads the counts, or changes how sessions behave.
     pub fn seen<R>(&self, look: impl FnOnce(&mut Seen) -> R) -> R {
         look(&mut self.0.lock().unwrap())
     }
@@ -69,7 +70,7 @@ struct FakeSession {
     hashes: Vec<u64>,
 }
 
-/// Splitmix64's finaliser.
+/// The last step of the Splitmix64 generator.
 fn mix(x: u64) -> u64 {
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -126,7 +127,7 @@ fn options(max_tokens: usize) -> Options {
     Options { max_tokens, sampler, stop: Vec::new(), ignore_eos: true, prompt_logprobs: false, top: 0 }
 }
 
-/// A prompt that begins with a number of its own.
+/// A prompt whose first tokens encode `number`, so that prompts of different numbers differ.
 fn prompt(number: usize, len: usize) -> Vec<TokenId> {
     let own = (0..4).map(|i| (number >> (4 * i)) as u32 % VOCAB);
     own.chain((4..).map(|i| i * i % VOCAB)).map(TokenId).take(len).collect()
@@ -136,7 +137,7 @@ fn task(prompt: Vec<TokenId>) -> Vec<Task> {
     vec![Task { index: 0, prompt, seed: 5 }]
 }
 
-/// What has come, all steps of one text in one.
+/// All that was received for one text, with its steps joined.
 #[derive(Default)]
 struct Got {
     prompt: Vec<Scored>,
@@ -158,7 +159,7 @@ impl Got {
     }
 }
 
-/// Runs all these to their ends.
+/// Steps the generator until all these texts have ended.
 fn finish(generator: &mut Generator<'_>, all: &mut [Receiver<Event>]) -> Vec<Got> {
     let mut got: Vec<Got> = all.iter().map(|_| Got::default()).collect();
     while got.iter().any(|g| g.finish.is_none()) {
@@ -183,10 +184,11 @@ fn what_begins_alike_is_computed_once_and_kept_for_the_next() {
     let mut generator = Generator::new(&fake, orders).unwrap();
     let mut all: Vec<_> = (0..8).map(|_| desk.submit(options(10), task(prompt(3, 300))).unwrap()).collect();
     finish(&mut generator, &mut all);
-    // The last token is nobody's context.
+    // The last token is never evaluated, since nothing follows it.
     assert_eq!(fake.seen(|s| s.pushed), 300 + 9);
     assert!(fake.seen(|s| s.batches.iter().all(|&n| n == 1)), "one question for all");
-    // The conversation goes on: only what is new is computed. And the same again is known already.
+    // A prompt that continues the conversation: only the new tokens are computed. The same prompt again needs no
+    // computing.
     let batches = fake.seen(|s| s.batches.len());
     let before = alone(options(10), prompt(3, 300)).tokens;
     let longer: Vec<TokenId> = prompt(3, 300).into_iter().chain(before.iter().copied()).chain([TokenId(9)]).collect();
@@ -203,7 +205,7 @@ fn a_text_is_the_same_alone_and_among_more_than_there_is_room_for() {
     let (desk, orders) = Desk::new();
     let mut generator = Generator::new(&fake, orders).unwrap();
     let sampled = |top| Options { sampler: Sampler { temperature: 1.0, ..Default::default() }, top, ..options(400) };
-    // Together up to 80 * 640 rows: some have to give theirs back and make them again.
+    // Together these texts need up to 80 * 640 rows: some must release theirs and compute them again.
     let mut all: Vec<_> = (0..80).map(|i| desk.submit(sampled(i % 3), task(prompt(i, 240))).unwrap()).collect();
     assert_eq!(desk.taken(), 80);
     let got = finish(&mut generator, &mut all);
@@ -257,7 +259,7 @@ fn nothing_is_computed_for_who_does_not_read_or_has_gone() {
     drop(sleeper);
     generator.step();
     assert_eq!((desk.taken(), generator.paths.pinned(), generator.is_busy()), (0, 0, false));
-    // Who waits may go as well.
+    // A text that still waits can be cancelled too.
     let full: Vec<_> = (0..SEATS).map(|i| desk.submit(options(5), task(prompt(i, 6))).unwrap()).collect();
     assert_eq!(desk.submit(options(1), task(prompt(1, 5))).err(), Some(Refused::Full(SEATS)));
     generator.step();
@@ -273,7 +275,7 @@ fn a_session_forgets_what_is_not_kept() {
     let mut generator = Generator::new(&fake, orders).unwrap();
     finish(&mut generator, &mut [desk.submit(options(1), task(prompt(1, 20_001))).unwrap()]);
     assert!(fake.seen(|s| s.live) <= 2048 + 1);
-    // Nor does it grow if there is never a pause, and the texts are still the same.
+    // The cache does not grow either if there is never a pause, and the texts are still the same.
     let mut long = desk.submit(options(2000), task(prompt(1, 9))).unwrap();
     let (mut got, mut others, mut number) = (Got::default(), Vec::new(), 0);
     while got.finish.is_none() {

@@ -1,24 +1,24 @@
-//! Text as it comes, token by token: whole characters only, and never the beginning of a stop string.
+//! Decodes text token by token. It returns only complete characters, and never the beginning of a stop string.
 
-/// Decodes tokens and looks for stop strings.
+/// Decodes tokens and searches for stop strings.
 pub struct Text {
     stops: Vec<String>,
-    /// Bytes of a character whose rest is yet to come.
+    /// Bytes of an incomplete character at the end.
     partial: Vec<u8>,
-    /// Text that may turn out to begin a stop string.
+    /// Text that is not returned yet, because it may be the beginning of a stop string.
     held: String,
 }
 
 impl Text {
-    /// No stop string may be empty.
+    /// Makes a decoder. No stop string may be empty.
     pub fn new(stops: Vec<String>) -> Text {
         Text { stops, partial: Vec::new(), held: String::new() }
     }
 
-    /// Takes a token's bytes; returns the text that is certain now, and whether a stop string ended it.
+    /// Adds a token's bytes. Returns the text that is certain now, and whether a stop string ended the text.
     ///
-    /// The stop string that is complete first counts, whatever the tokens it came in; of those that end at
-    /// the same place, the longest.
+    /// The stop string that ends first counts, however it is split into tokens; of those that end at the same place,
+    /// the longest counts.
     pub fn push(&mut self, bytes: &[u8]) -> (String, bool) {
         self.decode(bytes);
         let found = self.stops.iter().filter_map(|s| self.held.find(s.as_str()).map(|at| (at + s.len(), at))).min();
@@ -31,13 +31,13 @@ impl Text {
         (self.held.drain(..certain).collect(), false)
     }
 
-    /// What is left at the end.
+    /// Returns the rest of the text at the end.
     pub fn finish(&mut self) -> String {
         self.held.push_str(&String::from_utf8_lossy(&std::mem::take(&mut self.partial)));
         std::mem::take(&mut self.held)
     }
 
-    /// Appends whole characters to what is held; what can be none becomes U+FFFD.
+    /// Appends the complete characters to `held`; bytes that cannot be a character become U+FFFD.
     fn decode(&mut self, bytes: &[u8]) {
         self.partial.extend_from_slice(bytes);
         let mut used = 0;
@@ -61,7 +61,7 @@ impl Text {
         self.partial.drain(..used);
     }
 
-    /// Length of the longest end of what is held that begins a stop string.
+    /// Length in bytes of the longest suffix of `held` that is a beginning of a stop string.
     fn begun(&self) -> usize {
         let begins = |stop: &String| {
             let lengths = (1..stop.len()).rev().filter(|&n| stop.is_char_boundary(n));
@@ -75,7 +75,7 @@ impl Text {
 mod tests {
     use super::*;
 
-    /// What comes out piece by piece, with `|` where a stop string ended it.
+    /// The text returned for each token, with `|` where a stop string ended the text.
     fn pieces(stops: &[&str], tokens: &[&[u8]]) -> Vec<String> {
         let mut text = Text::new(stops.iter().map(|s| s.to_string()).collect());
         let mut out = Vec::new();

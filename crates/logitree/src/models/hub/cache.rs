@@ -1,4 +1,4 @@
-//! The Hub's cache on disk, laid out as Python's `huggingface_hub` does, which uses the same files.
+//! The Hub's cache on disk, in the layout of Python's `huggingface_hub`, so that both programs share the same files.
 //!
 //! ```text
 //! models--OWNER--NAME/refs/REVISION            the commit's id
@@ -13,7 +13,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// The cache.
+/// The Hub's cache folder.
 pub(super) struct Cache {
     root: PathBuf,
     symlinks: bool,
@@ -24,32 +24,32 @@ impl Cache {
         Cache { root: settings.cache.clone(), symlinks: settings.symlinks }
     }
 
-    /// Everything of a repository.
+    /// The folder of a repository.
     pub(super) fn folder(&self, repo: &str) -> PathBuf {
         self.root.join(folder_name(repo))
     }
 
-    /// The files of a commit.
+    /// The folder with the files of one commit.
     pub(super) fn snapshot(&self, repo: &str, commit: &str) -> PathBuf {
         self.folder(repo).join("snapshots").join(commit)
     }
 
-    /// A file's content.
+    /// The file with this content (`blob` is its `ETag`).
     pub(super) fn blob(&self, repo: &str, blob: &str) -> PathBuf {
         self.folder(repo).join("blobs").join(blob)
     }
 
-    /// The commit that a revision was when it was last looked up.
+    /// The id of the commit that a revision named when it was last looked up; `None` if it never was.
     pub(super) fn commit(&self, repo: &str, revision: &str) -> Option<String> {
         if spec::is_commit(revision) {
             return Some(revision.into());
         }
         let text = fs::read_to_string(self.folder(repo).join("refs").join(revision)).ok()?;
-        // It becomes a path.
+        // The text becomes part of a path, so it must be a commit's id and nothing else.
         Some(text.trim().to_owned()).filter(|c| spec::is_commit(c))
     }
 
-    /// Remembers which commit a revision is.
+    /// Stores which commit a revision names.
     pub(super) fn remember(&self, repo: &str, revision: &str, commit: &str) -> io::Result<()> {
         if self.commit(repo, revision).as_deref() == Some(commit) {
             return Ok(());
@@ -59,21 +59,22 @@ impl Cache {
         in_one_step(&path, |part| fs::write(part, commit))
     }
 
-    /// Keeps other processes, Python's too, from fetching the same content until the file is closed.
+    /// Locks a blob, so that no other process (Python's included) fetches it until the returned file is closed.
     pub(super) fn lock(&self, repo: &str, blob: &str, events: &dyn Events) -> Result<File, HubError> {
         let folder = self.root.join(".locks").join(folder_name(repo));
         fs::create_dir_all(&folder).map_err(HubError::io(&folder))?;
         let path = folder.join(format!("{blob}.lock"));
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
-        // As Python makes them: a group may share the cache.
+        // The same permissions as Python's locks: a group of users may share the cache.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o664);
         let file = options.open(&path).map_err(HubError::io(&path))?;
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) => {}
-            // Some network drives have no locks. Content is checked either way; it may be fetched twice.
+            // Some network drives have no locks. Then two processes may fetch the same file, but each still checks its
+            // content.
             Err(TryLockError::Error(_)) => return Ok(file),
         }
         events.status("waiting for another process that fetches the same file");
@@ -81,8 +82,8 @@ impl Cache {
         Ok(file)
     }
 
-    /// Puts content that is in the cache into a commit, under a path. Where links are impossible a `new` content is moved
-    /// there, and one that other commits may have is copied.
+    /// Makes a blob appear in a commit's snapshot under the path `file`. If links are impossible, a `new` blob is
+    /// moved there, and an older one, which other commits may use, is copied.
     pub(super) fn link(&self, repo: &str, blob: &str, commit: &str, file: &str, new: bool) -> Result<(), HubError> {
         let place = self.snapshot(repo, commit).join(file);
         if place.is_file() {
@@ -91,7 +92,7 @@ impl Cache {
         if let Some(folder) = place.parent() {
             fs::create_dir_all(folder).map_err(HubError::io(folder))?;
         }
-        // A link to content that is gone.
+        // Remove a link whose blob no longer exists.
         match fs::remove_file(&place) {
             Err(e) if e.kind() != ErrorKind::NotFound => return Err(HubError::io(&place)(e)),
             _ => {}
@@ -101,7 +102,7 @@ impl Cache {
         if self.symlinks {
             match symlink(&target, &place) {
                 Ok(()) => return Ok(()),
-                // Another process was faster.
+                // Another process made the link first.
                 Err(_) if place.is_file() => return Ok(()),
                 Err(_) => {}
             }
@@ -117,7 +118,7 @@ fn folder_name(repo: &str) -> String {
     format!("models--{}", repo.replace('/', "--"))
 }
 
-/// Makes a file that others never see unfinished.
+/// Makes a file under a temporary name and renames it, so that other processes never see it unfinished.
 fn in_one_step(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(format!(".{}.tmp", std::process::id()));
@@ -136,7 +137,7 @@ fn symlink(target: &Path, place: &Path) -> io::Result<()> {
 
 #[cfg(windows)]
 fn symlink(target: &Path, place: &Path) -> io::Result<()> {
-    // Links with `/` in them lead nowhere there.
+    // On Windows, a link whose target contains `/` does not resolve.
     let target: PathBuf = target.to_string_lossy().replace('/', "\\").into();
     std::os::windows::fs::symlink_file(target, place)
 }

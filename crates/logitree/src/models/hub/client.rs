@@ -1,4 +1,4 @@
-//! Requests to the Hub: redirects, the access token, patience, and what refusals mean.
+//! Requests to the Hub: redirects, the access token, retries when the server is busy, and the meaning of its refusals.
 
 use super::url::{harmless, host, origin, quoted, said, target, without_query};
 use super::{HubError, Settings, settings, spec};
@@ -12,13 +12,13 @@ use ureq::http::header::{CONTENT_LENGTH, ETAG, LOCATION, RETRY_AFTER};
 
 pub(super) type Response = ureq::http::Response<ureq::Body>;
 
-/// How often a busy server is asked.
+/// How many times a request is sent to a busy server before it fails.
 const TRIES: u32 = 4;
-/// Redirects that are followed.
+/// Number of redirects that are followed for one request.
 const REDIRECTS: usize = 8;
-/// Longest wait that a server may ask for.
+/// Longest time that a server's `Retry-After` may make us wait.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// Largest description of a repository: some 100,000 files.
+/// Largest description of a repository that is read, in bytes: enough for about 100,000 files.
 const LARGEST_LISTING: u64 = 16 << 20;
 
 /// A repository at a revision, or a file in it.
@@ -28,29 +28,29 @@ pub struct Address<'a> {
     pub repo: &'a str,
     /// Branch, tag or commit.
     pub revision: &'a str,
-    /// Path in the repository; none stands for its description.
+    /// Path of the file in the repository; `None` means the repository itself.
     pub file: Option<&'a str>,
 }
 
 /// What a repository has at a revision.
 #[derive(Debug)]
 pub(super) struct Listing {
-    /// The whole id.
+    /// The complete id of the commit.
     pub commit: String,
-    /// Paths. Nothing is known about them: only what is asked for by name may become a path here.
+    /// Paths of the files, unchecked. A path from this list is used on disk only if it was asked for by name.
     pub files: Vec<String>,
 }
 
-/// What the Hub says of a file before it sends it.
+/// What the Hub tells about a file before its content.
 #[derive(Debug)]
 pub(super) struct FileInfo {
-    /// Its name in the cache: SHA-256 of a large file's content, Git's hash of a small one.
+    /// The file's name in the cache: the SHA-256 of a large file's content, Git's hash of a small one.
     pub blob: String,
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
-/// A way to the Hub.
+/// A client of the Hub.
 pub struct Client {
     agent: ureq::Agent,
     endpoint: String,
@@ -59,16 +59,17 @@ pub struct Client {
 }
 
 impl Client {
-    /// Asks nothing yet.
+    /// Makes a client. No request is sent yet.
     pub fn new(settings: &Settings, events: &Arc<dyn Events>) -> Client {
         let agent = ureq::Agent::config_builder()
             .timeout_resolve(Some(Duration::from_secs(10)))
             .timeout_connect(Some(Duration::from_secs(10)))
             .timeout_recv_response(Some(Duration::from_secs(30)))
-            // A transfer may take hours, but not stand still.
+            // A transfer may take hours in total, but no single read may wait longer than this.
             .timeout_per_read(Some(Duration::from_secs(60)))
             .http_status_as_error(false)
-            // They are followed here, which see: hosts differ in what they may know.
+            // Redirects are followed in `walk`, because the access token may go to the Hub only, not to the hosts it
+            // redirects to.
             .max_redirects(0)
             .user_agent(concat!("logitree/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -76,15 +77,15 @@ impl Client {
         Client { agent, endpoint: settings.endpoint.clone(), token: settings.token.clone(), events: events.clone() }
     }
 
-    /// Whether there is an answer, of whatever kind.
+    /// Asks whether the Hub answers at all; any HTTP status counts as an answer.
     ///
     /// # Errors
-    /// Why there is none.
+    /// If there is no answer, with the reason.
     pub(in crate::models) fn reach(&self) -> Result<(), HubError> {
         self.send(true, &self.endpoint, 0, 1).map(drop)
     }
 
-    /// What a repository has. Without `patience` a busy server is asked only once.
+    /// The files and the commit of a repository at a revision. Without `patience`, a busy server is asked only once.
     pub(super) fn listing(&self, repo: &str, revision: &str, patience: bool) -> Result<Listing, HubError> {
         #[derive(Deserialize)]
         struct Info {
@@ -115,11 +116,12 @@ impl Client {
         Ok(Listing { commit: info.sha, files: info.siblings.into_iter().map(|s| s.rfilename).collect() })
     }
 
-    /// What a file of a commit is.
+    /// Name in the cache and size of a file.
     pub(super) fn info(&self, address: &Address) -> Result<FileInfo, HubError> {
         let text = |headers: &HeaderMap, name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
         let (mut etag, mut size, mut commit) = (None, None, None);
-        // The Hub says it all on its own first answer, which for large files is a redirect to a host that knows nothing.
+        // The Hub sends all of this in its own first answer. For a large file that answer is a redirect to a storage
+        // host, which does not know it, so the headers are read before the redirect is followed.
         let mut enough = |response: &Response| {
             let headers = response.headers();
             commit = commit.take().or_else(|| text(headers, "x-repo-commit"));
@@ -143,12 +145,12 @@ impl Client {
         })
     }
 
-    /// The content of a file from a byte on; the answer's status says whether the server heeds that.
+    /// Asks for a file's content from byte `from` on. The answer's status says whether the server honours the range.
     pub(super) fn content(&self, address: &Address, from: u64) -> Result<Response, HubError> {
         self.walk(false, address, from, TRIES, &mut |_| false)
     }
 
-    /// Follows redirects until `enough`.
+    /// Sends a request and follows redirects, up to the final answer or the first redirect for which `enough` is true.
     fn walk(
         &self,
         head: bool,
@@ -162,7 +164,7 @@ impl Client {
             let response = self.send(head, &url, from, tries)?;
             match response.status().as_u16() {
                 200 | 206 => return Ok(response),
-                // What is there already is all there is; the caller knows what that means.
+                // 416: the local file is already complete (or longer). The caller decides what that means.
                 416 if from > 0 => return Ok(response),
                 301 | 302 | 303 | 307 | 308 if enough(&response) => return Ok(response),
                 301 | 302 | 303 | 307 | 308 => {
@@ -181,12 +183,12 @@ impl Client {
         let mut tried = 0;
         loop {
             let request = if head { self.agent.head(url) } else { self.agent.get(url) };
-            // Lengths and ranges count the file's own bytes.
+            // Without compression, so that lengths and ranges count the bytes of the file itself.
             let mut request = request.header("Accept-Encoding", "identity");
             if from > 0 {
                 request = request.header("Range", format!("bytes={from}-"));
             }
-            // Redirects lead to other hosts, whose addresses are signed: the token is not for them.
+            // Redirects lead to other hosts with signed addresses, so the token is sent only to the Hub itself.
             if let Some(token) = self.token.as_ref().filter(|_| self.is_hub(url)) {
                 request = request.header("Authorization", format!("Bearer {token}"));
             }
@@ -236,13 +238,13 @@ impl Client {
         }
     }
 
-    /// Whether an address is the Hub's own: the one we were told, or the original behind a mirror.
+    /// Whether an address is on the Hub: the configured endpoint, or the original Hub when the endpoint is a mirror.
     fn is_hub(&self, url: &str) -> bool {
         let here = origin(url);
         here.is_some() && (here == origin(&self.endpoint) || here == origin(settings::HUB))
     }
 
-    /// Waits, unless the user has had enough.
+    /// Waits before a retry; ends with an error if the user interrupts.
     pub(super) fn pause(&self, wait: Duration) -> Result<(), HubError> {
         let begin = Instant::now();
         while let Some(left) = wait.checked_sub(begin.elapsed()) {

@@ -1,4 +1,4 @@
-//! A file's bytes: gone on with where they ended, never more than announced.
+//! Downloads one file: an interrupted transfer is resumed, and a server cannot send more bytes than it announced.
 
 use super::HubError;
 use super::client::{Address, Client, Response};
@@ -9,35 +9,36 @@ use std::path::Path;
 use std::time::Duration;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName};
 
-/// How often a transfer may break off without a new byte.
+/// How many times a transfer may break off without a new byte before the download fails.
 const STALLS: u32 = 4;
 
-/// A file that is being fetched.
+/// The partial file of a download.
 struct Part<'a> {
     path: &'a Path,
-    /// Bytes it has.
+    /// Number of bytes that are on disk.
     have: u64,
-    /// Bytes it is to have.
+    /// Size of the complete file, in bytes.
     size: u64,
     label: &'a str,
 }
 
 impl Client {
-    /// Brings `path` to `size` bytes of a file; what it has already is taken for the file's beginning. The caller checks
-    /// the content.
+    /// Downloads a file of `size` bytes to `path`. Bytes that are already there are taken for the beginning of the
+    /// file, and only the rest is fetched. The caller checks the content.
     ///
     /// # Errors
-    /// If the server refuses, has a file of another size (`path` is then removed), or the transfer breaks off too often
-    /// (`path` then has what came).
+    /// If the server refuses, has a file of another size (`path` is then removed), or the transfer breaks off too
+    /// often (`path` then keeps the bytes that arrived).
     pub fn download(&self, address: &Address, size: u64, path: &Path, label: &str) -> Result<(), HubError> {
         let have = fs::metadata(path).map_or(0, |m| m.len());
         let mut part = Part { path, have: if have > size { 0 } else { have }, size, label };
-        // The most there has been: where a server ignores ranges, beginning again is no progress.
+        // Largest number of bytes so far. If a server ignores ranges, each attempt starts at 0 again, so only bytes
+        // beyond this number count as progress.
         let (mut most, mut stalls, mut answered) = (part.have, 0, false);
         while part.have < size {
             let reason = match self.content(address, part.have) {
                 Ok(response) => part.take(response, &*self.events)?,
-                // The connection did work: this may pass.
+                // The server has answered before in this download, so the failure may be temporary: try again.
                 Err(e @ HubError::Unreachable { .. }) if answered => e.to_string(),
                 Err(e) => return Err(e),
             };
@@ -59,12 +60,13 @@ impl Client {
 }
 
 impl Part<'_> {
-    /// Takes what an answer has; says why that ended.
+    /// Appends the body of an answer to the file, and returns why the transfer ended.
     fn take(&mut self, mut response: Response, events: &dyn Events) -> Result<String, HubError> {
         let number =
             |name: HeaderName, read: fn(&str) -> Option<u64>| read(response.headers().get(name)?.to_str().ok()?);
         let start = match response.status().as_u16() {
-            // The server's file is shorter than what is here, which thus is of another one.
+            // 416: the server's file is not longer than the part that is here, although `size` is. So the part belongs
+            // to another file: start again from 0.
             416 => {
                 self.have = 0;
                 return Ok("what is here is not of this file".into());
@@ -76,7 +78,7 @@ impl Part<'_> {
                 }
                 _ => self.have,
             },
-            // The server ignores ranges.
+            // Any other success: the server ignored the range and sends the file from its beginning.
             _ => 0,
         };
         let total = number(CONTENT_LENGTH, |n| n.parse().ok()).map(|n| n.saturating_add(start));
@@ -87,7 +89,7 @@ impl Part<'_> {
         let mut out = out.map_err(HubError::io(self.path))?;
         out.set_len(start).and_then(|()| out.seek(SeekFrom::Start(start))).map_err(HubError::io(self.path))?;
         self.have = start;
-        // Never more than announced, whatever the server sends.
+        // Read at most one byte more than announced: enough to notice a file that is too long.
         let mut body = response.body_mut().as_reader().take(self.size - start + 1);
         let _work = Work(events);
         let mut buffer = vec![0; 1 << 16];
@@ -106,7 +108,7 @@ impl Part<'_> {
                 Err(e) => break e.to_string(),
             }
         };
-        // Whole or not, it is what the next attempt goes on from.
+        // Sync also after a failure: the next attempt continues from the bytes on disk.
         out.sync_all().map_err(HubError::io(self.path))?;
         if self.have > self.size {
             return Err(self.wrong(format!("it has more than {} bytes", self.size)));
@@ -115,7 +117,8 @@ impl Part<'_> {
     }
 
     fn wrong(&self, problem: String) -> HubError {
-        // Nothing of it can be trusted; where it cannot be removed, its content will not pass the check either.
+        // A file of the wrong size cannot be trusted. If it cannot be removed, the caller's check of the content still
+        // fails.
         let _ = fs::remove_file(self.path);
         HubError::Wrong { file: self.label.into(), problem }
     }

@@ -1,4 +1,4 @@
-//! Why the Hub has nothing for us.
+//! The reasons why a model cannot be had from the Hub.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,40 +6,40 @@ use std::path::{Path, PathBuf};
 /// Why a model of the Hub cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
-    /// Something that no model can be called.
+    /// The name is not a possible name of a model.
     #[error("{name}: {why}")]
     Name {
-        /// As it was given.
+        /// The name as the user gave it.
         name: String,
         /// What is wrong with it.
         why: String,
     },
-    /// A setting that makes no sense.
+    /// A setting has a value that makes no sense.
     #[error("{variable}: {why}")]
     Setting {
-        /// Of the environment.
+        /// Name of the environment variable.
         variable: &'static str,
         /// What is wrong, and the fix.
         why: String,
     },
-    /// No answer.
+    /// The server did not answer.
     #[error("{host} cannot be reached ({reason}): check the connection; behind a proxy set HTTPS_PROXY")]
     Unreachable {
-        /// Who did not answer.
+        /// Host and port of the server.
         host: String,
-        /// As the system says it.
+        /// Reason, as the system words it.
         reason: String,
     },
-    /// Too many requests, or the server's own failure, several times.
+    /// The server was busy (too many requests, or a failure of its own) at every attempt.
     #[error("{host} answered {status} {tries} times{said}: try again later")]
     Busy {
-        /// Who.
+        /// Host and port of the server.
         host: String,
         /// HTTP status.
         status: u16,
-        /// How often it was asked.
+        /// Number of attempts.
         tries: u32,
-        /// Its words, if any.
+        /// The server's own message, or empty.
         said: String,
     },
     /// The model's terms have to be accepted first.
@@ -47,103 +47,103 @@ pub enum HubError {
         "{repo} is gated{said}: open {page}, accept its terms, then set HF_TOKEN to an access token of that account (or run `hf auth login`, `huggingface-cli login`)"
     )]
     Gated {
-        /// Which.
+        /// Name of the repository.
         repo: String,
-        /// Where its terms are.
+        /// Address of the page where the terms can be accepted.
         page: String,
-        /// The Hub's words, if any.
+        /// The Hub's own message, or empty.
         said: String,
     },
-    /// There is none, or it is not for us: the Hub does not tell these apart.
+    /// The repository does not exist, or it is private: the Hub gives the same answer for both.
     #[error(
         "the Hub has no model {repo}, or it is a private one: check the name; for a private model set HF_TOKEN (or run `hf auth login`)"
     )]
     NoRepo {
-        /// Which.
+        /// Name of the repository.
         repo: String,
     },
-    /// The access token is of no use, or access is not allowed.
+    /// The access token is not valid, or does not allow access.
     #[error("the Hub denies access to {repo}: {status}{said}; correct HF_TOKEN, or log in again with `hf auth login`")]
     Denied {
-        /// Which.
+        /// Name of the repository.
         repo: String,
         /// HTTP status.
         status: u16,
-        /// The Hub's words, if any.
+        /// The Hub's own message, or empty.
         said: String,
     },
     /// The repository has no such branch, tag or commit.
     #[error("{repo} has no revision {revision:?}: give a branch, a tag or the whole id of a commit behind the @")]
     NoRevision {
-        /// Of which.
+        /// Name of the repository.
         repo: String,
-        /// What was asked for.
+        /// The revision that was asked for.
         revision: String,
     },
     /// The repository has no such file.
     #[error("{repo} has no {file}{instead}")]
     NoFile {
-        /// Which, with its revision.
+        /// Name of the repository, with its revision.
         repo: String,
-        /// What was looked for.
+        /// The file that was looked for.
         file: String,
-        /// What to do then.
+        /// What the user can do instead; it is appended to the message.
         instead: String,
     },
-    /// Another failure.
+    /// Any other HTTP status that means a failure.
     #[error("{url} was answered with {status}{said}")]
     Status {
-        /// What was asked.
+        /// The address that was asked for.
         url: String,
         /// HTTP status.
         status: u16,
-        /// The server's words, if any.
+        /// The server's own message, or empty.
         said: String,
     },
-    /// Not what a Hub says.
+    /// The answer is not one that a Hub gives.
     #[error("{url}: {problem}; is this a Hugging Face Hub, and not a login page in between?")]
     Answer {
-        /// What was asked.
+        /// The address that was asked for.
         url: String,
         /// What is wrong with the answer.
         problem: String,
     },
-    /// The transfer ends before the file does, again and again.
+    /// The transfer broke off too many times before the file was complete.
     #[error("the transfer of {file} broke off at {have} of {size} bytes ({reason}); try again to go on from there")]
     Broken {
-        /// Which.
+        /// Name of the file.
         file: String,
-        /// What is here now.
+        /// Number of bytes that have arrived.
         have: u64,
-        /// What was announced.
+        /// Number of bytes that the server announced.
         size: u64,
-        /// As the system says it.
+        /// Reason of the last break, as the system words it.
         reason: String,
     },
-    /// Other bytes than were announced.
+    /// The bytes that arrived are not those that were announced.
     #[error("the download of {file} is not what was announced ({problem}) and was removed; try again")]
     Wrong {
-        /// Which.
+        /// Name of the file.
         file: String,
-        /// What differs.
+        /// What differs: size or hash.
         problem: String,
     },
-    /// Downloads are forbidden, and the cache does not have it.
+    /// Downloads are turned off, and the cache does not have the model.
     #[error(
         "downloads are off, and the cache {cache} lacks {missing}; unset LOGITREE_OFFLINE and HF_HUB_OFFLINE to fetch it"
     )]
     Offline {
         /// The cache's folder.
         cache: PathBuf,
-        /// What is missing.
+        /// The name of what is missing.
         missing: String,
     },
-    /// A model that the engine cannot run, found out before its weights are fetched.
+    /// The engine cannot run this model. This is found out before its weights are fetched.
     #[error("{repo} cannot be run: {problem}")]
     Unsupported {
-        /// Which.
+        /// Name of the repository.
         repo: String,
-        /// Why.
+        /// Why the engine cannot run it.
         problem: String,
     },
     /// The user pressed Ctrl-C.
@@ -152,9 +152,9 @@ pub enum HubError {
     /// The operating system refused.
     #[error("{}: {reason}", path.display())]
     Io {
-        /// File or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// Reason.
+        /// The system's reason.
         reason: io::Error,
     },
 }
@@ -174,13 +174,14 @@ impl From<HubError> for crate::Error {
 }
 
 impl HubError {
-    /// What the operating system said about a path.
+    /// Makes an error of what the operating system said about a path.
     pub fn io(path: &Path) -> impl FnOnce(io::Error) -> HubError + '_ {
         |reason| HubError::Io { path: path.into(), reason }
     }
 
-    /// Whether a copy in the cache is as good: the Hub is out of reach or keeps us out, but does not say that the thing
-    /// asked for does not exist.
+    /// Whether a copy in the cache may be used after this error: the Hub cannot be reached or denies access, but does
+    /// not say that what was asked for does not exist. `NoRepo` counts as denied access, because it may mean a private
+    /// repository.
     pub fn lets_the_cache_stand_in(&self) -> bool {
         use HubError::*;
         matches!(

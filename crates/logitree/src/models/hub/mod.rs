@@ -1,10 +1,11 @@
 //! Models of the Hugging Face Hub by name, in the cache that Python's `huggingface_hub` uses too.
 //!
-//! This is our own client over `ureq`, which is here anyway. The `hf-hub` crate was looked at: 1.0 brings an async runtime's
-//! HTTP stack, Xet and C++ (cmake), more than 300 packages for a dozen requests; 0.5 ignores `HF_TOKEN` and offline mode.
-//! Either would still need the checks below. What it takes is little: two kinds of request, and a folder's layout.
+//! This is our own client over `ureq`, which logitree depends on anyway. We considered the `hf-hub` crate: version 1.0
+//! adds an async HTTP stack, Xet and C++ (cmake), more than 300 packages for a dozen requests; version 0.5 ignores
+//! `HF_TOKEN` and offline mode. Either would still need the checks below. The task itself is small: two kinds of
+//! request, and a folder's layout.
 //!
-//! * [`spec`]: names, and which of them may become paths. Nothing that a server names does so unchecked.
+//! * [`spec`]: names, and the check whether a name may become a path. No name from a server becomes one unchecked.
 //! * [`settings`]: the environment. * [`client`]: requests. * [`download`]: bytes. * [`cache`]: the layout.
 //! * [`wanted`]: which files the engine reads.
 
@@ -37,23 +38,23 @@ pub struct Hub {
     cache: Cache,
     settings: Settings,
     events: Arc<dyn Events>,
-    /// Whether the user knows that something is being fetched.
+    /// Whether the user has been told that something is being fetched.
     announced: Cell<bool>,
 }
 
 impl Hub {
-    /// As the environment says.
+    /// Opens the Hub with the settings of the environment.
     ///
     /// # Errors
-    /// If a setting makes no sense.
+    /// If a setting is not valid.
     pub fn from_environment(events: &Arc<dyn Events>) -> Result<Hub, HubError> {
         let settings = Settings::from_environment()?;
         let (client, cache) = (Client::new(&settings, events), Cache::new(&settings));
         Ok(Hub { client, cache, settings, events: events.clone(), announced: Cell::new(false) })
     }
 
-    /// The folder or the GGUF file of a model, fetched as far as it is not here. Where the Hub is out of reach, what the
-    /// cache has stands in.
+    /// Fetches the missing files of a model and returns its folder or GGUF file. If the Hub cannot be reached, the
+    /// copy in the cache is used, if it is complete.
     pub fn fetch(&self, spec: &Spec, extent: Extent) -> Result<PathBuf, HubError> {
         let cached = self.cached(spec, extent);
         if self.settings.offline {
@@ -71,7 +72,8 @@ impl Hub {
         }
     }
 
-    /// Where a model is, or where it would be, and whether it is there. Asks nobody.
+    /// The path of a model, and whether the model is in the cache. If not, the path is where it would be. Makes no
+    /// request.
     pub fn locate(&self, spec: &Spec) -> (PathBuf, bool) {
         match self.cached(spec, Extent::Whole) {
             Ok(path) => (path, true),
@@ -79,13 +81,13 @@ impl Hub {
         }
     }
 
-    /// What the cache has; else what it lacks.
+    /// The path of a model in the cache; the error says what is missing.
     fn cached(&self, spec: &Spec, extent: Extent) -> Result<PathBuf, String> {
         let Spec { repo, revision, file, quantisation } = spec;
         let commit = self.cache.commit(repo, revision).ok_or_else(|| format!("{repo}@{revision}"))?;
         let snapshot = self.cache.snapshot(repo, &commit);
         let chosen = match quantisation {
-            // What is here of it: the Hub may have more.
+            // Choose among the files in the cache only. The Hub may have more, but it is not asked here.
             Some(q) => wanted::of_quantisation(repo, q, &names_in(&snapshot)).map_err(|e| e.to_string())?,
             None => None,
         };
@@ -150,13 +152,13 @@ impl Hub {
                 snapshot
             }
         };
-        // Only now: until all is here, the last whole commit is what serves offline. Where it cannot be written (a cache
-        // that others keep), nothing else is lost.
+        // Store the commit only now: until all its files are here, the previous complete commit is used offline. A
+        // failure is ignored, because in a read-only cache only this shortcut is lost.
         let _ = self.cache.remember(repo, revision, commit);
         Ok(path)
     }
 
-    /// Brings a file into a commit's snapshot.
+    /// Fetches a file into a commit's snapshot, if it is not there.
     fn get(&self, repo: &str, commit: &str, file: &str) -> Result<(), HubError> {
         if self.cache.snapshot(repo, commit).join(file).is_file() {
             return Ok(());
@@ -165,7 +167,7 @@ impl Hub {
         let info = self.client.info(&address)?;
         let blob = self.cache.blob(repo, &info.blob);
         let _lock = self.cache.lock(repo, &info.blob, &*self.events)?;
-        // Linked by other commits, perhaps; one of another size is damaged.
+        // The blob may be here already because another commit has the same file. One of a different size is damaged.
         let here = fs::metadata(&blob).is_ok_and(|m| m.len() == info.size);
         if !here {
             self.download(&address, &info, &blob)?;
@@ -187,7 +189,8 @@ impl Hub {
         let mut part = blob.clone().into_os_string();
         part.push(".incomplete");
         let part = PathBuf::from(part);
-        // Small files are known by Git's hash, which is not checked here: they are not put together from pieces.
+        // A small file is named by Git's hash, which is not checked. So it is never resumed: the old part is removed,
+        // and the file is fetched in one piece.
         let sha256 = Some(info.blob.as_str()).filter(|b| b.len() == 64);
         if sha256.is_none() && part.exists() {
             fs::remove_file(&part).map_err(HubError::io(&part))?;
@@ -205,7 +208,7 @@ impl Hub {
     }
 }
 
-/// Files of a snapshot, those of its folders too, as the Hub names them.
+/// Paths of all files in a snapshot, its subfolders included, with `/` as on the Hub.
 fn names_in(snapshot: &Path) -> Vec<String> {
     let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
     let mut names = Vec::new();

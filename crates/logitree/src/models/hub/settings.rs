@@ -1,20 +1,20 @@
-//! The environment that Hugging Face's own tools go by.
+//! Settings from the environment variables that Hugging Face's own tools use.
 
 use super::HubError;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Where the Hub is.
+/// Address of the original Hub.
 pub const HUB: &str = "https://huggingface.co";
 
 /// How to use the Hub.
 #[derive(Clone)]
 pub struct Settings {
-    /// Its root, without a slash at the end.
+    /// Root of the Hub's address, without a slash at the end.
     pub endpoint: String,
-    /// Access token.
+    /// The access token.
     pub token: Option<String>,
-    /// Never use the network.
+    /// Whether the network must not be used.
     pub offline: bool,
     /// Folder of the cache, shared with Python's `huggingface_hub`.
     pub cache: PathBuf,
@@ -23,7 +23,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// As the environment says: `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`, `LOGITREE_OFFLINE`, `HF_HUB_CACHE`, `HF_HOME`.
+    /// Reads `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`, `LOGITREE_OFFLINE`, `HF_HUB_CACHE`, `HF_HOME` and others.
     ///
     /// # Errors
     /// If a value makes no sense, or there is no home folder.
@@ -36,7 +36,7 @@ impl Settings {
         let text = |name: &str| set(name)?.into_string().ok();
         let path = |name: &str| {
             let path = PathBuf::from(set(name)?);
-            // As Python does: these variables also come from files, where no shell has seen them.
+            // Expand `~` as Python does: these variables may come from files, where no shell has expanded it.
             Some(match (path.strip_prefix("~"), home) {
                 (Ok(rest), Some(home)) => home.join(rest),
                 _ => path,

@@ -1,11 +1,11 @@
-//! What a model on the Hub is called, and which names may become paths.
+//! Names of models on the Hub, and checks of names that may become paths on disk.
 
 use super::HubError;
 use std::fmt;
 
-/// What stands before a name that can only be the Hub's.
+/// Prefix of a name that can only mean a model on the Hub.
 const SCHEME: &str = "hf:";
-/// The branch that is meant where none is named.
+/// The revision used when none is named.
 const MAIN: &str = "main";
 
 /// A model on the Hub.
@@ -17,20 +17,20 @@ pub struct Spec {
     pub revision: String,
     /// One GGUF file, in place of the repository's safetensors.
     pub file: Option<String>,
-    /// A quantisation, in place of a file's name: the GGUF file that has it in its name. [`ANY`] is what is usual.
+    /// A quantisation instead of a file's name: the GGUF file that contains it in its name. [`ANY`] means the usual
+    /// one.
     pub quantisation: Option<String>,
 }
 
-/// The quantisation that stands for the usual one, or for safetensors where there are no GGUF files.
+/// The quantisation that means the usual one, or safetensors if the repository has no GGUF files.
 pub const ANY: &str = "any";
 
 impl Spec {
-    /// Reads `OWNER/REPO[@REVISION]`, `hf:OWNER/REPO[@REVISION]`, `hf:OWNER/REPO/FILE.gguf[@REVISION]`, or
-    /// `OWNER/REPO:QUANTISATION[@REVISION]`; `None` for what
-    /// has none of these forms.
+    /// Parses `OWNER/REPO[@REVISION]`, `hf:OWNER/REPO[@REVISION]`, `hf:OWNER/REPO/FILE.gguf[@REVISION]`, or
+    /// `OWNER/REPO:QUANTISATION[@REVISION]`; `None` if the text has none of these forms.
     ///
     /// # Errors
-    /// If a part of it cannot be: of a name that begins with `hf:`, or of a revision.
+    /// If the text begins with `hf:` but the rest is not such a name, or if the revision is not possible.
     pub fn parse(text: &str) -> Result<Option<Spec>, HubError> {
         let explicit = text.strip_prefix(SCHEME);
         let (path, revision) = match explicit.unwrap_or(text).split_once('@') {
@@ -46,7 +46,7 @@ impl Spec {
         let (owner, name, file) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default(), parts.next());
         let repo = format!("{owner}/{name}");
         if explicit.is_none() {
-            // What ends like a file is a path that was mistyped.
+            // A name with a model file's extension is more likely a mistyped path than a repository.
             let like_a_file = [".gguf", ".safetensors"].iter().any(|end| name.to_ascii_lowercase().ends_with(end));
             if file.is_some() || like_a_file || !is_repo(&repo) {
                 return Ok(None);
@@ -91,7 +91,8 @@ impl fmt::Display for Spec {
     }
 }
 
-/// Whether a repository may be called so: the Hub's own rules. They also keep `models--OWNER--NAME` unambiguous.
+/// Whether this is a possible name of a repository, by the Hub's own rules. They also keep `models--OWNER--NAME`
+/// unambiguous.
 fn is_repo(repo: &str) -> bool {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let is_part = |part: &str| {
@@ -104,30 +105,30 @@ fn is_repo(repo: &str) -> bool {
     is_part(owner) && is_part(name) && !repo.contains("--") && !repo.contains("..") && !repo.ends_with(".git")
 }
 
-/// Whether a branch, a tag or a commit may be called so. It becomes a path below `refs`.
+/// Whether this is a possible name of a branch, tag or commit. It becomes a path below `refs`.
 fn is_revision(name: &str) -> bool {
     name.len() <= 200 && !name.starts_with('-') && !name.contains('@') && is_path(name)
 }
 
-/// Whether a repository's file may be called so: relative, inside, and possible on every system.
+/// Whether this is a safe path of a repository's file: relative, not leaving the folder, and valid on every system.
 pub fn is_path(path: &str) -> bool {
     path.len() <= 1000 && path.split('/').all(is_file_name)
 }
 
-/// Whether this is one file's name: no path, no drive, nothing that a system reads otherwise.
+/// Whether this is a single file name on every system: no separators, no drive, no reserved characters.
 pub fn is_file_name(name: &str) -> bool {
     (1..=200).contains(&name.len())
         && !name.contains(|c: char| c.is_control() || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|'))
-        // This is also what keeps out `.` and `..`.
+        // This also refuses `.` and `..`.
         && !name.ends_with(['.', ' '])
 }
 
-/// Whether this is the whole id of a commit.
+/// Whether this is the complete id of a commit.
 pub fn is_commit(name: &str) -> bool {
     name.len() == 40 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The name that a file with this `ETag` has in the cache; the quotes are not part of it.
+/// The file name in the cache for an `ETag`, without its quotes; `None` if it is not safe as a file name.
 pub fn blob_name(etag: &str) -> Option<&str> {
     let name = etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"');
     let fits = (1..=128).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');

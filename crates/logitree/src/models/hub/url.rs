@@ -1,13 +1,13 @@
-//! Addresses, and words from a server that may be shown.
+//! Parses and writes URLs, and makes a server's messages safe to show.
 
 use crate::visible::visible;
 use std::fmt::Write;
 use ureq::http::{HeaderMap, Uri};
 
-/// Longest piece of a server's words that is repeated.
+/// Number of characters of a server's message that are shown at most.
 const WORDS: usize = 300;
 
-/// Scheme, host and port, if it is an address that can be asked.
+/// Scheme, host and port of a URL; `None` if it is not an HTTP or HTTPS address.
 pub(super) fn origin(url: &str) -> Option<(String, String, u16)> {
     let uri: Uri = url.parse().ok()?;
     let scheme = uri.scheme_str()?.to_ascii_lowercase();
@@ -20,7 +20,7 @@ pub(super) fn origin(url: &str) -> Option<(String, String, u16)> {
     Some((scheme, host, uri.port_u16().unwrap_or(default)))
 }
 
-/// Where a redirect leads; `None` for what is no address, and from https to http.
+/// The address that a redirect leads to; `None` if it is not an address, or would leave HTTPS for HTTP.
 pub(super) fn target(from: &str, location: &str) -> Option<String> {
     let (scheme, ..) = origin(from)?;
     if location.starts_with("//") {
@@ -34,17 +34,17 @@ pub(super) fn target(from: &str, location: &str) -> Option<String> {
     (to == scheme || to == "https").then(|| location.to_owned())
 }
 
-/// Who is asked.
+/// Host and port of a URL, for messages.
 pub(super) fn host(url: &str) -> String {
     url.parse::<Uri>().ok().and_then(|u| Some(u.authority()?.to_string())).unwrap_or_else(|| url.into())
 }
 
-/// An address without what may be a signature.
+/// The URL without its query, which may contain a signature that must not be shown.
 pub(super) fn without_query(url: &str) -> String {
     url.split('?').next().unwrap_or_default().into()
 }
 
-/// Percent-encoded, but for letters, digits, `-._~` and `also`.
+/// Percent-encodes all bytes except ASCII letters, digits, `-._~` and the characters in `also`.
 pub(super) fn quoted(text: &str, also: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for b in text.bytes() {
@@ -57,13 +57,13 @@ pub(super) fn quoted(text: &str, also: &str) -> String {
     out
 }
 
-/// The Hub's own words about a failure, in brackets, or nothing.
+/// The Hub's own message about a failure, in brackets with a space in front; empty if there is none.
 pub(super) fn said(headers: &HeaderMap) -> String {
     let words = headers.get("x-error-message").map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
     words.filter(|w| !w.trim().is_empty()).map_or(String::new(), |w| format!(" ({})", harmless(w.trim())))
 }
 
-/// Not too long, and nothing that acts on the terminal.
+/// A server's text cut to [`WORDS`] characters, with nothing in it that a terminal would obey.
 pub(super) fn harmless(text: &str) -> String {
     visible(text).chars().take(WORDS).collect()
 }

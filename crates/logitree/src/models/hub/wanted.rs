@@ -1,4 +1,4 @@
-//! Which files of a repository the engine reads.
+//! Decides which files of a repository on the Hub are fetched: only those that the engine reads.
 
 use super::super::catalogue::Extent;
 use super::{HubError, spec};
@@ -8,13 +8,14 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Weights in one file.
+/// File name of weights that are all in one file.
 pub(super) const WHOLE: &str = "model.safetensors";
-/// Which shard has which tensor; where both are there, the engine goes by the whole file.
+/// File name of the index that maps each tensor to its shard. If a repository also has [`WHOLE`], the engine reads
+/// that instead.
 pub(super) const INDEX: &str = "model.safetensors.index.json";
-/// What the engine cannot do without.
+/// Files without which the engine cannot run a model.
 const NEEDED: [&str; 2] = ["config.json", "tokenizer.json"];
-/// What it reads if it is there.
+/// Files that the engine reads if they exist.
 const OPTIONAL: [&str; 6] = [
     "generation_config.json",
     "tokenizer_config.json",
@@ -23,15 +24,15 @@ const OPTIONAL: [&str; 6] = [
     "chat_template.jinja",
     "chat_template.json",
 ];
-/// Largest index that is read.
+/// Largest index file that is read, in bytes.
 const LARGEST_INDEX: u64 = 64 << 20;
-/// Most of a repository's files that an error lists.
+/// Number of GGUF files that an error message lists at most.
 const LISTED: usize = 12;
 
-/// The small files of a repository that stand beside the weights, of those that it has.
+/// The names of the small files to fetch beside the weights, out of `files`, which is all that the repository has.
 ///
 /// # Errors
-/// If one that is needed is missing: before anything large is fetched.
+/// If a needed file is missing. This is found out before anything large is fetched.
 pub(super) fn companions(repo: &str, extent: Extent, files: &[String]) -> Result<Vec<&'static str>, HubError> {
     let has = |name: &str| files.iter().any(|f| f == name);
     let missing = |file: &str, instead: String| Err(HubError::NoFile { repo: repo.into(), file: file.into(), instead });
@@ -50,11 +51,11 @@ pub(super) fn companions(repo: &str, extent: Extent, files: &[String]) -> Result
     Ok(NEEDED.into_iter().chain(OPTIONAL).filter(|name| has(name)).collect())
 }
 
-/// What a repository has to offer instead, if it has GGUF files.
+/// The end of an error message that lists the GGUF files of a repository; `None` if it has none.
 pub(super) fn ggufs(repo: &str, files: &[String]) -> Option<String> {
     let repo = repo.split('@').next().unwrap_or(repo);
     let mut names: Vec<&str> = files.iter().map(String::as_str).collect();
-    // The names are the server's.
+    // The names come from the server, so names that cannot be safe paths are not shown.
     names.retain(|f| f.to_ascii_lowercase().ends_with(".gguf") && spec::is_path(f));
     names.retain(|f| split(f).is_none_or(|(_, number, _)| number == 1));
     let more = names.len().saturating_sub(LISTED);
@@ -63,11 +64,12 @@ pub(super) fn ggufs(repo: &str, files: &[String]) -> Option<String> {
     (!list.is_empty()).then(|| format!("; it has these: {}{more}", list.join(", ")))
 }
 
-/// Quantisations that are taken where none is named, in turn.
+/// Quantisations that are tried in this order when the user names none.
 const USUAL: [&str; 3] = ["Q4_K_M", "Q4_0", "Q8_0"];
 
-/// The GGUF file (the first part of one) whose name has this quantisation, or a usual one for [`spec::ANY`]; `None` if that
-/// means safetensors.
+/// The GGUF file whose name contains this quantisation (of a split model, its first part). For [`spec::ANY`] it is a
+/// file with one of the [`USUAL`] quantisations, else the first file; `None` if there are no GGUF files, so that
+/// safetensors are used.
 ///
 /// # Errors
 /// If there is no such file.
@@ -94,7 +96,7 @@ pub(super) fn of_quantisation(repo: &str, quantisation: &str, files: &[String]) 
     found.map(Some).ok_or_else(missing)
 }
 
-/// Whether a file's name has this word, small and capital letters alike, as a word of its own: `Q4_K` is none of `Q4_K_M`.
+/// Whether a file's name contains `word` as a whole word, ignoring case: `Q4_K` is not in `Q4_K_M`.
 fn has_word(file: &str, word: &str) -> bool {
     let (file, word) = (file.to_ascii_lowercase(), word.to_ascii_lowercase());
     let ends = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_');
@@ -102,10 +104,10 @@ fn has_word(file: &str, word: &str) -> bool {
         .any(|(at, _)| ends(file[..at].chars().next_back()) && ends(file[at + word.len()..].chars().next()))
 }
 
-/// The shards that an index names.
+/// The file names of the shards that an index lists.
 ///
 /// # Errors
-/// What is wrong, if it is no index, or names what is not a file beside it.
+/// If the file is not an index, or lists a name that is not a plain file name in the same folder.
 pub(super) fn shards(index: &Path) -> Result<BTreeSet<String>, String> {
     #[derive(Deserialize)]
     struct Index {
@@ -125,7 +127,7 @@ pub(super) fn shards(index: &Path) -> Result<BTreeSet<String>, String> {
     }
 }
 
-/// All files of a GGUF model, given any of them.
+/// The names of all files of a GGUF model, given the name of one of them.
 pub(super) fn parts(file: &str) -> Vec<String> {
     match split(file) {
         Some((stem, _, count)) => (1..=count).map(|n| format!("{stem}-{n:05}-of-{count:05}.gguf")).collect(),
@@ -133,7 +135,7 @@ pub(super) fn parts(file: &str) -> Vec<String> {
     }
 }
 
-/// `STEM-NNNNN-of-MMMMM.gguf`, as the engine reads it too.
+/// Splits `STEM-NNNNN-of-MMMMM.gguf` into stem, number and count, by the same rule as the engine.
 fn split(file: &str) -> Option<(&str, usize, usize)> {
     let (rest, count) = file.strip_suffix(".gguf")?.rsplit_once("-of-")?;
     let (stem, number) = rest.rsplit_once('-')?;
