@@ -1,8 +1,8 @@
-//! What is done with bytes from strangers: one function for each kind of file or answer that the program reads.
+//! Fuzz targets: one function for each kind of untrusted file or answer that the program reads.
 //!
 //! libFuzzer calls these with inputs of its own (`fuzz/run`). The ordinary tests call them with the seeds in
-//! `fixtures/fuzz` and simple changes of these (`crates/logitree-cli/tests/fuzz.rs`, which includes this file). A target
-//! fails by a panic: input may be refused, but nothing that was accepted may break a promise.
+//! `fixtures/fuzz` and simple changes of these (`crates/logitree-cli/tests/fuzz.rs`, which includes this file). A
+//! target fails by a panic: input may be refused, but nothing that was accepted may break a promise.
 
 use logitree::export::{self, Format};
 use logitree::import::{self, Document};
@@ -16,7 +16,7 @@ use logitree_engine::weights::{Role, Weights};
 use logitree_remote::{ServerKind, fuzzing::lists as answered};
 use std::path::PathBuf;
 
-/// A target by the name of its folder of seeds; it says whether the input was accepted.
+/// The name of a target's folder of seeds, and the target: a function that returns whether it accepted the input.
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All targets.
@@ -35,7 +35,8 @@ pub const TARGETS: [Target; 9] = [
 /// Text with what tokenizers treat in their own ways: names of special tokens, spaces, composed characters.
 const TEXT: &str = "Hello <eos> \u{2581} wo\u{308}rld\n\n  1234 it's <|im_end|>\u{1f600}";
 
-/// A run file, accepted if its own strategy goes on with it: its mass adds up, writing it gives the same run, and every strategy goes on with it or refuses it.
+/// A run file. It must pass `check_run`, and every strategy must either refuse it or grow it into a valid run. It is
+/// accepted if its own strategy grows it.
 pub fn run_file(data: &[u8]) -> bool {
     let Ok(run) = read_run(data) else { return false };
     assert!(run.valid_bytes <= data.len() as u64);
@@ -53,9 +54,9 @@ pub fn run_file(data: &[u8]) -> bool {
     resumed
 }
 
-/// The notebook's tree: what is read is a run like any other.
+/// The notebook's tree JSON. What can be read must be a valid run; it is accepted if all formats can export it.
 pub fn tree_json(data: &[u8]) -> bool {
-    // The same file may be taken for one of another kind.
+    // `import::read` chooses the kind of file by its content and may take this one for a run file.
     if let Ok(Document::Run(run)) = import::read(data).map(|i| i.document) {
         check_run(&run);
     }
@@ -64,7 +65,7 @@ pub fn tree_json(data: &[u8]) -> bool {
     Format::ALL.iter().all(|&(_, format)| export::export(&run, format, true, &mut std::io::sink()).is_ok())
 }
 
-/// The notebook's logprobs records.
+/// The notebook's logprobs records, one per line. Accepted if at least one can be read.
 pub fn records(data: &[u8]) -> bool {
     let _ = import::read(data);
     let Ok((records, bad)) = import::jsonl::read(data, &mut Vec::new()) else { return false };
@@ -74,12 +75,12 @@ pub fn records(data: &[u8]) -> bool {
     records > 0
 }
 
-/// An experiment in TOML, up to where models are loaded.
+/// An experiment in TOML, checked as far as this is possible without loading models.
 pub fn experiment(data: &[u8]) -> bool {
     std::str::from_utf8(data).is_ok_and(|text| logitree_cli::fuzzing::experiment(text).is_ok())
 }
 
-/// An answer of a server, as each kind of server would have sent it: what is accepted are probabilities.
+/// A server's answer, read as the answer of each kind of server. Accepted numbers must be logarithms of probabilities.
 pub fn reply(data: &[u8]) -> bool {
     let mut accepted = false;
     for kind in ServerKind::ALL {
@@ -101,7 +102,7 @@ pub fn chat_template(data: &[u8]) -> bool {
     let Ok(source) = std::str::from_utf8(data) else { return false };
     let Ok(template) = ChatTemplate::new(source, Some("<bos>"), Some("<eos>")) else { return false };
     let mut arguments = Arguments::new();
-    // Two renders of one template are the same text only on one day.
+    // A template may print the date. It is fixed, because two renders of the template are compared.
     arguments.insert(DATE.into(), "2026-07-04".into());
     let user = Message::new("user", "Hello \u{e9}\n<b> 12 ");
     let system = Message::new("system", "Be \"brief\".");
@@ -118,7 +119,7 @@ pub fn chat_template(data: &[u8]) -> bool {
     accepted
 }
 
-/// A tokenizer.json: what it makes of a text are tokens of its vocabulary.
+/// A tokenizer.json. The tokens into which it splits a text must be in its vocabulary.
 pub fn tokenizer(data: &[u8]) -> bool {
     let folder = Place::folder(&[("tokenizer.json", data)]);
     Tokenizer::from_folder(&folder.0).is_ok_and(|tokenizer| use_tokenizer(&tokenizer))
@@ -138,7 +139,8 @@ pub fn model_folder(data: &[u8]) -> bool {
     Weights::open(&folder.0).is_ok_and(|weights| use_weights(&weights))
 }
 
-/// Whether there is a configuration, with every tensor that it needs.
+/// Reads all that weights tell. Returns whether they have a configuration; if so, the embedding and the last norm must
+/// exist.
 fn use_weights(weights: &Weights) -> bool {
     let config = weights.config();
     let _ = (weights.end_tokens(), weights.parameters(), weights.notes(), weights.dtypes());
@@ -152,7 +154,7 @@ fn use_weights(weights: &Weights) -> bool {
     config.is_ok()
 }
 
-/// Whether it splits a text.
+/// Encodes and decodes [`TEXT`]. Returns whether the tokenizer can encode it.
 fn use_tokenizer(tokenizer: &Tokenizer) -> bool {
     let mut splits = false;
     for special in [false, true] {
@@ -179,7 +181,7 @@ fn read_run(data: &[u8]) -> Result<Run, ReadError> {
     reader.finish(torn)
 }
 
-/// What holds for every run, wherever it comes from.
+/// Asserts what must hold for every run: its mass adds up to 1, and it is the same run after it was written and read.
 fn check_run(run: &Run) {
     let mass = run.tree.accounting();
     assert!((mass.total() - 1.0).abs() < 1e-6 * run.tree.len() as f64, "{mass:?}");
@@ -192,7 +194,7 @@ fn check_run(run: &Run) {
     assert!(again.tree == run.tree && again.header == run.header && again.end == run.end, "another run is read back");
 }
 
-/// Lets a policy go on for a little, and reads the longer run back.
+/// Grows the run with this policy by about 200 nodes, and checks the longer run.
 fn go_on(run: &Run, policy: Box<dyn Policy>) {
     let model = Box::new(Model::default());
     let explorer = Explorer::new(model, VOCAB, &[TokenId(0)], policy, run.tree.clone(), 0);
@@ -205,10 +207,10 @@ fn go_on(run: &Run, policy: Box<dyn Policy>) {
     check_run(&Run { tree: explorer.tree, end: None, ..run.clone() });
 }
 
-/// Tokens of [`Model`].
+/// Number of tokens in the vocabulary of [`Model`].
 const VOCAB: usize = 16;
 
-/// A model that says the same after every path.
+/// A model that gives the same distribution after every path.
 #[derive(Default)]
 struct Model {
     nodes: u32,
@@ -229,7 +231,7 @@ impl Session for Model {
         let varentropy = mean(2, entropy);
         let stats = |(i, &logprob): (u32, &f64)| TokenStats { id: TokenId(i), logprob, rank: i + 1 };
         let top: Vec<TokenStats> = (0..).zip(&logprobs).map(stats).collect();
-        // What the vocabulary does not have is as unlikely as its last.
+        // A run file may have tokens that are not in this vocabulary. They are given the last token's numbers.
         let stats_of = |id: TokenId| TokenStats { id, ..top[id.index().min(VOCAB - 1)] };
         let answer = |q: &Query<'_>| Distribution {
             top: top[..q.top.min(VOCAB)].to_vec(),
@@ -250,7 +252,8 @@ impl Session for Model {
     fn release(&mut self, _: NodeHandle) {}
 }
 
-/// A folder for what is read from files: one for each process and thread, in memory where the system has such a place.
+/// A temporary folder for a target's input files. Each process and thread has its own, in memory where the system has
+/// such a place.
 struct Place(PathBuf);
 
 impl Place {
@@ -269,7 +272,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // What cannot be removed is in the system's place for what may go.
+        // If the folder cannot be removed, it is left among the system's temporary files.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

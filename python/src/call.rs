@@ -1,8 +1,18 @@
-//! One call from Python into the library: the work runs on a thread of its own while the calling one looks after Python's
-//! signals and passes on what the work says.
+//! One call from Python into the library: the work runs on a thread of its own while the calling thread checks for
+//! Python's signals and passes on the work's progress and notes.
 //!
-//! So Ctrl-C is seen at once whatever the work does, other Python threads go on, and what is told (progress, notes) is told
-//! on the thread that called, where notebooks expect it. A wish to stop reaches the work by [`Listener::stop`].
+//! ```text
+//! calling thread, without the GIL:            thread of the work:
+//!   loop                                        work(), which sends progress and notes
+//!     wait up to 50 ms for a message              and asks `Listener::stop` now and then
+//!     take the GIL                              send `Done`
+//!       check signals: Ctrl-C raises
+//!       pass the message on to Python
+//!     after an exception: tell the work to stop, go on until `Done`
+//! ```
+//!
+//! In this way Ctrl-C is seen at once whatever the work does, other Python threads go on, and progress is shown by the
+//! thread that called, where notebooks expect it.
 
 use crate::error;
 use logitree::{Events, Progress};
@@ -17,14 +27,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often the calling thread looks for signals.
+/// How often the calling thread checks for signals.
 const LOOK: Duration = Duration::from_millis(50);
-/// How often progress is told, at most.
+/// Shortest time between two messages about progress.
 const TELL: Duration = Duration::from_millis(100);
-/// Of the thread that works: what programs have for their first.
+/// Stack of the thread of the work, in bytes: as large as that of a program's main thread usually is.
 const STACK: usize = 8 << 20;
 
-/// What the work says.
+/// A message from the thread of the work to the calling thread.
 enum Said {
     Note(String),
     Words(String),
@@ -50,14 +60,14 @@ pub struct Level {
 }
 
 impl Level {
-    /// As `logitree.Level`.
+    /// The level as Python's `logitree.Level`.
     pub fn object<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let Level { nodes, open, completed, threshold, rate } = *self;
         py.import("logitree._types")?.getattr("Level")?.call1((nodes, open, completed, threshold, rate))
     }
 }
 
-/// What the thread that works knows of its call.
+/// What the thread of the work knows of its call.
 struct Work {
     stopped: Arc<AtomicBool>,
     says: Sender<Said>,
@@ -71,13 +81,13 @@ thread_local! {
 fn say(said: Said) {
     WORK.with_borrow(|work| {
         if let Some(work) = work {
-            // Nobody listens any more only when the call is over.
+            // Sending fails only after the call has ended, when the message is not needed.
             let _ = work.says.send(said);
         }
     });
 }
 
-/// Whether it is time to tell progress again.
+/// Whether [`TELL`] has passed since progress was last told. If so, the time is set anew.
 fn is_time() -> bool {
     WORK.with_borrow_mut(|work| match work {
         Some(work) if work.told.elapsed() >= TELL => {
@@ -88,17 +98,18 @@ fn is_time() -> bool {
     })
 }
 
-/// Tells of a level, if it is time.
+/// Tells how far an exploration is, but not more often than every [`TELL`].
 pub fn tell_level(level: impl FnOnce() -> Level) {
     if is_time() {
         say(Said::Level(level()));
     }
 }
 
-/// What a model says, passed on to the call that is being worked on.
+/// Passes a model's events on to the call that the current thread works for.
 #[derive(Default)]
 pub struct Listener {
-    /// Calls that are to stop: for threads of the engine, which do not know what call they work for.
+    /// How many calls are being stopped. The engine's own threads do not know which call they work for, so they stop if
+    /// there is any.
     stopping: AtomicUsize,
 }
 
@@ -128,36 +139,37 @@ impl Events for Listener {
     }
 }
 
-/// A call: whom it asks, and who hears of its progress.
+/// A call: the model's listener, and the Python object that is told of progress.
 pub struct Call<'a> {
     listener: Option<&'a Listener>,
     progress: Option<Bound<'a, PyAny>>,
 }
 
 impl<'a> Call<'a> {
-    /// A call that tells its progress to nobody.
+    /// A call without progress messages.
     pub fn new(listener: Option<&'a Listener>) -> Call<'a> {
         Call { listener, progress: None }
     }
 
-    /// A call with somebody who hears of its progress.
+    /// A call that tells its progress to a Python object, if there is one.
     pub fn telling(listener: Option<&'a Listener>, progress: Option<Bound<'a, PyAny>>) -> Call<'a> {
         Call { listener, progress }
     }
 
-    /// Does work of which a part is worth nothing.
+    /// Does work whose result is useless if it was stopped: then the exception that stopped it is returned.
     ///
     /// # Errors
-    /// What the work fails of, or `KeyboardInterrupt`.
+    /// If the work fails, or with the exception that stopped it, such as `KeyboardInterrupt`.
     pub fn whole<T: Send>(&self, py: Python<'_>, work: impl FnOnce() -> logitree::Result<T> + Send) -> PyResult<T> {
         let (value, interrupt) = self.run(py, work)?;
         interrupt.map_or(Ok(value), Err)
     }
 
-    /// Does work that can be stopped: what is done then is given back. The second value says whether it was.
+    /// Does work that returns what it has done so far if it is stopped. The second value is true if Ctrl-C stopped it.
     ///
     /// # Errors
-    /// What the work fails of, or what a listener or a handler of signals raised that is no `KeyboardInterrupt`.
+    /// If the work fails, or if a progress callback or a signal handler raised another exception than
+    /// `KeyboardInterrupt`.
     pub fn partial<T: Send>(
         &self,
         py: Python<'_>,
@@ -212,7 +224,8 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Waits for the work to be done; says why it is to stop, if it is.
+/// Waits until the work is done, checks for signals and passes messages on to Python. Returns the first exception that
+/// was raised meanwhile; it also tells the work to stop.
 fn attend(
     hears: &Receiver<Said>,
     stop: &AtomicBool,
@@ -273,15 +286,15 @@ fn said_by(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".into())
 }
 
-/// Something that works only in the process that made it: the engine's threads are not in a forked one, where it would be
-/// waited for for ever.
+/// A value that can be used only in the process that made it. A forked process does not have the engine's threads, and
+/// would wait for them for ever.
 pub struct Here<T> {
     process: u32,
     value: Arc<T>,
 }
 
 impl<T> Here<T> {
-    /// Belongs to this process.
+    /// A value that belongs to this process.
     pub fn new(value: T) -> Here<T> {
         Here { process: std::process::id(), value: Arc::new(value) }
     }
@@ -289,7 +302,7 @@ impl<T> Here<T> {
     /// The value.
     ///
     /// # Errors
-    /// If this is another process.
+    /// If another process made the value.
     pub fn get(&self, py: Python<'_>) -> PyResult<&T> {
         if self.process == std::process::id() {
             return Ok(&self.value);
@@ -303,7 +316,7 @@ impl<T> Here<T> {
 impl<T> Deref for Here<T> {
     type Target = T;
 
-    /// For what needs no thread of the engine.
+    /// Gives access without the check of the process, for uses that need no thread of the engine.
     fn deref(&self) -> &T {
         &self.value
     }
@@ -311,7 +324,7 @@ impl<T> Deref for Here<T> {
 
 impl<T> Drop for Here<T> {
     fn drop(&mut self) {
-        // Elsewhere its end would wait for threads that are not there: it is never dropped.
+        // In a forked process, dropping the value would wait for threads that are not there, so it is leaked.
         if self.process != std::process::id() {
             std::mem::forget(self.value.clone());
         }

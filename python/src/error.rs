@@ -19,7 +19,7 @@ fn class(kind: ErrorKind) -> &'static str {
     }
 }
 
-/// The exception for an error; its text has every reason.
+/// The exception for an error. Its message includes the error's causes.
 pub fn exception(py: Python<'_>, e: &Error) -> PyErr {
     if e.kind() == ErrorKind::Interrupted {
         return PyKeyboardInterrupt::new_err(e.chain());
@@ -40,7 +40,7 @@ pub fn named(py: Python<'_>, class: &str, message: String, parameter: Option<&st
     }
 }
 
-/// A parameter's value that cannot be.
+/// The exception for an invalid value of a parameter.
 pub fn parameter(py: Python<'_>, name: &'static str, message: String) -> PyErr {
     exception(py, &Error::new(ErrorKind::Parameter(name), message))
 }

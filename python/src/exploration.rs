@@ -1,4 +1,4 @@
-//! A tree that grows.
+//! Explorations: trees that grow while Python looks on.
 
 use crate::call::{Call, Here, Level, Listener, tell_level};
 use crate::error;
@@ -11,15 +11,15 @@ use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What is to be explored, and how.
+/// What to explore, and how.
 pub struct Order<'a> {
     /// Name of the strategy.
     pub strategy: &'a str,
     /// Its parameters by name, in JSON.
     pub parameters: &'a str,
-    /// Nodes, at most.
+    /// Largest number of nodes.
     pub max_nodes: Option<usize>,
-    /// Time, at most.
+    /// Longest time of the exploration, in seconds.
     pub max_seconds: Option<f64>,
     /// What is kept of each distribution, in JSON.
     pub store_top: &'a str,
@@ -32,7 +32,7 @@ pub struct Order<'a> {
 }
 
 impl Order<'_> {
-    /// Begins it.
+    /// Begins the exploration.
     pub fn begin(self, model: &Model, prompt: &Prompt) -> logitree::Result<logitree::Exploration> {
         let parameters: Map<String, Value> = serde_json::from_str(self.parameters)?;
         let strategy = Strategy::with(self.strategy, &parameters)?;
@@ -47,7 +47,7 @@ impl Order<'_> {
     }
 }
 
-/// Goes on with a run in its file, with these budgets in the place of its own.
+/// Resumes a run in its file. Budgets that are given replace the run's own.
 pub fn resume(
     model: &Model,
     path: &Path,
@@ -62,7 +62,7 @@ pub fn resume(
 }
 
 struct Inner {
-    /// Gone once it was finished.
+    /// `None` after the exploration was finished and its run was returned.
     exploration: Mutex<Option<logitree::Exploration>>,
     listener: Arc<Listener>,
 }
@@ -79,7 +79,7 @@ pub struct Exploration {
     inner: Here<Inner>,
 }
 
-/// How far it is.
+/// How far the exploration is.
 fn level(exploration: &logitree::Exploration) -> Level {
     let (tree, policy) = (exploration.tree(), exploration.policy());
     Level {

@@ -1,4 +1,4 @@
-//! A text in the making.
+//! Generations: texts that are made token by token.
 
 use crate::call::{Call, Here, Listener};
 use crate::scores;

@@ -1,7 +1,7 @@
 //! The extension module of the Python package: a thin layer over the `logitree` library.
 //!
-//! What is here holds models, sessions and results and hands out columns; how they look, and everything that Python does as
-//! well, is in `package/logitree`.
+//! The classes here hold models, sessions and results and return their numbers as columns. How results are shown, and
+//! everything that can be done as well in Python, is in `package/logitree`.
 
 mod call;
 mod error;
@@ -24,7 +24,7 @@ fn run_cli(py: Python<'_>, args: Vec<OsString>) -> u8 {
     py.detach(|| logitree_cli::main_with_args(args))
 }
 
-/// Ends in a panic, to see what becomes of it.
+/// Panics, so that a test can check which exception Python gets.
 #[pyfunction]
 fn panic(py: Python<'_>) -> PyResult<()> {
     let call = call::Call::new(None);

@@ -1,4 +1,4 @@
-//! The model.
+//! Models: opening them, and the methods that ask them.
 
 use crate::call::{Call, Here, Listener};
 use crate::error;
@@ -20,11 +20,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A model and what it says while it works.
+/// A model with the listener for its events.
 pub struct Opened {
     /// The model.
     pub model: logitree::Model,
-    /// What it speaks to.
+    /// Receives the model's notes and progress.
     pub listener: Arc<Listener>,
 }
 
@@ -34,10 +34,10 @@ pub struct Model {
     opened: Here<Opened>,
 }
 
-/// Somebody who hears of progress.
+/// The Python object that is told of progress, if there is one.
 pub type Hearer<'py> = Option<Bound<'py, PyAny>>;
 
-/// A text's tokens, their logprob, and the rank of a single one.
+/// A text's tokens, their logprob together, and the rank if the text is a single token.
 type Direct = (Vec<u32>, f64, Option<u32>);
 
 fn ids(tokens: Vec<u32>) -> Vec<TokenId> {
@@ -327,7 +327,7 @@ impl Model {
             };
             let found = model.answers(&prompt.prompt, &reader, &options)?;
             let bounds = found.ledger.bounds();
-            // One choice has nobody to win against.
+            // With a single choice there is no other to be ahead of, so no winner is named.
             let winner = found.ledger.winner().filter(|_| reader.names().len() != 1);
             let answers = bounds.iter().map(|b| json!({ "answer": b.answer, "lower": b.lower, "upper": b.upper }));
             let object = json!({

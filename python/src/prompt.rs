@@ -1,4 +1,4 @@
-//! Prompts: what the model goes on from.
+//! Prompts: the texts that a model continues.
 
 use crate::error;
 use logitree::Given;
@@ -9,17 +9,17 @@ use pyo3::prelude::*;
 /// A prompt as the tokens that the model goes on from.
 #[pyclass(frozen, module = "logitree._logitree")]
 pub struct Prompt {
-    /// Its tokens.
+    /// The prompt's tokens.
     pub prompt: logitree::Prompt,
-    /// What they were made from, if it was not tokens.
+    /// The text or conversation that the tokens were made from, if any.
     pub given: Option<Given>,
 }
 
 impl Prompt {
-    /// What it was made from, for what splits text anew.
+    /// The text that the prompt was made from, for functions that split it into tokens again.
     ///
     /// # Errors
-    /// If it was made from tokens.
+    /// If the prompt was made from tokens.
     pub fn text(&self, py: Python<'_>, what: &str) -> PyResult<&Given> {
         self.given.as_ref().ok_or_else(|| {
             let message =

@@ -1,4 +1,4 @@
-//! Tokens with what the model thought of them, as columns.
+//! Scored tokens as columns.
 
 use crate::vector::Vector;
 use logitree::export::jsonl::{self, RecordedToken};

@@ -1,4 +1,4 @@
-//! A session: a tree of token paths, and the means to ask what follows each.
+//! Sessions: trees of token paths whose next tokens can be asked for.
 
 use crate::call::{Call, Here, Listener};
 use crate::error;
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 struct Inner {
     session: Mutex<Box<dyn logitree_core::Session>>,
-    /// Nodes that were given out are numbered below this.
+    /// All nodes that were given out have smaller ids than this.
     nodes: AtomicU32,
     model: Model,
     listener: Arc<Listener>,
@@ -32,7 +32,8 @@ impl Session {
 
 impl Inner {
     fn session(&self) -> MutexGuard<'_, Box<dyn logitree_core::Session>> {
-        // A panic while evaluating leaves only scratch behind.
+        // A panic during an evaluation leaves no more than scratch memory in an odd state, so the session is still
+        // usable.
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

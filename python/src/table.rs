@@ -1,4 +1,4 @@
-//! Tables by Arrow's PyCapsule interface: pandas, polars, pyarrow and DuckDB take them as they are.
+//! Tables with Arrow's PyCapsule interface, which pandas, polars, pyarrow and DuckDB read directly.
 
 use crate::error;
 use arrow_array::builder::{BinaryBuilder, BooleanBuilder, Float64Builder, ListBuilder, StringBuilder, UInt32Builder};
@@ -25,7 +25,7 @@ impl From<RecordBatch> for Table {
     }
 }
 
-/// A column from a list of Python's values, by the name of its kind.
+/// Makes a column of the named kind from a list of Python values.
 fn column(kind: &str, values: &Bound<'_, PyAny>) -> PyResult<ArrayRef> {
     macro_rules! build {
         ($builder:expr, $value:ty) => {{

@@ -1,4 +1,4 @@
-//! Numbers that Python sees where they are: by the buffer protocol, read-only and without a copy.
+//! Numbers that Python reads in place, by the buffer protocol: read-only and without a copy.
 
 use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
@@ -17,7 +17,7 @@ enum Numbers {
 #[pyclass(frozen, module = "logitree._logitree")]
 pub struct Vector {
     numbers: Numbers,
-    /// What buffers point to while they are lent: number of elements, and bytes of one.
+    /// The number of elements. Buffers point to this while they are lent, and to the size of an element in bytes.
     shape: [ffi::Py_ssize_t; 1],
     strides: [ffi::Py_ssize_t; 1],
 }
@@ -75,8 +75,8 @@ impl Vector {
         };
         let wants = |flag: c_int| flags & flag == flag;
         let or_null = |wanted: bool, p: *const ffi::Py_ssize_t| if wanted { p.cast_mut() } else { ptr::null_mut() };
-        // SAFETY: `view` is Python's own and valid. The numbers, shape and strides are fields of a frozen object that neither
-        // moves nor changes, and `obj` keeps it alive until the view is released.
+        // SAFETY: `view` is Python's own and valid. The numbers, shape and strides are fields of a frozen object that
+        // neither moves nor changes, and `obj` keeps it alive until the view is released.
         unsafe {
             (*view).buf = data.cast_mut();
             (*view).len = vector.shape[0] * vector.strides[0];

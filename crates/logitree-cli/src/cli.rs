@@ -1,4 +1,4 @@
-//! The command line, as it is typed.
+//! The grammar of the command line.
 
 use crate::command::{
     answers, bench, completions, doctor, engine, experiment, export, forks, generate, guide, lens, model, report,
@@ -108,7 +108,7 @@ pub enum Command {
 /// The command line, parsed; the first argument is the program's name.
 ///
 /// # Errors
-/// If it is not in the grammar, or asks for help.
+/// If the arguments are not in the grammar, or ask for help or the version.
 pub fn parse(args: Vec<OsString>) -> Result<Cli, clap::Error> {
     let command = command();
     let args = args.into_iter().map(|a| if a == "-hf" { "--hf".into() } else { a }).collect();
@@ -134,7 +134,7 @@ pub fn command() -> clap::Command {
     values(Cli::command())
 }
 
-/// Value names of options whose value is any text.
+/// Value names (in help texts) of options that take any text as their value.
 const TEXTS: &[&str] = &["TEXT", "REGEX", "A|B|C"];
 
 /// Puts a prompt such as "- milk" or "-5 is" where it cannot be taken for options: behind `--`. No option is written

@@ -1,12 +1,13 @@
-//! Readers of this crate that take whatever bytes there are, for the fuzz targets. No promise is made to anybody else.
+//! Readers of untrusted input in this crate, for the fuzz targets. This is not a stable interface.
 
 use crate::command::experiment;
 use anyhow::Result;
 
-/// An experiment's text, as far as it is understood before any model is loaded: how many runs it is.
+/// Checks an experiment's text as far as this is possible without loading a model, and returns how many runs it asks
+/// for.
 ///
 /// # Errors
-/// What `logitree run` would say.
+/// If `logitree run` would refuse the text.
 pub fn experiment(text: &str) -> Result<usize> {
     experiment::runs_of(text)
 }

@@ -1,8 +1,8 @@
-//! Texts as they come in: from an argument, a file or standard input, by one rule.
+//! Reads texts from an argument, a file or standard input, by one rule.
 //!
-//! A text is what its bytes are, with two exceptions, both said in a note. A byte order mark in front is an
-//! encoding's mark, not a character that somebody wrote. Editors and shells end a file and a pipe with a line end that
-//! is no part of what was said, so the last one is left out there; an argument has only what was typed.
+//! A text is taken byte for byte, with two exceptions, each of which is told in a note. A byte order mark in front is
+//! left out, because it marks the encoding and nobody wrote it. The last line end of a file or a pipe is left out,
+//! because editors and shells add it; an argument has only what was typed, so it keeps its line ends.
 
 use crate::message;
 use crate::usage::UsageError;
@@ -22,15 +22,15 @@ pub struct Text {
 /// Text from an argument, or standard input for `-`; not empty, without NULs. `what` names it in errors.
 ///
 /// # Errors
-/// If it cannot be read or is no text.
+/// If standard input cannot be read, or the text is empty or not valid.
 pub fn text_argument(argument: &str, what: &str) -> Result<String> {
     if argument == "-" { standard_input(what) } else { typed_text(argument, what) }
 }
 
-/// Text from an argument that is never anything else.
+/// Text from an argument that never stands for a file or standard input.
 ///
 /// # Errors
-/// If it is no text.
+/// If the argument is not a text.
 pub fn typed_text(argument: &str, what: &str) -> Result<String> {
     check_argument(argument, what)?;
     say(typed(argument), what)
@@ -39,7 +39,7 @@ pub fn typed_text(argument: &str, what: &str) -> Result<String> {
 /// The text of standard input.
 ///
 /// # Errors
-/// If it cannot be read or is no text.
+/// If standard input cannot be read, or is not a text.
 pub fn standard_input(what: &str) -> Result<String> {
     if std::io::stdin().is_terminal() {
         message::note(format_args!("{what} is read from the terminal; Ctrl-D ends it"));
@@ -52,7 +52,7 @@ pub fn standard_input(what: &str) -> Result<String> {
 /// The text of a file; `-` is standard input.
 ///
 /// # Errors
-/// If it cannot be read or is no text.
+/// If the file cannot be read, or is not a text.
 pub fn text_file(path: &Path) -> Result<String> {
     if path == Path::new("-") {
         return standard_input("the text");
@@ -65,17 +65,17 @@ pub fn text_file(path: &Path) -> Result<String> {
     say(stored(bytes, &name)?, &name)
 }
 
-/// The text of an argument that may also be the name of a file. What looks like a name but is none is refused: a
-/// mistyped name would be taken for a text, and its numbers for the file's.
+/// The text of an argument that may also be the name of a file. An argument that looks like a name of a file that does
+/// not exist is refused: a mistyped name would be scored as a text, and its numbers taken for the file's.
 ///
 /// # Errors
-/// If it cannot be read, is no text, or looks like the name of a file that is not there.
+/// If the file cannot be read or is not a text, or if the argument looks like the name of a file that does not exist.
 pub fn text_or_file(argument: &str) -> Result<String> {
     let path = Path::new(argument);
     if argument == "-" {
         return standard_input("the text");
     }
-    // Also pipes such as /dev/fd/63, which a shell's <(…) makes.
+    // Anything but a folder is read, not only regular files: a shell's <(…) makes pipes such as /dev/fd/63.
     if path.exists() && !path.is_dir() {
         return text_file(path);
     }
@@ -87,7 +87,7 @@ pub fn text_or_file(argument: &str) -> Result<String> {
     Err(UsageError(format!("{argument:?} {what}: --text takes it as a text, --file reads a file")).into())
 }
 
-/// Endings that files with texts and tables have. Names with spaces are told from sentences by these.
+/// Endings of files with texts and tables. They tell names of files that have spaces from sentences.
 const ENDINGS: &[&str] = &[
     "txt",
     "text",
@@ -132,7 +132,7 @@ const ENDINGS: &[&str] = &[
     "srt",
 ];
 
-/// Whether somebody who typed this will have meant a file.
+/// Whether a user who typed this probably meant a file.
 fn looks_like_a_path(text: &str) -> bool {
     if text.contains('\n') {
         return false;
@@ -145,7 +145,7 @@ fn looks_like_a_path(text: &str) -> bool {
     if text.contains(char::is_whitespace) {
         return from_a_folder || known;
     }
-    // One word: a folder before it, or an ending of letters and digits behind it, as in `notes.v2` (but not in `3.14`).
+    // A single word is a path if it has a folder in front, or an ending as in `notes.v2` (but not as in `3.14`).
     let has_ending = ending.len() <= 8
         && ending.starts_with(|c: char| c.is_ascii_alphabetic())
         && ending.chars().all(|c| c.is_ascii_alphanumeric());
@@ -186,7 +186,7 @@ fn without_mark(text: String, name: &str) -> Text {
     }
 }
 
-/// Tells the notes of a text that was read.
+/// Prints the notes of a text and returns the text.
 fn say(text: Text, what: &str) -> Result<String> {
     check_text(&text.text, what)?;
     text.notes.iter().for_each(message::note);
@@ -196,7 +196,7 @@ fn say(text: Text, what: &str) -> Result<String> {
 /// Refuses an argument that cannot be a text.
 ///
 /// # Errors
-/// If it is empty or has a NUL character.
+/// If the argument is empty or has a NUL character.
 pub fn check_argument(text: &str, what: &str) -> Result<()> {
     check_text(text, what).map_err(|e| UsageError(e.to_string()).into())
 }

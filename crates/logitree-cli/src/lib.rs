@@ -4,7 +4,8 @@
 //! does the command that comes with the Python package. The crates below it, `logitree-core`
 //! above all, are what other programs build on.
 
-// Messages go through `message`, results through `terminal`: neither panics where nobody can read them.
+// Messages must go through `message` and results through `terminal`: unlike `println!`, they do not panic if the output
+// is closed.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 mod cli;
@@ -25,14 +26,14 @@ use logitree::ErrorKind;
 use std::ffi::OsString;
 use usage::UsageError;
 
-/// Ended by Ctrl-C, with everything so far saved.
+/// Exit code after Ctrl-C, with all results so far saved.
 const INTERRUPTED: u8 = 130;
-/// The command line asked for something that cannot be; clap's own errors end with the same code.
+/// Exit code if the command line is wrong, whatever the files and the model; clap uses the same code.
 const USAGE: u8 = 2;
 const SUCCESS: u8 = 0;
 const FAILURE: u8 = 1;
 
-/// Does what the arguments ask for, of which the first is the program's name, and gives the exit code.
+/// Runs the program with these arguments, of which the first is the program's name. Returns the exit code.
 pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> u8 {
     let cli = match cli::parse(args.into_iter().collect()) {
         Ok(cli) => cli,
@@ -66,7 +67,8 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> u8 {
     end(outcome)
 }
 
-/// What clap has to say: help and version are a result, and what is wrong with the arguments is a message and code 2.
+/// Prints what clap returns instead of arguments. Help and version are results and go to standard output; an error in
+/// the arguments is a message, and the exit code is 2.
 fn help(e: &clap::Error) -> u8 {
     let text = |colour: bool| if colour { e.render().ansi().to_string() } else { e.render().to_string() };
     if !e.use_stderr() {
@@ -76,12 +78,12 @@ fn help(e: &clap::Error) -> u8 {
     USAGE
 }
 
-/// The exit code of an outcome, and why it is not success.
+/// The exit code of an outcome. If it is an error, it is printed.
 fn end(outcome: anyhow::Result<()>) -> u8 {
     match outcome {
         Ok(()) if terminal::interrupted() => INTERRUPTED,
         Ok(()) => SUCCESS,
-        // The reader had enough: `logitree … | head` did what it should.
+        // The reader closed the pipe because it had enough, as in `logitree … | head`.
         Err(e) if is_closed(&e) => SUCCESS,
         Err(e) => {
             message::error(&e);
@@ -96,12 +98,12 @@ fn end(outcome: anyhow::Result<()>) -> u8 {
     }
 }
 
-/// Whether what was asked for cannot be, whatever the files and the model.
+/// Whether the command line itself is wrong, whatever the files and the model.
 fn is_usage(e: &(dyn std::error::Error + 'static)) -> bool {
     e.is::<UsageError>() || e.downcast_ref::<logitree::Error>().is_some_and(|e| e.parameter().is_some())
 }
 
-/// Whether the reader of an output has gone.
+/// Whether the error is that the reader of an output has closed it.
 fn is_closed(e: &anyhow::Error) -> bool {
     e.chain().any(|c| {
         c.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)

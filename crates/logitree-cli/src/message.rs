@@ -1,7 +1,8 @@
 //! Messages on standard error: the only place that writes there, beside the progress line.
 //!
-//! A message is for whoever looks on. If it cannot be written, because standard error is closed or full, the work goes on and
-//! the exit code stays what it is. Messages name files, models and what servers said, so all pass [`harmless`].
+//! If a message cannot be written, because standard error is closed or full, the work goes on and the exit code stays
+//! the same. Messages contain names of files and models and texts from servers, so all of them pass [`harmless`]:
+//! nothing in them can control the terminal.
 
 use logitree::visible::{harmless, harmless_but_colours};
 use std::fmt::Display;
@@ -11,68 +12,68 @@ use std::sync::atomic::{AtomicBool, Ordering};
 static QUIET: AtomicBool = AtomicBool::new(false);
 static VERBOSE: AtomicBool = AtomicBool::new(false);
 
-/// Sets how much is said, before anything is.
+/// Sets which messages are printed. Must be called before the first message.
 pub fn set(quiet: bool, verbose: bool) {
     QUIET.store(quiet, Ordering::Relaxed);
     VERBOSE.store(verbose, Ordering::Relaxed);
 }
 
-/// Whether only results and errors are wanted.
+/// Whether the user wants only results and errors.
 pub fn quiet() -> bool {
     QUIET.load(Ordering::Relaxed)
 }
 
-/// A line for those who want to know what is being done.
+/// Prints a line about what is being done, if the user asked for such lines.
 pub fn detail(text: impl Display) {
     if VERBOSE.load(Ordering::Relaxed) {
         line(text);
     }
 }
 
-/// A line, or several.
+/// Prints a message and a line end, unless the user wants only results and errors.
 pub fn line(text: impl Display) {
     lines(&format!("{text}\n"));
 }
 
-/// A line that begins with `note: `.
+/// Prints a line that begins with `note: `.
 pub fn note(text: impl Display) {
     line(format_args!("note: {text}"));
 }
 
-/// Why the program ends without success, with the reasons behind it.
+/// Prints why the program fails: the error with all its causes.
 pub fn error(e: &anyhow::Error) {
     write(&harmless(&format!("error: {}\n", chain(e))));
 }
 
-/// All messages of an error, as users of the command line know the things.
+/// The messages of an error and its causes, in which parameters have the names of their flags.
 fn chain(e: &anyhow::Error) -> String {
     let say = |e: &(dyn std::error::Error + 'static)| match e.downcast_ref::<logitree::Error>() {
-        // What is wrong with an input may speak of anything in it.
+        // An error about an input may quote words of the input, which must not be changed.
         Some(e) if e.kind() != logitree::ErrorKind::Input => with_flags(&e.to_string()),
         _ => e.to_string(),
     };
     e.chain().map(say).collect::<Vec<_>>().join(": ")
 }
 
-/// Whole lines.
+/// Prints whole lines, unless the user wants only results and errors.
 pub fn lines(text: &str) {
     if !quiet() {
         write(&harmless(text));
     }
 }
 
-/// Whole lines that may have colours.
+/// Prints whole lines that may have colours.
 pub fn coloured(text: &str) {
     write(&harmless_but_colours(text));
 }
 
 fn write(text: &str) {
     let mut err = stderr().lock();
-    // See above: nobody is left to tell.
+    // An error is ignored: there is nowhere else to report it.
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
-/// Parameters of the library whose names are between backticks in its messages; here they are flags.
+/// Names of the library's parameters that stand between backticks in its messages. On the command line they are flags.
 const PARAMETERS: &[&str] = &[
     "api_key_env",
     "arithmetic",
@@ -114,7 +115,7 @@ const PARAMETERS: &[&str] = &[
     "width",
 ];
 
-/// A message of the library as users of the command line know the things: `` `max_nodes` `` is `--max-nodes`.
+/// A message of the library with flags in the place of parameters: `` `max_nodes` `` becomes `--max-nodes`.
 pub fn with_flags(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
     let mut out = String::with_capacity(text.len());

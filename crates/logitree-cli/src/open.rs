@@ -1,4 +1,4 @@
-//! From options to a model that is ready to answer.
+//! Loads the model that the options ask for, or connects to servers.
 
 use crate::options::{ModelOptions, RemoteOptions};
 use crate::terminal::Terminal;
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Loads the model of the options, or asks the servers that stand for it.
+/// Loads the model of the options, or connects to the servers that are named instead.
 pub fn load(options: &ModelOptions) -> Result<Model> {
     check_options(options)?;
     if !options.remote.engines.is_empty() {
@@ -30,17 +30,17 @@ pub fn load(options: &ModelOptions) -> Result<Model> {
     Ok(model)
 }
 
-/// What listens to the library: this terminal.
+/// Shows the library's notes and progress on this terminal.
 pub fn events() -> Arc<dyn Events> {
     Arc::new(Terminal::default())
 }
 
-/// Asks the servers of the options what they are.
+/// Connects to the servers of the options.
 pub fn connect(remote: &RemoteOptions) -> Result<Model> {
     Ok(servers(remote)?.connect(events())?)
 }
 
-/// How servers are to be asked.
+/// The library's options for these servers.
 pub fn servers(remote: &RemoteOptions) -> Result<ServerOptions> {
     let key = |name: &String| {
         let key = std::env::var(name).ok().filter(|k| !k.trim().is_empty());
@@ -60,7 +60,7 @@ pub fn servers(remote: &RemoteOptions) -> Result<ServerOptions> {
     })
 }
 
-/// Refuses options that would do nothing.
+/// Refuses options that would have no effect.
 fn check_options(options: &ModelOptions) -> Result<()> {
     let r = &options.remote;
     let given = [
@@ -87,7 +87,8 @@ fn check_options(options: &ModelOptions) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to go on with servers where a model in this process had begun, and the other way round. `what` names the run.
+/// Refuses to resume a run on servers that was made by a model in this process, and the reverse. `what` names the run
+/// in errors.
 pub fn check_kind(what: &str, recorded: &run::Model, remote: &RemoteOptions) -> Result<()> {
     match (recorded.architecture == REMOTE, remote.engines.is_empty()) {
         (true, true) => bail!("{what} was made with servers: name one with --engine"),
@@ -96,7 +97,7 @@ pub fn check_kind(what: &str, recorded: &run::Model, remote: &RemoteOptions) -> 
     }
 }
 
-/// A file that must be a run (or can be read as one); what was odd about it is said in notes.
+/// Reads a run from a run file or another format that can be read as one. Prints notes about what was odd in it.
 pub fn run_file(path: &Path) -> Result<Run> {
     let (run, notes) = import::open_run(path)?;
     notes.iter().for_each(|note| message::note(format_args!("{}: {note}", import::named(path))));

@@ -34,20 +34,20 @@ pub struct ModelOptions {
 }
 
 impl ModelOptions {
-    /// A model in this process or on servers, all else by default.
+    /// Options for a model in this process or on servers, with defaults for all else.
     pub fn new(model: String, arithmetic: Option<Arithmetic>, remote: RemoteOptions) -> ModelOptions {
         let arithmetic = ArithmeticOptions { arithmetic, fast: false };
-        // Servers have names of their own.
+        // If there are servers, the model is named by another option, because servers have their own names for models.
         let model = remote.engines.is_empty().then_some(model);
         ModelOptions { model, hf: None, threads: None, backend: None, arithmetic, remote }
     }
 
-    /// The model that the command line names, if it names one.
+    /// The model that the command line names, if any.
     pub fn named(&self) -> Option<&str> {
         self.model.as_deref().or(self.hf.as_deref())
     }
 
-    /// The model that is meant.
+    /// The model to use: the one that the command line names, or else the user's default.
     ///
     /// # Errors
     /// If the user's settings cannot be read.
@@ -71,13 +71,13 @@ pub struct ArithmeticOptions {
 }
 
 impl ArithmeticOptions {
-    /// What was asked for.
+    /// The arithmetic that the user asked for, if any.
     pub fn asked(self) -> Option<Arithmetic> {
         if self.fast { Some(Arithmetic::Bits8) } else { self.arithmetic }
     }
 }
 
-/// Where the documentation is: a binary comes without it.
+/// Address of a page of the documentation, which is not installed with the binary.
 macro_rules! docs {
     ($page:literal) => {
         concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/", $page)
@@ -131,7 +131,7 @@ pub struct RemoteOptions {
     pub end_tokens: Vec<String>,
 }
 
-/// A kind of server; none is to be found out.
+/// A kind of server. `None` means that the server is asked.
 #[derive(Clone, Copy)]
 pub struct EngineKind(pub Option<ServerKind>);
 
@@ -154,7 +154,7 @@ pub struct PromptOptions {
 }
 
 impl PromptOptions {
-    /// Reads the prompt; from standard input, that can be done once.
+    /// Reads the prompt. Must be called only once, because standard input can be read only once.
     pub fn read(&self) -> Result<Given> {
         Ok(self.form.given(&input::text_argument(&self.prompt, "PROMPT")?))
     }
@@ -180,7 +180,8 @@ pub struct FormOptions {
 }
 
 impl FormOptions {
-    /// A text in this form: as it is, with control tokens, or as a conversation of one message by the user.
+    /// The text in the form that the options ask for: as it is, with control tokens, or as a user's message of a
+    /// conversation.
     pub fn given(&self, text: &str) -> Given {
         match self {
             FormOptions { chat: false, special: false, .. } => Given::Text(text.into()),
@@ -223,7 +224,7 @@ pub struct ViewOptions {
 }
 
 impl ViewOptions {
-    /// The drawn tree and an empty line, or nothing.
+    /// The drawn tree and an empty line. Empty if the user does not want the tree.
     pub fn draw(&self, run: &Run) -> String {
         if self.no_tree || run.tree.len() == 1 {
             return String::new();
@@ -244,7 +245,7 @@ pub enum Format {
     Json,
 }
 
-/// The name that llama.cpp's `-hf` has for a model, as ours.
+/// Turns a name for llama.cpp's `-hf` into logitree's name for the same model.
 fn hub_name(text: &str) -> Result<String, String> {
     let (path, revision) = text.split_once('@').map_or((text, String::new()), |(p, r)| (p, format!("@{r}")));
     let (repo, quantisation) = path.split_once(':').unwrap_or((path, "any"));
@@ -254,7 +255,7 @@ fn hub_name(text: &str) -> Result<String, String> {
     Ok(format!("hf:{repo}:{quantisation}{revision}"))
 }
 
-/// A probability.
+/// Parses a probability.
 pub fn probability(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(p) if (0.0..=1.0).contains(&p) => Ok(p),
@@ -262,7 +263,7 @@ pub fn probability(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A finite number, not negative.
+/// Parses a finite number that is not negative.
 pub fn non_negative(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(x) if x.is_finite() && x >= 0.0 => Ok(x),
@@ -270,7 +271,7 @@ pub fn non_negative(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A whole number of at least 1.
+/// Parses a whole number of at least 1.
 pub fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
         Ok(n) if n >= 1 => Ok(n),

@@ -1,4 +1,4 @@
-//! Progress on standard error: a live line on a terminal, now and then a plain one elsewhere.
+//! Progress on standard error: a line that is updated in place on a terminal, a plain line every few seconds elsewhere.
 
 use crate::message;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -46,13 +46,13 @@ pub fn spinner() -> Bar {
 }
 
 impl Bar {
-    /// So many bytes are here.
+    /// Shows that this many bytes are done.
     pub fn reach(&self, bytes: u64) {
         self.bar.set_position(bytes);
         self.say(|| format!("  {} of {} MB", self.bar.position() / 1_000_000, self.total / 1_000_000));
     }
 
-    /// A new message.
+    /// Shows a new message.
     pub fn message(&self, text: impl Fn() -> String) {
         if self.plain.is_none() {
             self.bar.set_message(visible(&text()));

@@ -1,13 +1,14 @@
-//! What the user prefers where the command line says nothing: variables of the environment, then a file.
+//! Defaults of the user for options that the command line does not give: environment variables, then a file.
 //!
-//! Only what changes no number: which model, how many threads, where runs are kept. Run files have all else.
+//! There are settings only for the model, the number of threads and the folder of runs: no setting changes how numbers
+//! are computed. Run files record everything else.
 
 use anyhow::{Context, Result};
 use logitree::models;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
-/// The file: `config.toml` in logitree's folder of the user's configuration.
+/// The settings file, `config.toml` in logitree's folder of the user's configuration.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -23,12 +24,12 @@ pub enum Source {
     Variable(&'static str),
     /// The file.
     File,
-    /// Nobody said anything.
+    /// The user has not set it.
     Default,
 }
 
 impl Source {
-    /// In words.
+    /// The source in words, for messages.
     pub fn describe(self) -> String {
         match self {
             Source::Variable(name) => name.into(),
@@ -38,18 +39,19 @@ impl Source {
     }
 }
 
-/// Settings with where each comes from.
+/// All settings, each with its source.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The model that is used where none is named.
     pub model: (String, Source),
-    /// Threads, where none are asked for; all cores if `None`.
+    /// Number of threads, if the command line does not give it. `None` means all cores.
     pub threads: (Option<u16>, Source),
-    /// The folder of runs, where none is named.
+    /// The folder of runs, if the command line does not name one.
     pub data_dir: (Option<PathBuf>, Source),
 }
 
-/// Where the file is, or would be: `LOGITREE_CONFIG`, which may be empty for no file, else in the user's configuration.
+/// Path of the file, which need not exist: `LOGITREE_CONFIG` if that is set, else a file in the user's configuration.
+/// `None` if the variable is empty, which means that no file is read, or if there is no such folder.
 pub fn path() -> Option<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     if let Some(path) = variable("LOGITREE_CONFIG") {
@@ -76,7 +78,7 @@ fn read(path: &Path) -> Result<File> {
 /// Reads the environment and the file.
 ///
 /// # Errors
-/// If the file cannot be read, or says what there is not.
+/// If the file cannot be read or has settings that do not exist.
 pub fn load() -> Result<Settings> {
     let file = match path() {
         Some(path) => read(&path).with_context(|| path.display().to_string())?,

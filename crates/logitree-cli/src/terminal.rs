@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-/// Whether an interrupt asks for an orderly end, rather than ending at once.
+/// True if an interrupt should let the command end in order, false if it should end the program at once.
 static ORDERLY: AtomicBool = AtomicBool::new(false);
 
-/// Ctrl-C, and being told to end, leave no temporary file: for every command, from the beginning. The program ends at once
-/// unless [`catch_interrupts`] was called.
+/// Removes temporary files when Ctrl-C or the system ends the program. The program ends at once unless
+/// [`catch_interrupts`] was called.
 pub fn clean_up_when_interrupted() {
-    // Fails only if a handler is there already, which then does the same.
+    // This fails only if the handler was set before, and then it does the same.
     let _ = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::SeqCst) || !ORDERLY.load(Ordering::SeqCst) {
             output::abandon();
@@ -51,12 +51,13 @@ pub enum Colour {
 
 static COLOUR: OnceLock<Colour> = OnceLock::new();
 
-/// Sets when there are colours, once, before anything is shown.
+/// Sets when there are colours. Must be called once, before anything is printed.
 pub fn set(colour: Colour) {
     let _ = COLOUR.set(colour);
 }
 
-/// Colours if the stream is a terminal and nobody objects, or as the command line says.
+/// Whether to use colours on this stream: as the command line says, or else if it is a terminal and no environment
+/// variable says otherwise.
 pub fn colours(stream: &impl IsTerminal) -> bool {
     match COLOUR.get() {
         Some(Colour::Always) => return true,
@@ -69,23 +70,23 @@ pub fn colours(stream: &impl IsTerminal) -> bool {
         && std::env::var("TERM").as_deref() != Ok("dumb")
 }
 
-/// Columns below which lines are wrapped by the terminal.
+/// Narrowest layout, in columns. On narrower terminals, lines are wrapped by the terminal itself.
 const NARROWEST: usize = 40;
 
-/// How to lay out what goes to standard output.
+/// Width and colours of what is printed to standard output.
 pub fn style() -> Style {
     let told = || std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
     let width = terminal_size::terminal_size().map(|(w, _)| usize::from(w.0)).or_else(told).unwrap_or(100);
     Style { width: width.clamp(NARROWEST, 200), colour: colours(&stdout()) }
 }
 
-/// A line for people, in as many lines as the terminal needs.
+/// Wraps a text to the width of the terminal.
 pub fn paragraph(text: &str) -> String {
     text::wrap(text, style().width, "") + "\n"
 }
 
-/// Prints text or JSON to standard output; a closed pipe is an error that ends the program quietly. Nothing in the text can
-/// control the terminal: JSON keeps its value.
+/// Prints text or JSON to standard output. A closed pipe is an error that ends the program without a message.
+/// Characters that could control the terminal are made harmless, in a way that leaves the values in JSON unchanged.
 pub fn print(text: &str) -> Result<()> {
     let text = if style().colour { harmless_but_colours(text) } else { harmless(text) };
     let mut out = stdout().lock();
@@ -94,7 +95,8 @@ pub fn print(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Lines on standard output, in which nothing can control a terminal. Each write must have whole lines.
+/// Standard output for whole lines, in which characters that could control a terminal are made harmless. Each write
+/// must have whole lines.
 pub struct Lines;
 
 impl Write for Lines {
@@ -108,7 +110,8 @@ impl Write for Lines {
     }
 }
 
-/// The library's events on a terminal: notes and progress on standard error, and Ctrl-C as the wish to stop.
+/// Handles the library's events: prints notes and progress to standard error, and asks the library to stop after
+/// Ctrl-C.
 #[derive(Default)]
 pub struct Terminal {
     /// The progress line that is shown now.

@@ -1,7 +1,7 @@
-//! Errors of whoever typed the command.
+//! Errors in the command line.
 
-/// What was asked for cannot be done, whatever the files and the model: the program ends with code 2, as for what the
-/// command line's own grammar refuses.
+/// The command line asks for something impossible, whatever the files and the model are. The program ends with code 2,
+/// as for errors in the command line's grammar.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);

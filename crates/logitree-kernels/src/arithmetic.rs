@@ -1,15 +1,16 @@
 //! How activations enter products.
 
-/// How activations are multiplied with weights that are quantised or bf16. All other operations are always computed in f32.
+/// How activations are multiplied with weights that are quantised or bf16. All other operations are always computed in
+/// f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arithmetic {
     /// Activations stay f32; each output is one chain of f32 multiply-adds.
     F32,
-    /// An activation is split into three bf16 numbers whose sum it is. Products are exact, and sums are in f32 with fewer
-    /// roundings than in [`Arithmetic::F32`]. With AMX this is the fastest.
+    /// An activation is split into three bf16 numbers whose sum it is. Products are exact, and sums are in f32 with
+    /// fewer roundings than in [`Arithmetic::F32`]. With AMX this is the fastest.
     Bf16x3,
-    /// Activations are rounded to 8 bits, with a step size for each 32 of them. This is approximate, and serves quantised weights
-    /// only.
+    /// Activations are rounded to 8 bits, with a step size for each 32 of them. This is approximate, and serves
+    /// quantised weights only.
     Bits8,
 }
 
@@ -26,12 +27,12 @@ impl Arithmetic {
         }
     }
 
-    /// How many columns a caller should compute at a time if it has more: so many that unpacking weights takes little of the
-    /// time.
+    /// How many columns a caller should compute at a time if it has more: so many that unpacking weights takes little
+    /// of the time.
     pub const fn batch(self) -> usize {
         match self {
-            // Products are so fast here that activations, which are read again for each strip of weights, should stay in the
-            // second cache: a batch is smaller.
+            // Products are so fast here that activations, which are read again for each strip of weights, should stay
+            // in the second cache: a batch is smaller.
             Arithmetic::Bf16x3 => 128,
             Arithmetic::F32 | Arithmetic::Bits8 => 256,
         }
@@ -45,7 +46,7 @@ impl std::str::FromStr for Arithmetic {
     }
 }
 
-/// Not the name of an arithmetic.
+/// The error for a text that is not the name of an arithmetic.
 #[derive(Debug, thiserror::Error)]
 #[error("there are f32, bf16x3 and 8-bit")]
 pub struct UnknownArithmetic;

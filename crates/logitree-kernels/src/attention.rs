@@ -17,8 +17,8 @@
 //! 1. Neighbouring queries of a batch often see the same rows: those runs of queries are found for each block
 //!    ([`each_sharing`]), and their rows are loaded and transposed once.
 //! 2. Keys are transposed, so that lanes are positions: 16 scores of a query are one vector and no sum is horizontal.
-//! 3. An inner kernel takes [`WIDE`] pairs of a query and a head at once, so that each vector of keys or values that it loads
-//!    is used that often.
+//! 3. An inner kernel takes [`WIDE`] pairs of a query and a head at once, so that each vector of keys or values that it
+//!    loads is used that often.
 //! 4. The rows of the next block are prefetched while one is computed, because a path's rows may lie anywhere.
 
 use crate::buffer::Buffer;
@@ -80,8 +80,8 @@ pub fn attention(
     let chunks = visible.len().div_ceil(CHUNK).next_multiple_of(compute.team.threads()).min(visible.len());
     let group = shape.heads / shape.kv_heads;
     let size = group * shape.head_dim;
-    // Panels are written in runs of 32 elements. If the elements of a KV head's queries are not whole runs, two KV heads
-    // share one and are computed together.
+    // Panels are written in runs of 32 elements. If the elements of a KV head's queries are not whole runs, two KV
+    // heads share one and are computed together.
     let together = if width.is_multiple_of(RUN) && !size.is_multiple_of(RUN) { 2 } else { 1 };
     let tasks = chunks * shape.kv_heads / together;
     let (backend, scratch, writer) = (compute.backend, &compute.scratch, out.writer());
@@ -137,8 +137,8 @@ impl Task for Chunk<'_> {
         let scores = scores.at_least(visible.len() * group * stride);
         let acc = acc.at_least(visible.len() * group * dim);
         acc.fill(0.0);
-        // Blocks that all queries see from end to end are taken in pairs, which saves loads and calls. Only backends with 32
-        // long registers do this: on others the sums of two blocks need more registers than there are.
+        // Blocks that all queries see from end to end are taken in pairs, which saves loads and calls. Only backends
+        // with 32 long registers do this: on others the sums of two blocks need more registers than there are.
         let pairs = if S::TILES == 4 { common(visible) } else { 0..0 };
         let mut next = base;
         let blocks = std::iter::from_fn(move || {
@@ -230,8 +230,8 @@ fn common(visible: &[Visible<'_>]) -> std::ops::Range<usize> {
     start..start + end.saturating_sub(start) / (2 * LANES) * (2 * LANES)
 }
 
-/// Slots of the `N` positions from `at` on. Beyond the end of the path its last slot is repeated, because a row to prefetch must
-/// exist.
+/// Slots of the `N` positions from `at` on. Beyond the end of the path its last slot is repeated, because a row to
+/// prefetch must exist.
 fn following<const N: usize>(path: &[u32], at: usize) -> [u32; N] {
     std::array::from_fn(|i| path[(at + i).min(path.len() - 1)])
 }
@@ -301,7 +301,8 @@ fn each_sharing<'a>(
         while end < visible.len() {
             let v = &visible[end];
             let (f2, t2) = range(v);
-            // Rows are compared as far as both paths go. If this member's path is longer, those after it are compared with it.
+            // Rows are compared as far as both paths go. If this member's path is longer, those after it are compared
+            // with it.
             let common = path.len().min(at + LANES).min(t2);
             let same_rows = f2 < t2 && path[at..common] == v.path[at..common];
             if !same_rows || (exact && (f2, t2) != (from, to)) {
@@ -378,8 +379,8 @@ impl Task for Weigh<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        // A row is read several cache lines at a time rather than one by one: processors fetch neighbouring lines together,
-        // and a probability that is loaded into all lanes serves several vectors.
+        // A row is read several cache lines at a time rather than one by one: processors fetch neighbouring lines
+        // together, and a probability that is loaded into all lanes serves several vectors.
         let wide = if const { S::TILES == 4 } { self.dim / (PIECE * LANES) * (PIECE * LANES) } else { 0 };
         for d in (0..wide).step_by(PIECE * LANES) {
             self.piece::<S, PIECE>(s, d);
@@ -433,8 +434,8 @@ impl Weigh<'_> {
 fn softmax<S: Simd>(s: S, softcap: Option<f32>, scores: &mut [f32], from: usize, to: usize) {
     let blocks = scores.as_chunks_mut::<LANES>().0;
     let (first, last) = (from / LANES, (to - 1) / LANES);
-    // The first and the last block may hold scores of keys that only other queries see. They are left out of the maximum and
-    // count as zero in the sum.
+    // The first and the last block may hold scores of keys that only other queries see. They are left out of the
+    // maximum and count as zero in the sum.
     let hide = |b: usize, block: &mut Lanes<f32>, with: f32| {
         if b == first || b == last {
             for (i, x) in block.iter_mut().enumerate() {

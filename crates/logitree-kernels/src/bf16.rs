@@ -2,8 +2,8 @@
 
 use crate::simd::Simd;
 
-/// The upper halves of two f32 (given as bits), which are bf16 numbers: that of `low` in the lower half of a lane, that of `high` in
-/// the upper. The lower halves are cut off.
+/// The upper halves of two f32 (given as bits), which are bf16 numbers: that of `low` in the lower half of a lane, that
+/// of `high` in the upper. The lower halves are cut off.
 #[inline(always)]
 pub(crate) fn join<S: Simd>(s: S, low: S::I, high: S::I) -> S::I {
     s.join_halves(low, high)

@@ -40,8 +40,8 @@ impl DerefMut for Buffer {
     }
 }
 
-/// Bytes that live as long as the model. They come straight from the system, in large pages where it has them: weights are read
-/// from beginning to end in every step, and each small page would cost a walk through the page table.
+/// Bytes that live as long as the model. They come straight from the system, in large pages where it has them: weights
+/// are read from beginning to end in every step, and each small page would cost a walk through the page table.
 pub(crate) struct Memory {
     map: Arc<MmapRaw>,
     start: usize,
@@ -65,8 +65,8 @@ impl Memory {
 impl Deref for Memory {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        // SAFETY: the range lies in the map, which is zeroed and lives as long as this does. Nobody else has the range: a map is either
-        // this memory's own or cut into ranges by a `Slab`, which hands out each of them once.
+        // SAFETY: the range lies in the map, which is zeroed and lives as long as this does. Nobody else has the range:
+        // a map is either this memory's own or cut into ranges by a `Slab`, which hands out each of them once.
         unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(self.start), self.len) }
     }
 }
@@ -78,8 +78,9 @@ impl DerefMut for Memory {
     }
 }
 
-/// Memory for many matrices that are each smaller than a large page, such as those of experts: they share maps, because the system
-/// puts a map of its own into small pages, and giving out each of these costs more than packing what it holds.
+/// Memory for many matrices that are each smaller than a large page, such as those of experts: they share maps, because
+/// the system puts a map of its own into small pages, and giving out each of these costs more than packing what it
+/// holds.
 #[derive(Default)]
 pub(crate) struct Slab {
     map: Option<Arc<MmapRaw>>,
@@ -130,7 +131,7 @@ mod tests {
             assert_eq!(memory.len(), sizes[i % sizes.len()]);
             assert!(memory.iter().all(|&byte| byte == i as u8 + 1));
         }
-        // What is left lives on without the others.
+        // This memory stays valid after the others that shared its map were dropped.
         let last = all.swap_remove(2);
         drop((slab, all));
         assert!(last.iter().all(|&byte| byte == 3));

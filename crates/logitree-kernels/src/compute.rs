@@ -35,7 +35,8 @@ impl Compute {
         Compute::with_team(backend, Team::new(threads))
     }
 
-    /// Computes on the fastest backend of this CPU and on all cores, in the arithmetic that [`Backend::arithmetic`] names.
+    /// Computes on the fastest backend of this CPU and on all cores, in the arithmetic that [`Backend::arithmetic`]
+    /// names.
     pub fn detect() -> Compute {
         let backend = Backend::detect();
         let compute = Compute::with_team(backend, Team::all_cores());
@@ -47,14 +48,14 @@ impl Compute {
         Compute { team, backend, scratch, slab: Slab::default(), arithmetic: Arithmetic::F32 }
     }
 
-    /// The same, computing in this arithmetic; `None` for [`Arithmetic::Bits8`] if the backend has no kernel for it, see
+    /// Changes the arithmetic. `None` for [`Arithmetic::Bits8`] if the backend has no kernel for it, see
     /// [`Backend::has_dots`].
     pub fn with(mut self, arithmetic: Arithmetic) -> Option<Compute> {
         self.arithmetic = arithmetic;
         (arithmetic != Arithmetic::Bits8 || self.backend.has_dots()).then_some(self)
     }
 
-    /// The same, computing in f32.
+    /// Changes the arithmetic to f32.
     pub fn in_f32(self) -> Compute {
         Compute { arithmetic: Arithmetic::F32, ..self }
     }

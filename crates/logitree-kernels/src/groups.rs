@@ -1,12 +1,12 @@
 //! How the columns of a batch are grouped.
 //!
-//! Kernels keep the sums of a group of neighbouring columns in registers, so a batch is cut into groups: as few as possible, of
-//! about the same width. A batch of 13 columns in groups of up to 6 becomes 5 + 4 + 4.
+//! Kernels keep the sums of a group of neighbouring columns in registers, so a batch is cut into groups: as few as
+//! possible, of about the same width. A batch of 13 columns in groups of up to 6 becomes 5 + 4 + 4.
 
 use crate::simd::LANES;
 
-/// The shape of a batch of activations, `[columns][k]`, and its groups of columns. The first `wider` groups have `width + 1`
-/// columns and the others `width`.
+/// The shape of a batch of activations, `[columns][k]`, and its groups of columns. The first `wider` groups have
+/// `width + 1` columns and the others `width`.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Shape {
     pub(crate) columns: usize,
@@ -44,8 +44,8 @@ impl Shape {
         self.k.next_multiple_of(LANES)
     }
 
-    /// Where the 16 elements of a column from `k0` on begin in `[group][k / 16][columns of the group][16]`, and the distance
-    /// to the column's next 16. `k0` must be a multiple of 16.
+    /// Where the 16 elements of a column from `k0` on begin in `[group][k / 16][columns of the group][16]`, and the
+    /// distance to the column's next 16. `k0` must be a multiple of 16.
     pub(crate) fn place(&self, column: usize, k0: usize) -> (usize, usize) {
         let (first, width) = self.group_of(column);
         (first * self.padded() + k0 * width + (column - first) * LANES, width * LANES)

@@ -28,8 +28,8 @@ use crate::{Backend, PackedMatrix};
 
 /// Rows of the output matrix reduced together.
 const CHUNK: usize = 1024;
-/// Distance between the chunks of two columns. It is not a power of two, because then all columns would fall into the same
-/// sets of the caches.
+/// Distance between the chunks of two columns. It is not a power of two, because then all columns would fall into the
+/// same sets of the caches.
 const STRIDE: usize = CHUNK + 2 * LANES;
 /// Columns that are computed at once; the logits of a chunk are held for all of them.
 const COLUMNS: usize = 128;
@@ -86,7 +86,8 @@ pub fn head(
     out
 }
 
-/// Maximum and sums of one chunk of one column: `Σ e^x`, `Σ e^x x` and `Σ e^x x²`, where `x` is the logit less the maximum.
+/// Maximum and sums of one chunk of one column: `Σ e^x`, `Σ e^x x` and `Σ e^x x²`, where `x` is the logit less the
+/// maximum.
 #[derive(Clone, Copy)]
 struct Sums {
     max: f32,
@@ -168,7 +169,8 @@ fn batch(
         .collect()
 }
 
-/// Computes the logits of one chunk for all columns into `scratch.work`, `[column][STRIDE]`. Returns how many rows it has.
+/// Computes the logits of one chunk for all columns into `scratch.work`, `[column][STRIDE]`. Returns how many rows it
+/// has.
 fn chunk_logits(
     backend: Backend,
     matrix: &PackedMatrix,
@@ -190,8 +192,8 @@ fn chunk_logits(
     CHUNK.min(matrix.rows() - chunk * CHUNK)
 }
 
-/// Ids and logits of the wanted tokens. They are computed from their own tiles before all others; a logit is the same chain of
-/// multiply-adds there, so it has the same bits.
+/// Ids and logits of the wanted tokens. They are computed from their own tiles before all others; a logit is the same
+/// chain of multiply-adds there, so it has the same bits.
 fn wanted_logits(
     compute: &mut Compute,
     matrix: &PackedMatrix,
@@ -284,8 +286,8 @@ impl Task for Reduce<'_> {
         let max = s.array(max).into_iter().fold(f32::MIN, f32::max);
         let mut sums = [s.splat(0.0); 3];
         for b in blocks {
-            // Below -200, where e^x adds nothing to the sums anyway, x is clamped so that x² stays finite. NaN is not clamped
-            // and spoils the sums, as it should.
+            // Below -200, where e^x adds nothing to the sums anyway, x is clamped so that x² stays finite. NaN is not
+            // clamped and spoils the sums, as it should.
             let x = s.max(s.splat(-200.0), s.sub(s.load(b), s.splat(max)));
             // Below -87.3, `exp` stops at about 1e-38, so from -87 down e^x counts as zero.
             let e = s.zero_where_gt(s.splat(-87.0), x, exp(s, x));

@@ -93,8 +93,8 @@ impl KvPages {
     #[inline]
     pub(crate) fn row(&self, layer: usize, kind: KvKind, slot: u32) -> &[f32] {
         let cells = self.cells(layer, kind, slot);
-        // SAFETY: a cell has the layout of its f32. Rows are written (`row_mut`) in an earlier step of the team than the one
-        // that reads them.
+        // SAFETY: a cell has the layout of its f32. Rows are written (`row_mut`) in an earlier step of the team than
+        // the one that reads them.
         unsafe { std::slice::from_raw_parts(cells.as_ptr().cast(), cells.len()) }
     }
 

@@ -5,15 +5,15 @@ use crate::ops::RmsNorm;
 use crate::simd::{Simd, Task};
 use crate::team::Parts;
 
-/// What the inputs of all layers are made of: `(norm(scale · projected) + embedded) / √2`.
+/// Makes the inputs of all layers: `(norm(scale · projected) + embedded) / √2`.
 pub struct LayerInputs<'a> {
-    /// What of the token's embedding goes in, `[columns][layers][size]`; overwritten.
+    /// The part that comes from the token's embedding, `[columns][layers][size]`. The inputs are written in its place.
     pub projected: &'a mut [f32],
-    /// Multiplier of that.
+    /// Multiplier of `projected`.
     pub scale: f32,
-    /// Norm of that, for each layer's part: its weights are `[size]`.
+    /// Norm of each layer's part of `projected`; its weights are `[size]`.
     pub norm: RmsNorm<'a>,
-    /// What the token has in a table of its own, `[columns]` of `[layers][size]`.
+    /// Each token's row of a separate embedding table, `[columns]` of `[layers][size]`.
     pub embedded: &'a [&'a [f32]],
 }
 
@@ -53,7 +53,7 @@ impl Task for ColumnInputs<'_> {
         for (input, embedded) in self.inputs.chunks_exact_mut(size).zip(self.embedded.chunks_exact(size)) {
             input.iter_mut().for_each(|x| *x *= self.scale);
             self.norm.apply(s, input);
-            // Two roundings, as the reference has them.
+            // The sum and the product are rounded separately, as in the reference implementation.
             input.iter_mut().zip(embedded).for_each(|(x, e)| *x = (*x + e) * std::f32::consts::FRAC_1_SQRT_2);
         }
     }

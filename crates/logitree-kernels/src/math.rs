@@ -2,8 +2,8 @@
 
 use crate::simd::{LANES, Lanes, Simd};
 
-/// `e^x`, relative error below 2e-7; arguments below -87.3 give about 1e-38. NaN stays NaN: `max` and `min` give their second
-/// operand when a comparison fails.
+/// `e^x`, relative error below 2e-7; arguments below -87.3 give about 1e-38. NaN stays NaN: `max` and `min` give their
+/// second operand when a comparison fails.
 ///
 /// Cody–Waite reduction `x = n ln 2 + r`, then a degree-6 polynomial on `|r| ≤ ln 2 / 2`
 /// (coefficients: Cephes `expf`).
@@ -47,14 +47,15 @@ pub(crate) fn vectors(x: &[f32]) -> (&[Lanes<f32>], Option<Lanes<f32>>) {
     (whole, padded)
 }
 
-/// A function of two vectors. A trait and not a closure: only methods can be made to inline, and
-/// what does not inline into the caller is not compiled for its instruction set.
+/// A function of two vectors. It is a trait and not a closure, because only methods can be made to inline, and a
+/// function that is not inlined into the caller is not compiled for its instruction set.
 pub(crate) trait Binary: Copy {
     /// The function; must be `#[inline(always)]`.
     fn apply<S: Simd>(self, s: S, x: S::F, y: S::F) -> S::F;
 }
 
-/// `x[i] = f(x[i], y[i])`. The rest that is no whole vector is computed in a padded one, of which only real elements are stored.
+/// `x[i] = f(x[i], y[i])`. The rest that is no whole vector is computed in a padded one, of which only real elements
+/// are stored.
 #[inline(always)]
 pub(crate) fn map2<S: Simd>(s: S, x: &mut [f32], y: &[f32], f: impl Binary) {
     assert_eq!(x.len(), y.len());

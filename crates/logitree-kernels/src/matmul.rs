@@ -18,8 +18,8 @@
 //! 6. While one block is multiplied, the packed bytes of the next are prefetched, a line per turn of the loop.
 //!    Otherwise de-quantising would wait for memory.
 //!
-//! A batch of up to [`NARROW`] columns uses each weight so rarely that blocks do not pay: there, weights go from packed bytes
-//! into products without passing through memory, in the same order.
+//! A batch of up to [`NARROW`] columns uses each weight so rarely that blocks do not pay: there, weights go from packed
+//! bytes into products without passing through memory, in the same order.
 
 use crate::micro::{Micro, NARROW, Place, Sums};
 use crate::pack::{Decode, RUN};
@@ -31,11 +31,11 @@ use crate::strips::{Strip, TileRange, first_bytes, first_of, shares};
 use crate::team::Parts;
 use crate::{Arithmetic, Backend, Compute, PackedMatrix};
 
-/// f32 values of a de-quantised block: 80 KiB, most of which lie in the second cache. Blocks that fit the first cache are slower,
-/// because sums would pass through memory more often.
+/// f32 values of a de-quantised block: 80 KiB, most of which lie in the second cache. Blocks that fit the first cache
+/// are slower, because sums would pass through memory more often.
 const BLOCK: usize = 20480;
-/// f32 values of a block of unquantised weights. Its packed form is large, and the block and the packed bytes of the next one,
-/// which are prefetched meanwhile, should fit the first cache together.
+/// f32 values of a block of unquantised weights. Its packed form is large, and the block and the packed bytes of the
+/// next one, which are prefetched meanwhile, should fit the first cache together.
 const UNQUANTISED: usize = 4096;
 
 /// One product: `out[column][row] = Σ_k matrix[row][k] · x[column][k]`.
@@ -48,8 +48,8 @@ pub struct Product<'a> {
 
 /// Multiplies several matrices with the same activations.
 ///
-/// Before it returns, it prefetches the first weights of `then`, the matrices of the next call: attention or a norm runs in
-/// between, which hides the latency.
+/// Before it returns, it prefetches the first weights of `then`, the matrices of the next call: attention or a norm
+/// runs in between, which hides the latency.
 ///
 /// # Panics
 /// If shapes do not match.
@@ -166,8 +166,8 @@ impl Task for RunStrip<'_, '_> {
             for (t, weights) in weights[..tiles * k].chunks_exact_mut(k).enumerate() {
                 Decode::into(matrix, tile + t, k0, weights).run(s, 1, 0);
             }
-            // The next weights are prefetched: this strip's next block, or the first block of the next strip. Each group of
-            // columns fetches its share of the tiles.
+            // The next weights are prefetched: this strip's next block, or the first block of the next strip. Each
+            // group of columns fetches its share of the tiles.
             let ahead = if last { first_bytes(next, block) } else { here.bytes(k0 + k, block) };
             let pieces = ahead.iter().take_while(|piece| !piece.is_empty()).count();
             let share = pieces.div_ceil(shape.groups).next_power_of_two();

@@ -8,8 +8,8 @@
 //! store acc
 //! ```
 //!
-//! Each element of `acc` is one chain of fused multiply-adds in order of `k`, whatever T and C are: this is why results do
-//! not depend on the width of the batch. T and C are constants, so that the compiler keeps `acc` in registers.
+//! Each element of `acc` is one chain of fused multiply-adds in order of `k`, whatever T and C are: this is why results
+//! do not depend on the width of the batch. T and C are constants, so that the compiler keeps `acc` in registers.
 
 use crate::Backend;
 use crate::simd::{LANES, Lanes, Simd, Task};
@@ -18,8 +18,8 @@ use crate::team::Parts;
 /// Widest group of columns whose sums are kept in registers.
 pub(crate) const GROUP: usize = 6;
 
-/// Widest batch whose weights go from packed bytes straight into products. In wider batches a weight is needed more than
-/// once, and the smallest group of columns has `NARROW` or more of them: batches of 7 are cut into 4 and 3.
+/// Widest batch whose weights go from packed bytes straight into products. In wider batches a weight is needed more
+/// than once, and the smallest group of columns has `NARROW` or more of them: batches of 7 are cut into 4 and 3.
 pub(crate) const NARROW: usize = 3;
 
 /// Steps of `k` per turn of the innermost loop.
@@ -40,8 +40,9 @@ impl Backend {
     }
 }
 
-/// Calls `$run!(T, C)` with the number of tiles and of columns as constants. The number of columns is one of those listed. The
-/// number of tiles is a strip's: `$most`, half as many, or one; shapes with more tiles than that are not even compiled.
+/// Calls `$run!(T, C)` with the number of tiles and of columns as constants. The number of columns is one of those
+/// listed. The number of tiles is a strip's: `$most`, half as many, or one; shapes with more tiles than that are not
+/// even compiled.
 macro_rules! by_shape {
     ($most:expr, $tiles:expr, $columns:expr, $run:ident, $($c:literal)+) => {
         match ($tiles, $columns) {
@@ -64,8 +65,8 @@ pub(crate) struct Sums<'a, 'b> {
     pub(crate) out: Option<Place<'b>>,
 }
 
-/// `(out, start, stride)`: the sums of column `c` go to `out[start + c · stride ..][.. 16 · T]`. Whoever makes a place promises that
-/// no other thread touches these elements.
+/// `(out, start, stride)`: the sums of column `c` go to `out[start + c · stride ..][.. 16 · T]`. Whoever makes a place
+/// promises that no other thread touches these elements.
 pub(crate) type Place<'b> = (Parts<'b, f32>, usize, usize);
 
 impl Sums<'_, '_> {
@@ -151,7 +152,7 @@ impl<const T: usize, const C: usize, const P: usize> Task for Shaped<'_, '_, T, 
         let x = x.as_chunks::<LANES>().0.as_chunks::<C>().0;
         assert!(weights.len() == T * k && x.len() == k.div_ceil(LANES));
         let mut acc = sums.start::<S, T, C>(s);
-        // A macro, not a closure: a closure may not inline and is then not compiled for the instruction set.
+        // This is a macro, because a closure might not be inlined, and then is not compiled for the instruction set.
         macro_rules! step {
             ($i:expr, $x:expr, $j:expr) => {
                 let (i, x, j) = ($i, $x, $j);

@@ -52,8 +52,8 @@ impl Binary for Add {
     }
 }
 
-/// The step between two sublayers: `x += post(y)` (or `x += y` without `post`), `x *= scale`, then `panels = next(x)` (or
-/// `panels = x` without `next`).
+/// The step between two sublayers: `x += post(y)` (or `x += y` without `post`), `x *= scale`, then `panels = next(x)`
+/// (or `panels = x` without `next`).
 ///
 /// With `y = None` nothing is added to `x`.
 pub struct Residual<'a> {
@@ -65,7 +65,7 @@ pub struct Residual<'a> {
     pub post: Option<RmsNorm<'a>>,
     /// Multiplier of the sum (Gemma 4).
     pub scale: Option<f32>,
-    /// Norm of what goes to the panels; `None`: it goes there as it is.
+    /// Norm of what goes to the panels. If `None`, `x` goes there without a norm.
     pub next: Option<RmsNorm<'a>>,
 }
 
@@ -142,8 +142,8 @@ pub fn gated(compute: &mut Compute, activation: Gate, gate: &mut [f32], up: &[f3
     let (columns, k) = (panels.shape.columns, panels.shape.k);
     assert_eq!(gate.len(), columns * k, "input of the activation function");
     assert_eq!(up.len(), columns * k, "what the activation is multiplied with");
-    // The work is cut into pieces of columns, so that one column still keeps all threads busy. A piece is computed for all columns
-    // of a group by one thread, because they lie next to each other in the panels.
+    // The work is cut into pieces of columns, so that one column still keeps all threads busy. A piece is computed for
+    // all columns of a group by one thread, because they lie next to each other in the panels.
     const PIECE: usize = 256;
     let pieces = k.div_ceil(PIECE);
     let gate = Parts::new(gate);
@@ -221,7 +221,8 @@ pub(crate) fn rope(head: &mut [f32], cos: &[f32], sin: &[f32], pairs: RopePairs)
             RopePairs::Neighbours => (2 * i, 2 * i + 1),
         };
         let (x, y) = (head[a], head[b]);
-        // Products and sums are rounded separately, as in the reference implementation; the compiler does not fuse them.
+        // Products and sums are rounded separately, as in the reference implementation; the compiler does not fuse
+        // them.
         head[a] = x * cos[i] - y * sin[i];
         head[b] = y * cos[i] + x * sin[i];
     }

@@ -45,8 +45,8 @@ pub(crate) struct Form {
 }
 
 impl Form {
-    /// Vectors that hold a run of a tile whose codes take `codes` vectors: the codes, then the scales and the offsets of the
-    /// sub-blocks.
+    /// Vectors that hold a run of a tile whose codes take `codes` vectors: the codes, then the scales and the offsets
+    /// of the sub-blocks.
     pub(crate) fn record(self, codes: usize) -> usize {
         codes + self.subs * (1 + usize::from(self.min))
     }
@@ -132,8 +132,8 @@ impl PackedMatrix {
         PackedMatrix::pack_in_parts(compute, dtype, rows, cols, bytes, |_| ())
     }
 
-    /// Does what [`PackedMatrix::pack`] does, and calls `done` with each part of `bytes` that has been read, so that a mapped file
-    /// need not be in memory beside its packed form.
+    /// Does what [`PackedMatrix::pack`] does, and calls `done` with each part of `bytes` that has been read, so that a
+    /// mapped file need not be in memory beside its packed form.
     ///
     /// # Errors
     /// As for [`PackedMatrix::pack`].
@@ -180,12 +180,13 @@ impl PackedMatrix {
         self.cols
     }
 
-    /// True if its weights are codes with scales.
+    /// True if the matrix's weights are codes with scales.
     pub(crate) fn is_quantised(&self) -> bool {
         self.form().is_some()
     }
 
-    /// True if products with this matrix are computed in this arithmetic, false if they are computed in f32 in spite of it.
+    /// True if products with this matrix are computed in this arithmetic, false if they are computed in f32 in spite of
+    /// it.
     pub fn multiplies_in(&self, arithmetic: Arithmetic) -> bool {
         match arithmetic {
             Arithmetic::F32 => false,
@@ -199,7 +200,7 @@ impl PackedMatrix {
         self.data.len()
     }
 
-    /// The form of its runs; `None` if it is not quantised.
+    /// The form of the matrix's runs; `None` if it is not quantised.
     pub(crate) fn form(&self) -> Option<Form> {
         let l = Layout::of(self.dtype)?;
         let bias = if l.low == 8 { 128 } else { l.bias as i32 };
@@ -215,7 +216,8 @@ impl PackedMatrix {
         &self.data[tile * self.tile_bytes..][..self.tile_bytes]
     }
 
-    /// About where columns `k0 .. k0 + k` lie in a tile's packed bytes, to prefetch them. Columns beyond the last are left out.
+    /// About where columns `k0 .. k0 + k` lie in a tile's packed bytes, to prefetch them. Columns beyond the last are
+    /// left out.
     pub(crate) fn span(&self, k0: usize, k: usize) -> Range<usize> {
         let [from, to] = [k0, k0 + k].map(|k| k.min(self.cols) * self.tile_bytes / self.cols);
         from..to

@@ -1,7 +1,7 @@
 //! Batches of activation vectors, in the forms that products take.
 //!
-//! Whoever computes activations (a norm, attention, a gate) writes them straight into panels, column by column and from several
-//! threads; nothing is copied or converted when a product begins.
+//! Whoever computes activations (a norm, attention, a gate) writes them straight into panels, column by column and from
+//! several threads; nothing is copied or converted when a product begins.
 
 use crate::buffer::Buffer;
 use crate::groups::Shape;
@@ -13,14 +13,14 @@ use crate::simd::LANES;
 use crate::team::Parts;
 use crate::{Arithmetic, Backend, Compute, PackedMatrix};
 
-/// A batch of activation vectors, `[columns][k]`. It holds them as f32, in the form of the [`Arithmetic`] of a [`Compute`], or in both
-/// forms, as the matrices that they are multiplied with need.
+/// A batch of activation vectors, `[columns][k]`. It holds them as f32, in the form of the [`Arithmetic`] of a
+/// [`Compute`], or in both forms, as the matrices that they are multiplied with need.
 #[derive(Default)]
 pub struct Panels {
     pub(crate) shape: Shape,
     backend: Backend,
-    /// `[group][k / 16][columns of the group][16]`: the inner loop reads a group as one stream, and 16 elements of a column
-    /// are a cache line of their own.
+    /// `[group][k / 16][columns of the group][16]`: the inner loop reads a group as one stream, and 16 elements of a
+    /// column are a cache line of their own.
     floats: Buffer,
     coded: Option<Coded>,
     /// True if `floats` is in use; if not, it keeps its memory.
@@ -53,8 +53,8 @@ impl Coded {
 }
 
 impl Panels {
-    /// Gives the batch this shape and the forms that `compute` needs for products with these matrices; without matrices, f32 alone.
-    /// Memory is kept where it is large enough. The elements are unspecified until they are set.
+    /// Gives the batch this shape and the forms that `compute` needs for products with these matrices; without
+    /// matrices, f32 alone. Memory is kept where it is large enough. The elements are unspecified until they are set.
     ///
     /// # Panics
     /// If a matrix does not have `k` columns.
@@ -134,7 +134,7 @@ impl Panels {
     /// Checks that a product of `compute` with this matrix finds activations of its length and in its form.
     ///
     /// # Panics
-    /// If it does not.
+    /// If the activations have another length, or are not held in that form.
     pub(crate) fn check(&self, compute: &Compute, matrix: &PackedMatrix) {
         assert_eq!(matrix.cols(), self.shape.k, "inner dimension of a matrix product");
         let held = match self.coded().map(Coded::arithmetic) {
@@ -161,8 +161,8 @@ enum CodedWriter<'a> {
 }
 
 impl PanelWriter<'_> {
-    /// Sets elements `k0 .. k0 + x.len()` of a column. `k0` and the length must be multiples of 16 for f32 (the length only before
-    /// the end of the column), and of 32 for other forms.
+    /// Sets elements `k0 .. k0 + x.len()` of a column. `k0` and the length must be multiples of 16 for f32 (the length
+    /// only before the end of the column), and of 32 for other forms.
     ///
     /// # Safety
     /// No two threads may write the same elements at the same time.

@@ -1,23 +1,23 @@
 //! Activations as three bf16 numbers each: the arithmetic of [`crate::Arithmetic::Bf16x3`].
 //!
-//! An f32 has 24 bits of precision and a bf16 number 8, so `x = high + middle + low`, exactly. Weights are bf16 numbers: codes
-//! of up to 8 bits, which are scaled afterwards, or weights that are stored so. A product of two bf16 numbers is exact
-//! in f32, so only sums are rounded: as in a chain of f32 multiply-adds, and less often. The sum of a sub-block, or of 32 weights
-//! that are not quantised, is
+//! An f32 has 24 bits of precision and a bf16 number 8, so `x = high + middle + low`, exactly. Weights are bf16
+//! numbers: codes of up to 8 bits, which are scaled afterwards, or weights that are stored so. A product of two bf16
+//! numbers is exact in f32, so only sums are rounded: as in a chain of f32 multiply-adds, and less often. The sum of a
+//! sub-block, or of 32 weights that are not quantised, is
 //!
 //! ```text
 //! for piece in high, middle, low:
 //!   sum += Σ piece[2 r] · weight[2 r]  +  Σ piece[2 r + 1] · weight[2 r + 1]      two chains over r
 //! ```
 //!
-//! and `scale · sum + offset · Σ x` is added to the output's sum so far. AMX does this in three instructions for 16 columns
-//! and 16 rows of weights. Other backends do it step by step and slower than they multiply f32; they have it to repeat and check
-//! records that were made with AMX.
+//! and `scale · sum + offset · Σ x` is added to the output's sum so far. AMX does this in three instructions for 16
+//! columns and 16 rows of weights. Other backends do it step by step and slower than they multiply f32; they have it to
+//! repeat and check records that were made with AMX.
 //!
-//! AMX treats numbers too small to be normal as zero. Therefore all backends take activations below [`LEAST`] as zero: then
-//! products with codes, and their sums, are either normal or zero in any order. Weights that are stored in bf16 can be smaller than
-//! codes. If their sums fall below 2^-126, AMX makes them zero and other backends do not: this is the one case in which bits
-//! can differ.
+//! AMX treats numbers too small to be normal as zero. Therefore all backends take activations below [`LEAST`] as zero:
+//! then products with codes, and their sums, are either normal or zero in any order. Weights that are stored in bf16
+//! can be smaller than codes. If their sums fall below 2^-126, AMX makes them zero and other backends do not: this is
+//! the one case in which bits can differ.
 
 mod strip;
 mod tiled;
@@ -34,8 +34,8 @@ pub(crate) use tiled::Registers;
 /// Widest group of columns: a tile register has 16 rows.
 const COLUMNS: usize = LANES;
 
-/// Groups of columns that are multiplied with the weights of one run before those of the next run are unpacked. The sums and
-/// activations of so many groups fit the first cache.
+/// Groups of columns that are multiplied with the weights of one run before those of the next run are unpacked. The
+/// sums and activations of so many groups fit the first cache.
 const CHUNK: usize = 4;
 
 /// bf16 numbers that an activation is split into.
@@ -51,8 +51,8 @@ const LEAST: f32 = f32::from_bits((127 - 80) << 23);
 #[derive(Default)]
 pub(crate) struct Pieces {
     shape: Shape,
-    /// `[chunk][run][group][PIECES][columns of the group]` of 32 bf16 numbers, which lie in [`crate::pack::pair`]s. This is the order
-    /// in which products read them.
+    /// `[chunk][run][group][PIECES][columns of the group]` of 32 bf16 numbers, which lie in [`crate::pack::pair`]s.
+    /// This is the order in which products read them.
     rows: Buffer,
     /// `[chunk][run][group][TOTALS][columns of the group]`.
     totals: Vec<f32>,
@@ -70,14 +70,15 @@ impl Pieces {
         PieceWriter { shape: self.shape, rows: Parts::new(&mut self.rows), totals: Parts::new(&mut self.totals) }
     }
 
-    /// Rows of a group's run, `[PIECES][columns]`, and the row after them: all groups are multiplied with the width of the
-    /// first, so those that are a column narrower read one row too many.
+    /// Rows of a group's run, `[PIECES][columns]`, and the row after them: all groups are multiplied with the width of
+    /// the first, so those that are a column narrower read one row too many.
     #[inline(always)]
     fn rows(&self, group: &Group, run: usize) -> &[Lanes<f32>] {
         &self.rows.as_chunks().0[group.at(run) * PIECES..][..PIECES * group.columns + 1]
     }
 
-    /// For each column of a group the sum of a run's activations: of all 32 (`which` is 0), of the first 16 (1) or of the last 16 (2).
+    /// For each column of a group the sum of a run's activations: of all 32 (`which` is 0), of the first 16 (1) or of
+    /// the last 16 (2).
     #[inline(always)]
     fn totals(&self, group: &Group, run: usize, which: usize) -> &[f32] {
         &self.totals[group.at(run) * TOTALS + which * group.columns..][..group.columns]
@@ -146,7 +147,8 @@ impl Task for Cut<'_, '_> {
             for piece in 0..PIECES {
                 // SAFETY: as above.
                 let row = unsafe { rows.part((at * PIECES + piece * width + column) * LANES, LANES) };
-                // Each piece is the upper half of what is left. After two pieces 8 bits are left, which the third holds exactly.
+                // Each piece is the upper half of what is left. After two pieces 8 bits are left, which the third holds
+                // exactly.
                 s.store(row.first_chunk_mut().expect("16 of 16"), s.bitcast(join(s, s.bits(low), s.bits(high))));
                 low = s.sub(low, s.bitcast(s.and(s.bits(low), s.splat_i32(HIGH))));
                 high = s.sub(high, s.bitcast(s.and(s.bits(high), s.splat_i32(HIGH))));
@@ -159,8 +161,8 @@ impl Task for Cut<'_, '_> {
 #[inline(always)]
 fn normal<S: Simd>(s: S, x: S::F) -> S::F {
     let bits = s.bits(x);
-    // Positive numbers are ordered as their bits are, so for smaller numbers the difference of the bits is negative. Its
-    // sign bit less one is 0 for them and all ones for the others: the mask.
+    // Positive numbers are ordered as their bits are, so for smaller numbers the difference of the bits is negative.
+    // Its sign bit less one is 0 for them and all ones for the others: the mask.
     let size = s.and(bits, s.splat_i32(i32::MAX));
     let smaller = s.shr(s.add_i32(size, s.splat_i32(-(LEAST.to_bits() as i32))), 31);
     s.bitcast(s.and(bits, s.add_i32(smaller, s.splat_i32(-1))))

@@ -4,10 +4,10 @@ use crate::buffer::Memory;
 use crate::compute::Compute;
 use crate::simd::{LANES, Simd, Task};
 
-/// Independent chains of vectors on backends with 32 registers of 512 bits: enough to hide the latency of a multiply-add, and few
-/// enough for the registers.
+/// Independent chains of vectors on backends with 32 registers of 512 bits: enough to hide the latency of a
+/// multiply-add, and few enough for the registers.
 const CHAINS: usize = 12;
-/// The same for backends whose registers are shorter, so that a vector takes several, or fewer.
+/// Independent chains on other backends, which have fewer registers, or shorter ones of which a vector takes several.
 const FEW_CHAINS: usize = 6;
 
 /// Runs fused multiply-adds on registers alone, on all threads, and returns the number of floating-point
@@ -41,8 +41,8 @@ impl Stream {
 /// Bytes handed to a thread at a time.
 const PIECE: usize = 1 << 16;
 
-/// Reads the memory once, on all threads, and returns the number of bytes. Divided by the time it took, it is the machine's
-/// memory bandwidth.
+/// Reads the memory once, on all threads, and returns the number of bytes. Divided by the time it took, it is the
+/// machine's memory bandwidth.
 pub fn read(compute: &mut Compute, stream: &Stream) -> f64 {
     let backend = compute.backend;
     compute.team.each(stream.0.len() / PIECE, |_, i| {

@@ -17,8 +17,8 @@ pub struct Projections<'a> {
     pub bias: Option<[&'a [f32]; 3]>,
     /// Norms of each query head, of each key head and of each value head, with `[head_dim]` weights.
     pub norms: [Option<RmsNorm<'a>>; 3],
-    /// Cosines and sines of each column's position, `[columns]` of `[pairs]`. Elements of a head beyond its first `2 · pairs`
-    /// are not rotated.
+    /// Cosines and sines of each column's position, `[columns]` of `[pairs]`. Elements of a head beyond its first `2 ·
+    /// pairs` are not rotated.
     pub angles: &'a [(&'a [f32], &'a [f32])],
     /// Which elements of a head are rotated together.
     pub pairs: RopePairs,

@@ -21,7 +21,8 @@ pub(crate) struct Layout {
     pub bias: f32,
     /// Elements per sub-scale: 16 or 32.
     pub scale_len: usize,
-    /// True if there is a second half-precision number: an offset (legacy formats) or the scale of the minima (K formats).
+    /// True if there is a second half-precision number: an offset (legacy formats) or the scale of the minima (K
+    /// formats).
     pub has_min: bool,
     /// True if sub-blocks have integer scales (K formats and IQ4_XS).
     pub sub_scales: bool,
@@ -29,8 +30,8 @@ pub(crate) struct Layout {
     pub power_scale: bool,
 }
 
-/// What the 4-bit codes of IQ4_NL and IQ4_XS stand for: levels that lie closer together near zero. They are kept as signed bytes, so these
-/// formats take twice as much memory as in the file.
+/// What the 4-bit codes of IQ4_NL and IQ4_XS stand for: levels that lie closer together near zero. They are kept as
+/// signed bytes, so these formats take twice as much memory as in the file.
 const IQ4_LEVELS: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// What the 4-bit codes of MXFP4 stand for: the numbers of E2M1, doubled so that all are whole.
@@ -168,7 +169,7 @@ pub(crate) fn unpack(dtype: DType, b: &[u8], block: &mut Block) {
             levels(&b[8..136], &IQ4_LEVELS, &mut block.codes);
         }
         DType::MXFP4 => {
-            // 2^(e - 128), of which the two smallest are not normal numbers.
+            // The scale is 2^(e - 128). It is made from bits, in which the two smallest scales are not normal numbers.
             let bits = match u32::from(b[0]) {
                 small @ 0..2 => 0x0020_0000 << small,
                 e => (e - 1) << 23,
@@ -179,7 +180,8 @@ pub(crate) fn unpack(dtype: DType, b: &[u8], block: &mut Block) {
     }
 }
 
-/// Signed codes from 4-bit ones that are indices of `levels`; each 16 bytes hold the low and then the high halves of 32.
+/// Signed codes from 4-bit ones that are indices of `levels`; each 16 bytes hold the low and then the high halves of
+/// 32.
 fn levels(bytes: &[u8], levels: &[i8; 16], codes: &mut [u8; MAX_BLOCK]) {
     for (bytes, codes) in bytes.chunks_exact(16).zip(codes.chunks_exact_mut(32)) {
         let (low, high) = codes.split_at_mut(16);
@@ -190,8 +192,8 @@ fn levels(bytes: &[u8], levels: &[i8; 16], codes: &mut [u8; MAX_BLOCK]) {
     }
 }
 
-/// Spreads codes of `BITS` bits from bytes that hold `8 / BITS` planes each: every `run` bytes give one run of codes per plane. The
-/// loops go over whole runs, so that the compiler can use vectors.
+/// Spreads codes of `BITS` bits from bytes that hold `8 / BITS` planes each: every `run` bytes give one run of codes
+/// per plane. The loops go over whole runs, so that the compiler can use vectors.
 fn spread<const BITS: usize>(bytes: &[u8], run: usize, codes: &mut [u8; MAX_BLOCK]) {
     let planes = 8 / BITS;
     for (bytes, codes) in bytes.chunks_exact(run).zip(codes.chunks_exact_mut(run * planes)) {

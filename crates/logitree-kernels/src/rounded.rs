@@ -7,8 +7,8 @@
 //! Σ weight · x  ≈  scale · (step · Σ code · code)  +  offset · (step · Σ code of x)
 //! ```
 //!
-//! where the sums are of whole numbers and so exact in any order; one instruction makes four products per lane. Sub-blocks are
-//! added in f32, in order, so the bits depend neither on the batch nor on the instruction set.
+//! where the sums are of whole numbers and so exact in any order; one instruction makes four products per lane.
+//! Sub-blocks are added in f32, in order, so the bits depend neither on the batch nor on the instruction set.
 //!
 //! A block of weights is unpacked once per batch: into codes, four columns a word, and f32 scales.
 
@@ -20,8 +20,8 @@ use crate::simd::{Simd, Task};
 use crate::team::Parts;
 pub(crate) use strip::RoundedStrip;
 
-/// Words that hold a run of one column: 8 words of four codes each, the sums of the first and of the last 16 codes, and the bits of
-/// the step, an f32.
+/// Words that hold a run of one column: 8 words of four codes each, the sums of the first and of the last 16 codes, and
+/// the bits of the step, an f32.
 const WORDS: usize = 11;
 
 /// 1.5 · 2^23. The sum of it and a small number has the nearest whole number (ties to even) in its lowest bits.
@@ -73,8 +73,8 @@ impl Task for Round<'_, '_> {
         let Round { to: RoundedWriter { shape, data }, column, run, runs } = self;
         let (first, width) = shape.group_of(column);
         for (i, x) in runs.iter().enumerate() {
-            // The largest size is found among bits: those of positive numbers are ordered as the numbers are, and infinity and
-            // NaN come last, so that neither is overlooked.
+            // The largest size is found among bits: those of positive numbers are ordered as the numbers are, and
+            // infinity and NaN come last, so that neither is overlooked.
             let most = f32::from_bits(x.iter().fold(0, |most, x| most.max(x.abs().to_bits())));
             let inverse = if most > 0.0 { 127.0 / most } else { 0.0 };
             let codes: [i8; RUN] = x.map(|x| (x * inverse + ROUND).to_bits() as i8);

@@ -1,7 +1,8 @@
 //! Which tiles are computed together, and by which thread.
 //!
-//! A strip is a few neighbouring tiles of a matrix, as many as the inner loop takes at once. It is the unit of work: the strips of
-//! all matrices of a call form one list, of which each thread is given a run with about as many tiles as the others'.
+//! A strip is a few neighbouring tiles of a matrix, as many as the inner loop takes at once. It is the unit of work:
+//! the strips of all matrices of a call form one list, of which each thread is given a run with about as many tiles as
+//! the others'.
 
 use crate::buffer::Buffer;
 use crate::panels::Panels;
@@ -51,8 +52,8 @@ pub(crate) fn first_bytes(tiles: Option<TileRange<'_>>, k: usize) -> [&[u8]; 4] 
     tiles.map_or([&[]; 4], |tiles| tiles.bytes(0, k))
 }
 
-/// Cuts all tiles of these matrices into strips. Returns the strips, each with the index of its matrix, and for each thread where
-/// its run of strips ends. The runs have the same number of tiles, as nearly as the sizes of strips allow.
+/// Cuts all tiles of these matrices into strips. Returns the strips, each with the index of its matrix, and for each
+/// thread where its run of strips ends. The runs have the same number of tiles, as nearly as the sizes of strips allow.
 pub(crate) fn shares<'a>(
     matrices: &[&'a PackedMatrix],
     arithmetic: Arithmetic,
@@ -130,8 +131,8 @@ impl Sizes {
     }
 }
 
-/// Cuts tiles `first .. first + count` into strips. With [`Sizes::UpTo`] they have about the same size, with [`Sizes::Halves`] each
-/// is as large as it can be.
+/// Cuts tiles `first .. first + count` into strips. With [`Sizes::UpTo`] they have about the same size, with
+/// [`Sizes::Halves`] each is as large as it can be.
 pub(crate) fn strips(
     matrix: &PackedMatrix,
     first: usize,

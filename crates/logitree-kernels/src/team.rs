@@ -61,7 +61,7 @@ impl Team {
         let members = (0..extra)
             .map_while(|i| {
                 let shared = shared.clone();
-                // A system that refuses more threads leaves us with fewer: slower, never wrong.
+                // If the system refuses more threads, the team has fewer: it is slower, but results are the same.
                 let handle =
                     thread::Builder::new().name(format!("team-{}", i + 1)).spawn(move || member(&shared, i)).ok()?;
                 Some((handle.thread().clone(), Some(handle)))
@@ -87,8 +87,8 @@ impl Team {
         self.step(f);
     }
 
-    /// Does what [`Team::run`] does. It takes `&self`, because [`Team::each_with`] lends `next` to the closure; the public functions
-    /// take `&mut self`, so only one step runs at a time.
+    /// Does what [`Team::run`] does. It takes `&self`, because [`Team::each_with`] lends `next` to the closure; the
+    /// public functions take `&mut self`, so only one step runs at a time.
     fn step(&self, f: &(dyn Fn(usize) + Sync)) {
         if self.members.is_empty() {
             return f(0);
@@ -126,17 +126,17 @@ impl Team {
         }
     }
 
-    /// Calls `f(thread, index)` once for each index of `0..count`. Each thread takes a run of neighbouring indices, in order, because
-    /// their memory often shares cache lines and is fetched ahead. A thread that has finished its run takes indices from the
-    /// runs of others.
+    /// Calls `f(thread, index)` once for each index of `0..count`. Each thread takes a run of neighbouring indices, in
+    /// order, because their memory often shares cache lines and is fetched ahead. A thread that has finished its run
+    /// takes indices from the runs of others.
     pub(crate) fn each(&mut self, count: usize, f: impl Fn(usize, usize) + Sync) {
         let threads = self.threads();
         let ends: Vec<usize> = (1..=threads).map(|run| count * run / threads).collect();
         self.each_with(&ends, || (), |(), thread, index| f(thread, index));
     }
 
-    /// Does what [`Team::each`] does, with runs that end at `ends`. A thread calls `make` before its first index, passes the value to
-    /// each of its calls, and drops it after its last.
+    /// Does what [`Team::each`] does, with runs that end at `ends`. A thread calls `make` before its first index,
+    /// passes the value to each of its calls, and drops it after its last.
     pub(crate) fn each_with<T>(
         &mut self,
         ends: &[usize],
@@ -183,7 +183,8 @@ fn member(shared: &Shared, index: usize) {
                 std::hint::spin_loop();
                 continue;
             }
-            // The flag is set before the last look at the step: a leader that steps after that look sees it and unparks.
+            // The flag is set before the last look at the step: a leader that steps after that look sees it and
+            // unparks.
             shared.asleep[index].store(true, Ordering::SeqCst);
             while shared.step.load(Ordering::SeqCst) == seen && !shared.quit.load(Ordering::SeqCst) {
                 thread::park();
@@ -262,7 +263,7 @@ impl<'a, T> Parts<'a, T> {
     #[allow(clippy::mut_from_ref)]
     pub(crate) unsafe fn part(&self, start: usize, len: usize) -> &mut [T] {
         assert!(start <= self.len && len <= self.len - start, "part {start}+{len} of {}", self.len);
-        // SAFETY: within the slice (checked above); the caller keeps parts disjoint.
+        // SAFETY: the part lies within the slice (checked above), and the caller keeps parts disjoint.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
     }
 }
@@ -276,7 +277,7 @@ impl<T: Copy> Parts<'_, T> {
         let Some(last) = values.len().checked_sub(1) else { return };
         assert!(start + last * stride < self.len, "scatter {start}+{last}*{stride} of {}", self.len);
         for (i, &value) in values.iter().enumerate() {
-            // SAFETY: at most the last index, which lies within the slice (checked above).
+            // SAFETY: the index is at most the last one, which lies within the slice (checked above).
             unsafe { self.start.add(start + i * stride).write(value) };
         }
     }

@@ -1,17 +1,17 @@
-//! One server: JSON in, JSON out, failures told apart.
+//! HTTP requests to one server: JSON in, JSON out. Failures are sorted by whether repeating the request may help.
 
 use crate::RemoteError;
 use serde_json::Value;
 use std::fmt;
 use std::time::Duration;
 
-/// Largest answer to a request about nothing long, in bytes. Room for names, texts and what else servers say.
+/// Bytes that an answer may take beside prompts and listed tokens, for names, texts and other fields.
 pub(crate) const SMALL: u64 = 64 << 10;
 /// Bytes that an answer takes per listed token, generously: its text with all bytes, id and log probability.
 const PER_ENTRY: u64 = 128;
 /// Bytes that an answer takes per byte of the request: servers repeat prompts, and their JSON has escapes.
 const PER_BYTE: u64 = 16;
-/// Longest piece of a server's words that is repeated.
+/// Longest part of a server's error message that is shown, in characters.
 const WORDS: usize = 300;
 
 /// Why a request has no answer.
@@ -21,17 +21,17 @@ pub(crate) enum Failure {
     Refused {
         /// HTTP status.
         status: u16,
-        /// Its words.
+        /// The server's message.
         message: String,
     },
-    /// The server asks to be asked again later.
+    /// The server is too busy now: the request may be repeated later.
     Busy {
         /// How long to wait, if the server says so.
         after: Option<Duration>,
-        /// Its words.
+        /// The server's message.
         message: String,
     },
-    /// The server did not answer, or not with what was asked for.
+    /// The server did not answer, or the answer cannot be used.
     Broken(String),
 }
 
@@ -45,7 +45,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A server.
+/// A server's address, its key, and the connections to it.
 #[derive(Clone)]
 pub(crate) struct Http {
     agent: ureq::Agent,
@@ -54,7 +54,7 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    /// `url` may end in `/v1`, as OpenAI clients have it.
+    /// Checks the address. It may end in `/v1`, as in the settings of OpenAI clients.
     pub(crate) fn new(url: &str, key: Option<String>, deadline: Duration) -> Result<Http, RemoteError> {
         let wrong = |why: &str| RemoteError::Address { url: url.into(), why: why.into() };
         let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
@@ -83,12 +83,12 @@ impl Http {
         Ok(Http { agent, root, key })
     }
 
-    /// Its address without `/v1`.
+    /// The server's address without `/v1`.
     pub(crate) fn root(&self) -> &str {
         &self.root
     }
 
-    /// The answer to a question of no length, such as what models there are.
+    /// The answer to a GET request, such as the list of models.
     pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
         let mut request = self.agent.get(format!("{}{path}", self.root));
         if let Some(key) = &self.key {
@@ -98,7 +98,7 @@ impl Http {
         self.answer(request.call(), 32 * SMALL)
     }
 
-    /// The answer, which may have `most` bytes: more is not read.
+    /// The answer to a POST request. It is an error if it has more than `most` bytes, and the rest is not read.
     pub(crate) fn post(&self, path: &str, body: String, most: u64) -> Result<Value, Failure> {
         let mut request = self.agent.post(format!("{}{path}", self.root)).header("Content-Type", "application/json");
         if let Some(key) = &self.key {
@@ -129,7 +129,8 @@ impl Http {
     }
 }
 
-/// A JSON answer. Python writes minus infinity as no JSON has it, for tokens that cannot come: it is read as null.
+/// Parses a JSON answer. Python's servers write `-Infinity` for tokens that cannot come. JSON has no such number, so it
+/// is read as null.
 pub(crate) fn parse(mut body: Vec<u8>) -> serde_json::Result<Value> {
     const WORD: &[u8] = b"-Infinity";
     serde_json::from_slice(&body).or_else(|e| {
@@ -150,8 +151,8 @@ pub(crate) fn parse(mut body: Vec<u8>) -> serde_json::Result<Value> {
     })
 }
 
-/// Most bytes of an answer about `paths` prompts of `bytes` together, with `top` tokens listed for each: beyond that it
-/// is not read, let alone parsed.
+/// Most bytes that are read of an answer about `paths` prompts, which are `bytes` long together, with `top` tokens
+/// listed for each.
 pub(crate) fn most(bytes: usize, paths: usize, top: usize) -> u64 {
     let (bytes, paths, entries) = (bytes as u64, paths as u64, (top as u64).saturating_add(1));
     paths
@@ -159,7 +160,7 @@ pub(crate) fn most(bytes: usize, paths: usize, top: usize) -> u64 {
         .saturating_add(bytes.saturating_mul(PER_BYTE))
 }
 
-/// What a server says of a failure, in whichever of the usual shapes.
+/// A server's error message: one of the usual JSON fields, or else the whole body.
 fn words(body: &[u8]) -> String {
     let json = serde_json::from_slice::<Value>(body).unwrap_or_default();
     let known = ["/error/message", "/message", "/detail", "/error"];

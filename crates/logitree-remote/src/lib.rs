@@ -1,17 +1,17 @@
-//! Next-token distributions from a server: the same trait as the local engine's, over HTTP.
+//! Next-token distributions from servers over HTTP, with the same trait as the local engine.
 //!
 //! [`RemoteModel`] asks one or several servers of one model. A frontier level becomes few requests: arrays of prompts
 //! where a server takes them, else requests side by side. Every path stays with one server, whose prefix cache then
-//! holds it; what a failing server was asked goes to the others.
+//! holds it; if a server fails, its paths go to the others.
 //!
-//! A server lists the k most likely tokens at best. What follows from the list alone is a bound, and marked so
-//! ([`logitree_core::Exactness::LowerBound`]); docs/engines.md says which bound.
+//! A server lists the k most likely tokens at best. Numbers that need the whole distribution are bounds then, and
+//! marked so ([`logitree_core::Exactness::LowerBound`]); docs/engines.md says which bounds.
 //!
-//! * `http`: one server, its errors told apart.
-//! * `dialect`: what each kind of server is asked, and how it answers.
-//! * [`probe`](Probe): what a server is and can do.
-//! * `pool`: requests side by side, repeated, and moved to other servers.
-//! * `vocabulary`: texts of tokens; from the server, if there is no local tokenizer.
+//! * `http` sends a request to one server and sorts failures by what can be done about them.
+//! * `dialect` knows what each kind of server is asked, and how it answers.
+//! * [`probe`](Probe) finds out what a server is and can do.
+//! * `pool` sends requests side by side, repeats them, and moves them to other servers.
+//! * `vocabulary` has the texts of tokens, from a local tokenizer or from the server.
 
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
@@ -36,18 +36,18 @@ pub use vocabulary::Vocabulary;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RemoteError {
-    /// What was given as an address is not one.
+    /// The given address is not the address of a server.
     #[error("{url}: {why}; give the server's address, such as http://host:8000/v1")]
     Address {
         /// The address as it was given.
         url: String,
-        /// What is wrong.
+        /// Why it cannot be used.
         why: String,
     },
     /// The server refused a request.
     #[error("{server} refuses ({status}): {message}")]
     Refused {
-        /// Its address.
+        /// The server's address.
         server: String,
         /// HTTP status.
         status: u16,
@@ -60,7 +60,7 @@ pub enum RemoteError {
     /// Servers that cannot work together, or lack what is needed.
     #[error("{0}")]
     Unfit(String),
-    /// The user ended it.
+    /// The user interrupted the requests.
     #[error("interrupted")]
     Interrupted,
 }

@@ -25,21 +25,21 @@ const SAMPLE: &str = "The quick brown fox's naïve 東京 🙂 x = f(1234);\n\te
 pub struct ConnectOptions {
     /// Addresses of servers of one model.
     pub urls: Vec<String>,
-    /// Which interface the servers have. If absent, they are asked.
+    /// Which interface the servers have. If absent, it is found out by asking them.
     pub kind: Option<ServerKind>,
-    /// The model's name at the servers. If absent, the first model that they list.
+    /// The model's name at the servers. If absent, the first model that they list is used.
     pub model: Option<String>,
     /// Key that is sent as a bearer token.
     pub key: Option<String>,
-    /// How many prompts a server is given at once. If absent, as many as keep it busy.
+    /// How many prompts a server is given at once. If absent, twice as many as it says that it works on, or 128.
     pub concurrency: Option<usize>,
-    /// Most tokens listed per step.
+    /// How many tokens per step the servers are asked to list, at most.
     pub list: usize,
     /// How long a request may take.
     pub deadline: Duration,
     /// The model's tokenizer in this process. If absent, the server is asked.
     pub vocabulary: Option<Box<dyn Vocabulary>>,
-    /// Called now and then; returns true when the user wants to end.
+    /// Called before requests and during pauses; returns true when the user wants to end.
     pub interrupted: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Called with what the user should know, such as that a server is down.
     pub note: Box<dyn Fn(&str) + Send + Sync>,
@@ -55,7 +55,7 @@ impl RemoteModel {
     /// Asks every server what it is.
     ///
     /// # Errors
-    /// If one cannot be reached, or they differ in kind or model, or the local tokenizer is not theirs.
+    /// If a server cannot be reached, servers differ in kind or model, or the local tokenizer is not the servers'.
     pub fn connect(options: ConnectOptions) -> Result<RemoteModel, RemoteError> {
         let ConnectOptions { urls, kind, model, key, concurrency, list, deadline, vocabulary, interrupted, note } =
             options;
@@ -87,7 +87,8 @@ impl RemoteModel {
             None => Words::Asked(Asked::new(http, first.kind, &first.model, first.vocab).map_err(ask)?),
         };
         let list = probes.iter().map(|p| p.list).min().unwrap_or(1);
-        // A server is given twice as many prompts as it works on, so that the next ones wait there when the first are done.
+        // A server is given twice as many prompts as it works on, so that the next ones wait there when the first are
+        // done.
         let slots = |p: &Probe| concurrency.or(p.slots.map(|n| 2 * n)).unwrap_or(SLOTS);
         let servers = servers.into_iter().zip(&probes).map(|((http, _), p)| (http, slots(p))).collect();
         let end_tokens = words.get().end_tokens();
@@ -95,12 +96,12 @@ impl RemoteModel {
         Ok(RemoteModel { servers: Arc::new(Servers { pool, probes, words, list }), end_tokens })
     }
 
-    /// What the servers are.
+    /// What was found out about each server, in the order of [`ConnectOptions::urls`].
     pub fn probes(&self) -> &[Probe] {
         &self.servers.probes
     }
 
-    /// What went over the network so far.
+    /// How many requests were answered and repeated so far.
     pub fn traffic(&self) -> Traffic {
         self.servers.pool.traffic()
     }
@@ -110,7 +111,7 @@ impl RemoteModel {
         self.servers.model()
     }
 
-    /// Takes over the texts of tokens from a file that is to be gone on with.
+    /// Takes over the texts of tokens from a run file, before that run is resumed.
     ///
     /// # Errors
     /// If tokens are known by their texts alone, and one has another id here.
@@ -144,12 +145,12 @@ impl RemoteModel {
         self.servers.words.get().kind()
     }
 
-    /// Whether texts are split into tokens here; else a prompt counts as one token.
+    /// Whether texts can be split into tokens, in this process or by the server. If not, a prompt counts as one token.
     pub fn splits_text(&self) -> bool {
         !matches!(&self.servers.words, Words::Texts(t) if !t.splits())
     }
 
-    /// For reports: `vllm at http://a:8000 and 3 more, top 100, bounds`.
+    /// A line for reports: `vllm at http://a:8000 and 3 more; bounds from the 100 most likely tokens`.
     pub fn engine(&self) -> String {
         let p = &self.servers.probes[0];
         let more = if self.servers.probes.len() > 1 {
@@ -196,13 +197,14 @@ impl RemoteModel {
                 ));
             }
         };
-        // BOS is put in front of every prompt.
+        // BOS is put in front of every prompt later, so the one that a template begins with is left out.
         let bos = self.bos();
         Ok(ids.into_iter().enumerate().filter(|&(i, id)| i > 0 || Some(id) != bos).map(|(_, id)| id).collect())
     }
 }
 
-/// Refuses a local tokenizer that is not the server's, where the server lets it be seen.
+/// Refuses a local tokenizer that splits [`SAMPLE`] differently from the server's. Nothing is checked if the server
+/// does not split texts on request.
 fn same_tokenizer(http: &Http, probe: &Probe, local: &dyn Vocabulary) -> Result<(), RemoteError> {
     let Ok(theirs) = Asked::new(http.clone(), probe.kind, &probe.model, probe.vocab) else { return Ok(()) };
     let (ours, theirs) = (local.tokenize(SAMPLE, false), theirs.tokenize(SAMPLE, false));
@@ -218,7 +220,7 @@ fn same_tokenizer(http: &Http, probe: &Probe, local: &dyn Vocabulary) -> Result<
 }
 
 impl LanguageModel for RemoteModel {
-    /// The largest id there can be, where the server does not tell.
+    /// Number of tokens in the vocabulary; if the server does not tell it, the largest number that ids allow.
     fn vocab_size(&self) -> usize {
         self.servers.vocab_size()
     }

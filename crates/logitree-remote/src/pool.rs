@@ -1,8 +1,8 @@
 //! Requests side by side, over several servers.
 //!
-//! Every server has workers that take jobs from its queue, and from the longest other queue when theirs is empty: the end
-//! of a level keeps all servers busy. A failing request is repeated after a pause; a server that goes on failing is left
-//! alone for a while and its jobs go to the others. So nothing is lost while one server is left.
+//! Every server has workers that take jobs from its queue, and from the longest other queue when theirs is empty, so
+//! that all servers stay busy until the end of a level. A failing request is repeated after a pause. A server that goes
+//! on failing is left alone for a while and its jobs go to the others, so no job is lost as long as one server works.
 
 use crate::RemoteError;
 use crate::http::{Failure, Http};
@@ -20,12 +20,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long a failing server is left alone.
 const REST: Duration = Duration::from_secs(30);
 
-/// A server and how it fares.
+/// A server, and whether it is left alone after a failure.
 pub(crate) struct Server {
     pub(crate) http: Http,
     /// How many prompts the server is given at once.
     slots: usize,
-    /// When the server failed, as long as it is left alone for that.
+    /// When the server failed. `None` if it may be asked.
     down_since: Mutex<Option<Instant>>,
 }
 
@@ -35,7 +35,7 @@ impl Server {
     }
 }
 
-/// What went over the network.
+/// How many requests went to the servers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Requests that were answered.
@@ -53,7 +53,7 @@ pub(crate) struct Pool {
     note: Box<dyn Fn(&str) + Send + Sync>,
 }
 
-/// What the workers of one call share.
+/// The jobs of one call that have no answer yet, and the workers that have no job.
 struct Work {
     /// The jobs that wait for each server.
     queues: Vec<VecDeque<usize>>,
@@ -89,7 +89,7 @@ impl Pool {
         (self.note)(text);
     }
 
-    /// Whether a server is worth asking; one that had failed is, after its rest.
+    /// Whether a server may be asked. One that failed may be asked again after [`REST`].
     pub(crate) fn is_up(&self, server: usize) -> bool {
         let mut down = lock(&self.servers[server].down_since);
         if down.is_some_and(|since| since.elapsed() >= REST) {
@@ -98,8 +98,9 @@ impl Pool {
         down.is_none()
     }
 
-    /// Does jobs `0 .. places.len()`, each at its place (a server) if that is up, up to `chunk` of them in a request.
-    /// `ask` sends one request and returns an answer per job.
+    /// Asks about jobs `0 .. places.len()` and returns their answers in this order. Job `i` goes to server `places[i]`
+    /// if that is up, otherwise to another. `ask` sends one request about up to `chunk` jobs and returns an answer per
+    /// job.
     pub(crate) fn run<T: Send>(&self, places: &[usize], chunk: usize, ask: Ask<'_, T>) -> Result<Vec<T>, RemoteError> {
         let n = self.servers.len();
         if !(0..n).any(|s| self.is_up(s)) {
@@ -138,7 +139,7 @@ impl Pool {
         answers.collect::<Option<_>>().ok_or_else(|| RemoteError::Unreachable("no server answers".into()))
     }
 
-    /// Asks one server, and again after a pause.
+    /// Asks one server up to [`TRIES`] times, with a pause in between. A refusal is final: it is not repeated.
     pub(crate) fn ask_again<T>(
         &self,
         server: usize,
@@ -181,7 +182,7 @@ impl Pool {
 /// Sends one request about some jobs and gives an answer per job.
 type Ask<'a, T> = &'a (dyn Fn(&Http, &[usize]) -> Result<Vec<T>, Failure> + Sync);
 
-/// One level's questions under way.
+/// One call of [`Pool::run`], which its workers share.
 struct Call<'a, T> {
     pool: &'a Pool,
     chunk: usize,
@@ -192,7 +193,8 @@ struct Call<'a, T> {
 }
 
 impl<T> Call<'_, T> {
-    /// A worker: takes jobs and asks for them, until nothing is left or its server is down.
+    /// Works for `server`: takes jobs and asks about them, until all jobs are answered, the call failed or the server
+    /// is down.
     fn serve(&self, server: usize) {
         let http = &self.pool.servers[server].http;
         loop {
@@ -234,7 +236,8 @@ impl<T> Call<'_, T> {
         }
     }
 
-    /// The next jobs for a server; waits while others may yet hand theirs over.
+    /// The next jobs for a worker of `server`. While other workers are busy it waits, because their jobs return to the
+    /// queues if their server fails. `None` if all jobs are answered, the call failed or the server is down.
     fn take(&self, server: usize) -> Option<Vec<usize>> {
         let mut w = lock(&self.work);
         loop {
@@ -246,10 +249,11 @@ impl<T> Call<'_, T> {
                 w.free[server] -= 1;
                 return Some(w.queues[server].drain(..self.chunk.min(own)).collect());
             }
-            // A job stays with its own server, whose cache has its path, as long as that server has a worker without a job.
+            // A job stays with its own server, whose cache has its path, as long as that server has a worker without a
+            // job.
             let others = (0..w.queues.len()).filter(|&s| w.free[s] == 0);
             if let Some(from) = others.max_by_key(|&s| w.queues[s].len()).filter(|&s| !w.queues[s].is_empty()) {
-                // Half of its rest, from the end: both then end at about the same time.
+                // At most half of the jobs that wait there are taken, so that both servers end at about the same time.
                 let waiting = w.queues[from].len();
                 w.free[server] -= 1;
                 return Some(w.queues[from].drain(waiting - self.chunk.min(waiting.div_ceil(2))..).collect());

@@ -6,13 +6,13 @@ use crate::vocabulary;
 use logitree_core::TokenId;
 use serde_json::Value;
 
-/// Lengths of lists that are tried, where as many as wanted are refused.
+/// Lengths of lists that are tried if the server refuses the wanted length.
 const LENGTHS: [usize; 6] = [256, 100, 50, 20, 5, 1];
 
 /// What a server is and can do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probe {
-    /// Its address.
+    /// The server's address.
     pub url: String,
     /// Which interface the server has.
     pub kind: ServerKind,
@@ -24,11 +24,13 @@ pub struct Probe {
     pub vocab: Option<usize>,
     /// How many prompts the server works on at once, if it tells.
     pub slots: Option<usize>,
-    /// Most tokens that are listed per step, up to what was asked for.
+    /// How many tokens the server lists per step, at most as many as were asked for.
     pub list: usize,
-    /// Whether the numbers are the model's own whatever the sampler's temperature; else it is asked with 1.
+    /// True if log probabilities do not depend on the sampler's temperature. Otherwise they are the model's own because
+    /// requests have temperature 1.
     pub raw: bool,
-    /// Whether it repeats a text with its tokens and their log probabilities.
+    /// True if the server repeats a text with its tokens and their log probabilities. Only servers that take text are
+    /// asked to.
     pub echoes: bool,
 }
 
@@ -90,7 +92,7 @@ pub(crate) fn probe(http: &Http, kind: Option<ServerKind>, model: Option<&str>, 
     Ok(probe)
 }
 
-/// The longest list that is given, up to `wanted`.
+/// Length of the longest list that the server gives, up to `wanted`: shorter ones are tried after each refusal.
 fn longest(http: &Http, probe: &Probe, wanted: usize) -> Result<usize, Failure> {
     let lengths = [wanted].into_iter().chain(LENGTHS.into_iter().filter(|&n| n < wanted));
     let mut refusal = None;
@@ -104,7 +106,7 @@ fn longest(http: &Http, probe: &Probe, wanted: usize) -> Result<usize, Failure> 
     Err(refusal.unwrap_or_else(|| Failure::Broken("it lists no log probabilities".into())))
 }
 
-/// The list after a first token.
+/// The list after a path of one arbitrary token, to see what the server can do.
 fn step(http: &Http, probe: &Probe, top: usize, temperature: f64) -> Result<List, Failure> {
     let ids = [TokenId(2)];
     let paths = if probe.kind.takes_ids() { Paths::Ids(vec![&ids]) } else { Paths::Texts(vec!["a"]) };

@@ -4,13 +4,13 @@ use crate::pool::Pool;
 use crate::probe::Probe;
 use crate::vocabulary::Words;
 
-/// Servers of one model. They are asked as long as the model or any session of it lives.
+/// Servers of one model. The model and its sessions share them.
 pub(crate) struct Servers {
     pub(crate) pool: Pool,
     /// What each server is. There is at least one, and all have the same model.
     pub(crate) probes: Vec<Probe>,
     pub(crate) words: Words,
-    /// Most tokens that every one of them lists per step.
+    /// How many tokens every server lists per step: the least of what they list.
     pub(crate) list: usize,
 }
 
@@ -30,7 +30,7 @@ impl Servers {
         self.told_vocab().unwrap_or(i32::MAX as usize)
     }
 
-    /// Longest sequence that every one of them takes, in tokens.
+    /// Longest sequence that every server takes, in tokens. If none tells it, the largest number that ids allow.
     pub(crate) fn context_length(&self) -> usize {
         self.probes.iter().filter_map(|p| p.context).min().unwrap_or(i32::MAX as usize)
     }

@@ -1,4 +1,15 @@
-//! Paths, and the lists that follow them.
+//! A session on servers: tree paths, and the distributions that follow them.
+//!
+//! ```text
+//! evaluate(queries):
+//!   collect what is asked about each node, once per node
+//!   choose a server for each node                              `places`
+//!   ask for the lists of most likely tokens after all paths    `lists`
+//!   texts only: did the server read the path's own tokens?     `check_texts`
+//!   ask for wanted tokens that no list has                     `seek`
+//!   ask for texts of tokens that are not known yet             `learn`
+//!   make a distribution of each list, with bounds              `distribution`
+//! ```
 
 use crate::RemoteError;
 use crate::dialect::{List, ListQuery, Listed, Paths, ServerKind, number, possible};
@@ -15,9 +26,11 @@ use std::sync::Arc;
 
 /// Most prompts in one request.
 const ARRAY: usize = 128;
-/// A batch fills all places at the servers so many times; between batches, a caller can serve others.
+/// How many times a batch fills all slots of the servers. In a larger batch, waiting for the slowest request costs
+/// less; after a smaller one, the caller can sooner do other work.
 const ROUNDS: usize = 8;
-/// Where lists may be of any length, a token that is not in the list is looked for in one of this length before the whole vocabulary is asked for.
+/// Where lists may be of any length, a token that is not in the list is looked for in a list of this length before the
+/// whole vocabulary is asked for.
 const LONGER: usize = 4096;
 
 /// Evaluation of tree paths by servers.
@@ -56,7 +69,9 @@ impl RemoteSession {
         Ok(path)
     }
 
-    /// A server for each node: its parent's, for the cache, unless that has its share already.
+    /// Chooses a server for each node: the one that was last asked about the node or its nearest ancestor, because that
+    /// server's prefix cache holds the path. If it is down or already has an equal share of the nodes, the server with
+    /// the fewest nodes is taken.
     fn places(&mut self, nodes: &[NodeHandle]) -> Result<Vec<usize>, ModelError> {
         let up: Vec<usize> = (0..self.servers.pool.servers.len()).filter(|&s| self.servers.pool.is_up(s)).collect();
         let share = nodes.len().div_ceil(up.len().max(1));
@@ -77,7 +92,7 @@ impl RemoteSession {
         Ok(places)
     }
 
-    /// The lists after these paths.
+    /// The `top` most likely tokens after each of these paths; `places` has a server for each path.
     fn lists(&self, asks: &[Ask], places: &[usize], top: usize) -> Result<Vec<List>, RemoteError> {
         let (kind, model) = (self.servers.probes[0].kind, self.servers.model());
         let named: BTreeSet<TokenId> = asks.iter().flat_map(|a| &a.tokens).copied().collect();
@@ -100,7 +115,8 @@ impl RemoteSession {
         })
     }
 
-    /// How many prompts go into one request. A server gets its share in four requests, so that it never waits for the network.
+    /// How many prompts go into one request. A server gets its share in four requests, so that it never waits for the
+    /// network.
     fn chunk(&self, jobs: usize) -> usize {
         let servers = &self.servers.pool.servers;
         let slots = servers.iter().map(|s| s.slots()).min().unwrap_or(1);
@@ -163,7 +179,9 @@ impl RemoteSession {
         }
     }
 
-    /// Log probabilities of tokens that no list has, asked for one by one.
+    /// Finds the log probabilities of wanted tokens that no list has. llama.cpp's server is asked for longer lists,
+    /// which replace those in `lists`. Other servers are asked to repeat the path with the token behind it, a request
+    /// per token.
     fn seek(&self, asks: &[Ask], places: &[usize], lists: &mut [List]) -> Result<Vec<Found>, RemoteError> {
         let kind = self.servers.probes[0].kind;
         let mut found: Vec<Found> = lists.iter().map(|l| Found(named(l))).collect();
@@ -207,7 +225,8 @@ impl RemoteSession {
         t.id.or_else(|| Some(self.text_id(t.bytes.as_deref()?)))
     }
 
-    /// Log probability and rank of a token behind a path, by having the path repeated; none if the server does not.
+    /// Log probability (in nats) of `token` after a path, and its rank if the server tells it. The server is asked to
+    /// repeat the path and the token with their log probabilities (`echo`). `None` if it does not do so.
     fn echo(&self, http: &Http, ask: &Ask, token: TokenId) -> Result<Option<(f64, Option<u32>)>, Failure> {
         let prompt = if self.servers.probes[0].kind.takes_ids() {
             let ids: Vec<TokenId> = ask.path.iter().copied().chain([token]).collect();
@@ -225,7 +244,8 @@ impl RemoteSession {
             body["prompt_logprobs"] = 0.into();
         }
         let body = body.to_string();
-        // Two entries for every token of the prompt, which has a byte at least.
+        // The answer has two entries for every token of the prompt, and each token takes at least one byte of the
+        // request.
         let room = most(body.len(), 1, 2 * body.len());
         let answer = match http.post("/v1/completions", body, room) {
             Err(Failure::Refused { .. }) => return Ok(None),
@@ -237,7 +257,7 @@ impl RemoteSession {
             let rank = entry["rank"].as_u64().map(|r| r as u32);
             return entry.get("logprob").and_then(number).map(|l| Ok((told(l)?, rank))).transpose();
         }
-        // Whether a generated token follows depends on the server: the place is counted from the front.
+        // Some servers repeat the generated token too, others do not, so the place is counted from the front.
         let place = match prompt.as_str() {
             None => Some(ask.path.len()),
             Some(text) => last_of(text, &choice["logprobs"]["tokens"]),
@@ -247,7 +267,8 @@ impl RemoteSession {
         place.filter(|&i| i > 0).and_then(|i| number(all?.get(i)?)).map(|l| Ok((told(l)?, None))).transpose()
     }
 
-    /// Notes texts that the server reads as other tokens than the path's.
+    /// For each path, whether the server counts as many tokens in its text as the path has. If not, it split the text
+    /// into other tokens, and the caller marks the distribution [`Exactness::Retokenized`].
     fn check_texts(&self, asks: &[Ask], lists: &[List]) -> Result<Vec<bool>, RemoteError> {
         let Words::Texts(texts) = &self.servers.words else { return Ok(vec![true; asks.len()]) };
         let mut good = Vec::with_capacity(asks.len());
@@ -256,7 +277,8 @@ impl RemoteSession {
                 good.push(list.prompt_tokens.is_some() || list.top.is_empty());
                 continue;
             };
-            // What stands in front of the path's own tokens, BOS among it, is counted once for each first token.
+            // The server may put tokens such as BOS in front of a text. The count for the first token's text alone
+            // includes them; the server is asked for it once per first token.
             let front = match texts.front(first) {
                 Some(n) => n,
                 None => self.count(texts, first)?,
@@ -266,7 +288,7 @@ impl RemoteSession {
         Ok(good)
     }
 
-    /// Tokens that the server counts in a text that begins a path.
+    /// How many tokens the server counts in the text of `first`, a token that begins a path.
     fn count(&self, texts: &crate::vocabulary::Texts, first: TokenId) -> Result<usize, RemoteError> {
         let text = String::from_utf8_lossy(&self.servers.words.get().token_bytes(first)).into_owned();
         let ask = Ask { path: vec![first], text: Some(text), tokens: Vec::new() };
@@ -277,12 +299,13 @@ impl RemoteSession {
     }
 }
 
-/// A log probability as records have it: possible, and finite.
+/// Checks a server's log probability and makes it finite, since JSON records have no infinite numbers.
 fn told(logprob: f64) -> Result<f64, Failure> {
     possible(logprob).map(|l| l.max(f64::MIN_POSITIVE.ln())).map_err(Failure::Broken)
 }
 
-/// The place of the token that ends a text among the tokens that repeat it; none if they do not add up to it.
+/// Index of the token that ends `text` in `tokens`, the server's split of it. `None` if the tokens do not add up to the
+/// text.
 fn last_of(text: &str, tokens: &Value) -> Option<usize> {
     let mut rest = text;
     for (i, token) in tokens.as_array()?.iter().enumerate() {
@@ -297,7 +320,7 @@ fn last_of(text: &str, tokens: &Value) -> Option<usize> {
     None
 }
 
-/// Tokens whose log probability was asked for by name: with their rank, where it is told.
+/// Tokens whose log probability (in nats) was asked for by name, each with its rank if the server tells it.
 struct Found(HashMap<TokenId, (f64, Option<u32>)>);
 
 fn named(list: &List) -> HashMap<TokenId, (f64, Option<u32>)> {
@@ -305,8 +328,8 @@ fn named(list: &List) -> HashMap<TokenId, (f64, Option<u32>)> {
 }
 
 impl Found {
-    /// A token's place. What nobody tells is bounded: an unlisted token is no likelier than the last that is listed, nor
-    /// than all the rest.
+    /// Log probability and rank of a token. If the server told no log probability, both are bounds: an unlisted token
+    /// is no likelier than the last one listed, nor than all unlisted tokens together.
     fn stats(&self, id: TokenId, listed: &[TokenStats]) -> TokenStats {
         if let Some(t) = listed.iter().find(|t| t.id == id) {
             return *t;
@@ -322,8 +345,9 @@ impl Found {
     }
 }
 
-/// Statistics of a list. Entropy is a lower bound: every token of the rest has at least the surprisal of the most likely
-/// one that it may hold. Varentropy takes the rest as having just that.
+/// Statistics of a distribution of which `listed` is known; `whole` if that is all of it. Entropy is a lower bound: all
+/// unlisted tokens count with the surprisal of the most likely one that can be unlisted, and none has less. Varentropy
+/// counts them with the same surprisal and is an estimate.
 fn bounded(listed: &[TokenStats], whole: bool) -> Distribution {
     let rest = (1.0 - listed.iter().map(TokenStats::prob).sum::<f64>()).max(0.0);
     let unlisted = -ln(most_likely_unlisted(listed));

@@ -19,7 +19,7 @@ pub trait Vocabulary: Send + Sync {
     fn bos(&self) -> Option<TokenId>;
     /// Every id that ends a generation.
     fn end_tokens(&self) -> Vec<TokenId>;
-    /// Raw bytes of a token; none if they are not known.
+    /// Raw bytes of a token; empty if they are not known.
     fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]>;
     /// Whether the token is a control token rather than text.
     fn is_special(&self, id: TokenId) -> bool;
@@ -54,7 +54,7 @@ impl<V: Vocabulary + ?Sized> Vocabulary for Arc<V> {
     }
 }
 
-/// Where texts of tokens come from.
+/// Where the texts of tokens come from: a local tokenizer, the server's tokenizer, or texts alone without ids.
 pub(crate) enum Words {
     Local(Box<dyn Vocabulary>),
     Asked(Asked),
@@ -71,7 +71,7 @@ impl Words {
     }
 }
 
-/// Names of end tokens that a server may have.
+/// Names of end tokens that are looked for in a server's vocabulary.
 fn end_names() -> impl Iterator<Item = &'static str> {
     NAMES.iter().filter(|n| n.asked_for).map(|n| n.name)
 }
@@ -92,13 +92,14 @@ pub(crate) struct Asked {
     size: Option<usize>,
     bos: Option<TokenId>,
     ends: Vec<TokenId>,
-    /// A token to put in front when another one's text is asked for: the first token of a text may lose its leading space.
+    /// A token to put in front when another one's text is asked for: the first token of a text may lose its leading
+    /// space.
     anchor: (TokenId, String),
     bytes: RwLock<HashMap<TokenId, Vec<u8>>>,
 }
 
 impl Asked {
-    /// Asks for BOS and end tokens.
+    /// Asks the server for the anchor, BOS and end tokens.
     pub(crate) fn new(http: Http, kind: ServerKind, model: &str, size: Option<usize>) -> Result<Asked, Failure> {
         let anchor = (TokenId(0), String::new());
         let bytes = RwLock::default();
@@ -162,7 +163,7 @@ impl Asked {
         text.map(str::to_owned).ok_or_else(|| Failure::Broken("/detokenize: no text".into()))
     }
 
-    /// Notes a token's bytes.
+    /// Remembers a token's bytes, unless they are known already.
     pub(crate) fn learn(&self, id: TokenId, bytes: &[u8]) {
         if !self.knows(id) {
             write(&self.bytes).insert(id, bytes.to_vec());
@@ -173,7 +174,7 @@ impl Asked {
         read(&self.bytes).contains_key(&id)
     }
 
-    /// Asks for a token's text.
+    /// Asks the server for a token's text and remembers it.
     pub(crate) fn ask(&self, http: &Http, id: TokenId) -> Result<(), Failure> {
         let body = json!({ "model": self.model, "tokens": [self.anchor.0, id] });
         let answer = http.post("/detokenize", body.to_string(), most(0, 1, 0))?;
@@ -206,35 +207,35 @@ impl Vocabulary for Asked {
     fn tokenize(&self, text: &str, parse_special: bool) -> Result<Vec<TokenId>, String> {
         let told = |e| format!("{}: {e}", self.http.root());
         let ids = self.split(text, false, parse_special).map_err(told)?;
-        // Some servers give ids without texts.
+        // Some servers give ids without texts, so the texts are asked for.
         let unknown: BTreeSet<TokenId> = ids.iter().copied().filter(|&id| !self.knows(id)).collect();
         unknown.into_iter().try_for_each(|id| self.ask(&self.http, id)).map_err(told)?;
         Ok(ids)
     }
 }
 
-/// Texts with their ids, both ways.
+/// Ids by text, and texts by id.
 #[derive(Default)]
 struct Interned {
     ids: HashMap<Vec<u8>, TokenId>,
     texts: HashMap<TokenId, Vec<u8>>,
 }
 
-/// Where to look for a free id first: the same in every process, so that run files can be gone on with.
+/// The id that a text gets if no other text has it. It is the same in every process, so that run files can be resumed.
 fn hashed(bytes: &[u8]) -> u32 {
     // FNV-1a; the upper half of its bits is the better mixed one.
     let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     (hash >> 33) as u32 % i32::MAX as u32
 }
 
-/// Tokens known by their text alone.
+/// The vocabulary of a server that gives no ids: tokens are known by their text, and ids are made here.
 pub(crate) struct Texts {
     /// The server, which splits texts if it can repeat them with its tokens.
     http: Http,
     model: String,
     echoes: bool,
     ids: RwLock<Interned>,
-    /// Tokens that the server counts in a text, BOS included, by the token that the text is or begins with here.
+    /// For a token that begins a path, how many tokens the server counts in its text alone, BOS included.
     fronts: RwLock<HashMap<TokenId, usize>>,
 }
 
@@ -262,7 +263,7 @@ impl Texts {
         })
     }
 
-    /// Notes the id that a text has in a file; false if it is another's here.
+    /// Takes over the id that a text has in a file. False if the text has another id here, or the id another text.
     pub(crate) fn learn(&self, id: TokenId, bytes: &[u8]) -> bool {
         let Interned { ids, texts } = &mut *write(&self.ids);
         let (free, new) = (!texts.contains_key(&id), !ids.contains_key(bytes));
@@ -288,7 +289,8 @@ impl Texts {
     }
 }
 
-/// The tokens of a text, as a server repeats it; BOS, which has no text, left out.
+/// Splits a text into the server's tokens, by asking it to repeat the text (`echo`). BOS is left out, because it is no
+/// part of the text.
 pub(crate) fn echoed(http: &Http, model: &str, text: &str) -> Result<Vec<String>, Failure> {
     let body =
         json!({ "model": model, "prompt": text, "max_tokens": 1, "echo": true, "logprobs": 1, "temperature": 1 });
@@ -308,7 +310,7 @@ pub(crate) fn echoed(http: &Http, model: &str, text: &str) -> Result<Vec<String>
             out.push(t.to_owned());
             rest = after;
         } else if !out.is_empty() {
-            // Parts of characters, or another text: such tokens cannot be matched with the text.
+            // The token is a part of a character, or the server repeats another text: it cannot be matched with `text`.
             return Err(missing());
         }
     }

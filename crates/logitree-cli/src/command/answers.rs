@@ -1,4 +1,4 @@
-//! `logitree answers`
+//! `logitree answers`: how likely each answer is, over all continuations.
 
 use crate::options::{self, Format, ModelOptions, PromptOptions};
 use crate::{open, terminal};
@@ -96,7 +96,7 @@ pub fn run(args: AnswersArgs) -> Result<()> {
     report(&args, &model, &model.answers(&prompt, &reader, &options)?)
 }
 
-/// Why it ended, for people.
+/// Why the search ended, in words.
 fn reason(end: AnswersEnd) -> &'static str {
     match end {
         AnswersEnd::Tolerance => "the bounds are within the tolerance",
@@ -111,7 +111,7 @@ fn reason(end: AnswersEnd) -> &'static str {
 fn report(args: &AnswersArgs, model: &Model, found: &Answers) -> Result<()> {
     let Answers { ledger, steps, nodes, seconds, ended_by } = found;
     let bounds = ledger.bounds();
-    // One choice has nobody to win against.
+    // With a single choice there is no other to be ahead of, so no winner is named.
     let alone = args.choices.is_some() && bounds.len() == 1;
     let winner = ledger.winner().filter(|_| !alone);
     if args.format == Format::Json {
@@ -172,7 +172,7 @@ fn report(args: &AnswersArgs, model: &Model, found: &Answers) -> Result<()> {
 
 /// Probability of each choice's own text right after the prompt.
 fn direct(args: &AnswersArgs, model: &Model, names: &[String], prompt: &Prompt) -> Result<()> {
-    // As it would be written: a space between prompt and answer, unless there is one.
+    // In plain text a space stands between prompt and answer, so one is added if the prompt does not end with one.
     let space = if prompt.text.ends_with(char::is_whitespace) || args.prompt.form.chat { "" } else { " " };
     let texts: Vec<String> = names.iter().map(|n| format!("{space}{n}")).collect();
     let scored = model.direct(prompt, &texts)?;

@@ -25,11 +25,11 @@ pub struct DoctorArgs {
     pub format: Format,
 }
 
-/// What was found about one thing.
+/// The result of one check.
 struct Finding {
     what: &'static str,
     text: String,
-    /// What to do about it, if it is broken.
+    /// What the user can do if the check failed.
     fix: Option<String>,
 }
 
@@ -99,7 +99,7 @@ fn processor() -> Finding {
     good("processor", text)
 }
 
-/// Memory, where the system tells it in a file.
+/// Checks memory, on systems that tell its size in a file.
 fn memory() -> Finding {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let value = |name: &str| {
@@ -138,7 +138,7 @@ fn preferences() -> Vec<Finding> {
     found
 }
 
-/// Whether models can be kept.
+/// Checks that models can be stored in the cache's folder.
 fn cache() -> Finding {
     let fix = "set LOGITREE_CACHE to a folder you may write to";
     let folder = match models::cache_dir() {
@@ -147,7 +147,7 @@ fn cache() -> Finding {
     };
     let here: u64 =
         models::KNOWN.iter().filter_map(|k| std::fs::metadata(folder.join(k.file)).ok()).map(|m| m.len()).sum();
-    // The nearest folder that is there: the others would be made.
+    // Folders that do not exist would be made, so the nearest existing one must be writable.
     let there = folder.ancestors().find(|f| f.exists()).unwrap_or(Path::new("."));
     match tempfile::tempfile_in(there) {
         Ok(_) => good("cache", format!("{}: {} of known models", folder.display(), megabytes(here))),
@@ -176,7 +176,7 @@ fn hub() -> Finding {
                     good("hub", format!("{}: downloads are off (LOGITREE_OFFLINE or HF_HUB_OFFLINE)", status.endpoint))
                 }
                 Some(Ok(())) => good("hub", format!("{} can be reached, {token}", status.endpoint)),
-                // What is here works without it.
+                // This is no fault: models that are on this machine work without the Hub.
                 Some(Err(why)) => good(
                     "hub",
                     format!("{} cannot be reached ({why}); models that are here work all the same", status.endpoint),
@@ -187,7 +187,8 @@ fn hub() -> Finding {
     }
 }
 
-/// The default model's numbers for a few tokens, by the instruction set that is used and by portable arithmetic: the same bits.
+/// Checks that the default model's numbers for a few tokens have the same bits with this machine's instruction set and
+/// with portable code.
 fn self_test() -> Finding {
     let Ok(settings) = settings::load() else { return good("self-test", "left out: the settings cannot be read") };
     let name = settings.model.0;

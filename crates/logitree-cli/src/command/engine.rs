@@ -1,4 +1,4 @@
-//! `logitree engine`
+//! `logitree engine`: what a server can do as an engine.
 
 use crate::open;
 use crate::options::{Format, RemoteOptions};

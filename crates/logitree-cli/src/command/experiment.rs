@@ -58,7 +58,7 @@ pub struct RunArgs {
     pub remote: RemoteOptions,
 }
 
-/// The file.
+/// The content of an experiment's TOML file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Experiment {
@@ -107,7 +107,7 @@ struct Setting {
     strategy: Strategy,
 }
 
-/// One combination.
+/// One combination of model, prompt and parameters, with its run file.
 struct Case<'a> {
     model: &'a str,
     prompt: &'a PromptSpec,
@@ -115,10 +115,10 @@ struct Case<'a> {
     file: PathBuf,
 }
 
-/// Largest experiment that is read.
+/// Largest experiment file that is read, in bytes.
 const MOST_BYTES: u64 = 4 << 20;
 
-/// The file's text, read no further than the limit: a device may have no end.
+/// Reads the file's text. Reading stops at [`MOST_BYTES`], because a device may have no end.
 fn read(path: &Path) -> Result<String> {
     use std::io::Read;
     let mut text = Vec::new();
@@ -150,7 +150,7 @@ fn plan(text: &str) -> Result<Plan> {
 /// How many runs a file asks for.
 ///
 /// # Errors
-/// If it is no experiment.
+/// If the text is not a valid experiment.
 pub fn runs_of(text: &str) -> Result<usize> {
     let Plan { experiment, settings, .. } = plan(text)?;
     Ok(cases(&experiment, &settings, Path::new("")).len())
@@ -174,7 +174,8 @@ pub fn run(args: RunArgs) -> Result<()> {
     }
     let folder = Folder::hold(&folder)?;
     let folder = folder.path();
-    // Rows of other cases stay, and rows of these until there are better ones.
+    // The table may have rows from earlier experiments and starts. Each stays until this start has a better one for its
+    // case.
     let mut table = table::read(folder)?;
     terminal::catch_interrupts();
     let mut rows: Vec<Summary> = Vec::new();
@@ -193,8 +194,8 @@ pub fn run(args: RunArgs) -> Result<()> {
         let kept = if table::put(&mut table, &row) { "" } else { "; the table keeps its earlier row" };
         message::line(format_args!("{label}{} {outcome}{kept}", case.file.display()));
         rows.push(row);
-        // After every case, so that a look at the table shows how far it is. What cannot be written now (a full disk) may be
-        // at the end, and the other cases need not wait for that.
+        // The table is written after every case, so that it shows how far the experiment is. If it cannot be written
+        // now (because the disk is full), the other cases are run all the same: only the last outcome counts.
         written = table::write(&table, folder);
         if let Err(e) = &written {
             message::note(format_args!("{e:#}"));
@@ -210,7 +211,7 @@ pub fn run(args: RunArgs) -> Result<()> {
     Ok(())
 }
 
-/// Every combination with its file; equal names are counted up.
+/// Every combination with its run file. If names would be equal, a number is added.
 fn cases<'a>(experiment: &'a Experiment, settings: &'a [Setting], folder: &Path) -> Vec<Case<'a>> {
     let mut taken = HashSet::new();
     let mut cases = Vec::new();
@@ -246,7 +247,7 @@ fn settings(given: &[Map<String, Value>]) -> Result<Vec<Setting>> {
     Ok(settings)
 }
 
-/// Parameters laid over the strategy's defaults.
+/// The `i`th parameter set: the strategy's defaults with the given parameters in their place.
 fn setting(i: usize, given: &Map<String, Value>) -> Result<Setting> {
     let text = |key: &str| match given.get(key) {
         None => Ok(None),
@@ -259,20 +260,21 @@ fn setting(i: usize, given: &Map<String, Value>) -> Result<Setting> {
     Ok(Setting { name: text("name")?.unwrap_or_else(|| format!("{}{}", strategy.name(), i + 1)), strategy })
 }
 
-/// What an earlier start has of a case; an error if the file is something else.
+/// The run of a case that an earlier start of the experiment left. It is an error if the file holds a run with other
+/// settings.
 fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits, asked: Option<Arithmetic>) -> Result<Option<Run>> {
     let file = case.file.display();
     match std::fs::read(&case.file) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e).with_context(|| file.to_string()),
-        // Killed before its first line was whole.
+        // The process was killed before the first line was written completely, so there is nothing to resume.
         Ok(bytes) if !bytes.contains(&b'\n') => return Ok(None),
         Ok(_) => {}
     }
     let run = open::run_file(&case.file)?;
     let h = &run.header;
     let watched: Vec<&String> = h.watch.iter().map(|w| &w.text).collect();
-    // Exact runs may be of any exact arithmetic, unless one is asked for.
+    // If the user asks for no arithmetic, a run in any exact arithmetic is accepted.
     let same_arithmetic = match (asked, arithmetic_of(&file.to_string(), &h.model)?) {
         (None, made_in) => made_in != Some(Arithmetic::Bits8),
         // Weights in f32 or f16 are multiplied in f32, whatever was asked for.
@@ -294,7 +296,7 @@ fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits, asked: Option<Ari
     Ok(Some(run))
 }
 
-/// The row of a run that has ended of itself.
+/// The table's row of a run that needs no more work: it is finished or has used up its budget. `None` for others.
 fn finished(case: &Case<'_>, run: &Run) -> Option<Summary> {
     let done = |r: EndReason| matches!(r, EndReason::Finished | EndReason::MaxNodes | EndReason::MaxSeconds);
     let end = run.end.as_ref().filter(|e| done(e.reason))?;
@@ -312,15 +314,15 @@ type Key = (String, Option<Arithmetic>);
 /// The models of an experiment, one at a time in memory.
 struct Models {
     threads: Option<u16>,
-    /// The one asked for.
+    /// The arithmetic that the user asked for.
     asked: Option<Arithmetic>,
     remote: RemoteOptions,
-    /// The last one asked for; if it could not be model, why.
+    /// The model that was used last, or why it could not be loaded.
     model: Option<(Key, Result<Model, String>)>,
 }
 
 impl Models {
-    /// What new runs are made in.
+    /// The arithmetic of new runs. `None` for servers, unless the user asked for one.
     fn arithmetic(&self) -> Option<Arithmetic> {
         let local = self.remote.engines.is_empty();
         self.asked.or_else(|| local.then(|| Backend::detect().arithmetic()))
@@ -347,7 +349,7 @@ impl Models {
     }
 }
 
-/// Runs a case, goes on with it, or finds it done (then the second value is true).
+/// Runs or resumes a case and returns its row. The second value is true if the case was already done.
 fn case_row(
     case: &Case<'_>,
     models: &mut Models,
@@ -360,7 +362,7 @@ fn case_row(
         return Ok((row, true));
     }
     check_text(&case.prompt.text, "the prompt")?;
-    // What has begun goes on in its own arithmetic.
+    // A resumed run keeps its arithmetic, so that all of its numbers agree.
     let arithmetic = match &earlier {
         Some(run) => arithmetic_of(&case.file.display().to_string(), &run.header.model)?,
         None => models.arithmetic(),
@@ -372,7 +374,7 @@ fn case_row(
     let exploration = match earlier {
         Some(_) => Exploration::resume(model, Held::open(&case.file)?, Some(limits))?,
         None => {
-            // What is there has not even a first line, or `earlier` would have found it.
+            // An existing file may be overwritten: it has no complete line, or `earlier` would have returned its run.
             let file = Destination::Named(Target::check(&case.file, true, &[])?);
             let prompt = model.prepare(&case.prompt.into(), "")?;
             Exploration::begin(model, &prompt, case.setting.strategy, watch, limits, file)?

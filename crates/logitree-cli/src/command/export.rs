@@ -1,4 +1,4 @@
-//! `logitree export`
+//! `logitree export`: writes a run in another format.
 
 use crate::{message, open};
 use anyhow::Result;

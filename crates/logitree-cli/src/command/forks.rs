@@ -1,4 +1,4 @@
-//! `logitree forks`
+//! `logitree forks`: where a text might have gone another way, and whether it would have mattered.
 
 use crate::options::{self, Format, ModelOptions, PromptOptions};
 use crate::{input, open, terminal};
@@ -60,7 +60,7 @@ pub fn run(args: ForksArgs) -> Result<()> {
     report(&args, &model, &found)
 }
 
-/// How many forks came to something else, in words.
+/// How many forks changed the answer (or, without a pattern, never came back to the same words), as a sentence.
 fn verdict(pattern: bool, original: Option<&str>, rows: &[Tested]) -> String {
     let flips = rows.iter().filter(|r| r.flips).count();
     let tested = rows.iter().filter(|r| r.fork.finished).count();

@@ -68,7 +68,7 @@ pub struct GenerationOptions {
 }
 
 impl GenerationOptions {
-    /// Tokens to list per step.
+    /// How many alternatives are listed per step.
     fn listed(&self) -> usize {
         self.top.unwrap_or(LISTED)
     }
@@ -92,7 +92,7 @@ pub struct Generated {
     pub watch: Vec<Watch>,
 }
 
-/// Generates, with a progress line; `forced_from` is the first token of the prompt that is scored, if one is.
+/// Generates, with a progress line. If `forced_from` is given, the prompt's tokens from this index on are scored, too.
 pub fn generate(
     model: &Model,
     prompt: &Prompt,
@@ -129,7 +129,7 @@ fn tail(text: &str) -> String {
     visible(&text.chars().skip(skip).collect::<String>())
 }
 
-/// Where the record goes.
+/// Where the record of the generation is written.
 pub enum Records {
     None,
     Stdout,
@@ -137,7 +137,7 @@ pub enum Records {
 }
 
 impl Records {
-    /// Checks the place before any work; nothing is made there yet.
+    /// Checks the path before any work is done for nothing. No file is made yet.
     pub fn open(path: Option<&Path>) -> Result<Records> {
         Ok(match path {
             None => Records::None,

@@ -1,4 +1,4 @@
-//! `logitree guide`
+//! `logitree guide`: forces how the answer begins.
 
 use super::generate::{GenerationOptions, Records, generate, report};
 use crate::options::{ModelOptions, PromptOptions};

@@ -1,4 +1,4 @@
-//! `logitree lens`
+//! `logitree lens`: shows a stored run as a sampler would see it.
 
 use crate::options::{self, Format};
 use crate::{open, terminal};
@@ -95,7 +95,7 @@ fn why(e: TooShort) -> &'static str {
     }
 }
 
-/// One node's tokens, before and after.
+/// Prints the tokens after one node with their probabilities before and after the sampler's changes.
 fn node(args: &LensArgs, run: &Run, lens: &Lens, n: NodeId) -> Result<()> {
     let nodes = run.tree.len();
     if n.index() >= nodes {
@@ -128,12 +128,12 @@ fn node(args: &LensArgs, run: &Run, lens: &Lens, n: NodeId) -> Result<()> {
     terminal::print(&out)
 }
 
-/// Every path and the whole tree.
+/// Prints the paths and the totals of the whole tree as the sampler sees them.
 fn tree(args: &LensArgs, run: &Run, lens: &Lens) -> Result<()> {
     let view = lens::view(&run.tree, &prompt(run), run.header.model.vocab, lens);
     let mut leaves = run.tree.ranked_leaves();
     let mass = |n: &NodeId| view.mass[n.index()];
-    // Likeliest through the lens first; what is not known last.
+    // Paths are sorted by their probability for the sampler. Those for which it is not known come last.
     leaves.sort_by(|a, b| mass(b).unwrap_or(-1.0).total_cmp(&mass(a).unwrap_or(-1.0)));
     let out = match args.format {
         Format::Json => tree_json(args, run, &view, &leaves),

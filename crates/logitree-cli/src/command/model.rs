@@ -1,4 +1,4 @@
-//! `logitree model`
+//! `logitree model`: known models and the cache.
 
 use crate::message;
 use crate::options::Format;
@@ -235,7 +235,7 @@ fn of_layers(c: &Config, size: impl Fn(&LayerConfig) -> usize) -> Value {
     if sizes.windows(2).all(|pair| pair[0] == pair[1]) { json!(sizes.first()) } else { json!(sizes) }
 }
 
-/// The same in words: `256 or 512`.
+/// A size of the layers in words: `256 or 512` if it differs.
 fn in_words(c: &Config, size: impl Fn(&LayerConfig) -> usize) -> String {
     let sizes: BTreeSet<usize> = c.layers.iter().map(size).collect();
     sizes.iter().map(usize::to_string).collect::<Vec<_>>().join(" or ")

@@ -1,4 +1,4 @@
-//! `logitree report`
+//! `logitree report`: writes a run with the web app as one HTML file.
 
 use crate::open;
 use anyhow::Result;
@@ -26,6 +26,6 @@ pub struct ReportArgs {
 pub fn run(args: ReportArgs) -> Result<()> {
     let target = Target::check(&args.output, args.force, &[&args.run])?;
     let html = logitree_server::report::html(&open::run_file(&args.run)?)?;
-    // The page's scripts are known by their hashes: they are written as they are.
+    // The page allows its scripts by their hashes, so its bytes must be written unchanged.
     Ok(target.write(Form::Table, |out| Ok(out.write_all(html.as_bytes())?))?)
 }

@@ -1,4 +1,4 @@
-//! `logitree score`
+//! `logitree score`: scores every token of a given text.
 
 use super::steps::{step_json, table, totals_line};
 use crate::options::{self, Format, ModelOptions};
@@ -78,7 +78,7 @@ pub fn run(args: ScoreArgs) -> Result<()> {
             let object = json!({
                 "tokens": tokens.iter().map(|s| step_json(&model, s, top, &watch)).collect::<Vec<_>>(),
                 "bos": prompt.bos,
-                // Not scored: nothing comes before it.
+                // Without BOS, the first token has no distribution before it and so no score.
                 "first": if !prompt.bos { Some(model.token(prompt.tokens[0])) } else { None },
                 "total_logprob": totals.logprob,
                 "total_bits": totals.bits,

@@ -1,4 +1,4 @@
-//! `logitree serve`
+//! `logitree serve`: the web app and its server.
 
 use crate::options::ModelOptions;
 use crate::settings::Source;
@@ -60,7 +60,7 @@ pub struct ListenOptions {
 }
 
 impl ListenOptions {
-    /// Refuses what would open the server to others by accident.
+    /// Refuses an address that other machines can reach, unless the user allows that.
     pub fn check(&self) -> Result<()> {
         if !self.host.is_loopback() && !self.allow_remote {
             usage!("--host {} lets other machines in: add --allow-remote if that is what you want", self.host);
@@ -72,11 +72,11 @@ impl ListenOptions {
         SocketAddr::new(self.host, self.port.unwrap_or(7878))
     }
 
-    /// Prints the link, and opens it if asked to.
+    /// Prints the link to the page, and opens it in a browser if the user wants that.
     pub fn announce(&self, link: &str, ids: &[String]) {
         let place = ids.first().map_or(String::new(), |id| format!("#run={id}"));
         let link = format!("{link}{place}");
-        // Without a reader of the link the server serves all the same: who has the token finds it.
+        // If the link cannot be printed, the server still runs: users who have the token can open the page.
         if let Err(e) = terminal::print(&format!("{link}\n")) {
             message::note(format_args!("the link could not be printed: {e:#}"));
         }
@@ -93,7 +93,7 @@ impl ListenOptions {
     }
 }
 
-/// Files with their names.
+/// Reads the files. Returns their names and contents.
 pub fn read(files: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>> {
     let read = |path: &PathBuf| {
         let name = match path.file_name() {
@@ -118,14 +118,14 @@ pub fn run(args: ServeArgs) -> Result<()> {
             _ => models::data_dir()?.join("runs"),
         },
     };
-    // Before the model is model: a bad folder is told at once.
+    // The folder is checked before the model is loaded, so that the user need not wait for the error.
     if !data.exists() {
         server::private_folder(&data).context("--data-dir")?;
     }
     let data = Folder::hold(&data).context("--data-dir")?;
     terminal::catch_interrupts();
     let model = open::load(&args.model)?;
-    // Asked for at every new run: hashing the weights is better done before the first.
+    // Every run needs the model's record. Making it hashes the weights, which is better done now than in the first run.
     model.record()?;
     message::line(format_args!("{}, {}; runs are in {}", model.name(), model.engine(), data.path().display()));
     let local = model.local().is_some();

@@ -1,4 +1,4 @@
-//! `logitree show`
+//! `logitree show`: shows what is in a file.
 
 use super::tree::summary_json;
 use crate::options::{Format, ViewOptions};

@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
 
-/// A token as JSON: `{id, text, bytes?, logprob, rank, entropy, exactness?, top: [{id, text, logprob}], watch?: [{text, logprob, rank?}]}`.
+/// A token as JSON: `{id, text, bytes?, logprob, rank, entropy, exactness?, top, watch?}`, where `top` is a list of
+/// `{id, text, logprob}` and `watch` one of `{text, logprob, rank?}`.
 pub fn step_json(model: &Model, s: &ScoredToken, top: usize, watch: &[Watch]) -> Value {
     let mut map = Map::new();
     let token = model.token(s.token.id);
@@ -53,7 +54,7 @@ pub fn watched_text(watch: &Watch, at: &Watched) -> String {
     format!("{} {}{rank}", visible(&watch.text).replace(' ', "·"), percent(at.logprob.exp()))
 }
 
-/// The notebook's steps.
+/// The steps as the notebook's JSONL records have them.
 pub fn record_steps<'a>(
     model: &Model,
     steps: &[ScoredToken],
@@ -77,12 +78,12 @@ pub fn top_bytes(model: &Model, steps: &[ScoredToken]) -> Vec<Vec<Vec<u8>>> {
     steps.iter().map(|s| s.top.iter().map(bytes).collect()).collect()
 }
 
-/// A table, one token per row, coloured by probability. With `top` every row lists so many alternatives, on further lines
-/// if need be; without, those that fit on its line.
+/// A table with one token per row, coloured by probability. With `top`, every row lists this many alternatives, on
+/// further lines if necessary. Without it, a row lists those that fit on its line.
 pub fn table(model: &Model, steps: &[ScoredToken], top: Option<usize>, watch: &[Watch]) -> String {
     let style = terminal::style();
     let mut out = String::new();
-    // Narrow terminals get a narrow column of tokens, and the narrowest only what each token is.
+    // On narrow terminals the column of tokens is narrower, to leave room for alternatives.
     let word = if style.width < 90 { 12 } else { 18 };
     let head = format!(
         "{:>4}  {:<word$}  {:>9}  {:>9}  {:>6}  {:>7}  alternatives",
@@ -119,16 +120,16 @@ pub fn table(model: &Model, steps: &[ScoredToken], top: Option<usize>, watch: &[
     out
 }
 
-/// In front of what belongs to a row.
+/// Indentation of further lines of a row.
 const INDENT: &str = "       ";
 
-/// A token's text on one line, with spaces that can be seen.
+/// A token's text on one line, with visible signs for spaces.
 fn shown(model: &Model, id: TokenId) -> String {
     visible(&model.text(id)).replace(' ', "·")
 }
 
-/// The most likely other tokens: what fits into `room` columns, and further lines if `top` were asked for. The first is
-/// shortened rather than left out: a row without any says nothing about what else there was.
+/// The most likely other tokens. They fill `room` columns of the row, and further lines if the user asked for `top` of
+/// them. The first is shortened rather than left out, so that every row with a little room shows an alternative.
 fn alternatives(
     model: &Model,
     s: &ScoredToken,
@@ -158,7 +159,7 @@ fn alternatives(
     (first, lines)
 }
 
-/// Totals in words.
+/// A line with the totals of a text's tokens.
 pub fn totals_line(name: &str, t: Totals) -> String {
     let text = format!(
         "{name}: {}, {:.2} bits, perplexity {:.4}, probability {}",

@@ -94,7 +94,7 @@ impl StrategyOptions {
         Ok(made.map_err(|e| UsageError(as_flags(&e.to_string())))?)
     }
 
-    /// The parameters that were given, by their names in headers.
+    /// The parameters that the user gave, by the names that they have in run files' headers.
     fn given(&self) -> Map<String, Value> {
         let all = [
             ("min_branch_threshold", json!(self.min_branch_threshold)),
@@ -119,7 +119,7 @@ impl StrategyOptions {
         all.into_iter().filter(|(_, v)| !v.is_null()).map(|(name, v)| (name.to_string(), v)).collect()
     }
 
-    /// Refuses to change how a run that has begun is explored.
+    /// Refuses options of strategies for a run that is resumed: it keeps its strategy and parameters.
     pub fn refuse_on_resume(&self) -> Result<()> {
         let strategy = self.strategy.map(|_| "strategy".to_string());
         if let Some(name) = strategy.into_iter().chain(self.given().into_iter().map(|(name, _)| name)).next() {
@@ -132,7 +132,7 @@ impl StrategyOptions {
     }
 }
 
-/// A message with the flags that set the parameters, which stand between backticks, in their place.
+/// A message of the library in which names of parameters, which stand between backticks, are replaced with their flags.
 fn as_flags(text: &str) -> String {
     let part = |(i, part): (usize, &str)| match i % 2 {
         0 => part.to_string(),
@@ -141,7 +141,8 @@ fn as_flags(text: &str) -> String {
     text.split('`').enumerate().map(part).collect()
 }
 
-/// What a run keeps of each distribution: `K` tokens, or `p=P` for those that make up P.
+/// Parses what a run keeps of each distribution: the `K` most likely tokens, or with `p=P` as many as make up
+/// probability P.
 pub fn keep(text: &str) -> Result<Keep, String> {
     match text.strip_prefix("p=") {
         Some(p) => options::probability(p).map(Keep::Mass),

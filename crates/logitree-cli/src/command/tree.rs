@@ -1,4 +1,4 @@
-//! `logitree tree`
+//! `logitree tree`: grows the tree of likely continuations of a prompt.
 
 use super::grow;
 use super::strategy::{self, StrategyOptions};
@@ -104,7 +104,7 @@ pub fn run(args: TreeArgs) -> Result<()> {
         (Format::Json, _) => {
             terminal::print(&format!("{:#}\n", summary_json(&run, args.paths, &file, (rate > 0.0).then_some(rate))))?
         }
-        // Standard output holds the run file.
+        // The run file was written to standard output, so the summary goes to standard error.
         (Format::Text, true) => {
             message::lines(&text::summary(&run, args.paths, text::Style { width: 100, colour: false }))
         }
@@ -119,18 +119,18 @@ pub fn run(args: TreeArgs) -> Result<()> {
     failure.map_or(Ok(()), |e| Err(e.into()))
 }
 
-/// What there is to do.
+/// A new or resumed run.
 enum Begun {
     /// A run to explore.
     Going(Box<Exploration>),
-    /// A run that has used up its budget, in this file; and what to do about it.
+    /// A run with nothing left to explore within its budget, its file, and a note that says what the user can do.
     Ended(Box<Run>, PathBuf, String),
 }
 
 fn begin(args: &TreeArgs, strategy: Strategy) -> Result<Begun> {
     let prompt = args.prompt.clone().context("no PROMPT")?;
     let text = input::text_argument(&prompt, "PROMPT")?;
-    // Before the model is model: a bad path is told at once.
+    // The path is checked before the model is loaded, so that the user need not wait for the error.
     let destination = destination(args, &text)?;
     let model = open::load(&args.model)?;
     let given = args.form.given(&text);
@@ -142,7 +142,8 @@ fn begin(args: &TreeArgs, strategy: Strategy) -> Result<Begun> {
     Ok(Begun::Going(Box::new(exploration)))
 }
 
-/// Where the run is to be written. A name of our own choosing never overwrites: it is counted up.
+/// Where the run is written. Without `--output` the name comes from the prompt; it never overwrites a file, because a
+/// number is added if the name is taken.
 fn destination(args: &TreeArgs, prompt: &str) -> Result<Destination> {
     let Some(path) = &args.output else {
         let stem = slug(prompt);
@@ -168,7 +169,7 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<Begun> {
     check_resumable(&what, &run)?;
     let limits = resumed_limits(args, path, &run)?;
     if let Some(reason) = limits.reached(&run.tree, run.seconds) {
-        // No model is model here, which would refuse to go on in another arithmetic.
+        // No model is loaded here, so the check that would refuse another arithmetic is made now.
         if let Some(asked) = args.model.arithmetic.asked() {
             check_arithmetic(&what, &run.header.model, asked)?;
         }
@@ -180,7 +181,7 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<Begun> {
         };
         return Ok(Begun::Ended(Box::new(run), path.into(), note));
     }
-    // The model that the run was made with, unless another is named.
+    // Without --model, the model that made the run is used.
     let model = match args.model.named() {
         Some(name) => name.to_owned(),
         None if args.model.remote.engines.is_empty() => {
@@ -188,7 +189,7 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<Begun> {
         }
         None => args.model.name()?,
     };
-    // It goes on as it began, unless that is refused below.
+    // Without the option, the run keeps its arithmetic. Whether it may have the one asked for is checked below.
     let arithmetic = match args.model.arithmetic.asked() {
         None => arithmetic_of(&what, &run.header.model)?,
         asked => asked,
@@ -203,7 +204,7 @@ fn resume(args: &TreeArgs, path: &Path) -> Result<Begun> {
     Ok(Begun::Going(Box::new(Exploration::resume(&model, held, Some(&limits))?)))
 }
 
-/// The limits that a run was begun with, and the budgets given anew in their place.
+/// The limits of a resumed run: its own, except for budgets that are given on the command line.
 fn resumed_limits(args: &TreeArgs, path: &Path, run: &Run) -> Result<Limits> {
     let own = Limits::of(run);
     if args.store_top.is_some() && run.header.store_top.is_some() {
@@ -219,7 +220,7 @@ fn resumed_limits(args: &TreeArgs, path: &Path, run: &Run) -> Result<Limits> {
     })
 }
 
-/// Why a run does not go on, and how it would.
+/// A note that says which budget the run has used up, and that a larger one lets it go on.
 fn used_up(path: &Path, run: &Run, reason: EndReason) -> String {
     let (has, flag) = match reason {
         EndReason::MaxNodes => (format!("has {} nodes", run.tree.len()), "--max-nodes"),
@@ -235,17 +236,17 @@ fn announce(exploration: &Exploration) {
     message::lines(&terminal::paragraph(&text));
 }
 
-/// The summary as one object; `rate` is known to the one who grew the tree.
-/// Most tokens of the paths that are listed, all together.
+/// Most tokens that the listed paths may have together.
 const MOST_PATH_TOKENS: usize = 10_000_000;
 
+/// The summary as a JSON object. `rate` (nodes per second) is given if the tree was grown just now.
 pub fn summary_json(run: &Run, most: usize, file: &Path, rate: Option<f64>) -> Value {
     let tree = &run.tree;
-    // Counted, as the text has it: what a file says of itself may be wrong.
+    // Numbers are counted anew, as in the summary as text, because those in a file may be wrong.
     let end = end_event(tree, EndReason::Interrupted, run.end.as_ref().map_or(0.0, |e| e.seconds));
     let leaves = tree.ranked_leaves();
     let mut tokens = 0;
-    // Paths that have their beginnings in common are written out each: their texts may be the square of the tree.
+    // Every path is written from the prompt on, so the size of all of them can grow with the square of the tree's.
     let fits = |n: &&logitree_core::NodeId| {
         tokens += tree.depth(**n);
         tokens <= MOST_PATH_TOKENS

@@ -1,4 +1,4 @@
-//! `logitree verify`
+//! `logitree verify`: runs a stored run's steps again and compares every number.
 
 use crate::options::{self, Format, ModelOptions, RemoteOptions};
 use crate::{open, terminal};
@@ -112,7 +112,7 @@ fn print(args: &VerifyArgs, run: &Run, model: &Model, found: &Verification) -> R
     terminal::print(&out)
 }
 
-/// A difference in words.
+/// Where a difference was found, in words.
 fn place(d: &Difference, run: &Run, model: &Model) -> String {
     let token = d.token.map_or(String::new(), |t| format!(" of token {:?}", model.text(t)));
     let what = match d.number {

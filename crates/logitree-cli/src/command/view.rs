@@ -1,4 +1,4 @@
-//! `logitree view`
+//! `logitree view`: shows files in the web app, without a model.
 
 use super::serve::{ListenOptions, read};
 use crate::{open, terminal};
@@ -23,7 +23,7 @@ pub struct ViewArgs {
     pub listen: ListenOptions,
 }
 
-/// How the names of temporary folders begin.
+/// Prefix of the names of this command's temporary folders.
 const PREFIX: &str = "logitree-view-";
 
 /// Removes temporary folders of this command whose process was killed.
@@ -32,7 +32,7 @@ fn remove_left_behind() {
     for entry in entries.flatten() {
         let path = entry.path();
         if entry.file_name().to_string_lossy().starts_with(PREFIX) && Folder::is_left_behind(&path) {
-            // Another user's cannot be removed, and is not ours to tell about.
+            // This fails for another user's folder, which is none of this user's concern.
             let _ = std::fs::remove_dir_all(&path);
         }
     }
@@ -41,7 +41,7 @@ fn remove_left_behind() {
 pub fn run(args: ViewArgs) -> Result<()> {
     args.listen.check()?;
     let files = read(&args.files)?;
-    // The files stay as they are; what the server needs of its own goes when it ends.
+    // The server needs a folder for runs. A temporary one is used, so that the user's files stay as they are.
     remove_left_behind();
     let folder = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
     let _unfinished = Unfinished::new(folder.path());

@@ -14,8 +14,8 @@
 //!    so that shifts and masks are constants.
 //! 2. Where codes have no minimum they become the fraction of a number from 1 on, which needs no conversion to f32 (see
 //!    [`code`]).
-//! 3. Packed bytes are prefetched [`AHEAD`] of their use, because processors do not recognise four streams that are read
-//!    at once.
+//! 3. Packed bytes are prefetched [`AHEAD`] of their use, because processors do not recognise four streams that are
+//!    read at once.
 
 use super::PackedMatrix;
 use super::format::{BF16, F16, F32, Format, lanes, scale_of, shifted};
@@ -26,8 +26,8 @@ use crate::micro::{Sums, by_shape};
 use crate::simd::{LANES, Lanes, Simd, Task};
 use std::marker::PhantomData;
 
-/// De-quantises columns `k0 .. k0 + k` of `T` tiles. For a narrow batch, weights go straight into the products with its `C` activation
-/// vectors. For a wider one they go into memory, a tile at a time, which is `C = 0`.
+/// De-quantises columns `k0 .. k0 + k` of `T` tiles. For a narrow batch, weights go straight into the products with its
+/// `C` activation vectors. For a wider one they go into memory, a tile at a time, which is `C = 0`.
 pub(crate) struct Decode<'a, 'b> {
     pub(crate) matrix: &'a PackedMatrix,
     /// First of the `T` tiles.
@@ -120,11 +120,11 @@ impl<F: Format, const T: usize, const C: usize> Task for Floats<'_, '_, F, T, C>
                     fetch_ahead(s, &tiles, at, 4 * F::BLOCK);
                 }
                 for t in 0..T {
-                    // SAFETY: columns from k0 + i on of tile t < T, which are packed as whole fours.
+                    // SAFETY: column k0 + i is a column of tile t < T, and columns are packed as whole fours.
                     let (even, odd) = unsafe { (lanes(tiles[t], at), lanes(tiles[t], at + 4 * LANES)) };
                     let (even, odd) = (halves(s, s.load_u32(even)), halves(s, s.load_u32(odd)));
                     for (j, w) in [even[0], odd[0], even[1], odd[1]].into_iter().enumerate().take(k - i) {
-                        // SAFETY: a column before k of a tile before T.
+                        // SAFETY: i + j < k and t < T.
                         unsafe { sink.take(s, t, i + j, w) };
                     }
                 }
@@ -133,7 +133,7 @@ impl<F: Format, const T: usize, const C: usize> Task for Floats<'_, '_, F, T, C>
         }
         for i in 0..k {
             for t in 0..T {
-                // SAFETY: column k0 + i < k0 + k of tile t < T.
+                // SAFETY: i < k and t < T, so tile t has column k0 + i.
                 unsafe {
                     let at = (k0 + i) * F::BLOCK;
                     let w = match F::DTYPE {
@@ -169,14 +169,14 @@ impl<F: Format, const T: usize, const C: usize> Task for Groups<'_, '_, F, T, C>
                 let mut scale = [s.splat(0.0); T];
                 let mut offset = scale;
                 for t in 0..T {
-                    // SAFETY: a group of columns before k0 + k.
+                    // SAFETY: the group's columns come before k0 + k, so it lies within the tile's bytes.
                     (scale[t], offset[t]) = unsafe { scale_of_code::<S, F>(s, tiles[t], block, group, sub) };
                 }
                 for unit in 0..const { F::LAYOUT.scale_len / F::UNIT } {
                     let first = sub * F::LAYOUT.scale_len + unit * F::UNIT;
                     if C > 0 && T > 1 {
-                        // Each word fetches its share of a group: the lines of four whole groups at once would be more misses
-                        // than a core can have in flight.
+                        // Each word fetches its share of a group: the lines of four whole groups at once would be more
+                        // misses than a core can have in flight.
                         let share = const { F::GROUP * F::UNIT / 32 };
                         fetch_ahead(s, &tiles, group + first / F::UNIT * share, share);
                     }
@@ -185,8 +185,8 @@ impl<F: Format, const T: usize, const C: usize> Task for Groups<'_, '_, F, T, C>
                         // SAFETY: as above.
                         words[t] = unsafe { words_of::<S, F>(s, tiles[t], group + F::SCALES, first) };
                     }
-                    // Columns are written out by a macro. In a loop that the compiler does not unroll, shifts would be left to
-                    // run time.
+                    // Columns are written out by a macro. In a loop that the compiler does not unroll, shifts would be
+                    // left to run time.
                     macro_rules! four {
                         ($plane:literal: $($j:literal)+) => {
                             let mut codes = [s.splat_i32(0); T];
@@ -196,7 +196,7 @@ impl<F: Format, const T: usize, const C: usize> Task for Groups<'_, '_, F, T, C>
                             $(
                                 for t in 0..T {
                                     let w = s.fma(code::<S, F>(s, codes[t], $plane, $j), scale[t], offset[t]);
-                                    // SAFETY: a column before k of a tile before T.
+                                    // SAFETY: the column comes before k, and t < T.
                                     unsafe { sink.take(s, t, 32 * i + first + 4 * $plane + $j, w) };
                                 }
                             )+
@@ -217,9 +217,9 @@ impl<F: Format, const T: usize, const C: usize> Task for Groups<'_, '_, F, T, C>
     }
 }
 
-/// Prefetches `bytes` bytes of each tile, [`AHEAD`] of `from`. Beyond the end of a tile these are bytes of the tiles that this thread
-/// takes next (see [`crate::team::Team::each`]). Processors do not recognise by themselves that four tiles are read at once; a
-/// single tile gains from this, too.
+/// Prefetches `bytes` bytes of each tile, [`AHEAD`] of `from`. Beyond the end of a tile these are bytes of the tiles
+/// that this thread takes next (see [`crate::team::Team::each`]). Processors do not recognise by themselves that four
+/// tiles are read at once; a single tile gains from this, too.
 #[inline(always)]
 fn fetch_ahead<S: Simd, const T: usize>(s: S, tiles: &[&[u8]; T], from: usize, bytes: usize) {
     let at = from + AHEAD;
@@ -240,8 +240,8 @@ struct Sink<'a, 'b, S: Simd, const T: usize, const C: usize> {
 }
 
 impl<'a, 'b> Decode<'a, 'b> {
-    /// Checks all sizes. Returns the packed bytes of each tile, which hold column `k0 + k` and all before it, and a sink for `T`
-    /// tiles of `k` columns.
+    /// Checks all sizes. Returns the packed bytes of each tile, which hold column `k0 + k` and all before it, and a
+    /// sink for `T` tiles of `k` columns.
     #[inline(always)]
     fn start<S: Simd, const T: usize, const C: usize>(self, s: S) -> ([&'a [u8]; T], Sink<'a, 'b, S, T, C>) {
         let Decode { matrix, tile, k0, k, x, sums, weights } = self;
@@ -265,7 +265,8 @@ impl<S: Simd, const T: usize, const C: usize> Sink<'_, '_, S, T, C> {
     /// `t < T` and `i < k`.
     #[inline(always)]
     unsafe fn take(&mut self, s: S, t: usize, i: usize, w: S::F) {
-        // SAFETY: the caller promises `t < T` and `i < k`; `start` checked that there are k activations, or k weights of one tile.
+        // SAFETY: the caller promises `t < T` and `i < k`; `start` checked that there are k activations, or k weights
+        // of one tile.
         unsafe {
             if C == 0 {
                 s.store(self.weights.get_unchecked_mut(i), w);
@@ -283,8 +284,8 @@ impl<S: Simd, const T: usize, const C: usize> Sink<'_, '_, S, T, C> {
     }
 }
 
-/// The words with the low and with the high bits of a group's columns from `first` on. The group's codes begin at `at`, and `first` is
-/// a multiple of [`Format::UNIT`].
+/// The words with the low and with the high bits of a group's columns from `first` on. The group's codes begin at `at`,
+/// and `first` is a multiple of [`Format::UNIT`].
 ///
 /// # Safety
 /// The group must lie within `bytes`.
@@ -303,8 +304,8 @@ unsafe fn words_of<S: Simd, F: Format>(s: S, bytes: &[u8], at: usize, first: usi
     }
 }
 
-/// The codes of columns `4 plane .. 4 plane + 4` of these words, one in each byte of a lane. If the format has no high bits, the word
-/// is returned as it is, and [`code`] looks for the bits where they are.
+/// The codes of columns `4 plane .. 4 plane + 4` of these words, one in each byte of a lane. If the format has no high
+/// bits, the word is returned as it is, and [`code`] looks for the bits where they are.
 #[inline(always)]
 fn plane<S: Simd, F: Format>(s: S, (low, high): (S::I, S::I), plane: usize) -> S::I {
     let (n, m) = const { (F::LAYOUT.low, F::LAYOUT.high) };
@@ -320,9 +321,9 @@ const fn whole<S: Simd, F: Format>() -> bool {
     S::BYTE && (F::LAYOUT.high > 0 || F::LAYOUT.low == 8)
 }
 
-/// The code of the `j`th column of a [`plane`], as f32. If the format has no minima and codes are not [`whole`] bytes, the code is put
-/// into the fraction of a number from 1 on: the result is `1 + code / 2^BITS`. This saves the conversion to f32, and the 1 is
-/// taken out again by the offset, where it costs no precision (see [`scale_of_code`]).
+/// The code of the `j`th column of a [`plane`], as f32. If the format has no minima and codes are not [`whole`] bytes,
+/// the code is put into the fraction of a number from 1 on: the result is `1 + code / 2^BITS`. This saves the
+/// conversion to f32, and the 1 is taken out again by the offset, where it costs no precision (see [`scale_of_code`]).
 #[inline(always)]
 fn code<S: Simd, F: Format>(s: S, codes: S::I, plane: usize, j: usize) -> S::F {
     if const { whole::<S, F>() } {
@@ -340,8 +341,8 @@ fn moved<S: Simd>(s: S, x: S::I, from: usize, to: usize, mask: u32) -> S::I {
     s.and(shifted(s, x, from, to), s.splat_i32((mask << to) as i32))
 }
 
-/// Scale and offset like those of [`scale_of`], but for codes as [`code`] returns them: with their bias and, for some formats, as
-/// `1 + code / 2^BITS`.
+/// Scale and offset like those of [`scale_of`], but for codes as [`code`] returns them: with their bias and, for some
+/// formats, as `1 + code / 2^BITS`.
 ///
 /// # Safety
 /// As for [`scale_of`].
@@ -362,8 +363,8 @@ unsafe fn scale_of_code<S: Simd, F: Format>(
         // The product with the bias is exact, because the bias is a power of two.
         return (scale, s.mul(scale, s.splat(-F::BIAS)));
     }
-    // scale · (code - bias) = 2^BITS scale · (1 + code / 2^BITS) - (2^BITS + bias) scale. All three products are exact, because
-    // 2^BITS + bias is 3 times a power of two.
+    // scale · (code - bias) = 2^BITS scale · (1 + code / 2^BITS) - (2^BITS + bias) scale. All three products are exact,
+    // because 2^BITS + bias is 3 times a power of two.
     let range = const { (1 << F::BITS) as f32 };
     (s.mul(scale, s.splat(range)), s.mul(scale, s.splat(-range - F::BIAS)))
 }

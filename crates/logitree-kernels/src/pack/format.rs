@@ -5,7 +5,8 @@ use crate::DType;
 use crate::quant::Layout;
 use crate::simd::{LANES, Lanes, Simd};
 
-/// A storage format as a type: kernels are compiled once per format, so that no shift, offset or choice is left to run time.
+/// A storage format as a type: kernels are compiled once per format, so that no shift, offset or choice is left to run
+/// time.
 pub(super) trait Format {
     const DTYPE: DType;
     const LAYOUT: Layout = match Layout::of(Self::DTYPE) {
@@ -48,8 +49,8 @@ pub(super) fn shifted<S: Simd>(s: S, x: S::I, from: usize, to: usize) -> S::I {
     if from > to { s.shr(x, (from - to) as u32) } else { s.shl(x, (to - from) as u32) }
 }
 
-/// Scale and offset of a sub-block of the group at `group` of the block at `block`. They are those of `weight = scale · code + offset`
-/// for a code without its bias. Without minima the offset is zero.
+/// Scale and offset of a sub-block of the group at `group` of the block at `block`. They are those of
+/// `weight = scale · code + offset` for a code without its bias. Without minima the offset is zero.
 ///
 /// # Safety
 /// The block must lie within `bytes`.
@@ -91,16 +92,16 @@ impl Plain for u16 {}
 impl Plain for u8 {}
 impl Plain for i8 {}
 
-/// Views the 16 numbers at `at`. They are aligned: packed data starts on a cache line, and all of its parts are multiples of 16
-/// bytes long.
+/// Views the 16 numbers at `at`. They are aligned: packed data starts on a cache line, and all of its parts are
+/// multiples of 16 bytes long.
 ///
 /// # Safety
 /// They must lie within `bytes`.
 #[inline(always)]
 pub(super) unsafe fn lanes<T: Plain>(bytes: &[u8], at: usize) -> &Lanes<T> {
     debug_assert!(at + size_of::<Lanes<T>>() <= bytes.len());
-    // SAFETY: the caller promises that they lie within `bytes`; any bytes are valid numbers, and their order is that of all targets
-    // with a SIMD backend, little-endian.
+    // SAFETY: the caller promises that they lie within `bytes`; any bytes are valid numbers, and their order is that of
+    // all targets with a SIMD backend, little-endian.
     unsafe {
         let start = bytes.as_ptr().add(at).cast::<Lanes<T>>();
         debug_assert!(start.is_aligned());

@@ -1,4 +1,4 @@
-//! From packed bytes to the codes that products in other arithmetics than f32 take, in memory.
+//! Unpacks packed bytes into codes in memory, as products in arithmetics other than f32 take them.
 
 use super::format::{Format, lanes, scale_of, shifted};
 use super::format::{IQ4_NL, IQ4_XS, MXFP4, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0};
@@ -9,8 +9,8 @@ use crate::simd::{LANES, Lanes, Simd, Task};
 use std::marker::PhantomData;
 
 impl PackedMatrix {
-    /// Unpacks the runs of a tile from `run` on, as many as `out` has room for: `[run][record][16]`, see [`super::Form`]. If `WIDE`,
-    /// codes become bf16 numbers without their bias, otherwise unsigned bytes with it.
+    /// Unpacks the runs of a tile from `run` on, as many as `out` has room for: `[run][record][16]`, see
+    /// [`super::Form`]. If `WIDE`, codes become bf16 numbers without their bias, otherwise unsigned bytes with it.
     #[inline(always)]
     pub(crate) fn unpack<S: Simd, const WIDE: bool>(&self, s: S, tile: usize, run: usize, out: &mut [Lanes<f32>]) {
         macro_rules! unpack {
@@ -51,7 +51,7 @@ impl<F: Format, const WIDE: bool> Task for Unpack<'_, F, WIDE> {
             let group = block + F::HEADER + group * F::GROUP;
             let (low, high) = (group + F::SCALES, group + F::SCALES + 4 * l.low * LANES);
             for word in 0..8 {
-                // SAFETY: a group of this tile's columns (checked above).
+                // SAFETY: the group is one of this tile's (checked above).
                 let mut codes = unsafe { plane::<S>(s, bytes, low, l.low, word, 0) };
                 if l.high > 0 {
                     // SAFETY: as above.
@@ -93,8 +93,8 @@ impl<F: Format, const WIDE: bool> Task for Unpack<'_, F, WIDE> {
     }
 }
 
-/// A table from codes of `bits` bits to bf16 numbers without their bias, two entries in a word. It repeats the codes until it has 64
-/// entries.
+/// A table from codes of `bits` bits to bf16 numbers without their bias, two entries in a word. It repeats the codes
+/// until it has 64 entries.
 const fn table(bits: usize, bias: i32) -> [Lanes<u32>; 2] {
     let mut table = [[0; LANES]; 2];
     let mut i = 0;
@@ -107,32 +107,33 @@ const fn table(bits: usize, bias: i32) -> [Lanes<u32>; 2] {
     table
 }
 
-/// Subtracts `bias` from the four unsigned bytes of each lane and returns them as pairs of bf16 numbers: the first byte and the third,
-/// then the second and the fourth. This is exact, because bf16 has all whole numbers below 256.
+/// Subtracts `bias` from the four unsigned bytes of each lane and returns them as pairs of bf16 numbers: the first byte
+/// and the third, then the second and the fourth. This is exact, because bf16 has all whole numbers below 256.
 #[inline(always)]
 fn pairs_of<S: Simd>(s: S, bytes: S::I, bias: f32) -> [S::I; 2] {
     let above = s.shr(bytes, 16);
-    // Not a closure for both: a closure may not become part of the function that is compiled for the instruction set.
+    // Both pairs are written out. A closure might not be inlined, and then is not compiled for the instruction set.
     [join(s, lowest(s, bytes, bias), lowest(s, above, bias)), join(s, second(s, bytes, bias), second(s, above, bias))]
 }
 
-/// The lowest byte less `bias`, as the bits of an f32. A byte in the lowest bits of 2^23 makes it `2^23 + byte`, from which `2^23 + bias`
-/// is subtracted.
+/// The lowest byte less `bias`, as the bits of an f32. A byte in the lowest bits of 2^23 makes it `2^23 + byte`, from
+/// which `2^23 + bias` is subtracted.
 #[inline(always)]
 fn lowest<S: Simd>(s: S, bytes: S::I, bias: f32) -> S::I {
     let sum = s.or(s.and(bytes, s.splat_i32(0xff)), s.splat_i32(0x4b00_0000));
     s.bits(s.sub(s.bitcast(sum), s.splat(8_388_608.0 + bias)))
 }
 
-/// The second byte less `bias`, as the bits of an f32. It stays where it is, 8 bits higher, and so makes `2^15 + byte` of 2^15.
+/// The second byte less `bias`, as the bits of an f32. It stays where it is, 8 bits higher, and so makes `2^15 + byte`
+/// of 2^15.
 #[inline(always)]
 fn second<S: Simd>(s: S, bytes: S::I, bias: f32) -> S::I {
     let sum = s.or(s.and(bytes, s.splat_i32(0xff00)), s.splat_i32(0x4700_0000));
     s.bits(s.sub(s.bitcast(sum), s.splat(32_768.0 + bias)))
 }
 
-/// Columns `4 word .. 4 word + 4` of codes of `n` bits that begin at `at`, one in each byte of a lane, shifted to bit `to`. Other bits of
-/// the bytes are not cleared.
+/// Columns `4 word .. 4 word + 4` of codes of `n` bits that begin at `at`, one in each byte of a lane, shifted to bit
+/// `to`. Other bits of the bytes are not cleared.
 ///
 /// # Safety
 /// The group must lie within `bytes`.

@@ -19,8 +19,8 @@ use crate::strips::{Strip, TileRange, first_bytes};
 /// f32 values of the unpacked block: 30 KiB.
 const BLOCK: usize = 7616;
 
-/// Unpacked runs of weights that are held at once where each run is used only once: the one that is multiplied, the one before it,
-/// whose scales are still needed, and two that are being unpacked.
+/// Unpacked runs of weights that are held at once where each run is used only once: the one that is multiplied, the one
+/// before it, whose scales are still needed, and two that are being unpacked.
 const RING: usize = 4;
 
 /// f32 values of the products of four tiles with a group of 16 columns.
@@ -41,8 +41,8 @@ impl Task for PieceStrip<'_, '_> {
         let TileRange { matrix, first: tile, count: tiles } = here;
         let shape = &x.shape;
         let size = tiles * LANES;
-        // A group's sums are `[columns][tiles][16]` and one column more, which takes the results of the row too many that
-        // narrower groups read (see `Pieces::rows`).
+        // A group's sums are `[columns][tiles][16]` and one column more, which takes the results of the row too many
+        // that narrower groups read (see `Pieces::rows`).
         let room = (shape.columns + shape.groups) * size;
         let (weights, rest) = weights.at_least(BLOCK + PRODUCTS + room).split_at_mut(BLOCK);
         let (products, sums) = rest.split_at_mut(PRODUCTS);
@@ -51,8 +51,9 @@ impl Task for PieceStrip<'_, '_> {
         let mut registers = registers.shaped(form, shape);
         let record = form.map_or(PAIRS, |form| form.record(PAIRS));
         let all = shape.k / RUN;
-        // Up to CHUNK groups are multiplied with a run one after the other, and then the run is not needed any more: a ring of a
-        // few runs does, and the whole strip is one block. With more groups, a block of runs is kept for all chunks.
+        // Up to CHUNK groups are multiplied with a run one after the other, and then the run is not needed any more: a
+        // ring of a few runs does, and the whole strip is one block. With more groups, a block of runs is kept for all
+        // chunks.
         let once = shape.groups <= CHUNK && registers.is_some();
         let slots = if once { RING } else { BLOCK / LANES / (tiles * record) };
         let most = if once { all } else { slots };

@@ -1,8 +1,9 @@
 //! Products on the tile registers of AMX.
 //!
-//! A left matrix is the pieces of one run of a group of up to 16 columns, three tile registers; a right matrix is one run of 16 rows
-//! of weights. Weights that are bf16 numbers accumulate in tile registers over all runs of a block ([`Plain`]). Codes have a
-//! scale for each sub-block, so their products leave the tile registers after each ([`Scaled`]):
+//! A left matrix is the pieces of one run of a group of up to 16 columns, three tile registers; a right matrix is one
+//! run of 16 rows of weights. Weights that are bf16 numbers accumulate in tile registers over all runs of a block
+//! ([`Plain`]). Codes have a scale for each sub-block, so their products leave the tile registers after each
+//! ([`Scaled`]):
 //!
 //! ```text
 //! for run, for group, for sub-block of the run:
@@ -20,12 +21,12 @@ use crate::micro::fetch;
 use crate::pack::{Form, PAIRS, PackedMatrix, RUN};
 use crate::simd::{LANES, Lanes, Simd, Task, TileUnit, Tiles};
 
-/// The tile registers of a thread, if its backend has any. They are taken when the first product wants them. Whoever does other
-/// work should release them before: while they are held, AVX-512 is slower.
+/// The tile registers of a thread, if its backend has any. They are taken when the first product wants them. Whoever
+/// does other work should release them before: while they are held, AVX-512 is slower.
 pub(crate) struct Registers {
     unit: Option<TileUnit>,
-    /// The registers with the rows and bytes for which they are configured. They are kept, because configuring takes as long as
-    /// dozens of products.
+    /// The registers with the rows and bytes for which they are configured. They are kept, because configuring takes as
+    /// long as dozens of products.
     held: Option<(Tiles, [usize; 2])>,
 }
 
@@ -42,7 +43,8 @@ impl Registers {
     /// The registers, configured for weights of this form and columns that are grouped like this.
     pub(super) fn shaped(&mut self, form: Option<Form>, shape: &Shape) -> Option<&mut Tiles> {
         let unit = self.unit?;
-        // The first group is one of the widest. A narrower group reads past its end into the next one; those results are not used.
+        // The first group is one of the widest. A narrower group reads past its end into the next one; those results
+        // are not used.
         let size = [shape.group(0).1, 2 * RUN / form.map_or(1, |form| form.subs)];
         if self.held.as_ref().is_none_or(|(_, held)| *held != size) {
             // The old value is dropped first, because dropping it after the new one was made would release the new one.
@@ -63,7 +65,8 @@ pub(super) struct Block<'a> {
     pub(super) x: &'a Pieces,
     /// Room for unpacked weights, `[slot][tile][record][16]`, see [`Form::record`].
     pub(super) weights: &'a mut [Lanes<f32>],
-    /// Runs for which there is room. With up to [`CHUNK`] groups it is a ring: a later run takes the place of one that is done.
+    /// Runs for which there is room. With up to [`CHUNK`] groups it is a ring: a later run takes the place of one that
+    /// is done.
     pub(super) slots: usize,
     /// Room for the products of four tiles.
     pub(super) products: &'a mut [Lanes<f32>],
@@ -102,8 +105,8 @@ impl Tiled<'_, '_> {
     }
 }
 
-/// Calls `$run!(t)` for each `t` below `T`, which is 4 at most. It is not a loop, because the number of a register is part of an
-/// instruction and so must be a literal.
+/// Calls `$run!(t)` for each `t` below `T`, which is 4 at most. It is not a loop, because the number of a register is
+/// part of an instruction and so must be a literal.
 macro_rules! each_tile {
     ($T:ident, $run:ident) => {
         $run!(0);
@@ -130,7 +133,8 @@ unsafe fn load_left(registers: &mut Tiles, rows: &[Lanes<f32>], columns: usize, 
     for (i, piece) in pieces.iter_mut().enumerate() {
         *piece = rows[i * columns..].as_ptr().cast::<u8>().wrapping_add(bytes);
     }
-    // SAFETY: the registers are configured for the rows of these columns or for one row more, and it exists (checked above).
+    // SAFETY: the registers are configured for the rows of these columns or for one row more, and it exists (checked
+    // above).
     unsafe { registers.load_left(pieces) };
 }
 
@@ -157,19 +161,19 @@ impl<const T: usize> Task for Plain<'_, '_, T> {
                     if run == 0 {
                         registers.zero($t);
                     } else {
-                        // SAFETY: 16 sums of each column, and of one more.
+                        // SAFETY: `sums` has 16 sums of this tile for each column and for one column more.
                         unsafe { registers.load($t, sums.as_ptr().add($t * LANES), T * LANES) };
                     }
                 };
             }
             each_tile!(T, begin);
             for i in 0..runs {
-                // SAFETY: whole rows.
+                // SAFETY: rows are loaded from their beginning, and the registers are configured for up to 64 bytes.
                 unsafe { load_left(registers, x.rows(&group, run + i), columns, 0) };
                 fetch(s, &ahead, g * runs + i, steps);
                 macro_rules! multiply {
                     ($t:literal) => {
-                        // SAFETY: 16 vectors of tile t < T.
+                        // SAFETY: tile t < T has 16 vectors for this run.
                         unsafe { registers.multiply($t, tiles[$t].as_ptr().add(i * size)) };
                     };
                 }
@@ -177,7 +181,7 @@ impl<const T: usize> Task for Plain<'_, '_, T> {
             }
             macro_rules! end {
                 ($t:literal) => {
-                    // SAFETY: as where they began.
+                    // SAFETY: the sums are stored where they were loaded from.
                     unsafe { registers.store($t, sums.as_mut_ptr().add($t * LANES), T * LANES) };
                 };
             }
@@ -242,7 +246,7 @@ impl<const T: usize, const SUBS: usize, const MIN: bool> Task for Scaled<'_, '_,
         }
         macro_rules! store {
             ($t:expr) => {
-                // SAFETY: 16 vectors.
+                // SAFETY: the products of a tile take 16 vectors.
                 unsafe { registers.store($t, products[$t].as_mut_ptr().cast(), LANES) };
             };
         }
@@ -262,11 +266,11 @@ impl<const T: usize, const SUBS: usize, const MIN: bool> Task for Scaled<'_, '_,
                     let columns = group.columns;
                     let rows = x.rows(group, run + i);
                     for sub in 0..SUBS {
-                        // SAFETY: whole rows, or halves.
+                        // SAFETY: with one sub-block whole rows are loaded, with two a half of each row.
                         unsafe { load_left(registers, rows, columns, sub * RUN) };
                         fetch(s, &ahead, done, steps);
-                        // Activations of about the next step are prefetched if there are many columns: they do not all fit the
-                        // first cache.
+                        // Activations of about the next step are prefetched if there are many columns: they do not all
+                        // fit the first cache.
                         let soon = rows.as_ptr().wrapping_add(PIECES * LANES).cast::<u8>();
                         macro_rules! go_on {
                             ($t:literal) => {
@@ -280,7 +284,7 @@ impl<const T: usize, const SUBS: usize, const MIN: bool> Task for Scaled<'_, '_,
                                 }
                                 registers.zero($t);
                                 let codes = weights[first_weight + $t * record..][..PAIRS].as_ptr();
-                                // SAFETY: the codes of a sub-block, 16 vectors or 8.
+                                // SAFETY: a run's codes take 16 vectors, and a sub-block's all of them or one half.
                                 unsafe { registers.multiply($t, codes.add(sub * PAIRS / 2).cast()) };
                                 if let Some(before) = before {
                                     take!($t, before);

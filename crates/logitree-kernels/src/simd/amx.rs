@@ -1,14 +1,14 @@
 //! AMX: a unit beside AVX-512 that multiplies tiles of bf16 numbers.
 //!
-//! It has eight tile registers of up to 16 rows of 64 bytes. `tdpbf16ps c, a, b` adds to the f32 `c[m][n]` the products of row `m` of
-//! `a` with column `n` of `b`, which has two of its numbers in each row: `Σ a[m][2 r] · b[r][2 n]` and `Σ a[m][2 r + 1] · b[r][2 n + 1]`,
-//! two chains of multiply-adds over `r`, rounded to nearest, are added up and their sum is added to `c`. Numbers too small to
-//! be normal count as zero.
+//! It has eight tile registers of up to 16 rows of 64 bytes. `tdpbf16ps c, a, b` adds to the f32 `c[m][n]` the products
+//! of row `m` of `a` with column `n` of `b`, which has two of its numbers in each row: `Σ a[m][2 r] · b[r][2 n]` and `Σ
+//! a[m][2 r + 1] · b[r][2 n + 1]`, two chains of multiply-adds over `r`, rounded to nearest, are added up and their sum
+//! is added to `c`. Numbers too small to be normal count as zero.
 //!
 //! This file is written in assembly, because Rust's intrinsics for AMX are not stable.
 //!
-//! While tile registers are in use, half of the floating-point multiplications of AVX-512 have to wait, so the registers should be
-//! released before other work.
+//! While tile registers are in use, half of the floating-point multiplications of AVX-512 have to wait, so the
+//! registers should be released before other work.
 
 use super::LANES;
 use std::arch::asm;
@@ -34,8 +34,8 @@ impl TileUnit {
 fn allowed() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
     const XTILEDATA: libc::c_long = 18;
-    // SAFETY: this call takes two numbers and touches none of the program's memory. It fails if the operating system or the CPU has
-    // no such registers.
+    // SAFETY: this call takes two numbers and touches none of the program's memory. It fails if the operating system or
+    // the CPU has no such registers.
     unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XTILEDATA) == 0 }
 }
 
@@ -56,15 +56,16 @@ struct Config {
 
 const _: () = assert!(size_of::<Config>() == 64);
 
-/// The tile registers of the current thread: four tiles of sums, a right matrix, and the three pieces of a left matrix. They are released
-/// when this value is dropped.
+/// The tile registers of the current thread: four tiles of sums, a right matrix, and the three pieces of a left matrix.
+/// They are released when this value is dropped.
 ///
-/// Registers keep their contents between calls, because nothing else in this program uses them. A value belongs to the thread
-/// that made it.
+/// Registers keep their contents between calls, because nothing else in this program uses them. A value belongs to the
+/// thread that made it.
 pub(crate) struct Tiles(std::marker::PhantomData<*const ()>);
 
 impl TileUnit {
-    /// Configures the registers for products of left matrices of `rows` × `bytes / 2` numbers with right ones of `bytes / 2` × 16.
+    /// Configures the registers for products of left matrices of `rows` × `bytes / 2` numbers with right ones of `bytes
+    /// / 2` × 16.
     #[inline(always)]
     pub(crate) fn configure(self, rows: usize, bytes: usize) -> Tiles {
         assert!((1..=LANES).contains(&rows) && bytes <= 64 && bytes.is_multiple_of(4));
@@ -116,8 +117,8 @@ impl Tiles {
         }
     }
 
-    /// Multiplies the pieces of the left matrix, one after the other, with a right matrix and adds the products to sums `i`. The rows
-    /// of the right matrix are 64 bytes apart.
+    /// Multiplies the pieces of the left matrix, one after the other, with a right matrix and adds the products to sums
+    /// `i`. The rows of the right matrix are 64 bytes apart.
     ///
     /// # Safety
     /// All rows must lie in memory that may be read.

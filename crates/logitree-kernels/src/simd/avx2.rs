@@ -42,8 +42,8 @@ pub(crate) struct I(__m256i, __m256i);
 unsafe fn transpose8(rows: [*const f32; 8]) -> [__m256; 8] {
     // SAFETY: the caller guarantees AVX2 and the elements.
     unsafe {
-        // Loops, not closures: a closure may not inline and is then not compiled for AVX2.
-        // Elements 0..4 of rows i and i + 4, then elements 4..8.
+        // These are loops, because closures might not be inlined, and then are not compiled for AVX2.
+        // First come elements 0..4 of rows i and i + 4, then elements 4..8.
         let mut r = [_mm256_setzero_ps(); 8];
         for i in 0..8 {
             let (row, at) = (i % 4, i / 4 * 4);
@@ -70,7 +70,8 @@ unsafe fn transpose8(rows: [*const f32; 8]) -> [__m256; 8] {
 impl Simd for Avx2 {
     type F = F;
     type I = I;
-    /// A vector is two registers, so with 6 columns there are 12 accumulators, 2 registers of weights and an activation: 15 of 16.
+    /// A vector is two registers, so with 6 columns there are 12 accumulators, 2 registers of weights and an
+    /// activation: 15 of 16.
     const TILES: usize = 1;
     const NARROW_TILES: usize = 1;
 

@@ -203,8 +203,8 @@ impl Simd for Avx512 {
     fn transpose(self, rows: [&Lanes<f32>; LANES], out: &mut [f32]) {
         let out = &mut out[..LANES * LANES];
         unsafe {
-            // Four stages of 2 x 2 block swaps: of elements, pairs, 128-bit lanes, 256-bit halves.
-            // Loops, not closures: a closure may not inline and is then not compiled for AVX-512.
+            // A transpose takes four stages of 2 x 2 block swaps: of elements, pairs, 128-bit lanes, 256-bit halves.
+            // They are loops, because closures might not be inlined, and then are not compiled for AVX-512.
             let mut r = [_mm512_setzero_ps(); 16];
             for i in 0..16 {
                 r[i] = self.load(rows[i]);

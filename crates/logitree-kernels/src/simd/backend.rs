@@ -66,8 +66,8 @@ impl Backend {
         Backend::available()[0]
     }
 
-    /// True if this backend can multiply bytes. VNNI has an instruction for it, on 512 bits or, beside AVX2, on 256; the portable
-    /// backend multiplies them one by one, for comparison. Other backends have no kernel for it.
+    /// True if this backend can multiply bytes. VNNI has an instruction for it, on 512 bits or, beside AVX2, on 256;
+    /// the portable backend multiplies them one by one, for comparison. Other backends have no kernel for it.
     pub fn has_dots(self) -> bool {
         self.dot_unit().is_some()
     }

@@ -5,9 +5,9 @@
 //! are lane-wise and correctly rounded, multiply-add is always fused, and horizontal sums are
 //! taken in lane order. **So every backend computes the same bits.**
 //!
-//! Values are witnesses. A [`Backend`] can only be obtained from [`Backend::available`], which asks the CPU: holding one proves
-//! that the CPU has the instructions. The same holds for the two units that only some CPUs of a backend have, products of bytes
-//! ([`ByteDots`]) and tile registers ([`TileUnit`]).
+//! Values are witnesses. A [`Backend`] can only be obtained from [`Backend::available`], which asks the CPU: holding
+//! one proves that the CPU has the instructions. The same holds for the two units that only some CPUs of a backend
+//! have, products of bytes ([`ByteDots`]) and tile registers ([`TileUnit`]).
 
 #[cfg(target_arch = "x86_64")]
 mod amx;

@@ -45,7 +45,8 @@ fn bitmask(f: impl Fn(usize) -> uint32x4_t) -> u32 {
 impl Simd for Neon {
     type F = F;
     type I = I;
-    /// A vector is four registers, so with 6 columns there are 24 accumulators, 4 registers of weights and an activation: 29 of 32.
+    /// A vector is four registers, so with 6 columns there are 24 accumulators, 4 registers of weights and an
+    /// activation: 29 of 32.
     const TILES: usize = 1;
     /// With 3 columns there are again 24 accumulators; one tile alone would have too few chains to hide the latency.
     const NARROW_TILES: usize = 2;

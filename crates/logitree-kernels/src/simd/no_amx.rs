@@ -1,4 +1,5 @@
-//! Stands in for [AMX](super::amx) on other processors. Its types have no values, so none of its functions can be called.
+//! Stands in for [AMX](super::amx) on other processors. Its types have no values, so none of its functions can be
+//! called.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TileUnit {}

@@ -1,4 +1,4 @@
-//! Portable backend: plain arrays. Slow without hardware FMA, but the same bits.
+//! Portable backend on plain arrays. It is slow on CPUs without hardware FMA, but computes the same bits.
 
 use super::{ByteDots, DotTask, LANES, Lanes, Simd, Task};
 use half::f16;

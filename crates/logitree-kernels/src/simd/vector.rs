@@ -6,7 +6,8 @@ pub(crate) const LANES: usize = 16;
 /// One f32 or integer per lane, in memory.
 pub(crate) type Lanes<T> = [T; LANES];
 
-/// The vectors of an instruction set and the operations on them. All of them work lane by lane unless they say otherwise.
+/// The vectors of an instruction set and the operations on them. All of them work lane by lane unless they say
+/// otherwise.
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// 16 f32 lanes.
     type F: Copy;
@@ -15,7 +16,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Weight tiles that the micro-kernel multiplies at once: enough chains to hide the latency of a multiply-add, few
     /// enough for the registers, and as few loads per multiply-add as that allows.
     const TILES: usize;
-    /// The same for batches of up to [`crate::micro::NARROW`] columns, whose sums take fewer registers.
+    /// [`Self::TILES`] for batches of up to [`crate::micro::NARROW`] columns, whose sums take fewer registers.
     const NARROW_TILES: usize;
 
     /// Runs a task in a function compiled for this instruction set.
@@ -71,13 +72,15 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// The bits of an f32.
     fn bits(self, a: Self::F) -> Self::I;
 
-    /// Each lane gets the upper half of `low`'s lane as its lower half and the upper half of `high`'s lane as its upper half.
+    /// Each lane gets the upper half of `low`'s lane as its lower half and the upper half of `high`'s lane as its upper
+    /// half.
     #[inline(always)]
     fn join_halves(self, low: Self::I, high: Self::I) -> Self::I {
         self.or(self.shr(low, 16), self.and(high, self.splat_i32(-0x1_0000)))
     }
 
-    /// The sum of all lanes: the upper eight are added to the lower eight, then of those the upper four to the lower four, and so on.
+    /// The sum of all lanes: the upper eight are added to the lower eight, then of those the upper four to the lower
+    /// four, and so on.
     #[inline(always)]
     fn total(self, v: Self::F) -> f32 {
         let mut x = self.array(v);
@@ -89,7 +92,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         x[0]
     }
 
-    /// Returns lanes 0, 1, 4, 5, … of `a` followed by those of `b`, and lanes 2, 3, 6, 7, … of `a` followed by those of `b`.
+    /// Returns lanes 0, 1, 4, 5, … of `a` followed by those of `b`, and lanes 2, 3, 6, 7, … of `a` followed by those of
+    /// `b`.
     #[inline(always)]
     fn unzip_pairs(self, a: Self::F, b: Self::F) -> [Self::F; 2] {
         let from = [self.array(a), self.array(b)];
@@ -103,8 +107,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// True if the backend has [`Self::lookup`].
     const LOOKUP: bool = false;
 
-    /// Replaces each of the two 16-bit numbers of a lane by the entry of the table of 64 that its lowest 6 bits name. If `SMALL`, only
-    /// the first 32 entries and the lowest 5 bits are used.
+    /// Replaces each of the two 16-bit numbers of a lane by the entry of the table of 64 that its lowest 6 bits name.
+    /// If `SMALL`, only the first 32 entries and the lowest 5 bits are used.
     #[inline(always)]
     fn lookup<const SMALL: bool>(self, _table: &[Lanes<u32>; 2], _index: Self::I) -> Self::I {
         unreachable!("this backend has no tables")
@@ -135,15 +139,15 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     }
 }
 
-/// Work that is compiled once per instruction set. `run` must be `#[inline(always)]`: it becomes part of a function that is compiled for
-/// the instruction set, and what does not inline into that function is compiled without it.
+/// Work that is compiled once per instruction set. `run` must be `#[inline(always)]`: it becomes part of a function
+/// that is compiled for the instruction set, and what does not inline into that function is compiled without it.
 pub(crate) trait Task {
     type Output;
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
-/// Products of bytes on the vectors of a [`Simd`]. Only some CPUs have an instruction for them, so this is a witness of its own:
-/// whoever holds a value has the instruction.
+/// Products of bytes on the vectors of a [`Simd`]. Only some CPUs have an instruction for them, so this is a witness of
+/// its own: whoever holds a value has the instruction.
 pub(crate) trait ByteDots: Copy + Send + Sync + 'static {
     /// The backend whose vectors are multiplied.
     type Simd: Simd;
@@ -153,7 +157,8 @@ pub(crate) trait ByteDots: Copy + Send + Sync + 'static {
     /// Runs a task in a function compiled for the instruction set and for [`Self::dot`].
     fn vectorize<T: DotTask>(self, task: T) -> T::Output;
 
-    /// Adds to each lane of `sum` the products of the lane's four unsigned bytes of `a` with its four signed bytes of `b`.
+    /// Adds to each lane of `sum` the products of the lane's four unsigned bytes of `a` with its four signed bytes of
+    /// `b`.
     fn dot(
         self,
         sum: <Self::Simd as Simd>::I,

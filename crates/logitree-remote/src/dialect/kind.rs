@@ -5,7 +5,7 @@ use super::{llama_server, openai, sglang, vllm};
 use serde_json::Value;
 use std::fmt;
 
-/// What a server is.
+/// Which interface a server has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerKind {
     /// vLLM, and `logitree serve`: token ids both ways, arrays of prompts.
@@ -23,7 +23,7 @@ impl ServerKind {
     pub const ALL: [ServerKind; 4] =
         [ServerKind::Vllm, ServerKind::Sglang, ServerKind::LlamaServer, ServerKind::OpenAi];
 
-    /// Its name on the command line.
+    /// The kind's name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             ServerKind::Vllm => "vllm",
@@ -38,13 +38,13 @@ impl ServerKind {
         self != ServerKind::OpenAi
     }
 
-    /// Whether one request may hold several prompts. The usage that tells how a text was read is counted by request,
-    /// so texts go one by one.
+    /// Whether one request may hold several prompts. OpenAI's API counts prompt tokens per request, and this count
+    /// shows how the server split a text, so texts are sent one by one.
     pub(crate) fn takes_arrays(self) -> bool {
         matches!(self, ServerKind::Vllm | ServerKind::Sglang)
     }
 
-    /// Where steps are asked for.
+    /// The HTTP path to which requests for next-token lists are sent.
     pub(crate) fn endpoint(self) -> &'static str {
         match self {
             ServerKind::Vllm | ServerKind::OpenAi => "/v1/completions",
@@ -55,7 +55,7 @@ impl ServerKind {
 
     /// The request for the next-token lists after these paths, as JSON.
     pub(crate) fn request(self, paths: &Paths<'_>, query: &ListQuery<'_>) -> String {
-        // Paths go into the JSON as they are: as values they would take thirty times their size.
+        // Paths are serialized straight into the request: as JSON values they would take thirty times the memory.
         let (prompts, count) = match paths {
             Paths::Ids(ids) => (serde_json::to_string(ids), ids.len()),
             Paths::Texts(texts) => (serde_json::to_string(texts), texts.len()),
@@ -68,7 +68,8 @@ impl ServerKind {
             ServerKind::LlamaServer => ("prompt", llama_server::request(query)),
             ServerKind::OpenAi => ("prompt", openai::request(query)),
         };
-        // llama-server is given a single prompt without a list around it: then the answer is an object in every version.
+        // llama-server is given a single prompt without a list around it: then the answer is an object in every
+        // version.
         let one = count == 1 && self == ServerKind::LlamaServer;
         let prompts = if one { &prompts[1..prompts.len() - 1] } else { &prompts };
         format!("{{\"{key}\":{prompts},{}", &rest.to_string()[1..])

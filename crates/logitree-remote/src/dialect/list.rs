@@ -4,7 +4,7 @@ use logitree_core::TokenId;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Paths from the start of the sequence.
+/// Paths from the start of the sequence, as token ids or as texts.
 pub(crate) enum Paths<'a> {
     Ids(Vec<&'a [TokenId]>),
     Texts(Vec<&'a str>),
@@ -40,12 +40,13 @@ pub(crate) struct List {
     pub top: Vec<Listed>,
     /// Tokens asked for by name.
     pub named: Vec<Listed>,
-    /// Tokens that the server counts in the path.
+    /// How many tokens the server counts in the path, if it tells.
     pub prompt_tokens: Option<usize>,
 }
 
 impl List {
-    /// Sorted as ranks go; an error if the numbers are no probabilities.
+    /// Sorts the list by probability and leaves out impossible tokens. It is an error if the numbers cannot be
+    /// probabilities.
     pub(super) fn checked(mut self) -> Result<List, String> {
         for t in self.top.iter_mut().chain(&mut self.named) {
             t.logprob = possible(t.logprob)?;
@@ -71,13 +72,14 @@ impl List {
     }
 }
 
-/// Least log probability that a softmax can have, with room: no logits are further apart.
+/// Smallest log probability that is believed of a possible token. The logits of models are never so far apart.
 const LEAST: f64 = -1e6;
 
-/// A log probability that there can be, of 0 at most; minus infinity for what cannot come.
+/// Checks a log probability. The result is at most 0, and minus infinity for a token that cannot come. JSON has no
+/// infinite numbers, so servers write the smallest f32 or f64 for that.
 ///
 /// # Errors
-/// If it is no logarithm of a probability. Numbers of 32 bits at their end stand for minus infinity: JSON has none.
+/// If the number cannot be the logarithm of a probability.
 pub(crate) fn possible(logprob: f64) -> Result<f64, String> {
     // Servers write the least 32-bit number with more or fewer digits.
     if logprob == f64::NEG_INFINITY || logprob == f64::MIN || (-3.5e38..=-3.4e38).contains(&logprob) {
@@ -108,7 +110,7 @@ pub(super) fn id(value: &Value) -> Option<TokenId> {
     u32::try_from(value.as_u64()?).ok().map(TokenId)
 }
 
-/// The entries of an answer's `choices` by their `index`: they need not come in order.
+/// The entries of an answer's `choices`, sorted by their `index`, because servers may send them in any order.
 pub(super) fn choices(answer: &Value, paths: usize) -> Result<Vec<&Value>, String> {
     let all = answer["choices"].as_array().ok_or("no `choices`")?;
     let mut by_index = vec![None; paths];

@@ -34,7 +34,7 @@ fn list(choice: &Value, prompt_tokens: Option<usize>) -> Result<List, String> {
     Ok(List { top, named: Vec::new(), prompt_tokens })
 }
 
-/// A token's bytes from its text: parts of characters are written `bytes:\xe2\x80`.
+/// A token's bytes from its text. Servers write a token that is a part of a character as `bytes:\xe2\x80`.
 fn text_bytes(text: &str) -> Vec<u8> {
     let part = |part: &str| u8::from_str_radix(part, 16).ok().filter(|_| part.len() == 2);
     let escaped = text.strip_prefix("bytes:\\x").and_then(|hex| hex.split("\\x").map(part).collect::<Option<Vec<_>>>());

@@ -1,4 +1,4 @@
-//! SGLang's `/generate`. Its lists are of the distribution after temperature: 1 here.
+//! SGLang's `/generate`. It lists the distribution after the temperature was applied, so requests have temperature 1.
 
 use super::list::{List, ListQuery, Listed, id, number};
 use serde_json::{Value, json};

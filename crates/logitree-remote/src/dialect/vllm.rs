@@ -1,7 +1,8 @@
 //! vLLM's `/v1/completions`, which `logitree serve` speaks too.
 //!
 //! `return_tokens_as_token_ids` makes keys `token_id:N`. The list holds the sampled token beside the k asked for. With
-//! `--logprobs-mode` raw (the default) numbers are the model's own; the parameters below make processed ones the same.
+//! `--logprobs-mode` raw (the default) the numbers are the model's own. With a processed mode they are the same,
+//! because the parameters below change nothing in the distribution.
 
 use super::list::{List, ListQuery, Listed, choices, number, token_id};
 use serde_json::{Value, json};

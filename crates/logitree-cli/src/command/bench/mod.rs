@@ -43,18 +43,18 @@ pub struct BenchArgs {
     pub model: ModelOptions,
 }
 
-/// Seconds of a probe.
+/// Shortest time of a probe, in seconds.
 const PROBE: f64 = 0.05;
 /// Bytes read by the bandwidth probe: more than any cache.
 const STREAM: usize = 256 << 20;
 
-/// One round of one workload.
+/// The measurements of one round of one workload.
 struct Sample {
     done: Done,
     seconds: f64,
-    /// Peak around it, floating-point operations per second.
+    /// The machine's peak in floating-point operations per second: the mean of a probe before the work and one after.
     peak: f64,
-    /// Memory bandwidth around it, bytes per second.
+    /// The machine's memory bandwidth in bytes per second, measured in the same way.
     bandwidth: f64,
 }
 
@@ -64,7 +64,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
         true => all,
         false => args.only.iter().map(|name| named(&all, name)).collect::<Result<_>>()?,
     };
-    // Before hours are spent on it: a bad path is told at once.
+    // The path is checked before measuring, so that hours of work are not lost to a bad path.
     let target = args.output.as_deref().map(|path| Target::check(path, args.force, &[])).transpose()?;
     terminal::catch_interrupts();
     let started = Instant::now();
@@ -120,7 +120,7 @@ fn named(all: &[Workload], name: &str) -> Result<Workload> {
     }
 }
 
-/// Peak (operations per second) and bandwidth (bytes per second), now.
+/// Measures the machine's peak (floating-point operations per second) and memory bandwidth (bytes per second).
 fn probe(model: &LocalModel, stream: &Stream) -> (f64, f64) {
     model.with_compute(|compute| {
         let peak = rate(|| multiply_add(compute, 200_000));
@@ -129,7 +129,7 @@ fn probe(model: &LocalModel, stream: &Stream) -> (f64, f64) {
     })
 }
 
-/// Amount per second of work repeated for at least [`PROBE`] seconds.
+/// Repeats `work` for at least [`PROBE`] seconds. Returns the sum of the amounts that it returned, per second.
 fn rate(mut work: impl FnMut() -> f64) -> f64 {
     let start = Instant::now();
     let mut amount = 0.0;
@@ -148,7 +148,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// Median over the rounds, with the smallest and the largest.
+/// Median, smallest and largest value over the rounds.
 fn spread(samples: &[Sample], f: impl Fn(&Sample) -> f64) -> (f64, f64, f64) {
     let values: Vec<f64> = samples.iter().map(f).collect();
     let extreme = |pick: fn(f64, f64) -> f64| values.iter().copied().reduce(pick).unwrap_or(f64::NAN);

@@ -8,11 +8,11 @@ use logitree_engine::LocalModel;
 use std::time::Instant;
 
 const PROMPT: &str = "The capital of India is";
-/// Tokens generated, read and scored; fewer in a model whose context is shorter.
+/// Numbers of tokens that are generated, read and scored; fewer if the model's context is shorter.
 const DECODE: usize = 64;
 const PREFILL: usize = 512;
 const SCORE: usize = 1000;
-/// Nodes evaluated at a given width, about.
+/// About how many nodes are evaluated at a given width.
 const NODES: usize = 192;
 
 /// A kind of work.
@@ -26,19 +26,19 @@ pub enum Workload {
     Score,
     /// The default tree to a depth.
     Tree(usize),
-    /// So many open paths, one token at a time.
+    /// This number of open paths, all of which grow by one token at a time.
     Width(usize),
 }
 
-/// What was done.
+/// The amount of work that was done.
 pub struct Done {
-    /// Tokens or nodes.
+    /// Number of tokens or nodes.
     pub count: usize,
     /// Floating-point operations of products with weights.
     pub flops: f64,
     /// Bytes of weights, each counted once per pass.
     pub bytes: f64,
-    /// Time it took, if not all of it counts.
+    /// Time in seconds, if only a part of the work is timed.
     pub seconds: Option<f64>,
 }
 
@@ -89,7 +89,7 @@ fn done(model: &LocalModel, count: usize, layers: usize, outputs: usize, passes:
     Done { count, flops, bytes, seconds: None }
 }
 
-/// A fixed walk over common tokens: only its length matters.
+/// A fixed sequence of common tokens. Only its length matters for the speed.
 fn text(model: &LocalModel, len: usize) -> Vec<TokenId> {
     let vocab = model.vocab_size();
     let (first, range) = if vocab > 2000 { (1000, (vocab - 1000).min(20_000)) } else { (0, vocab) };
@@ -157,6 +157,6 @@ fn tree(model: &LocalModel, depth: usize) -> Result<Done> {
             n => (expanded, passes) = (expanded + n, passes + 1),
         }
     }
-    // As many as were expanded: nodes at the depth limit cost nothing.
+    // Only expanded nodes are counted, because nodes at the depth limit are not evaluated.
     Ok(done(model, expanded, expanded + prompt.len() - 1, expanded, passes))
 }
