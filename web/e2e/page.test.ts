@@ -37,6 +37,13 @@ async function run(prompt: string, depth: number, nodes = 60): Promise<string> {
   await page.evaluate((to) => {
     location.hash = `run=${to}&view=outline`;
   }, id);
+  // The page may still show the run before, which has finished too.
+  const state = (i: string) =>
+    page.evaluate(
+      async (i) => ((await (await fetch(`/api/v1/runs/${i}`)).json()) as { status: { state: string } }).status.state,
+      i,
+    );
+  await until(async () => (await state(id)) === 'finished');
   await page.getByRole('status').filter({ hasText: 'finished' }).waitFor();
   await page.locator('.tok').first().waitFor();
   return id;
