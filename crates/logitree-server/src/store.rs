@@ -288,6 +288,15 @@ impl Store {
     }
 }
 
+/// What went wrong with the file of a run that the store knows. If the file is gone, that is the server's trouble: the client's
+/// address was right.
+pub fn of_file(e: Error) -> Error {
+    match e.kind() {
+        ErrorKind::NotFound => Error::new(ErrorKind::Io, e.chain()),
+        _ => e,
+    }
+}
+
 /// The error for an id that no run has.
 fn unknown(id: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no run {id:?}"))

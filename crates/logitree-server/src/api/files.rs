@@ -4,7 +4,7 @@ use super::{Answer, App, blocking, clean};
 use crate::problem::{Parameters, Place, Problem, Upload};
 use crate::report;
 use crate::sse::ServerSentEvent;
-use crate::store::{Info, Kind, Store, lines};
+use crate::store::{Info, Kind, Store, lines, of_file};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -119,7 +119,7 @@ pub async fn export(State(app): State<App>, Place((id, format)): Place<(String, 
     app.run(&id)?;
     blocking(move || {
         let path = app.shared.store.path(&id)?;
-        let run = import::run_file(&path)?;
+        let run = import::run_file(&path).map_err(of_file)?;
         if format == "html" {
             let html = report::html(&run).map_err(|e| Problem::conflict(format!("{e:#}")))?;
             return Ok(download(html.into_bytes(), "text/html; charset=utf-8", &format!("{id}.html")));

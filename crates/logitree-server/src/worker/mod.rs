@@ -12,7 +12,7 @@ mod tests;
 
 pub use opened::{How, Request};
 
-use crate::store::{State, Store};
+use crate::store::{State, Store, of_file};
 use generate::{Generator, Orders};
 use guarded::guarded;
 use logitree::{Context, Error, ErrorKind, Events, Exploration, Held, Model, Ranked, Result};
@@ -134,7 +134,7 @@ impl Worker<'_> {
     fn on<T>(&mut self, id: &str, what: &str, work: impl FnOnce(&mut Opened, &Store) -> Result<T>) -> Result<T> {
         if !self.opened.iter().any(|o| o.id == id) {
             let path = self.shared.store.path(id)?;
-            let exploration = Exploration::open(self.model, Held::open(&path)?)?;
+            let exploration = Exploration::open(self.model, Held::open(&path).map_err(of_file)?)?;
             self.opened.push(Opened::new(id, exploration, false));
         }
         let at = self.opened.iter().position(|o| o.id == id).context("opened above")?;
@@ -209,7 +209,7 @@ impl Worker<'_> {
     fn begin(&mut self, id: &str) -> Result<()> {
         self.opened.retain(|o| o.id != id);
         let path = self.shared.store.path(id)?;
-        let exploration = Exploration::resume(self.model, Held::open(&path)?, None)?;
+        let exploration = Exploration::resume(self.model, Held::open(&path).map_err(of_file)?, None)?;
         self.shared.store.update(id, |s| (s.state, s.message) = (State::Running, None));
         self.opened.insert(0, Opened::new(id, exploration, true));
         Ok(())
