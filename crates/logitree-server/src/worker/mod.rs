@@ -134,7 +134,8 @@ impl Worker<'_> {
     fn on<T>(&mut self, id: &str, what: &str, work: impl FnOnce(&mut Opened, &Store) -> Result<T>) -> Result<T> {
         if !self.opened.iter().any(|o| o.id == id) {
             let path = self.shared.store.path(id)?;
-            let exploration = Exploration::open(self.model, Held::open(&path).map_err(of_file)?)?;
+            // The model may panic here as well: it is asked for a session.
+            let exploration = guarded(what, || Exploration::open(self.model, Held::open(&path).map_err(of_file)?))?;
             self.opened.push(Opened::new(id, exploration, false));
         }
         let at = self.opened.iter().position(|o| o.id == id).context("opened above")?;
