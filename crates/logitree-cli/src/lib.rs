@@ -10,6 +10,7 @@
 
 mod cli;
 mod command;
+mod flags;
 #[doc(hidden)]
 pub mod fuzzing;
 mod input;
@@ -39,6 +40,7 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(cli) => cli,
         Err(e) => return help(&e),
     };
+    flags::set(cli::command);
     terminal::set(cli.everywhere.color);
     message::set(cli.everywhere.quiet, cli.everywhere.verbose);
     terminal::clean_up_when_interrupted();

@@ -4,6 +4,7 @@
 //! the same. Messages contain names of files and models and texts from servers, so all of them pass [`harmless`]:
 //! nothing in them can control the terminal.
 
+use crate::flags::with_flags;
 use logitree::visible::{harmless, harmless_but_colours};
 use std::fmt::Display;
 use std::io::{Write, stderr};
@@ -71,62 +72,4 @@ fn write(text: &str) {
     let mut err = stderr().lock();
     // An error is ignored: there is nowhere else to report it.
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
-}
-
-/// Names of the library's parameters that stand between backticks in its messages. On the command line they are flags.
-const PARAMETERS: &[&str] = &[
-    "api_key_env",
-    "arithmetic",
-    "backend",
-    "batch",
-    "candidate_threshold",
-    "choices",
-    "cover",
-    "end_token",
-    "engine",
-    "fast",
-    "force",
-    "max_branch_threshold",
-    "max_branches",
-    "max_completed_paths",
-    "max_depth",
-    "max_nodes",
-    "max_seconds",
-    "min_branch_threshold",
-    "min_p",
-    "min_path_prob",
-    "model",
-    "output",
-    "pattern",
-    "prefix",
-    "samples",
-    "seed",
-    "soft_queue_limit",
-    "special",
-    "strategy",
-    "temperature",
-    "template_arg",
-    "text",
-    "tokenizer",
-    "top_k",
-    "top_p",
-    "top_p_branch",
-    "watch",
-    "width",
-];
-
-/// A message of the library with flags in the place of parameters: `` `max_nodes` `` becomes `--max-nodes`.
-pub fn with_flags(text: &str) -> String {
-    let parts: Vec<&str> = text.split('`').collect();
-    let mut out = String::with_capacity(text.len());
-    for (i, part) in parts.iter().enumerate() {
-        let is_name = i % 2 == 1 && i + 1 < parts.len() && PARAMETERS.contains(part);
-        match (is_name, i % 2) {
-            (true, _) => out.push_str(&format!("--{}", part.replace('_', "-"))),
-            (false, 1) if i + 1 < parts.len() => out.push_str(&format!("`{part}`")),
-            (false, 1) => out.push_str(&format!("`{part}")),
-            _ => out.push_str(part),
-        }
-    }
-    out
 }

@@ -1,5 +1,6 @@
 //! Standard output for people, colours, width and Ctrl-C.
 
+use crate::flags::with_flags;
 use crate::message;
 use crate::progress::{self, Bar};
 use anyhow::Result;
@@ -120,7 +121,7 @@ pub struct Terminal {
 
 impl Events for Terminal {
     fn note(&self, text: &str) {
-        message::note(message::with_flags(text));
+        message::note(with_flags(text));
     }
 
     fn status(&self, text: &str) {

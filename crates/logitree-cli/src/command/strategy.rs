@@ -1,5 +1,6 @@
 //! Options that choose how a tree is explored.
 
+use crate::flags::with_flags;
 use crate::options::{self};
 use crate::usage::{UsageError, usage};
 use anyhow::Result;
@@ -91,7 +92,7 @@ impl StrategyOptions {
         let name = self.strategy.unwrap_or_default().to_possible_value();
         let name = name.map_or(String::new(), |v| v.get_name().to_string());
         let made = Strategy::with(&name, &self.given());
-        Ok(made.map_err(|e| UsageError(as_flags(&e.to_string())))?)
+        Ok(made.map_err(|e| UsageError(with_flags(&e.to_string())))?)
     }
 
     /// The parameters that the user gave, by the names that they have in run files' headers.
@@ -130,15 +131,6 @@ impl StrategyOptions {
         }
         Ok(())
     }
-}
-
-/// A message of the library in which names of parameters, which stand between backticks, are replaced with their flags.
-fn as_flags(text: &str) -> String {
-    let part = |(i, part): (usize, &str)| match i % 2 {
-        0 => part.to_string(),
-        _ => format!("--{}", part.replace('_', "-")),
-    };
-    text.split('`').enumerate().map(part).collect()
 }
 
 /// Parses what a run keeps of each distribution: the `K` most likely tokens, or with `p=P` as many as make up
