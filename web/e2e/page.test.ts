@@ -21,6 +21,17 @@ const until = async (what: () => Promise<boolean>, ms = 20_000) => {
     await new Promise((done) => setTimeout(done, 50));
   }
 };
+/** Waits until the run that is shown has ended, and nothing that was asked for by hand is being written. */
+const settled = () =>
+  until(async () =>
+    page.evaluate(async () => {
+      const id = new URLSearchParams(location.hash.slice(1)).get('run');
+      const { status } = (await (await fetch(`/api/v1/runs/${id}`)).json()) as {
+        status: { state: string; writing: number };
+      };
+      return status.state === 'finished' && status.writing === 0;
+    }),
+  );
 const tab = (name: string) => page.getByRole('tab', { name }).click();
 const text = async () => (await page.locator('.text-flow').innerText()).replace(/\s+/g, ' ');
 const choose = (path: string) => page.locator('input[type="file"]').setInputFiles(path);
@@ -243,6 +254,8 @@ describe('keys and history', () => {
   });
 
   test('the triangle of a row opens and closes it, and selects nothing', async () => {
+    await settled();
+    await page.getByRole('status').filter({ hasText: 'finished' }).waitFor();
     await tab('Outline');
     const grid = page.getByRole('treegrid');
     const rows = async () => Number(await grid.getAttribute('aria-rowcount'));
@@ -292,7 +305,7 @@ describe('writing', () => {
       const lengths = await longest();
       return lengths.length === 2 && lengths.every((n) => n >= 25);
     }, 30_000);
-    await page.getByRole('status').filter({ hasText: 'finished' }).waitFor();
+    await settled();
   });
 
   test('text of several tokens is put in as it is, with its probability', async () => {

@@ -7,7 +7,6 @@ import { connect, leave, runs, server, show } from './state/live';
 import { followTheme } from './state/prefs';
 import { current, failure, open, page, showDocument } from './state/store';
 import { say } from './state/toasts';
-import { watchWishes } from './state/writing';
 import { App } from './views/App';
 import './theme.css';
 import './app.css';
@@ -64,7 +63,6 @@ async function follow(): Promise<void> {
 }
 
 followTheme();
-watchWishes();
 const root = document.getElementById('app');
 if (root) render(<App />, root);
 begin().catch((e: Error) => {

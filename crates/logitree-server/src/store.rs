@@ -64,11 +64,23 @@ pub struct Status {
     pub message: Option<String>,
     /// Length of the file in bytes when this status was set.
     pub length: u64,
+    /// Number of requests made by hand that the model is working on.
+    pub writing: usize,
 }
 
 impl Status {
     pub fn new(state: State) -> Status {
-        Status { state, nodes: 1, completed: 0, queue: 0, threshold: None, rate: 0.0, message: None, length: 0 }
+        Status {
+            state,
+            nodes: 1,
+            completed: 0,
+            queue: 0,
+            threshold: None,
+            rate: 0.0,
+            message: None,
+            length: 0,
+            writing: 0,
+        }
     }
 }
 

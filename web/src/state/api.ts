@@ -11,6 +11,8 @@ export interface Status {
   rate: number;
   message: string | null;
   length: number;
+  /** Number of requests made by hand that the model is working on. */
+  writing: number;
 }
 
 export interface Info {

@@ -1,6 +1,6 @@
 // Runs on the server: their list, their events as they come, and what the user asks of them.
 
-import { batch, signal } from '@preact/signals';
+import { batch, computed, signal } from '@preact/signals';
 import { RunLines } from '../lib/lines';
 import { percent } from '../lib/numbers';
 import { parseRecords } from '../lib/records';
@@ -9,7 +9,6 @@ import { visible } from '../lib/visible';
 import * as api from './api';
 import { changed, documents, open, page, reroute, runDocument } from './store';
 import { say } from './toasts';
-import { began, gaveUp } from './writing';
 
 /** What the server is; `null` without one (a report, or a page opened as a file). */
 export const server = signal<api.ServerInfo | null>(null);
@@ -22,6 +21,10 @@ export const connection = signal<'none' | 'open' | 'lost' | 'gone' | 'locked'>('
 export const missing = signal<string | null>(null);
 /** What the server was asked for and has not said a word about yet. */
 export const asked = signal<string | null>(null);
+/** Whether something was asked for by hand, and the server has not said yet how it goes on. */
+const posted = signal(false);
+/** Whether the model writes what was asked for by hand. */
+export const isWriting = computed(() => posted.value || (status.value?.writing ?? 0) > 0);
 
 /** Milliseconds before another try. */
 const RETRY = 1500;
@@ -97,10 +100,10 @@ export function leave(): void {
   if (stream?.timer) clearTimeout(stream.timer);
   stream?.source?.close();
   stream = null;
-  gaveUp();
   batch(() => {
     status.value = null;
     asked.value = null;
+    posted.value = false;
     connection.value = 'none';
     missing.value = null;
   });
@@ -138,6 +141,7 @@ function listen(s: Stream): void {
     const before = status.value?.state;
     status.value = JSON.parse((e as MessageEvent<string>).data) as api.Status;
     asked.value = null;
+    posted.value = false;
     if (status.value.state !== before) refresh().catch(() => {});
   });
   source.addEventListener('error', () => {
@@ -156,7 +160,7 @@ async function lost(s: Stream): Promise<void> {
   if (stream !== s) return;
   if (why === 404 || why === 401 || why === 403) {
     connection.value = why === 404 ? 'gone' : 'locked';
-    gaveUp();
+    posted.value = false;
     if (why === 404) refresh().catch(() => {});
     return;
   }
@@ -195,16 +199,12 @@ export async function choose(parent: number, token: number, steps = STEPS): Prom
 }
 
 async function goOn(id: string, what: Parameters<typeof api.expand>[1]): Promise<void> {
+  posted.value = true;
   const made = await attempt(() => api.expand(id, what));
+  if (!made) posted.value = false;
   const first = made?.nodes[0];
   const run = runDocument.value?.run;
-  if (first === undefined || !run) return;
-  if (what.nodes.length > 1) {
-    began(id, first, { size: run.size + what.nodes.length });
-    return;
-  }
-  const depth = run.depth.get(what.nodes[0]!) + (what.token === undefined ? 0 : 1);
-  began(id, first, what.max_nodes ? { size: run.size + what.max_nodes } : { depth: depth + (what.steps ?? 0) });
+  if (first === undefined || !run || what.nodes.length > 1) return;
   // Events and the answer come in any order.
   if (first < run.size) reroute(first);
   else awaited = first;
@@ -265,7 +265,6 @@ export async function write(parent: number, tokens: { id: number; text: string }
     if (next === undefined) return;
     at = next;
     if (!isLast) continue;
-    began(id, at, { depth: run.depth.get(parent) + tokens.length + STEPS });
     if (at < run.size) reroute(at);
     else awaited = at;
   }
@@ -278,7 +277,6 @@ export async function write(parent: number, tokens: { id: number; text: string }
 }
 
 export async function act(id: string, action: 'pause' | 'resume' | 'stop' | 'duplicate'): Promise<void> {
-  if (action === 'stop') gaveUp();
   asked.value = { pause: 'pausing…', resume: 'reading the open paths again…', stop: 'stopping…', duplicate: null }[
     action
   ];

@@ -10,7 +10,6 @@ import { help } from '../state/keys';
 import * as live from '../state/live';
 import { narrow, showRuns, THEMES, type Theme, theme } from '../state/prefs';
 import { current, page, revision, runDocument } from '../state/store';
-import { isWriting } from '../state/writing';
 import { Menu } from './Menu';
 import { RunActions } from './RunActions';
 
@@ -152,7 +151,7 @@ function RunStatus() {
     );
   const running = s.state === 'running';
   const going = running || s.state === 'queued';
-  const writing = isWriting.value && !going;
+  const writing = live.isWriting.value && !going;
   const left = running ? timeLeft(document.run, s) : null;
   return (
     <div class="status">

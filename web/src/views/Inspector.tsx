@@ -6,7 +6,6 @@ import { ROOT, State } from '../lib/run';
 import { visible } from '../lib/visible';
 import * as live from '../state/live';
 import * as store from '../state/store';
-import { isWriting } from '../state/writing';
 import { Alternatives, type Vocabulary } from './inspector/Alternatives';
 import { Numbers } from './inspector/Numbers';
 import { Sliders } from './inspector/Sliders';
@@ -96,7 +95,7 @@ function waiting(canGoOn: boolean): string {
   const state = live.status.value?.state;
   if (state === 'running' || state === 'queued')
     return 'The model has not come so far yet: the list appears as soon as it has.';
-  if (isWriting.value) return 'The model is writing: the list appears in a moment.';
+  if (live.isWriting.value) return 'The model is writing: the list appears in a moment.';
   return canGoOn
     ? 'Nobody has looked further yet: “Continue from here” does.'
     : 'The file has nothing after this token.';

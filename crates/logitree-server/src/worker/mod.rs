@@ -112,7 +112,7 @@ impl Worker<'_> {
                 }
             }
             Command::Halt(id) => {
-                self.with(&id, "ending what goes on by hand", |run, _| run.halt());
+                self.with(&id, "ending what goes on by hand", |run, store| run.halt(store));
             }
             Command::Expand(id, request, reply) => {
                 let begun = self.on(&id, "going on", |run, store| run.ask(&request, store));
@@ -165,6 +165,7 @@ impl Worker<'_> {
         let exploring = run.exploring;
         self.shared.store.update(&run.id, |s| {
             s.message = Some(format!("{e:#}"));
+            s.writing = 0;
             if exploring {
                 s.state = State::Failed;
             }
@@ -201,7 +202,8 @@ impl Worker<'_> {
         if let Err(e) = self.on(&id, "exploring", |run, store| run.explore(store)) {
             // The run's file cannot be written, so the run is closed.
             self.opened.retain(|o| o.id != id);
-            self.shared.store.update(&id, |s| (s.state, s.message) = (State::Failed, Some(format!("{e:#}"))));
+            let message = Some(format!("{e:#}"));
+            self.shared.store.update(&id, |s| (s.state, s.message, s.writing) = (State::Failed, message, 0));
         }
         true
     }
@@ -211,7 +213,7 @@ impl Worker<'_> {
         self.opened.retain(|o| o.id != id);
         let path = self.shared.store.path(id)?;
         let exploration = Exploration::resume(self.model, Held::open(&path).map_err(of_file)?, None)?;
-        self.shared.store.update(id, |s| (s.state, s.message) = (State::Running, None));
+        self.shared.store.update(id, |s| (s.state, s.message, s.writing) = (State::Running, None, 0));
         self.opened.insert(0, Opened::new(id, exploration, true));
         Ok(())
     }

@@ -70,10 +70,11 @@ impl Opened {
         !self.asked.is_empty()
     }
 
-    /// Publishes the new length and number of nodes, so that clients read what was added.
+    /// Publishes the new length and number of nodes, so that clients read what was added, and how many requests are in
+    /// progress.
     fn tell(&self, store: &Store) -> Result<()> {
         let (length, nodes) = (self.exploration.file_len()?, self.exploration.tree().len());
-        store.update(&self.id, |s| (s.length, s.nodes) = (length, nodes));
+        store.update(&self.id, |s| (s.length, s.nodes, s.writing) = (length, nodes, self.asked.len()));
         Ok(())
     }
 
@@ -127,13 +128,13 @@ impl Opened {
                 None => node,
             });
         }
-        self.tell(store)?;
         store.update(&self.id, |s| s.message = None);
         if self.asked.len() >= REQUESTS {
             let oldest = self.asked.remove(0);
             self.halt_one(oldest)?;
         }
         self.asked.push(Asked { starts: starts.iter().copied().collect(), how: request.how, now: None });
+        self.tell(store)?;
         Ok(starts)
     }
 
@@ -156,8 +157,10 @@ impl Opened {
     }
 
     /// Ends all requests made by hand.
-    pub fn halt(&mut self) -> Result<()> {
-        std::mem::take(&mut self.asked).into_iter().try_for_each(|asked| self.halt_one(asked))
+    pub fn halt(&mut self, store: &Store) -> Result<()> {
+        let halted = std::mem::take(&mut self.asked).into_iter().try_for_each(|asked| self.halt_one(asked));
+        self.tell(store)?;
+        halted
     }
 
     fn halt_one(&mut self, asked: Asked) -> Result<()> {

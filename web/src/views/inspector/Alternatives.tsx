@@ -30,17 +30,20 @@ interface Props {
 
 export function Alternatives({ run, step, here, live, onChoose, vocabulary }: Props) {
   store.revision.value;
-  const filter = useSignal('');
+  // What is typed belongs to one place. It is kept with it, so that going elsewhere cannot clear what is typed there.
+  const place = `${step} ${here}`;
+  const typed = useSignal({ place, text: '' });
+  const filter = typed.value.place === place ? typed.value.text : '';
+  const type = (text: string) => {
+    typed.value = { place, text };
+  };
   const box = useRef<HTMLDivElement>(null);
   const input = useRef<HTMLInputElement>(null);
   const listed = run.listed(step);
-  const wanted = filter.value.toLowerCase();
+  const wanted = filter.toLowerCase();
   const hits = listed.map((t, i) => ({ ...t, i })).filter((t) => run.text(t.id).toLowerCase().includes(wanted));
   const tail = useMemo(() => run.wholeText(step).slice(-1), [run, step]);
 
-  useEffect(() => {
-    filter.value = '';
-  }, [step, here]);
   useEffect(() => {
     if (focusList.value === 0) return;
     const it = box.current?.querySelector<HTMLElement>('[aria-selected="true"]') ?? input.current;
@@ -50,7 +53,7 @@ export function Alternatives({ run, step, here, live, onChoose, vocabulary }: Pr
   const choose = (token: number, text: string, logprob: number) => {
     const inList = box.current?.contains(document.activeElement) === true;
     announce(`${visible(text)}, ${percent(Math.exp(logprob))}, chosen.`);
-    filter.value = '';
+    type('');
     onChoose(token);
     // A key stays where it can go on: at the new token.
     if (inList) requestAnimationFrame(() => focusToken.value++);
@@ -59,10 +62,10 @@ export function Alternatives({ run, step, here, live, onChoose, vocabulary }: Pr
     if (e.altKey || e.ctrlKey || e.metaKey) return;
     const active = document.activeElement as HTMLElement;
     if (e.key === 'Escape') {
-      if (filter.value !== '') filter.value = '';
+      if (filter !== '') type('');
       else focusToken.value++;
       // What lies over the page is closed by the page.
-      if (filter.value !== '' || !box.current?.closest('.sheet')) e.preventDefault();
+      if (filter !== '' || !box.current?.closest('.sheet')) e.preventDefault();
       return;
     }
     const by = { ArrowDown: 1, ArrowUp: -1 }[e.key];
@@ -88,8 +91,8 @@ export function Alternatives({ run, step, here, live, onChoose, vocabulary }: Pr
         type="search"
         placeholder={live ? 'Find any token, or write what should come' : 'Find a token of the list'}
         aria-label="Find a token, or write what should come here"
-        value={filter.value}
-        onInput={(e) => (filter.value = e.currentTarget.value)}
+        value={filter}
+        onInput={(e) => type(e.currentTarget.value)}
       />
       <div class="rows" role="listbox" aria-label="Tokens that could stand here">
         {hits.map((t) => (
@@ -106,20 +109,20 @@ export function Alternatives({ run, step, here, live, onChoose, vocabulary }: Pr
             }
           />
         ))}
-        {vocabulary && filter.value !== '' && (
+        {vocabulary && filter !== '' && (
           <Search
             key={step}
             step={step}
-            query={filter.value}
+            query={filter}
             known={new Set(listed.map((t) => t.id))}
             vocabulary={vocabulary}
             onChoose={(t) => choose(t.id, t.text, t.logprob)}
           />
         )}
       </div>
-      {live && filter.value !== '' && <Written step={step} text={filter.value} afterSpace={/\s/.test(tail)} />}
-      {filter.value === '' && <Other listed={listed} />}
-      {!vocabulary && filter.value !== '' && hits.length === 0 && (
+      {live && filter !== '' && <Written step={step} text={filter} afterSpace={/\s/.test(tail)} />}
+      {filter === '' && <Other listed={listed} />}
+      {!vocabulary && filter !== '' && hits.length === 0 && (
         <p class="other">No token of the list has this in its text.</p>
       )}
     </div>
