@@ -1,7 +1,7 @@
 //! The grammar of the command line.
 
 use crate::command::{
-    answers, bench, completions, doctor, engine, experiment, export, forks, generate, guide, lens, model, report,
+    answers, bench, completions, doctor, engine, experiment, export, forks, generate, guide, lens, model, next, report,
     score, serve, show, tree, verify, view,
 };
 use crate::terminal::Colour;
@@ -64,6 +64,8 @@ pub struct Everywhere {
 pub enum Command {
     /// Grow the tree of likely continuations of a prompt
     Tree(Box<tree::TreeArgs>),
+    /// What may come next: the distribution of the next token
+    Next(next::NextArgs),
     /// Generate, and show each token's probability, rank and alternatives
     Logprobs(generate::LogprobsArgs),
     /// Force how the answer begins: how likely was that, and what follows?

@@ -46,6 +46,7 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> u8 {
     terminal::clean_up_when_interrupted();
     let outcome = match cli.command {
         Command::Tree(args) => command::tree::run(*args),
+        Command::Next(args) => command::next::run(args),
         Command::Logprobs(args) => command::generate::run(args),
         Command::Guide(args) => command::guide::run(args),
         Command::Score(args) => command::score::run(args),

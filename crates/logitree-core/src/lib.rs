@@ -23,6 +23,7 @@ pub mod forks;
 pub mod lens;
 pub mod metrics;
 pub mod model;
+pub mod nucleus;
 mod parameters;
 pub mod paths;
 pub mod run;

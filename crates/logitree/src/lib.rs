@@ -68,6 +68,7 @@ pub mod lock;
 mod model;
 #[cfg_attr(not(feature = "hub"), allow(unused_variables, dead_code))]
 pub mod models;
+mod next;
 pub mod output;
 mod prompt;
 mod recorder;
@@ -89,6 +90,7 @@ pub use generation::{GenerateOptions, Generation, ScoreOptions, Scored, StopReas
 #[cfg(feature = "remote")]
 pub use model::ServerOptions;
 pub use model::{Model, OpenOptions, arithmetic_of, check_arithmetic};
+pub use next::{NUCLEI, NextOptions, NextToken};
 pub use prompt::{Given, Prompt, check_text, watched_ids};
 pub use recorder::{Destination, Held};
 pub use scored::{LISTED, ScoredToken, totals_of};

@@ -13,6 +13,7 @@ pub mod grow;
 pub mod guide;
 pub mod lens;
 pub mod model;
+pub mod next;
 pub mod report;
 pub mod score;
 pub mod serve;

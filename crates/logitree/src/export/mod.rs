@@ -5,6 +5,7 @@ pub mod arrow;
 pub mod csv;
 pub mod dot;
 pub mod jsonl;
+pub mod next;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod python;

@@ -1,0 +1,77 @@
+//! `logitree next` on a tiny model.
+
+mod common;
+
+use common::{fails, json, ok, workplace};
+use serde_json::Value;
+
+fn f(v: &Value) -> f64 {
+    v.as_f64().unwrap_or_else(|| panic!("a number, not {v}"))
+}
+
+#[test]
+fn the_whole_distribution_agrees_with_its_numbers() {
+    let folder = workplace();
+    let w = folder.path();
+    let made = json(w, &["next", "hello world", "-m", "model", "--top", "1000000"]);
+    let d = &made["prompts"][0];
+    let probs: Vec<f64> = d["top"].as_array().unwrap().iter().map(|t| f(&t["logprob"]).exp()).collect();
+    assert!(probs.len() > 10 && (probs.iter().sum::<f64>() - 1.0).abs() < 1e-6);
+    assert!(f(&d["rest"]) < 1e-6, "{}", d["rest"]);
+    let entropy: f64 = probs.iter().filter(|p| **p > 0.0).map(|p| -p * p.ln()).sum();
+    assert!((f(&d["entropy"]) - entropy).abs() < 1e-6, "{entropy}");
+    assert!((f(&d["entropy_bits"]) - entropy / std::f64::consts::LN_2).abs() < 1e-6);
+    let masses: Vec<f64> = d["top_p"].as_array().unwrap().iter().map(|n| f(&n["p"])).collect();
+    assert_eq!(masses, [0.5, 0.9, 0.95, 0.99]);
+    for n in d["top_p"].as_array().unwrap() {
+        let size = n["tokens"].as_u64().unwrap() as usize;
+        let sum = |k: usize| probs[..k].iter().sum::<f64>();
+        assert!(sum(size) >= f(&n["p"]) - 1e-9 && sum(size - 1) < f(&n["p"]) + 1e-9, "{n}");
+        assert_eq!(n["exact"], true);
+    }
+    // The first step of a generation is the same distribution.
+    let step = json(w, &["logprobs", "hello world", "-m", "model", "-n", "1"]);
+    assert_eq!(step["tokens"][0]["entropy"], d["entropy"]);
+    assert_eq!(step["tokens"][0]["logprob"], d["top"][0]["logprob"]);
+}
+
+#[test]
+fn several_prompts_have_the_numbers_that_each_has_alone() {
+    let folder = workplace();
+    let w = folder.path();
+    let ask = |prompts: &[&str]| {
+        json(w, &[&["next", "-m", "model", "--top", "3", "--watch", " lo wor", "--watch", "l"], prompts].concat())
+    };
+    let both = ask(&["hello world", "to be"]);
+    assert_eq!(both["prompts"][0], ask(&["hello world"])["prompts"][0]);
+    assert_eq!(both["prompts"][1], ask(&["to be"])["prompts"][0]);
+    assert_eq!(both["prompts"][0]["watch"].as_array().unwrap().len(), 2);
+    let text = ok(w, &["next", "-m", "model", "hello world", "to be", "--top", "3"]);
+    let head = text.lines().next().unwrap();
+    assert!(head.contains("hello world") && head.contains("to be"), "{text}");
+    assert!(text.contains("all others") && text.contains("bits") && text.contains("top-p 0.5: "), "{text}");
+    assert!(!text.contains('\x1b'));
+    assert!(ok(w, &["next", "-m", "model", "hello", "--color", "always"]).contains('\x1b'));
+}
+
+#[test]
+fn files_have_a_line_per_prompt_or_a_row_per_token() {
+    let folder = workplace();
+    let w = folder.path();
+    let write = |name: &str| ok(w, &["next", "-m", "model", "hello world", "to be", "--top", "3", "-o", name]);
+    write("next.jsonl");
+    let lines = std::fs::read_to_string(w.join("next.jsonl")).unwrap();
+    let objects: Vec<Value> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!([&objects[0]["prompt"], &objects[1]["prompt"]], ["hello world", "to be"]);
+    assert_eq!(write("-"), lines);
+    write("next.csv");
+    let csv = std::fs::read_to_string(w.join("next.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 7, "{csv}");
+    let error = fails(w, &["next", "-m", "model", "hello", "-o", "next.csv"], 1);
+    assert!(error.contains("--force"), "{error}");
+    assert_eq!(std::fs::read_to_string(w.join("next.csv")).unwrap(), csv);
+    assert!(fails(w, &["next", "-m", "model", "hello", "-o", "next.txt"], 2).contains(".jsonl or .csv"));
+    assert!(fails(w, &["next", "-m", "model", "-", "-"], 2).contains("only once"));
+    assert!(fails(w, &["next", "-m", "model"], 2).contains("PROMPT"));
+    assert!(fails(w, &["next", "-m", "model", "x", "--watch", ""], 2).contains("--watch is empty"));
+}

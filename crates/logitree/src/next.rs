@@ -1,0 +1,63 @@
+//! The next-token distributions after prompts.
+
+use crate::error::{Context, Result};
+use crate::prompt::watched_ids;
+use crate::{Model, Prompt};
+use logitree_core::nucleus::{Nucleus, nuclei};
+use logitree_core::run::Watch;
+use logitree_core::watch::{self, Watched};
+use logitree_core::{Distribution, Query};
+
+/// The probabilities whose nuclei are counted.
+pub const NUCLEI: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
+
+/// What is asked about the next token.
+#[derive(Clone, Debug)]
+pub struct NextOptions {
+    /// Number of most likely tokens to list.
+    pub top: usize,
+    /// Strings whose probability to come next is computed, whatever their rank.
+    pub watch: Vec<String>,
+}
+
+impl Default for NextOptions {
+    fn default() -> NextOptions {
+        NextOptions { top: 10, watch: Vec::new() }
+    }
+}
+
+/// The distribution of the token after one prompt.
+#[derive(Clone, Debug)]
+pub struct NextToken {
+    /// The list of the most likely tokens and the statistics of the whole distribution. The logits are left out.
+    pub distribution: Distribution,
+    /// The watched strings, in the order of the options.
+    pub watched: Vec<Watched>,
+    /// The sizes of the nuclei for [`NUCLEI`], in that order.
+    pub nuclei: Vec<Nucleus>,
+}
+
+impl Model {
+    /// The distributions after several prompts, in one batch, and the watched strings with their tokens. The numbers of
+    /// a prompt do not depend on the others.
+    ///
+    /// # Errors
+    /// If a prompt has no tokens or does not fit the context, a watched string has no tokens in this model, or the
+    /// model fails.
+    pub fn next_tokens(&self, prompts: &[Prompt], options: &NextOptions) -> Result<(Vec<NextToken>, Vec<Watch>)> {
+        let watch = self.watch(&options.watch)?;
+        let strings = watched_ids(&watch);
+        let mut session = self.session()?;
+        let mut queries = Vec::with_capacity(prompts.len());
+        for prompt in prompts {
+            let node = *session.push_all(None, &prompt.tokens)?.last().context("the prompt has no tokens")?;
+            queries.push(Query { node, top: options.top, tokens: &[], logits: true });
+        }
+        let found = watch::evaluate(&mut *session, &queries, &strings)?;
+        let next = found.into_iter().map(|(distribution, watched)| {
+            let nuclei = nuclei(&distribution, &NUCLEI);
+            NextToken { distribution: Distribution { logits: None, ..distribution }, watched, nuclei }
+        });
+        Ok((next.collect(), watch))
+    }
+}
