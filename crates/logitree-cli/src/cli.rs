@@ -140,12 +140,16 @@ pub fn command() -> clap::Command {
 const TEXTS: &[&str] = &["TEXT", "REGEX", "A|B|C"];
 
 /// Puts a prompt such as "- milk" or "-5 is" where it cannot be taken for options: behind `--`. No option is written
-/// with white space in it, so an argument that has some is a text, unless it is an option's value.
+/// with white space in it, so an argument that has some is a text, unless it is an option's value. The other texts go
+/// there as well, so that several prompts keep their order.
 fn texts_apart(command: &clap::Command, args: Vec<OsString>) -> Vec<OsString> {
+    let everywhere = command;
     let Some(command) = args.get(1).and_then(|name| command.find_subcommand(name)) else { return args };
     let takes_value = |before: &str| {
-        command.get_arguments().any(|a| {
-            let long = a.get_long().is_some_and(|l| before.strip_prefix("--") == Some(l));
+        command.get_arguments().chain(everywhere.get_arguments()).any(|a| {
+            let name = before.strip_prefix("--");
+            let mut names = a.get_long().into_iter().chain(a.get_all_aliases().into_iter().flatten());
+            let long = names.any(|n| name == Some(n));
             let short =
                 a.get_short().is_some_and(|s| before.starts_with('-') && before.ends_with(s) && before.len() == 2);
             a.get_action().takes_values() && (long || short)
@@ -157,13 +161,18 @@ fn texts_apart(command: &clap::Command, args: Vec<OsString>) -> Vec<OsString> {
         let option = name.starts_with("--") && text[name.len()..].starts_with('=');
         text.starts_with('-') && text.contains(char::is_whitespace) && !option && !takes_value(before)
     };
+    let is_plain = |i: usize| {
+        let (Some(text), Some(before)) = (args[i].to_str(), args[i - 1].to_str()) else { return false };
+        (text == "-" || !text.starts_with('-')) && !takes_value(before) && !command.has_subcommands()
+    };
     let end = args.iter().position(|a| a == "--").unwrap_or(args.len());
-    let Some(at) = (2..end).find(|&i| is_text(i)) else { return args };
-    let mut args = args;
-    let text = args.remove(at);
-    if end == args.len() + 1 {
-        args.push("--".into());
+    if !(2..end).any(is_text) {
+        return args;
     }
-    args.insert(end, text);
-    args
+    let (texts, options): (Vec<_>, Vec<_>) = (0..end).partition(|&i| i >= 2 && (is_text(i) || is_plain(i)));
+    let behind = (end + 1).min(args.len())..args.len();
+    let mut apart: Vec<OsString> = options.into_iter().map(|i| args[i].clone()).collect();
+    apart.push("--".into());
+    apart.extend(texts.into_iter().chain(behind).map(|i| args[i].clone()));
+    apart
 }

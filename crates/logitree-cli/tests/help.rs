@@ -115,6 +115,10 @@ fn values_may_begin_with_a_hyphen() {
     }
     let made = common::json(w, &["guide", "a", "--prefix", "- b c", "--join", "-", "-n", "0", "-m", "model"]);
     assert_eq!(made["prefix"], "- b c");
+    // The value of an option stays with it, by whatever name and of whatever command the option is.
+    for option in [["--top", "2"], ["--store-top", "2"], ["--color", "never"]] {
+        common::ok(w, &[&["tree", "-m", "model", "--max-depth", "2"], &option[..], &["- milk"]].concat());
+    }
     // What is no text is no prompt.
     assert!(fails(w, &["logprobs", "--max-depht", "a"], 2).contains("--max-depht"));
 }

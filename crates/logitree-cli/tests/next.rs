@@ -45,7 +45,14 @@ fn several_prompts_have_the_numbers_that_each_has_alone() {
     let both = ask(&["hello world", "to be"]);
     assert_eq!(both["prompts"][0], ask(&["hello world"])["prompts"][0]);
     assert_eq!(both["prompts"][1], ask(&["to be"])["prompts"][0]);
+    // Prompts that look like options are prompts, and stay where they are.
+    let mixed = ask(&["- hello", "--color", "never", "world", "-5 is"]);
+    let texts: Vec<&Value> = mixed["prompts"].as_array().unwrap().iter().map(|p| &p["prompt"]).collect();
+    assert_eq!(texts, ["- hello", "world", "-5 is"]);
     assert_eq!(both["prompts"][0]["watch"].as_array().unwrap().len(), 2);
+    // More than are evaluated at once.
+    let many = ask(&[&["to be"; 33][..], &["hello world"]].concat());
+    assert_eq!(many["prompts"][33], both["prompts"][0]);
     let text = ok(w, &["next", "-m", "model", "hello world", "to be", "--top", "3"]);
     let head = text.lines().next().unwrap();
     assert!(head.contains("hello world") && head.contains("to be"), "{text}");

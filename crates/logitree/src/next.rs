@@ -11,6 +11,9 @@ use logitree_core::{Distribution, Query};
 /// The probabilities whose nuclei are counted.
 pub const NUCLEI: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
 
+/// Number of prompts evaluated at once: each holds the logits of the whole vocabulary until its nuclei are counted.
+const BATCH: usize = 32;
+
 /// What is asked about the next token.
 #[derive(Clone, Debug)]
 pub struct NextOptions {
@@ -38,7 +41,7 @@ pub struct NextToken {
 }
 
 impl Model {
-    /// The distributions after several prompts, in one batch, and the watched strings with their tokens. The numbers of
+    /// The distributions after several prompts, and the watched strings with their tokens. The numbers of
     /// a prompt do not depend on the others.
     ///
     /// # Errors
@@ -53,11 +56,14 @@ impl Model {
             let node = *session.push_all(None, &prompt.tokens)?.last().context("the prompt has no tokens")?;
             queries.push(Query { node, top: options.top, tokens: &[], logits: true });
         }
-        let found = watch::evaluate(&mut *session, &queries, &strings)?;
-        let next = found.into_iter().map(|(distribution, watched)| {
-            let nuclei = nuclei(&distribution, &NUCLEI);
-            NextToken { distribution: Distribution { logits: None, ..distribution }, watched, nuclei }
-        });
-        Ok((next.collect(), watch))
+        let mut next = Vec::with_capacity(prompts.len());
+        for batch in queries.chunks(BATCH) {
+            let found = watch::evaluate(&mut *session, batch, &strings)?;
+            next.extend(found.into_iter().map(|(distribution, watched)| {
+                let nuclei = nuclei(&distribution, &NUCLEI);
+                NextToken { distribution: Distribution { logits: None, ..distribution }, watched, nuclei }
+            }));
+        }
+        Ok((next, watch))
     }
 }

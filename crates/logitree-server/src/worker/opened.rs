@@ -144,13 +144,16 @@ impl Opened {
         while i < self.asked.len() {
             let asked = &mut self.asked[i];
             let going = follow(&mut self.exploration, asked);
-            if !matches!(going, Ok(true)) {
-                let over = self.asked.remove(i);
-                self.halt_one(over)?;
-            } else {
+            let ended = if matches!(going, Ok(true)) {
                 i += 1;
-            }
+                Ok(())
+            } else {
+                let over = self.asked.remove(i);
+                self.halt_one(over)
+            };
+            // Clients learn that the request is over even if its end cannot be written.
             self.tell(store)?;
+            ended?;
             going?;
         }
         Ok(())
