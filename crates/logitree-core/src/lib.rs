@@ -28,6 +28,7 @@ mod parameters;
 pub mod paths;
 pub mod run;
 pub mod sampling;
+pub mod spans;
 pub mod token;
 pub mod tree;
 pub mod verify;
