@@ -11,6 +11,7 @@ mod model;
 mod prompt;
 mod run;
 mod scores;
+mod scoring;
 mod session;
 mod table;
 mod vector;

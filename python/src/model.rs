@@ -7,7 +7,9 @@ use crate::generation::Generation;
 use crate::prompt::{Prompt, conversation};
 use crate::run::Run;
 use crate::scores;
+use crate::scoring::{self, Text};
 use crate::session::{Session, distribution};
+use crate::vector::Vector;
 use logitree::answers::{AnswerOptions, Pattern, Reader};
 use logitree::{Events, ForkOptions, GenerateOptions, Given, OpenOptions, ScoreOptions, ServerOptions};
 use logitree_core::TokenId;
@@ -208,23 +210,46 @@ impl Model {
         distribution(py, model, found)
     }
 
-    /// Scores a text; the second value says whether it was stopped.
+    /// A prompt, what joins, and a text as one prompt, and the index of the text's first token in it.
+    fn following(&self, py: Python<'_>, prompt: &Prompt, join: &str, text: &str) -> PyResult<(Prompt, usize)> {
+        let Opened { model, listener } = self.opened.get(py)?;
+        let given = prompt.text(py, "score")?;
+        let (prompt, first) = Call::new(Some(listener)).whole(py, || {
+            model.need_tokens("score")?;
+            model.guide(given, join, text)
+        })?;
+        Ok((Prompt { prompt, given: None }, first))
+    }
+
+    /// Scores texts, each from the token with its index in `firsts`: their columns, the number of tokens that each
+    /// should have, and whether the work was stopped.
+    #[allow(clippy::too_many_arguments)]
     fn score<'py>(
         &self,
         py: Python<'py>,
-        prompt: &Prompt,
+        prompts: Vec<Py<Prompt>>,
+        firsts: Vec<usize>,
         top: usize,
         watch: Vec<String>,
+        full: bool,
         progress: Hearer<'py>,
-    ) -> PyResult<(Bound<'py, PyDict>, bool)> {
+    ) -> PyResult<(Vec<Bound<'py, PyDict>>, Vec<usize>, bool)> {
         let Opened { model, listener } = self.opened.get(py)?;
         let options = ScoreOptions { top, watch };
+        let given = prompts.iter().map(|p| &p.get().prompt).zip(firsts);
+        let texts: Vec<Text<'_>> = given.map(|(prompt, first)| Text { prompt, first: first.max(1) }).collect();
+        let asked = texts.iter().map(|t| t.prompt.tokens.len().saturating_sub(t.first)).collect();
         let call = Call::telling(Some(listener), progress);
-        let (found, stopped) = call.partial(py, || {
+        let ((found, watch), stopped) = call.partial(py, || {
             model.need_tokens("score")?;
-            model.score(&prompt.prompt, &options)
+            scoring::score(model, listener, &texts, &options, full)
         })?;
-        Ok((scores::columns(py, model, &found.tokens, &found.watch, top)?, stopped))
+        let columns = |s: scoring::Scored| {
+            let columns = scores::columns(py, model, &s.tokens, &watch, top)?;
+            columns.set_item("full", full.then(|| Vector::from(s.full)))?;
+            Ok(columns)
+        };
+        Ok((found.into_iter().map(columns).collect::<PyResult<_>>()?, asked, stopped))
     }
 
     /// Begins to generate.

@@ -100,6 +100,45 @@ def test_a_text_after_a_prompt(m: lt.Model) -> None:
     assert not any(part.forced)
 
 
+def test_many_texts_are_the_same_bits_as_one_by_one(m: lt.Model) -> None:
+    texts = [TEXT[:i] for i in range(4, len(TEXT), 3)] + ["The end", TEXT * 3, TEXT, "The end"]
+    told: list[object] = []
+    both = m.score(texts, watch=[" the dog", "x"], full=True, progress=told.append)
+    assert len(both) == len(texts) and told
+    for text, together in zip(texts, both):
+        assert together == m.score(text, watch=[" the dog", "x"], full=True)
+    after = m.score([" brown fox", " red", " brown"], after="The quick")
+    assert [s.total_logprob for s in after] == [
+        m.score(t, after="The quick").total_logprob for t in (" brown fox", " red", " brown")
+    ]
+    assert [s.prompt for s in after] == ["The quick"] * 3 and len(m.score([])) == 0
+
+
+def test_the_whole_vocabulary_of_every_token(m: lt.Model) -> None:
+    s = m.score(TEXT, full=True)
+    assert s.full.shape == (len(s), m.vocab_size) and s.full.dtype == np.float32 and not s.full.flags.writeable
+    assert np.abs(s.full[np.arange(len(s)), s.token_ids] - s.logprobs).max() < 1e-5
+    p = np.exp(s.full.astype(np.float64))
+    assert np.abs(p.sum(axis=1) - 1).max() < 1e-4 and np.abs(-(p * s.full).sum(axis=1) - s.entropies).max() < 1e-4
+    assert s[2:5].full.tolist() == s.full[2:5].tolist() and s[:0].full.size == 0 and m.score(TEXT).full is None
+    g = m.logprobs("The quick", max_new_tokens=6, full=True)
+    assert g[:].logprobs.tolist() == m.logprobs("The quick", max_new_tokens=6).logprobs.tolist()
+    assert g.full.tolist()[0] == m.next("The quick", logits=True).logprobs.tolist()
+    f = m.guide("The quick", prefix=" brown fox", max_new_tokens=3, full=True)
+    assert np.abs(f.full[np.arange(len(f)), f.token_ids] - f.logprobs).max() < 1e-5
+
+
+def test_the_names_of_lm_polygraph(m: lt.Model) -> None:
+    g = m.logprobs("The quick", max_new_tokens=4, full=True)
+    stats = g.stats()
+    assert [np.mean(e) for e in stats["entropy"]] == [pytest.approx(g.mean_entropy)]
+    assert stats["greedy_tokens"] == [g.token_ids.tolist()] and stats["greedy_texts"] == [g.text]
+    assert stats["greedy_log_likelihoods"] == [g.logprobs.tolist()]
+    assert stats["greedy_log_probs"][0].shape == (len(g), m.vocab_size)
+    both = m.score(["The quick", "brown fox"]).stats()
+    assert len(both["entropy"]) == 2 and "greedy_log_probs" not in both
+
+
 def test_trees_are_the_commands(m: lt.Model, folder: Path, cli: Callable[..., Any], tmp_path: Path) -> None:
     for given in (
         {"max_depth": 5, "min_branch_threshold": 0.02, "soft_queue_limit": 8, "watch": [" the"]},

@@ -51,6 +51,8 @@ def test_everything_pickles(m: lt.Model, run: lt.Run) -> None:
     s = m.score(TEXT, watch=["x"])
     again = pickle.loads(pickle.dumps(s))
     assert again == s and again.logprobs.tolist() == s.logprobs.tolist() and not again.logprobs.flags.writeable
+    f = pickle.loads(pickle.dumps(m.score(TEXT, full=True)))
+    assert f == m.score(TEXT, full=True) != s and f.full.shape == (len(s), m.vocab_size)
     assert pickle.loads(pickle.dumps(run)) == run
     d = m.next("The", logits=True)
     e = pickle.loads(pickle.dumps(d))

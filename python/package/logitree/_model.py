@@ -29,6 +29,7 @@ from ._results import (
     Step,
     Verification,
 )
+from ._tables import matrix
 from ._types import Level
 
 Prompt = _logitree.Prompt
@@ -144,6 +145,11 @@ def _texts(name: str, value: Any) -> list[str]:
         if not isinstance(text, str):
             raise TypeError(f"`{name}` must be a list of str, and one is {type(text).__name__}")
     return texts
+
+
+def _join(prompt: Prompt, join: str | None) -> str:
+    """What stands between a prompt and the forced beginning of its answer."""
+    return "\n\n" if join is None and not prompt.messages else join or ""
 
 
 def _pairs(messages: Any) -> list[tuple[str, str]]:
@@ -328,18 +334,21 @@ class Model:
     @overload
     def score(  # type: ignore[overload-overlap]
         self, text: str, *, after: PromptLike | None = None, top: int = 5, watch: Sequence[str] = (), special: bool = False,
-        progress: Progress = None,
+        full: bool = False, progress: Progress = None,
     ) -> Scores: ...
     @overload
     def score(
         self, text: Iterable[str], *, after: PromptLike | None = None, top: int = 5, watch: Sequence[str] = (),
-        special: bool = False, progress: Progress = None,
+        special: bool = False, full: bool = False, progress: Progress = None,
     ) -> ScoreTable: ...
     def score(
         self, text: str | Iterable[str], *, after: PromptLike | None = None, top: int = 5, watch: Sequence[str] = (),
-        special: bool = False, progress: Progress = None,
+        special: bool = False, full: bool = False, progress: Progress = None,
     ) -> Scores | ScoreTable:
         """Scores every token of a text: logprob, rank, entropy, and what else could have stood there.
+
+        Several texts are computed in common batches, which is faster than one after another and gives the same bits. Memory
+        for the model's work does not grow with their number.
 
         Args:
             text: A text; or several, which give a :class:`ScoreTable`.
@@ -347,44 +356,34 @@ class Model:
             top: Alternatives listed per token.
             watch: Strings whose probability is noted at every token.
             special: Whether names of control tokens in the text are these tokens.
+            full: Whether the logprobs of the whole vocabulary are wanted at every token, as ``float32[n, vocab]``:
+                four bytes per token of the text and token of the vocabulary.
 
         Raises:
             InputError: there is nothing to score, or it does not fit the model's context.
         """
         _at_least("top", top, 0)
         watched = _texts("watch", watch)
-        if isinstance(text, str):
-            with telling(progress, "scoring") as hears:
-                return finish(*self._score(text, after, top, watched, special, hears))  # type: ignore[no-any-return]
         if isinstance(text, (bytes, bytearray)) or not isinstance(text, Iterable):
             raise TypeError(f"`text` must be a str or several, not {type(text).__name__}")
-        texts, made = _texts("text", text), []
-        with telling(progress, "scoring") as hears:
-            for i, one in enumerate(texts):
-                scores, stopped, _ = self._score(one, after, top, watched, special, None)
-                made.append(scores)
-                if hears is not None:
-                    hears.words(f"{i + 1} of {len(texts)} texts")
-                if stopped:
-                    return finish(ScoreTable(made), True, f"{i} of {len(texts)} texts are scored whole")  # type: ignore[no-any-return]
-        return ScoreTable(made)
-
-    def _score(
-        self, text: str, after: PromptLike | None, top: int, watch: list[str], special: bool, hears: Any
-    ) -> tuple[Scores, bool, str]:
+        texts = [text] if isinstance(text, str) else _texts("text", text)
         if after is None:
-            prompt = self.prompt(text, special=special)
-            columns, stopped = self._native.score(prompt, top, watch, hears)
-            scores = Scores(columns, interrupted=stopped, model=self.name)
-            what = f"{len(scores)} of {max(len(prompt.tokens) - 1, 0)} tokens are scored"
+            prompts, firsts, shown = [self.prompt(t, special=special) for t in texts], [1] * len(texts), ""
         else:
             before = self.prompt(after)
-            made = self._native.generate(before, 0, top, 0.0, 0, 1.0, 0.0, 0, watch, ("", text))
-            columns, _, stopped = made.steps(None, hears)
-            columns["forced"] = [False] * len(columns["forced"])
-            scores = Scores(columns, prompt=before.text, interrupted=stopped, model=self.name)
-            what = f"{len(scores)} tokens are scored"
-        return scores, stopped, what
+            made = [self._native.following(before, "", t) for t in texts]
+            prompts, firsts, shown = [p for p, _ in made], [i for _, i in made], before.text
+        with telling(progress, "scoring") as hears:
+            columns, asked, stopped = self._native.score(prompts, firsts, top, watched, bool(full), hears)
+        scores = [
+            Scores(c, prompt=shown, interrupted=len(c["bytes"]) < n, model=self.name) for c, n in zip(columns, asked)
+        ]
+        if isinstance(text, str):
+            return finish(scores[0], stopped, f"{len(scores[0])} of {asked[0]} tokens are scored")  # type: ignore[no-any-return]
+        whole = sum(not s.interrupted for s in scores)
+        # They are scored in order: one at most is scored in part, and what comes after it has no token.
+        begun = scores[:whole] + [s for s in scores[whole : whole + 1] if len(s)]
+        return finish(ScoreTable(begun), stopped, f"{whole} of {len(texts)} texts are scored whole")  # type: ignore[no-any-return]
 
     def generate(
         self, prompt: PromptLike, *, prefix: str | None = None, join: str | None = None, max_new_tokens: int = 128,
@@ -414,25 +413,43 @@ class Model:
             _at_least(name, value, least)
         guide = None
         if prefix is not None:
-            guide = ("\n\n" if join is None and not made.messages else join or "", prefix)
+            guide = (_join(made, join), prefix)
         native = self._native.generate(
             made, max_new_tokens, top, float(temperature), top_k, float(top_p), float(min_p), seed, _texts("watch", watch), guide
         )
         return Generation(native, made.text, self.name)
 
-    def logprobs(self, prompt: PromptLike, *, progress: Progress = None, **parameters: Any) -> Scores:
+    def logprobs(
+        self, prompt: PromptLike, *, full: bool = False, progress: Progress = None, **parameters: Any
+    ) -> Scores:
         """Generates to the end, and gives each token with its probability, rank, entropy and alternatives.
 
         Args:
+            full: Whether ``.full`` has the logprobs of the whole vocabulary at every token, as ``float32[n, vocab]``. They are
+                computed once more, when the text is known.
             parameters: Those of :meth:`generate`.
         """
-        return self.generate(prompt, **parameters).run(progress=progress)
+        made = self.prompt(prompt)
+        scores = self.generate(made, **parameters).run(progress=progress)
+        if not full or not len(scores):
+            return scores
+        before = made.tokens
+        if parameters.get("prefix") is not None:
+            given, first = self._native.following(made, _join(made, parameters.get("join")), parameters["prefix"])
+            before = given.tokens[:first]
+        ids = self._native.prompt_of_tokens([*before, *map(int, scores.token_ids)])
+        with telling(progress, "scoring") as hears:
+            (columns,), _, stopped = self._native.score([ids], [len(before)], 0, [], True, hears)
+        if not stopped:
+            scores.full = matrix(columns["full"], len(scores))
+        return finish(scores, stopped, "the text is generated, without `full`")  # type: ignore[no-any-return]
 
     def guide(
-        self, prompt: PromptLike, prefix: str, *, join: str | None = None, progress: Progress = None, **parameters: Any
+        self, prompt: PromptLike, prefix: str, *, join: str | None = None, full: bool = False, progress: Progress = None,
+        **parameters: Any,
     ) -> Scores:
         """How likely was this beginning, and what follows? :meth:`logprobs` with a ``prefix``, whose tokens are ``forced``."""
-        return self.generate(prompt, prefix=prefix, join=join, **parameters).run(progress=progress)
+        return self.logprobs(prompt, prefix=prefix, join=join, full=full, progress=progress, **parameters)
 
     # Trees
 

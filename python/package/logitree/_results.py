@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, overload
 
 from . import _html, _logitree
 from ._progress import options, warn
-from ._tables import Tabular, array
+from ._tables import Tabular, array, matrix, rows
 from ._types import Mass, Path, Token
 
 def tokens(columns: Mapping[str, Any]) -> list[Token]:
@@ -174,6 +174,7 @@ class Scores(Tabular):
         exactness: Whether each entropy and rank is exact.
         top_ids, top_texts, top_logprobs: The most likely tokens in each place.
         watch: By watched string, its logprob at each place.
+        full: Natural log probabilities of the whole vocabulary at each place, ``float32[n, vocab]``, if asked for.
         prompt: Text of the prompt; of a text that was scored, empty.
         stop: Why a generation ended (``end_token``, ``max_new_tokens``, ``context``, ``no_token``, ``interrupted``).
         interrupted: Whether Ctrl-C ended it: then it is what was done until then.
@@ -198,6 +199,8 @@ class Scores(Tabular):
         self.top_logprobs: list[list[float]] = columns["top_logprobs"]
         self._top_bytes: list[list[bytes]] = columns["top_bytes"]
         self.watch: dict[str, list[float]] = columns["watch"]
+        full = columns.get("full")
+        self.full: Any = None if full is None else matrix(full, len(self))
         self.prompt, self.stop, self.interrupted, self.model = prompt, stop, interrupted, model
 
     @property
@@ -260,12 +263,14 @@ class Scores(Tabular):
             if not -len(self) <= at < len(self):
                 raise IndexError(f"there is no token {at}: there are {len(self)}")
             return self._step(at % len(self))
-        columns: dict[str, Any] = {n: v[at] for n, v in self._columns().items() if n != "watch"}
+        columns: dict[str, Any] = {n: v[at] for n, v in self._columns().items() if n not in ("watch", "full")}
         columns["watch"] = {w: v[at] for w, v in self.watch.items()}
+        columns["full"] = None if self.full is None else rows(self.full, range(len(self))[at])
         return Scores(columns, prompt=self.prompt, model=self.model)
 
     def _columns(self) -> dict[str, Any]:
         own = {"bytes": self.token_bytes, "special": self._special, "top_bytes": self._top_bytes, "watch": self.watch}
+        own["full"] = self.full
         return own | {n: getattr(self, n) for n in (*_VECTORS, *_LISTS) if n not in own and n != "special"}
 
     def table(self) -> _logitree.Table:
@@ -293,6 +298,14 @@ class Scores(Tabular):
         ]
         watched = enumerate(self.watch.values(), 1)
         return columns + [(f"watch_{i}_logprob", "f64", values) for i, values in watched]
+
+    def stats(self) -> dict[str, Any]:
+        """The numbers by the names that lm-polygraph's estimators know, as a batch of one text.
+
+        ``greedy_texts``, ``greedy_tokens`` (ids), ``greedy_log_likelihoods`` (nats per token), ``entropy`` (nats per token);
+        with ``full``, ``greedy_log_probs`` (nats, ``float32[n, vocab]``). ``MeanTokenEntropy()(scores.stats())`` works.
+        """
+        return ScoreTable([self]).stats()
 
     def record(self) -> str:
         """The line of the notebook's logprobs JSONL, with its line feed; :func:`logitree.write_jsonl` writes many."""
@@ -336,6 +349,7 @@ class Scores(Tabular):
     def __reduce__(self) -> Any:
         columns = self._columns()
         columns |= {n: memoryview(columns[n]).tobytes() for n in _VECTORS}
+        columns["full"] = None if self.full is None else memoryview(self.full).tobytes()
         return _scores, (columns, self.prompt, self.stop, self.interrupted, self.model)
 
 
@@ -369,6 +383,18 @@ class ScoreTable(Tabular):
     def __getitem__(self, at: slice) -> ScoreTable: ...
     def __getitem__(self, at: int | slice) -> Scores | ScoreTable:
         return ScoreTable(self._scores[at]) if isinstance(at, slice) else self._scores[at]
+
+    def stats(self) -> dict[str, Any]:
+        """:meth:`Scores.stats` of all texts: a list with an item per text by each name. ``greedy_log_probs`` is there if all have ``full``."""
+        stats: dict[str, Any] = {
+            "greedy_texts": [s.text for s in self],
+            "greedy_tokens": [[int(t) for t in s.token_ids] for s in self],
+            "greedy_log_likelihoods": [[float(p) for p in s.logprobs] for s in self],
+            "entropy": [[float(e) for e in s.entropies] for s in self],
+        }
+        if len(self) and all(s.full is not None for s in self):
+            stats["greedy_log_probs"] = [s.full for s in self]
+        return stats
 
     def table(self) -> _logitree.Table:
         """The rows of each :meth:`Scores.table`, with the text's number in ``row``."""

@@ -16,6 +16,21 @@ def array(vector: Any) -> Any:
     return numpy.asarray(vector)
 
 
+def matrix(vector: Any, length: int) -> Any:
+    """``float32`` numbers as a read-only array of ``length`` rows, over the same memory; a memoryview without numpy."""
+    flat = memoryview(vector).cast("B")
+    if not len(flat):
+        return array(memoryview(b"").cast("f"))
+    return array(flat.cast("f", (length, len(flat) // 4 // length)))
+
+
+def rows(matrix: Any, places: range) -> bytes:
+    """Rows of a matrix, one after another."""
+    flat = memoryview(matrix).cast("B")
+    size = len(flat) // max(len(matrix), 1)
+    return b"".join(flat[i * size : (i + 1) * size] for i in places)
+
+
 class Tabular:
     """What turns into a table: pandas, polars, pyarrow and DuckDB take it as it is."""
 
