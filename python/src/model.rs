@@ -235,7 +235,7 @@ impl Model {
         progress: Hearer<'py>,
     ) -> PyResult<(Vec<Bound<'py, PyDict>>, Vec<usize>, bool)> {
         let Opened { model, listener } = self.opened.get(py)?;
-        let options = ScoreOptions { top, watch };
+        let options = ScoreOptions { top, watch, ..Default::default() };
         let given = prompts.iter().map(|p| &p.get().prompt).zip(firsts);
         let texts: Vec<Text<'_>> = given.map(|(prompt, first)| Text { prompt, first: first.max(1) }).collect();
         let asked = texts.iter().map(|t| t.prompt.tokens.len().saturating_sub(t.first)).collect();

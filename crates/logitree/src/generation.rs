@@ -4,7 +4,8 @@ use crate::error::{Context, Result, fail};
 use crate::events::Work;
 use crate::prompt::watched_ids;
 use crate::scored::{LISTED, ScoredToken};
-use crate::{Model, Prompt};
+use crate::spans::Boundaries;
+use crate::{Given, Model, Prompt};
 use logitree_core::run::Watch;
 use logitree_core::sampling::Sampler;
 use logitree_core::watch::{self, Watched};
@@ -221,58 +222,96 @@ pub struct ScoreOptions {
     pub top: usize,
     /// Strings whose probability is recorded at every step.
     pub watch: Vec<String>,
+    /// Index of the first token of the prompt that is scored; what stands before it is given. `None` scores the whole
+    /// text.
+    pub from: Option<usize>,
+    /// Whether to find out what the log probabilities of words need beside those of tokens.
+    pub words: bool,
 }
 
 impl Default for ScoreOptions {
     fn default() -> ScoreOptions {
-        ScoreOptions { top: LISTED, watch: Vec::new() }
+        ScoreOptions { top: LISTED, watch: Vec::new(), from: None, words: false }
     }
 }
 
 /// A text with the statistics of each of its tokens.
 pub struct Scored {
-    /// All tokens but the first, which has nothing before it to be predicted from. If the model has BOS, the first
-    /// token is BOS.
+    /// The tokens from [`ScoreOptions::from`] on. The first token of the prompt is never among them, for it has nothing
+    /// before it to be predicted from; if the model has BOS, that is BOS.
     pub tokens: Vec<ScoredToken>,
     /// The watched strings and their tokens.
     pub watch: Vec<Watch>,
     /// Number of tokens that should be scored. It is larger than the number of `tokens` if the work was interrupted.
     pub asked: usize,
+    /// Index in the prompt of the text's first token. It has no score if it is the first of the prompt.
+    pub(crate) start: usize,
+    /// With [`ScoreOptions::words`], for every position from `start` to the end of the text: `ln B` in nats
+    /// ([`logitree_core::spans`]), 0 where no word begins or where it is decided that one does. `None` where it is not
+    /// known: a server tells no whole distribution, or the work was interrupted.
+    pub(crate) boundaries: Vec<Option<f64>>,
 }
 
 /// Number of positions that are evaluated between two checks whether to stop.
 const PIECE: usize = 128;
 
+/// The same if words are asked for: then a position may hold the logits of the whole vocabulary.
+const PIECE_OF_WORDS: usize = 32;
+
 impl Model {
-    /// Scores every token of a prompt: its log probability and rank, and the distribution that it comes from.
+    /// Scores the tokens of a prompt: their log probabilities and ranks, and the distributions that they come from.
     ///
     /// # Errors
     /// If there is nothing to score, a watched string has no tokens in this model, or the model fails.
     pub fn score(&self, prompt: &Prompt, options: &ScoreOptions) -> Result<Scored> {
         let tokens = &prompt.tokens;
+        let start = options.from.unwrap_or(usize::from(prompt.bos));
         // Without BOS the first token has nothing before it to be predicted from.
-        if tokens.len() < 2 {
+        let first = start.max(1);
+        if first >= tokens.len() {
             fail!(Input, "the text is a single token and this model has no BOS: there is nothing to score");
         }
         let watch = self.watch(&options.watch)?;
         let strings = watched_ids(&watch);
         let mut session = self.session()?;
         let nodes = session.push_all(None, tokens)?;
-        let last = tokens.len() - 1;
-        let mut scored = Vec::with_capacity(last);
+        let asked = tokens.len() - first;
+        let mut scored = Vec::with_capacity(asked);
+        let mut words = options.words.then(|| Boundaries::of(self, tokens, start));
         let work = Work(self.events());
-        for start in (0..last).step_by(PIECE) {
+        let positions: Vec<usize> = (first..=tokens.len()).collect();
+        for piece in positions.chunks(if words.is_some() { PIECE_OF_WORDS } else { PIECE }) {
             if self.events().stop() {
                 break;
             }
-            let end = (start + PIECE).min(last);
-            let query =
-                |i: usize| Query { node: nodes[i], top: options.top, tokens: &tokens[i + 1..i + 2], logits: false };
-            let queries: Vec<Query<'_>> = (start..end).map(query).collect();
+            let is_open = |at: usize| words.as_ref().is_some_and(|w| w.is_open(at));
+            // Behind the last token only the boundary is asked for.
+            let piece: Vec<usize> = piece.iter().copied().filter(|&at| at < tokens.len() || is_open(at)).collect();
+            let query = |&at: &usize| {
+                let top = if at < tokens.len() { options.top } else { 0 };
+                let asked = tokens.get(at..at + 1).unwrap_or_default();
+                Query { node: nodes[at - 1], top, tokens: asked, logits: is_open(at) }
+            };
+            let queries: Vec<Query<'_>> = piece.iter().map(query).collect();
             let found = watch::evaluate(&mut *session, &queries, &strings)?;
-            scored.extend(found.into_iter().filter_map(|d| ScoredToken::new(d, false)));
-            work.words(|| format!("{end} of {last} tokens"));
+            for (&at, found) in piece.iter().zip(found) {
+                if let Some(words) = words.as_mut().filter(|w| w.is_open(at)) {
+                    words.take(at, &found.0);
+                }
+                scored.extend(ScoredToken::new(found, false));
+            }
+            work.words(|| format!("{} of {asked} tokens", scored.len()));
         }
-        Ok(Scored { tokens: scored, watch, asked: last })
+        let boundaries = words.map(|w| w.found).unwrap_or_default();
+        Ok(Scored { tokens: scored, watch, asked, start, boundaries })
+    }
+
+    /// A text after a context, as one prompt, and the index of the first token that has bytes of the text. Both are
+    /// split into tokens together; a token with bytes of both counts to the text.
+    ///
+    /// # Errors
+    /// If one of them is empty or the text leaves no token; or as for [`Model::prompt`].
+    pub fn after(&self, context: &Given, text: &str) -> Result<(Prompt, usize)> {
+        self.guide(context, "", text)
     }
 }

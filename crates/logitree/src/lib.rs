@@ -73,6 +73,7 @@ pub mod output;
 mod prompt;
 mod recorder;
 mod scored;
+mod spans;
 mod verify;
 pub mod visible;
 
@@ -94,4 +95,5 @@ pub use next::{NUCLEI, NextOptions, NextToken};
 pub use prompt::{Given, Prompt, check_text, watched_ids};
 pub use recorder::{Destination, Held};
 pub use scored::{LISTED, ScoredToken, totals_of};
+pub use spans::{ScoredSpan, least_confident};
 pub use verify::{Verification, check_verifiable};

@@ -18,6 +18,7 @@ pub mod report;
 pub mod score;
 pub mod serve;
 pub mod show;
+pub mod spans;
 pub mod steps;
 pub mod strategy;
 pub mod tree;

@@ -1,5 +1,6 @@
 //! `logitree score`: scores every token of a given text.
 
+use super::spans::{self, SpanOptions};
 use super::steps::{step_json, table, totals_line};
 use crate::options::{self, Format, ModelOptions};
 use crate::{input, message, open, terminal};
@@ -7,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use logitree::export::text::count;
 use logitree::visible::visible;
-use logitree::{Given, LISTED, ScoreOptions, Scored, totals_of};
+use logitree::{Given, LISTED, Model, Prompt, ScoreOptions, Scored, totals_of};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -17,8 +18,13 @@ const EXAMPLES: &str = "Examples:
   cat essay.txt | logitree score -
   logitree score --file README
   logitree score --text essay.txt
+  logitree score \"The capital of India is New Delhi.\" --by word
+  logitree score essay.txt --by sentence --least 3
+  logitree score \" New Delhi.\" --context \"The capital of India is\"
+  logitree score \"The capital of India is New Delhi.\" --range 24..33
 
-Perplexity depends on every character. A text is scored as its bytes are; left out, and said, are a byte order mark and, of a file and of standard input, one line end at the end.";
+Perplexity depends on every character. A text is scored as its bytes are; left out, and said, are a byte order mark and, of a file and of standard input, one line end at the end. \
+Words are made of whole tokens: white space in front of a word belongs to it, and words that share a token are one row.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -35,6 +41,12 @@ pub struct ScoreArgs {
     /// Take names of control tokens in the text, such as <start_of_turn>, as these tokens [default: as letters]
     #[arg(long)]
     pub special: bool,
+    /// Score the text as what follows this one, which is not scored. Both are split into tokens together; a token with
+    /// letters of both is scored
+    #[arg(long, value_name = "TEXT")]
+    pub context: Option<String>,
+    #[command(flatten)]
+    pub spans: SpanOptions,
     /// Most likely tokens to list per step [default: 5, of which the table shows those that fit on a line]
     #[arg(long, value_parser = options::at_least_one, value_name = "K")]
     pub top: Option<usize>,
@@ -60,26 +72,31 @@ impl ScoreArgs {
 
 pub fn run(args: ScoreArgs) -> Result<()> {
     let text = args.read()?;
+    if let Some(context) = &args.context {
+        input::check_argument(context, "--context")?;
+    }
     terminal::catch_interrupts();
     let model = open::load(&args.model)?;
     model.need_tokens("score")?;
-    let given = if args.special { Given::Special(text) } else { Given::Text(text) };
-    model.note_names(&given, "");
-    let prompt = model.prepare(&given, "")?;
+    let (prompt, from) = prepare(&model, &args, text)?;
     let top = args.top.unwrap_or(LISTED);
-    let Scored { tokens, watch, asked } = model.score(&prompt, &ScoreOptions { top, watch: args.watch.clone() })?;
+    let options = ScoreOptions { top, watch: args.watch.clone(), from, words: args.spans.words() };
+    let scored = model.score(&prompt, &options)?;
+    let spans = args.spans.find(&model, &prompt, &scored)?;
+    let Scored { tokens, watch, asked, .. } = scored;
     if tokens.len() < asked {
         message::line(format_args!("interrupted: {} of {} scored", tokens.len(), count(asked, "token")));
     }
     let totals = totals_of(&tokens);
     let entropy = tokens.iter().map(|s| s.entropy).sum::<f64>() / tokens.len().max(1) as f64;
+    // Without BOS, the first token has no distribution before it and so no score.
+    let unscored = (from.is_none() && !prompt.bos).then_some(prompt.tokens[0]);
     match args.format {
         Format::Json => {
-            let object = json!({
+            let mut object = json!({
                 "tokens": tokens.iter().map(|s| step_json(&model, s, top, &watch)).collect::<Vec<_>>(),
                 "bos": prompt.bos,
-                // Without BOS, the first token has no distribution before it and so no score.
-                "first": if !prompt.bos { Some(model.token(prompt.tokens[0])) } else { None },
+                "first": unscored.map(|id| model.token(id)),
                 "total_logprob": totals.logprob,
                 "total_bits": totals.bits,
                 "perplexity": totals.perplexity,
@@ -87,21 +104,55 @@ pub fn run(args: ScoreArgs) -> Result<()> {
                 "model": model.name(),
                 "engine": model.engine(),
             });
+            for (name, spans) in [("spans", &spans.units), ("ranges", &spans.ranges)] {
+                if !spans.is_empty() {
+                    object[name] = spans::json(spans);
+                }
+            }
+            if let Some(context) = &args.context {
+                object["context"] = json!(context);
+            }
             terminal::print(&format!("{object:#}\n"))
         }
         Format::Text => {
-            let mut out = table(&model, &tokens, args.top, &watch);
+            let mut out = match &spans.units[..] {
+                [] => table(&model, &tokens, args.top, &watch),
+                units => spans::table(units, args.spans.name()),
+            };
             out.push('\n');
+            if !spans.ranges.is_empty() {
+                out.push_str(&spans::table(&spans.ranges, "range"));
+                out.push('\n');
+            }
             out.push_str(&totals_line("total", totals));
             let sign = tokens.iter().map(|s| s.exactness.sign()).max().unwrap_or_default();
             let text = format!("mean entropy {sign}{entropy:.4} nats; {}, {}", model.name(), model.front());
             out.push_str(&terminal::paragraph(&text));
-            if !prompt.bos {
-                let first = visible(&model.text(prompt.tokens[0]));
+            if let Some(id) = unscored {
+                let first = visible(&model.text(id));
                 let text = format!("not scored: the first token {first:?}, which has nothing before it (no BOS)");
                 out.push_str(&terminal::paragraph(&text));
+            }
+            if spans.units.iter().any(|s| !s.exact) {
+                let text = "not corrected: words at whose ends the whole distribution is not known, so that these are \
+                    the sums of their tokens";
+                out.push_str(&terminal::paragraph(text));
             }
             terminal::print(&out)
         }
     }
+}
+
+/// The text as a prompt, and with `--context` the index of the first token that is scored.
+fn prepare(model: &Model, args: &ScoreArgs, text: String) -> Result<(Prompt, Option<usize>)> {
+    let given = |text: String| if args.special { Given::Special(text) } else { Given::Text(text) };
+    let Some(context) = &args.context else {
+        let given = given(text);
+        model.note_names(&given, "");
+        return Ok((model.prepare(&given, "")?, None));
+    };
+    let given = given(context.clone());
+    model.note_names(&given, &text);
+    let (prompt, from) = model.after(&given, &text)?;
+    Ok((prompt, Some(from)))
 }
