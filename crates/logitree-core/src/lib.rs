@@ -16,6 +16,7 @@
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod answers;
+pub mod compare;
 pub mod distribution;
 pub mod end_tokens;
 pub mod explore;

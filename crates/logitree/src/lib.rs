@@ -42,7 +42,7 @@
 //!   library itself prints nothing and catches no signals.
 //! * [`Prompt`] is the tokens that the model continues; [`Given`] is what the user wrote.
 //! * [`Model::score`], [`Model::generate`] (an iterator), [`Model::explore`] (a tree, level by level: [`Exploration`]),
-//!   [`Model::answers`], [`Model::forks`], [`Model::verify`].
+//!   [`Model::answers`], [`Model::forks`], [`Model::verify`]; [`compare`] puts two models or two runs side by side.
 //! * [`import`] and [`export`] read and write files; [`core`] has the types: tokens, distributions, trees, strategies,
 //!   runs.
 //! * [`Error`] has a kind, and names parameters as this library does.
@@ -55,6 +55,7 @@
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod answers;
+pub mod compare;
 mod error;
 mod events;
 mod exploration;
