@@ -1,7 +1,7 @@
 // The real server with the real default model, and a real browser.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -10,14 +10,16 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 
 const root = resolve(import.meta.dirname, '../..');
 
-/** The program to test: that of the environment, or the newest build. */
+let said = false;
+
+/** The program to test: the one that LOGITREE_BIN names, or else the debug build of this folder. There is no other: a test of an older build would say nothing. */
 export function program(): string {
   const target = process.env.CARGO_TARGET_DIR ?? join(root, 'target');
-  const found = [process.env.LOGITREE_BIN, join(target, 'release/logitree'), join(target, 'debug/logitree')].find(
-    (p) => p && existsSync(p),
-  );
-  if (!found) throw new Error('no logitree to test: build it, or name it in LOGITREE_BIN');
-  return found;
+  const path = resolve(process.env.LOGITREE_BIN ?? join(target, 'debug/logitree'));
+  if (!existsSync(path)) throw new Error(`there is no program ${path}: build it, or name another in LOGITREE_BIN`);
+  if (!said) console.info(`testing ${path}, built ${statSync(path).mtime.toISOString()}`);
+  said = true;
+  return path;
 }
 
 export interface Server {
