@@ -92,6 +92,31 @@ describe('the first screen', () => {
     );
   });
 
+  test('another model is chosen, and the runs of the first stay to be read', async () => {
+    const old = await run('One two three', 3, 10);
+    await page.getByRole('button', { name: 'New run' }).click();
+    await page.getByRole('button', { name: 'with gemma-3-270m' }).click();
+    expect(await serious(page)).toEqual([]);
+    const menu = page.getByRole('menu', { name: /choose another model/ });
+    expect(await menu.getByRole('menuitemradio', { checked: true }).innerText()).toContain('gemma-3-270m');
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await page.getByRole('button', { name: 'with smollm2-135m' }).waitFor();
+    await page.getByRole('textbox', { name: 'Prompt' }).fill('One two three');
+    await page.getByLabel('As a conversation').waitFor();
+    await run('One two three', 3, 10);
+    // The run of the other model is read, and is not offered to go on.
+    await page.evaluate((to) => {
+      location.hash = `run=${to}&view=outline`;
+    }, old);
+    await page.getByRole('button', { name: 'Grow this with smollm2-135m' }).waitFor();
+    await page.getByRole('button', { name: 'New run' }).click();
+    await page.getByRole('button', { name: 'with smollm2-135m' }).click();
+    await page.getByRole('menuitemradio', { name: /^gemma-3-270m/ }).click();
+    await page.getByRole('button', { name: 'with gemma-3-270m' }).waitFor();
+    expect(await page.evaluate(async () => (await fetch('/api/v1/models')).status)).toBe(200);
+  });
+
   test('a sample opens, and is kept by the server', async () => {
     await page.getByRole('button', { name: 'Is the number 91 prime?' }).click();
     await page.locator('.tok').first().waitFor();

@@ -18,16 +18,20 @@ pub fn load(options: &ModelOptions) -> Result<Model> {
         return connect(&options.remote);
     }
     let started = Instant::now();
-    let (name, settings) = (options.name()?, settings::load()?);
-    let open = OpenOptions {
-        threads: options.threads.or(settings.threads.0).map(usize::from),
+    let name = options.name()?;
+    let model = self::options(options)?.open(&name)?;
+    message::detail(format_args!("{name} is ready after {:.2} s: {}", started.elapsed().as_secs_f64(), model.engine()));
+    Ok(model)
+}
+
+/// The library's options for a model in this process.
+pub fn options(options: &ModelOptions) -> Result<OpenOptions> {
+    Ok(OpenOptions {
+        threads: options.threads.or(settings::load()?.threads.0).map(usize::from),
         backend: options.backend.clone(),
         arithmetic: options.arithmetic.asked(),
         events: events(),
-    };
-    let model = open.open(&name)?;
-    message::detail(format_args!("{name} is ready after {:.2} s: {}", started.elapsed().as_secs_f64(), model.engine()));
-    Ok(model)
+    })
 }
 
 /// Shows the library's notes and progress on this terminal.

@@ -458,3 +458,87 @@ fn carriage_returns_between_tokens_do_not_break_events() {
         .collect();
     assert_eq!((types[0].as_str(), types.last().unwrap().as_str()), ("header", "end"));
 }
+
+/// Puts a tiny model of another family into the folder `more/NAME`.
+fn another_model(w: &std::path::Path, name: &str) {
+    let folder = w.join("more").join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    for from in ["tiny/llama", "tiny/tokenizer"] {
+        for entry in std::fs::read_dir(common::fixtures().join(from)).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+}
+
+#[test]
+fn another_model_takes_the_place_of_the_first_and_the_runs_stay() {
+    let w = workplace();
+    another_model(w.path(), "llama");
+    another_model(w.path(), "broken");
+    std::fs::write(w.path().join("more/broken/model.safetensors"), "no weights").unwrap();
+    let s = Server::start(w.path(), &["--models", "more"]);
+    let first = s.begin(tree(4));
+    s.wait(&first, is_over);
+    let before = s.get("/server");
+    assert_eq!((&before["can_choose"], &before["loading"]), (&json!(true), &Value::Null));
+    let models = s.get("/models");
+    let names: Vec<&str> = models.as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["gemma-3-270m", "smollm2-135m", "more/broken", "more/llama"]);
+    assert_eq!((&models[0]["here"], &models[3]["here"]), (&json!(false), &json!(true)));
+
+    let load = |name: &str| {
+        let asked = s.call("PUT", "/model", Some(json!({ "name": name })));
+        assert_eq!(asked.0, 202, "{}", asked.1);
+        loop {
+            let server = s.get("/server");
+            if server["loading"].is_null() || !server["loading"]["error"].is_null() {
+                return server;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    // A model that cannot be loaded, or fetched, leaves the first one in its place, and says why.
+    for (name, why) in [("more/broken", "cannot load more/broken"), ("smollm2-135m", "offline")] {
+        let server = load(name);
+        let error = server["loading"]["error"].as_str().unwrap();
+        assert!(error.to_lowercase().contains(why), "{error}");
+        assert_eq!(server["model"], before["model"]);
+    }
+    assert_eq!(s.call("POST", &format!("/runs/{first}/expand"), Some(json!({ "nodes": [0], "steps": 1 }))).0, 200);
+
+    let after = load("more/llama");
+    assert_eq!(after["model"]["name"], "more/llama");
+    assert_ne!(after["model"]["sha256"], before["model"]["sha256"]);
+    let second = s.begin(tree(4));
+    assert_eq!(s.wait(&second, is_over)["model"], "more/llama");
+    // The first model's run is there to be read, and does not go on.
+    let nodes = s.get(&format!("/runs/{first}"))["status"]["nodes"].clone();
+    let (status, problem) = s.call("POST", &format!("/runs/{first}/expand"), Some(json!({ "nodes": [0], "steps": 1 })));
+    assert!(status >= 400 && problem["detail"].as_str().unwrap().contains("model"), "{status} {problem}");
+    assert_eq!(s.get(&format!("/runs/{first}"))["status"]["nodes"], nodes);
+    let (status, list) = s.ask("GET", "/v1/models", None);
+    assert_eq!((status, list["data"][0]["id"].as_str()), (200, Some("llama")));
+    let body = json!({ "prompt": "hello", "max_tokens": 3, "model": "llama" });
+    assert_eq!(s.ask("POST", "/v1/completions", Some(body)).0, 200);
+}
+
+#[test]
+fn a_model_is_not_replaced_while_it_is_used_nor_by_one_that_is_not_in_the_list() {
+    let w = workplace();
+    another_model(w.path(), "llama");
+    let s = Server::start(w.path(), &["--models", "more"]);
+    for name in ["nothing", "more", "model", "../more/llama", ""] {
+        let (status, problem) = s.call("PUT", "/model", Some(json!({ "name": name })));
+        assert_eq!(status, 400, "{name} {problem}");
+    }
+    let id = s.begin(tree(60));
+    let (status, problem) = s.call("PUT", "/model", Some(json!({ "name": "more/llama" })));
+    assert!(status == 409 && problem["detail"].as_str().unwrap().contains("stop it first"), "{status} {problem}");
+    s.call("POST", &format!("/runs/{id}/stop"), None);
+    s.wait(&id, |s| s["state"] != "running" && s["state"] != "queued");
+    assert_eq!(s.call("PUT", "/model", Some(json!({ "name": "more/llama" }))).0, 202);
+    // Without a folder there is nothing but the known models; a folder that is not there is told at once.
+    let text = common::fails(w.path(), &["serve", "-m", "model", "--models", "nowhere"], 2);
+    assert!(text.contains("--models nowhere: there is no such folder"), "{text}");
+}

@@ -7,6 +7,7 @@
 mod api;
 mod assets;
 mod connections;
+mod current;
 pub mod guard;
 mod openai;
 mod problem;
@@ -15,10 +16,13 @@ mod sse;
 mod store;
 mod worker;
 
+pub use current::Choice;
+
 use api::App;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
+use current::Current;
 use guard::Guard;
 use logitree::lock::Folder;
 use logitree::{Context, Error, ErrorKind, Events, Model, Result};
@@ -64,6 +68,8 @@ pub struct Options<'a> {
     pub data: &'a Folder,
     /// The model; without one, the server can only show files.
     pub model: Option<Model>,
+    /// From where clients may load another model; they cannot if `None`.
+    pub choice: Option<Choice>,
     /// Receives what cannot be told to a client, and says when to stop.
     pub events: Arc<dyn Events>,
     /// Files to import at the start, with their names.
@@ -73,6 +79,8 @@ pub struct Options<'a> {
 fn router(app: App, guard: Guard) -> axum::Router {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(api::server))
+        .routes(routes!(api::models::list))
+        .routes(routes!(api::models::load))
         .routes(routes!(api::tokenize))
         .routes(routes!(api::runs::list, api::runs::start))
         .routes(routes!(api::runs::get, api::runs::rename, api::runs::delete))
@@ -113,7 +121,11 @@ fn router(app: App, guard: Guard) -> axum::Router {
 /// If the address is taken, a file cannot be imported, or the data folder cannot be used.
 pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<()> {
     let store = store::Store::open(options.data.path(), &*options.events)?;
-    let shared = Arc::new(Shared { store, model: options.model, events: options.events.clone() });
+    let shared = Arc::new(Shared {
+        store,
+        current: Current::new(options.model, options.choice),
+        events: options.events.clone(),
+    });
     let mut ids = Vec::new();
     for (name, bytes) in &options.files {
         // If the same file is given again after a restart, its run in the folder is used instead of a second copy.

@@ -39,7 +39,26 @@ export interface ServerInfo {
     engine: string;
     chat: boolean;
   } | null;
+  /** Whether another model can be loaded. */
+  can_choose: boolean;
+  loading: Loading | null;
   strategies: Record<string, Record<string, unknown>>;
+}
+
+/** How the loading of another model gets on, or why it failed. */
+export interface Loading {
+  name: string;
+  message: string;
+  error: string | null;
+}
+
+/** A model that can be loaded. */
+export interface Candidate {
+  name: string;
+  about: string;
+  bytes: number;
+  /** Whether its files are there; if not, they are fetched first. */
+  here: boolean;
 }
 
 /** A text as it is, or a conversation for the model's chat template. */
@@ -93,6 +112,8 @@ const json = async <T>(method: string, path: string, body?: unknown): Promise<T>
 const at = (id: string) => `/runs/${encodeURIComponent(id)}`;
 
 export const server = () => json<ServerInfo>('GET', '/server');
+export const models = () => json<Candidate[]>('GET', '/models');
+export const load = (name: string) => json<Loading>('PUT', '/model', { name });
 export const tokenize = (prompt: Prompt) =>
   json<{ id: number; text: string; special: boolean }[]>('POST', '/tokenize', prompt);
 export const list = () => json<Info[]>('GET', '/runs');

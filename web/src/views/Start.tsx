@@ -6,8 +6,10 @@ import { inLabels, LIMITS, namedIn, parameterOf, problemOf, STRATEGIES } from '.
 import * as api from '../state/api';
 import { change, DEPTH, draft, focusPrompt, setPrompt } from '../state/draft';
 import * as live from '../state/live';
+import { coming } from '../state/model';
 import { Conversation, Variables } from './start/Conversation';
 import { Field } from './start/Field';
+import { Model } from './start/Model';
 import { Samples } from './start/Samples';
 import { Threshold } from './start/Threshold';
 import { Tokens, useTokens } from './start/Tokens';
@@ -54,7 +56,7 @@ function Form({ model }: { model: NonNullable<api.ServerInfo['model']> }) {
     ? { messages: d.turns, ...(Object.keys(d.variables).length > 0 ? { chat_template_kwargs: d.variables } : {}) }
     : { prompt: d.turns[last]!.content };
   const isWhole = turns.every((t) => t.content !== '');
-  const tokens = useTokens(prompt, isWhole);
+  const tokens = useTokens(prompt, isWhole, model.sha256);
 
   useEffect(() => {
     const it = box.current;
@@ -84,7 +86,7 @@ function Form({ model }: { model: NonNullable<api.ServerInfo['model']> }) {
   const submit = async (e?: Event) => {
     e?.preventDefault();
     if (bad) more.value = true;
-    if (busy.value || bad || !isWhole) return;
+    if (busy.value || bad || !isWhole || coming.value) return;
     const parameters: Record<string, number> = {};
     for (const name of names) if (d.values[name] !== undefined) parameters[name] = number(name);
     const run: api.NewRun = { ...prompt, strategy: d.strategy, parameters };
@@ -131,7 +133,12 @@ function Form({ model }: { model: NonNullable<api.ServerInfo['model']> }) {
       )}
       <div class="grow-row">
         <Tokens tokens={tokens.list} wrong={tokens.wrong} />
-        <button type="submit" class="primary large" disabled={busy.value || !isWhole} title="Ctrl+Enter">
+        <button
+          type="submit"
+          class="primary large"
+          disabled={busy.value || !isWhole || coming.value !== null}
+          title="Ctrl+Enter"
+        >
           {busy.value ? 'Starting…' : 'Grow'}
         </button>
       </div>
@@ -158,9 +165,7 @@ function Form({ model }: { model: NonNullable<api.ServerInfo['model']> }) {
             </li>
           ))}
         </ul>
-        <span class="dim model" title={[model.dtype, model.engine].filter(Boolean).join(' · ')}>
-          with {model.name}
-        </span>
+        <Model model={model} />
       </div>
       {model.chat && (
         <label class="check">

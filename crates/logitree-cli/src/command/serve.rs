@@ -38,6 +38,10 @@ pub struct ServeArgs {
     /// Let pages of this site use the OpenAI-compatible API, with the token: https://HOST:PORT, or null for pages from files; repeat for more
     #[arg(long, value_name = "ORIGIN", value_parser = server::guard::origin)]
     pub allow_origin: Vec<String>,
+    /// Folder with models that the page may load in the place of this one, besides the known ones: .gguf files, folders with
+    /// safetensors
+    #[arg(long, value_name = "DIR")]
+    pub models: Option<PathBuf>,
     #[command(flatten)]
     pub model: ModelOptions,
 }
@@ -107,8 +111,27 @@ pub fn read(files: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>> {
     files.iter().map(read).collect()
 }
 
+/// The models that the page may load: none with servers, which have their own.
+fn choice(args: &ServeArgs) -> Result<Option<server::Choice>> {
+    let remote = !args.model.remote.engines.is_empty();
+    if let Some(folder) = &args.models {
+        if remote {
+            usage!("--models is about models in this process: leave it out with --engine");
+        }
+        if !folder.is_dir() {
+            usage!("--models {}: there is no such folder", folder.display());
+        }
+    }
+    Ok(if remote {
+        None
+    } else {
+        Some(server::Choice { open: open::options(&args.model)?, folder: args.models.clone() })
+    })
+}
+
 pub fn run(args: ServeArgs) -> Result<()> {
     args.listen.check()?;
+    let choice = choice(&args)?;
     let files = read(&args.files)?;
     let data = match args.data_dir {
         Some(dir) => dir,
@@ -136,6 +159,7 @@ pub fn run(args: ServeArgs) -> Result<()> {
         origins: args.allow_origin,
         data: &data,
         model: Some(model),
+        choice,
         events: open::events(),
         files,
     };

@@ -54,6 +54,7 @@ pub fn run(args: ViewArgs) -> Result<()> {
         origins: Vec::new(),
         data: &data,
         model: None,
+        choice: None,
         events: open::events(),
         files,
     };

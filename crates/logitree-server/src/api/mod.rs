@@ -1,9 +1,11 @@
 //! The requests of logitree's own API. The OpenAPI document is generated from these functions.
 
 pub mod files;
+pub mod models;
 pub mod nodes;
 pub mod runs;
 
+use super::current::Loading;
 use super::problem::{Body, Problem};
 use super::store::{Info, Kind};
 use super::worker::generate::Desk;
@@ -38,9 +40,13 @@ pub struct App {
 type Answer<T> = Result<T, Problem>;
 
 impl App {
-    pub fn model(&self) -> Answer<&Model> {
-        let none = || Problem::conflict("no model is model: this server only shows files");
-        self.shared.model.as_ref().ok_or_else(none)
+    /// The model, for work that begins now.
+    pub fn model(&self) -> Answer<Model> {
+        if let Some(name) = self.shared.current.coming() {
+            return Err(Problem::conflict(format!("{name} is being loaded: try again when it is there")));
+        }
+        let none = || Problem::conflict("no model is loaded: this server only shows files");
+        self.shared.current.model().ok_or_else(none)
     }
 
     pub fn send(&self, command: Command) -> Answer<()> {
@@ -84,6 +90,10 @@ pub struct ServerInfo {
     pub version: String,
     /// The model; absent if the server only shows files.
     pub model: Option<ModelInfo>,
+    /// Whether another model can be loaded.
+    pub can_choose: bool,
+    /// How the loading of another model gets on, or why it failed; absent if none was asked for, or it is there.
+    pub loading: Option<Loading>,
     /// Number of texts that are generated for the OpenAI-compatible API, or wait.
     pub generating: usize,
     /// Every strategy with its default parameters.
@@ -113,10 +123,12 @@ pub async fn server(State(app): State<App>) -> Answer<Json<ServerInfo>> {
             chat: model.chats(),
         })
     };
-    let model = app.shared.model.as_ref().map(model).transpose()?;
+    let model = app.shared.current.model().as_ref().map(model).transpose()?;
     Ok(Json(ServerInfo {
         version: env!("CARGO_PKG_VERSION").into(),
         model,
+        can_choose: app.shared.current.can_choose(),
+        loading: app.shared.current.loading(),
         generating: app.desk.taken(),
         strategies: known,
     }))

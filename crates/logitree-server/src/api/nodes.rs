@@ -120,14 +120,13 @@ pub async fn distribution(
     Place((id, node)): Place<(String, u32)>,
     Parameters(page): Parameters<Page>,
 ) -> Answer<Json<DistributionPage>> {
-    app.model()?;
+    let model = app.model()?;
     app.run(&id)?;
     let (reply, answer) = oneshot::channel();
     app.send(Command::Distribution(id, NodeId(node), reply))?;
     let ranked = answer.await.map_err(|_| Problem::internal("the engine has stopped"))?;
     let ranked = ranked?;
     blocking(move || {
-        let model = app.model()?;
         let wanted = page.search.unwrap_or_default().to_lowercase();
         let matches = |id: TokenId| wanted.is_empty() || model.text(id).to_lowercase().contains(&wanted);
         let all: Vec<(usize, (TokenId, f64))> =

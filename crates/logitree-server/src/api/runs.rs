@@ -99,7 +99,7 @@ pub async fn start(State(app): State<App>, Body(request): Body<RunRequest>) -> A
         }
         let name = request.strategy.as_deref().unwrap_or("dynamic");
         let strategy = Strategy::with(name, &request.parameters).map_err(|e| Problem::bad(e.to_string()))?;
-        check_watch(model, &request.watch)?;
+        check_watch(&model, &request.watch)?;
         let given = given(request.prompt, request.messages, request.chat_template_kwargs)?;
         let keep = Keep::Top(request.store_top.unwrap_or(TOP));
         let limits = Limits { max_nodes: request.max_nodes, max_seconds: request.max_seconds, keep };
@@ -108,7 +108,7 @@ pub async fn start(State(app): State<App>, Body(request): Body<RunRequest>) -> A
         let prepared = model.prepare(&given, "")?;
         let made = app.shared.store.create(&prepared.text, Kind::Run, |path| {
             let target = Destination::Named(Target::check(path, true, &[])?);
-            Exploration::begin(model, &prepared, strategy, &request.watch, &limits, target).map(drop)
+            Exploration::begin(&model, &prepared, strategy, &request.watch, &limits, target).map(drop)
         });
         let id = made?;
         app.shared.store.update(&id, |s| s.state = RunState::Queued);

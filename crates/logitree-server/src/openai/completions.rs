@@ -117,5 +117,10 @@ pub fn order(
     };
     let tasks = (0..prompts.len() * n).map(task).collect();
     let options = settings.options.clone();
-    Ok(Order { options, tasks, reply: Reply::new(chat, settings, prompts, served.id.clone()) })
+    Ok(Order {
+        model: served.model.clone(),
+        options,
+        tasks,
+        reply: Reply::new(chat, settings, prompts, served.id.clone()),
+    })
 }

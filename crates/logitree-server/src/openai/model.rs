@@ -21,10 +21,8 @@ pub struct Served<'a> {
 }
 
 impl<'a> Served<'a> {
-    pub fn of(app: &'a App) -> Result<Served<'a>, Failure> {
-        let Some(model) = &app.shared.model else {
-            return Err(Failure::no_model("no model is model: this server only shows files"));
-        };
+    /// The model of the app, if it can be served.
+    pub fn of(model: &'a Model) -> Result<Served<'a>, Failure> {
         let local = model.local().ok_or_else(|| {
             Failure::no_model(format!("{} is behind a server already: send this request to that server", model.name()))
         })?;
@@ -75,13 +73,19 @@ fn id(name: &str) -> String {
     last.strip_suffix(".gguf").unwrap_or(&last).to_owned()
 }
 
+/// The model that is loaded.
+fn current(app: &App) -> Result<Model, Failure> {
+    let model = app.shared.current.model();
+    model.ok_or_else(|| Failure::no_model("no model is loaded: this server only shows files"))
+}
+
 /// Runs work with the model that takes time on a thread for blocking work.
 pub async fn blocking<T: Send + 'static>(
     app: &App,
     work: impl FnOnce(Served<'_>) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let app = app.clone();
-    tokio::task::spawn_blocking(move || work(Served::of(&app)?)).await.map_err(Failure::internal)?
+    let model = current(app)?;
+    tokio::task::spawn_blocking(move || work(Served::of(&model)?)).await.map_err(Failure::internal)?
 }
 
 /// A model of the list.
@@ -118,14 +122,16 @@ fn card(served: &Served<'_>) -> ModelCard {
 /// The model that is served, as a list
 #[utoipa::path(get, path = "/v1/models", responses((status = 200, body = ModelList), (status = "4XX", body = ErrorShape)))]
 pub async fn list(State(app): State<App>) -> Json<ModelList> {
-    Json(ModelList { object: "list", data: Served::of(&app).iter().map(card).collect() })
+    let data = current(&app).iter().flat_map(Served::of).map(|served| card(&served)).collect();
+    Json(ModelList { object: "list", data })
 }
 
 /// The model that is served
 #[utoipa::path(get, path = "/v1/models/{id}", params(("id" = String, Path, description = "Id of the model")),
     responses((status = 200, body = ModelCard), (status = "4XX", body = ErrorShape)))]
 pub async fn get(State(app): State<App>, Path(id): Path<String>) -> Result<Json<ModelCard>, Failure> {
-    let served = Served::of(&app)?;
+    let model = current(&app)?;
+    let served = Served::of(&model)?;
     served.check_name(Some(&id))?;
     Ok(Json(card(&served)))
 }

@@ -9,6 +9,7 @@ use crate::worker::generate::{Event, Options, Refused, Step, Task};
 use axum::Json;
 use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use logitree::Model;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use tokio::sync::mpsc::Receiver;
@@ -16,6 +17,8 @@ use tokio::sync::watch;
 
 /// A request that is ready for the generator.
 pub struct Order {
+    /// The model that the prompts' tokens are of.
+    pub model: Model,
     pub options: Options,
     pub tasks: Vec<Task>,
     pub reply: Reply,
@@ -51,30 +54,29 @@ impl Incoming {
 
 /// Generates and answers. If the client disconnects, this future is dropped, which cancels the generation.
 pub async fn answer(app: App, order: Order) -> Result<Response, Failure> {
-    let Order { options, tasks, reply } = order;
-    let events = app.desk.submit(options, tasks).map_err(|refused| match refused {
+    let Order { model, options, tasks, reply } = order;
+    let submitted = app.shared.current.during(&model, || app.desk.submit(options, tasks));
+    let submitted = submitted.ok_or_else(|| Failure::busy("another model is being loaded: try again later"))?;
+    let events = submitted.map_err(|refused| match refused {
         Refused::Full(n) => Failure::busy(format!("{n} texts are being generated or wait: try again later")),
         Refused::Closed => Failure::down(),
     })?;
     app.send(Command::Generate)?;
     let mut incoming = Incoming { events, closing: app.closing.clone(), open: reply.choices() };
     if reply.settings().stream {
-        return Ok(stream(app, reply, incoming));
+        return Ok(stream(model, reply, incoming));
     }
     let mut steps = Vec::new();
     while let Some(step) = incoming.next().await? {
         steps.push(step);
     }
-    let body = tokio::task::spawn_blocking(move || {
-        let model = app.model()?;
-        Ok::<_, Failure>(Json(reply.whole(model, steps.into_iter())).into_response())
-    });
-    body.await.map_err(Failure::internal)?
+    let body = tokio::task::spawn_blocking(move || Json(reply.whole(&model, steps.into_iter())).into_response());
+    body.await.map_err(Failure::internal)
 }
 
 /// The state of a stream of events.
 struct Streaming {
-    app: App,
+    model: Model,
     reply: Reply,
     incoming: Incoming,
     /// Events that are ready to be sent, oldest first.
@@ -105,11 +107,8 @@ impl Streaming {
             }
             match self.incoming.next().await {
                 Ok(Some(step)) => {
-                    let chunk = self.app.model().map(|model| self.reply.chunk(model, step));
-                    match chunk {
-                        Ok(Some(chunk)) => self.push(&chunk),
-                        Ok(None) => {}
-                        Err(problem) => self.fail(&problem.into()),
+                    if let Some(chunk) = self.reply.chunk(&self.model, step) {
+                        self.push(&chunk);
                     }
                 }
                 Ok(None) => {
@@ -125,9 +124,9 @@ impl Streaming {
     }
 }
 
-fn stream(app: App, reply: Reply, incoming: Incoming) -> Response {
+fn stream(model: Model, reply: Reply, incoming: Incoming) -> Response {
     let first = reply.first_chunks();
-    let mut streaming = Streaming { app, reply, incoming, ready: VecDeque::new(), ended: false };
+    let mut streaming = Streaming { model, reply, incoming, ready: VecDeque::new(), ended: false };
     for chunk in &first {
         streaming.push(chunk);
     }

@@ -12,6 +12,7 @@ mod tests;
 
 pub use opened::{How, Request};
 
+use crate::current::Current;
 use crate::store::{State, Store, of_file};
 use generate::{Generator, Orders};
 use guarded::guarded;
@@ -43,6 +44,8 @@ pub enum Command {
     Distribution(String, NodeId, oneshot::Sender<Result<Arc<Ranked>>>),
     /// Close a run and forget what is cached for it.
     Forget(String),
+    /// Put another model in the place of this one, as soon as nothing goes on.
+    Load(String),
     /// Wake up, because the desk has new texts to generate.
     Generate,
 }
@@ -51,8 +54,8 @@ pub enum Command {
 pub struct Shared {
     /// The runs.
     pub store: Store,
-    /// The model, if one is loaded.
-    pub model: Option<Model>,
+    /// The model of the moment, if there is one.
+    pub current: Current,
     /// Receives what cannot be told to a client, and says when to stop.
     pub events: Arc<dyn Events>,
 }
@@ -60,12 +63,14 @@ pub struct Shared {
 struct Worker<'m> {
     shared: &'m Shared,
     model: &'m Model,
-    commands: Receiver<Command>,
+    commands: &'m Receiver<Command>,
     /// Ids of runs that wait to be explored, in order.
     queue: VecDeque<String>,
     /// The open runs, most recently used first.
     opened: Vec<Opened>,
     generator: Generator<'m>,
+    /// The model that is to take this one's place.
+    next: Option<String>,
 }
 
 /// Works until the program is told to stop, or no command can come any more.
@@ -73,33 +78,59 @@ struct Worker<'m> {
 /// # Errors
 /// If the model cannot open a session.
 pub fn work(shared: &Shared, commands: Receiver<Command>, texts: Orders) -> Result<()> {
-    let Some(model) = &shared.model else { return Ok(()) };
-    let generator = Generator::new(model, texts)?;
-    let mut worker = Worker { shared, model, commands, queue: VecDeque::new(), opened: Vec::new(), generator };
-    while !shared.events.stop() {
-        while let Ok(command) = worker.commands.try_recv() {
-            worker.serve(command);
-        }
-        let mut went = worker.generator.step();
-        went |= worker.explore();
-        went |= worker.follow();
-        if went {
-            continue;
-        }
-        // If texts are being generated but none could advance, their clients have not read what was sent: look again
-        // soon.
-        let pause = Duration::from_millis(if worker.generator.is_busy() { 5 } else { 100 });
-        match worker.commands.recv_timeout(pause) {
-            Ok(command) => worker.serve(command),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
+    while let Some(model) = shared.current.model() {
+        let next = with_model(shared, &model, &commands, &texts)?;
+        let Some(name) = next else { break };
+        let loaded = guarded("loading a model", || {
+            // The tokens of texts that wait are those of the model before.
+            shared.current.load(&name, || texts.refuse("another model was loaded: send the request again"));
+            Ok(())
+        });
+        if let Err(e) = loaded {
+            shared.current.fail(&e);
         }
     }
-    worker.end();
     Ok(())
 }
 
+/// Works with one model; returns the name of the model that is to take its place, or `None` at the end.
+fn with_model(shared: &Shared, model: &Model, commands: &Receiver<Command>, texts: &Orders) -> Result<Option<String>> {
+    let generator = Generator::new(model, texts)?;
+    let (queue, opened) = (VecDeque::new(), Vec::new());
+    let mut worker = Worker { shared, model, commands, queue, opened, generator, next: None };
+    worker.run();
+    worker.end();
+    Ok(worker.next)
+}
+
 impl Worker<'_> {
+    /// Works until the end, or until another model can take this one's place.
+    fn run(&mut self) {
+        while !self.shared.events.stop() {
+            while let Ok(command) = self.commands.try_recv() {
+                self.serve(command);
+            }
+            let mut went = self.generator.step();
+            went |= self.explore();
+            went |= self.follow();
+            if went {
+                continue;
+            }
+            if self.next.is_some() && !self.generator.is_busy() {
+                return;
+            }
+            // If texts are being generated but none could advance, their clients have not read what was sent: look
+            // again soon.
+            let pause = Duration::from_millis(if self.generator.is_busy() { 5 } else { 100 });
+            match self.commands.recv_timeout(pause) {
+                Ok(command) => self.serve(command),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.next = None;
+    }
+
     fn serve(&mut self, command: Command) {
         match command {
             Command::Explore(id) => self.queue.push_back(id),
@@ -124,6 +155,7 @@ impl Worker<'_> {
                 let _ = reply.send(found);
             }
             Command::Forget(id) => self.opened.retain(|o| o.id != id),
+            Command::Load(name) => self.next = Some(name),
             // Nothing to do here: the main loop generates next.
             Command::Generate => {}
         }

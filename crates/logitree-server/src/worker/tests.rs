@@ -55,7 +55,7 @@ fn a_panic_ends_the_run_or_the_click_that_it_happened_in() {
     let (fake, told) = (Fake::default(), Arc::new(Told::default()));
     let model = Model::of(fake.clone(), record(), told.clone());
     let store = Store::open(folder.path(), &*told).unwrap();
-    let shared = Shared { store, model: Some(model.clone()), events: told.clone() };
+    let shared = Shared { store, current: Current::new(Some(model.clone()), None), events: told.clone() };
     let prompt = Prompt {
         text: "cd".into(),
         tokens: vec![TokenId(2), TokenId(3)],

@@ -78,6 +78,11 @@ impl Model {
         &self.inner.name
     }
 
+    /// Whether this is the same open model, not only one of the same name.
+    pub fn is(&self, other: &Model) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// The listener of what is done with this model.
     pub fn events(&self) -> &dyn Events {
         &*self.inner.events

@@ -97,6 +97,23 @@ fn ggufs(place: &'static str, folder: &Path) -> Vec<Found> {
     files(folder).into_iter().filter(is_model).map(found).collect()
 }
 
+/// The models below a folder, by their paths: GGUF files, and folders with safetensors.
+pub fn in_folder(folder: &Path) -> Vec<Found> {
+    let place = "folder";
+    let mut all = ggufs(place, folder);
+    for config in files(folder).iter().filter(|p| p.file_name().is_some_and(|n| n == "config.json")) {
+        let Some(path) = config.parent() else { continue };
+        let weights = |f: &fs::DirEntry| f.path().extension().is_some_and(|e| e == "safetensors");
+        let weights = fs::read_dir(path).into_iter().flatten().flatten().filter(weights);
+        let bytes = weights.map(|f| size(&f.path())).sum();
+        if bytes > 0 {
+            all.push(Found { place, name: path.display().to_string(), path: path.into(), bytes });
+        }
+    }
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
 /// The models in the Hub's cache: GGUF files by their names on the Hub, and folders with safetensors.
 fn snapshots(cache: &Path) -> Vec<Found> {
     let mut all = Vec::new();

@@ -10,7 +10,7 @@ mod hub;
 mod pull;
 
 pub use catalogue::{DEFAULT, Extent, KNOWN, Known, Source, known, megabytes};
-pub use elsewhere::{Found, found};
+pub use elsewhere::{Found, found, in_folder};
 pub use folders::{cache_dir, data_dir, path_of};
 pub use hash::{sha256, sha256_of, weights_sha256};
 

@@ -15,8 +15,8 @@ interface TokenInfo {
 /** Tokens that are shown: the beginning of a long prompt says enough. */
 const SHOWN = 200;
 
-/** The tokens of a prompt, a moment after it was typed. */
-export function useTokens(prompt: api.Prompt, isWhole: boolean): { list: TokenInfo[]; wrong: string } {
+/** The tokens of a prompt, a moment after it was typed; `model` says which model's. */
+export function useTokens(prompt: api.Prompt, isWhole: boolean, model: string): { list: TokenInfo[]; wrong: string } {
   const found = useSignal<{ list: TokenInfo[]; wrong: string }>({ list: [], wrong: '' });
   useEffect(() => {
     let stale = false;
@@ -32,7 +32,7 @@ export function useTokens(prompt: api.Prompt, isWhole: boolean): { list: TokenIn
       stale = true;
       clearTimeout(timer);
     };
-  }, [JSON.stringify(prompt)]);
+  }, [JSON.stringify(prompt), model]);
   return found.value;
 }
 

@@ -111,6 +111,13 @@ impl Orders {
     pub(super) fn arrived(&self) -> impl Iterator<Item = Order> {
         self.0.try_iter().flatten()
     }
+
+    /// Refuses the orders that came since the last call.
+    pub fn refuse(&self, why: &str) {
+        for order in self.arrived() {
+            let _ = order.events.try_send(Err(why.to_owned()));
+        }
+    }
 }
 
 /// Why orders were refused.

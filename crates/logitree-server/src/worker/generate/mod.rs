@@ -32,14 +32,14 @@ const ROWS: usize = 16_384;
 /// Generates the texts of all clients.
 pub struct Generator<'m> {
     model: &'m dyn LanguageModel,
-    orders: Orders,
+    orders: &'m Orders,
     waiting: VecDeque<Sequence>,
     active: Vec<Sequence>,
     paths: Paths<'m>,
 }
 
 impl<'m> Generator<'m> {
-    pub fn new(model: &'m dyn LanguageModel, orders: Orders) -> Result<Self> {
+    pub fn new(model: &'m dyn LanguageModel, orders: &'m Orders) -> Result<Self> {
         let paths = Paths::new(model)?;
         Ok(Generator { model, orders, waiting: VecDeque::new(), active: Vec::new(), paths })
     }

@@ -172,7 +172,7 @@ fn finish(generator: &mut Generator<'_>, all: &mut [Receiver<Event>]) -> Vec<Got
 fn alone(options: Options, prompt: Vec<TokenId>) -> Got {
     let fake = Fake::default();
     let (desk, orders) = Desk::new();
-    let mut generator = Generator::new(&fake, orders).unwrap();
+    let mut generator = Generator::new(&fake, &orders).unwrap();
     let events = desk.submit(options, task(prompt)).unwrap();
     finish(&mut generator, &mut [events]).pop().unwrap()
 }
@@ -181,7 +181,7 @@ fn alone(options: Options, prompt: Vec<TokenId>) -> Got {
 fn what_begins_alike_is_computed_once_and_kept_for_the_next() {
     let fake = Fake::default();
     let (desk, orders) = Desk::new();
-    let mut generator = Generator::new(&fake, orders).unwrap();
+    let mut generator = Generator::new(&fake, &orders).unwrap();
     let mut all: Vec<_> = (0..8).map(|_| desk.submit(options(10), task(prompt(3, 300))).unwrap()).collect();
     finish(&mut generator, &mut all);
     // The last token is never evaluated, since nothing follows it.
@@ -203,7 +203,7 @@ fn what_begins_alike_is_computed_once_and_kept_for_the_next() {
 fn a_text_is_the_same_alone_and_among_more_than_there_is_room_for() {
     let fake = Fake::default();
     let (desk, orders) = Desk::new();
-    let mut generator = Generator::new(&fake, orders).unwrap();
+    let mut generator = Generator::new(&fake, &orders).unwrap();
     let sampled = |top| Options { sampler: Sampler { temperature: 1.0, ..Default::default() }, top, ..options(400) };
     // Together these texts need up to 80 * 640 rows: some must release theirs and compute them again.
     let mut all: Vec<_> = (0..80).map(|i| desk.submit(sampled(i % 3), task(prompt(i, 240))).unwrap()).collect();
@@ -222,7 +222,7 @@ fn a_text_is_the_same_alone_and_among_more_than_there_is_room_for() {
 fn scoring_a_long_prompt_holds_up_nobody() {
     let fake = Fake::default();
     let (desk, orders) = Desk::new();
-    let mut generator = Generator::new(&fake, orders).unwrap();
+    let mut generator = Generator::new(&fake, &orders).unwrap();
     let mut quick = desk.submit(options(30), task(prompt(1, 5))).unwrap();
     generator.step();
     let scored = Options { prompt_logprobs: true, top: 2, ..options(0) };
@@ -249,7 +249,7 @@ fn scoring_a_long_prompt_holds_up_nobody() {
 fn nothing_is_computed_for_who_does_not_read_or_has_gone() {
     let fake = Fake::default();
     let (desk, orders) = Desk::new();
-    let mut generator = Generator::new(&fake, orders).unwrap();
+    let mut generator = Generator::new(&fake, &orders).unwrap();
     let sleeper = desk.submit(options(10_000), task(prompt(1, 5))).unwrap();
     (0..BEHIND).for_each(|_| assert!(generator.step()));
     assert!(!generator.step(), "its channel is full");
@@ -272,7 +272,7 @@ fn nothing_is_computed_for_who_does_not_read_or_has_gone() {
 fn a_session_forgets_what_is_not_kept() {
     let fake = Fake::default();
     let (desk, orders) = Desk::new();
-    let mut generator = Generator::new(&fake, orders).unwrap();
+    let mut generator = Generator::new(&fake, &orders).unwrap();
     finish(&mut generator, &mut [desk.submit(options(1), task(prompt(1, 20_001))).unwrap()]);
     assert!(fake.seen(|s| s.live) <= 2048 + 1);
     // The cache does not grow either if there is never a pause, and the texts are still the same.
@@ -295,7 +295,7 @@ fn a_session_forgets_what_is_not_kept() {
 fn a_model_that_fails_is_told_and_asked_again() {
     let fake = Fake::default();
     let (desk, orders) = Desk::new();
-    let mut generator = Generator::new(&fake, orders).unwrap();
+    let mut generator = Generator::new(&fake, &orders).unwrap();
     fake.seen(|s| s.fails = true);
     let mut events = desk.submit(options(3), task(prompt(1, 5))).unwrap();
     generator.step();
@@ -310,7 +310,7 @@ fn a_model_that_fails_is_told_and_asked_again() {
 fn a_model_that_panics_ends_what_it_computed_and_no_more() {
     let fake = Fake::default();
     let (desk, orders) = Desk::new();
-    let mut generator = Generator::new(&fake, orders).unwrap();
+    let mut generator = Generator::new(&fake, &orders).unwrap();
     fake.seen(|s| s.panics = true);
     let mut events = desk.submit(options(3), task(prompt(1, 5))).unwrap();
     generator.step();
