@@ -174,6 +174,29 @@ fn logprobs_guide_and_score_agree_with_each_other() {
 }
 
 #[test]
+fn thought_and_answer_have_totals_of_their_own() {
+    let w = workplace();
+    let w = w.path();
+    let args = ["guide", "the cat", "--prefix", "<think>is</think> in", "-m", "model", "-n", "3"];
+    let guided = json(w, &args);
+    let tokens = guided["tokens"].as_array().unwrap();
+    let mut text = String::new();
+    for t in tokens {
+        let begins = text.contains("<think>") && !text.contains("</think>");
+        text.push_str(t["text"].as_str().unwrap());
+        let ends = text.contains("<think>") && !text.contains("</think>");
+        assert_eq!(t["thought"] == true, begins || ends, "{text}");
+    }
+    assert!(tokens.iter().any(|t| t["thought"] == true) && tokens[tokens.len() - 1]["thought"].is_null());
+    // Forced tokens are not what the model thought, so they have no part in the totals.
+    let shown = ok(w, &args);
+    assert!(shown.contains("thought: 0 tokens") && shown.contains("answer: 3 tokens"), "{shown}");
+    let shown = ok(w, &["logprobs", "the cat<think>", "-m", "model", "-n", "3"]);
+    assert!(shown.contains("thought: 3 tokens") && shown.contains("answer: 0 tokens"), "{shown}");
+    assert!(!ok(w, &["logprobs", "the cat", "-m", "model", "-n", "3"]).contains("thought"));
+}
+
+#[test]
 fn a_benchmark_measures_what_it_was_asked_to() {
     let folder = workplace();
     let args = ["bench", "-m", "model", "--rounds", "2", "--only", "decode,wide4,tree30,score", "-o", "-"];

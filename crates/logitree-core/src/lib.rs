@@ -30,6 +30,7 @@ pub mod paths;
 pub mod run;
 pub mod sampling;
 pub mod spans;
+pub mod thought;
 pub mod token;
 pub mod tree;
 pub mod verify;

@@ -110,10 +110,12 @@ impl Transformer {
         Ok(Transformer { layers, inputs, output_norm, output, angles, config })
     }
 
-    /// The matrices that one token is multiplied with, except the output matrix.
-    pub(crate) fn matrices(&self) -> impl Iterator<Item = &PackedMatrix> {
+    /// The matrices that one token is multiplied with, except the output matrix. A token whose distribution is not
+    /// `wanted` passes through fewer layers in some models.
+    pub(crate) fn matrices(&self, wanted: bool) -> impl Iterator<Item = &PackedMatrix> {
         let used = self.config.experts.map_or(0, |experts| experts.used);
-        self.layers
+        let layers = if wanted { self.layers.len() } else { self.config.layers_with_rows() };
+        self.layers[..layers]
             .iter()
             .flat_map(move |layer| layer.matrices(used))
             .chain(self.inputs.iter().map(|inputs| &inputs.projection))

@@ -8,7 +8,7 @@ use crate::tokenizer::{GgufVocabulary, Tokenizer, TokenizerError};
 use crate::weights::{Weights, WeightsError};
 use logitree_core::end_tokens::union;
 use logitree_core::{LanguageModel, ModelError, Session, TokenId};
-use logitree_kernels::{Arithmetic, Compute};
+use logitree_kernels::{Arithmetic, Compute, PackedMatrix};
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
@@ -76,6 +76,8 @@ const MEASURED: &str = "on test prompts off by 0.1 nats on average, 1.0 at most"
 pub struct Cost {
     /// Weights of all layers: a token needs twice as many floating-point operations.
     pub layers: usize,
+    /// Weights of the layers that a token passes through if its distribution is not asked for: in some models fewer.
+    pub prefix_layers: usize,
     /// Weights of the output matrix.
     pub output: usize,
     /// Bytes of the layers' weights in memory.
@@ -192,13 +194,15 @@ impl LocalModel {
 
     /// What a token costs, attention aside.
     pub fn cost(&self) -> Cost {
-        let (mut layers, mut bytes) = (0, 0);
-        for m in self.network.transformer.matrices() {
-            layers += m.rows() * m.cols();
-            bytes += m.bytes();
+        let t = &self.network.transformer;
+        let weights = |wanted| t.matrices(wanted).map(|m| m.rows() * m.cols()).sum();
+        Cost {
+            layers: weights(true),
+            prefix_layers: weights(false),
+            output: t.output.rows() * t.output.cols(),
+            layer_bytes: t.matrices(true).map(PackedMatrix::bytes).sum(),
+            output_bytes: t.output.bytes(),
         }
-        let output = &self.network.transformer.output;
-        Cost { layers, output: output.rows() * output.cols(), layer_bytes: bytes, output_bytes: output.bytes() }
     }
 
     /// Runs work on the model's own threads, as the probes of a benchmark do.

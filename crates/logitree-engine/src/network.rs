@@ -24,7 +24,7 @@ impl Network {
     pub(crate) fn pack(weights: &Weights, mut compute: Compute) -> Result<(Transformer, Compute), WeightsError> {
         let transformer = Transformer::load(&mut compute, weights, weights.config()?)?;
         let arithmetic = compute.arithmetic();
-        let any = transformer.matrices().chain([&transformer.output]).any(|m| m.multiplies_in(arithmetic));
+        let any = transformer.matrices(true).chain([&transformer.output]).any(|m| m.multiplies_in(arithmetic));
         Ok((transformer, if any { compute } else { compute.in_f32() }))
     }
 

@@ -225,16 +225,32 @@ fn unpack_legacy(dtype: DType, b: &[u8], block: &mut Block) {
         block.m = half_bits(&b[2..]);
         at = 4;
     }
-    let mut fifth = 0u32;
+    let mut fifth = None;
     if matches!(dtype, DType::Q5_0 | DType::Q5_1) {
-        fifth = u32::from_le_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]]);
+        fifth = b[at..].first_chunk::<4>();
         at += 4;
     }
-    for i in 0..32 {
-        let nibble = b[at + i % 16] >> (i / 16 * 4) & 15;
-        block.codes[i] = nibble | ((fifth >> i & 1) as u8) << 4;
+    spread::<4>(&b[at..at + 16], 16, &mut block.codes);
+    for (byte, codes) in fifth.into_iter().flatten().zip(block.codes.as_chunks_mut::<8>().0) {
+        *codes = (u64::from_le_bytes(*codes) | FIFTH_BITS[usize::from(*byte)]).to_le_bytes();
     }
 }
+
+/// For each byte, its eight bits as the fifth bits of eight codes. Shifts of one bit each would take most of the time of
+/// packing such a matrix.
+static FIFTH_BITS: [u64; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut bit = 0;
+        while bit < 8 {
+            table[byte] |= ((byte as u64 >> bit) & 1) << (8 * bit + 4);
+            bit += 1;
+        }
+        byte += 1;
+    }
+    table
+};
 
 /// De-quantises one row, exactly as its format defines.
 ///

@@ -9,6 +9,7 @@ import { BITS } from '../lib/metrics';
 import { beginning, type Rest, type Row, rowOf, rows, shift } from '../lib/outline';
 import { ROOT, type Run } from '../lib/run';
 import { type Segment, tokenCount } from '../lib/segments';
+import { inThought } from '../lib/thought';
 import { oneLine } from '../lib/visible';
 import { chance, reason } from '../lib/words';
 import { scheme } from '../state/prefs';
@@ -220,7 +221,7 @@ function Cells({ run, segment: s, indent, twist }: CellsProps) {
           class="chip"
           style={{ background: colourAt(isRoot ? Number.NaN : level(store.metric.value, value), scheme.value) }}
         />
-        <bdi>{oneLine(text, store.marks.value)}</bdi>
+        <bdi class={inThought(run, s.first) ? 'thought' : undefined}>{oneLine(text, store.marks.value)}</bdi>
       </span>
       <span role="gridcell" class="num">
         {isRoot ? '' : chance(run, s.first)}

@@ -11,6 +11,7 @@ use logitree::visible::visible;
 use logitree::{GenerateOptions, LISTED, Model, Prompt, ScoredToken, StopReason, totals_of};
 use logitree_core::run::Watch;
 use logitree_core::sampling::Sampler;
+use logitree_core::thought::ThoughtReader;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -82,7 +83,7 @@ pub fn run(args: LogprobsArgs) -> Result<()> {
     model.note_names(&given, "");
     let prompt = model.prepare(&given, "")?;
     let generated = generate(&model, &prompt, None, &args.generation)?;
-    report(&model, &prompt.text, &generated, &args.generation, output, json!({ "bos": prompt.bos }))
+    report(&model, &prompt, &generated, &args.generation, output, json!({ "bos": prompt.bos }))
 }
 
 /// Scored tokens of a generation and why it ended.
@@ -153,10 +154,21 @@ impl Records {
     }
 }
 
+/// For each scored token, whether it belongs to a thought.
+fn thoughts(model: &Model, prompt: &Prompt, steps: &[ScoredToken]) -> Vec<bool> {
+    let forced = steps.iter().filter(|s| s.forced).count();
+    let mut reader = match forced {
+        0 => ThoughtReader::after(prompt.text.as_bytes()),
+        // The forced tokens are the prompt's last ones, and are read below.
+        n => ThoughtReader::after(model.text_of(prompt.tokens[..prompt.tokens.len() - n].iter().copied()).as_bytes()),
+    };
+    steps.iter().map(|s| reader.read(&model.token_bytes(s.token.id))).collect()
+}
+
 /// Prints the result and appends the record.
 pub fn report(
     model: &Model,
-    prompt: &str,
+    prompt: &Prompt,
     generated: &Generated,
     options: &GenerationOptions,
     output: Records,
@@ -165,7 +177,8 @@ pub fn report(
     let steps = &generated.tokens;
     let response = model.text_of(steps.iter().map(|s| s.token.id));
     let texts = top_bytes(model, steps);
-    let record = jsonl::record(prompt, &response, &record_steps(model, steps, options.listed(), &texts));
+    let thoughts = thoughts(model, prompt, steps);
+    let record = jsonl::record(&prompt.text, &response, &record_steps(model, steps, options.listed(), &texts));
     let to_stdout = matches!(output, Records::Stdout);
     match output {
         Records::None => {}
@@ -178,7 +191,7 @@ pub fn report(
         _ if to_stdout => Ok(()),
         Format::Json => {
             let mut object = json!({
-                "prompt": prompt,
+                "prompt": prompt.text,
                 "response": response,
                 "stop": generated.stop,
                 "total_logprob": all.logprob,
@@ -188,6 +201,10 @@ pub fn report(
                 "engine": model.engine(),
                 "tokens": steps.iter().map(|s| step_json(model, s, options.listed(), &generated.watch)).collect::<Vec<_>>(),
             });
+            let tokens = object["tokens"].as_array_mut().into_iter().flatten();
+            for (token, _) in tokens.zip(&thoughts).filter(|(_, thought)| **thought) {
+                token["thought"] = json!(true);
+            }
             if let (Some(object), Value::Object(extra)) = (object.as_object_mut(), extra) {
                 object.extend(extra);
             }
@@ -200,10 +217,23 @@ pub fn report(
                 let forced = logitree_core::metrics::totals(forced);
                 out.push_str(&totals_line("forced (>)", forced));
             }
+            if thoughts.contains(&true) {
+                for (name, wanted) in [("thought", true), ("answer", false)] {
+                    let tokens = steps.iter().zip(&thoughts).filter(|(s, thought)| !s.forced && **thought == wanted);
+                    out.push_str(&totals_line(name, totals_of(tokens.map(|(s, _)| s))));
+                }
+            }
             out.push_str(&totals_line("all", all));
             let made = format!("{}, {}; ended by {}", model.name(), model.front(), generated.stop.name());
             out.push_str(&terminal::paragraph(&made));
-            out.push_str(&format!("\n{response}\n"));
+            out.push('\n');
+            let style = terminal::style();
+            let marked: Vec<_> = steps.iter().map(|s| s.token.id).zip(thoughts).collect();
+            for part in marked.chunk_by(|a, b| a.1 == b.1) {
+                let text = model.text_of(part.iter().map(|(id, _)| *id));
+                out.push_str(&if part[0].1 { style.paint("2;3", &text) } else { text });
+            }
+            out.push('\n');
             terminal::print(&out)
         }
     }

@@ -50,5 +50,5 @@ pub fn run(args: GuideArgs) -> Result<()> {
         "prefix": args.prefix,
         "forced": { "tokens": forced.tokens, "logprob": forced.logprob, "bits": forced.bits, "prob": forced.logprob.exp() },
     });
-    report(&model, &prompt.text, &generated, &args.generation, output, extra).context("cannot report")
+    report(&model, &prompt, &generated, &args.generation, output, extra).context("cannot report")
 }

@@ -1,13 +1,14 @@
 //! Draws a tree as lines of text.
 //!
-//! A sequence of tokens without a branch is one line. The code does not recurse, because trees can be thousands of
+//! A sequence of tokens without a branch is one line; what a model thinks and what it answers are two, and thoughts are
+//! in italics. The code does not recurse, because trees can be thousands of
 //! levels deep.
 
 use super::text::{Style, percent, shorten};
 use crate::export::text::colour_of;
 use crate::visible::visible;
 use logitree_core::run::Run;
-use logitree_core::{NodeId, Stop, TokenId, Tree};
+use logitree_core::{NodeId, Stop, TokenId, Tree, thought};
 use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
 
@@ -73,6 +74,7 @@ enum What {
 /// Draws a run's tree; no line is wider than the style's width.
 pub fn draw(run: &Run, view: View, style: Style) -> String {
     let tree = &run.tree;
+    let thoughts = thought::nodes(run);
     let left = style.width.saturating_sub(NUMBERS + NOTE).max(12);
     let prompt = shorten(&visible(&run.header.prompt.text), left.saturating_sub(1));
     let padding = " ".repeat(left.saturating_sub(prompt.width()));
@@ -91,7 +93,7 @@ pub fn draw(run: &Run, view: View, style: Style) -> String {
         let lead = lead(&above, last, left);
         let (node, end, tokens) = match what {
             What::Node(node) => {
-                let (end, tokens) = chain(tree, node, view);
+                let (end, tokens) = chain(tree, node, view, &thoughts);
                 (node, end, tokens)
             }
             What::Lighter(parent, from) => {
@@ -112,12 +114,19 @@ pub fn draw(run: &Run, view: View, style: Style) -> String {
         let prob = tree.logprob(node).exp();
         let numbers =
             format!(" {:>9} {} {:>10} {}", percent(prob), bar(prob), percent(tree.mass(end)), bar(tree.mass(end)));
-        let note = note(tree, node, end, view);
+        let mut note = note(tree, node, end, view);
+        let mut colour = colour_of(prob).to_string();
+        if thoughts[node.index()] {
+            colour.push_str(";3");
+            if note.is_empty() {
+                note = "thought".into();
+            }
+        }
         let _ = writeln!(
             out,
             "{}{}{padding}{numbers} {}",
             style.paint("2", &lead),
-            style.paint(colour_of(prob), &text),
+            style.paint(&colour, &text),
             style.paint("2", &note)
         );
         above.push(!last);
@@ -126,12 +135,14 @@ pub fn draw(run: &Run, view: View, style: Style) -> String {
     out
 }
 
-/// The last node, and the tokens, of the unbranched sequence that begins at a node.
-fn chain(tree: &Tree, first: NodeId, view: View) -> (NodeId, Vec<TokenId>) {
+/// The last node, and the tokens, of the unbranched sequence that begins at a node. It ends where a thought begins or
+/// ends.
+fn chain(tree: &Tree, first: NodeId, view: View, thoughts: &[bool]) -> (NodeId, Vec<TokenId>) {
     let mut end = first;
     let mut tokens: Vec<TokenId> = tree.token(first).into_iter().collect();
     while let &[child] = tree.children(end) {
-        if view.depth.is_some_and(|d| tree.depth(child) > d) || tree.mass(child) < view.min_mass {
+        let other = thoughts[child.index()] != thoughts[first.index()];
+        if other || view.depth.is_some_and(|d| tree.depth(child) > d) || tree.mass(child) < view.min_mass {
             break;
         }
         end = child;
@@ -237,6 +248,22 @@ mod tests {
     }
 
     const STYLE: Style = Style { width: 80, colour: false };
+
+    #[test]
+    fn a_thought_has_a_line_of_its_own() {
+        let mut tree = Tree::default();
+        let mut last = NodeId::ROOT;
+        for id in 0..5 {
+            last = expand(&mut tree, last, &[(id, 1.0)])[0];
+        }
+        let run = run(tree, &["<think>", "Hm", "</think>", "Hel", "lo"]);
+        let drawn = draw(&run, View::default(), STYLE);
+        let lines: Vec<&str> = drawn.lines().collect();
+        assert!(lines[1].contains("<think>Hm</think>") && lines[1].ends_with("thought"), "{drawn}");
+        assert!(lines[2].contains("Hello") && !lines[2].contains("thought"), "{drawn}");
+        let drawn = draw(&run, View::default(), Style { colour: true, ..STYLE });
+        assert!(drawn.contains("\x1b[32;3m<think>Hm</think>\x1b[0m"), "{drawn:?}");
+    }
 
     #[test]
     fn chains_are_one_line_and_every_leaf_says_why_it_ends() {

@@ -4,6 +4,7 @@ import { colourAt, inkOn } from '../../lib/colours';
 import { level, metricOf } from '../../lib/metrics';
 import type { Piece } from '../../lib/pieces';
 import type { Run } from '../../lib/run';
+import { inThought } from '../../lib/thought';
 import { chance } from '../../lib/words';
 import { marking, scheme } from '../../state/prefs';
 import * as store from '../../state/store';
@@ -27,6 +28,8 @@ export function Token({ run, piece, stop, after, onOpen, onRest }: Props) {
   if (store.selected.value === node) classes.push('selected');
   if (run.byUser.get(node) === 1) classes.push('user');
   if (after) classes.push('later');
+  const thought = inThought(run, node);
+  if (thought) classes.push('thought');
   const isCut = run.isCut(node);
   if (isCut) classes.push('cut');
   const colour = colourAt(t, scheme.value);
@@ -43,7 +46,7 @@ export function Token({ run, piece, stop, after, onOpen, onRest }: Props) {
       data-node={node}
       tabIndex={stop ? 0 : -1}
       style={style}
-      aria-label={`${name}, ${chance(run, node)}: alternatives`}
+      aria-label={`${name}, ${chance(run, node)}${thought ? ', thought' : ''}: alternatives`}
       onClick={onOpen}
       onMouseEnter={(e) => onRest(node, e.currentTarget)}
       onMouseLeave={() => onRest(node, null)}

@@ -2,6 +2,7 @@
 
 import { boxesBetween, levelsBetween } from '../../lib/layout/cull';
 import { BOX_HEIGHT, boxHeightOf, GAP } from '../../lib/layout/tree';
+import { inThought } from '../../lib/thought';
 import { boxHeight, scaleX, scaleY } from './camera';
 import { CUT, fills, inkOfShade, type Picture } from './picture';
 import { branchChance, reasonOf } from './words';
@@ -78,7 +79,7 @@ function write(ctx: CanvasRenderingContext2D, p: Picture, i: number, x: number, 
   const inside = w / k - 2 * PAD;
   const room = inside - (share === '' ? 0 : labels.width(share) + PAD);
   ctx.fillStyle = inkOfShade(shade, p.theme);
-  ctx.font = font(p, k);
+  ctx.font = `${inThought(run, first) ? 'italic ' : ''}${font(p, k)}`;
   ctx.textAlign = 'left';
   const lines = labels.lines(run, first, layout.last[i]!, room, layout.lines[i] === 2 ? inside : 0);
   const top = y - ((lines.length - 1) * LINE * k) / 2;
@@ -88,6 +89,7 @@ function write(ctx: CanvasRenderingContext2D, p: Picture, i: number, x: number, 
     if (shade === CUT) ctx.fillRect(x + PAD * k, at, ctx.measureText(text).width, 1);
   }
   if (share === '') return;
+  ctx.font = font(p, k);
   ctx.textAlign = 'right';
   ctx.fillText(share, x + w - PAD * k, top);
 }

@@ -84,7 +84,8 @@ impl Workload {
 /// Work of evaluations that ran `layers` tokens and asked for `outputs` distributions in `passes` passes.
 fn done(model: &LocalModel, count: usize, layers: usize, outputs: usize, passes: usize) -> Done {
     let c = model.cost();
-    let flops = 2.0 * (c.layers as f64 * layers as f64 + c.output as f64 * outputs as f64);
+    let prefix = layers - outputs;
+    let flops = 2.0 * ((c.layers + c.output) as f64 * outputs as f64 + c.prefix_layers as f64 * prefix as f64);
     let bytes = passes as f64 * (c.layer_bytes + c.output_bytes) as f64;
     Done { count, flops, bytes, seconds: None }
 }
