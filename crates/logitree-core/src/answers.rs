@@ -11,7 +11,7 @@
 //!
 //! and both bounds tighten as exploration goes on. The winner is certain when `D(first) > D(second) + U`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// What a text says about the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,8 @@ pub enum Verdict {
 /// The probability of the texts that give each answer, of all texts read so far.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    decided: HashMap<String, f64>,
+    /// In the order of names, so that sums have the same bits every time.
+    decided: BTreeMap<String, f64>,
     none: f64,
 }
 
@@ -55,6 +56,15 @@ impl Ledger {
             Verdict::Answer(answer) => *self.decided.entry(answer).or_default() += mass,
             Verdict::NoAnswer => self.none += mass,
         }
+    }
+
+    /// Counts what another ledger has decided, as much as it weighs here: `weight` is the probability of the text after
+    /// which the other ledger counts.
+    pub fn add(&mut self, other: &Ledger, weight: f64) {
+        for (answer, mass) in &other.decided {
+            *self.decided.entry(answer.clone()).or_default() += weight * mass;
+        }
+        self.none += weight * other.none;
     }
 
     /// Mass of texts without an answer.

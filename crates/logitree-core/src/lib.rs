@@ -17,6 +17,7 @@
 
 pub mod answers;
 pub mod compare;
+pub mod decide;
 pub mod distribution;
 pub mod end_tokens;
 pub mod explore;

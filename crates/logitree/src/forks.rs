@@ -90,7 +90,7 @@ impl Model {
 
     /// The tokens of the prompt and of a given continuation. Both are tokenized together, as the model would see them
     /// written; a token across the border belongs to the continuation.
-    fn split(&self, given: &Given, text: Option<&str>) -> Result<(Vec<TokenId>, Option<Vec<TokenId>>)> {
+    pub(crate) fn split(&self, given: &Given, text: Option<&str>) -> Result<(Vec<TokenId>, Option<Vec<TokenId>>)> {
         let whole = text.map(|text| self.prepare(given, text)).transpose()?;
         let Prompt { tokens: mut prompt, .. } = self.prepare(given, "")?;
         let Some(whole) = whole.map(|p| p.tokens) else { return Ok((prompt, None)) };

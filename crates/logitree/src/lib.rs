@@ -56,6 +56,7 @@
 
 pub mod answers;
 pub mod compare;
+mod decide;
 mod error;
 mod events;
 mod exploration;
@@ -83,6 +84,7 @@ pub use logitree_core as core;
 /// How activations are multiplied with weights.
 pub use logitree_engine::Arithmetic;
 
+pub use decide::{DecideOptions, DecisionCurve, DecisionPoint};
 pub use error::{Context, Error, ErrorKind, Result};
 pub use events::{Events, Progress, Quiet};
 pub use exploration::{Exploration, Explored, Following, Level, Limits, Ranked, check_resumable, now, slug};

@@ -20,6 +20,17 @@ pub struct Explorer<P> {
     before: Option<NodeHandle>,
 }
 
+/// A token of a session after which an exploration begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The session's node of the token.
+    pub node: NodeHandle,
+    /// The token.
+    pub token: TokenId,
+    /// The session's node of the token before it; `None` if there is none.
+    pub before: Option<NodeHandle>,
+}
+
 impl<P: Policy> Explorer<P> {
     /// Starts or resumes an exploration after `prompt`, which must not be empty. `session` is empty; `vocab` is the
     /// number of tokens in the model's vocabulary. `tree` is empty for a new run, or that of a stopped run; `policy`
@@ -36,11 +47,32 @@ impl<P: Policy> Explorer<P> {
         tree: Tree,
         keep: impl Into<Keep>,
     ) -> Result<Self, ModelError> {
-        let &last = prompt.last().ok_or_else(|| ModelError::Engine("the prompt has no tokens".into()))?;
+        let &token = prompt.last().ok_or_else(|| ModelError::Engine("the prompt has no tokens".into()))?;
         let mut nodes = session.push_all(None, prompt)?;
-        let root = nodes.pop().ok_or_else(|| ModelError::Engine("the session gave the prompt no nodes".into()))?;
+        let node = nodes.pop().ok_or_else(|| ModelError::Engine("the session gave the prompt no nodes".into()))?;
+        let place = Place { node, token, before: nodes.pop() };
+        Ok(Explorer::after(session, vocab, place, policy, tree, keep))
+    }
+
+    /// Starts or resumes an exploration after a token that the caller has pushed. The other arguments are those of
+    /// [`Explorer::new`].
+    pub fn after(
+        session: Box<dyn Session>,
+        vocab: usize,
+        place: Place,
+        policy: P,
+        tree: Tree,
+        keep: impl Into<Keep>,
+    ) -> Self {
         let source = Source { session, vocab, keep: keep.into(), watch: Vec::new() };
-        Ok(Explorer { policy, tree, source, growth: Growth::new(root), last, before: nodes.pop() })
+        Explorer { policy, tree, source, growth: Growth::new(place.node), last: place.token, before: place.before }
+    }
+
+    /// Ends the exploration and gives the session back. Its nodes are forgotten, except the one that the exploration
+    /// began after and those before it.
+    pub fn into_session(mut self) -> Box<dyn Session> {
+        self.growth.end(&mut self.source);
+        self.source.session
     }
 
     /// Records the probability of these strings, given as tokens, at every expanded node.

@@ -23,7 +23,7 @@ pub use beam::{Beam, BeamParameters};
 pub use best_first::{BestFirst, BestFirstParameters, Judge};
 pub use continuation::Continuation;
 pub use dynamic::{Dynamic, DynamicParameters, MAX_CANDIDATES};
-pub use explorer::Explorer;
+pub use explorer::{Explorer, Place};
 pub use keep::Keep;
 use policy::terminal;
 pub use policy::{Change, Known, Paused, Policy};

@@ -10,9 +10,9 @@ use crate::events::Work;
 use crate::prompt::watched_ids;
 use crate::{Model, Prompt};
 use logitree_core::answers::{Choices, Ledger, Verdict, normalize as normalize_answer};
-use logitree_core::explore::{BestFirst, BestFirstParameters, BranchRules, Change, Explorer, Judge};
+use logitree_core::explore::{BestFirst, BestFirstParameters, BranchRules, Change, Explorer, Judge, Place};
 use logitree_core::watch::{self, Watched};
-use logitree_core::{NodeId, Query, Stop, TokenId, Tree};
+use logitree_core::{NodeId, Query, Session, Stop, TokenId, Tree};
 use serde::Serialize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -66,7 +66,7 @@ impl Reader {
     }
 
     /// Notes for the user about the limits of this reader.
-    fn notes(&self) -> Vec<String> {
+    pub(crate) fn notes(&self) -> Vec<String> {
         match self {
             Reader::Choices(c) => c
                 .nested()
@@ -143,6 +143,27 @@ pub struct Answers {
     pub ended_by: AnswersEnd,
 }
 
+/// Where exploring for answers begins, and what is known there.
+pub(crate) struct Start<'a> {
+    /// The token of the session after which it begins.
+    pub place: Place,
+    /// Number of tokens of the session's path up to this place.
+    pub length: usize,
+    /// The last tokens of that path that count as text in which the answer is read.
+    pub read: &'a [TokenId],
+    /// The next token whose continuations are counted already.
+    pub known: Option<TokenId>,
+    /// What is counted already.
+    pub ledger: Ledger,
+    /// Beginning of the progress in words.
+    pub progress: String,
+}
+
+/// Every bound is as wide as the probability that is undecided.
+pub(crate) fn within(ledger: &Ledger, tolerance: f64) -> Option<AnswersEnd> {
+    (ledger.undecided() <= tolerance).then_some(AnswersEnd::Tolerance)
+}
+
 /// Default width of the bound if there is only one choice.
 const ONE_CHOICE: f64 = 0.01;
 
@@ -154,12 +175,46 @@ impl Model {
     /// If the model fails.
     pub fn answers(&self, prompt: &Prompt, reader: &Reader, options: &AnswerOptions) -> Result<Answers> {
         reader.notes().iter().for_each(|note| self.events().note(note));
+        let mut session = self.session()?;
+        let mut nodes = session.push_all(None, &prompt.tokens)?;
+        let node = nodes.pop().context("the prompt has no tokens")?;
+        let token = *prompt.tokens.last().context("the prompt has no tokens")?;
+        let start = Start {
+            place: Place { node, token, before: nodes.pop() },
+            length: prompt.tokens.len(),
+            read: &[],
+            known: None,
+            ledger: Ledger::of(reader.names()),
+            progress: String::new(),
+        };
+        let tolerance = options.tolerance.or((reader.names().len() == 1).then_some(ONE_CHOICE));
+        let enough = |ledger: &Ledger| match tolerance {
+            Some(width) => within(ledger, width),
+            None => ledger.winner().map(|_| AnswersEnd::Winner),
+        };
+        Ok(self.look(session, start, reader, options, enough)?.0)
+    }
+
+    /// Explores the most likely continuations of a place in a session until `enough` says why it is enough, or the
+    /// budget of the options ends (their tolerance is not looked at). Gives the session back.
+    pub(crate) fn look(
+        &self,
+        session: Box<dyn Session>,
+        start: Start<'_>,
+        reader: &Reader,
+        options: &AnswerOptions,
+        enough: impl Fn(&Ledger) -> Option<AnswersEnd>,
+    ) -> Result<(Answers, Box<dyn Session>)> {
         // The policy, which must be `Send`, judges nodes from within; so the ledger is in a mutex, though only this
         // thread uses it.
-        let ledger = Mutex::new(Ledger::of(reader.names()));
+        let ledger = Mutex::new(start.ledger);
         let settled = || ledger.lock().unwrap_or_else(|e| e.into_inner());
+        let is_known = |tree: &Tree, n: NodeId| tree.depth(n) == 1 && tree.token(n) == start.known;
         let settle = |tree: &Tree, n: NodeId, whole: bool| {
-            let verdict = reader.read(&self.text_so_far(tree, n), whole);
+            if is_known(tree, n) {
+                return true;
+            }
+            let verdict = reader.read(&self.text_so_far(start.read.iter().copied().chain(tree.path(n))), whole);
             let open = verdict == Verdict::Open;
             settled().settle(verdict, tree.mass(n));
             !open
@@ -171,16 +226,10 @@ impl Model {
         let rules = BranchRules { max_branches: Some(1000), ..default.rules };
         let p =
             BestFirstParameters { batch: options.batch, cover: 1.0, max_depth: options.max_depth, rules, ..default };
-        let tree = Tree::new(self.bounds(prompt.tokens.len()));
+        let tree = Tree::new(self.bounds(start.length));
         let policy = BestFirst::new(p, &tree)?.with_judge(judge);
-        let mut explorer = Explorer::new(self.session()?, self.vocab_size(), &prompt.tokens, policy, tree, 1)?;
+        let mut explorer = Explorer::after(session, self.vocab_size(), start.place, policy, tree, 1);
         let (work, started) = (Work(self.events()), Instant::now());
-        let tolerance = options.tolerance.or((reader.names().len() == 1).then_some(ONE_CHOICE));
-        let enough = |ledger: &Ledger| match tolerance {
-            // Every bound is as wide as the probability that is undecided.
-            Some(width) => (ledger.undecided() <= width).then_some(AnswersEnd::Tolerance),
-            None => ledger.winner().map(|_| AnswersEnd::Winner),
-        };
         let mut steps = 0;
         let ended_by = loop {
             while let Some(change) = explorer.visit() {
@@ -188,7 +237,7 @@ impl Model {
                     settle(&explorer.tree, n, true);
                 }
             }
-            work.words(|| in_words(&settled(), steps));
+            work.words(|| start.progress.clone() + &in_words(&settled(), steps));
             if let Some(end) = enough(&settled()) {
                 break end;
             } else if self.events().stop() {
@@ -204,8 +253,9 @@ impl Model {
             }
         };
         let (nodes, seconds) = (explorer.tree.len(), started.elapsed().as_secs_f64());
-        drop(explorer);
-        Ok(Answers { ledger: ledger.into_inner().unwrap_or_else(|e| e.into_inner()), steps, nodes, seconds, ended_by })
+        let session = explorer.into_session();
+        let ledger = ledger.into_inner().unwrap_or_else(|e| e.into_inner());
+        Ok((Answers { ledger, steps, nodes, seconds, ended_by }, session))
     }
 
     /// The probability of each text's own tokens right after a prompt.
@@ -222,9 +272,9 @@ impl Model {
         Ok(strings.into_iter().zip(scored).collect())
     }
 
-    /// The text of a path without end tokens and without an incomplete last character.
-    fn text_so_far(&self, tree: &Tree, n: NodeId) -> String {
-        let words = tree.path(n).into_iter().filter(|&id| !self.is_special(id));
+    /// The text of tokens without end tokens and without an incomplete last character.
+    pub(crate) fn text_so_far(&self, tokens: impl IntoIterator<Item = TokenId>) -> String {
+        let words = tokens.into_iter().filter(|&id| !self.is_special(id));
         let bytes: Vec<u8> = words.flat_map(|id| self.token_bytes(id).into_owned()).collect();
         match std::str::from_utf8(&bytes) {
             // The last character is incomplete: leave it out until its other bytes come.
