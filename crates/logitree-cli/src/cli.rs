@@ -1,8 +1,8 @@
 //! The grammar of the command line.
 
 use crate::command::{
-    answers, bench, completions, doctor, engine, experiment, export, forks, generate, guide, lens, model, next, report,
-    score, serve, show, tree, verify, view,
+    answers, bench, completions, decide, doctor, engine, experiment, export, forks, generate, guide, lens, model, next,
+    report, score, serve, show, tree, verify, view,
 };
 use crate::terminal::Colour;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -74,6 +74,8 @@ pub enum Command {
     Score(score::ScoreArgs),
     /// How likely is each answer, over all continuations?
     Answers(answers::AnswersArgs),
+    /// How likely is each answer after each token of a text, and where was it decided?
+    Decide(decide::DecideArgs),
     /// Where might the text have gone another way, and would it have mattered?
     Forks(forks::ForksArgs),
     /// A stored run as a sampler would see it

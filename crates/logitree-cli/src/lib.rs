@@ -51,6 +51,7 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Guide(args) => command::guide::run(args),
         Command::Score(args) => command::score::run(args),
         Command::Answers(args) => command::answers::run(args),
+        Command::Decide(args) => command::decide::run(args),
         Command::Forks(args) => command::forks::run(args),
         Command::Lens(args) => command::lens::run(args),
         Command::Run(args) => command::experiment::run(args),

@@ -77,6 +77,7 @@ fn options_stand_under_their_own_head() {
         ("guide", &["--prefix", "--join", "--top", "--seed", "--format"]),
         ("score", &["--file", "--text", "--special", "--top", "--format"]),
         ("answers", &["--choices", "--pattern", "--normalize", "--direct", "--max-seconds"]),
+        ("decide", &["--choices", "--pattern", "--text", "--tolerance", "--output"]),
         ("forks", &["--max-new-tokens", "--text", "--pattern", "--top"]),
         ("verify", &["--tolerance", "--format"]),
         ("serve", &["--host", "--port", "--open", "--data-dir"]),

@@ -231,6 +231,7 @@ fn names_and_experiments_never_control_the_terminal() {
         &["guide", "hello", "--prefix", HOSTILE, "-m=model", "-n=30"],
         &["answers", &prompt, "-m=model", "--choices", HOSTILE, "--max-nodes=50"],
         &["answers", &prompt, "-m=model", "--choices", HOSTILE, "--direct"],
+        &["decide", &prompt, "-m=model", "--choices", HOSTILE, "--max-nodes=50", "-n=2"],
         &["forks", &prompt, "-m=model", "-n=5"],
     ] {
         check_harmless(args, &run(w, args));

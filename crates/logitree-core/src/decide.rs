@@ -66,7 +66,9 @@ pub fn leader(ledger: &Ledger) -> Option<Verdict> {
 
 /// The number of tokens after which the text was decided, and for which class: the first from which on the same class
 /// leads to the end. `ledgers` are those after 0, 1, 2, … tokens. `None` if no class leads at the end.
-pub fn decided<'a>(ledgers: impl DoubleEndedIterator<Item = &'a Ledger> + ExactSizeIterator) -> Option<(usize, Verdict)> {
+pub fn decided<'a>(
+    ledgers: impl DoubleEndedIterator<Item = &'a Ledger> + ExactSizeIterator,
+) -> Option<(usize, Verdict)> {
     let mut found = None;
     for (t, ledger) in ledgers.enumerate().rev() {
         match (leader(ledger), &found) {

@@ -1,10 +1,10 @@
 //! The decision curve: how likely each answer is after each token of a text.
 
+use crate::Model;
 use crate::answers::{AnswerOptions, AnswersEnd, Reader, Start, within};
 use crate::error::{Context, Result, fail};
 use crate::events::Work;
 use crate::prompt::Given;
-use crate::Model;
 use logitree_core::answers::{Ledger, Verdict};
 use logitree_core::decide::{EntropyBounds, decided, entropy};
 use logitree_core::explore::Place;
@@ -30,6 +30,9 @@ impl Default for DecideOptions {
         DecideOptions { max_new_tokens: 32, tolerance: 0.01, max_depth: 64, max_nodes: 100_000, batch: 24 }
     }
 }
+
+/// The part of the tolerance that is not worth exploring for: what is open would narrow the bounds by less.
+const LITTLE: f64 = 0.01;
 
 /// What is known of the answers after the first tokens of a text.
 #[derive(Clone, Debug)]
@@ -120,7 +123,10 @@ impl Model {
                     ledger: point.ledger,
                     progress: format!("after {t} of {count} tokens · "),
                 };
-                let enough = |ledger: &Ledger| within(ledger, options.tolerance);
+                let enough = |ledger: &Ledger, open: &dyn Fn() -> f64| {
+                    let little = || (open() <= options.tolerance * LITTLE).then_some(AnswersEnd::Exhausted);
+                    within(ledger, options.tolerance).or_else(little)
+                };
                 let (found, session) = self.look(line.session, start, reader, &look, enough)?;
                 line.session = session;
                 point.entropy = entropy(&found.ledger, closed);

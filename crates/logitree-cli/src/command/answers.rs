@@ -64,20 +64,8 @@ pub struct AnswersArgs {
     pub model: ModelOptions,
 }
 
-/// How answers are told apart.
-fn reader(args: &AnswersArgs) -> Result<Reader> {
-    let made = match &args.pattern {
-        Some(pattern) => Reader::pattern(pattern, args.normalize),
-        None => {
-            let text = args.choices.as_deref().unwrap_or_default();
-            Reader::choices(&text.split('|').collect::<Vec<_>>(), args.normalize)
-        }
-    };
-    Ok(made?)
-}
-
 pub fn run(args: AnswersArgs) -> Result<()> {
-    let reader = reader(&args)?;
+    let reader = Reader::of(args.choices.as_deref(), args.pattern.as_deref(), args.normalize)?;
     terminal::catch_interrupts();
     let given = args.prompt.read()?;
     let model = open::load(&args.model)?;

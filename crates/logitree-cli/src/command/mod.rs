@@ -3,6 +3,7 @@
 pub mod answers;
 pub mod bench;
 pub mod completions;
+pub mod decide;
 pub mod doctor;
 pub mod engine;
 pub mod experiment;
@@ -15,6 +16,7 @@ pub mod lens;
 pub mod model;
 pub mod next;
 pub mod report;
+pub mod rows;
 pub mod score;
 pub mod serve;
 pub mod show;

@@ -138,6 +138,12 @@ impl<'j> BestFirst<'j> {
         BestFirst { judge: Some(judge), ..self }
     }
 
+    /// Probability of the paths that may still be expanded. The rest of the tree's mass is settled: finished, stopped or
+    /// cut.
+    pub fn open_mass(&self, tree: &Tree) -> f64 {
+        self.open.iter().map(|&(_, n)| tree.mass(n)).sum()
+    }
+
     fn is_over(&self) -> bool {
         let most = self.parameters.max_completed_paths;
         self.finished >= self.parameters.cover || (most > 0 && self.completed >= most)

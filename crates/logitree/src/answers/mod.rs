@@ -46,6 +46,17 @@ impl Reader {
         Ok(Reader::Pattern(Arc::new(Pattern::new(pattern)?), normalize))
     }
 
+    /// Reads one of the choices, which are separated by `|`, or what a pattern finds.
+    ///
+    /// # Errors
+    /// If neither is given; or as for [`Reader::choices`] and [`Reader::pattern`].
+    pub fn of(choices: Option<&str>, pattern: Option<&str>, normalize: bool) -> Result<Reader> {
+        match pattern {
+            Some(pattern) => Reader::pattern(pattern, normalize),
+            None => Reader::choices(&choices.unwrap_or_default().split('|').collect::<Vec<_>>(), normalize),
+        }
+    }
+
     /// The answer in a text, which may go on unless it is `whole`.
     pub fn read(&self, text: &str, whole: bool) -> Verdict {
         match self {
@@ -188,7 +199,7 @@ impl Model {
             progress: String::new(),
         };
         let tolerance = options.tolerance.or((reader.names().len() == 1).then_some(ONE_CHOICE));
-        let enough = |ledger: &Ledger| match tolerance {
+        let enough = |ledger: &Ledger, _: &dyn Fn() -> f64| match tolerance {
             Some(width) => within(ledger, width),
             None => ledger.winner().map(|_| AnswersEnd::Winner),
         };
@@ -196,14 +207,15 @@ impl Model {
     }
 
     /// Explores the most likely continuations of a place in a session until `enough` says why it is enough, or the
-    /// budget of the options ends (their tolerance is not looked at). Gives the session back.
+    /// budget of the options ends (their tolerance is not looked at). `enough` sees what is counted, and can ask for the
+    /// mass that further exploring could decide. Gives the session back.
     pub(crate) fn look(
         &self,
         session: Box<dyn Session>,
         start: Start<'_>,
         reader: &Reader,
         options: &AnswerOptions,
-        enough: impl Fn(&Ledger) -> Option<AnswersEnd>,
+        enough: impl Fn(&Ledger, &dyn Fn() -> f64) -> Option<AnswersEnd>,
     ) -> Result<(Answers, Box<dyn Session>)> {
         // The policy, which must be `Send`, judges nodes from within; so the ledger is in a mutex, though only this
         // thread uses it.
@@ -233,12 +245,15 @@ impl Model {
         let mut steps = 0;
         let ended_by = loop {
             while let Some(change) = explorer.visit() {
-                if let Change::Stopped(n, Stop::EndToken) = change {
-                    settle(&explorer.tree, n, true);
+                match change {
+                    Change::Stopped(n, Stop::EndToken) => drop(settle(&explorer.tree, n, true)),
+                    // The policy ends such a path before it asks the judge.
+                    Change::Stopped(n, Stop::MaxDepth | Stop::Context) => drop(settle(&explorer.tree, n, false)),
+                    _ => {}
                 }
             }
             work.words(|| start.progress.clone() + &in_words(&settled(), steps));
-            if let Some(end) = enough(&settled()) {
+            if let Some(end) = enough(&settled(), &|| explorer.policy.open_mass(&explorer.tree)) {
                 break end;
             } else if self.events().stop() {
                 break AnswersEnd::Interrupted;

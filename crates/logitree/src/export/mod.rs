@@ -3,6 +3,7 @@
 #[cfg(feature = "arrow")]
 pub mod arrow;
 pub mod csv;
+pub mod decide;
 pub mod dot;
 pub mod jsonl;
 pub mod next;
