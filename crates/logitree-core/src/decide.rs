@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn a_text_is_decided_where_its_last_leader_took_the_lead_for_good() {
         let [a, b, open] = [[0.9, 0.0], [0.0, 0.9], [0.4, 0.4]].map(|[x, y]| ledger(&[("a", x), ("b", y)], 0.0));
-        let at = |ledgers: &[&Ledger]| decided(ledgers.iter().copied()).map(|(t, class)| (t, class));
+        let at = |ledgers: &[&Ledger]| decided(ledgers.iter().copied());
         let answer = |t, a: &str| Some((t, Verdict::Answer(a.into())));
         assert_eq!(at(&[&open, &a, &a]), answer(1, "a"));
         assert_eq!(at(&[&a, &a]), answer(0, "a"));
