@@ -1,8 +1,8 @@
 //! The grammar of the command line.
 
 use crate::command::{
-    answers, bench, completions, decide, doctor, engine, experiment, export, forks, generate, guide, lens, model, next,
-    report, score, serve, show, tree, verify, view,
+    answers, bench, compare, completions, decide, doctor, engine, experiment, export, forks, generate, guide, lens,
+    model, next, report, score, serve, show, tree, verify, view,
 };
 use crate::terminal::Colour;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -80,6 +80,8 @@ pub enum Command {
     Forks(forks::ForksArgs),
     /// A stored run as a sampler would see it
     Lens(lens::LensArgs),
+    /// What differs between two models, arithmetics or prompts on one text, or between two runs?
+    Compare(Box<compare::CompareArgs>),
     /// Run an experiment: prompts x parameters x models
     Run(experiment::RunArgs),
     /// Run a stored run's steps again and compare every number

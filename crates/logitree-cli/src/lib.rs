@@ -54,6 +54,7 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Decide(args) => command::decide::run(args),
         Command::Forks(args) => command::forks::run(args),
         Command::Lens(args) => command::lens::run(args),
+        Command::Compare(args) => command::compare::run(*args),
         Command::Run(args) => command::experiment::run(args),
         Command::Verify(args) => command::verify::run(args),
         Command::Show(args) => command::show::run(args),

@@ -131,6 +131,23 @@ pub struct RemoteOptions {
     pub end_tokens: Vec<String>,
 }
 
+impl RemoteOptions {
+    /// No servers.
+    pub fn none() -> RemoteOptions {
+        RemoteOptions {
+            engines: Vec::new(),
+            engine_kind: EngineKind(None),
+            engine_model: None,
+            engine_top: 100,
+            api_key_env: None,
+            concurrency: None,
+            request_timeout: 120,
+            tokenizer: None,
+            end_tokens: Vec::new(),
+        }
+    }
+}
+
 /// A kind of server. `None` means that the server is asked.
 #[derive(Clone, Copy)]
 pub struct EngineKind(pub Option<ServerKind>);

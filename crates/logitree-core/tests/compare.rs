@@ -38,6 +38,7 @@ fn trees_by_hand() {
     near(found.moved, 0.25);
     assert_eq!(found.only[0], []);
     assert_eq!(found.only[1].iter().map(|n| n.0).collect::<Vec<_>>(), [3, 5, 6]);
+    assert!(found.only_mass[0].is_sign_positive());
     near(found.only_mass[0], 0.0);
     near(found.only_mass[1], 0.25 + 0.125 + 0.5);
     assert_eq!(found.fork, Some(Fork { node: [NodeId::ROOT; 2], next: [Some(n[0]), Some(m[0])] }));

@@ -30,9 +30,9 @@ impl<'m> Side<'m> {
     /// A text as it continues this prompt. Only the text is compared.
     ///
     /// # Errors
-    /// As for [`Model::guide`].
+    /// As for [`Model::after`].
     pub fn after(model: &'m Model, context: &Given, text: &str) -> Result<Side<'m>> {
-        let (prompt, start) = model.guide(context, "", text)?;
+        let (prompt, start) = model.after(context, text)?;
         Ok(Side { model, prompt, text: start })
     }
 
@@ -219,14 +219,13 @@ fn pieces(a: &Side<'_>, b: &Side<'_>) -> Result<Comparison> {
     let sides = [a, b];
     let texts = sides.map(Side::bytes);
     let mut ends = sides.map(Side::ends);
-    // Some tokenizers put a space before every text, which is then part of its first token. It has no place in the
-    // other's text.
-    for i in 0..2 {
-        if texts[i].len() == texts[1 - i].len() + 1 && texts[i][0] == b' ' && texts[i][1..] == texts[1 - i] {
-            ends[i].iter_mut().for_each(|end| *end = end.saturating_sub(1));
-        }
+    // A first token may begin before the text: some tokenizers put a space there, and a token may have letters of the
+    // context too. What one side has more in front has no place in the other's text.
+    let shorter = texts[0].len().min(texts[1].len());
+    for (ends, text) in ends.iter_mut().zip(&texts) {
+        ends.iter_mut().for_each(|end| *end = end.saturating_sub(text.len() - shorter));
     }
-    if ends[0].last() != ends[1].last() || !(texts[0].ends_with(&texts[1]) || texts[1].ends_with(&texts[0])) {
+    if !(texts[0].ends_with(&texts[1]) || texts[1].ends_with(&texts[0])) {
         fail!(
             Input,
             "the tokens of {} and those of {} do not make the same text, because one of them changes it (case, accents \
@@ -235,15 +234,16 @@ fn pieces(a: &Side<'_>, b: &Side<'_>) -> Result<Comparison> {
             b.model.name()
         );
     }
-    let text = if texts[0].len() < texts[1].len() { &texts[0] } else { &texts[1] };
+    let text = if texts[0].len() == shorter { &texts[0] } else { &texts[1] };
     let mut scored = Vec::with_capacity(2);
     let mut interrupted = false;
     for side in sides {
-        let found = side.model.score(&side.prompt, &ScoreOptions { top: 1, ..ScoreOptions::default() })?;
+        let found = side
+            .model
+            .score(&side.prompt, &ScoreOptions { top: 1, from: Some(side.text), ..ScoreOptions::default() })?;
         interrupted |= found.tokens.len() < found.asked;
-        // Scored are all tokens of the prompt but the first.
-        let known = found.tokens.into_iter().map(|t| Some(t.token));
-        let mut of_text: Vec<Option<TokenStats>> = std::iter::once(None).chain(known).skip(side.text).collect();
+        let mut of_text = vec![None; side.unscored()];
+        of_text.extend(found.tokens.into_iter().map(|t| Some(t.token)));
         of_text.resize(side.tokens().len(), None);
         scored.push(of_text);
     }
@@ -268,4 +268,97 @@ pub fn compare_runs(a: &Run, b: &Run) -> (TreeComparison, bool) {
         by_bytes.entry(bytes).and_modify(|known| *known = id.min(*known)).or_insert(id);
     }
     (compare_trees(&a.tree, &b.tree, |id| by_bytes.get(a.bytes(id)).copied()), false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logitree_core::{LanguageModel, ModelError, NodeHandle};
+    use std::borrow::Cow;
+
+    /// A model of the letters a and b whose tokens have these bytes, and whose distributions are uniform.
+    struct Uniform(&'static [&'static str]);
+
+    struct Nodes(usize, u32);
+
+    impl LanguageModel for Uniform {
+        fn vocab_size(&self) -> usize {
+            self.0.len()
+        }
+        fn context_length(&self) -> usize {
+            100
+        }
+        fn end_tokens(&self) -> &[TokenId] {
+            &[]
+        }
+        fn bos(&self) -> Option<TokenId> {
+            None
+        }
+        fn token_bytes(&self, id: TokenId) -> Cow<'_, [u8]> {
+            self.0.get(id.index()).map_or(&[][..], |t| t.as_bytes()).into()
+        }
+        fn is_special(&self, _: TokenId) -> bool {
+            false
+        }
+        fn tokenize(&self, text: &str, _: bool) -> Result<Vec<TokenId>, ModelError> {
+            let (mut rest, mut ids) = (text, Vec::new());
+            while !rest.is_empty() {
+                let fits = (0..self.0.len()).filter(|&i| rest.starts_with(self.0[i]));
+                let best = fits.max_by_key(|&i| self.0[i].len()).ok_or(ModelError::Tokenizer("foreign".into()))?;
+                ids.push(TokenId(best as u32));
+                rest = &rest[self.0[best].len()..];
+            }
+            Ok(ids)
+        }
+        fn session(&self) -> Result<Box<dyn Session>, ModelError> {
+            Ok(Box::new(Nodes(self.0.len(), 0)))
+        }
+    }
+
+    impl Session for Nodes {
+        fn push(&mut self, _: Option<NodeHandle>, _: TokenId) -> Result<NodeHandle, ModelError> {
+            self.1 += 1;
+            Ok(NodeHandle(self.1 - 1))
+        }
+        fn evaluate(&mut self, queries: &[Query<'_>]) -> Result<Vec<Distribution>, ModelError> {
+            let logprob = -(self.0 as f64).ln();
+            let stats = |id| TokenStats { id, logprob, rank: id.0 + 1 };
+            let answer = |q: &Query<'_>| Distribution {
+                tokens: q.tokens.iter().map(|&id| stats(id)).collect(),
+                logits: Some(vec![0.0; self.0]),
+                logsumexp: -logprob,
+                ..Distribution::of_list(vec![stats(TokenId(0))], Exactness::Exact)
+            };
+            Ok(queries.iter().map(answer).collect())
+        }
+        fn release(&mut self, _: NodeHandle) {}
+    }
+
+    fn model(tokens: &'static [&'static str]) -> Model {
+        let record = serde_json::json!({
+            "name": "uniform", "sha256": "", "architecture": "uniform", "dtype": "", "tokenizer": "",
+            "vocab": tokens.len(), "context": 100, "end_tokens": []
+        });
+        let record = serde_json::from_value(record).unwrap();
+        Model::of(Uniform(tokens), record, std::sync::Arc::new(crate::Quiet))
+    }
+
+    #[test]
+    fn other_vocabularies_are_aligned_on_bytes() {
+        let (a, b) = (model(&["a", "b", "ab"]), model(&["a", "b", "ba", "aa"]));
+        // A: ab|ab|a|a, B: a|ba|b|aa. The first piece of both begins with a token that nothing is known of.
+        let found = compare(&Side::of_text(&a, "ababaa").unwrap(), &Side::of_text(&b, "ababaa").unwrap()).unwrap();
+        let Comparison::Pieces { pieces, interrupted: false } = found else { panic!("{found:?}") };
+        assert_eq!(pieces.iter().map(|p| &p.bytes[..]).collect::<Vec<_>>(), [b"aa"]);
+        let want = [2.0 * -(3f64.ln()), -(4f64.ln())];
+        assert!(pieces[0].logprob().iter().zip(want).all(|(l, w)| (l - w).abs() < 1e-12));
+        // After a context everything is scored.
+        let side = |m| Side::after(m, &"bb".into(), "ababaa").unwrap();
+        let Comparison::Pieces { pieces, .. } = compare(&side(&a), &side(&b)).unwrap() else { panic!("no pieces") };
+        assert_eq!(pieces.iter().map(|p| p.bytes.len()).sum::<usize>(), 6);
+        // A model is compared with itself over its vocabulary.
+        let same = compare(&side(&a), &side(&a)).unwrap();
+        assert!(matches!(&same, Comparison::Steps { steps, asked: 4 } if steps.len() == 4), "{same:?}");
+        assert!(compare(&Side::of_text(&a, "a").unwrap(), &Side::of_text(&a, "a").unwrap()).is_err());
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod bench;
+pub mod compare;
 pub mod completions;
 pub mod decide;
 pub mod doctor;

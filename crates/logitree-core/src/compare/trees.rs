@@ -89,7 +89,8 @@ pub fn compare_trees(a: &Tree, b: &Tree, in_b: impl Fn(TokenId) -> Option<TokenI
     let only_mass = |tree: &Tree, only: &[NodeId]| {
         let tops: std::collections::HashSet<NodeId> = only.iter().copied().collect();
         let highest = only.iter().filter(|&&n| tree.parent(n).is_none_or(|p| !tops.contains(&p)));
-        highest.map(|&n| tree.mass(n)).sum::<f64>()
+        // The sum of no numbers at all would be -0.
+        highest.fold(0.0, |sum, &n| sum + tree.mass(n))
     };
     TreeComparison {
         moved: 0.5 * exits.iter().map(|e| (e.mass[0] - e.mass[1]).abs()).sum::<f64>(),
