@@ -131,7 +131,11 @@ pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<
         // If the same file is given again after a restart, its run in the folder is used instead of a second copy.
         let id = match shared.store.same(bytes) {
             Some(id) => id,
-            None => api::files::take_in(&shared.store, name, bytes).with_context(|| name.clone())?,
+            None => {
+                let (id, notes) = api::files::take_in(&shared.store, name, bytes).with_context(|| name.clone())?;
+                notes.iter().for_each(|note| shared.events.note(&format!("{name}: {note}")));
+                id
+            }
         };
         ids.push(id);
     }

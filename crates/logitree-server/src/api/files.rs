@@ -15,11 +15,11 @@ use futures_util::Stream;
 use logitree::export::{self, Format};
 use logitree::import::{self, Document};
 use logitree_core::run::write_run;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 /// Largest number of bytes sent to a client in one event; the rest is read from the file later.
 const CHUNK: usize = 256 << 10;
@@ -189,28 +189,40 @@ pub struct Name {
     pub name: Option<String>,
 }
 
-/// Takes in a file: a run, the notebook's tree JSON, or its logprobs JSONL
+/// What became of a file.
+#[derive(Serialize, ToSchema)]
+pub struct Imported {
+    #[serde(flatten)]
+    pub info: Info,
+    /// What was read differently from how it is written, or is not in the file, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Takes in a file: a run, the notebook's tree JSON or logprobs JSONL, an answer of OpenAI, vLLM or llama-server with
+/// logprobs, or a save of logitloom
 #[utoipa::path(post, path = "/api/v1/import", params(Name), request_body(content = String, content_type = "application/octet-stream"),
-    responses((status = 201, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 201, body = Imported), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn import(
     State(app): State<App>,
     Parameters(name): Parameters<Name>,
     Upload(bytes): Upload,
-) -> Answer<(StatusCode, Json<Info>)> {
+) -> Answer<(StatusCode, Json<Imported>)> {
     blocking(move || {
         let name = name.name.unwrap_or_default();
         let name: String = clean(&name).chars().take(200).collect();
-        let id = take_in(&app.shared.store, &name, &bytes)
+        let (id, notes) = take_in(&app.shared.store, &name, &bytes)
             .map_err(|e| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{e:#}")))?;
-        Ok((StatusCode::CREATED, Json(app.shared.store.get(&id)?)))
+        let info = app.shared.store.get(&id)?;
+        Ok((StatusCode::CREATED, Json(Imported { info, notes })))
     })
     .await
 }
 
-/// Stores a file's content in the data folder; returns the id.
-pub fn take_in(store: &Store, name: &str, bytes: &[u8]) -> logitree::Result<String> {
+/// Stores a file's content in the data folder; returns the id, and notes about the file.
+pub fn take_in(store: &Store, name: &str, bytes: &[u8]) -> logitree::Result<(String, Vec<String>)> {
     let about = if name.trim().is_empty() { "imported" } else { name };
-    let id = match import::read(bytes)?.document {
+    let import::Import { document, notes } = import::read(bytes)?;
+    let id = match document {
         Document::Run(run) => store.create(about, Kind::Run, |path| {
             let mut out = BufWriter::new(File::create(path)?);
             match run.valid_bytes {
@@ -225,5 +237,5 @@ pub fn take_in(store: &Store, name: &str, bytes: &[u8]) -> logitree::Result<Stri
     if !name.trim().is_empty() {
         store.rename(&id, name)?;
     }
-    Ok(id)
+    Ok((id, notes))
 }

@@ -140,7 +140,8 @@ fn record(line: &[u8]) -> Result<Record, String> {
     Ok(Record { prompt, response, data: data.into_iter().map(|s| s.logprob).collect() })
 }
 
-fn check(logprob: f64) -> Result<(), String> {
+/// Refuses a number that is no log probability; the error says why.
+pub(super) fn check(logprob: f64) -> Result<(), String> {
     if logprob > ROUNDING {
         return Err(format!(
             "`logprob` is {logprob}, above 0: that is no log probability (a raw logit, or a surprisal?)"

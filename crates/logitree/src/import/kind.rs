@@ -11,6 +11,10 @@ pub enum Kind {
     Tree,
     /// The notebook's logprobs records: JSON Lines.
     Records,
+    /// The answer of a server that lists log probabilities: one JSON object.
+    Answer,
+    /// A save of logitloom: one JSON object.
+    Loom,
 }
 
 /// Number of lines that are looked at. One is not enough, as the first lines may be damaged.
@@ -40,6 +44,11 @@ fn of_object(text: &[u8]) -> Option<Kind> {
             {
                 return Some(Kind::Run);
             }
+            b"choices" | b"completion_probabilities" if is(b"[") => return Some(Kind::Answer),
+            // What llama-server wrote comes before the prompt that it repeats.
+            b"content" if is(b"\"") => return Some(Kind::Answer),
+            b"isLogitLoomTreeVersion" => return Some(Kind::Loom),
+            b"roots" if is(b"[") => return Some(Kind::Loom),
             b"metadata" | b"tree" => return Some(Kind::Tree),
             // In a run the prompt is an object; in records it is a string.
             b"prompt" if is(b"{") => return Some(Kind::Run),
@@ -99,6 +108,9 @@ mod tests {
             (r#"{"prompt": "what is a \"logitree-run\", a \"tree\"?", "#, Some(Kind::Records)),
             ("x\n\n{\"response\": \"\"", Some(Kind::Records)),
             (r#"{"id":7,"data":["#, Some(Kind::Records)),
+            (r#"{"id":"x","object":"chat.completion","choices":[{"#, Some(Kind::Answer)),
+            (r#"{"index":0,"content":" \"tree\"","prompt":"a","completion_probabilities":["#, Some(Kind::Answer)),
+            (r#"{"isLogitLoomTreeVersion":"logit-loom-tree-v1","prompt":"a","#, Some(Kind::Loom)),
             (r#"{"type":"other","a":[1,2"#, None),
             (r#"["prompt"]"#, None),
             ("", None),

@@ -1,7 +1,10 @@
-//! Reads files of logitree and of the notebook. The kind of a file is found from its content, not from its name.
+//! Reads files of logitree, of the notebook and of other programs. The kind of a file is found from its content, not from its name.
 
+mod answers;
 pub mod jsonl;
 mod kind;
+mod listed;
+mod loom;
 #[cfg(test)]
 mod replay;
 pub mod tree_json;
@@ -23,7 +26,7 @@ pub struct Import {
 
 /// The content of a file.
 pub enum Document {
-    /// A run file, or the notebook's tree converted to a run.
+    /// A run file, or the notebook's tree, a server's answer or a save of logitloom, converted to a run.
     Run(Box<Run>),
     /// The notebook's logprobs records, and the lines that are not records.
     Logprobs(Vec<jsonl::Record>, jsonl::Bad),
@@ -86,7 +89,10 @@ pub fn read(mut file: impl BufRead) -> Result<Import> {
     }
     let marked = start.starts_with(BOM);
     let Some(kind) = kind::of(start) else {
-        fail!(Input, "neither a run file, nor a tree in JSON, nor logprobs in JSON Lines");
+        fail!(
+            Input,
+            "neither a run file, nor a tree in JSON, nor logprobs in JSON Lines, nor an answer of OpenAI, vLLM or llama-server with logprobs, nor a save of logitloom"
+        );
     };
     let mut notes = Vec::new();
     if marked {
@@ -105,6 +111,8 @@ pub fn read(mut file: impl BufRead) -> Result<Import> {
             Document::Run(Box::new(run))
         }
         Kind::Tree => Document::Run(Box::new(tree_json::read(file, &mut notes)?)),
+        Kind::Answer => Document::Run(Box::new(answers::read(file, &mut notes)?)),
+        Kind::Loom => Document::Run(Box::new(loom::read(file, &mut notes)?)),
         Kind::Records => {
             let (records, bad) = jsonl::read(file, &mut notes)?;
             Document::Logprobs(records, bad)

@@ -203,7 +203,7 @@ fn check_list(list: &[TokenStats], what: impl Fn() -> String) -> Result<f64> {
 
 /// If the children's probabilities sum to more than 1, as rounding can cause, scales them down to 1. Returns the old
 /// sum.
-fn scale(children: &mut [TokenStats], together: f64) -> Option<f64> {
+pub(super) fn scale(children: &mut [TokenStats], together: f64) -> Option<f64> {
     // Run files allow a small excess, from rounding to six digits.
     if together <= 1.0 + 1e-6 * (1 + children.len()) as f64 {
         return None;
