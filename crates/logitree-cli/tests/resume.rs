@@ -160,7 +160,8 @@ fn a_path_that_fills_the_context_stops_and_the_others_go_on() {
 fn what_ended_a_strategy_that_had_paths_left_is_said() {
     let folder = workplace();
     let w = folder.path();
-    let end = ["--strategy", "best-first", "--cover", "0.0000001", "--max-depth", "40", "-o", "r"];
+    let end =
+        ["--strategy", "best-first", "--cover", "0.0000001", "--max-depth", "40", "--max-nodes", "1000000", "-o", "r"];
     let text = ok(w, &[&["tree", "hello", "-m", "model"], &end[..]].concat());
     assert!(text.contains("ended at --cover 0.0000001") || text.contains("ended at --cover 1e-7"), "{text}");
 }

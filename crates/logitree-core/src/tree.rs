@@ -504,6 +504,25 @@ impl Tree {
         mass
     }
 
+    /// How much of the probability the tree still has after each number of tokens: at index `d − 1`, the mass of the
+    /// nodes at depth d and of the paths that ended before. It never rises.
+    pub fn coverage(&self) -> Vec<f64> {
+        let deepest = self.nodes().map(|n| self.depth(n)).max().unwrap_or(0);
+        let (mut at, mut ended) = (vec![0.0; deepest + 1], vec![0.0; deepest + 1]);
+        for n in self.nodes() {
+            at[self.depth(n)] += self.mass(n);
+            if self.stop(n) == Some(Stop::EndToken) {
+                ended[self.depth(n)] += self.mass(n);
+            }
+        }
+        let mut before = 0.0;
+        let covered = |d: usize| {
+            before += ended[d - 1];
+            at[d] + before
+        };
+        (1..=deepest).map(covered).collect()
+    }
+
     /// Leaves in order of falling path probability, ties by node id.
     pub fn ranked_leaves(&self) -> Vec<NodeId> {
         let mut leaves: Vec<NodeId> = self.nodes().filter(|&n| self.stop(n).is_some()).collect();

@@ -274,3 +274,24 @@ fn watched_strings_have_their_exact_probability_at_every_step() {
     }
     assert!(seen > 4 && asked.live() == 0);
 }
+
+#[test]
+fn coverage_counts_what_ended_before_and_the_nodes_at_the_depth() {
+    // root - a 0.5 - c 0.5 - d 0.5
+    //      \\- end 0.25
+    let mut tree = Tree::new(Bounds::new(&[TokenId(0)], 0, 0));
+    assert!(tree.coverage().is_empty());
+    let child = |id, p: f64| TokenStats { id: TokenId(id), logprob: p.ln(), rank: 1 };
+    let mut expand = |n, children: &[TokenStats]| {
+        let d = Distribution::of_list(children.to_vec(), Exactness::Exact);
+        tree.expand(n, d, children, None, 1).children[0]
+    };
+    let a = expand(NodeId::ROOT, &[child(1, 0.5), child(0, 0.25)]);
+    let c = expand(a, &[child(2, 0.5)]);
+    expand(c, &[child(3, 0.5)]);
+    let coverage = tree.coverage();
+    for (found, exact) in coverage.iter().zip([0.75, 0.5, 0.375]) {
+        assert!((found - exact).abs() < 1e-12, "{coverage:?}");
+    }
+    assert_eq!(coverage.len(), 3);
+}

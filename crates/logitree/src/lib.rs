@@ -87,7 +87,9 @@ pub use logitree_engine::Arithmetic;
 pub use decide::{DecideOptions, DecisionCurve, DecisionPoint};
 pub use error::{Context, Error, ErrorKind, Result};
 pub use events::{Events, Progress, Quiet};
-pub use exploration::{Exploration, Explored, Following, Level, Limits, Ranked, check_resumable, now, slug};
+pub use exploration::{
+    BEST_FIRST_NODES, Exploration, Explored, Following, Level, Limits, Ranked, check_resumable, now, slug,
+};
 pub use explore::Explore;
 pub use forks::{ForkOptions, Forks, Tested};
 pub use generation::{GenerateOptions, Generation, ScoreOptions, Scored, StopReason};

@@ -507,7 +507,7 @@ class Model:
 
         Args:
             strategy: ``dynamic``, ``best-first``, ``beam`` or ``sample``.
-            max_nodes: End when the tree has so many nodes.
+            max_nodes: End when the tree has so many nodes [best-first without `max_seconds` 5000].
             max_seconds: End after so many seconds.
             store_top: Most likely tokens to keep per step, at least; ``"p=0.999"`` keeps as many as make up that probability.
             watch: Strings whose probability is noted at every step.
@@ -517,7 +517,7 @@ class Model:
             max_branch_threshold: dynamic: threshold with ``soft_queue_limit`` open paths or more [0.5].
             soft_queue_limit: dynamic: see above [30].
             candidate_threshold: dynamic: list tokens above this probability as candidates of a step [0.01].
-            max_depth: Tokens of a path, at most [1000].
+            max_depth: Tokens of a path, at most [dynamic 30, others 1000; the notebook has 1000].
             max_completed_paths: End when so many paths have reached an end token [dynamic 5, beam its width].
             min_path_prob: Cut branches whose path is less likely [best-first 1e-9].
             top_p_branch: Branch only into the most likely tokens that make up this probability [1].

@@ -287,7 +287,7 @@ fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits, asked: Option<Ari
         && same_arithmetic
         && Given::from(case.prompt).is_of(&h.prompt)
         && (&h.strategy[..], &h.parameters) == (case.setting.strategy.name(), &case.setting.strategy.parameters())
-        && h.limits == limits.json()
+        && h.limits == limits.with_default(&case.setting.strategy).json()
         && h.store_top.is_none_or(|keep| keep == limits.keep)
         && watched == watch.iter().collect::<Vec<_>>();
     if !same {

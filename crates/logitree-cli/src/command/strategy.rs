@@ -69,7 +69,7 @@ pub struct StrategyOptions {
     /// sample: draw from tokens with at least this share of the most likely one's probability [default: 0]
     #[arg(long, value_parser = options::probability, value_name = "P")]
     pub min_p: Option<f64>,
-    /// Do not look further than this many tokens [default: 1000]
+    /// Do not look further than this many tokens [default: dynamic 30, others 1000; the notebook has 1000]
     #[arg(long, value_parser = options::at_least_one, value_name = "N")]
     pub max_depth: Option<usize>,
     /// End when this many paths have reached an end token [default: dynamic 5, best-first no limit, beam its width]

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 const EXAMPLES: &str = "Examples:
   logitree tree \"The capital of India is\" --max-depth 12
   logitree tree \"The capital of India is\" --max-depth 20 --depth 6
+  logitree tree \"The capital of India is\" --max-depth 1000
   logitree tree \"Happiness is\" --min-branch-threshold 0.05 -o happy.run.jsonl
   logitree tree --chat -m smollm2-135m \"Name a colour.\" --format json
   logitree tree \"Is water wet?\" --strategy best-first --max-seconds 20
@@ -40,7 +41,7 @@ pub struct TreeArgs {
     pub prompt: Option<String>,
     #[command(flatten)]
     pub form: FormOptions,
-    /// End when the tree has this many nodes
+    /// End when the tree has this many nodes [default: best-first without --max-seconds 5000]
     #[arg(long, value_parser = options::at_least_one, value_name = "N")]
     pub max_nodes: Option<usize>,
     /// End after this many seconds, those before it was resumed included
@@ -93,7 +94,7 @@ pub fn run(args: TreeArgs) -> Result<()> {
     let (Explored { run, rate, failure }, file, note) = match begun {
         Begun::Going(exploration) => {
             if args.format == Format::Text {
-                announce(&exploration);
+                announce(&exploration, &args);
             }
             let file = exploration.path().unwrap_or(Path::new("-")).to_owned();
             (grow::explore(*exploration, "")?, file, None)
@@ -229,11 +230,23 @@ fn used_up(path: &Path, run: &Run, reason: EndReason) -> String {
     format!("{} {has}, all that it may: it goes on with --resume and a larger {flag}", path.display())
 }
 
-fn announce(exploration: &Exploration) {
+/// Says what the run is of, and the limits that it has although nobody asked for them.
+fn announce(exploration: &Exploration, args: &TreeArgs) {
     let (model, header) = (exploration.model(), exploration.header());
     let prompt = text::count(header.prompt.tokens.len(), "token");
     let text = format!("{} · {} · prompt of {prompt}, {}", model.name(), header.engine, model.front());
     message::lines(&terminal::paragraph(&text));
+    if args.resume.is_some() {
+        return;
+    }
+    let depth = header.parameters.get("max_depth").filter(|_| header.strategy == "dynamic");
+    if let Some(depth) = depth.filter(|_| args.strategy.max_depth.is_none()) {
+        message::note(format_args!("depth limit {depth}: --max-depth sets another, and the notebook's is 1000"));
+    }
+    let nodes = header.limits.get("max_nodes").filter(|_| args.max_nodes.is_none());
+    if let Some(nodes) = nodes {
+        message::note(format_args!("budget {nodes} nodes: --max-nodes or --max-seconds sets another"));
+    }
 }
 
 /// Most tokens that the listed paths may have together.

@@ -37,7 +37,7 @@ pub struct DynamicParameters {
     pub soft_queue_limit: usize,
     /// Tokens with a probability above this are shown as candidates. It has no effect on the tree.
     pub candidate_threshold: f64,
-    /// Nodes at this depth are not expanded.
+    /// Nodes at this depth are not expanded. The notebook that the rule comes from has 1000.
     pub max_depth: usize,
     /// The exploration ends when this many paths have reached an end token.
     pub max_completed_paths: usize,
@@ -53,7 +53,9 @@ impl Default for DynamicParameters {
             max_branch_threshold: 0.5,
             soft_queue_limit: 30,
             candidate_threshold: 0.01,
-            max_depth: 1000,
+            // The rule keeps some tens of paths open, and a model that does not end its texts would follow them to any
+            // depth: the first 30 tokens take seconds, and tell more than the hundreds behind them.
+            max_depth: 30,
             max_completed_paths: 5,
             rules: BranchRules::default(),
         }

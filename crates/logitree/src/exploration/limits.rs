@@ -1,7 +1,7 @@
 //! The budgets of a run.
 
 use crate::error::{Result, fail};
-use logitree_core::explore::Keep;
+use logitree_core::explore::{Keep, Strategy};
 use logitree_core::run::{EndReason, Run};
 use logitree_core::{NodeId, Tree};
 use serde_json::{Map, Value, json};
@@ -23,7 +23,20 @@ impl Default for Limits {
     }
 }
 
+/// Largest number of nodes of a best-first tree that was given no budget: `cover` of all continuations of a text may be
+/// further away than anybody waits for.
+pub const BEST_FIRST_NODES: usize = 5000;
+
 impl Limits {
+    /// The limits with the budget that this strategy has if none is given: best-first stops at
+    /// [`BEST_FIRST_NODES`]; the others end of themselves.
+    pub fn with_default(self, strategy: &Strategy) -> Limits {
+        match (strategy, self.max_nodes, self.max_seconds) {
+            (Strategy::BestFirst(_), None, None) => Limits { max_nodes: Some(BEST_FIRST_NODES), ..self },
+            _ => self,
+        }
+    }
+
     /// Checks the budgets' ranges.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ mod by_hand;
 mod limits;
 
 pub use by_hand::{Following, Ranked};
-pub use limits::Limits;
+pub use limits::{BEST_FIRST_NODES, Limits};
 
 use crate::error::{Context, Error, Result, fail};
 use crate::prompt::watched_ids;
@@ -73,6 +73,7 @@ impl Exploration {
         destination: Destination,
     ) -> Result<Exploration> {
         limits.check()?;
+        let limits = &limits.with_default(&strategy);
         destination.spare(model)?;
         let header = Header {
             format: FORMAT.into(),

@@ -9,6 +9,7 @@ use crate::export::text::colour_of;
 use crate::visible::visible;
 use logitree_core::run::Run;
 use logitree_core::{NodeId, Stop, TokenId, Tree, thought};
+use std::collections::HashSet;
 use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
 
@@ -84,6 +85,9 @@ pub fn draw(run: &Run, view: View, style: Style) -> String {
     let cut = note(tree, NodeId::ROOT, NodeId::ROOT, view);
     let mut out = format!("{prompt}{padding}{}", style.paint("1", format!("{heads}{cut}").trim_end()));
     out.push('\n');
+    if let Some(text) = not_followed(run, style.width) {
+        let _ = writeln!(out, "{}", style.paint("2", &text));
+    }
     let mut stack: Vec<Branch> = Vec::new();
     // For each level above the current line, whether another branch follows there.
     let mut above: Vec<bool> = Vec::new();
@@ -133,6 +137,29 @@ pub fn draw(run: &Run, view: View, style: Style) -> String {
         push(tree, end, above.len(), view, &mut stack);
     }
     out
+}
+
+/// A line that names the largest branches at the root that are not in the tree, as many as there is room for. `None` if
+/// they have less than 1 % of the probability.
+fn not_followed(run: &Run, width: usize) -> Option<String> {
+    let tree = &run.tree;
+    let root = tree.expansion(NodeId::ROOT)?;
+    let followed: HashSet<TokenId> = root.children.iter().filter_map(|&c| tree.token(c)).collect();
+    let rest = 1.0 - root.children.iter().map(|&c| tree.logprob(c).exp()).sum::<f64>();
+    let mut others = root.top.iter().filter(|t| !followed.contains(&t.id)).peekable();
+    if rest < 0.01 || others.peek().is_none() {
+        return None;
+    }
+    let mut line = format!("not followed, {}:", percent(rest));
+    for (i, t) in others.enumerate() {
+        let text = visible(&String::from_utf8_lossy(run.bytes(t.id))).replace(' ', "·");
+        let item = format!("{} {} {}", if i == 0 { "" } else { "," }, text, percent(t.prob()));
+        if line.width() + item.width() + 3 > width {
+            break;
+        }
+        line.push_str(&item);
+    }
+    Some(shorten(&format!("{line}, …"), width))
 }
 
 /// The last node, and the tokens, of the unbranched sequence that begins at a node. It ends where a thought begins or

@@ -3,7 +3,7 @@
 use crate::visible::visible;
 use logitree_core::run::{EndReason, Run};
 use logitree_core::tree::Turn;
-use logitree_core::{NodeId, Stop, token};
+use logitree_core::{NodeId, Stop, Tree, token};
 use serde_json::Value;
 use std::fmt::Write;
 use unicode_width::UnicodeWidthChar;
@@ -169,9 +169,10 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
     }
     let mass = tree.accounting();
     let completed = leaves.iter().filter(|&&n| tree.stop(n) == Some(Stop::EndToken)).count();
-    let deep = leaves.iter().filter(|&&n| tree.stop(n) == Some(Stop::MaxDepth)).count();
+    let at_depth_limit = leaves.iter().filter(|&&n| at_limit(run, n)).count();
     let full = leaves.iter().filter(|&&n| tree.stop(n) == Some(Stop::Context)).count();
-    let open = leaves.iter().filter(|&&n| tree.stop(n) == Some(Stop::Frontier)).count() + deep + full;
+    let open = |n: &&NodeId| matches!(tree.stop(**n), Some(Stop::Frontier | Stop::MaxDepth | Stop::Context));
+    let open = leaves.iter().filter(open).count();
     let _ = writeln!(out);
     let _ = writeln!(out, "{}", style.paint("1", "where the probability went"));
     let at = |n: usize, limit: &str| match (n, open) {
@@ -179,7 +180,7 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
         (1, 1) => format!(", at {limit}"),
         (n, _) => format!(", {n} of them at {limit}"),
     };
-    let deep = at(deep, "the depth limit") + &at(full, "the end of the model's context");
+    let deep = at(at_depth_limit, "the depth limit") + &at(full, "the end of the model's context");
     for (name, p, what) in [
         ("finished", mass.finished, count(completed, "completed path")),
         ("frontier", mass.frontier, count(open, "open path") + &deep),
@@ -206,17 +207,68 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
     }
     findings(run, completed, style.width, &mut out);
     let note = match run.end.as_ref().map(|e| e.reason) {
-        Some(EndReason::Finished) => enough(run),
-        Some(EndReason::MaxNodes) => Some("stopped at --max-nodes".into()),
-        Some(EndReason::MaxSeconds) => Some("stopped at --max-seconds".into()),
-        Some(EndReason::Interrupted) => Some("interrupted; --resume goes on".into()),
-        Some(EndReason::Failed) => Some("the model failed; --resume goes on".into()),
-        None => Some("the run did not end; --resume goes on".into()),
+        Some(EndReason::Finished) => enough(run).unwrap_or_else(|| {
+            let within = if at_depth_limit > 0 { " within the depth limit" } else { "" };
+            format!("ended: no path is left to follow{within}")
+        }),
+        Some(EndReason::MaxNodes) => "stopped at --max-nodes; --resume with more goes on".into(),
+        Some(EndReason::MaxSeconds) => "stopped at --max-seconds; --resume with more goes on".into(),
+        Some(EndReason::Interrupted) => "interrupted; --resume goes on".into(),
+        Some(EndReason::Failed) => "the model failed; --resume goes on".into(),
+        None => "the run did not end; --resume goes on".into(),
     };
-    if let Some(note) = note {
-        let _ = writeln!(out, "  {}", style.paint("33", &note));
+    let _ = writeln!(out, "  {}", style.paint("33", &note));
+    for text in [covered(tree), advice(run, at_depth_limit > 0)].into_iter().flatten() {
+        let _ = writeln!(out, "{}", wrap(&text, style.width, "  "));
     }
     out
+}
+
+/// Whether a leaf is at the run's depth limit, also if the strategy has not come by yet.
+fn at_limit(run: &Run, n: NodeId) -> bool {
+    match run.tree.stop(n) {
+        Some(Stop::MaxDepth) => true,
+        Some(Stop::Frontier) => {
+            let limit = run.header.parameters.get("max_depth").and_then(Value::as_u64);
+            limit.is_some_and(|limit| run.tree.depth(n) as u64 >= limit)
+        }
+        _ => false,
+    }
+}
+
+/// How much of the first tokens the tree covers, in words. `None` if it has no token.
+fn covered(tree: &Tree) -> Option<String> {
+    const FIRST: [&str; 3] = ["token", "two", "three"];
+    let coverage = tree.coverage();
+    let mut parts: Vec<String> =
+        coverage.iter().zip(FIRST).map(|(&p, first)| format!("{} of the first {first}", percent(p))).collect();
+    match (coverage.len(), coverage.last()) {
+        (0, _) | (_, None) => return None,
+        (n, Some(&p)) if n > FIRST.len() => parts.push(format!("{} of the first {n}", percent(p))),
+        _ => {}
+    }
+    Some(format!("the tree covers {}", parts.join(", ")))
+}
+
+/// What to try to see more: further, if paths end at the depth limit, and wider, if most of the probability was left
+/// out. `None` if the tree has most of it.
+fn advice(run: &Run, deep: bool) -> Option<String> {
+    let (tree, header) = (&run.tree, &run.header);
+    let mut parts = Vec::new();
+    if tree.accounting().pruned >= 0.5 && header.strategy == "dynamic" {
+        let min = header.parameters.get("min_branch_threshold").and_then(Value::as_f64).unwrap_or_default();
+        if min > 0.0 {
+            // Rounded, so that it is as short as what the user types.
+            let lower = (min / 5.0 * 1e6).round() / 1e6;
+            parts.push(format!("--min-branch-threshold {lower} follows less likely tokens"));
+        }
+        parts.push("--strategy best-first the likeliest paths".into());
+    }
+    let limit = header.parameters.get("max_depth").and_then(Value::as_u64);
+    if let Some(limit) = limit.filter(|_| deep) {
+        parts.push(format!("--max-depth {} looks further", limit.saturating_mul(2)));
+    }
+    (!parts.is_empty()).then(|| format!("to see more: {}", parts.join(", ")))
 }
 
 /// The limit that ended a strategy while it still had paths to follow; `None` if there were none.
