@@ -22,6 +22,7 @@ pub mod distribution;
 pub mod end_tokens;
 pub mod explore;
 pub mod forks;
+pub mod layers;
 pub mod lens;
 pub mod metrics;
 pub mod model;

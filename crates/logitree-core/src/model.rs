@@ -1,5 +1,6 @@
 //! The interface to models: a [`LanguageModel`] opens [`Session`]s, which give next-token distributions.
 
+use crate::layers::LayerDistributions;
 use crate::{Distribution, TokenId};
 use std::borrow::Cow;
 
@@ -99,6 +100,16 @@ pub trait Session: Send {
     /// # Errors
     /// If a node or a token is unknown, or the engine fails.
     fn evaluate(&mut self, queries: &[Query<'_>]) -> Result<Vec<Distribution>, ModelError>;
+
+    /// What each layer of the model would have predicted after the queried nodes, in the order of the queries. Of
+    /// [`Query::tokens`] and of the two most likely tokens, the logits are also given as sums over the layers.
+    /// [`Query::logits`] has no effect.
+    ///
+    /// # Errors
+    /// If the engine does not see the model's layers, as is so with servers; or as for [`Session::evaluate`].
+    fn layers(&mut self, _queries: &[Query<'_>]) -> Result<Vec<LayerDistributions>, ModelError> {
+        Err(ModelError::Engine("this engine does not show the layers of its model: use a model in this process".into()))
+    }
 
     /// The number of queries above which a batch is no faster per query. A caller with more queries asks in batches of
     /// this size, and can serve others in between.

@@ -25,6 +25,7 @@ use logitree_kernels::{
     AttentionShape, Compute, Gate, KeysValues, KvPages, LayerInputs, PackedMatrix, Panels, Product, Projections,
     Residual, RmsNorm, RopePairs, Visible, attention, gated, matmul,
 };
+use std::borrow::Cow;
 
 /// The weights of a model, packed as the kernels need them.
 pub(crate) struct Transformer {
@@ -33,7 +34,7 @@ pub(crate) struct Transformer {
     /// Weights that compute the layers' own inputs; `None` in models whose layers have none.
     inputs: Option<InputsOfLayers>,
     /// Norm before the output matrix, `[hidden]`.
-    output_norm: Vec<f32>,
+    pub(crate) output_norm: Vec<f32>,
     /// Output matrix, `[vocab, hidden]`.
     pub(crate) output: PackedMatrix,
     angles: Vec<Angles>,
@@ -47,7 +48,8 @@ struct InputsOfLayers {
     norm: Vec<f32>,
 }
 
-/// Function that is given the residual stream, `[columns][hidden]`, before the first layer and after each layer.
+/// Function that is given the residual stream of the inputs that are wanted, `[wanted][hidden]`, before the first layer
+/// and after each layer.
 pub(crate) type Observer<'a> = &'a mut dyn FnMut(&[f32]);
 
 /// One token of a batch.
@@ -87,6 +89,15 @@ pub(crate) struct Buffers {
 fn resized(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     buffer.resize(len, 0.0);
     &mut buffer[..]
+}
+
+/// The columns of the inputs that are wanted. Both lists are ascending, and `columns` has all that are wanted.
+fn columns_of<'x>(x: &'x [f32], columns: &[usize], wanted: &[usize], hidden: usize) -> Cow<'x, [f32]> {
+    if columns.len() == wanted.len() {
+        return x.into();
+    }
+    let is_wanted = columns.iter().map(|input| wanted.binary_search(input).is_ok());
+    x.chunks_exact(hidden).zip(is_wanted).filter(|(_, is)| *is).flat_map(|(x, _)| x).copied().collect()
 }
 
 impl Transformer {
@@ -140,7 +151,7 @@ impl Transformer {
     /// the normed final states of the inputs that are `wanted`, `[wanted][hidden]`. In some models the last layers only
     /// read rows of earlier layers; inputs that are not `wanted` skip these layers.
     ///
-    /// `observe` is given the residual stream before the first layer and after each layer, `[columns][hidden]`.
+    /// `observe` is given the residual stream of these inputs before the first layer and after each layer.
     pub(crate) fn run<'b>(
         &self,
         compute: &mut Compute,
@@ -186,7 +197,7 @@ impl Transformer {
             }
             let (x, n) = (&mut b.x[..], columns.len());
             if let Some(observe) = &mut observe {
-                observe(x);
+                observe(&columns_of(x, &columns, &wanted, c.hidden));
             }
             let shape = AttentionShape {
                 layer: self.rows_of(i),
@@ -285,16 +296,28 @@ impl Transformer {
             let next = Some(rms(next.map_or(&self.output_norm, |next| &next.attn_norm)));
             Residual { x, y: Some(y), post, scale: layer.scalar, next }.run(compute, &mut b.normed);
         }
+        if let Some(observe) = &mut observe {
+            observe(&columns_of(&b.x, &columns, &wanted, c.hidden));
+        }
         let states = resized(&mut b.x, wanted.len() * c.hidden);
         for (x, input) in states.chunks_exact_mut(c.hidden).zip(&wanted) {
             // `columns` holds all inputs, or only the wanted ones; both lists are ascending, so a binary search finds
             // the column.
             b.normed.get(columns.binary_search(input).expect("a wanted input has a column"), x);
         }
-        if let Some(observe) = &mut observe {
-            observe(states);
-        }
         states
+    }
+
+    /// The final norm of residual streams, `[columns][hidden]`.
+    pub(crate) fn normed(&self, compute: &mut Compute, mut x: Vec<f32>) -> Vec<f32> {
+        let hidden = self.config.hidden;
+        let mut panels = Panels::default();
+        // The result is not multiplied here, so it stays in f32.
+        panels.reset(compute, x.len() / hidden, hidden, &[]);
+        let next = Some(RmsNorm { weight: &self.output_norm, eps: self.config.norm_eps });
+        Residual { x: &mut x, y: None, post: None, scale: None, next }.run(compute, &mut panels);
+        x.chunks_exact_mut(hidden).enumerate().for_each(|(column, x)| panels.get(column, x));
+        x
     }
 
     /// Computes the inputs that every layer gets for each token, `[inputs][layers][size]`, into `b.inputs`.

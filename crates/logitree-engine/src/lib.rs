@@ -10,6 +10,8 @@
 mod angles;
 pub mod chat;
 pub mod config;
+mod depth;
+mod distribution;
 mod error;
 mod experts;
 mod forward;

@@ -47,6 +47,13 @@ impl Network {
         self.scaled_row(Role::LayerInputs, shape, token, (inputs.size as f64).sqrt() as f32)
     }
 
+    /// A token's row of the output matrix, `[hidden]`, read from the mapped file.
+    pub(crate) fn output_row(&self, token: TokenId) -> Result<Vec<f32>, ModelError> {
+        let c = &self.transformer.config;
+        let role = if c.tied { Role::TokenEmbedding } else { Role::Output };
+        self.scaled_row(role, (c.vocab, c.hidden), token, 1.0)
+    }
+
     fn scaled_row(
         &self,
         role: Role,

@@ -12,11 +12,14 @@
 //!
 //! A queried node is always computed again, because only its keys and values are cached, not its final state.
 
+use crate::depth;
+use crate::distribution::distribution;
 use crate::forward::{Buffers, Input, Observer};
 use crate::kv::KvTree;
 use crate::network::Network;
-use logitree_core::{Distribution, Exactness, ModelError, NodeHandle, Query, Session, TokenId, TokenStats, logprob};
-use logitree_kernels::{Summary, Wanted, head};
+use logitree_core::layers::LayerDistributions;
+use logitree_core::{Distribution, ModelError, NodeHandle, Query, Session, TokenId};
+use logitree_kernels::{Wanted, head};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -52,7 +55,10 @@ impl LocalSession {
     pub fn hidden_states(&mut self, tokens: &[TokenId]) -> Result<Vec<Vec<f32>>, ModelError> {
         let nodes = self.push_all(None, tokens)?;
         let mut states = Vec::new();
-        self.pass(&nodes, &vec![true; nodes.len()], Some(&mut |x| states.push(x.to_vec())))?;
+        let normed = self.pass(&nodes, &vec![true; nodes.len()], Some(&mut |x| states.push(x.to_vec())))?.to_vec();
+        if let Some(last) = states.last_mut() {
+            *last = normed;
+        }
         Ok(states)
     }
 
@@ -98,6 +104,18 @@ impl LocalSession {
         Ok(self.network.transformer.run(&mut compute, &mut self.kv.pages, &mut self.buffers, &inputs, observe))
     }
 
+    /// Refuses queries for nodes or tokens that there are none of.
+    fn check_queries(&self, queries: &[Query<'_>]) -> Result<(), ModelError> {
+        if queries.iter().any(|q| !self.kv.contains(q.node)) {
+            return Err(broken("unknown node"));
+        }
+        let vocab = self.network.transformer.config.vocab;
+        match queries.iter().flat_map(|q| q.tokens).find(|t| t.index() >= vocab) {
+            Some(&id) => Err(ModelError::UnknownToken { id, vocab }),
+            None => Ok(()),
+        }
+    }
+
     /// The nodes to compute for these queries: the queried nodes, and those of their ancestors that have no row.
     /// Parents come first.
     fn plan(&self, queries: &[Query<'_>]) -> Vec<NodeHandle> {
@@ -113,6 +131,21 @@ impl LocalSession {
         }
         nodes.into_iter().map(|(_, node)| node).collect()
     }
+}
+
+/// Which nodes of a batch are queried; and for each query of one of them, its index and the place of its node among
+/// those that are queried. Several queries may name the same node: its state is computed once, and each gets its own
+/// answer.
+fn asked_of(queries: &[Query<'_>], nodes: &[NodeHandle]) -> (Vec<bool>, Vec<(usize, usize)>) {
+    let mut queried: Vec<NodeHandle> = queries.iter().map(|q| q.node).collect();
+    queried.sort_unstable();
+    let wanted: Vec<bool> = nodes.iter().map(|node| queried.binary_search(node).is_ok()).collect();
+    let states_of = nodes.iter().zip(&wanted).filter(|(_, wanted)| **wanted).map(|(&node, _)| node);
+    let mut columns: Vec<(NodeHandle, usize)> = states_of.zip(0..).collect();
+    columns.sort_unstable();
+    let column = |q: &Query<'_>| columns.binary_search_by_key(&q.node, |&(node, _)| node).ok().map(|at| columns[at].1);
+    let asked = queries.iter().enumerate().filter_map(|(i, q)| Some((i, column(q)?))).collect();
+    (wanted, asked)
 }
 
 fn broken(what: &str) -> ModelError {
@@ -141,35 +174,17 @@ impl Session for LocalSession {
     }
 
     fn evaluate(&mut self, queries: &[Query<'_>]) -> Result<Vec<Distribution>, ModelError> {
-        if queries.iter().any(|q| !self.kv.contains(q.node)) {
-            return Err(broken("unknown node"));
-        }
-        let vocab = self.network.transformer.config.vocab;
-        if let Some(&id) = queries.iter().flat_map(|q| q.tokens).find(|t| t.index() >= vocab) {
-            return Err(ModelError::UnknownToken { id, vocab });
-        }
+        self.check_queries(queries)?;
         let plan = self.plan(queries);
         // Only queried nodes become live again. Ancestors that are computed again on the way are freed together with
         // them.
         queries.iter().for_each(|q| self.kv.revive(q.node));
         let hidden = self.network.transformer.config.hidden;
         let mut answers: Vec<Option<Distribution>> = vec![None; queries.len()];
-        let mut queried: Vec<NodeHandle> = queries.iter().map(|q| q.node).collect();
-        queried.sort_unstable();
         let network = Arc::clone(&self.network);
         let batch = network.compute().arithmetic().batch();
         for nodes in plan.chunks(batch) {
-            let wanted: Vec<bool> = nodes.iter().map(|node| queried.binary_search(node).is_ok()).collect();
-            let states_of = nodes.iter().zip(&wanted).filter(|(_, wanted)| **wanted).map(|(&node, _)| node);
-            let mut columns: Vec<(NodeHandle, usize)> = states_of.zip(0..).collect();
-            columns.sort_unstable();
-            // Several queries may name the same node: its state is computed once, and each query gets its own answer.
-            let mut asked: Vec<(usize, usize)> = Vec::new();
-            for (i, q) in queries.iter().enumerate() {
-                if let Ok(found) = columns.binary_search_by_key(&q.node, |&(node, _)| node) {
-                    asked.push((i, columns[found].1));
-                }
-            }
+            let (wanted, asked) = asked_of(queries, nodes);
             let states = self.pass(nodes, &wanted, None)?;
             let x: Vec<&[f32]> = asked.iter().map(|&(_, c)| &states[c * hidden..][..hidden]).collect();
             let tokens: Vec<Vec<u32>> =
@@ -189,6 +204,27 @@ impl Session for LocalSession {
         answers.into_iter().map(|a| a.ok_or_else(|| broken("a query was not answered"))).collect()
     }
 
+    fn layers(&mut self, queries: &[Query<'_>]) -> Result<Vec<LayerDistributions>, ModelError> {
+        self.check_queries(queries)?;
+        let network = Arc::clone(&self.network);
+        let batch = network.compute().arithmetic().batch();
+        let mut answers = vec![None; queries.len()];
+        queries.iter().for_each(|q| self.kv.revive(q.node));
+        for nodes in self.plan(queries).chunks(batch) {
+            let (wanted, asked) = asked_of(queries, nodes);
+            let mut streams: Vec<Vec<f32>> = Vec::new();
+            self.pass(nodes, &wanted, Some(&mut |x| streams.push(x.to_vec())))?;
+            if asked.is_empty() {
+                continue;
+            }
+            let columns: Vec<usize> = asked.iter().map(|&(_, column)| column).collect();
+            let of: Vec<&Query<'_>> = asked.iter().map(|&(i, _)| &queries[i]).collect();
+            let found = depth::distributions(&network, &streams, &columns, &of)?;
+            asked.iter().zip(found).for_each(|(&(i, _), found)| answers[i] = Some(found));
+        }
+        answers.into_iter().map(|a| a.ok_or_else(|| broken("a query was not answered"))).collect()
+    }
+
     fn forget(&mut self, node: NodeHandle) {
         if self.kv.contains(node) {
             self.kv.forget(node);
@@ -200,29 +236,4 @@ impl Session for LocalSession {
             self.kv.release(node);
         }
     }
-}
-
-fn distribution(tokens: &[TokenId], s: Summary) -> Result<Distribution, ModelError> {
-    if !s.logsumexp.is_finite() {
-        return Err(ModelError::Engine(
-            "the model produced logits that are not finite: its weights are damaged or overflow".into(),
-        ));
-    }
-    let logprob = |logit: f32| logprob(logit, s.logsumexp);
-    Ok(Distribution {
-        top: (1..)
-            .zip(&s.top)
-            .map(|(rank, &(id, logit))| TokenStats { id: TokenId(id), logprob: logprob(logit), rank })
-            .collect(),
-        tokens: tokens
-            .iter()
-            .zip(&s.tokens)
-            .map(|(&id, &(logit, rank))| TokenStats { id, logprob: logprob(logit), rank })
-            .collect(),
-        logsumexp: s.logsumexp,
-        entropy: s.entropy,
-        varentropy: s.varentropy,
-        exactness: Exactness::Exact,
-        logits: s.logits,
-    })
 }

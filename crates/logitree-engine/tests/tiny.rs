@@ -71,6 +71,84 @@ fn hidden_states_equal_the_reference_after_every_layer() {
     }
 }
 
+/// The final norm and the output matrix of a stored model, naively in f64.
+fn naive_logits(name: &str, model: &LocalModel, state: &[f32], is_normed: bool) -> Vec<f64> {
+    let c = model.config();
+    let bytes = std::fs::read(fixtures().join("tiny").join(name).join("model.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let floats = |names: &[&str]| -> Vec<f64> {
+        let tensor = names.iter().find_map(|n| tensors.tensor(n).ok()).unwrap();
+        match tensor.dtype() {
+            safetensors::Dtype::BF16 => {
+                let halves = tensor.data().as_chunks::<2>().0.iter();
+                halves.map(|b| f64::from(f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16))).collect()
+            }
+            safetensors::Dtype::F32 => {
+                tensor.data().as_chunks::<4>().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect()
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+    };
+    let weights = floats(&["model.norm.weight", "model.language_model.norm.weight"]);
+    let embedding = ["model.embed_tokens.weight", "model.language_model.embed_tokens.weight"];
+    let output = if c.tied { floats(&embedding) } else { floats(&["lm_head.weight"]) };
+    let x: Vec<f64> = state.iter().map(|&x| f64::from(x)).collect();
+    let square = x.iter().map(|x| x * x).sum::<f64>() / x.len() as f64;
+    let scale = 1.0 / (square + f64::from(c.norm_eps)).sqrt();
+    let offset = if c.norm_offset { 1.0 } else { 0.0 };
+    let normed: Vec<f64> =
+        x.iter().zip(&weights).map(|(x, w)| if is_normed { *x } else { x * scale * (w + offset) }).collect();
+    let logit = |row: &[f64]| row.iter().zip(&normed).map(|(a, b)| a * b).sum::<f64>();
+    let cap = |l: f64| c.final_softcap.map_or(l, |cap| f64::from(cap) * (l / f64::from(cap)).tanh());
+    output.chunks_exact(c.hidden).map(|row| cap(logit(row))).collect()
+}
+
+#[test]
+fn layers_predict_what_their_hidden_states_say() {
+    for name in TINY {
+        let golden = golden(name);
+        let model = tiny(name, Backend::detect(), 2);
+        let (hidden, vocab) = (model.config().hidden, model.vocab_size());
+        let mut session = model.session().unwrap();
+        let nodes = session.push_all(None, &golden.ids).unwrap();
+        let asked = [TokenId(3), TokenId(7)];
+        let query = |&node: &NodeHandle| Query { node, top: 4, tokens: &asked, logits: false };
+        let queries: Vec<Query<'_>> = nodes.iter().map(query).collect();
+        let found = session.layers(&queries).unwrap();
+        let own = session.evaluate(&queries).unwrap();
+        for (i, (found, own)) in found.iter().zip(&own).enumerate() {
+            let layers = golden.hidden.len() / hidden / golden.ids.len();
+            assert_eq!(found.layers.len(), layers);
+            assert_eq!(found.tokens, [asked[0], asked[1], own.top[0].id, own.top[1].id]);
+            for (layer, d) in found.layers.iter().enumerate() {
+                let state = &golden.hidden[(layer * golden.ids.len() + i) * hidden..][..hidden];
+                // The last of the reference's states is normed already.
+                let logits = naive_logits(name, &model, state, layer == layers - 1);
+                assert_eq!(logits.len(), vocab);
+                let sum = logits.iter().map(|l| l.exp()).sum::<f64>().ln();
+                for t in d.tokens.iter().chain(&d.top) {
+                    let want = logits[t.id.index()] - sum;
+                    assert!((t.logprob - want).abs() < 1e-3, "{name} position {i} layer {layer}: {t:?}, not {want}");
+                }
+            }
+            // The last layer is the model, to the last bit.
+            let last = found.layers.last().unwrap();
+            assert_eq!((&last.top, &last.tokens[..2]), (&own.top, &own.tokens[..]), "{name}");
+            assert_eq!((last.entropy, last.logsumexp), (own.entropy, own.logsumexp));
+            for (parts, t) in found.parts.iter().zip(&last.tokens) {
+                assert_eq!(parts.parts.len(), layers);
+                assert!((parts.logit - t.logprob - last.logsumexp).abs() < 1e-5);
+                if model.config().final_softcap.is_none() {
+                    assert!(parts.rest().abs() < 1e-4, "{name}: {parts:?}");
+                }
+            }
+        }
+        // Alone, with what came before in the cache, a node has the same bits.
+        assert_eq!(session.layers(&queries[queries.len() - 1..]).unwrap()[0], found[found.len() - 1], "{name}");
+        assert!(session.layers(&[Query { tokens: &[TokenId(99999)], ..query(&nodes[0]) }]).is_err());
+    }
+}
+
 fn random_trees_give_the_bits_of_linear_runs(name: &str) {
     let mut rng = Rng(2024 + name.bytes().map(u64::from).sum::<u64>());
     for (backend, threads, width) in Backend::available().into_iter().flat_map(|b| [(b, 1, 1), (b, 2, 9), (b, 3, 40)]) {

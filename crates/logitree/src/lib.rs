@@ -66,6 +66,7 @@ mod forks;
 mod generation;
 mod guide;
 pub mod import;
+mod layers;
 pub mod lock;
 mod model;
 #[cfg_attr(not(feature = "hub"), allow(unused_variables, dead_code))]
@@ -93,6 +94,7 @@ pub use exploration::{
 pub use explore::Explore;
 pub use forks::{ForkOptions, Forks, Tested};
 pub use generation::{GenerateOptions, Generation, ScoreOptions, Scored, StopReason};
+pub use layers::LayerQuery;
 #[cfg(feature = "remote")]
 pub use model::ServerOptions;
 pub use model::{Model, OpenOptions, arithmetic_of, check_arithmetic};

@@ -7,6 +7,7 @@ pub mod csv;
 pub mod decide;
 pub mod dot;
 pub mod jsonl;
+pub mod layers;
 pub mod next;
 #[cfg(feature = "parquet")]
 pub mod parquet;

@@ -37,8 +37,6 @@ pub struct CompareArgs {
     /// Compare models on the text of this file; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    #[command(flatten)]
-    pub sides: SideOptions,
     /// Tokens, pieces or nodes to list: those that differ most, in their order
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub rows: usize,
@@ -51,6 +49,8 @@ pub struct CompareArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    #[command(flatten)]
+    pub sides: SideOptions,
 }
 
 /// In what both sides may differ beside the model.

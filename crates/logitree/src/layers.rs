@@ -1,0 +1,102 @@
+//! What each layer of a model would have predicted.
+
+use crate::Model;
+use crate::error::{Context, Result, fail};
+use crate::events::Work;
+use logitree_core::layers::LayerDistributions;
+use logitree_core::{Query, TokenId};
+
+/// A place in a text where a model is looked into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerQuery {
+    /// Number of tokens of the text that stand before the place; at least 1.
+    pub after: usize,
+    /// Tokens whose log probability, rank and logit are wanted at every layer, besides the two most likely ones.
+    pub tokens: Vec<TokenId>,
+}
+
+/// Number of places that are evaluated between two checks whether to stop. Each is as many rows of the output matrix as
+/// the model has layers.
+const PIECE: usize = 16;
+
+impl Model {
+    /// What each layer would have predicted at these places of a text, in their order. If the work is interrupted, the
+    /// last ones are missing.
+    ///
+    /// # Errors
+    /// If the model is not in this process, a place is outside the text, the text does not fit the model's context, or
+    /// the model fails.
+    pub fn layers(&self, text: &[TokenId], queries: &[LayerQuery]) -> Result<Vec<LayerDistributions>> {
+        if self.local().is_none() {
+            fail!(
+                Unsupported,
+                "`layers` looks into a model, and {} does not run in this process: only its last layer's distribution is \
+                 known. Name a model with -m in place of --engine",
+                self.name()
+            );
+        }
+        let mut session = self.session()?;
+        let nodes = session.push_all(None, text)?;
+        let work = Work(self.events());
+        let mut found = Vec::with_capacity(queries.len());
+        for batch in queries.chunks(PIECE) {
+            if self.events().stop() {
+                break;
+            }
+            let mut asked = Vec::with_capacity(batch.len());
+            for q in batch {
+                let node = q.after.checked_sub(1).and_then(|i| nodes.get(i));
+                let node = *node.with_context(|| format!("there is no place after {} tokens of the text", q.after))?;
+                asked.push(Query { node, top: 1, tokens: &q.tokens, logits: false });
+            }
+            found.extend(session.layers(&asked)?);
+            work.words(|| format!("layers of {} of {} places", found.len(), queries.len()));
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::layers::{COLUMNS, Place, csv};
+    use crate::{NextOptions, ScoreOptions};
+
+    include!("../tests/common/tiny.rs");
+
+    #[test]
+    fn the_last_layer_is_the_model() {
+        let folder = tiny_model();
+        let model = Model::open(folder.path().to_str().unwrap()).unwrap();
+        let prompt = model.prompt("hello world, hello world, hello world").unwrap();
+        let last = prompt.tokens.len();
+        // More places than are evaluated at once.
+        let queries: Vec<LayerQuery> =
+            (1..last).map(|after| LayerQuery { after, tokens: vec![prompt.tokens[after]] }).collect();
+        assert!(queries.len() > PIECE);
+        let found = model.layers(&prompt.tokens, &queries).unwrap();
+        let scored = model.score(&prompt, &ScoreOptions::default()).unwrap();
+        assert_eq!(found.len(), scored.tokens.len());
+        for (layers, token) in found.iter().zip(&scored.tokens) {
+            let own = layers.layers.last().unwrap();
+            assert_eq!((own.tokens[0], own.entropy, own.top[0]), (token.token, token.entropy, token.top[0]));
+            assert!(layers.decided() < layers.layers.len());
+        }
+        let after = LayerQuery { after: last, tokens: Vec::new() };
+        let found = model.layers(&prompt.tokens, &[after]).unwrap();
+        let (next, _) = model.next_tokens(std::slice::from_ref(&prompt), &NextOptions::default()).unwrap();
+        let top = &next[0].distribution.top;
+        assert_eq!(found[0].tokens, [top[0].id, top[1].id]);
+        let mut table = Vec::new();
+        csv(&model, &[Place { name: "here".into(), found: &found[0] }], &mut table).unwrap();
+        let table = String::from_utf8(table).unwrap();
+        let rows: Vec<&str> = table.lines().collect();
+        assert_eq!(rows[0], COLUMNS.join(","));
+        // Two tokens, each with a row per layer and the rest.
+        assert_eq!(rows.len(), 1 + 2 * (found[0].layers.len() + 1), "{table}");
+        for wrong in [0, last + 1] {
+            let error = model.layers(&prompt.tokens, &[LayerQuery { after: wrong, tokens: Vec::new() }]).unwrap_err();
+            assert!(error.to_string().contains(&format!("after {wrong} tokens")), "{error}");
+        }
+    }
+}
