@@ -486,6 +486,32 @@ describe('new views', () => {
   });
 });
 
+describe('pictures', () => {
+  test('the whole tree is a picture with texts, and what no file can hold is not offered', async () => {
+    await run('The capital of India is', 6, 40);
+    await tab('Tree');
+    await page.locator('.view canvas.canvas').waitFor();
+    await page.getByRole('button', { name: 'Share' }).click();
+    await page.getByText('Logprobs JSONL: no path has finished').waitFor();
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('menuitem', { name: 'Picture of the tree (SVG)' }).click(),
+    ]);
+    const svg = readFileSync(await download.path(), 'utf8');
+    const found = await page.evaluate((text) => {
+      const root = new DOMParser().parseFromString(text, 'image/svg+xml').documentElement;
+      const texts = [...root.querySelectorAll('text')].map((t) => t.textContent ?? '');
+      return { name: root.nodeName, texts, paths: root.querySelectorAll('path').length };
+    }, svg);
+    expect(found.name).toBe('svg');
+    expect(found.texts.join(' ')).toContain('The capital of India is');
+    const boxes = await page.evaluate(() => (globalThis as { __tree?: { count(): number } }).__tree!.count());
+    expect(found.paths).toBeGreaterThan(boxes);
+    expect(svg).not.toContain('NaN');
+    if (process.env.SHOTS) writeFileSync(join(process.env.SHOTS, 'tree.svg'), svg);
+  });
+});
+
 describe('when things go wrong', () => {
   test('a run that was deleted, or never was, is told in a sentence of its own', async () => {
     const id = await run('One two three', 3, 10);

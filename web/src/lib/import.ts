@@ -17,6 +17,15 @@ const HEAD = 1_000_000;
 
 const WRONG_TYPE = 'neither a run file, nor a tree in JSON, nor logprobs in JSON Lines';
 
+/** A file of another program, which the server reads and the page does not. */
+export class ForeignError extends FormatError {
+  constructor() {
+    super(
+      'a server’s answer with logprobs, or a save of logitloom: “logitree view FILE” opens it, and so does a page of “logitree serve”',
+    );
+  }
+}
+
 const megabytes = (size: number): string => `${Math.ceil(size / 1e6)} MB`;
 
 /** Takes a file's text as it comes: that of a run file line by line, any other as a whole. */
@@ -108,12 +117,14 @@ function wholeDocument(key: string, name: string, text: string): Document {
   const first = firstLine(body) ?? body.slice(start);
   const value = tryParse(first);
   const fields = isFields(value) ? value : null;
+  if (fields && isForeign(fields)) throw new ForeignError();
 
   if (fields && isTree(fields) && body.slice(start + first.length).trim() === '') {
     return { kind: 'run', key, name, ...importTree(fields) };
   }
   if (!fields && body[start] === '{') {
     const whole = tryParse(body);
+    if (isFields(whole) && isForeign(whole)) throw new ForeignError();
     if (whole !== undefined && isTree(whole)) return { kind: 'run', key, name, ...importTree(whole) };
     if (whole === undefined && looksLikeTree(first, body.slice(start, start + 1000))) {
       // Once more, for the reason.
@@ -125,6 +136,11 @@ function wholeDocument(key: string, name: string, text: string): Document {
   const isRecords = fields !== null && ('prompt' in fields || 'data' in fields || 'response' in fields);
   if (!isRecords && !records.cards.some((c) => 'record' in c)) throw new FormatError(WRONG_TYPE);
   return { kind: 'records', key, name, ...records };
+}
+
+/** Whether an object is the answer of OpenAI, vLLM or llama-server, or a save of logitloom. */
+function isForeign(fields: { choices?: unknown; completion_probabilities?: unknown; roots?: unknown }): boolean {
+  return [fields.choices, fields.completion_probabilities, fields.roots].some(Array.isArray);
 }
 
 /** Whether an object is a line of a run file, its first or another. */

@@ -131,7 +131,9 @@ export const distribution = (id: string, node: number, search: string, offset: n
     `${at(id)}/nodes/${node}/distribution?offset=${offset}&limit=50&search=${encodeURIComponent(search)}`,
   );
 export const content = async (id: string) => (await call('GET', `${at(id)}/content`)).text();
-export const take = (name: string, file: Blob) => json<Info>('POST', `/import?name=${encodeURIComponent(name)}`, file);
+/** Gives a file to the server; `notes`: what it read differently from how it is written, or does not have. */
+export const take = (name: string, file: Blob) =>
+  json<Info & { notes: string[] }>('POST', `/import?name=${encodeURIComponent(name)}`, file);
 export const eventsOf = (id: string, from: number) => `/api/v1${at(id)}/events?from=${from}`;
 export const exportOf = (id: string, format: string) => `/api/v1${at(id)}/export/${format}`;
 /** A text's own tokens with their logprobs, as OpenAI's API gives them. */

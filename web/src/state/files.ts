@@ -1,7 +1,7 @@
 // Files that were dropped or chosen, or that the address names.
 
 import { effect, signal } from '@preact/signals';
-import { Importer } from '../lib/import';
+import { ForeignError, Importer } from '../lib/import';
 import { FormatError } from '../lib/run';
 import * as api from './api';
 import * as live from './live';
@@ -37,10 +37,23 @@ export async function openFiles(files: Iterable<File>): Promise<void> {
       for (const note of document.notes ?? []) say(`${file.name}: ${note}`);
       await keep(file, document);
     } catch (e) {
-      say(`${file.name}: ${(e as Error).message}`, 'bad');
+      try {
+        if (!(e instanceof ForeignError && live.server.value)) throw e;
+        await give(file);
+      } catch (last) {
+        say(`${file.name}: ${(last as Error).message}`, 'bad');
+      }
     }
   }
   reading.value = null;
+}
+
+/** Gives a file of another program to the server, which makes a run of it. */
+async function give(file: File): Promise<void> {
+  const { id, notes } = await api.take(file.name, file);
+  await live.refresh();
+  await live.show(id);
+  for (const note of notes) say(`${file.name}: ${note}`);
 }
 
 /**

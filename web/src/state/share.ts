@@ -1,5 +1,6 @@
 // What is taken along: pictures and links.
 
+import { signal } from '@preact/signals';
 import { colourAt, inkOn } from '../lib/colours';
 import { level, metricOf } from '../lib/metrics';
 import { count } from '../lib/numbers';
@@ -39,6 +40,17 @@ export function saveTextPicture(run: Run): void {
   const foot = `${model.name} · ${count(path.peek().length, 'token')}, ${massBits(run, leaf.peek() || ROOT)} · colour: ${metric.peek()} · logitree`;
   const svg = textSvg([prompt, ...tokens], { ground: colour('bg'), foot: { text: foot, ink: colour('dim') } });
   save(new Blob([svg], { type: 'image/svg+xml' }), 'text.svg');
+}
+
+/** Draws the tree that is shown; null while none is. */
+export const treePicture = signal<(() => { svg: string; whole: boolean }) | null>(null);
+
+/** The tree that is shown, for papers and slides. */
+export function saveTreePicture(): void {
+  const made = treePicture.peek()?.();
+  if (!made) return;
+  if (!made.whole) say('The tree is too large for one picture: it has what the window shows.');
+  save(new Blob([made.svg], { type: 'image/svg+xml' }), 'tree.svg');
 }
 
 /** The canvas that is shown, as it is. */

@@ -7,7 +7,7 @@ import * as api from '../state/api';
 import { again } from '../state/draft';
 import * as live from '../state/live';
 import { current, runDocument, view } from '../state/store';
-import { copyText, savePicture, saveTextPicture } from '../state/share';
+import { copyText, savePicture, saveTextPicture, saveTreePicture } from '../state/share';
 import { Menu } from './Menu';
 
 const FORMATS: [string, string][] = [
@@ -23,6 +23,8 @@ export function RunActions() {
   const document = current.value;
   const id = document?.key.startsWith('server:') ? document.key.slice('server:'.length) : null;
   const run = runDocument.value?.run;
+  /** Records are of finished paths: without any, the file would be empty. */
+  const finished = live.status.value?.completed ?? 0;
   return (
     <>
       {run && <About run={run} />}
@@ -35,6 +37,11 @@ export function RunActions() {
                 <Item onClick={() => saveTextPicture(run)} close={close}>
                   Picture of the text (SVG)
                 </Item>
+                {view.value === 'tree' && (
+                  <Item onClick={saveTreePicture} close={close}>
+                    Picture of the tree (SVG)
+                  </Item>
+                )}
                 {(view.value === 'tree' || view.value === 'ribbon') && (
                   <Item onClick={savePicture} close={close}>
                     Picture of the {view.value} (PNG)
@@ -64,11 +71,17 @@ export function RunActions() {
                   {run ? 'Run file' : 'File'}
                 </a>
                 {run &&
-                  FORMATS.map(([format, name]) => (
-                    <a key={format} role="menuitem" href={api.exportOf(id, format)} download onClick={close}>
-                      {name}
-                    </a>
-                  ))}
+                  FORMATS.map(([format, name]) =>
+                    format === 'jsonl' && finished === 0 ? (
+                      <span key={format} class="dim nothing">
+                        {name}: no path has finished
+                      </span>
+                    ) : (
+                      <a key={format} role="menuitem" href={api.exportOf(id, format)} download onClick={close}>
+                        {name}
+                      </a>
+                    ),
+                  )}
               </>
             )}
             {!id && !run && <span class="dim">Nothing to share</span>}

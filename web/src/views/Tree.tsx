@@ -4,6 +4,7 @@ import { effect, useSignal } from '@preact/signals';
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { NONE, ROOT, type Run } from '../lib/run';
 import { hovered, leaf, marks, metric, minMass, minProb, query, revision, runDocument, selected } from '../state/store';
+import { treePicture } from '../state/share';
 import { listen } from './tree/input';
 import { Scene } from './tree/scene';
 import { type Actions, Toolbar } from './tree/Toolbar';
@@ -139,17 +140,21 @@ function observe(stage: HTMLElement, scene: Scene): () => void {
   return () => observer.disconnect();
 }
 
-/** For tests, which cannot read a canvas. */
+/** For pictures of it, and for tests, which cannot read a canvas. */
 function expose(scene: Scene): () => void {
   const face = {
     count: () => scene.layout.count,
     drawMs: () => scene.drawMs,
     dump: () => dump(scene.run, scene.layout),
   };
+  treePicture.value = () => scene.picture();
   const place = globalThis as { __tree?: typeof face };
   place.__tree = face;
   return () => {
-    if (place.__tree === face) delete place.__tree;
+    if (place.__tree === face) {
+      delete place.__tree;
+      treePicture.value = null;
+    }
   };
 }
 

@@ -1,5 +1,6 @@
 // The tree's boxes, where they are large enough to be seen one by one.
 
+import type { Surface } from '../../lib/svg-canvas';
 import { boxesBetween, levelsBetween } from '../../lib/layout/cull';
 import { BOX_HEIGHT, boxHeightOf, GAP } from '../../lib/layout/tree';
 import { inThought } from '../../lib/thought';
@@ -23,7 +24,7 @@ const LINE = 15;
 export const besideScale = (k: number, kx: number): number => Math.min(k, (GAP * kx) / (2 * HANDLE + 4));
 
 /** Boxes in the window; `onlyRead`: only those with text, the others are strokes already. */
-export function drawBoxes(ctx: CanvasRenderingContext2D, p: Picture, onlyRead: boolean): void {
+export function drawBoxes(ctx: Surface, p: Picture, onlyRead: boolean): void {
   const { layout, camera: c } = p;
   const kx = scaleX(c);
   const ky = scaleY(c);
@@ -71,7 +72,7 @@ export function drawBoxes(ctx: CanvasRenderingContext2D, p: Picture, onlyRead: b
 const font = (p: Picture, k: number): string => `${k < 1 ? Math.floor(FONT * k) : FONT * k}px ${p.theme.sans}`;
 
 /** The text and the probability in a box; `k`: scale of its font. */
-function write(ctx: CanvasRenderingContext2D, p: Picture, i: number, x: number, y: number, w: number, k: number): void {
+function write(ctx: Surface, p: Picture, i: number, x: number, y: number, w: number, k: number): void {
   const { layout, run, labels } = p;
   const shade = p.shade[i]!;
   const first = layout.first[i]!;
@@ -95,7 +96,7 @@ function write(ctx: CanvasRenderingContext2D, p: Picture, i: number, x: number, 
 }
 
 /** The handle, the count of what is hidden, and why a leaf ends. */
-function beside(ctx: CanvasRenderingContext2D, p: Picture, i: number, x: number, y: number, k: number): void {
+function beside(ctx: Surface, p: Picture, i: number, x: number, y: number, k: number): void {
   const { layout, theme } = p;
   const reason = reasonOf(p.run, layout.last[i]!);
   const hidden = layout.hidden[i]!;

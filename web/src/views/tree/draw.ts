@@ -1,5 +1,6 @@
 // The tree on a canvas. Only what is in the window is looked at, and what falls on the same pixels is drawn once.
 
+import type { Surface } from '../../lib/svg-canvas';
 import { boxesBetween, levelsBetween, PixelColumn } from '../../lib/layout/cull';
 import { BOX_HEIGHT, GAP, ROW } from '../../lib/layout/tree';
 import { NONE } from '../../lib/run';
@@ -14,7 +15,7 @@ const MERGE_BELOW = 3;
 const OUTLINED = 8;
 
 /** All boxes, as strokes: what falls on the same pixel shows the most massive. */
-export function drawStrokes(ctx: CanvasRenderingContext2D, s: Scenery, c: Camera, width: number, height: number): void {
+export function drawStrokes(ctx: Surface, s: Scenery, c: Camera, width: number, height: number): void {
   const { layout, run, shade } = s;
   const kx = scaleX(c);
   const ky = scaleY(c);
@@ -54,7 +55,7 @@ export function drawStrokes(ctx: CanvasRenderingContext2D, s: Scenery, c: Camera
 }
 
 /** The links and boxes from the prompt to a segment. */
-function drawWay(ctx: CanvasRenderingContext2D, p: Picture, end: number, colour: string, width: number): void {
+function drawWay(ctx: Surface, p: Picture, end: number, colour: string, width: number): void {
   const { layout, camera: c } = p;
   const kx = scaleX(c);
   const ky = scaleY(c);
@@ -90,13 +91,13 @@ function drawWay(ctx: CanvasRenderingContext2D, p: Picture, end: number, colour:
   ctx.stroke();
 }
 
-function outline(ctx: CanvasRenderingContext2D, x: number, y: number, width: number, height: number): void {
+function outline(ctx: Surface, x: number, y: number, width: number, height: number): void {
   const h = Math.max(4, height);
   const w = Math.max(4, width);
   ctx.roundRect(x - 1, y - h / 2 - 1, w + 2, h + 2, Math.min(6, h / 4 + 1));
 }
 
-function drawOutline(ctx: CanvasRenderingContext2D, p: Picture, i: number, colour: string, width: number): void {
+function drawOutline(ctx: Surface, p: Picture, i: number, colour: string, width: number): void {
   if (i === NONE) return;
   const kx = scaleX(p.camera);
   const ky = scaleY(p.camera);
@@ -109,7 +110,7 @@ function drawOutline(ctx: CanvasRenderingContext2D, p: Picture, i: number, colou
 }
 
 /** A bar at the left of what the search found, a dot where boxes are too small. */
-function drawHits(ctx: CanvasRenderingContext2D, p: Picture): void {
+function drawHits(ctx: Surface, p: Picture): void {
   if (!p.hits) return;
   const { layout, camera: c, hits } = p;
   const kx = scaleX(c);
@@ -130,7 +131,7 @@ function drawHits(ctx: CanvasRenderingContext2D, p: Picture): void {
   }
 }
 
-export function drawTree(ctx: CanvasRenderingContext2D, p: Picture): void {
+export function drawTree(ctx: Surface, p: Picture): void {
   ctx.fillStyle = p.theme.bg;
   ctx.fillRect(0, 0, p.width, p.height);
   const merged = ROW * scaleY(p.camera) < MERGE_BELOW;

@@ -1,5 +1,6 @@
 // Links between the tree's boxes.
 
+import type { Surface } from '../../lib/svg-canvas';
 import { levelsBetween, linksBetween } from '../../lib/layout/cull';
 import { GAP } from '../../lib/layout/tree';
 import type { Run } from '../../lib/run';
@@ -13,7 +14,7 @@ function thickness(run: Run, first: number, ky: number): number {
 }
 
 /** The links in the window; `merged`: those that end on the same pixels are drawn once. */
-export function drawLinks(ctx: CanvasRenderingContext2D, p: Picture, merged: boolean): void {
+export function drawLinks(ctx: Surface, p: Picture, merged: boolean): void {
   const { layout, run, camera: c, height } = p;
   const kx = scaleX(c);
   const ky = scaleY(c);
@@ -61,7 +62,7 @@ export function drawLinks(ctx: CanvasRenderingContext2D, p: Picture, merged: boo
 /** The part of a link that bends. */
 const BEND = 0.2;
 
-export function curve(ctx: CanvasRenderingContext2D, x0: number, y0: number, x1: number, y1: number): void {
+export function curve(ctx: Surface, x0: number, y0: number, x1: number, y1: number): void {
   // The bend is next to where it ends: boxes of a level end at different places, and the links of all of them shall look alike.
   const bend = Math.min(x1 - x0, BEND * (x1 - x0) + 40) / 2;
   ctx.moveTo(x0, y0);

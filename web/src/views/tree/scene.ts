@@ -13,6 +13,7 @@ import {
 import { strengthOf } from '../../lib/colours';
 import { level, metricOf } from '../../lib/metrics';
 import { NONE, ROOT, type Run, State } from '../../lib/run';
+import { SvgCanvas } from '../../lib/svg-canvas';
 import { hovered, leaf, marks, metric, minMass, minProb, selected } from '../../state/store';
 import { atFirst, type Camera, placeAt, scaleX, scaleY } from './camera';
 import { drawTree } from './draw';
@@ -25,6 +26,10 @@ import { Labels } from './words';
 
 /** A growing run is laid out anew at most this often, in milliseconds. */
 const RELAYOUT_EVERY = 100;
+/** Most boxes of one picture, the room around them, and that for what stands beside the last. */
+const MOST_DRAWN = 4000;
+const EDGE = 24;
+const BESIDE = 60;
 /** What is gone to is shown at least this large. */
 const READABLE = 0.6;
 
@@ -159,6 +164,31 @@ export class Scene extends Viewport {
     });
     this.map.draw(this.scenery, this.camera, this.width, this.height);
     this.drawMs = performance.now() - began;
+  }
+
+  /** The tree as SVG: all that is not folded or left out if that is not too much for one picture, else what the window shows. */
+  picture(): { svg: string; whole: boolean } {
+    const whole = this.layout.count <= MOST_DRAWN;
+    const width = whole ? this.layout.width + 2 * EDGE + BESIDE : this.width;
+    const height = whole ? this.layout.height + 2 * EDGE : this.height;
+    const measure = document.createElement('canvas').getContext('2d');
+    const ctx = new SvgCanvas(width, height, (text, font) => {
+      if (measure) measure.font = font;
+      return measure?.measureText(text) ?? ({ width: 7 * text.length } as TextMetrics);
+    });
+    drawTree(ctx, {
+      ...this.scenery,
+      camera: whole ? { x: -EDGE, y: -EDGE, zoom: 1, squeeze: 1 } : this.camera,
+      width,
+      height,
+      labels: this.labels,
+      pathEnd: this.indexOf(leaf.peek()),
+      selected: NONE,
+      hovered: NONE,
+      currentHit: NONE,
+      hits: this.hits,
+    });
+    return { svg: ctx.svg(), whole };
   }
 
   private get scenery() {
