@@ -1,8 +1,8 @@
 //! The grammar of the command line.
 
 use crate::command::{
-    answers, bench, compare, completions, decide, doctor, engine, experiment, export, forks, generate, guide, lens,
-    model, next, report, score, serve, show, tree, verify, view,
+    answers, attribute, bench, compare, completions, decide, doctor, engine, experiment, export, forks, generate,
+    guide, lens, model, next, report, score, serve, show, tree, verify, view,
 };
 use crate::terminal::Colour;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -76,6 +76,8 @@ pub enum Command {
     Answers(answers::AnswersArgs),
     /// How likely is each answer after each token of a text, and where was it decided?
     Decide(decide::DecideArgs),
+    /// How much does each part of a prompt make a text, or each answer, likelier?
+    Attribute(attribute::AttributeArgs),
     /// Where might the text have gone another way, and would it have mattered?
     Forks(forks::ForksArgs),
     /// A stored run as a sampler would see it

@@ -62,6 +62,7 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> u8 {
         Command::View(args) => command::view::run(args),
         Command::Report(args) => command::report::run(args),
         Command::Export(args) => command::export::run(args),
+        Command::Attribute(args) => command::attribute::run(args),
         Command::Bench(args) => command::bench::run(args),
         Command::Model(args) => command::model::run(args),
         Command::Engine(args) => command::engine::run(args),

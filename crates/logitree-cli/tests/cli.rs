@@ -341,8 +341,21 @@ fn every_command_explains_itself_with_examples() {
     let w = workplace();
     let w = w.path();
     for command in [
-        "tree", "logprobs", "guide", "score", "answers", "decide", "forks", "lens", "verify", "run", "bench", "show",
-        "export", "model",
+        "tree",
+        "logprobs",
+        "guide",
+        "score",
+        "answers",
+        "decide",
+        "attribute",
+        "forks",
+        "lens",
+        "verify",
+        "run",
+        "bench",
+        "show",
+        "export",
+        "model",
     ] {
         let help = ok(w, &[command, "--help"]);
         assert!(help.contains("Examples:") && help.contains(&format!("logitree {command}")), "{command}");

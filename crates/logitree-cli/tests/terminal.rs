@@ -232,6 +232,7 @@ fn names_and_experiments_never_control_the_terminal() {
         &["answers", &prompt, "-m=model", "--choices", HOSTILE, "--max-nodes=50"],
         &["answers", &prompt, "-m=model", "--choices", HOSTILE, "--direct"],
         &["decide", &prompt, "-m=model", "--choices", HOSTILE, "--max-nodes=50", "-n=2"],
+        &["attribute", &prompt, "-m=model", "--choices", HOSTILE],
         &["forks", &prompt, "-m=model", "-n=5"],
     ] {
         check_harmless(args, &run(w, args));

@@ -130,12 +130,13 @@ fn names_of_control_tokens_are_letters_unless_asked_for() {
     assert_eq!(theirs[theirs.len() - ours.len()..], ours);
 
     // Every command with a prompt.
-    let commands: [&[&str]; 6] = [
+    let commands: [&[&str]; 7] = [
         &["tree", TEXT, "--max-depth", "1", "-o", "t.run.jsonl", "--force"],
         &["logprobs", TEXT, "-n", "1"],
         &["guide", TEXT, "--prefix", "a", "-n", "1"],
         &["answers", TEXT, "--choices", "a|b", "--max-nodes", "5"],
         &["decide", TEXT, "--choices", "a|b", "-n", "1", "--max-nodes", "5"],
+        &["attribute", TEXT, "--choices", "a|b"],
         &["forks", TEXT, "-n", "2", "--pattern", "a"],
     ];
     for command in commands {

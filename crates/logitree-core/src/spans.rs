@@ -85,6 +85,14 @@ pub fn cut(pieces: &[Piece<'_>], by: Unit) -> Vec<Span> {
     spans.into_iter().map(|tokens| Span { bytes: offset(tokens.start)..offset(tokens.end), tokens }).collect()
 }
 
+/// Cuts a text that is not in tokens into the bytes of its spans, which together are the text. [`Unit::Token`] gives its
+/// characters.
+pub fn of_text(text: &str, by: Unit) -> Vec<Range<usize>> {
+    let bytes = |(at, c): (usize, char)| &text.as_bytes()[at..at + c.len_utf8()];
+    let pieces: Vec<Piece<'_>> = text.char_indices().map(|c| Piece { bytes: bytes(c), control: false }).collect();
+    cut(&pieces, by).into_iter().map(|span| span.bytes).collect()
+}
+
 /// The tokens that have these bytes of the text: the fewest, so that the span may be longer than what was asked for.
 /// `None` if the range is empty or ends behind the text.
 pub fn covering(pieces: &[Piece<'_>], bytes: Range<usize>) -> Option<Span> {

@@ -55,6 +55,7 @@
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod answers;
+mod attribute;
 pub mod compare;
 mod decide;
 mod error;
@@ -85,6 +86,7 @@ pub use logitree_core as core;
 /// How activations are multiplied with weights.
 pub use logitree_engine::Arithmetic;
 
+pub use attribute::{AttributeOptions, Attribution, Edited, Parts};
 pub use decide::{DecideOptions, DecisionCurve, DecisionPoint};
 pub use error::{Context, Error, ErrorKind, Result};
 pub use events::{Events, Progress, Quiet};

@@ -158,11 +158,16 @@ fn report(args: &AnswersArgs, model: &Model, found: &Answers) -> Result<()> {
     terminal::print(&out)
 }
 
+/// The texts of choices as they follow a prompt. In plain text a space stands between prompt and answer, so one is added
+/// if the prompt does not end with one.
+pub fn direct_texts(names: &[String], prompt: &str, chat: bool) -> Vec<String> {
+    let space = if prompt.ends_with(char::is_whitespace) || chat { "" } else { " " };
+    names.iter().map(|n| format!("{space}{n}")).collect()
+}
+
 /// Probability of each choice's own text right after the prompt.
 fn direct(args: &AnswersArgs, model: &Model, names: &[String], prompt: &Prompt) -> Result<()> {
-    // In plain text a space stands between prompt and answer, so one is added if the prompt does not end with one.
-    let space = if prompt.text.ends_with(char::is_whitespace) || args.prompt.form.chat { "" } else { " " };
-    let texts: Vec<String> = names.iter().map(|n| format!("{space}{n}")).collect();
+    let texts = direct_texts(names, &prompt.text, args.prompt.form.chat);
     let scored = model.direct(prompt, &texts)?;
     let total: f64 = scored.iter().map(|(_, w)| w.logprob.exp()).sum();
     let mut rows: Vec<(&String, usize, f64)> =

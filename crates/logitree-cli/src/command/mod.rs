@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod answers;
+pub mod attribute;
 pub mod bench;
 pub mod compare;
 pub mod completions;

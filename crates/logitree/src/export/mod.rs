@@ -2,6 +2,7 @@
 
 #[cfg(feature = "arrow")]
 pub mod arrow;
+pub mod attribute;
 pub mod compare;
 pub mod csv;
 pub mod decide;
