@@ -11,7 +11,9 @@ use crate::scoring::{self, Text};
 use crate::session::{Session, distribution};
 use crate::vector::Vector;
 use logitree::answers::{AnswerOptions, Pattern, Reader};
-use logitree::{Events, ForkOptions, GenerateOptions, Given, OpenOptions, ScoreOptions, ServerOptions};
+use logitree::{
+    Events, ForkOptions, GenerateOptions, Given, NextOptions, NextToken, OpenOptions, ScoreOptions, ServerOptions,
+};
 use logitree_core::TokenId;
 use logitree_core::sampling::Sampler;
 use logitree_remote::ServerKind;
@@ -195,19 +197,31 @@ impl Model {
         Ok(Prompt { prompt, given: None })
     }
 
-    /// What may come next.
+    /// What may come next after each prompt.
     fn next<'py>(
         &self,
         py: Python<'py>,
-        prompt: &Prompt,
+        prompts: Vec<Py<Prompt>>,
         top: usize,
         tokens: Vec<u32>,
+        watch: Vec<String>,
         logits: bool,
-    ) -> PyResult<Bound<'py, PyDict>> {
+    ) -> PyResult<Vec<Bound<'py, PyDict>>> {
         let Opened { model, listener } = self.opened.get(py)?;
-        let tokens = ids(tokens);
-        let found = Call::new(Some(listener)).whole(py, || model.next(&prompt.prompt, top, &tokens, logits))?;
-        distribution(py, model, found)
+        let options = NextOptions { top, watch, tokens: ids(tokens), logits };
+        let prompts: Vec<logitree::Prompt> = prompts.iter().map(|p| p.get().prompt.clone()).collect();
+        let (found, watch) = Call::new(Some(listener)).whole(py, || model.next_tokens(&prompts, &options))?;
+        let fields = |n: NextToken| {
+            let fields = distribution(py, model, n.distribution)?;
+            fields.set_item("top_p", n.nuclei.iter().map(|n| (n.mass, n.tokens, n.exact)).collect::<Vec<_>>())?;
+            let watched = watch.iter().zip(&n.watched).map(|(w, at)| {
+                let ids: Vec<u32> = w.tokens.iter().map(|t| t.id.0).collect();
+                (w.text.as_str(), ids, at.logprob, at.rank)
+            });
+            fields.set_item("watch", watched.collect::<Vec<_>>())?;
+            Ok(fields)
+        };
+        found.into_iter().map(fields).collect()
     }
 
     /// A prompt, what joins, and a text as one prompt, and the index of the text's first token in it.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from conftest import FIXTURES, safetensors
 
@@ -41,6 +42,30 @@ def test_a_distribution_adds_up(m: lt.Model) -> None:
     assert [t.id for t in d.tokens] == [3, 9] and abs(d[9].logprob - d.logprobs[9]) < 1e-6
     with pytest.raises(ValueError, match="logits=True"):
         m.next("a").logprobs
+
+
+def test_next_tokens_are_the_commands(m: lt.Model, folder: Path, cli: Callable[..., Any], tmp_path: Path) -> None:
+    prompts, watch = ["The quick brown", "To be or not", "The quick"], [" the dog", "x"]
+    found = m.next(prompts, 4, watch=watch)
+    args = ["next", *prompts, "-m", folder, "--top", 4, *(a for w in watch for a in ("--watch", w))]
+    told = cli(*args, "-o", tmp_path / "next.csv")["prompts"]
+    for d, t in zip(found, told, strict=True):
+        assert (d.prompt, d.rest, d.entropy, d.entropy_bits, d.varentropy, d.exactness) == tuple(
+            t[k] for k in ("prompt", "rest", "entropy", "entropy_bits", "varentropy", "exactness")
+        )
+        assert [x._asdict() for x in d.top_p] == t["top_p"]
+        assert [(x.id, x.logprob, x.rank) for x in d.top] == [(x["id"], x["logprob"], x["rank"]) for x in t["top"]]
+        assert [(w, x.logprob, x.rank) for w, x in d.watch.items()] == [
+            (x["text"], x["logprob"], x.get("rank")) for x in t["watch"]
+        ]
+        assert d.watch["x"].logprob == m.next(d.prompt, tokens=d.watch["x"].token_ids).tokens[0].logprob
+        alone = m.next(d.prompt, 4, watch=watch)
+        assert (alone.top, alone.watch, alone.top_p, repr(alone)) == (d.top, d.watch, d.top_p, repr(d))
+    ours, theirs = found.to_polars(), pl.read_csv(tmp_path / "next.csv")
+    assert [c for c in ours.columns if c not in ("row", "bytes")] == theirs.columns
+    for name in theirs.columns:
+        assert ours[name].to_list() == theirs[name].to_list(), name
+    assert len(found[:2]) == 2 and isinstance(found[0], lt.Distribution)
 
 
 def test_the_whole_vocabulary_is_not_copied(m: lt.Model) -> None:

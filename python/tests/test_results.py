@@ -54,9 +54,9 @@ def test_everything_pickles(m: lt.Model, run: lt.Run) -> None:
     f = pickle.loads(pickle.dumps(m.score(TEXT, full=True)))
     assert f == m.score(TEXT, full=True) != s and f.full.shape == (len(s), m.vocab_size)
     assert pickle.loads(pickle.dumps(run)) == run
-    d = m.next("The", logits=True)
+    d = m.next("The", logits=True, watch=["a"])
     e = pickle.loads(pickle.dumps(d))
-    assert e.top == d.top and np.array_equal(e.logprobs, d.logprobs)
+    assert e.top == d.top and e.watch == d.watch and e.top_p == d.top_p and np.array_equal(e.logprobs, d.logprobs)
     a = m.answers("The", ["a", "b"], max_depth=2)
     assert pickle.loads(pickle.dumps(a)) == a
     assert pickle.loads(pickle.dumps(m)) is m

@@ -10,6 +10,7 @@ async def use() -> None:
     m = lt.load("gemma-3-270m", threads=2)
     d = m.next("a", 5, tokens=[1], logits=True)
     assert_type(d.top[0].logprob, float)
+    assert_type(m.next(["a", "b"], watch=["c"])[0].watch["c"].prob, float)
     assert_type(m.score("a"), lt.Scores)
     assert_type(m.score(["a", "b"]), lt.ScoreTable)
     assert_type(m.score(["a"], after="b", full=True)[0], lt.Scores)
@@ -29,4 +30,4 @@ async def use() -> None:
     assert_type(bool(m.verify(run)), bool)
     s = m.session()
     assert_type(s.evaluate(s.push_all(None, [2])), list[lt.Distribution])
-    m.next(5)  # type: ignore[arg-type]
+    m.next(5)  # type: ignore[call-overload]

@@ -74,6 +74,35 @@ fn files_have_a_line_per_prompt_or_a_row_per_token() {
     write("next.csv");
     let csv = std::fs::read_to_string(w.join("next.csv")).unwrap();
     assert_eq!(csv.lines().count(), 7, "{csv}");
+    ok(
+        w,
+        &[
+            "next",
+            "-m",
+            "model",
+            "hello world",
+            "--top",
+            "1",
+            "--watch",
+            " lo wor",
+            "--watch",
+            "l",
+            "-o",
+            "watched.csv",
+        ],
+    );
+    let watched = std::fs::read_to_string(w.join("watched.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = watched.lines().map(|l| l.split(',').skip(9).collect()).collect();
+    let names = ["top_p_0.5", "top_p_0.9", "top_p_0.95", "top_p_0.99", "watch_1_logprob", "watch_2_logprob"];
+    assert_eq!(rows[0], names);
+    let object = json(w, &["next", "-m", "model", "hello world", "--watch", " lo wor", "--watch", "l"]);
+    let object = &object["prompts"][0];
+    for i in 0..4 {
+        assert_eq!(rows[1][i], object["top_p"][i]["tokens"].to_string());
+    }
+    for i in 0..2 {
+        assert_eq!(rows[1][4 + i].parse::<f64>().unwrap(), object["watch"][i]["logprob"].as_f64().unwrap());
+    }
     let error = fails(w, &["next", "-m", "model", "hello", "-o", "next.csv"], 1);
     assert!(error.contains("--force"), "{error}");
     assert_eq!(std::fs::read_to_string(w.join("next.csv")).unwrap(), csv);

@@ -6,7 +6,7 @@ use crate::{Model, Prompt};
 use logitree_core::nucleus::{Nucleus, nuclei};
 use logitree_core::run::Watch;
 use logitree_core::watch::{self, Watched};
-use logitree_core::{Distribution, Query};
+use logitree_core::{Distribution, Query, TokenId};
 
 /// The probabilities whose nuclei are counted.
 pub const NUCLEI: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
@@ -21,18 +21,23 @@ pub struct NextOptions {
     pub top: usize,
     /// Strings whose probability to come next is computed, whatever their rank.
     pub watch: Vec<String>,
+    /// Tokens whose logprob and rank are computed, whatever their rank.
+    pub tokens: Vec<TokenId>,
+    /// Whether the logits of the whole vocabulary stay in the distributions.
+    pub logits: bool,
 }
 
 impl Default for NextOptions {
     fn default() -> NextOptions {
-        NextOptions { top: 10, watch: Vec::new() }
+        NextOptions { top: 10, watch: Vec::new(), tokens: Vec::new(), logits: false }
     }
 }
 
 /// The distribution of the token after one prompt.
 #[derive(Clone, Debug)]
 pub struct NextToken {
-    /// The list of the most likely tokens and the statistics of the whole distribution. The logits are left out.
+    /// The list of the most likely tokens and the statistics of the whole distribution, with the logits only if they
+    /// were asked for.
     pub distribution: Distribution,
     /// The watched strings, in the order of the options.
     pub watched: Vec<Watched>,
@@ -45,8 +50,8 @@ impl Model {
     /// a prompt do not depend on the others.
     ///
     /// # Errors
-    /// If a prompt has no tokens or does not fit the context, a watched string has no tokens in this model, or the
-    /// model fails.
+    /// If a prompt has no tokens or does not fit the context, a watched string has no tokens in this model, a token is
+    /// not in the vocabulary, or the model fails.
     pub fn next_tokens(&self, prompts: &[Prompt], options: &NextOptions) -> Result<(Vec<NextToken>, Vec<Watch>)> {
         let watch = self.watch(&options.watch)?;
         let strings = watched_ids(&watch);
@@ -54,14 +59,15 @@ impl Model {
         let mut queries = Vec::with_capacity(prompts.len());
         for prompt in prompts {
             let node = *session.push_all(None, &prompt.tokens)?.last().context("the prompt has no tokens")?;
-            queries.push(Query { node, top: options.top, tokens: &[], logits: true });
+            queries.push(Query { node, top: options.top, tokens: &options.tokens, logits: true });
         }
         let mut next = Vec::with_capacity(prompts.len());
         for batch in queries.chunks(BATCH) {
             let found = watch::evaluate(&mut *session, batch, &strings)?;
-            next.extend(found.into_iter().map(|(distribution, watched)| {
+            next.extend(found.into_iter().map(|(mut distribution, watched)| {
                 let nuclei = nuclei(&distribution, &NUCLEI);
-                NextToken { distribution: Distribution { logits: None, ..distribution }, watched, nuclei }
+                let logits = distribution.logits.take().filter(|_| options.logits);
+                NextToken { distribution: Distribution { logits, ..distribution }, watched, nuclei }
             }));
         }
         Ok((next, watch))

@@ -19,6 +19,7 @@ from ._results import (
     Choice,
     Direct,
     Distribution,
+    DistributionTable,
     Fork,
     Forks,
     Record,
@@ -319,17 +320,38 @@ class Model:
 
     # Questions
 
+    @overload
+    def next(  # type: ignore[overload-overlap]
+        self, prompt: PromptLike, k: int = 10, *, tokens: Sequence[int] = (), watch: Sequence[str] = (), logits: bool = False
+    ) -> Distribution: ...
+    @overload
     def next(
-        self, prompt: PromptLike, k: int = 10, *, tokens: Sequence[int] = (), logits: bool = False
-    ) -> Distribution:
-        """What may come next: the ``k`` most likely tokens.
+        self, prompt: Sequence[str] | Sequence[Prompt], k: int = 10, *, tokens: Sequence[int] = (),
+        watch: Sequence[str] = (), logits: bool = False,
+    ) -> DistributionTable: ...
+    def next(
+        self, prompt: PromptLike | Sequence[str] | Sequence[Prompt], k: int = 10, *, tokens: Sequence[int] = (),
+        watch: Sequence[str] = (), logits: bool = False,
+    ) -> Distribution | DistributionTable:
+        """What may come next: the ``k`` most likely tokens, the rest, the entropy, and how many tokens top-p keeps.
 
         Args:
+            prompt: A prompt; or several texts (or what :meth:`prompt` and :meth:`chat` give), which are computed in common
+                batches and give a :class:`DistributionTable`.
             tokens: Ids whose logprob and rank are wanted too, whatever their rank.
+            watch: Strings whose probability to come next is wanted, whatever their rank; of several tokens, the product of
+                their own tokens' probabilities.
             logits: Whether ``logprobs`` and ``logits`` of the whole vocabulary are wanted, ``float32[vocab]`` each.
+
+        Raises:
+            InputError: a prompt does not fit the model's context, or a token is not in the vocabulary.
         """
-        made = self.prompt(prompt)
-        return Distribution(self._native.next(made, _at_least("k", k, 0), list(tokens), bool(logits)), made.text)
+        several = isinstance(prompt, (list, tuple)) and bool(prompt) and all(isinstance(p, (str, Prompt)) for p in prompt)
+        prompts: list[Any] = list(prompt) if several else [prompt]  # type: ignore[arg-type]
+        made = [self.prompt(p) for p in prompts]
+        found = self._native.next(made, _at_least("k", k, 0), list(tokens), _texts("watch", watch), bool(logits))
+        distributions = [Distribution(fields, p.text) for fields, p in zip(found, made)]
+        return DistributionTable(distributions) if several else distributions[0]
 
     @overload
     def score(  # type: ignore[overload-overlap]

@@ -19,12 +19,44 @@ def tokens(columns: Mapping[str, Any]) -> list[Token]:
     return [Token(*row) for row in zip(columns["ids"], columns["bytes"], columns["logprobs"], columns["ranks"])]
 
 
+class Direct(NamedTuple):
+    """A text's own tokens right after a prompt."""
+
+    text: str
+    token_ids: list[int]
+    #: Natural log of their probability together.
+    logprob: float
+    #: Rank of a text of one token.
+    rank: int | None
+
+    @property
+    def prob(self) -> float:
+        """Their probability together."""
+        return math.exp(self.logprob)
+
+
+class TopP(NamedTuple):
+    """How many tokens top-p sampling keeps."""
+
+    #: The probability that they must reach together.
+    p: float
+    #: The fewest most likely tokens that do.
+    tokens: int
+    #: Whether this is their number; otherwise, behind servers, there are at least so many.
+    exact: bool
+
+    def __str__(self) -> str:
+        return f"{self.p:g}: {'' if self.exact else '≥ '}{self.tokens}"
+
+
 class Distribution(Tabular):
     """What may come next, exactly; or bounds, from a server that lists only the likeliest.
 
     Attributes:
         top: The most likely tokens, most likely first.
         tokens: The tokens that were asked for, whatever their rank.
+        watch: By watched string, its own tokens and their probability together.
+        top_p: How many tokens top-p keeps, for 0.5, 0.9, 0.95 and 0.99; in a session, none.
         entropy: Mean surprisal over the whole vocabulary, in nats.
         varentropy: Variance of surprisal, in nats².
         logsumexp: Log of the sum of the exponentials of all logits; NaN where a server does not tell.
@@ -33,11 +65,15 @@ class Distribution(Tabular):
         prompt: Text of the prompt, ``None`` in a session.
     """
 
-    __slots__ = ("top", "tokens", "entropy", "varentropy", "logsumexp", "rest", "exactness", "prompt", "_logprobs", "_logits")
+    __slots__ = (
+        "top", "tokens", "watch", "top_p", "entropy", "varentropy", "logsumexp", "rest", "exactness", "prompt", "_logprobs", "_logits"
+    )
 
     def __init__(self, fields: Mapping[str, Any], prompt: str | None = None) -> None:
         self.top: list[Token] = tokens(fields["top"])
         self.tokens: list[Token] = tokens(fields["tokens"])
+        self.watch: dict[str, Direct] = {w[0]: Direct(*w) for w in fields.get("watch", ())}
+        self.top_p: tuple[TopP, ...] = tuple(TopP(*n) for n in fields.get("top_p", ()))
         self.entropy: float = fields["entropy"]
         self.varentropy: float = fields["varentropy"]
         self.logsumexp: float = fields["logsumexp"]
@@ -77,21 +113,40 @@ class Distribution(Tabular):
                 return t
         raise KeyError(f"token {id} is in neither list: ask for it with `tokens=[{id}]`")
 
+    @property
+    def entropy_bits(self) -> float:
+        """The entropy in bits."""
+        return self.entropy / math.log(2)
+
     def table(self) -> _logitree.Table:
-        """The list: rank, token_id, text, bytes, logprob, prob."""
-        return _logitree.Table([
+        """A row per listed token: rank, token_id, text, bytes, logprob, prob; and in every row what the distribution has: rest,
+        entropy, exactness, ``top_p_P`` (tokens) and ``watch_N_logprob``."""
+        return _logitree.Table(self._arrow())
+
+    def _arrow(self) -> list[tuple[str, str, Any]]:
+        n = len(self.top)
+        return [
             ("rank", "u32", [t.rank for t in self.top]),
             ("token_id", "u32", [t.id for t in self.top]),
             ("text", "str", [t.text for t in self.top]),
             ("bytes", "bytes", [t.bytes for t in self.top]),
             ("logprob", "f64", [t.logprob for t in self.top]),
             ("prob", "f64", [t.prob for t in self.top]),
-        ])
+            ("rest", "f64", [self.rest] * n),
+            ("entropy", "f64", [self.entropy] * n),
+            ("exactness", "str", [self.exactness] * n),
+            *((f"top_p_{t.p:g}", "u32", [t.tokens] * n) for t in self.top_p),
+            *((f"watch_{i}_logprob", "f64", [w.logprob] * n) for i, w in enumerate(self.watch.values(), 1)),
+        ]
 
     def summary(self) -> str:
-        """The entropy in a line."""
+        """Entropy, sizes of top-p and watched strings in a line."""
         sign = "" if self.exactness == "exact" else "≥ "
-        return f"entropy {sign}{self.entropy:.4f} nats, varentropy {self.varentropy:.4f} nats²"
+        parts = [f"entropy {sign}{self.entropy:.4f} nats, varentropy {self.varentropy:.4f} nats²"]
+        if self.top_p:
+            parts.append(f"top-p {', '.join(map(str, self.top_p))}")
+        parts += [f"watched {_html.visible(w.text)} {_html.percent(w.prob)}" for w in self.watch.values()]
+        return "; ".join(parts)
 
     def __repr__(self) -> str:
         rows = [f"{t.rank:>5}  {_html.percent(t.prob):>10}  {_html.visible(t.text)}" for t in self.top[:20]]
@@ -106,8 +161,49 @@ class Distribution(Tabular):
 
         fields = {n: getattr(self, n) for n in ("entropy", "varentropy", "logsumexp", "rest", "exactness")}
         fields |= {"top": listed(self.top), "tokens": listed(self.tokens)}
+        fields |= {"watch": [tuple(w) for w in self.watch.values()], "top_p": [tuple(t) for t in self.top_p]}
         fields |= {"logprobs": _packed(self._logprobs), "logits": _packed(self._logits)}
         return _distribution, (fields, self.prompt)
+
+
+class DistributionTable(Tabular):
+    """What may come next after several prompts; its table has the columns ``row`` and ``prompt`` in front."""
+
+    def __init__(self, distributions: Sequence[Distribution]) -> None:
+        self._all = list(distributions)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Distribution]:
+        return iter(self._all)
+
+    @overload
+    def __getitem__(self, at: int) -> Distribution: ...
+    @overload
+    def __getitem__(self, at: slice) -> DistributionTable: ...
+    def __getitem__(self, at: int | slice) -> Distribution | DistributionTable:
+        return DistributionTable(self._all[at]) if isinstance(at, slice) else self._all[at]
+
+    def table(self) -> _logitree.Table:
+        """The rows of each :meth:`Distribution.table`, with the prompt and its number in ``prompt`` and ``row``."""
+        return _numbered([[("prompt", "str", [d.prompt] * len(d.top)), *d._arrow()] for d in self._all])
+
+    def __repr__(self) -> str:
+        return "\n\n".join(f"{_html.visible(d.prompt or '')}\n{d!r}" for d in self._all)
+
+    def _repr_html_(self) -> str:
+        shown = [f"<div>{_html._code(d.prompt or '')}</div>{d._repr_html_()}" for d in self._all[:10]]
+        more = len(self._all) - len(shown)
+        return "<hr>".join(shown) + (f"<div>… {more} more</div>" if more > 0 else "")
+
+
+def _numbered(tables: Sequence[list[tuple[str, str, Any]]]) -> _logitree.Table:
+    """Tables with the same columns, one below the other, with the number of each in ``row``."""
+    rows = [i for i, table in enumerate(tables) for _ in table[0][2]]
+    heads = tables[0] if tables else []
+    joined = [(name, kind, [v for t in tables for v in t[c][2]]) for c, (name, kind, _) in enumerate(heads)]
+    return _logitree.Table([("row", "u32", rows), *joined])
 
 
 def _packed(numbers: Any) -> tuple[str, bytes] | None:
@@ -398,15 +494,7 @@ class ScoreTable(Tabular):
 
     def table(self) -> _logitree.Table:
         """The rows of each :meth:`Scores.table`, with the text's number in ``row``."""
-        kinds = [(n, k) for n, k, _ in (self._scores[0] if self._scores else _empty())._arrow()]
-        columns: list[list[Any]] = [[] for _ in kinds]
-        rows: list[int] = []
-        for i, s in enumerate(self._scores):
-            rows += [i] * len(s)
-            for column, (_, _, values) in zip(columns, s._arrow()):
-                column.extend(values)
-        made = [(n, k, v) for (n, k), v in zip(kinds, columns)]
-        return _logitree.Table([("row", "u32", rows), *made])
+        return _numbered([s._arrow() for s in self._scores] or [_empty()._arrow()])
 
     def __repr__(self) -> str:
         return "\n".join(f"{i:>4}  {_html.visible(s.text[:50])}  {s.summary()}" for i, s in enumerate(self._scores))
@@ -682,22 +770,6 @@ class Answers(Tabular):
 
     def _repr_html_(self) -> str:
         return _html.answers([(a.answer, a.lower, a.upper) for a in self.answers], self.summary())
-
-
-class Direct(NamedTuple):
-    """A text's own tokens right after a prompt."""
-
-    text: str
-    token_ids: list[int]
-    #: Natural log of their probability together.
-    logprob: float
-    #: Rank of a text of one token.
-    rank: int | None
-
-    @property
-    def prob(self) -> float:
-        """Their probability together."""
-        return math.exp(self.logprob)
 
 
 class Choice(NamedTuple):

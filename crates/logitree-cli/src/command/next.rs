@@ -71,7 +71,7 @@ pub fn run(args: NextArgs) -> Result<()> {
             model.prepare(given, "")
         })
         .collect::<logitree::Result<_>>()?;
-    let options = NextOptions { top: args.top, watch: args.watch };
+    let options = NextOptions { top: args.top, watch: args.watch, ..NextOptions::default() };
     let (next, watch) = model.next_tokens(&prompts, &options)?;
     let found = Found { model: &model, prompts: &prompts, next: &next, watch: &watch };
     if let Some(output) = &output {
@@ -115,7 +115,7 @@ impl Output {
         let form = if self.csv { Form::Table } else { Form::Text };
         let fill = |out: &mut (dyn Write + Send)| {
             if self.csv {
-                export::next::csv(found.model, found.prompts, found.next, out)?;
+                export::next::csv(found.model, found.prompts, found.next, found.watch, out)?;
             } else {
                 found.lines(out)?;
             }
