@@ -16,6 +16,7 @@ use logitree::{
 };
 use logitree_core::TokenId;
 use logitree_core::sampling::Sampler;
+use logitree_core::spans::Unit;
 use logitree_remote::ServerKind;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -43,6 +44,9 @@ pub type Hearer<'py> = Option<Bound<'py, PyAny>>;
 
 /// A text's tokens, their logprob together, and the rank if the text is a single token.
 type Direct = (Vec<u32>, f64, Option<u32>);
+
+/// A span of a text, as the method `spans` gives it.
+type Spanned = (String, usize, usize, f64, f64, bool);
 
 fn ids(tokens: Vec<u32>) -> Vec<TokenId> {
     tokens.into_iter().map(TokenId).collect()
@@ -264,6 +268,36 @@ impl Model {
             Ok(columns)
         };
         Ok((found.into_iter().map(columns).collect::<PyResult<_>>()?, asked, stopped))
+    }
+
+    /// A text's words, lines or sentences from the token with this index: text, index of the first scored token, number
+    /// of tokens, logprob, sum of the tokens' logprobs, and whether the logprob is exact. The second value says whether
+    /// the work was stopped.
+    fn spans(
+        &self,
+        py: Python<'_>,
+        prompt: &Prompt,
+        from: Option<usize>,
+        by: &str,
+        progress: Hearer<'_>,
+    ) -> PyResult<(Vec<Spanned>, bool)> {
+        let Opened { model, listener } = self.opened.get(py)?;
+        let by = match by {
+            "word" => Unit::Word,
+            "line" => Unit::Line,
+            "sentence" => Unit::Sentence,
+            _ => return Err(error::parameter(py, "by", format!("`by` {by:?}: there are word, line, sentence"))),
+        };
+        let options = ScoreOptions { top: 0, from, words: by == Unit::Word, ..Default::default() };
+        Call::telling(Some(listener), progress).partial(py, || {
+            model.need_tokens("score")?;
+            let scored = model.score(&prompt.prompt, &options)?;
+            let spans = model.spans(&prompt.prompt, &scored, by);
+            Ok(spans
+                .into_iter()
+                .map(|s| (s.text, s.tokens.start, s.tokens.len(), s.logprob, s.token_logprob, s.exact))
+                .collect())
+        })
     }
 
     /// Begins to generate.

@@ -164,6 +164,22 @@ def test_the_names_of_lm_polygraph(m: lt.Model) -> None:
     assert len(both["entropy"]) == 2 and "greedy_log_probs" not in both
 
 
+def test_words_are_the_commands(m: lt.Model, folder: Path, cli: Callable[..., Any]) -> None:
+    for by in ("word", "line", "sentence"):
+        w = m.words(TEXT, by=by)  # type: ignore[arg-type]
+        told = cli("score", "--text", TEXT, "--by", by, "-m", folder)["spans"]
+        assert [(s._asdict() | {"bits": s.surprisal}) for s in w] == told
+        assert "".join(s.text for s in w).endswith(TEXT)
+        assert sum(s.token_logprob for s in w) == pytest.approx(m.score(TEXT).total_logprob, abs=1e-9)
+        assert w.to_polars()["logprob"].to_list() == [s.logprob for s in w]
+    (one,) = m.words(" brown", after="The quick")
+    assert one.token_logprob == pytest.approx(m.score(" brown", after="The quick").total_logprob, abs=1e-9)
+    blank = m.words("   ")
+    assert sum(s.token_logprob for s in blank) == pytest.approx(m.score("   ").total_logprob, abs=1e-9)
+    with pytest.raises(lt.ParameterError, match="word, line, sentence"):
+        m.words(TEXT, by="chapter")  # type: ignore[arg-type]
+
+
 def test_trees_are_the_commands(m: lt.Model, folder: Path, cli: Callable[..., Any], tmp_path: Path) -> None:
     for given in (
         {"max_depth": 5, "min_branch_threshold": 0.02, "soft_queue_limit": 8, "watch": [" the"]},

@@ -14,6 +14,7 @@ async def use() -> None:
     assert_type(m.score("a"), lt.Scores)
     assert_type(m.score(["a", "b"]), lt.ScoreTable)
     assert_type(m.score(["a"], after="b", full=True)[0], lt.Scores)
+    assert_type(m.words("a", by="line")[0].logprob, float)
     assert_type(m.score("a")[0], lt.Step)
     assert_type(m.score("a")[:2], lt.Scores)
     for step in m.generate([1, 2], prefix="b"):

@@ -6,7 +6,7 @@ use crate::{Model, Prompt};
 use logitree_core::nucleus::{Nucleus, nuclei};
 use logitree_core::run::Watch;
 use logitree_core::watch::{self, Watched};
-use logitree_core::{Distribution, Query, TokenId};
+use logitree_core::{Distribution, Exactness, Query, TokenId};
 
 /// The probabilities whose nuclei are counted.
 pub const NUCLEI: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
@@ -23,7 +23,7 @@ pub struct NextOptions {
     pub watch: Vec<String>,
     /// Tokens whose logprob and rank are computed, whatever their rank.
     pub tokens: Vec<TokenId>,
-    /// Whether the logits of the whole vocabulary stay in the distributions.
+    /// Whether the logits of the whole vocabulary stay in the distributions. Servers do not tell them.
     pub logits: bool,
 }
 
@@ -56,10 +56,12 @@ impl Model {
         let watch = self.watch(&options.watch)?;
         let strings = watched_ids(&watch);
         let mut session = self.session()?;
+        // Servers have no logits to give: then the nuclei are counted in the list.
+        let logits = options.logits || self.exactness() == Exactness::Exact;
         let mut queries = Vec::with_capacity(prompts.len());
         for prompt in prompts {
             let node = *session.push_all(None, &prompt.tokens)?.last().context("the prompt has no tokens")?;
-            queries.push(Query { node, top: options.top, tokens: &options.tokens, logits: true });
+            queries.push(Query { node, top: options.top, tokens: &options.tokens, logits });
         }
         let mut next = Vec::with_capacity(prompts.len());
         for batch in queries.chunks(BATCH) {

@@ -105,6 +105,9 @@ class Model:
         full: bool,
         progress: Any,
     ) -> tuple[list[dict[str, Any]], list[int], bool]: ...
+    def spans(
+        self, prompt: Prompt, from_: int | None, by: str, progress: Any, /
+    ) -> tuple[list[tuple[str, int, int, float, float, bool]], bool]: ...
     def generate(
         self,
         prompt: Prompt,

@@ -8,7 +8,7 @@ import os
 import threading
 import weakref
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Union, overload
+from typing import Any, Literal, Union, overload
 
 from . import _logitree
 from ._errors import ConflictError, Interrupted
@@ -27,6 +27,8 @@ from ._results import (
     Run,
     Scores,
     ScoreTable,
+    Span,
+    Spans,
     Step,
     Verification,
 )
@@ -406,6 +408,36 @@ class Model:
         # They are scored in order: one at most is scored in part, and what comes after it has no token.
         begun = scores[:whole] + [s for s in scores[whole : whole + 1] if len(s)]
         return finish(ScoreTable(begun), stopped, f"{whole} of {len(texts)} texts are scored whole")  # type: ignore[no-any-return]
+
+    def words(
+        self, text: str, *, after: PromptLike | None = None, by: Literal["word", "line", "sentence"] = "word",
+        special: bool = False, progress: Progress = None,
+    ) -> Spans:
+        """How likely each word of a text is: spans of whole tokens, which together are the text.
+
+        A word's logprob is not the sum of its tokens', for ``" cat"`` leaves open whether it goes on to ``" catch"``: it is
+        corrected after Pimentel and Meister (2024), as docs/metrics.md has it. Lines and sentences are sums.
+
+        Args:
+            text: The text.
+            after: What comes before the text and is not scored; both are split into tokens together.
+            by: ``word``, ``line`` or ``sentence``.
+            special: Whether names of control tokens in the text are these tokens.
+
+        Raises:
+            InputError: there is nothing to score, or it does not fit the model's context.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"`text` must be a str, not {type(text).__name__}")
+        first: int | None = None
+        if after is None:
+            prompt = self.prompt(text, special=special)
+        else:
+            prompt, first = self._native.following(self.prompt(after), "", text)
+        with telling(progress, "scoring") as hears:
+            found, stopped = self._native.spans(prompt, first, by, hears)
+        spans = Spans([Span(*s) for s in found], by, stopped)
+        return finish(spans, stopped, f"{len(spans)} of the {by}s are scored")  # type: ignore[no-any-return]
 
     def generate(
         self, prompt: PromptLike, *, prefix: str | None = None, join: str | None = None, max_new_tokens: int = 128,

@@ -505,6 +505,67 @@ class ScoreTable(Tabular):
         return "<hr>".join(shown) + (f"<div>… {more} more</div>" if more > 0 else "")
 
 
+class Span(NamedTuple):
+    """A word, line or sentence of a text."""
+
+    #: Its text, with the white space that belongs to it.
+    text: str
+    #: Index of its first token among the scored ones.
+    first: int
+    #: Number of its tokens.
+    tokens: int
+    #: Natural log of its probability; of words, corrected for the white space around them.
+    logprob: float
+    #: Sum of its tokens' logprobs, in nats.
+    token_logprob: float
+    #: Whether ``logprob`` is the unit's; not for words behind a server, which does not list whole distributions.
+    exact: bool
+
+    @property
+    def surprisal(self) -> float:
+        """Surprisal in bits."""
+        return 0.0 - self.logprob / math.log(2)
+
+
+@dataclass(frozen=True, repr=False)
+class Spans(Tabular):
+    """The words, lines or sentences of a text, in order."""
+
+    spans: Sequence[Span]
+    #: ``word``, ``line`` or ``sentence``.
+    by: str
+    interrupted: bool = False
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+    def __iter__(self) -> Iterator[Span]:
+        return iter(self.spans)
+
+    @overload
+    def __getitem__(self, at: int) -> Span: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Span]: ...
+    def __getitem__(self, at: int | slice) -> Span | Sequence[Span]:
+        return self.spans[at]
+
+    def table(self) -> _logitree.Table:
+        """A row per span: text, first, tokens, logprob, surprisal (bits), token_logprob, exact."""
+        return _logitree.Table([
+            ("text", "str", [s.text for s in self.spans]),
+            ("first", "u32", [s.first for s in self.spans]),
+            ("tokens", "u32", [s.tokens for s in self.spans]),
+            ("logprob", "f64", [s.logprob for s in self.spans]),
+            ("surprisal", "f64", [s.surprisal for s in self.spans]),
+            ("token_logprob", "f64", [s.token_logprob for s in self.spans]),
+            ("exact", "bool", [s.exact for s in self.spans]),
+        ])
+
+    def __repr__(self) -> str:
+        rows = [f"{s.first + 1:>4}  {s.tokens:>6}  {s.logprob:>9.4f}  {s.surprisal:>7.2f}  {_html.visible(s.text)}" for s in self.spans]
+        return "\n".join([f"{'#':>4}  tokens    logprob     bits  {self.by}", *rows])
+
+
 def _empty() -> Scores:
     columns: dict[str, Any] = {n: [] for n in _LISTS} | {"watch": {}}
     vectors = {n: memoryview(b"").cast(code) for n, code in _CODES.items()}  # type: ignore[call-overload]
