@@ -109,7 +109,9 @@ impl Model {
         let kind = kind.map(named).transpose()?;
         let deadline = Duration::try_from_secs_f64(seconds)
             .map_err(|e| error::parameter(py, "request_timeout", format!("`request_timeout`: {e}")))?;
-        let options = ServerOptions { urls, kind, model, key, concurrency, list, deadline, tokenizer, end_tokens };
+        let wobble = false;
+        let options =
+            ServerOptions { urls, kind, model, key, concurrency, list, deadline, tokenizer, end_tokens, wobble };
         open(py, progress, move |events| options.connect(events))
     }
 

@@ -61,6 +61,7 @@ pub fn servers(remote: &RemoteOptions) -> Result<ServerOptions> {
         deadline: Duration::from_secs(remote.request_timeout),
         tokenizer: remote.tokenizer.clone(),
         end_tokens: remote.end_tokens.clone(),
+        wobble: remote.wobble,
     })
 }
 
@@ -74,6 +75,7 @@ fn check_options(options: &ModelOptions) -> Result<()> {
         ("--concurrency", r.concurrency.is_some()),
         ("--tokenizer", r.tokenizer.is_some()),
         ("--end-token", !r.end_tokens.is_empty()),
+        ("--wobble", r.wobble),
     ];
     if let Some((name, _)) = given.iter().find(|(_, given)| *given && r.engines.is_empty()) {
         usage!("{name} is about servers: name one with --engine");

@@ -129,6 +129,9 @@ pub struct RemoteOptions {
     /// Token that ends a generation, by id or name, in place of those found out; may be repeated
     #[arg(long = "end-token", value_name = "TOKEN")]
     pub end_tokens: Vec<String>,
+    /// First measure how much the server's numbers vary (alone, in a batch, cached), and note it in run files
+    #[arg(long)]
+    pub wobble: bool,
 }
 
 impl RemoteOptions {

@@ -3,7 +3,7 @@
 mod common;
 
 use common::server::Server;
-use common::{json as command, logitree, ok, workplace};
+use common::{fails, json as command, logitree, ok, workplace};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
@@ -763,6 +763,24 @@ fn it_is_an_engine_for_other_machines_with_the_same_numbers() {
     let url = format!("http://{}/v1", s.address);
     let far = grow("far.run.jsonl", &["--engine", &url, "--api-key-env", "KEY", "--tokenizer", "model"]);
     assert!(own.len() > 50 && own == far, "{} steps, {} steps", own.len(), far.len());
+
+    // Its numbers do not vary, and a run's header says so if that was measured.
+    let probe = |more: &[&str]| {
+        let args =
+            [&["engine", "probe", &url, "--api-key-env", "KEY", "--tokenizer", "model", "--wobble"], more].concat();
+        let done = logitree(w, &args).env("KEY", &s.token).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let told: Value = serde_json::from_str(&probe(&["--format", "json"])).unwrap();
+    let ways = told["wobble"].as_array().unwrap();
+    assert_eq!(ways.len(), 3);
+    assert!(ways.iter().all(|w| w["distributions"] == 24 && w["largest"] == 0.0 && w["flips"] == 0), "{ways:?}");
+    assert!(probe(&[]).contains("in one batch       the same numbers"));
+    grow("told.run.jsonl", &["--engine", &url, "--api-key-env", "KEY", "--tokenizer", "model", "--wobble"]);
+    let file = std::fs::read_to_string(w.join("told.run.jsonl")).unwrap();
+    assert!(file.lines().next().unwrap().contains("the same numbers alone, in a batch and cached"));
+    fails(w, &["tree", "hello", "-m", "model", "--wobble"], 2);
 }
 
 #[cfg(unix)]

@@ -37,6 +37,7 @@ pub mod token;
 pub mod tree;
 pub mod verify;
 pub mod watch;
+pub mod wobble;
 
 pub use distribution::{Distribution, Exactness, TokenStats, logprob, most_likely_unlisted};
 pub use model::{LanguageModel, ModelError, NodeHandle, Query, Session};

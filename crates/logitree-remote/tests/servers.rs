@@ -4,6 +4,7 @@ mod common;
 
 use common::{Behaviour, Fault, Here, Server, VOCAB, connect, logprobs, options, patience};
 use logitree_core::explore::{Dynamic, DynamicParameters, Explorer};
+use logitree_core::wobble::{Way, measure};
 use logitree_core::{Bounds, Exactness, LanguageModel, NodeId, Query, TokenId, Tree};
 use logitree_remote::{ConnectOptions, RemoteError, RemoteModel, ServerKind};
 use std::sync::Arc;
@@ -134,6 +135,33 @@ fn what_stays_wrong_is_told() {
     assert!(says(Fault::Impossible).contains("log probability of"));
     assert!(says(Fault::Huge).contains("log probability of"));
     assert!(says(Fault::Endless).contains("more than was asked for"));
+}
+
+#[test]
+fn numbers_that_vary_are_found_out() {
+    for kind in ServerKind::ALL {
+        let prompts: Vec<Vec<TokenId>> =
+            ["abcd", "bad cab", "h"].map(|text| Here.tokenize(text, false).unwrap()).into();
+        let steady = Server::start(Behaviour::good(kind));
+        let model = connect(&[&steady]).unwrap();
+        let tokens = |prompts: &[Vec<TokenId>]| -> Vec<Vec<TokenId>> {
+            let text = |ids: &Vec<TokenId>| ids.iter().flat_map(|&t| Here.token_bytes(t).into_owned()).collect();
+            let texts = prompts.iter().map(|ids| String::from_utf8(text(ids)).unwrap());
+            texts.map(|text| model.tokenize(&text, false).unwrap()).collect()
+        };
+        for w in measure(&model, &tokens(&prompts), 8).unwrap() {
+            assert_eq!((w.distributions, w.compared, w.largest, w.flips), (7, 56, 0.0, 0), "{kind} {:?}", w.way);
+        }
+        let shifty = Server::start(Behaviour {
+            fault: Box::new(|n| (n % 2 == 1).then_some(Fault::Drift)),
+            ..Behaviour::good(kind)
+        });
+        let model = connect(&[&shifty]).unwrap();
+        let found = measure(&model, &tokens(&prompts), 8).unwrap();
+        assert_eq!(found.iter().map(|w| w.way).collect::<Vec<_>>(), [Way::Alone, Way::Batch, Way::Cached]);
+        assert!(found.iter().any(|w| w.largest > 0.1 && w.mean > 0.0), "{kind} {found:?}");
+        assert!(found.iter().all(|w| w.largest <= 0.9 + 1e-9 && w.mean <= w.largest), "{kind} {found:?}");
+    }
 }
 
 #[test]

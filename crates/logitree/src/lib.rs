@@ -97,9 +97,9 @@ pub use explore::Explore;
 pub use forks::{ForkOptions, Forks, Tested};
 pub use generation::{GenerateOptions, Generation, ScoreOptions, Scored, StopReason};
 pub use layers::LayerQuery;
-#[cfg(feature = "remote")]
-pub use model::ServerOptions;
 pub use model::{Model, OpenOptions, arithmetic_of, check_arithmetic};
+#[cfg(feature = "remote")]
+pub use model::{ServerOptions, wobble, wobble_in_words};
 pub use next::{NUCLEI, NextOptions, NextToken};
 pub use prompt::{Given, Prompt, check_text, watched_ids};
 pub use recorder::{Destination, Held};

@@ -6,6 +6,8 @@ use crate::usage::usage;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use logitree::visible::visible;
+use logitree::wobble;
+use logitree_core::wobble::{Way, Wobble};
 use logitree_core::{LanguageModel, TokenId};
 use logitree_remote::{Probe, RemoteModel};
 use serde_json::json;
@@ -14,6 +16,7 @@ use std::fmt::Write;
 const EXAMPLES: &str = "Examples:
   logitree engine probe http://localhost:8000/v1
   logitree tree \"The capital of India is\" --engine http://localhost:8000/v1
+  logitree engine probe http://localhost:8000/v1 --wobble
   logitree engine probe http://a:8080 --engine-kind llama-server --format json";
 
 #[derive(Args)]
@@ -46,11 +49,41 @@ pub fn run(args: EngineArgs) -> Result<()> {
     }
     remote.engines = vec![url];
     let model = open::servers(&remote)?.probe(&open::events())?;
+    let measured = if remote.wobble { wobble(&model, remote.engine_top)? } else { Vec::new() };
     let text = match format {
-        Format::Json => serde_json::to_string(&as_json(&model))? + "\n",
-        Format::Text => as_text(&model),
+        Format::Json => {
+            let mut object = as_json(&model);
+            if remote.wobble {
+                object["wobble"] = json!(measured);
+            }
+            serde_json::to_string(&object)? + "\n"
+        }
+        Format::Text => as_text(&model) + &wobble_text(&measured),
     };
     crate::terminal::print(&text)
+}
+
+/// A line for each way in which distributions were asked for again.
+fn wobble_text(measured: &[Wobble]) -> String {
+    let mut out = String::new();
+    for w in measured {
+        let way = match w.way {
+            Way::Alone => "asked again",
+            Way::Batch => "in one batch",
+            Way::Cached => "after a prefix",
+        };
+        let flips = match w.flips {
+            0 => "the same most likely tokens".into(),
+            n => format!("another most likely token in {n} of {}", w.distributions),
+        };
+        let change = if w.largest == 0.0 {
+            "the same numbers".into()
+        } else {
+            format!("off by up to {:.2e} nats, {:.2e} on average", w.largest, w.mean)
+        };
+        let _ = writeln!(out, "{way:<18} {change} ({} log probabilities), {flips}", w.compared);
+    }
+    out
 }
 
 fn token(model: &RemoteModel, id: TokenId) -> String {

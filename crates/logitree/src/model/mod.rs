@@ -9,7 +9,7 @@ mod servers;
 pub use open::OpenOptions;
 pub use record::{arithmetic_of, check_arithmetic};
 #[cfg(feature = "remote")]
-pub use servers::ServerOptions;
+pub use servers::{ServerOptions, wobble, wobble_in_words};
 
 use crate::error::{Context, Result, fail};
 use crate::events::Events;
@@ -102,7 +102,7 @@ impl Model {
         match &self.inner.engine {
             Engine::Local(model) => model.engine(),
             #[cfg(feature = "remote")]
-            Engine::Remote(remote) => remote.model.engine(),
+            Engine::Remote(remote) => remote.engine(),
             Engine::Custom(_, record) => record.architecture.clone(),
         }
     }

@@ -6,6 +6,7 @@ use crate::events::Events;
 use crate::models;
 use logitree_core::end_tokens::union;
 use logitree_core::run::{self, Message, REMOTE};
+use logitree_core::wobble::{self, Wobble};
 use logitree_core::{LanguageModel, TokenId};
 use logitree_engine::chat::{Arguments, ChatTemplate};
 use logitree_engine::tokenizer::Tokenizer;
@@ -38,6 +39,11 @@ pub struct ServerOptions {
     pub tokenizer: Option<String>,
     /// Tokens that end a generation, by id or name, instead of those that were detected.
     pub end_tokens: Vec<String>,
+    /// Whether to measure, when the model is opened, how much the servers' numbers vary ([`wobble`]). The result is part
+    /// of [`Model::engine`], and so in the header of every run.
+    ///
+    /// [`Model::engine`]: crate::Model::engine
+    pub wobble: bool,
 }
 
 impl Default for ServerOptions {
@@ -52,8 +58,45 @@ impl Default for ServerOptions {
             deadline: Duration::from_secs(120),
             tokenizer: None,
             end_tokens: Vec::new(),
+            wobble: false,
         }
     }
+}
+
+/// Texts on which servers are measured.
+const SAMPLES: [&str; 8] = [
+    "The capital of India is",
+    "Once upon a time, in a village by the sea, there lived",
+    "def fibonacci(n):\n    if n < 2:\n        return",
+    "The three largest countries by area are Russia, Canada and",
+    "Der Zug nach Hamburg hat heute leider",
+    "Water boils at 100 degrees, and it freezes at",
+    "She opened the letter, read it twice, and",
+    "1, 1, 2, 3, 5, 8, 13,",
+];
+
+/// Measures how much the numbers of a model depend on what it does at the same time and has in its cache.
+///
+/// # Errors
+/// If the model cannot read the sample texts, or fails.
+pub fn wobble(model: &dyn LanguageModel, list: usize) -> Result<Vec<Wobble>> {
+    let tokens = |text: &&str| {
+        let text = model.tokenize(text, false)?;
+        Ok(model.bos().into_iter().chain(text).collect())
+    };
+    let prompts = SAMPLES.iter().map(tokens).collect::<Result<Vec<Vec<TokenId>>>>()?;
+    Ok(wobble::measure(model, &prompts, list)?)
+}
+
+/// The result of [`wobble`] in a few words: `the same numbers alone, in a batch and cached`, or by how much they differ.
+pub fn wobble_in_words(measured: &[Wobble]) -> String {
+    let largest = measured.iter().map(|w| w.largest).fold(0.0, f64::max);
+    let flips: usize = measured.iter().map(|w| w.flips).sum();
+    let all: usize = measured.iter().map(|w| w.distributions).sum();
+    if largest == 0.0 && flips == 0 {
+        return "the same numbers alone, in a batch and cached".into();
+    }
+    format!("numbers vary by up to {largest:.2e} nats, the most likely token in {flips} of {all} repetitions")
 }
 
 impl ServerOptions {
@@ -90,6 +133,8 @@ impl ServerOptions {
 pub(super) struct Remote {
     pub model: RemoteModel,
     words: Option<Arc<Words>>,
+    /// How much its numbers vary, in words, if that was asked for.
+    wobble: Option<String>,
 }
 
 /// A tokenizer without its model.
@@ -142,7 +187,20 @@ impl Remote {
                 p.url
             ));
         }
-        Ok(Remote { model, words })
+        let wobble = if servers.wobble {
+            let measured = wobble_in_words(&wobble(&model, servers.list)?);
+            events.note(&format!("{}: {measured}", p.url));
+            Some(measured)
+        } else {
+            None
+        };
+        Ok(Remote { model, words, wobble })
+    }
+
+    /// The engine's name for reports, with how much its numbers vary if that was measured.
+    pub fn engine(&self) -> String {
+        let wobble = self.wobble.iter().map(|w| format!("; {w}"));
+        self.model.engine() + &wobble.collect::<String>()
     }
 
     pub fn chats(&self) -> bool {
