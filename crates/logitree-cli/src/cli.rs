@@ -1,7 +1,7 @@
 //! The grammar of the command line.
 
 use crate::command::{
-    answers, attribute, bench, compare, completions, decide, doctor, engine, experiment, export, forks, generate,
+    answers, attribute, bench, compare, completions, decide, doctor, engine, experiment, explore, export, forks, generate,
     guide, lens, model, next, report, score, serve, show, tree, verify, view,
 };
 use crate::terminal::Colour;
@@ -66,6 +66,8 @@ pub enum Command {
     Tree(Box<tree::TreeArgs>),
     /// What may come next: the distribution of the next token
     Next(next::NextArgs),
+    /// A text in the terminal, in which every token can be exchanged for another
+    Explore(explore::ExploreArgs),
     /// Generate, and show each token's probability, rank and alternatives
     Logprobs(generate::LogprobsArgs),
     /// Force how the answer begins: how likely was that, and what follows?

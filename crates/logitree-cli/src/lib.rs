@@ -47,6 +47,7 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> u8 {
     let outcome = match cli.command {
         Command::Tree(args) => command::tree::run(*args),
         Command::Next(args) => command::next::run(args),
+        Command::Explore(args) => command::explore::run(args),
         Command::Logprobs(args) => command::generate::run(args),
         Command::Guide(args) => command::guide::run(args),
         Command::Score(args) => command::score::run(args),

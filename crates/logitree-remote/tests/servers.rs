@@ -160,7 +160,7 @@ fn numbers_that_vary_are_found_out() {
         let found = measure(&model, &tokens(&prompts), 8).unwrap();
         assert_eq!(found.iter().map(|w| w.way).collect::<Vec<_>>(), [Way::Alone, Way::Batch, Way::Cached]);
         assert!(found.iter().any(|w| w.largest > 0.1 && w.mean > 0.0), "{kind} {found:?}");
-        assert!(found.iter().all(|w| w.largest <= 0.9 + 1e-9 && w.mean <= w.largest), "{kind} {found:?}");
+        assert!(found.iter().all(|w| w.mean <= w.largest), "{kind} {found:?}");
     }
 }
 

@@ -9,6 +9,7 @@ pub mod decide;
 pub mod doctor;
 pub mod engine;
 pub mod experiment;
+pub mod explore;
 pub mod export;
 pub mod forks;
 pub mod generate;
