@@ -1,6 +1,6 @@
 //! Two run files.
 
-use super::{CompareArgs, Found, Output, largest};
+use super::common::{CompareArgs, Found, Output, largest};
 use crate::options::Format;
 use crate::{open, terminal};
 use anyhow::Result;

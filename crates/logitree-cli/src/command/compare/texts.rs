@@ -1,6 +1,6 @@
 //! Two models, two arithmetics or two prompts on one text.
 
-use super::{CompareArgs, Found, Output, largest};
+use super::common::{CompareArgs, Found, Output, largest};
 use crate::options::{Format, ModelOptions, RemoteOptions};
 use crate::{input, message, open, terminal};
 use anyhow::Result;
