@@ -1,8 +1,8 @@
 //! The grammar of the command line.
 
 use crate::command::{
-    answers, attribute, bench, compare, completions, decide, doctor, engine, experiment, explore, export, forks, generate,
-    guide, lens, model, next, report, score, serve, show, tree, verify, view,
+    answers, attribute, bench, compare, completions, decide, doctor, engine, experiment, explore, export, forks,
+    generate, guide, lens, model, next, report, score, serve, show, tree, verify, view,
 };
 use crate::terminal::Colour;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
