@@ -147,6 +147,7 @@ impl RemoteOptions {
             request_timeout: 120,
             tokenizer: None,
             end_tokens: Vec::new(),
+            wobble: false,
         }
     }
 }
