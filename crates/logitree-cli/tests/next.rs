@@ -111,3 +111,77 @@ fn files_have_a_line_per_prompt_or_a_row_per_token() {
     assert!(fails(w, &["next", "-m", "model"], 2).contains("PROMPT"));
     assert!(fails(w, &["next", "-m", "model", "x", "--watch", ""], 2).contains("--watch is empty"));
 }
+
+#[test]
+fn the_last_layer_is_the_next_token() {
+    let folder = workplace();
+    let w = folder.path();
+    let args = ["next", "-m", "model", "hello world", "to be", "--watch", "l", "--watch", " lo wor"];
+    let with = |more: &[&str]| json(w, &[&args[..], more].concat());
+    let (plain, looked) = (with(&[]), with(&["--layers"]));
+    for (plain, looked) in plain["prompts"].as_array().unwrap().iter().zip(looked["prompts"].as_array().unwrap()) {
+        let mut without = looked.clone();
+        let layers = without.as_object_mut().unwrap().remove("layers").unwrap();
+        assert_eq!(&without, plain, "the rest of the answer is as without --layers");
+        let tokens = layers["tokens"].as_array().unwrap();
+        let all = layers["layers"].as_array().unwrap();
+        let last = all.last().unwrap();
+        for i in 0..2 {
+            assert_eq!([&tokens[i]["id"], &tokens[i]["text"]], [&plain["top"][i]["id"], &plain["top"][i]["text"]]);
+            assert_eq!(last["tokens"][i]["logprob"], plain["top"][i]["logprob"]);
+            assert_eq!(last["tokens"][i]["rank"], plain["top"][i]["rank"]);
+        }
+        assert_eq!(
+            [&last["best"]["id"], &last["best"]["logprob"]],
+            [&plain["top"][0]["id"], &plain["top"][0]["logprob"]]
+        );
+        // The watched string of one token.
+        let watched = tokens.iter().position(|t| t["text"] == "l").unwrap();
+        assert_eq!(last["tokens"][watched]["logprob"], plain["watch"][0]["logprob"]);
+        assert_eq!(last["tokens"][watched]["rank"], plain["watch"][0]["rank"]);
+        // The parts and the rest add up to the logit; differences of logits are those of log probabilities.
+        for (i, token) in tokens.iter().enumerate() {
+            let parts: f64 = all.iter().map(|l| f(&l["tokens"][i]["part"])).sum();
+            assert!((parts + f(&token["rest"]) - f(&token["logit"])).abs() < 1e-9, "{token}");
+            let of = |i: usize| f(&tokens[i]["logit"]) - f(&last["tokens"][i]["logprob"]);
+            assert!((of(i) - of(0)).abs() < 1e-4, "{token}");
+        }
+        // The deciding layer is the first after which the best token never changes.
+        let best: Vec<&Value> = all.iter().map(|l| &l["best"]["id"]).collect();
+        let decided = layers["decided"].as_u64().unwrap() as usize;
+        assert!(best[decided..].iter().all(|b| b == &best[all.len() - 1]));
+        assert!(decided == 0 || best[decided - 1] != best[all.len() - 1]);
+    }
+}
+
+#[test]
+fn layers_are_a_table_for_people_and_a_file() {
+    let folder = workplace();
+    let w = folder.path();
+    let args = ["next", "-m", "model", "hello world", "--layers", "--watch", "l"];
+    let object = json(w, &args);
+    let layers = &object["prompts"][0]["layers"];
+    let (number, tokens) = (layers["layers"].as_array().unwrap().len(), layers["tokens"].as_array().unwrap().len());
+    let text = ok(w, &args);
+    let decided = match layers["decided"].as_u64().unwrap() {
+        0 => "decided by the embedding".into(),
+        layer => format!("decided by layer {layer}"),
+    };
+    assert!(text.replace('\n', " ").contains(&decided), "{text}");
+    for i in 0..tokens {
+        let last = &layers["layers"][number - 1]["tokens"][i];
+        let cell = format!("#{} {:>9.4} {:>+9.4}", last["rank"], f(&last["logprob"]), f(&last["part"]));
+        assert!(text.contains(&cell), "{cell} in {text}");
+        assert!(text.contains(&format!("{:+.4}", f(&layers["tokens"][i]["logit"]))), "{text}");
+    }
+    ok(w, &[&args[..], &["-o", "layers.csv"]].concat());
+    let csv = std::fs::read_to_string(w.join("layers.csv")).unwrap();
+    assert!(csv.starts_with("place,layer,token_id,text,logprob,rank,part,best_id,best\nhello world,0,"), "{csv}");
+    assert_eq!(csv.lines().count(), 1 + tokens * (number + 1), "{csv}");
+    let line: Value = serde_json::from_str(&ok(w, &[&args[..], &["-o", "-"]].concat())).unwrap();
+    assert_eq!(&line["layers"], layers);
+    // Servers tell nothing of layers, and are not even asked.
+    let args = ["next", "hello", "--layers", "--engine", "http://127.0.0.1:9"];
+    let error = fails(w, &args, 2);
+    assert!(error.contains("--layers") && error.contains("-m"), "{error}");
+}

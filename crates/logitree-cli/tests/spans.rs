@@ -120,3 +120,44 @@ fn tables_are_plain_in_a_pipe_and_coloured_when_asked() {
     let text = ok(w, &["score", "-m", "model", "--text", "hello world", "--by", "word", "--color", "always"]);
     assert!(text.contains('\x1b'));
 }
+
+#[test]
+fn layers_of_a_scored_text_end_with_its_score() {
+    let folder = workplace();
+    let w = folder.path();
+    for context in [&[][..], &["--context", "to be "]] {
+        let args = [&["score", "--text", "hello world, hello", "-m", "model", "--watch", "l"], context].concat();
+        let with = [&args[..], &["--layers"]].concat();
+        let (plain, looked) = (json(w, &args), json(w, &with));
+        let mut without = looked.clone();
+        let (mut rows, mut decided) = (0, Vec::new());
+        for (token, plain) in
+            without["tokens"].as_array_mut().unwrap().iter_mut().zip(plain["tokens"].as_array().unwrap())
+        {
+            let layers = token.as_object_mut().unwrap().remove("layers").unwrap();
+            let all = layers["layers"].as_array().unwrap();
+            let tokens = layers["tokens"].as_array().unwrap();
+            let own = tokens.iter().position(|t| t["id"] == plain["id"]).unwrap();
+            let last = &all[all.len() - 1];
+            assert_eq!(last["tokens"][own]["logprob"], plain["logprob"]);
+            assert_eq!(last["tokens"][own]["rank"], plain["rank"]);
+            assert_eq!(last["best"]["id"], plain["top"][0]["id"]);
+            decided.push(format!("layer {}", layers["decided"]));
+            rows += tokens.len() * (all.len() + 1);
+        }
+        assert_eq!(without, plain);
+        let text = ok(w, &with);
+        let table = text.lines().skip_while(|l| !l.contains("decided by")).skip(1);
+        for (line, decided) in table.zip(&decided) {
+            assert!(line.contains(decided), "{line}: {decided}");
+        }
+        let csv = ok(w, &[&with[..], &["-o", "-"]].concat());
+        assert_eq!(csv.lines().count(), 1 + rows, "{csv}");
+        assert!(csv.lines().nth(1).unwrap().starts_with("1,0,"), "{csv}");
+    }
+    let args = ["score", "--text", "hello", "-m", "model", "-o"];
+    assert!(fails(w, &[&args[..], &["x.csv"]].concat(), 2).contains("--layers"));
+    assert!(fails(w, &[&args[..], &["x.txt", "--layers"]].concat(), 2).contains(".csv"));
+    let args = ["score", "--text", "hello", "--layers", "--engine", "http://127.0.0.1:9"];
+    assert!(fails(w, &args, 2).contains("--layers"));
+}

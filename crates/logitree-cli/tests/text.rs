@@ -176,6 +176,8 @@ fn tables_fit_the_terminal_and_list_what_was_asked_for() {
         String::from_utf8(output.stdout).unwrap()
     };
     for columns in ["70", "80", "120"] {
+        at(columns, &["next", "hello world", "--layers", "--watch", "l"]);
+        at(columns, &["score", "hello world", "--layers"]);
         let table = at(columns, &["score", "hello world", "--top", "12"]);
         // Every row and its further lines have twelve alternatives, or eleven if the token is one of them.
         let rows: Vec<&str> = table.lines().skip(1).take_while(|l| !l.starts_with('(')).collect();

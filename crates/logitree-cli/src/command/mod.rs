@@ -15,6 +15,7 @@ pub mod forks;
 pub mod generate;
 pub mod grow;
 pub mod guide;
+pub mod layers;
 pub mod lens;
 pub mod model;
 pub mod next;

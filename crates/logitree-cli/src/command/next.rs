@@ -1,5 +1,6 @@
 //! `logitree next`: the distribution of the next token, of one prompt or of several side by side.
 
+use super::layers::{self, LayerOptions};
 use super::steps::{watched_json, watched_text};
 use crate::options::{self, FormOptions, Format, ModelOptions};
 use crate::usage::usage;
@@ -8,11 +9,13 @@ use anyhow::Result;
 use clap::Args;
 use logitree::export::{
     self,
+    layers::Place,
     text::{Style, colour_of, percent, shorten},
 };
 use logitree::output::{Form, Target};
 use logitree::visible::visible;
-use logitree::{Given, Model, NextOptions, NextToken, Prompt};
+use logitree::{Given, LayerQuery, Model, NextOptions, NextToken, Prompt};
+use logitree_core::layers::LayerDistributions;
 use logitree_core::run::Watch;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -25,6 +28,7 @@ const EXAMPLES: &str = "Examples:
   logitree next \"The capital of India is\" \"The capital of Australia is\" --top 5
   logitree next --chat \"Is water wet? Answer Yes or No.\" --watch Yes --watch No
   logitree next \"To be or not to\" -o next.csv
+  logitree next \"The capital of India is\" --layers --watch \" Delhi\"
 
 The list is the start of the distribution; entropy, ranks and the sizes for top-p are over the whole vocabulary. \
 \"top-p 0.9: 7\" means that the 7 most likely tokens are the fewest that together have at least 90 %.";
@@ -43,7 +47,10 @@ pub struct NextArgs {
     /// Also show the probability of this string to come next; may be given several times
     #[arg(long, value_name = "TEXT")]
     pub watch: Vec<String>,
-    /// File to write: `.jsonl` has a line per prompt, `.csv` a row per listed token; `-` prints the lines
+    #[command(flatten)]
+    pub layers: LayerOptions,
+    /// File to write: `.jsonl` has a line per prompt, `.csv` a row per listed token, or with --layers per token and
+    /// layer; `-` prints the lines
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Overwrite an existing file
@@ -63,6 +70,7 @@ pub fn run(args: NextArgs) -> Result<()> {
     }
     let read = |p: &String| Ok(args.form.given(&input::text_argument(p, "PROMPT")?));
     let given: Vec<Given> = args.prompts.iter().map(read).collect::<Result<_>>()?;
+    args.layers.check(&args.model)?;
     let model = open::load(&args.model)?;
     let prompts: Vec<Prompt> = given
         .iter()
@@ -73,7 +81,8 @@ pub fn run(args: NextArgs) -> Result<()> {
         .collect::<logitree::Result<_>>()?;
     let options = NextOptions { top: args.top, watch: args.watch, ..NextOptions::default() };
     let (next, watch) = model.next_tokens(&prompts, &options)?;
-    let found = Found { model: &model, prompts: &prompts, next: &next, watch: &watch };
+    let layers = if args.layers.layers { Some(layers_of(&model, &prompts, &watch)?) } else { None };
+    let found = Found { model: &model, prompts: &prompts, next: &next, watch: &watch, layers: layers.as_deref() };
     if let Some(output) = &output {
         output.write(&found)?;
         if output.target.is_stdout() {
@@ -91,6 +100,16 @@ pub fn run(args: NextArgs) -> Result<()> {
         }
         Format::Text => terminal::print(&found.text(terminal::style())),
     }
+}
+
+/// What the layers would have predicted after each prompt.
+fn layers_of(model: &Model, prompts: &[Prompt], watch: &[Watch]) -> logitree::Result<Vec<LayerDistributions>> {
+    let mut found = Vec::with_capacity(prompts.len());
+    for prompt in prompts {
+        let tokens = layers::first_tokens(watch).collect();
+        found.extend(model.layers(&prompt.tokens, &[LayerQuery { after: prompt.tokens.len(), tokens }])?);
+    }
+    Ok(found)
 }
 
 /// The file that the distributions are written to.
@@ -114,7 +133,11 @@ impl Output {
     fn write(&self, found: &Found<'_>) -> Result<()> {
         let form = if self.csv { Form::Table } else { Form::Text };
         let fill = |out: &mut (dyn Write + Send)| {
-            if self.csv {
+            if let (true, Some(layers)) = (self.csv, found.layers) {
+                let places = found.prompts.iter().zip(layers);
+                let places: Vec<Place> = places.map(|(p, found)| Place { name: p.text.clone(), found }).collect();
+                export::layers::csv(found.model, &places, out)?;
+            } else if self.csv {
                 export::next::csv(found.model, found.prompts, found.next, found.watch, out)?;
             } else {
                 found.lines(out)?;
@@ -131,12 +154,15 @@ struct Found<'a> {
     prompts: &'a [Prompt],
     next: &'a [NextToken],
     watch: &'a [Watch],
+    /// What the layers would have predicted after each prompt, if that was asked for.
+    layers: Option<&'a [LayerDistributions]>,
 }
 
 impl Found<'_> {
-    /// An object per prompt: `{prompt, top, rest, entropy, entropy_bits, varentropy, exactness, top_p, watch?}`.
+    /// An object per prompt: `{prompt, top, rest, entropy, entropy_bits, varentropy, exactness, top_p, watch?,
+    /// layers?}`.
     fn objects(&self) -> impl Iterator<Item = Value> {
-        self.prompts.iter().zip(self.next).map(|(prompt, next)| {
+        self.prompts.iter().zip(self.next).enumerate().map(|(i, (prompt, next))| {
             let d = &next.distribution;
             let top = d.top.iter().map(|t| {
                 let mut object = json!(self.model.token(t.id));
@@ -159,6 +185,9 @@ impl Found<'_> {
                 let watched = self.watch.iter().zip(&next.watched).map(|(w, at)| watched_json(w, at));
                 map.insert("watch".into(), watched.collect());
             }
+            if let Some(found) = self.layers.and_then(|l| l.get(i)) {
+                map.insert("layers".into(), layers::json(self.model, found));
+            }
             Value::Object(map)
         })
     }
@@ -171,6 +200,7 @@ impl Found<'_> {
     fn text(&self, style: Style) -> String {
         let beside = ((style.width + GAP) / (NARROWEST + GAP)).clamp(1, self.prompts.len());
         let width = (style.width + GAP) / beside - GAP;
+        let whole = style;
         let style = Style { width, ..style };
         let blocks: Vec<Vec<Line>> =
             self.prompts.iter().zip(self.next).map(|(prompt, next)| self.block(prompt, next, style)).collect();
@@ -192,6 +222,12 @@ impl Found<'_> {
                 out.push('\n');
             }
             out.push('\n');
+        }
+        for (prompt, found) in self.prompts.iter().zip(self.layers.unwrap_or_default()) {
+            if self.prompts.len() > 1 {
+                let _ = writeln!(out, "{}", whole.paint("1", &shorten(&visible(&prompt.text), whole.width)));
+            }
+            let _ = writeln!(out, "{}", layers::table(self.model, found, whole));
         }
         out + &terminal::paragraph(&format!("{}, {}", self.model.name(), self.model.front()))
     }

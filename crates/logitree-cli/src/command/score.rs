@@ -1,16 +1,23 @@
 //! `logitree score`: scores every token of a given text.
 
+use super::layers::{self, LayerOptions};
 use super::spans::{self, SpanOptions};
 use super::steps::{step_json, table, totals_line};
 use crate::options::{self, Format, ModelOptions};
+use crate::usage::usage;
 use crate::{input, message, open, terminal};
 use anyhow::Result;
 use clap::Args;
+use logitree::export;
+use logitree::export::layers::Place;
 use logitree::export::text::count;
+use logitree::output::{Form, Target};
 use logitree::visible::visible;
-use logitree::{Given, LISTED, Model, Prompt, ScoreOptions, Scored, totals_of};
+use logitree::{Given, LISTED, LayerQuery, Model, Prompt, ScoreOptions, Scored, ScoredToken, totals_of};
+use logitree_core::layers::LayerDistributions;
+use logitree_core::run::Watch;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "Examples:
   logitree score \"To be, or not to be, that is the question.\"
@@ -22,6 +29,7 @@ const EXAMPLES: &str = "Examples:
   logitree score essay.txt --by sentence --least 3
   logitree score \" New Delhi.\" --context \"The capital of India is\"
   logitree score \"The capital of India is New Delhi.\" --range 24..33
+  logitree score \"The capital of India is New Delhi.\" --layers -o layers.csv
 
 Perplexity depends on every character. A text is scored as its bytes are; left out, and said, are a byte order mark and, of a file and of standard input, one line end at the end. \
 Words are made of whole tokens: white space in front of a word belongs to it, and words that share a token are one row.";
@@ -53,6 +61,14 @@ pub struct ScoreArgs {
     /// Note the probability of this string at every step; may be given several times
     #[arg(long, value_name = "TEXT")]
     pub watch: Vec<String>,
+    #[command(flatten)]
+    pub layers: LayerOptions,
+    /// With --layers, a .csv file to write: a row per place, token and layer; `-` prints it
+    #[arg(short, long, requires = "layers", value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Overwrite an existing file
+    #[arg(long, requires = "output")]
+    pub force: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -75,6 +91,8 @@ pub fn run(args: ScoreArgs) -> Result<()> {
     if let Some(context) = &args.context {
         input::check_argument(context, "--context")?;
     }
+    args.layers.check(&args.model)?;
+    let output = args.output.as_deref().map(|path| output(path, args.force)).transpose()?;
     terminal::catch_interrupts();
     let model = open::load(&args.model)?;
     model.need_tokens("score")?;
@@ -86,6 +104,15 @@ pub fn run(args: ScoreArgs) -> Result<()> {
     let Scored { tokens, watch, asked, .. } = scored;
     if tokens.len() < asked {
         message::line(format_args!("interrupted: {} of {} scored", tokens.len(), count(asked, "token")));
+    }
+    let layers = if args.layers.layers { layers_of(&model, &prompt, &tokens, asked, &watch)? } else { Vec::new() };
+    if let Some(target) = &output {
+        let places = layers.iter().enumerate();
+        let places: Vec<Place> = places.map(|(i, found)| Place { name: (i + 1).to_string(), found }).collect();
+        target.write(Form::Table, |out| Ok(export::layers::csv(&model, &places, out)?))?;
+        if target.is_stdout() {
+            return Ok(());
+        }
     }
     let totals = totals_of(&tokens);
     let entropy = tokens.iter().map(|s| s.entropy).sum::<f64>() / tokens.len().max(1) as f64;
@@ -104,6 +131,9 @@ pub fn run(args: ScoreArgs) -> Result<()> {
                 "model": model.name(),
                 "engine": model.engine(),
             });
+            for (i, found) in layers.iter().enumerate() {
+                object["tokens"][i]["layers"] = layers::json(&model, found);
+            }
             for (name, spans) in [("spans", &spans.units), ("ranges", &spans.ranges)] {
                 if !spans.is_empty() {
                     object[name] = spans::json(spans);
@@ -124,6 +154,11 @@ pub fn run(args: ScoreArgs) -> Result<()> {
                 out.push_str(&spans::table(&spans.ranges, "range"));
                 out.push('\n');
             }
+            if args.layers.layers {
+                let places: Vec<_> = tokens.iter().map(|s| s.token.id).zip(&layers).collect();
+                out.push_str(&layers::places_table(&model, &places, terminal::style()));
+                out.push('\n');
+            }
             out.push_str(&totals_line("total", totals));
             let sign = tokens.iter().map(|s| s.exactness.sign()).max().unwrap_or_default();
             let text = format!("mean entropy {sign}{entropy:.4} nats; {}, {}", model.name(), model.front());
@@ -141,6 +176,36 @@ pub fn run(args: ScoreArgs) -> Result<()> {
             terminal::print(&out)
         }
     }
+}
+
+/// The file for the layers' table. Its name is checked before any work is done.
+fn output(path: &Path, force: bool) -> Result<Target> {
+    if path.extension().is_none_or(|e| e != "csv") && path != Path::new("-") {
+        usage!("--output {}: the name must end in .csv", path.display());
+    }
+    Ok(Target::check(path, force, &[])?)
+}
+
+/// What the layers would have predicted at each of the scored tokens, of which there are `asked` if the scoring was not
+/// interrupted.
+fn layers_of(
+    model: &Model,
+    prompt: &Prompt,
+    scored: &[ScoredToken],
+    asked: usize,
+    watch: &[Watch],
+) -> logitree::Result<Vec<LayerDistributions>> {
+    let first = prompt.tokens.len() - asked;
+    let query = |(i, s): (usize, &ScoredToken)| LayerQuery {
+        after: first + i,
+        tokens: std::iter::once(s.token.id).chain(layers::first_tokens(watch)).collect(),
+    };
+    let queries: Vec<LayerQuery> = scored.iter().enumerate().map(query).collect();
+    let found = model.layers(&prompt.tokens, &queries)?;
+    if found.len() < scored.len() {
+        message::line(format_args!("interrupted: layers of {} of {}", found.len(), count(scored.len(), "token")));
+    }
+    Ok(found)
 }
 
 /// The text as a prompt, and with `--context` the index of the first token that is scored.

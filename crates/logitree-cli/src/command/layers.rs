@@ -1,0 +1,195 @@
+//! What each layer would have predicted: what the commands with `--layers` have in common.
+
+use crate::options::ModelOptions;
+use crate::terminal;
+use crate::usage::usage;
+use anyhow::Result;
+use clap::Args;
+use logitree::Model;
+use logitree::export::text::{Style, percent, shorten};
+use logitree::visible::visible;
+use logitree_core::layers::LayerDistributions;
+use logitree_core::run::Watch;
+use logitree_core::{TokenId, TokenStats};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use unicode_width::UnicodeWidthStr;
+
+/// Options of commands that can look into a model.
+#[derive(Args)]
+pub struct LayerOptions {
+    /// Also show what each layer would have predicted: the model's final norm and output matrix after every layer
+    #[arg(long)]
+    pub layers: bool,
+}
+
+impl LayerOptions {
+    /// Refuses servers, before any of them is asked.
+    ///
+    /// # Errors
+    /// If layers are wanted of a model that does not run in this process.
+    pub fn check(&self, model: &ModelOptions) -> Result<()> {
+        if let (true, [url, ..]) = (self.layers, &model.remote.engines[..]) {
+            usage!(
+                "--layers looks into a model, and a server ({url}) tells only what its last layer predicts: name a \
+                 model with -m in place of --engine"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The first token of each watched string: what a layer can predict of it at its place.
+pub fn first_tokens(watch: &[Watch]) -> impl Iterator<Item = TokenId> {
+    watch.iter().filter_map(|w| w.tokens.first()).map(|t| t.id)
+}
+
+/// The places in [`LayerDistributions::tokens`] of the model's most likely token, of the runner-up, and of the tokens
+/// that were asked for, each token once.
+fn in_order(found: &LayerDistributions) -> Vec<usize> {
+    let own = found.tokens.len().saturating_sub(2);
+    let mut order: Vec<usize> = Vec::new();
+    for i in (own..found.tokens.len()).chain(0..own) {
+        if order.iter().all(|&o| found.tokens[o] != found.tokens[i]) {
+            order.push(i);
+        }
+    }
+    order
+}
+
+/// The layers as JSON: `{decided, tokens: [{id, text, bytes?, logit, rest}], layers: [{best, tokens: [{logprob, rank,
+/// part}]}]}`, the tokens in the same order everywhere: the most likely one, the runner-up, those asked for.
+pub fn json(model: &Model, found: &LayerDistributions) -> Value {
+    let order = in_order(found);
+    let tokens = order.iter().map(|&i| {
+        let mut token = json!(model.token(found.tokens[i]));
+        token["logit"] = json!(found.parts[i].logit);
+        token["rest"] = json!(found.parts[i].rest());
+        token
+    });
+    let layers = found.layers.iter().enumerate().map(|(layer, d)| {
+        let best = d.top.first().map(|t| {
+            let mut best = json!(model.token(t.id));
+            best["logprob"] = json!(t.logprob);
+            best
+        });
+        let numbers = order.iter().map(|&i| {
+            let TokenStats { logprob, rank, .. } = d.tokens[i];
+            json!({ "logprob": logprob, "rank": rank, "part": found.parts[i].parts[layer] })
+        });
+        json!({ "best": best, "tokens": numbers.collect::<Vec<_>>() })
+    });
+    json!({
+        "decided": found.decided(),
+        "tokens": tokens.collect::<Vec<_>>(),
+        "layers": layers.collect::<Vec<_>>(),
+    })
+}
+
+/// Columns of a layer's number with the gap after it.
+const LAYER: usize = 7;
+/// Columns of a token's numbers, the gap before them included.
+const CELL: usize = 29;
+
+/// For people: a row per layer with the layer's most likely token, and of each token the rank, the log probability and
+/// the part of the logit. Tokens for which a line has no room follow in a further table.
+pub fn table(model: &Model, found: &LayerDistributions, style: Style) -> String {
+    // The layer's most likely token has 13 columns, and fewer on narrow terminals.
+    let word = style.width.saturating_sub(LAYER + CELL).clamp(4, 13);
+    let room = (style.width.saturating_sub(LAYER + word) / CELL).max(1);
+    let mut out = String::new();
+    for columns in in_order(found).chunks(room) {
+        rows(model, found, columns, word, style, &mut out);
+        out.push('\n');
+    }
+    let best = found.layers.last().and_then(best_of).map_or(String::new(), |t| shown(model, t.id));
+    let note = match found.decided() {
+        0 => format!("decided by the embedding: {best} is the most likely token after every layer"),
+        layer => format!("decided by layer {layer}: from there on {best} stays the most likely token"),
+    };
+    let about = "layer 0 is the embedding; logprob in nats; the parts and the rest add up to the logit";
+    out + &terminal::paragraph(&format!("{note} ({about})"))
+}
+
+/// One table of layers, with the tokens at these places in [`LayerDistributions::tokens`].
+fn rows(model: &Model, found: &LayerDistributions, columns: &[usize], word: usize, style: Style, out: &mut String) {
+    let mut names = " ".repeat(LAYER + word);
+    let mut head = format!("{:>5}  {:<word$}", "layer", shorten("most likely", word));
+    for &i in columns {
+        let name = shorten(&shown(model, found.tokens[i]), CELL - 2);
+        names += &format!("{}{name}", " ".repeat(CELL - name.width()));
+        head += &format!("  {:>7} {:>9} {:>9}", "rank", "logprob", "part");
+    }
+    let _ = writeln!(out, "{}", style.paint("1", &names));
+    let _ = writeln!(out, "{}", style.paint("1", &head));
+    let decided = found.decided();
+    for (layer, d) in found.layers.iter().enumerate() {
+        let best = shorten(&best_of(d).map_or(String::new(), |t| shown(model, t.id)), word);
+        let padding = " ".repeat(word.saturating_sub(best.width()));
+        let colour = if layer < decided { "2" } else { "32" };
+        let _ = write!(out, "{layer:>5}  {}{padding}", style.paint(colour, &best));
+        for &i in columns {
+            let TokenStats { logprob, rank, .. } = d.tokens[i];
+            let part = found.parts[i].parts[layer];
+            let _ = write!(out, "  {:>7} {logprob:>9.4} {part:>+9.4}", format!("#{rank}"));
+        }
+        out.push('\n');
+    }
+    let numbers = |number: &dyn Fn(usize) -> f64| -> String {
+        columns.iter().map(|&i| format!("{:>CELL$}", signed(number(i)))).collect()
+    };
+    let gap = LAYER + word - 5;
+    let _ = writeln!(out, "{:>5}{:gap$}{}", "rest", "", numbers(&|i| found.parts[i].rest()));
+    let _ = writeln!(out, "{:>5}{:gap$}{}", "logit", "", numbers(&|i| found.parts[i].logit));
+}
+
+/// For people: a row per place of a text with the token there, the layer that decides, and what it decides for.
+pub fn places_table(model: &Model, places: &[(TokenId, &LayerDistributions)], style: Style) -> String {
+    let word = (style.width.saturating_sub(31) / 2).clamp(4, 24);
+    let cell = |id: TokenId| {
+        let text = shorten(&shown(model, id), word);
+        let padding = " ".repeat(word.saturating_sub(text.width()));
+        text + &padding
+    };
+    let head = format!(
+        "{:>4}  {:<word$}  {:>10}  {:<word$}  {:>9}",
+        "#",
+        shorten("token", word),
+        "decided by",
+        shorten("most likely", word),
+        "prob"
+    );
+    let mut out = style.paint("1", &head) + "\n";
+    for (i, (token, found)) in places.iter().enumerate() {
+        let Some(best) = found.layers.last().and_then(best_of) else { continue };
+        let colour = if best.id == *token { "32" } else { "2" };
+        let _ = writeln!(
+            out,
+            "{:>4}  {}  {:>10}  {}  {:>9}",
+            i + 1,
+            cell(*token),
+            format!("layer {}", found.decided()),
+            style.paint(colour, &cell(best.id)),
+            percent(best.prob()),
+        );
+    }
+    let layers = places.first().map_or(0, |(_, found)| found.layers.len().saturating_sub(1));
+    let about = format!(
+        "the layer from which on the model's most likely token stays the most likely one, of {layers}; layer 0 is the embedding"
+    );
+    out + &terminal::paragraph(&format!("({about})"))
+}
+
+fn best_of(d: &logitree_core::Distribution) -> Option<TokenStats> {
+    d.top.first().copied()
+}
+
+/// A number with its sign, and with its digits also where it is small, as rounding is.
+fn signed(x: f64) -> String {
+    if x != 0.0 && x.abs() < 5e-5 { format!("{x:+.1e}") } else { format!("{x:+.4}") }
+}
+
+/// A token's text on one line, with visible signs for spaces.
+fn shown(model: &Model, id: TokenId) -> String {
+    visible(&model.text(id)).replace(' ', "·")
+}
