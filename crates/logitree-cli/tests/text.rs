@@ -136,7 +136,7 @@ fn names_of_control_tokens_are_letters_unless_asked_for() {
         &["guide", TEXT, "--prefix", "a", "-n", "1"],
         &["answers", TEXT, "--choices", "a|b", "--max-nodes", "5"],
         &["decide", TEXT, "--choices", "a|b", "-n", "1", "--max-nodes", "5"],
-        &["attribute", TEXT, "--choices", "a|b"],
+        &["attribute", TEXT, "--choices", "a|b", "--by", "token"],
         &["forks", TEXT, "-n", "2", "--pattern", "a"],
     ];
     for command in commands {
