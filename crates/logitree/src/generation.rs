@@ -1,10 +1,10 @@
 //! Generates text token by token, and scores text that is given.
 
+use crate::boundaries::Boundaries;
 use crate::error::{Context, Result, fail};
 use crate::events::Work;
 use crate::prompt::watched_ids;
 use crate::scored::{LISTED, ScoredToken};
-use crate::spans::Boundaries;
 use crate::{Given, Model, Prompt};
 use logitree_core::run::Watch;
 use logitree_core::sampling::Sampler;

@@ -56,6 +56,7 @@
 
 pub mod answers;
 mod attribute;
+mod boundaries;
 pub mod compare;
 mod decide;
 mod error;
