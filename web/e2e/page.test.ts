@@ -512,6 +512,41 @@ describe('pictures', () => {
   });
 });
 
+describe('files of other programs', () => {
+  test('an answer of OpenAI becomes a run, and what it leaves out is said', async () => {
+    const list = [
+      { token: ' Delhi', bytes: [32, 68, 101, 108, 104, 105], logprob: -0.5 },
+      { token: ' Mumbai', bytes: [32, 77, 117, 109, 98, 97, 105], logprob: -1.5 },
+    ];
+    const content = [{ ...list[0], top_logprobs: list }];
+    const choices = [{ index: 0, finish_reason: 'length', message: { content: ' Delhi' }, logprobs: { content } }];
+    const path = join(folder, 'answer.json');
+    writeFileSync(path, JSON.stringify({ object: 'chat.completion', model: 'their-model', choices }, null, 2));
+    await choose(path);
+    await page.locator('.tok').filter({ hasText: 'Delhi' }).first().waitFor();
+    await page.getByText('leaves out more than 1 % of the probability, at most 17.0 %').waitFor();
+    await page.reload();
+    await page.locator('.tok').filter({ hasText: 'Delhi' }).first().waitFor();
+    // Raw logits are told at their place, and disturb nothing.
+    writeFileSync(path, JSON.stringify({ choices: [{ logprobs: { content: [{ token: 'a', logprob: 12.5 }] } }] }));
+    await choose(path);
+    await page.getByText('choice 0, token 0: `logprob` is 12.5, above 0').waitFor();
+    expect(await page.locator('.tok').first().innerText()).toContain('Delhi');
+  });
+
+  test('the application is small, and comes compressed', async () => {
+    await page.goto(server.link);
+    const sizes = await page.evaluate(() =>
+      (performance.getEntriesByType('resource') as PerformanceResourceTiming[])
+        .filter((e) => /\.(js|css)$/.test(e.name))
+        .map((e) => [e.encodedBodySize, e.decodedBodySize] as const),
+    );
+    const sum = (i: 0 | 1) => sizes.reduce((all, s) => all + s[i], 0);
+    expect(sum(1)).toBeGreaterThan(200_000);
+    expect(sum(0)).toBeLessThan(120_000);
+  });
+});
+
 describe('when things go wrong', () => {
   test('a run that was deleted, or never was, is told in a sentence of its own', async () => {
     const id = await run('One two three', 3, 10);

@@ -319,6 +319,7 @@ fn the_document_describes_every_request() {
 fn check_requests(found: &str) {
     let expected = "\
 delete /api/v1/runs/{id}
+get /api/v1/models
 get /api/v1/runs
 get /api/v1/runs/{id}
 get /api/v1/runs/{id}/content
@@ -341,7 +342,8 @@ post /api/v1/tokenize
 post /detokenize
 post /tokenize
 post /v1/chat/completions
-post /v1/completions";
+post /v1/completions
+put /api/v1/model";
     assert_eq!(found, expected);
 }
 
@@ -506,6 +508,7 @@ fn another_model_takes_the_place_of_the_first_and_the_runs_stay() {
         assert_eq!(server["model"], before["model"]);
     }
     assert_eq!(s.call("POST", &format!("/runs/{first}/expand"), Some(json!({ "nodes": [0], "steps": 1 }))).0, 200);
+    s.wait(&first, |s| s["writing"] == 0);
 
     let after = load("more/llama");
     assert_eq!(after["model"]["name"], "more/llama");
