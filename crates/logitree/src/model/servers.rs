@@ -39,7 +39,7 @@ pub struct ServerOptions {
     pub tokenizer: Option<String>,
     /// Tokens that end a generation, by id or name, instead of those that were detected.
     pub end_tokens: Vec<String>,
-    /// Whether to measure, when the model is opened, how much the servers' numbers vary ([`wobble`]). The result is part
+    /// Whether to measure, when the model is opened, how much the servers' numbers vary ([`wobble()`]). The result is part
     /// of [`Model::engine`], and so in the header of every run.
     ///
     /// [`Model::engine`]: crate::Model::engine
@@ -88,7 +88,7 @@ pub fn wobble(model: &dyn LanguageModel, list: usize) -> Result<Vec<Wobble>> {
     Ok(wobble::measure(model, &prompts, list)?)
 }
 
-/// The result of [`wobble`] in a few words: `the same numbers alone, in a batch and cached`, or by how much they differ.
+/// The result of [`wobble()`] in a few words: `the same numbers alone, in a batch and cached`, or by how much they differ.
 pub fn wobble_in_words(measured: &[Wobble]) -> String {
     let largest = measured.iter().map(|w| w.largest).fold(0.0, f64::max);
     let flips: usize = measured.iter().map(|w| w.flips).sum();
