@@ -194,8 +194,17 @@ fn a_lens_reweights_a_stored_run() {
     let node = json(w, &["lens", "r", "--top-k", "3", "--node", "0"]);
     let kept: Vec<f64> = node["tokens"].as_array().unwrap().iter().filter_map(|t| t["after"].as_f64()).collect();
     assert!(kept.len() == 3 && near(kept.iter().sum(), 1.0), "{node}");
-    let hot = ok(w, &["lens", "r", "--temperature", "0.5"]);
-    assert!(hot.contains("too short") && hot.contains("--store-top"), "{hot}");
+    // Ten tokens of a step bound what a temperature makes of them; what has no bounds is said.
+    let cold = json(w, &["lens", "r", "--temperature", "0.5"]);
+    assert!(f(&cold["steps_with_bounds"]) > 0.0 && f(&cold["after"]["unknown"]) == 0.0, "{cold}");
+    for path in cold["paths"].as_array().unwrap() {
+        let [lower, upper] = [f(&path["after_bounds"][0]), f(&path["after_bounds"][1])];
+        assert!(0.0 <= lower && lower < upper && upper <= 1.0 && path["after"].is_null(), "{path}");
+    }
+    let shown = ok(w, &["lens", "r", "--temperature", "0.5"]);
+    assert!(shown.contains("longer lists make them tighter (--store-top)") && shown.contains('–'), "{shown}");
+    let typical = ok(w, &["lens", "r", "--typical-p", "0.99"]);
+    assert!(typical.contains("too short, even for bounds"), "{typical}");
     // Ten tokens suffice for --top-k 10 with every rule that comes after it, as the help says.
     let ten = ["lens", "r", "--temperature", "0.7", "--top-k", "10", "--top-p", "0.9", "--min-p", "0.1"];
     let k = json(w, &[&ten[..], &["--typical-p", "0.8"]].concat());
@@ -205,8 +214,22 @@ fn a_lens_reweights_a_stored_run() {
     let error = fails(w, &["lens", "r", "--node", "99999"], 1);
     assert!(error.contains("nodes 0 to"), "{error}");
     // With everything stored, nothing is too short.
-    ok(w, &[&TREE[..], &["--store-top", "p=1", "--max-nodes", "40", "-o", "all"]].concat());
-    assert!(!ok(w, &["lens", "all", "--temperature", "0.5"]).contains("too short"));
+    let small = [&TREE[..], &["--min-branch-threshold", "0.02", "--max-branch-threshold", "0.1", "--max-nodes", "40"]];
+    let small = small.concat();
+    ok(w, &[&small[..], &["--store-top", "p=1", "-o", "all"]].concat());
+    let exact = json(w, &["lens", "all", "--temperature", "0.5"]);
+    assert_eq!((f(&exact["steps_with_bounds"]), &exact["lists_too_short"]), (0.0, &serde_json::json!([])));
+    // The exact numbers are within the bounds that ten tokens give.
+    ok(w, &[&small[..], &["-o", "ten"]].concat());
+    let ten = json(w, &["lens", "ten", "--temperature", "0.5", "--paths", "1000"]);
+    let exact = json(w, &["lens", "all", "--temperature", "0.5", "--paths", "1000"]);
+    let exact = exact["paths"].as_array().unwrap();
+    assert!(exact.len() > 1);
+    for path in ten["paths"].as_array().unwrap() {
+        let want = f(&exact.iter().find(|e| e["node"] == path["node"]).unwrap()["after"]);
+        let [lower, upper] = [f(&path["after_bounds"][0]), f(&path["after_bounds"][1])];
+        assert!(lower - 1e-9 <= want && want <= upper + 1e-9, "{path} {want}");
+    }
 }
 
 #[test]

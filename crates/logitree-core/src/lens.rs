@@ -2,11 +2,11 @@
 //!
 //! The steps come in the order of transformers: repetition penalty, temperature, top-k, top-p, min-p, typical-p; then
 //! the kept probabilities are scaled to add up to 1. A record holds the most likely tokens with exact logprobs, not the
-//! whole vocabulary. A result is therefore given only where the listed tokens determine it, and else the reason why
-//! not; nothing is approximated.
+//! whole vocabulary. Where the listed tokens determine the result, it is exact. Else it has bounds, which hold however
+//! the probability that is left is divided among the other tokens; nothing is approximated.
 
 use crate::tree::Expansion;
-use crate::{Exactness, NodeId, Stop, TokenId, Tree};
+use crate::{Exactness, NodeId, Stop, TokenId, TokenStats, Tree};
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
@@ -36,10 +36,13 @@ impl Default for Lens {
     }
 }
 
-/// Why the listed tokens do not determine the result.
+/// A lower and an upper bound of a probability; equal if it is known.
+pub type Within = [f64; 2];
+
+/// Why the listed tokens do not even bound the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TooShort {
-    /// Tokens that are not listed may be kept.
+    /// Tokens that are not listed may be kept, and nothing limits their probability.
     List,
     /// A repetition penalty needs logits, which this record does not have.
     Logits,
@@ -52,8 +55,15 @@ pub struct Seen {
     pub id: TokenId,
     /// Its probability in the model's own distribution.
     pub before: f64,
-    /// Its probability through the lens; `None` if it is cut.
-    pub after: Option<f64>,
+    /// Its probability through the lens; 0 if it is cut.
+    pub after: Within,
+}
+
+impl Seen {
+    /// Whether the lens certainly cuts the token.
+    pub fn is_cut(&self) -> bool {
+        self.after[1] == 0.0
+    }
 }
 
 /// A token as its index in the list, and its weight (a probability that is not scaled yet).
@@ -69,17 +79,85 @@ impl Lens {
     /// `came_before` are the tokens of the prompt and the path.
     ///
     /// # Errors
-    /// If the listed tokens do not determine the result.
+    /// If the listed tokens do not even bound the result.
     pub fn look(&self, e: &Expansion, vocab: usize, came_before: &HashSet<TokenId>) -> Result<Vec<Seen>, TooShort> {
-        let seen = |i: usize, after| Seen { id: e.top[i].id, before: e.top[i].prob(), after };
-        if self.is_clear() {
-            return Ok((0..e.top.len()).map(|i| seen(i, Some(e.top[i].prob()))).collect());
+        let seen = |(t, after): (&TokenStats, Within)| Seen { id: t.id, before: t.prob(), after };
+        let after = if self.is_clear() {
+            e.top.iter().map(|t| [t.prob(); 2]).collect()
+        } else {
+            match self.keep(e, vocab, came_before) {
+                Ok(kept) => {
+                    let total: f64 = kept.iter().map(|k| k.1).sum();
+                    let mut after = vec![[0.0; 2]; e.top.len()];
+                    kept.iter().for_each(|&(i, w)| after[i] = [w / total; 2]);
+                    after
+                }
+                Err(TooShort::List) => self.within(e, vocab).ok_or(TooShort::List)?,
+                Err(why) => return Err(why),
+            }
+        };
+        Ok(e.top.iter().zip(after).map(seen).collect())
+    }
+
+    /// Bounds for the listed tokens where some that are not listed may be kept. `None` where nothing limits these: no
+    /// list, a vocabulary whose size is not known, or a rule that needs to know every token.
+    ///
+    /// With weights `w = p^(1/T)`, the unlisted tokens together weigh between what they do if as many as possible are
+    /// as likely as the last listed one, and what they do if all are equally likely: the power is convex for
+    /// temperatures below 1 and concave above. All else follows from this weight step by step, and in one direction:
+    /// the more they weigh, the more tokens top-p keeps and the more the kept ones weigh together.
+    fn within(&self, e: &Expansion, vocab: usize) -> Option<Vec<Within>> {
+        let (first, last) = (e.top.first()?.logprob, e.top.last()?.logprob);
+        let unlisted = vocab.checked_sub(e.top.len()).filter(|&n| n > 0)?;
+        if self.temperature == 0.0 || self.typical_p < 1.0 || self.repetition_penalty != 1.0 {
+            return None;
         }
-        let kept = self.keep(e, vocab, came_before)?;
-        let total: f64 = kept.iter().map(|k| k.1).sum();
-        let mut out: Vec<Seen> = (0..e.top.len()).map(|i| seen(i, None)).collect();
-        kept.iter().for_each(|&(i, w)| out[i].after = Some(w / total));
-        Ok(out)
+        let weight = |logprob: f64| ((logprob - first) / self.temperature).exp();
+        let weights: Vec<f64> = e.top.iter().map(|t| weight(t.logprob)).collect();
+        let bar = weight(last);
+        let left = (1.0 - e.top.iter().map(|t| t.prob()).sum::<f64>()).max(0.0);
+        let many = unlisted as f64;
+        let like_last = (left / last.exp()).floor().min(many);
+        let remainder = (left - like_last * last.exp()).max(0.0);
+        let packed = like_last * bar + weight(remainder.ln());
+        let even = many * weight((left / many).ln()).min(bar);
+        let mut rest = [packed.min(even), packed.max(even)];
+        if let Some(more) = self.top_k.checked_sub(weights.len()).filter(|_| self.top_k > 0) {
+            // So many of the unlisted tokens stay: the most likely ones, none above the bar.
+            let more = (more as f64).min(many);
+            rest = [rest[0] * more / many, rest[1].min(more * bar)];
+        }
+        // Weights of the first 0, 1, 2, … tokens together.
+        let mut sums = vec![0.0];
+        weights.iter().for_each(|w| sums.push(sums[sums.len() - 1] + w));
+        let listed = sums[weights.len()];
+        // How many listed tokens are kept and what all kept ones weigh together, with the unlisted at either end.
+        let passing = weights.iter().take_while(|w| **w >= self.min_p).count();
+        let end = |upper: usize| {
+            let all = listed + rest[upper];
+            let wanted = self.top_p * all;
+            let in_list = until(sums.windows(2).map(|s| s[1] - s[0]), wanted).filter(|_| self.top_p < 1.0);
+            let kept = in_list.unwrap_or(weights.len()).min(passing);
+            let lifted = in_list.is_none() && passing == weights.len();
+            let beyond = match (lifted, upper) {
+                // Of the unlisted tokens min-p may cut any.
+                (false, _) => 0.0,
+                (true, 0) if self.min_p > 0.0 => 0.0,
+                (true, 0) => (wanted - listed).max(0.0),
+                (true, _) if bar < self.min_p => 0.0,
+                (true, _) if self.top_p < 1.0 => (wanted + bar - listed).clamp(0.0, rest[1]),
+                (true, _) => rest[1],
+            };
+            (kept, sums[kept] + beyond)
+        };
+        let ((fewest, least), (most, greatest)) = (end(0), end(1));
+        let bounds = |(i, w): (usize, &f64)| {
+            let lower = if i < fewest { w / greatest } else { 0.0 };
+            // A token that is kept only if the unlisted ones weigh more comes after all before it, and these are kept too.
+            let upper = if i < fewest { w / least } else { w / sums[i + 1] };
+            if i < most { [lower, upper.min(1.0)] } else { [0.0; 2] }
+        };
+        Some(weights.iter().enumerate().map(bounds).collect())
     }
 
     /// The kept tokens with weights in proportion to their probabilities.
@@ -138,7 +216,7 @@ impl Lens {
         }
         if self.top_p < 1.0 {
             let total = kept.iter().map(|k| k.1).sum::<f64>() + rest.ok_or(TooShort::List)?;
-            let n = until(&kept, self.top_p * total).filter(|&n| complete || kept[n - 1].1 >= bar);
+            let n = until(kept.iter().map(|k| k.1), self.top_p * total).filter(|&n| complete || kept[n - 1].1 >= bar);
             kept.truncate(n.or(complete.then_some(kept.len())).ok_or(TooShort::List)?);
             (complete, rest) = (true, Some(0.0));
         }
@@ -178,7 +256,9 @@ impl Lens {
         let distance = |w: f64| (-(w / total).ln() - entropy).abs();
         let mut order = kept;
         order.sort_by(|a, b| distance(a.1).partial_cmp(&distance(b.1)).unwrap_or(Ordering::Equal).then(a.0.cmp(&b.0)));
-        let n = until(&order, self.typical_p * total).or(complete.then_some(order.len())).ok_or(TooShort::List)?;
+        let n = until(order.iter().map(|k| k.1), self.typical_p * total)
+            .or(complete.then_some(order.len()))
+            .ok_or(TooShort::List)?;
         // Unlisted tokens are at least as surprising as the last listed one. None of them is kept if even this least
         // surprise is further from the entropy than that of all tokens taken.
         let furthest = order[..n].iter().map(|k| distance(k.1)).fold(0.0, f64::max);
@@ -191,53 +271,56 @@ impl Lens {
 }
 
 /// The number of tokens from the start whose weights add up to `wanted`, at least one; `None` if all are not enough.
-fn until(kept: &[Weighted], wanted: f64) -> Option<usize> {
+fn until(mut kept: impl Iterator<Item = f64>, wanted: f64) -> Option<usize> {
     let mut sum = 0.0;
-    kept.iter()
-        .position(|k| {
-            sum += k.1;
-            sum >= wanted
-        })
-        .map(|i| i + 1)
+    let last = kept.position(|weight| {
+        sum += weight;
+        sum >= wanted
+    });
+    last.map(|i| i + 1)
 }
 
 /// A tree through a lens.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
     /// Probability of every node's path; `None` below a node whose list is too short.
-    pub mass: Vec<Option<f64>>,
-    /// Expanded nodes whose list is too short, and why.
+    pub mass: Vec<Option<Within>>,
+    /// Expanded nodes whose list is too short for bounds, and why.
     pub short: Vec<(NodeId, TooShort)>,
-    /// Listed tokens that are kept, in all nodes together.
+    /// Number of expanded nodes whose tokens have bounds that differ.
+    pub bounded: usize,
+    /// Listed tokens that are certainly kept, in all nodes together.
     pub kept: usize,
-    /// Listed tokens that are cut, in all nodes together.
+    /// Listed tokens that are certainly cut, in all nodes together.
     pub cut: usize,
     /// Probability of paths that reached an end token.
-    pub finished: f64,
+    pub finished: Within,
     /// Probability of nodes that were not expanded.
-    pub frontier: f64,
+    pub frontier: Within,
     /// Probability of tokens that the lens keeps but that did not become nodes, and of nodes that were set aside.
-    pub pruned: f64,
+    pub pruned: Within,
     /// Probability of nodes whose list is too short: how it is divided below them is not known.
-    pub unknown: f64,
+    pub unknown: Within,
 }
 
-/// Looks at a whole tree through a lens. The four probabilities of the view add up to 1. `vocab` is 0 if not known.
+/// Looks at a whole tree through a lens. Where all is known, the four probabilities of the view add up to 1. `vocab` is
+/// 0 if not known.
 pub fn view(tree: &Tree, prompt: &[TokenId], vocab: usize, lens: &Lens) -> View {
     let mut v = View { mass: vec![None; tree.len()], ..View::default() };
-    v.mass[0] = Some(1.0);
+    let add = |to: &mut Within, mass: Within| *to = [to[0] + mass[0], (to[1] + mass[1]).min(1.0)];
+    v.mass[0] = Some([1.0; 2]);
     for n in tree.nodes() {
         let Some(mass) = v.mass[n.index()] else { continue };
         let Some(e) = tree.expansion(n) else {
             match tree.stop(n) {
-                Some(Stop::EndToken) => v.finished += mass,
-                Some(Stop::Pruned) => v.pruned += mass,
-                _ => v.frontier += mass,
+                Some(Stop::EndToken) => add(&mut v.finished, mass),
+                Some(Stop::Pruned) => add(&mut v.pruned, mass),
+                _ => add(&mut v.frontier, mass),
             }
             continue;
         };
-        if mass == 0.0 {
-            e.children.iter().for_each(|c| v.mass[c.index()] = Some(0.0));
+        if mass[1] == 0.0 {
+            e.children.iter().for_each(|c| v.mass[c.index()] = Some([0.0; 2]));
             continue;
         }
         let came_before = match lens.repetition_penalty == 1.0 {
@@ -247,23 +330,30 @@ pub fn view(tree: &Tree, prompt: &[TokenId], vocab: usize, lens: &Lens) -> View 
         match lens.look(e, vocab, &came_before) {
             Err(why) => {
                 v.short.push((n, why));
-                v.unknown += mass;
+                add(&mut v.unknown, mass);
             }
             Ok(seen) => {
-                v.kept += seen.iter().filter(|s| s.after.is_some()).count();
-                v.cut += seen.iter().filter(|s| s.after.is_none()).count();
-                let mut kept = 0.0;
+                v.bounded += usize::from(seen.iter().any(|s| s.after[0] != s.after[1]));
+                v.kept += seen.iter().filter(|s| s.after[0] > 0.0).count();
+                v.cut += seen.iter().filter(|s| s.is_cut()).count();
+                let mut kept = [0.0; 2];
                 let by_token: HashMap<TokenId, &Seen> = seen.iter().map(|s| (s.id, s)).collect();
                 for &c in &e.children {
                     let listed = tree.token(c).and_then(|t| by_token.get(&t));
-                    // A child that is not listed (in a tree of samples) has its own probability if nothing is changed
-                    // or cut; any other lens that gives a result cuts it.
-                    let unlisted = || if lens.is_clear() { tree.logprob(c).exp() } else { 0.0 };
-                    let p = listed.map_or_else(unlisted, |s| s.after.unwrap_or(0.0));
-                    v.mass[c.index()] = Some(mass * p);
-                    kept += p;
+                    // A child that is not listed (in a tree of samples, or made by the user) has its own probability if
+                    // nothing is changed or cut. A lens that is known for all listed tokens cuts it; of others nothing
+                    // is known of it.
+                    let known = seen.iter().all(|s| s.after[0] == s.after[1]);
+                    let unlisted = || match (lens.is_clear(), known) {
+                        (true, _) => [tree.logprob(c).exp(); 2],
+                        (false, true) => [0.0; 2],
+                        (false, false) => [0.0, 1.0],
+                    };
+                    let p = listed.map_or_else(unlisted, |s| s.after);
+                    v.mass[c.index()] = Some([mass[0] * p[0], mass[1] * p[1]]);
+                    kept = [kept[0] + p[0], kept[1] + p[1]];
                 }
-                v.pruned += mass * (1.0 - kept);
+                add(&mut v.pruned, [mass[0] * (1.0 - kept[1]).max(0.0), mass[1] * (1.0 - kept[0]).max(0.0)]);
             }
         }
     }
@@ -273,8 +363,8 @@ pub fn view(tree: &Tree, prompt: &[TokenId], vocab: usize, lens: &Lens) -> View 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Distribution;
     use crate::sampling::Sampler;
-    use crate::{Distribution, TokenStats};
 
     /// A root with the first `listed` tokens of a distribution, all made children.
     fn root(probs: &[f64], listed: usize, logsumexp: f64) -> Tree {
@@ -291,7 +381,11 @@ mod tests {
         let e = tree.expansion(NodeId::ROOT).unwrap();
         let before = before.iter().map(|&t| TokenId(t)).collect();
         let seen = lens.look(e, 6, &before)?;
-        Ok(seen.iter().map(|s| (s.after.unwrap_or(0.0) * 1e4).round() / 1e4).collect())
+        // Where there are only bounds, the list does not determine the result.
+        if seen.iter().any(|s| s.after[0] != s.after[1]) {
+            return Err(TooShort::List);
+        }
+        Ok(seen.iter().map(|s| (s.after[0] * 1e4).round() / 1e4).collect())
     }
 
     const PROBS: [f64; 6] = [0.4, 0.25, 0.15, 0.1, 0.06, 0.04];
@@ -325,8 +419,9 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_list_gives_what_the_sampler_gives() {
-        for i in 0..400u64 {
+    fn what_the_sampler_gives_is_within_the_bounds_and_exact_with_a_whole_list() {
+        let mut results = [0; 2];
+        for i in 0..2000u64 {
             let mut h = (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let mut next = || {
                 h = (h ^ (h >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -345,7 +440,7 @@ mod tests {
             let Sampler { temperature, top_k, top_p, min_p } = sampler;
             let lens = Lens { temperature, top_k, top_p, min_p, ..Lens::default() };
             let logits: Vec<f32> = probs.iter().map(|p| p.ln() as f32).collect();
-            let mut want = vec![0.0; 8];
+            let mut want = [0.0; 8];
             sampler.distribution(&logits).into_iter().for_each(|(t, p)| want[t.index()] = p);
             let whole = root(&probs, 8, 0.0);
             let listed = 1 + (next() * 8.0) as usize;
@@ -355,15 +450,49 @@ mod tests {
                     // A result from a shorter list must be the same as from the whole one.
                     Ok(seen) => {
                         for s in &seen {
-                            let got = s.after.unwrap_or(0.0);
-                            assert!((got - want[s.id.index()]).abs() < 1e-5, "{i} {sampler:?} {seen:?} {want:?}");
+                            let (got, want) = (s.after, want[s.id.index()]);
+                            let holds = got[0] - 1e-5 <= want && want <= got[1] + 1e-5;
+                            assert!(holds && got[0] <= got[1], "{i} {sampler:?} {seen:?} {want:?}");
                         }
-                        assert!((seen.iter().filter_map(|s| s.after).sum::<f64>() - 1.0).abs() < 1e-9);
+                        let exact = seen.iter().all(|s| s.after[0] == s.after[1]);
+                        let sum = |end: usize| seen.iter().map(|s| s.after[end]).sum::<f64>();
+                        assert!(!exact || (sum(0) - 1.0).abs() < 1e-9 && e.top.len() <= 8);
+                        assert!(exact || (e.top.len() < 8 && sum(0) <= 1.0 + 1e-9), "{i} {sampler:?} {seen:?}");
+                        results[usize::from(exact)] += 1;
                     }
-                    Err(why) => assert!(why == TooShort::List && e.top.len() < 8),
+                    Err(why) => panic!("{i} {sampler:?} {why:?}"),
                 }
             }
         }
+        assert!(results.iter().all(|&n| n > 200), "{results:?}");
+    }
+
+    #[test]
+    fn bounds_are_reached_where_the_rest_is_packed_and_where_it_is_even() {
+        // Of the six tokens three are listed; the rest is 0.2: 0.15 and 0.05, or three of 0.0667.
+        let short = root(&PROBS, 3, 2.0);
+        let e = short.expansion(NodeId::ROOT).unwrap();
+        let look = |lens: Lens| {
+            let seen = lens.look(e, 6, &HashSet::new()).unwrap();
+            seen.iter().map(|s| s.after.map(|p| (p * 1e4).round() / 1e4)).collect::<Vec<_>>()
+        };
+        let base = Lens::default();
+        // Squares: 0.16, 0.0625, 0.0225 of 0.245 and 0.025 (0.15² + 0.05²) or 0.0133 (3 · 0.0667²).
+        let cold = look(Lens { temperature: 0.5, ..base });
+        assert_eq!(cold, [[0.5926, 0.6194], [0.2315, 0.2419], [0.0833, 0.0871]]);
+        // Roots: 0.6325, 0.5, 0.3873 of 1.5198 and 0.6109 (0.3873 + 0.2236) or 0.7746 (3 · 0.2582).
+        let hot = look(Lens { temperature: 2.0, ..base });
+        assert_eq!(hot, [[0.2757, 0.2968], [0.2179, 0.2347], [0.1688, 0.1818]]);
+        // Of the unlisted one stays: 0.15 at most, 0.0667 at least.
+        assert_eq!(look(Lens { top_k: 4, ..base })[0], [0.4211, 0.4615]);
+        // 0.9 is reached among the unlisted: at least 0.9 is kept, at most all.
+        assert_eq!(look(Lens { top_p: 0.9, ..base })[0], [0.4, 0.4444]);
+        // Up to 0.2 more is kept.
+        assert_eq!(look(Lens { min_p: 0.3, ..base })[0], [0.4, 0.5]);
+        // The two ends of the weight: with top-p 0.83 the second token is enough at one end and not at the other.
+        let cut = look(Lens { temperature: 0.5, top_p: 0.83, ..base });
+        assert_eq!(cut, [[0.6531, 0.7191], [0.2551, 0.2809], [0.0, 0.0918]]);
+        assert_eq!(Lens { temperature: 0.5, ..base }.look(e, 0, &HashSet::new()), Err(TooShort::List));
     }
 
     #[test]
@@ -375,9 +504,10 @@ mod tests {
         let tree = root(&probs, 9, 0.0);
         let e = tree.expansion(NodeId::ROOT).unwrap();
         let none = HashSet::new();
-        let look = |temperature, vocab| Lens { temperature, ..Lens::default() }.look(e, vocab, &none);
-        assert_eq!(look(3.0, 262_144), Err(TooShort::List));
-        assert!(look(0.5, 262_144).is_ok() && look(3.0, 9).is_ok());
+        let look = |temperature, vocab| Lens { temperature, ..Lens::default() }.look(e, vocab, &none).unwrap()[0].after;
+        let [lower, upper] = look(3.0, 262_144);
+        assert!(lower < 0.5 && upper > 0.9, "{lower} {upper}");
+        assert!(look(0.5, 262_144)[0] > 0.999 && look(3.0, 9)[0] == look(3.0, 9)[1]);
         let penalty = Lens { repetition_penalty: 1.5, ..Lens::default() };
         assert_eq!(penalty.look(e, 262_144, &none), Err(TooShort::List));
     }
@@ -402,11 +532,21 @@ mod tests {
         let mut tree = root(&PROBS, 3, 0.0);
         tree.stop_node(NodeId(1), Stop::EndToken);
         let v = view(&tree, &[], 6, &Lens { top_k: 2, ..Lens::default() });
-        assert!((v.finished - 0.4 / 0.65).abs() < 1e-12 && (v.frontier - 0.25 / 0.65).abs() < 1e-12);
-        assert_eq!((v.kept, v.cut, v.unknown, &v.short[..]), (2, 1, 0.0, &[][..]));
+        let near = |found: Within, [lower, upper]: Within| {
+            assert!((found[0] - lower).abs() < 1e-4 && (found[1] - upper).abs() < 1e-4, "{found:?}");
+        };
+        near(v.finished, [0.4 / 0.65; 2]);
+        near(v.frontier, [0.25 / 0.65; 2]);
+        assert_eq!((v.kept, v.cut, v.unknown, v.bounded, &v.short[..]), (2, 1, [0.0; 2], 0, &[][..]));
         let v = view(&tree, &[], 6, &Lens { temperature: 0.5, ..Lens::default() });
-        assert_eq!((v.unknown, &v.short[..]), (1.0, &[(NodeId::ROOT, TooShort::List)][..]));
+        near(v.finished, [0.5926, 0.6194]);
+        near(v.frontier, [0.3148, 0.329]);
+        near(v.pruned, [0.0516, 0.0926]);
+        assert_eq!((v.bounded, v.unknown), (1, [0.0; 2]));
+        let v = view(&tree, &[], 0, &Lens { temperature: 0.5, ..Lens::default() });
+        assert_eq!((v.unknown, &v.short[..]), ([1.0; 2], &[(NodeId::ROOT, TooShort::List)][..]));
         let v = view(&tree, &[], 6, &Lens::default());
-        assert!((v.finished - 0.4).abs() < 1e-12 && (v.pruned - 0.2).abs() < 1e-12);
+        near(v.finished, [0.4; 2]);
+        near(v.pruned, [0.2; 2]);
     }
 }

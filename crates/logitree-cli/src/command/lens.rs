@@ -4,10 +4,10 @@ use crate::options::{self, Format};
 use crate::{open, terminal};
 use anyhow::{Result, bail};
 use clap::Args;
-use logitree::export::text::{Ends, percent, shorten};
+use logitree::export::text::{Ends, count, percent, shorten};
 use logitree::import;
 use logitree::visible::visible;
-use logitree_core::lens::{self, Lens, TooShort, View};
+use logitree_core::lens::{self, Lens, TooShort, View, Within};
 use logitree_core::run::Run;
 use logitree_core::{NodeId, TokenId};
 use serde_json::json;
@@ -18,12 +18,15 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "Examples:
   logitree lens the-capital-of-india-is.run.jsonl --top-k 5
   logitree lens run.jsonl --temperature 0.7 --top-k 5 --top-p 0.9 --paths 20
+  logitree lens run.jsonl --temperature 0.7
   logitree lens run.jsonl --min-p 0.3 --node 0
 
 Re-weights a stored run as a sampler would see it, without running the model. A run stores the 10 most likely \
-tokens of each step, which suffice for --top-k up to 10, a little less with --repetition-penalty. Without --top-k, \
---temperature needs the probability of every token (`logitree tree --store-top p=1`), --top-p and --min-p need as \
-many as they may keep (`--store-top 100`, or p=0.999). Where the list does not suffice, that is said. The order is that of transformers: repetition penalty, temperature, top-k, top-p, min-p, typical-p.";
+tokens of each step, which suffice for --top-k up to 10, a little less with --repetition-penalty. Where the list does \
+not determine a probability, it is between two bounds, however the rest is divided: longer lists (`logitree tree \
+--store-top 100`, or p=0.999) make them tighter, the whole distribution (p=1) exact. A repetition penalty and \
+--typical-p have no bounds. The order is that of transformers: repetition penalty, temperature, top-k, top-p, min-p, \
+typical-p.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -89,10 +92,27 @@ fn prompt(run: &Run) -> Vec<TokenId> {
 fn why(e: TooShort) -> &'static str {
     match e {
         TooShort::List => {
-            "the stored list is too short: tokens that are not listed may be kept (record more with --store-top)"
+            "the stored list is too short, even for bounds: tokens that are not listed may be kept (record more with --store-top)"
         }
         TooShort::Logits => "a repetition penalty needs logits, which this record does not have: make the run again",
     }
+}
+
+/// A probability, or its bounds.
+fn between([lower, upper]: Within) -> String {
+    let bounds = [lower, upper].map(|p| format!("{:.2}", 100.0 * p));
+    match upper {
+        0.0 => "cut".into(),
+        _ if lower == upper => percent(upper),
+        _ if lower == 0.0 => format!("≤ {}", percent(upper)),
+        _ if bounds[0] == bounds[1] => percent(lower),
+        _ => format!("{}–{} %", bounds[0], bounds[1]),
+    }
+}
+
+/// A probability as JSON, null if only its bounds are known.
+fn known([lower, upper]: Within) -> Option<f64> {
+    (lower == upper).then_some(upper)
 }
 
 /// Prints the tokens after one node with their probabilities before and after the sampler's changes.
@@ -111,7 +131,10 @@ fn node(args: &LensArgs, run: &Run, lens: &Lens, n: NodeId) -> Result<()> {
     if args.format == Format::Json {
         let tokens: Vec<_> = seen
             .iter()
-            .map(|s| json!({ "id": s.id, "text": text(s.id), "before": s.before, "after": s.after }))
+            .map(|s| {
+                let after = known(s.after).filter(|_| !s.is_cut());
+                json!({ "id": s.id, "text": text(s.id), "before": s.before, "after": after, "after_bounds": s.after })
+            })
             .collect();
         return terminal::print(&format!("{:#}\n", json!({ "node": n, "tokens": tokens })));
     }
@@ -119,11 +142,11 @@ fn node(args: &LensArgs, run: &Run, lens: &Lens, n: NodeId) -> Result<()> {
     let place =
         if n == NodeId::ROOT { "the prompt".into() } else { format!("{:?}", shorten(&visible(&run.text(n)), 60)) };
     let mut out = format!("after {place}\n\n");
-    let _ = writeln!(out, "{}", style.paint("1", &format!("{:>11}    {:<11}  token", "before", "after")));
+    let _ = writeln!(out, "{}", style.paint("1", &format!("{:>11}    {:<13}  token", "before", "after")));
     for s in seen {
-        let after = s.after.map_or("cut".into(), percent);
-        let row = format!("{:>11} → {after:<11}  {}", percent(s.before), visible(&text(s.id)).replace(' ', "·"));
-        let _ = writeln!(out, "{}", if s.after.is_none() { style.paint("2", &row) } else { row });
+        let after = between(s.after);
+        let row = format!("{:>11} → {after:<13}  {}", percent(s.before), visible(&text(s.id)).replace(' ', "·"));
+        let _ = writeln!(out, "{}", if s.is_cut() { style.paint("2", &row) } else { row });
     }
     terminal::print(&out)
 }
@@ -132,9 +155,9 @@ fn node(args: &LensArgs, run: &Run, lens: &Lens, n: NodeId) -> Result<()> {
 fn tree(args: &LensArgs, run: &Run, lens: &Lens) -> Result<()> {
     let view = lens::view(&run.tree, &prompt(run), run.header.model.vocab, lens);
     let mut leaves = run.tree.ranked_leaves();
-    let mass = |n: &NodeId| view.mass[n.index()];
-    // Paths are sorted by their probability for the sampler. Those for which it is not known come last.
-    leaves.sort_by(|a, b| mass(b).unwrap_or(-1.0).total_cmp(&mass(a).unwrap_or(-1.0)));
+    // Paths are sorted by their probability for the sampler, of bounds by the middle. Those without bounds come last.
+    let mass = |n: &NodeId| view.mass[n.index()].map_or(-1.0, |[lower, upper]| lower + upper);
+    leaves.sort_by(|a, b| mass(b).total_cmp(&mass(a)));
     let out = match args.format {
         Format::Json => tree_json(args, run, &view, &leaves),
         Format::Text => tree_text(args, run, &view, &leaves),
@@ -146,14 +169,25 @@ fn tree_json(args: &LensArgs, run: &Run, view: &View, leaves: &[NodeId]) -> Stri
     let paths: Vec<_> = leaves
         .iter()
         .take(args.paths)
-        .map(|&n| json!({ "node": n, "before": run.tree.mass(n), "after": view.mass[n.index()], "text": run.text(n) }))
+        .map(|&n| {
+            let after = view.mass[n.index()];
+            json!({
+                "node": n, "before": run.tree.mass(n), "after": after.and_then(known), "after_bounds": after,
+                "text": run.text(n),
+            })
+        })
         .collect();
     let short: Vec<_> = view.short.iter().map(|&(n, e)| json!({ "node": n, "why": why(e) })).collect();
     let after = json!({
+        "finished": known(view.finished), "frontier": known(view.frontier), "pruned": known(view.pruned),
+        "unknown": known(view.unknown),
+    });
+    let bounds = json!({
         "finished": view.finished, "frontier": view.frontier, "pruned": view.pruned, "unknown": view.unknown,
     });
     let object = json!({
-        "before": run.tree.accounting(), "after": after, "tokens_kept": view.kept, "tokens_cut": view.cut,
+        "before": run.tree.accounting(), "after": after, "after_bounds": bounds, "steps_with_bounds": view.bounded,
+        "tokens_kept": view.kept, "tokens_cut": view.cut,
         "lists_too_short": short, "paths": paths,
     });
     format!("{object:#}\n")
@@ -162,13 +196,13 @@ fn tree_json(args: &LensArgs, run: &Run, view: &View, leaves: &[NodeId]) -> Stri
 fn tree_text(args: &LensArgs, run: &Run, view: &View, leaves: &[NodeId]) -> String {
     let style = terminal::style();
     let mut out = String::new();
-    let _ = writeln!(out, "{}", style.paint("1", &format!("   #  {:>11}    {:<11}  text", "before", "after")));
-    let room = style.width.saturating_sub(34).max(20);
+    let _ = writeln!(out, "{}", style.paint("1", &format!("   #  {:>11}    {:<13}  text", "before", "after")));
+    let room = style.width.saturating_sub(36).max(20);
     let ends = Ends::new(run, room);
     for (i, &n) in leaves.iter().take(args.paths).enumerate() {
-        let after = view.mass[n.index()].map_or("not known".into(), percent);
+        let after = view.mass[n.index()].map_or("not known".into(), between);
         let text = ends.text(n);
-        let _ = writeln!(out, "{:>4}  {:>11} → {after:<11}  {text}", i + 1, percent(run.tree.mass(n)));
+        let _ = writeln!(out, "{:>4}  {:>11} → {after:<13}  {text}", i + 1, percent(run.tree.mass(n)));
     }
     let before = run.tree.accounting();
     let _ = writeln!(out, "\n{}", style.paint("1", "where the probability goes"));
@@ -178,9 +212,15 @@ fn tree_text(args: &LensArgs, run: &Run, view: &View, leaves: &[NodeId]) -> Stri
         ("pruned", before.pruned, view.pruned),
         ("not known", 0.0, view.unknown),
     ] {
-        let _ = writeln!(out, "  {name:<9} {:>11} → {}", percent(before), percent(after));
+        let after = if after[1] == 0.0 { percent(0.0) } else { between(after) };
+        let _ = writeln!(out, "  {name:<9} {:>11} → {after}", percent(before));
     }
     let _ = writeln!(out, "  {} of the listed tokens kept, {} cut", view.kept, view.cut);
+    if view.bounded > 0 {
+        let steps = count(view.bounded, "step");
+        let note = format!("in {steps} the listed tokens give bounds: longer lists make them tighter (--store-top)");
+        let _ = writeln!(out, "  {note}");
+    }
     if let Some(&(n, e)) = view.short.first() {
         let steps = if view.short.len() == 1 { "1 step is".into() } else { format!("{} steps are", view.short.len()) };
         let note = format!("{steps} not known, the first at node {}: {}", n.0, why(e));
