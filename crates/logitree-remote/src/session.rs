@@ -389,7 +389,12 @@ impl Session for RemoteSession {
             return Err(ModelError::ContextExceeded { needed: needed + 1, limit });
         }
         let vocab = self.servers.vocab_size();
-        match tokens.iter().find(|t| t.index() >= vocab) {
+        // Where tokens are texts, an id that no text has would be left out of the path's text.
+        let unknown = |t: &TokenId| match &self.servers.words {
+            Words::Texts(texts) => !texts.knows(*t),
+            _ => t.index() >= vocab,
+        };
+        match tokens.iter().find(|t| unknown(t)) {
             Some(&id) => Err(ModelError::UnknownToken { id, vocab }),
             None => Ok(()),
         }

@@ -263,6 +263,11 @@ impl Texts {
         })
     }
 
+    /// Whether a text has this id.
+    pub(crate) fn knows(&self, id: TokenId) -> bool {
+        read(&self.ids).texts.contains_key(&id)
+    }
+
     /// Takes over the id that a text has in a file. False if the text has another id here, or the id another text.
     pub(crate) fn learn(&self, id: TokenId, bytes: &[u8]) -> bool {
         let Interned { ids, texts } = &mut *write(&self.ids);

@@ -294,6 +294,7 @@ fn serve(socket: &TcpStream, behaviour: &Behaviour, log: &Mutex<Log>) -> Option<
         answer = answer.replace("-0.", "-10000000.").replace("-1.", "-10000001.").replace("-2.", "-10000002.");
     }
     if fault == Some(Fault::Drift) {
+        // At most 0.9 nats less.
         answer = answer.replace("-2.", "-2.9");
     }
     if fault == Some(Fault::Endless) {
