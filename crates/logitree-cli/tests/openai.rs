@@ -764,6 +764,26 @@ fn it_is_an_engine_for_other_machines_with_the_same_numbers() {
     let far = grow("far.run.jsonl", &["--engine", &url, "--api-key-env", "KEY", "--tokenizer", "model"]);
     assert!(own.len() > 50 && own == far, "{} steps, {} steps", own.len(), far.len());
 
+    // What may come next has the same numbers; a word is the sum of its tokens, because only a list is known.
+    let both = |command: &[&str]| {
+        [&["-m", "model"][..], &["--engine", &url, "--api-key-env", "KEY", "--tokenizer", "model"]].map(|model| {
+            let args = [command, model, &["--format", "json"]].concat();
+            let done = logitree(w, &args).env("KEY", &s.token).output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            serde_json::from_slice::<Value>(&done.stdout).unwrap()
+        })
+    };
+    let [here, there] = both(&["next", "hello", "--top", "3"]);
+    let top = |v: &Value| v["prompts"][0]["top"].clone();
+    assert!(top(&here).as_array().is_some_and(|top| top.len() == 3) && top(&here) == top(&there), "{here} {there}");
+    let [here, there] = both(&["score", "hello big world", "--by", "word"]);
+    let spans = |v: &Value| v["spans"].as_array().unwrap().clone();
+    assert!(spans(&here).len() > 1 && spans(&here).len() == spans(&there).len());
+    for (a, b) in spans(&here).iter().zip(&spans(&there)) {
+        assert_eq!((&a["text"], &a["token_logprob"]), (&b["text"], &b["token_logprob"]));
+        assert!(a["exact"] == true && b["exact"] == false && b["logprob"] == b["token_logprob"], "{b}");
+    }
+
     // Its numbers do not vary, and a run's header says so if that was measured.
     let probe = |more: &[&str]| {
         let args =

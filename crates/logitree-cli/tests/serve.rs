@@ -510,8 +510,16 @@ fn another_model_takes_the_place_of_the_first_and_the_runs_stay() {
     assert_eq!(s.call("POST", &format!("/runs/{first}/expand"), Some(json!({ "nodes": [0], "steps": 1 }))).0, 200);
     s.wait(&first, |s| s["writing"] == 0);
 
+    let paused = s.begin(tree(1000));
+    assert_eq!(s.call("POST", &format!("/runs/{paused}/pause"), None).0, 200);
+    s.wait(&paused, |s| s["state"] == "paused");
+
     let after = load("more/llama");
     assert_eq!(after["model"]["name"], "more/llama");
+    // A paused run of the first model waits for it.
+    let (status, problem) = s.call("POST", &format!("/runs/{paused}/resume"), None);
+    assert!(status == 409 && problem["detail"].as_str().unwrap().contains("other weights"), "{status} {problem}");
+    assert_eq!(s.get(&format!("/runs/{paused}"))["status"]["state"], "paused");
     assert_ne!(after["model"]["sha256"], before["model"]["sha256"]);
     let second = s.begin(tree(4));
     assert_eq!(s.wait(&second, is_over)["model"], "more/llama");

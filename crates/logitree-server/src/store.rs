@@ -98,6 +98,9 @@ pub struct Info {
     pub created: String,
     /// The run's budget of nodes, if it has one.
     pub max_nodes: Option<usize>,
+    /// The model that made the run; `None` for records.
+    #[serde(skip)]
+    pub made_by: Option<logitree_core::run::Model>,
     pub status: Status,
 }
 
@@ -262,6 +265,7 @@ impl Store {
                 strategy: none(),
                 created: none(),
                 max_nodes: None,
+                made_by: None,
                 status,
             });
         }
@@ -295,6 +299,7 @@ impl Store {
             strategy: h.strategy.clone(),
             created: h.created.clone(),
             max_nodes: h.limits.get("max_nodes").and_then(|v| Some(v.as_u64()? as usize)),
+            made_by: Some(h.model.clone()),
             status,
         })
     }

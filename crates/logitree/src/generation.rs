@@ -9,7 +9,7 @@ use crate::{Given, Model, Prompt};
 use logitree_core::run::Watch;
 use logitree_core::sampling::Sampler;
 use logitree_core::watch::{self, Watched};
-use logitree_core::{Distribution, NodeHandle, Query, Session, TokenId};
+use logitree_core::{Distribution, Exactness, NodeHandle, Query, Session, TokenId};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -278,13 +278,15 @@ impl Model {
         let asked = tokens.len() - first;
         let mut scored = Vec::with_capacity(asked);
         let mut words = options.words.then(|| Boundaries::of(self, tokens, start));
+        // Servers list some tokens only, which do not tell how likely a word's end was.
+        let whole = self.exactness() == Exactness::Exact;
         let work = Work(self.events());
         let positions: Vec<usize> = (first..=tokens.len()).collect();
         for piece in positions.chunks(if words.is_some() { PIECE_OF_WORDS } else { PIECE }) {
             if self.events().stop() {
                 break;
             }
-            let is_open = |at: usize| words.as_ref().is_some_and(|w| w.is_open(at));
+            let is_open = |at: usize| whole && words.as_ref().is_some_and(|w| w.is_open(at));
             // Behind the last token only the boundary is asked for.
             let piece: Vec<usize> = piece.iter().copied().filter(|&at| at < tokens.len() || is_open(at)).collect();
             let query = |&at: &usize| {
@@ -295,7 +297,7 @@ impl Model {
             let queries: Vec<Query<'_>> = piece.iter().map(query).collect();
             let found = watch::evaluate(&mut *session, &queries, &strings)?;
             for (&at, found) in piece.iter().zip(found) {
-                if let Some(words) = words.as_mut().filter(|w| w.is_open(at)) {
+                if let Some(words) = words.as_mut().filter(|w| whole && w.is_open(at)) {
                     words.take(at, &found.0);
                 }
                 scored.extend(ScoredToken::new(found, false));

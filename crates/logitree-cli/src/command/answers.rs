@@ -25,11 +25,9 @@ tighten until the winner is certain (or, with --tolerance, until they are as tig
 How choices are told apart: a continuation answers with a choice if, after white space, it begins with \
 it and the word ends there; of several that fit, the longest.";
 
+/// Which answers are looked for.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
-pub struct AnswersArgs {
-    #[command(flatten)]
-    pub prompt: PromptOptions,
+pub struct AskedOptions {
     /// Answers that a continuation may begin with, separated by |
     #[arg(long, value_name = "A|B|C", required_unless_present = "pattern", conflicts_with = "pattern")]
     pub choices: Option<String>,
@@ -39,6 +37,21 @@ pub struct AnswersArgs {
     /// Take answers that differ only in case or in punctuation and white space in front as the same
     #[arg(long)]
     pub normalize: bool,
+}
+
+impl AskedOptions {
+    pub fn reader(&self) -> Result<Reader> {
+        Ok(Reader::of(self.choices.as_deref(), self.pattern.as_deref(), self.normalize)?)
+    }
+}
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct AnswersArgs {
+    #[command(flatten)]
+    pub prompt: PromptOptions,
+    #[command(flatten)]
+    pub asked: AskedOptions,
     /// Score each choice's own text instead of exploring
     #[arg(long, conflicts_with = "pattern")]
     pub direct: bool,
@@ -65,7 +78,7 @@ pub struct AnswersArgs {
 }
 
 pub fn run(args: AnswersArgs) -> Result<()> {
-    let reader = Reader::of(args.choices.as_deref(), args.pattern.as_deref(), args.normalize)?;
+    let reader = args.asked.reader()?;
     terminal::catch_interrupts();
     let given = args.prompt.read()?;
     let model = open::load(&args.model)?;
@@ -100,7 +113,7 @@ fn report(args: &AnswersArgs, model: &Model, found: &Answers) -> Result<()> {
     let Answers { ledger, steps, nodes, seconds, ended_by } = found;
     let bounds = ledger.bounds();
     // With a single choice there is no other to be ahead of, so no winner is named.
-    let alone = args.choices.is_some() && bounds.len() == 1;
+    let alone = args.asked.choices.is_some() && bounds.len() == 1;
     let winner = ledger.winner().filter(|_| !alone);
     if args.format == Format::Json {
         let answers: Vec<_> =
@@ -137,7 +150,7 @@ fn report(args: &AnswersArgs, model: &Model, found: &Answers) -> Result<()> {
     let _ = writeln!(out, "{:>12} {:>12}  undecided\n", percent(ledger.undecided()), "");
     match winner {
         Some(w) => {
-            let others = if args.choices.is_some() { "choices" } else { "answers" };
+            let others = if args.asked.choices.is_some() { "choices" } else { "answers" };
             let mut text = format!("{:?} is ahead of the other {others} for certain", w.answer);
             if ledger.none() > w.upper {
                 text.push_str(", but no answer at all is likelier");

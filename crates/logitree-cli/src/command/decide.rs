@@ -1,11 +1,12 @@
 //! `logitree decide`: how likely each answer is after each token of a text, and where it was decided.
 
+use super::answers::AskedOptions;
 use super::rows::RowsOptions;
 use crate::options::{self, Format, ModelOptions, PromptOptions};
 use crate::{input, open, terminal};
 use anyhow::Result;
 use clap::Args;
-use logitree::answers::{AnswersEnd, Reader};
+use logitree::answers::AnswersEnd;
 use logitree::export::text::{Style, colour_of, count, percent, shorten};
 use logitree::visible::visible;
 use logitree::{DecideOptions, DecisionCurve, DecisionPoint, Model, export};
@@ -31,15 +32,8 @@ entropy is over the answers and giving none.";
 pub struct DecideArgs {
     #[command(flatten)]
     pub prompt: PromptOptions,
-    /// Answers that a continuation may begin with, separated by |
-    #[arg(long, value_name = "A|B|C", required_unless_present = "pattern", conflicts_with = "pattern")]
-    pub choices: Option<String>,
-    /// A regular expression: its first group (or match) in the text is the answer
-    #[arg(long, value_name = "REGEX")]
-    pub pattern: Option<String>,
-    /// Take answers that differ only in case or in punctuation and white space in front as the same
-    #[arg(long)]
-    pub normalize: bool,
+    #[command(flatten)]
+    pub asked: AskedOptions,
     /// Tokens of the greedy text, at most
     #[arg(short = 'n', long, default_value_t = 32, value_parser = options::at_least_one, value_name = "N")]
     pub max_new_tokens: usize,
@@ -68,7 +62,7 @@ pub struct DecideArgs {
 }
 
 pub fn run(args: DecideArgs) -> Result<()> {
-    let reader = Reader::of(args.choices.as_deref(), args.pattern.as_deref(), args.normalize)?;
+    let reader = args.asked.reader()?;
     let file = args.rows.check()?;
     if let Some(text) = &args.text {
         input::check_argument(text, "--text")?;

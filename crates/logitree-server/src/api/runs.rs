@@ -167,13 +167,17 @@ pub async fn delete(State(app): State<App>, Place(id): Place<String>) -> Answer<
 #[utoipa::path(post, path = "/api/v1/runs/{id}/resume", params(("id" = String, Path, description = "Id of the run")),
     responses((status = 200, body = Info), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn resume(State(app): State<App>, Place(id): Place<String>) -> Answer<Json<Info>> {
-    app.model()?;
+    let model = app.model()?;
     let info = app.run(&id)?;
     match info.status.state {
         RunState::Paused | RunState::Interrupted | RunState::Failed => {}
         RunState::Finished => return Err(Problem::conflict("the run has ended: go on from one of its nodes")),
         RunState::Imported => return Err(Problem::conflict("the run was not made by an engine: it cannot go on")),
         _ => return Err(Problem::conflict("the run is going on already")),
+    }
+    // A run of another model waits for that model; it has not failed.
+    if let Some(made_by) = &info.made_by {
+        model.check_made(&format!("the run {:?}", info.name), made_by)?;
     }
     app.shared.store.update(&id, |s| s.state = RunState::Queued);
     app.send(Command::Explore(id.clone()))?;

@@ -1,6 +1,7 @@
 //! The options and outputs of `logitree compare`.
 
 use crate::options::Format;
+use crate::terminal;
 use crate::usage::usage;
 use anyhow::Result;
 use clap::Args;
@@ -139,7 +140,7 @@ impl Output {
     }
 
     /// Writes what was found. Returns whether that took standard output.
-    pub(super) fn write(&self, found: &dyn Found) -> Result<bool> {
+    fn write(&self, found: &dyn Found) -> Result<bool> {
         let form = if self.kind == Kind::Csv { Form::Table } else { Form::Text };
         self.target.write(form, |out| {
             match self.kind {
@@ -150,6 +151,24 @@ impl Output {
             Ok(())
         })?;
         Ok(self.target.is_stdout())
+    }
+}
+
+/// Writes what was found to the file of the options, if there is one, and prints it: `text` is the form for people.
+pub(super) fn report(
+    args: &CompareArgs,
+    output: Option<&Output>,
+    found: &dyn Found,
+    text: impl FnOnce() -> String,
+) -> Result<()> {
+    if let Some(output) = output
+        && output.write(found)?
+    {
+        return Ok(());
+    }
+    match args.format {
+        Format::Json => terminal::print(&format!("{:#}\n", found.object())),
+        Format::Text => terminal::print(&text()),
     }
 }
 

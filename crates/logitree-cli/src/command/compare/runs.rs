@@ -1,7 +1,6 @@
 //! Two run files.
 
-use super::common::{CompareArgs, Found, Output, largest};
-use crate::options::Format;
+use super::common::{CompareArgs, Found, Output, largest, report};
 use crate::{open, terminal};
 use anyhow::Result;
 use logitree::compare::compare_runs;
@@ -22,15 +21,7 @@ pub(super) fn run(args: &CompareArgs, files: [&Path; 2]) -> Result<()> {
     let (a, b) = (open::run_file(files[0])?, open::run_file(files[1])?);
     let (found, same_ids) = compare_runs(&a, &b);
     let found = Runs { names: files.map(named), runs: [&a, &b], found, same_ids };
-    if let Some(output) = &output
-        && output.write(&found)?
-    {
-        return Ok(());
-    }
-    match args.format {
-        Format::Json => terminal::print(&format!("{:#}\n", found.object())),
-        Format::Text => terminal::print(&found.text(terminal::style(), args.rows)),
-    }
+    report(args, output.as_ref(), &found, || found.text(terminal::style(), args.rows))
 }
 
 /// A comparison with what it is of.

@@ -1,7 +1,7 @@
 //! Two models, two arithmetics or two prompts on one text.
 
-use super::common::{CompareArgs, Found, Output, largest};
-use crate::options::{Format, ModelOptions, RemoteOptions};
+use super::common::{CompareArgs, Found, Output, largest, report};
+use crate::options::{ModelOptions, RemoteOptions};
 use crate::{input, message, open, terminal};
 use anyhow::Result;
 use logitree::compare::{ComparedPiece, Comparison, Side, compare};
@@ -73,15 +73,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<()> {
         Comparison::Pieces { .. } => None,
     };
     let found = Texts { models: [&a, &b], comparison, summary };
-    if let Some(output) = &output
-        && output.write(&found)?
-    {
-        return Ok(());
-    }
-    match args.format {
-        Format::Json => terminal::print(&format!("{:#}\n", found.object())),
-        Format::Text => terminal::print(&found.text(terminal::style(), args.rows)),
-    }
+    report(args, output.as_ref(), &found, || found.text(terminal::style(), args.rows))
 }
 
 /// A comparison with what it is of.
