@@ -11,7 +11,6 @@ mod model;
 mod prompt;
 mod run;
 mod scores;
-mod scoring;
 mod session;
 mod table;
 mod vector;

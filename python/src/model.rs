@@ -7,12 +7,12 @@ use crate::generation::Generation;
 use crate::prompt::{Prompt, conversation};
 use crate::run::Run;
 use crate::scores;
-use crate::scoring::{self, Text};
 use crate::session::{Session, distribution};
 use crate::vector::Vector;
 use logitree::answers::{AnswerOptions, Pattern, Reader};
 use logitree::{
-    Events, ForkOptions, GenerateOptions, Given, NextOptions, NextToken, OpenOptions, ScoreOptions, ServerOptions,
+    Events, ForkOptions, GenerateOptions, Given, NextOptions, NextToken, OpenOptions, ScoreOptions, Scored,
+    ServerOptions,
 };
 use logitree_core::TokenId;
 use logitree_core::sampling::Sampler;
@@ -255,17 +255,16 @@ impl Model {
         progress: Hearer<'py>,
     ) -> PyResult<(Vec<Bound<'py, PyDict>>, Vec<usize>, bool)> {
         let Opened { model, listener } = self.opened.get(py)?;
-        let options = ScoreOptions { top, watch, ..Default::default() };
-        let given = prompts.iter().map(|p| &p.get().prompt).zip(firsts);
-        let texts: Vec<Text<'_>> = given.map(|(prompt, first)| Text { prompt, first: first.max(1) }).collect();
-        let asked = texts.iter().map(|t| t.prompt.tokens.len().saturating_sub(t.first)).collect();
-        let call = Call::telling(Some(listener), progress);
-        let ((found, watch), stopped) = call.partial(py, || {
+        let options = ScoreOptions { top, watch, full, ..Default::default() };
+        let given = prompts.iter().map(|p| &p.get().prompt);
+        let texts: Vec<_> = given.zip(firsts.into_iter().map(Some)).collect();
+        let (found, stopped) = Call::telling(Some(listener), progress).partial(py, || {
             model.need_tokens("score")?;
-            scoring::score(model, listener, &texts, &options, full)
+            model.score_all(&texts, &options)
         })?;
-        let columns = |s: scoring::Scored| {
-            let columns = scores::columns(py, model, &s.tokens, &watch, top)?;
+        let asked = found.iter().map(|s| s.asked).collect();
+        let columns = |s: Scored| {
+            let columns = scores::columns(py, model, &s.tokens, &s.watch, top)?;
             columns.set_item("full", full.then(|| Vector::from(s.full)))?;
             Ok(columns)
         };

@@ -4,6 +4,7 @@ use crate::Model;
 use logitree_core::spans::{self, Piece};
 use logitree_core::{Distribution, TokenId};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The tokens of a text with their bytes.
 pub(crate) struct Pieces<'a>(Vec<(Cow<'a, [u8]>, bool)>);
@@ -20,7 +21,7 @@ impl<'a> Pieces<'a> {
 
 /// The boundaries of words in a text that is being scored.
 pub(crate) struct Boundaries {
-    word_ends: Vec<bool>,
+    word_ends: Arc<[bool]>,
     start: usize,
     open: Vec<bool>,
     /// See [`Scored::boundaries`].
@@ -28,13 +29,13 @@ pub(crate) struct Boundaries {
 }
 
 impl Boundaries {
-    /// The boundaries from token `start` to the end of the text.
-    pub(crate) fn of(model: &Model, tokens: &[TokenId], start: usize) -> Boundaries {
+    /// The boundaries from token `start` to the end of the text; `word_ends` is [`Model::word_ends`].
+    pub(crate) fn of(model: &Model, word_ends: Arc<[bool]>, tokens: &[TokenId], start: usize) -> Boundaries {
         let pieces = Pieces::of(model, tokens);
         let pieces = pieces.list();
         let open: Vec<bool> = (start..=tokens.len()).map(|at| spans::is_open_boundary(&pieces, at)).collect();
         let found = open.iter().map(|open| (!open).then_some(0.0)).collect();
-        Boundaries { word_ends: model.word_ends(), start, open, found }
+        Boundaries { word_ends, start, open, found }
     }
 
     /// Whether a word ends before this token and only the distribution tells how likely that was.

@@ -1,15 +1,13 @@
-//! Generates text token by token, and scores text that is given.
+//! Generates text token by token.
 
-use crate::boundaries::Boundaries;
-use crate::error::{Context, Result, fail};
-use crate::events::Work;
+use crate::error::{Context, Result};
 use crate::prompt::watched_ids;
 use crate::scored::{LISTED, ScoredToken};
-use crate::{Given, Model, Prompt};
+use crate::{Model, Prompt};
 use logitree_core::run::Watch;
 use logitree_core::sampling::Sampler;
 use logitree_core::watch::{self, Watched};
-use logitree_core::{Distribution, Exactness, NodeHandle, Query, Session, TokenId};
+use logitree_core::{Distribution, NodeHandle, Query, Session, TokenId};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -212,108 +210,5 @@ impl Iterator for Generation {
 
     fn next(&mut self) -> Option<Result<ScoredToken>> {
         self.step().transpose()
-    }
-}
-
-/// What is recorded of a text that is scored.
-#[derive(Clone, Debug)]
-pub struct ScoreOptions {
-    /// Number of most likely tokens to list at each step.
-    pub top: usize,
-    /// Strings whose probability is recorded at every step.
-    pub watch: Vec<String>,
-    /// Index of the first token of the prompt that is scored; what stands before it is given. `None` scores the whole
-    /// text.
-    pub from: Option<usize>,
-    /// Whether to find out what the log probabilities of words need beside those of tokens.
-    pub words: bool,
-}
-
-impl Default for ScoreOptions {
-    fn default() -> ScoreOptions {
-        ScoreOptions { top: LISTED, watch: Vec::new(), from: None, words: false }
-    }
-}
-
-/// A text with the statistics of each of its tokens.
-pub struct Scored {
-    /// The tokens from [`ScoreOptions::from`] on. The first token of the prompt is never among them, for it has nothing
-    /// before it to be predicted from; if the model has BOS, that is BOS.
-    pub tokens: Vec<ScoredToken>,
-    /// The watched strings and their tokens.
-    pub watch: Vec<Watch>,
-    /// Number of tokens that should be scored. It is larger than the number of `tokens` if the work was interrupted.
-    pub asked: usize,
-    /// Index in the prompt of the text's first token. It has no score if it is the first of the prompt.
-    pub(crate) start: usize,
-    /// With [`ScoreOptions::words`], for every position from `start` to the end of the text: `ln B` in nats
-    /// ([`logitree_core::spans`]), 0 where no word begins or where it is decided that one does. `None` where it is not
-    /// known: a server tells no whole distribution, or the work was interrupted.
-    pub(crate) boundaries: Vec<Option<f64>>,
-}
-
-/// Number of positions that are evaluated between two checks whether to stop.
-const PIECE: usize = 128;
-
-/// The same if words are asked for: then a position may hold the logits of the whole vocabulary.
-const PIECE_OF_WORDS: usize = 32;
-
-impl Model {
-    /// Scores the tokens of a prompt: their log probabilities and ranks, and the distributions that they come from.
-    ///
-    /// # Errors
-    /// If there is nothing to score, a watched string has no tokens in this model, or the model fails.
-    pub fn score(&self, prompt: &Prompt, options: &ScoreOptions) -> Result<Scored> {
-        let tokens = &prompt.tokens;
-        let start = options.from.unwrap_or(usize::from(prompt.bos));
-        // Without BOS the first token has nothing before it to be predicted from.
-        let first = start.max(1);
-        if first >= tokens.len() {
-            fail!(Input, "the text is a single token and this model has no BOS: there is nothing to score");
-        }
-        let watch = self.watch(&options.watch)?;
-        let strings = watched_ids(&watch);
-        let mut session = self.session()?;
-        let nodes = session.push_all(None, tokens)?;
-        let asked = tokens.len() - first;
-        let mut scored = Vec::with_capacity(asked);
-        let mut words = options.words.then(|| Boundaries::of(self, tokens, start));
-        // Servers list some tokens only, which do not tell how likely a word's end was.
-        let whole = self.exactness() == Exactness::Exact;
-        let work = Work(self.events());
-        let positions: Vec<usize> = (first..=tokens.len()).collect();
-        for piece in positions.chunks(if words.is_some() { PIECE_OF_WORDS } else { PIECE }) {
-            if self.events().stop() {
-                break;
-            }
-            let is_open = |at: usize| whole && words.as_ref().is_some_and(|w| w.is_open(at));
-            // Behind the last token only the boundary is asked for.
-            let piece: Vec<usize> = piece.iter().copied().filter(|&at| at < tokens.len() || is_open(at)).collect();
-            let query = |&at: &usize| {
-                let top = if at < tokens.len() { options.top } else { 0 };
-                let asked = tokens.get(at..at + 1).unwrap_or_default();
-                Query { node: nodes[at - 1], top, tokens: asked, logits: is_open(at) }
-            };
-            let queries: Vec<Query<'_>> = piece.iter().map(query).collect();
-            let found = watch::evaluate(&mut *session, &queries, &strings)?;
-            for (&at, found) in piece.iter().zip(found) {
-                if let Some(words) = words.as_mut().filter(|w| whole && w.is_open(at)) {
-                    words.take(at, &found.0);
-                }
-                scored.extend(ScoredToken::new(found, false));
-            }
-            work.words(|| format!("{} of {asked} tokens", scored.len()));
-        }
-        let boundaries = words.map(|w| w.found).unwrap_or_default();
-        Ok(Scored { tokens: scored, watch, asked, start, boundaries })
-    }
-
-    /// A text after a context, as one prompt, and the index of the first token that has bytes of the text. Both are
-    /// split into tokens together; a token with bytes of both counts to the text.
-    ///
-    /// # Errors
-    /// If one of them is empty or the text leaves no token; or as for [`Model::prompt`].
-    pub fn after(&self, context: &Given, text: &str) -> Result<(Prompt, usize)> {
-        self.guide(context, "", text)
     }
 }

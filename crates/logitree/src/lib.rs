@@ -78,6 +78,7 @@ pub mod output;
 mod prompt;
 mod recorder;
 mod scored;
+mod scoring;
 mod spans;
 mod verify;
 pub mod visible;
@@ -96,7 +97,7 @@ pub use exploration::{
 };
 pub use explore::Explore;
 pub use forks::{ForkOptions, Forks, Tested};
-pub use generation::{GenerateOptions, Generation, ScoreOptions, Scored, StopReason};
+pub use generation::{GenerateOptions, Generation, StopReason};
 pub use layers::LayerQuery;
 pub use model::{Model, OpenOptions, arithmetic_of, check_arithmetic};
 #[cfg(feature = "remote")]
@@ -105,5 +106,6 @@ pub use next::{NUCLEI, NextOptions, NextToken};
 pub use prompt::{Given, Prompt, check_text, watched_ids};
 pub use recorder::{Destination, Held};
 pub use scored::{LISTED, ScoredToken, totals_of};
+pub use scoring::{ScoreOptions, Scored};
 pub use spans::{ScoredSpan, least_confident};
 pub use verify::{Verification, check_verifiable};

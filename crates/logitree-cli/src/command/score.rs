@@ -98,7 +98,8 @@ pub fn run(args: ScoreArgs) -> Result<()> {
     model.need_tokens("score")?;
     let (prompt, from) = prepare(&model, &args, text)?;
     let top = args.top.unwrap_or(LISTED);
-    let options = ScoreOptions { top, watch: args.watch.clone(), from, words: args.spans.words() };
+    let options =
+        ScoreOptions { top, watch: args.watch.clone(), from, words: args.spans.words(), ..ScoreOptions::default() };
     let scored = model.score(&prompt, &options)?;
     let spans = args.spans.find(&model, &prompt, &scored)?;
     let Scored { tokens, watch, asked, .. } = scored;
