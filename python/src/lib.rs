@@ -3,10 +3,12 @@
 //! The classes here hold models, sessions and results and return their numbers as columns. How results are shown, and
 //! everything that can be done as well in Python, is in `package/logitree`.
 
+mod analyses;
 mod call;
 mod error;
 mod exploration;
 mod generation;
+mod layers;
 mod model;
 mod prompt;
 mod run;
@@ -45,6 +47,10 @@ fn _logitree(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<vector::Vector>()?;
     m.add_function(wrap_pyfunction!(run_cli, m)?)?;
     m.add_function(wrap_pyfunction!(panic, m)?)?;
+    m.add_function(wrap_pyfunction!(analyses::compare_texts, m)?)?;
+    m.add_function(wrap_pyfunction!(analyses::compare_runs, m)?)?;
+    m.add_function(wrap_pyfunction!(analyses::decide, m)?)?;
+    m.add_function(wrap_pyfunction!(analyses::attribute, m)?)?;
     m.add_function(wrap_pyfunction!(run::read, m)?)?;
     m.add_function(wrap_pyfunction!(scores::record, m)?)
 }

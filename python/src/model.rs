@@ -4,6 +4,7 @@ use crate::call::{Call, Here, Listener};
 use crate::error;
 use crate::exploration::{self, Exploration};
 use crate::generation::Generation;
+use crate::layers;
 use crate::prompt::{Prompt, conversation};
 use crate::run::Run;
 use crate::scores;
@@ -36,7 +37,7 @@ pub struct Opened {
 /// A language model, in this process or behind servers.
 #[pyclass(frozen, module = "logitree._logitree")]
 pub struct Model {
-    opened: Here<Opened>,
+    pub opened: Here<Opened>,
 }
 
 /// The Python object that is told of progress, if there is one.
@@ -47,6 +48,17 @@ type Direct = (Vec<u32>, f64, Option<u32>);
 
 /// A span of a text, as the method `spans` gives it.
 type Spanned = (String, usize, usize, f64, f64, bool);
+
+/// What reads answers: a pattern, or else choices.
+pub fn reader(choices: Option<&[String]>, pattern: Option<&str>, normalize: bool) -> logitree::Result<Reader> {
+    match pattern {
+        Some(pattern) => Reader::pattern(pattern, normalize),
+        None => {
+            let choices: Vec<&str> = choices.unwrap_or_default().iter().map(String::as_str).collect();
+            Reader::choices(&choices, normalize)
+        }
+    }
+}
 
 fn ids(tokens: Vec<u32>) -> Vec<TokenId> {
     tokens.into_iter().map(TokenId).collect()
@@ -212,13 +224,22 @@ impl Model {
         tokens: Vec<u32>,
         watch: Vec<String>,
         logits: bool,
+        layers: bool,
     ) -> PyResult<Vec<Bound<'py, PyDict>>> {
         let Opened { model, listener } = self.opened.get(py)?;
         let options = NextOptions { top, watch, tokens: ids(tokens), logits };
         let prompts: Vec<logitree::Prompt> = prompts.iter().map(|p| p.get().prompt.clone()).collect();
-        let (found, watch) = Call::new(Some(listener)).whole(py, || model.next_tokens(&prompts, &options))?;
+        let (found, watch, layers) = Call::new(Some(listener)).whole(py, || {
+            let (found, watch) = model.next_tokens(&prompts, &options)?;
+            let of = |_| model.layers_after(&prompts, &watch, &options.tokens);
+            let layers = Some(()).filter(|()| layers).map(of).transpose()?.unwrap_or_default();
+            Ok((found, watch, layers))
+        })?;
+        let mut layers = layers.iter().zip(&prompts);
         let fields = |n: NextToken| {
             let fields = distribution(py, model, n.distribution)?;
+            let layers = layers.next().map(|(found, prompt)| layers::fields(py, model, prompt.text.clone(), found));
+            fields.set_item("layers", layers.transpose()?)?;
             fields.set_item("top_p", n.nuclei.iter().map(|n| (n.mass, n.tokens, n.exact)).collect::<Vec<_>>())?;
             let watched = watch.iter().zip(&n.watched).map(|(w, at)| {
                 let ids: Vec<u32> = w.tokens.iter().map(|t| t.id.0).collect();
@@ -252,20 +273,34 @@ impl Model {
         top: usize,
         watch: Vec<String>,
         full: bool,
+        layers: bool,
         progress: Hearer<'py>,
     ) -> PyResult<(Vec<Bound<'py, PyDict>>, Vec<usize>, bool)> {
         let Opened { model, listener } = self.opened.get(py)?;
         let options = ScoreOptions { top, watch, full, ..Default::default() };
-        let given = prompts.iter().map(|p| &p.get().prompt);
-        let texts: Vec<_> = given.zip(firsts.into_iter().map(Some)).collect();
-        let (found, stopped) = Call::telling(Some(listener), progress).partial(py, || {
+        let given: Vec<&logitree::Prompt> = prompts.iter().map(|p| &p.get().prompt).collect();
+        let texts: Vec<_> = given.iter().copied().zip(firsts.into_iter().map(Some)).collect();
+        let ((found, seen), stopped) = Call::telling(Some(listener), progress).partial(py, || {
             model.need_tokens("score")?;
-            model.score_all(&texts, &options)
+            let found = model.score_all(&texts, &options)?;
+            let look = |(prompt, s): (&&logitree::Prompt, &Scored)| {
+                let first = prompt.tokens.len() - s.asked;
+                model.layers_of(&prompt.tokens, first..first + s.tokens.len(), &s.watch)
+            };
+            let wanted = given.iter().zip(&found).filter(|_| layers);
+            let seen = wanted.map(look).collect::<logitree::Result<Vec<_>>>()?;
+            Ok((found, seen))
         })?;
         let asked = found.iter().map(|s| s.asked).collect();
+        let mut seen = seen.iter();
         let columns = |s: Scored| {
             let columns = scores::columns(py, model, &s.tokens, &s.watch, top)?;
             columns.set_item("full", full.then(|| Vector::from(s.full)))?;
+            let layers = seen.next().map(|places| {
+                let places = places.iter().enumerate();
+                places.map(|(i, found)| layers::fields(py, model, (i + 1).to_string(), found)).collect::<PyResult<Vec<_>>>()
+            });
+            columns.set_item("layers", layers.transpose()?)?;
             Ok(columns)
         };
         Ok((found.into_iter().map(columns).collect::<PyResult<_>>()?, asked, stopped))
@@ -392,13 +427,7 @@ impl Model {
         let options = AnswerOptions { tolerance, max_depth, max_time, max_nodes, batch };
         let call = Call::telling(Some(listener), progress);
         call.partial(py, || {
-            let reader = match &pattern {
-                Some(pattern) => Reader::pattern(pattern, normalize)?,
-                None => {
-                    let choices = choices.as_deref().unwrap_or_default();
-                    Reader::choices(&choices.iter().map(String::as_str).collect::<Vec<_>>(), normalize)?
-                }
-            };
+            let reader = reader(choices.as_deref(), pattern.as_deref(), normalize)?;
             let found = model.answers(&prompt.prompt, &reader, &options)?;
             let bounds = found.ledger.bounds();
             // With a single choice there is no other to be ahead of, so no winner is named.

@@ -5,7 +5,7 @@ use crate::error;
 use crate::table::Table;
 use crate::vector::Vector;
 use logitree::export::text::{Style, summary};
-use logitree::export::{self, Format, arrow, terminal_tree};
+use logitree::export::{self, Format, nodes, terminal_tree};
 use logitree::import::{self, Document, Import};
 use logitree::output::{Form, Target};
 use logitree::{Error, ErrorKind};
@@ -162,7 +162,7 @@ impl Run {
 
     /// One row per node.
     fn table(&self, py: Python<'_>) -> PyResult<Table> {
-        Ok(Call::new(None).whole(py, || arrow::batch(&self.run))?.into())
+        Ok(Call::new(None).whole(py, || nodes::table(&self.run).batch())?.into())
     }
 
     /// Nodes by column: parents (the root is its own), tokens' bytes, logprobs, path logprobs, why they are leaves.

@@ -24,6 +24,7 @@ pub fn columns<'py>(
     columns.set_item("special", tokens.iter().map(|s| model.is_special(s.token.id)).collect::<Vec<_>>())?;
     columns.set_item("logprobs", Vector::from(tokens.iter().map(|s| s.token.logprob).collect::<Vec<_>>()))?;
     columns.set_item("ranks", Vector::from(tokens.iter().map(|s| s.token.rank).collect::<Vec<_>>()))?;
+    columns.set_item("varentropies", Vector::from(tokens.iter().map(|s| s.varentropy).collect::<Vec<_>>()))?;
     columns.set_item("entropies", Vector::from(tokens.iter().map(|s| s.entropy).collect::<Vec<_>>()))?;
     columns.set_item("exactness", tokens.iter().map(|s| s.exactness.name()).collect::<Vec<_>>())?;
     columns.set_item("forced", tokens.iter().map(|s| s.forced).collect::<Vec<_>>())?;

@@ -24,6 +24,16 @@ pub enum Verdict {
     NoAnswer,
 }
 
+impl Verdict {
+    /// The answer, if the text gives one.
+    pub fn answer(&self) -> Option<&str> {
+        match self {
+            Verdict::Answer(answer) => Some(answer),
+            Verdict::NoAnswer | Verdict::Open => None,
+        }
+    }
+}
+
 /// The probability of the texts that give each answer, of all texts read so far.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {

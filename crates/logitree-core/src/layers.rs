@@ -51,6 +51,19 @@ impl LayerDistributions {
         let last = self.layers.last().and_then(best);
         self.layers.len() - self.layers.iter().rev().take_while(|&d| best(d) == last).count()
     }
+
+    /// The places in [`LayerDistributions::tokens`] in the order in which they are shown: the model's most likely token,
+    /// the runner-up, and those that were asked for, each token once.
+    pub fn in_order(&self) -> Vec<usize> {
+        let own = self.tokens.len().saturating_sub(2);
+        let mut order: Vec<usize> = Vec::new();
+        for i in (own..self.tokens.len()).chain(0..own) {
+            if order.iter().all(|&o| self.tokens[o] != self.tokens[i]) {
+                order.push(i);
+            }
+        }
+        order
+    }
 }
 
 #[cfg(test)]
@@ -69,6 +82,8 @@ mod tests {
         for (best, layer) in [(&[3, 1, 3, 2, 3, 3][..], 4), (&[3, 3], 0), (&[1, 2], 1), (&[1], 0)] {
             assert_eq!(of(best).decided(), layer, "{best:?}");
         }
+        let asked = |ids: &[u32]| LayerDistributions { tokens: ids.iter().map(|&i| TokenId(i)).collect(), ..of(&[1]) };
+        assert_eq!(asked(&[7, 3, 7, 3, 5]).in_order(), [3, 4, 0]);
         let parts = LogitParts { logit: 2.5, parts: vec![1.0, -0.5, 1.5] };
         assert_eq!(parts.rest(), 0.5);
     }

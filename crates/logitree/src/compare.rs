@@ -7,6 +7,7 @@ use logitree_core::compare::{ComparedStep, Divergence, TreeComparison, align, co
 use logitree_core::run::Run;
 use logitree_core::{Distribution, Exactness, Query, Session, TokenId, TokenStats};
 use std::collections::HashMap;
+use std::f64::consts::LN_2;
 use std::ops::Range;
 
 /// A text under one model: one of the two things that are compared.
@@ -96,6 +97,19 @@ impl ComparedPiece {
     pub fn logprob(&self) -> [f64; 2] {
         self.tokens.each_ref().map(|tokens| tokens.iter().map(|t| t.logprob).sum())
     }
+
+    /// Log probability of the piece under B less that under A, in nats.
+    pub fn change(&self) -> f64 {
+        let [a, b] = self.logprob();
+        b - a
+    }
+}
+
+/// Number of bytes of all pieces, and of both models the log probability in nats and the bits per byte.
+pub fn bits_per_byte(pieces: &[ComparedPiece]) -> (usize, [f64; 2], [f64; 2]) {
+    let bytes = pieces.iter().map(|p| p.bytes.len()).sum::<usize>();
+    let logprob = [0, 1].map(|side| pieces.iter().map(|p| p.logprob()[side]).sum::<f64>());
+    (bytes, logprob, logprob.map(|l| (0.0 - l) / LN_2 / bytes as f64))
 }
 
 /// Whether two models have the same tokens under the same ids.

@@ -191,8 +191,8 @@ impl Generation {
             self.node = self.session.push(Some(self.node), token.id)?;
             None
         };
-        let Distribution { entropy, exactness, top, .. } = d;
-        Ok(Some(ScoredToken { token, entropy, exactness, top, forced: false, watched }))
+        let Distribution { entropy, varentropy, exactness, top, .. } = d;
+        Ok(Some(ScoredToken { token, entropy, varentropy, exactness, top, forced: false, watched }))
     }
 
     /// The reason why no further token may be generated, as far as it is known without asking the model.

@@ -1,10 +1,12 @@
 //! What each layer of a model would have predicted.
 
-use crate::Model;
 use crate::error::{Context, Result, fail};
 use crate::events::Work;
+use crate::{Model, Prompt, first_ids};
 use logitree_core::layers::LayerDistributions;
+use logitree_core::run::Watch;
 use logitree_core::{Query, TokenId};
+use std::ops::Range;
 
 /// A place in a text where a model is looked into.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,12 +56,47 @@ impl Model {
         }
         Ok(found)
     }
+
+    /// What each layer would have predicted after each prompt: of the first tokens of the watched strings, and of these
+    /// tokens.
+    ///
+    /// # Errors
+    /// As for [`Model::layers`].
+    pub fn layers_after(
+        &self,
+        prompts: &[Prompt],
+        watch: &[Watch],
+        tokens: &[TokenId],
+    ) -> Result<Vec<LayerDistributions>> {
+        let asked: Vec<TokenId> = first_ids(watch).chain(tokens.iter().copied()).collect();
+        let mut found = Vec::with_capacity(prompts.len());
+        for prompt in prompts {
+            let query = LayerQuery { after: prompt.tokens.len(), tokens: asked.clone() };
+            found.extend(self.layers(&prompt.tokens, &[query])?);
+        }
+        Ok(found)
+    }
+
+    /// What each layer would have predicted in the place of some tokens of a text: of these tokens, and of the first
+    /// tokens of the watched strings.
+    ///
+    /// # Errors
+    /// As for [`Model::layers`].
+    pub fn layers_of(
+        &self,
+        text: &[TokenId],
+        scored: Range<usize>,
+        watch: &[Watch],
+    ) -> Result<Vec<LayerDistributions>> {
+        let query = |i| LayerQuery { after: i, tokens: text.get(i).copied().into_iter().chain(first_ids(watch)).collect() };
+        self.layers(text, &scored.map(query).collect::<Vec<_>>())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::layers::{COLUMNS, Place, csv};
+    use crate::export::layers::{Place, table};
     use crate::{NextOptions, ScoreOptions};
 
     include!("../tests/common/tiny.rs");
@@ -87,13 +124,13 @@ mod tests {
         let (next, _) = model.next_tokens(std::slice::from_ref(&prompt), &NextOptions::default()).unwrap();
         let top = &next[0].distribution.top;
         assert_eq!(found[0].tokens, [top[0].id, top[1].id]);
-        let mut table = Vec::new();
-        csv(&model, &[Place { name: "here".into(), found: &found[0] }], &mut table).unwrap();
-        let table = String::from_utf8(table).unwrap();
-        let rows: Vec<&str> = table.lines().collect();
-        assert_eq!(rows[0], COLUMNS.join(","));
+        let mut written = Vec::new();
+        table(&model, &[Place { name: "here".into(), found: &found[0] }]).csv(&mut written).unwrap();
+        let written = String::from_utf8(written).unwrap();
+        let rows: Vec<&str> = written.lines().collect();
+        assert_eq!(rows[0], "place,layer,token_id,text,logprob,rank,part,best_id,best");
         // Two tokens, each with a row per layer and the rest.
-        assert_eq!(rows.len(), 1 + 2 * (found[0].layers.len() + 1), "{table}");
+        assert_eq!(rows.len(), 1 + 2 * (found[0].layers.len() + 1), "{written}");
         for wrong in [0, last + 1] {
             let error = model.layers(&prompt.tokens, &[LayerQuery { after: wrong, tokens: Vec::new() }]).unwrap_err();
             assert!(error.to_string().contains(&format!("after {wrong} tokens")), "{error}");

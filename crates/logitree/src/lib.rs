@@ -50,7 +50,7 @@
 //! Log probabilities and entropies are in nats everywhere. Results are the same to the last bit whatever else is
 //! computed in the same batch, with any number of threads and any instruction set.
 //!
-//! Features: `hub` (fetches models; on by default), `remote` (servers as engines; on by default), `parquet`.
+//! Features: `hub` (fetches models; on by default), `remote` (servers as engines; on by default), `parquet`, `arrow`.
 
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
@@ -103,7 +103,7 @@ pub use model::{Model, OpenOptions, arithmetic_of, check_arithmetic};
 #[cfg(feature = "remote")]
 pub use model::{ServerOptions, wobble, wobble_in_words};
 pub use next::{NUCLEI, NextOptions, NextToken};
-pub use prompt::{Given, Prompt, check_text, watched_ids};
+pub use prompt::{Given, Prompt, check_text, first_ids, watched_ids};
 pub use recorder::{Destination, Held};
 pub use scored::{LISTED, ScoredToken, totals_of};
 pub use scoring::{ScoreOptions, Scored};

@@ -217,6 +217,11 @@ pub fn check_text(text: &str, what: &str) -> Result<()> {
     Ok(())
 }
 
+/// The first token of each watched string: what can be said of it at a single place.
+pub fn first_ids(watch: &[run::Watch]) -> impl Iterator<Item = TokenId> {
+    watch.iter().filter_map(|w| w.tokens.first()).map(|t| t.id)
+}
+
 /// The token ids of watched strings.
 pub fn watched_ids(watch: &[run::Watch]) -> Vec<Vec<TokenId>> {
     watch.iter().map(|w| w.tokens.iter().map(|t| t.id).collect()).collect()

@@ -11,6 +11,8 @@ pub struct ScoredToken {
     pub token: TokenStats,
     /// Entropy of the distribution, in nats.
     pub entropy: f64,
+    /// Varentropy of the distribution, in nats².
+    pub varentropy: f64,
     /// Whether entropy and rank are exact.
     pub exactness: Exactness,
     /// The most likely tokens at this position.
@@ -24,8 +26,8 @@ pub struct ScoredToken {
 impl ScoredToken {
     /// Makes a token from a distribution whose first requested token is the token of the text.
     pub(crate) fn new((d, watched): (Distribution, Vec<Watched>), forced: bool) -> Option<ScoredToken> {
-        let Distribution { entropy, exactness, top, tokens, .. } = d;
-        Some(ScoredToken { token: *tokens.first()?, entropy, exactness, top, forced, watched })
+        let Distribution { entropy, varentropy, exactness, top, tokens, .. } = d;
+        Some(ScoredToken { token: *tokens.first()?, entropy, varentropy, exactness, top, forced, watched })
     }
 
     /// The sign in front of the rank. For a token that is not in the list, an engine may know only a bound of the

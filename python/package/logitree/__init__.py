@@ -8,6 +8,25 @@
 Logprobs and entropies are in nats, surprisals in bits, probabilities in [0, 1].
 """
 
+from ._analyses import (
+    AttributedText,
+    Attribution,
+    Bounds,
+    ComparedNode,
+    ComparedPiece,
+    ComparedToken,
+    Comparison,
+    ComparisonSummary,
+    DecisionCurve,
+    DecisionPoint,
+    Estimate,
+    Next,
+    Part,
+    Parting,
+    RunComparison,
+    Spread,
+)
+from ._distributions import Direct, Distribution, DistributionTable, TopP
 from ._errors import (
     ConflictError,
     Error,
@@ -24,38 +43,33 @@ from ._errors import (
     UnsupportedError,
 )
 from ._logitree import Prompt, Table, __version__
-from ._model import Exploration, Generation, Model, Session, load, read, write_jsonl
+from ._layers import Layers, LayersTable
+from ._model import Model, load, read, write_jsonl
+from ._ongoing import Exploration, Generation, Session
 from ._progress import Options, options
-from ._results import (
-    Answer,
-    Answers,
-    Direct,
-    Distribution,
-    DistributionTable,
-    Fork,
-    Forks,
-    Record,
-    Records,
-    Run,
-    Scores,
-    ScoreTable,
-    Span,
-    Spans,
-    Step,
-    TopP,
-    Verification,
-    View,
-)
-from ._types import Level, Mass, Path, Token
+from ._results import Answers, Fork, Forks, Record, Records, Run, Verification, View
+from ._scores import Scores, ScoreTable, Span, Spans, Step
+from ._types import Answer, Level, Mass, Path, Token
 
 __all__ = [
     "Answer",
     "Answers",
+    "AttributedText",
+    "Attribution",
+    "Bounds",
+    "ComparedNode",
+    "ComparedPiece",
+    "ComparedToken",
+    "Comparison",
+    "ComparisonSummary",
     "ConflictError",
+    "DecisionCurve",
+    "DecisionPoint",
     "Direct",
     "Distribution",
     "DistributionTable",
     "Error",
+    "Estimate",
     "Exploration",
     "FileError",
     "Fork",
@@ -65,25 +79,32 @@ __all__ = [
     "InputError",
     "InternalError",
     "Interrupted",
+    "Layers",
+    "LayersTable",
     "Level",
     "Mass",
     "Model",
     "ModelError",
     "NetworkError",
+    "Next",
     "NotFoundError",
     "Note",
     "Options",
     "ParameterError",
+    "Part",
+    "Parting",
     "Path",
     "Prompt",
     "Record",
     "Records",
     "Run",
+    "RunComparison",
     "ScoreTable",
     "Scores",
     "Session",
     "Span",
     "Spans",
+    "Spread",
     "Step",
     "Table",
     "Token",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import heapq
 import math
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
+from unicodedata import combining, east_asian_width
 
 if TYPE_CHECKING:
-    from ._results import Distribution, Run, Scores
+    from ._distributions import Distribution
+    from ._results import Run
+    from ._scores import Scores
 
 _MOST = 18_000
 _CELL = "text-align:left;padding:1px 8px"
@@ -63,6 +67,44 @@ def _table(head: Sequence[str], rows: Sequence[str]) -> str:
 
 def _code(text: str) -> str:
     return f"<code>{escape(visible(text))}</code>"
+
+
+_NUMBERS = re.compile(r"[-+#≥≤~>→–% .,e\d]*|-?inf|nan")
+
+
+def _columns(text: str) -> int:
+    """Columns that a text takes on a terminal."""
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table for a terminal: numbers to the right, texts to the left."""
+    widths = [max(map(_columns, column)) for column in zip(head, *rows)]
+    right = [all(_NUMBERS.fullmatch(cell) for cell in column) for column in zip(*rows)] or [False] * len(head)
+
+    def line(cells: Sequence[str]) -> str:
+        made = []
+        for cell, width, to_right in zip(cells, widths, right):
+            gap = " " * (width - _columns(cell))
+            made.append(gap + cell if to_right else cell + gap)
+        return "  ".join(made).rstrip()
+
+    return [line(head), *map(line, rows)]
+
+
+def listing(head: Sequence[str], rows: Sequence[Sequence[str]], total: int, notes: Sequence[str]) -> str:
+    """A table with the lines that go below it; rows for which there is no room are counted."""
+    made: list[str] = []
+    used = 0
+    for cells in rows:
+        row = _row([escape(c) for c in cells])
+        used += len(row.encode())
+        if used > _MOST * 5 // 6:
+            break
+        made.append(row)
+    if len(made) < total:
+        made.append(_row([f"… {total - len(made)} more"] + [""] * (len(head) - 1)))
+    return _table(head, made) + "".join(f"<div>{escape(note)}</div>" for note in notes)
 
 
 def scores(s: Scores) -> str:

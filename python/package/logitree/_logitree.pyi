@@ -12,6 +12,27 @@ def panic() -> None: ...
 def read(
     path: str | os.PathLike[str] | None, bytes: bytes | None
 ) -> tuple[Run | None, list[tuple[str, str, list[float]]], list[str]]: ...
+def compare_texts(
+    model: Model, other: Model, text: str, after: Prompt | None, other_after: Prompt | None, progress: Any
+) -> tuple[Table, dict[str, Any], bool, bool]: ...
+def compare_runs(a: Run, b: Run) -> tuple[Table, dict[str, Any]]: ...
+def decide(
+    model: Model,
+    prompt: Prompt,
+    text: str | None,
+    choices: Sequence[str] | None,
+    pattern: str | None,
+    normalize: bool,
+    max_new_tokens: int,
+    tolerance: float,
+    max_depth: int,
+    max_nodes: int,
+    batch: int,
+    progress: Any,
+) -> tuple[str, Table, bool]: ...
+def attribute(
+    model: Model, prompt: Prompt, texts: Sequence[str], by: str, replacement: str | None, progress: Any
+) -> tuple[Table, list[tuple[int, float]], int, bool]: ...
 def record(prompt: str, response: str, steps: Sequence[tuple[str, float, Sequence[tuple[bytes, float]]]]) -> str: ...
 
 @final
@@ -24,6 +45,11 @@ class Table:
     """An Arrow table: pandas, polars, pyarrow and DuckDB take it as it is."""
 
     def __new__(cls, columns: Sequence[tuple[str, str, Iterable[Any]]]) -> Table: ...
+    @staticmethod
+    def join(tables: Sequence[Table]) -> Table:
+        """Tables with the same columns, one below the other."""
+    def columns(self) -> list[tuple[str, str, list[Any]]]:
+        """Name, kind (``u32``, ``f64``, ``str``, …; with ``!`` if no value is missing) and values of each column."""
     @property
     def names(self) -> list[str]:
         """Names of the columns."""
@@ -93,7 +119,13 @@ class Model:
     def chat(self, messages: Sequence[tuple[str, str]], arguments: str) -> Prompt: ...
     def prompt_of_tokens(self, tokens: Sequence[int]) -> Prompt: ...
     def next(
-        self, prompts: Sequence[Prompt], top: int, tokens: Sequence[int], watch: Sequence[str], logits: bool
+        self,
+        prompts: Sequence[Prompt],
+        top: int,
+        tokens: Sequence[int],
+        watch: Sequence[str],
+        logits: bool,
+        layers: bool,
     ) -> list[dict[str, Any]]: ...
     def following(self, prompt: Prompt, join: str, text: str) -> tuple[Prompt, int]: ...
     def score(
@@ -103,6 +135,7 @@ class Model:
         top: int,
         watch: Sequence[str],
         full: bool,
+        layers: bool,
         progress: Any,
     ) -> tuple[list[dict[str, Any]], list[int], bool]: ...
     def spans(

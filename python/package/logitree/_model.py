@@ -7,33 +7,20 @@ import json
 import os
 import threading
 import weakref
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Union, overload
 
 from . import _logitree
-from ._errors import ConflictError, Interrupted
-from ._progress import Progress, finish, options, telling, warn
-from ._results import (
-    Answer,
-    Answers,
-    Choice,
-    Direct,
-    Distribution,
-    DistributionTable,
-    Fork,
-    Forks,
-    Record,
-    Records,
-    Run,
-    Scores,
-    ScoreTable,
-    Span,
-    Spans,
-    Step,
-    Verification,
-)
+from ._analyses import AttributedText, Attribution, Comparison, DecisionCurve
+from ._checks import asked, at_least, filename, strings
+from ._distributions import Direct, Distribution, DistributionTable
+from ._errors import ConflictError
+from ._ongoing import Exploration, Generation, Session
+from ._progress import Progress, finish, telling, warn
+from ._results import Answers, Choice, Fork, Forks, Record, Records, Run, Verification
+from ._scores import Scores, ScoreTable, Span, Spans
 from ._tables import matrix
-from ._types import Level
+from ._types import Answer
 
 Prompt = _logitree.Prompt
 
@@ -86,7 +73,7 @@ def load(
         InputError: its files cannot be run.
     """
     if model is not None:
-        model = _path("model", model)
+        model = filename("model", model)
     urls = [engine] if isinstance(engine, str) else list(engine or ())
     servers = {"engine_kind": engine_kind, "api_key": api_key, "concurrency": concurrency, "tokenizer": tokenizer}
     local = {"threads": threads, "arithmetic": arithmetic, "backend": backend}
@@ -95,8 +82,8 @@ def load(
             kind = "a model in this process: leave it out with `engine`" if urls else "servers: name one with `engine`"
             raise ValueError(f"`{name}` is about {kind}")
     if threads is not None:
-        _at_least("threads", threads, 1)
-    _at_least("engine_top", engine_top, 1)
+        at_least("threads", threads, 1)
+    at_least("engine_top", engine_top, 1)
     how: dict[str, Any] = {"model": model, "engine": urls, **local, **servers}
     how |= {"engine_top": engine_top, "request_timeout": request_timeout, "end_tokens": list(end_tokens)}
     key = json.dumps([os.getpid(), how])
@@ -124,30 +111,6 @@ def _again(how: dict[str, Any], sha256: str) -> Model:
     if model.sha256 != sha256:
         raise ConflictError(f"{model.name} has other weights here than where it was pickled (sha256 {model.sha256}, not {sha256})")
     return model
-
-
-def _path(name: str, value: str | os.PathLike[str]) -> str:
-    if not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f"`{name}` must be a str or a path, not {type(value).__name__}")
-    return os.fspath(value)
-
-
-def _at_least(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"`{name}` must be an int, not {type(value).__name__}")
-    if value < least:
-        raise ValueError(f"`{name}` is {value}: it must be at least {least}")
-    return int(value)
-
-
-def _texts(name: str, value: Any) -> list[str]:
-    if isinstance(value, str):
-        raise TypeError(f"`{name}` must be a list of str: [{value!r}]")
-    texts = list(value)
-    for text in texts:
-        if not isinstance(text, str):
-            raise TypeError(f"`{name}` must be a list of str, and one is {type(text).__name__}")
-    return texts
 
 
 def _join(prompt: Prompt, join: str | None) -> str:
@@ -263,7 +226,7 @@ class Model:
         Raises:
             InputError: it is not in the vocabulary.
         """
-        return self._native.token_bytes(_at_least("id", id, 0))
+        return self._native.token_bytes(at_least("id", id, 0))
 
     def token_text(self, id: int) -> str:
         """Text of a token; bytes that are not UTF-8 become replacement characters."""
@@ -299,7 +262,7 @@ class Model:
         if isinstance(prompt, Iterable) and not isinstance(prompt, (bytes, bytearray, Mapping)):
             items: list[Any] = list(prompt)
             if items and all(hasattr(i, "__index__") and not isinstance(i, bool) for i in items):
-                return self._native.prompt_of_tokens([_at_least("prompt", i, 0) for i in items])
+                return self._native.prompt_of_tokens([at_least("prompt", i, 0) for i in items])
             if items and all(isinstance(i, (Mapping, tuple, list)) for i in items):
                 return self.chat(items)
         raise TypeError(
@@ -324,16 +287,17 @@ class Model:
 
     @overload
     def next(  # type: ignore[overload-overlap]
-        self, prompt: PromptLike, k: int = 10, *, tokens: Sequence[int] = (), watch: Sequence[str] = (), logits: bool = False
+        self, prompt: PromptLike, k: int = 10, *, tokens: Sequence[int] = (), watch: Sequence[str] = (),
+        logits: bool = False, layers: bool = False,
     ) -> Distribution: ...
     @overload
     def next(
         self, prompt: Sequence[str] | Sequence[Prompt], k: int = 10, *, tokens: Sequence[int] = (),
-        watch: Sequence[str] = (), logits: bool = False,
+        watch: Sequence[str] = (), logits: bool = False, layers: bool = False,
     ) -> DistributionTable: ...
     def next(
         self, prompt: PromptLike | Sequence[str] | Sequence[Prompt], k: int = 10, *, tokens: Sequence[int] = (),
-        watch: Sequence[str] = (), logits: bool = False,
+        watch: Sequence[str] = (), logits: bool = False, layers: bool = False,
     ) -> Distribution | DistributionTable:
         """What may come next: the ``k`` most likely tokens, the rest, the entropy, and how many tokens top-p keeps.
 
@@ -344,30 +308,33 @@ class Model:
             watch: Strings whose probability to come next is wanted, whatever their rank; of several tokens, the product of
                 their own tokens' probabilities.
             logits: Whether ``logprobs`` and ``logits`` of the whole vocabulary are wanted, ``float32[vocab]`` each.
+            layers: Whether ``.layers`` has what each layer of the model would have predicted: of the most likely tokens,
+                of ``tokens``, and of the first tokens of ``watch``.
 
         Raises:
             InputError: a prompt does not fit the model's context, or a token is not in the vocabulary.
+            UnsupportedError: ``layers`` of a model that is not in this process.
         """
         several = isinstance(prompt, (list, tuple)) and bool(prompt) and all(isinstance(p, (str, Prompt)) for p in prompt)
         prompts: list[Any] = list(prompt) if several else [prompt]  # type: ignore[arg-type]
         made = [self.prompt(p) for p in prompts]
-        found = self._native.next(made, _at_least("k", k, 0), list(tokens), _texts("watch", watch), bool(logits))
+        found = self._native.next(made, at_least("k", k, 0), list(tokens), strings("watch", watch), bool(logits), bool(layers))
         distributions = [Distribution(fields, p.text) for fields, p in zip(found, made)]
         return DistributionTable(distributions) if several else distributions[0]
 
     @overload
     def score(  # type: ignore[overload-overlap]
         self, text: str, *, after: PromptLike | None = None, top: int = 5, watch: Sequence[str] = (), special: bool = False,
-        full: bool = False, progress: Progress = None,
+        full: bool = False, layers: bool = False, progress: Progress = None,
     ) -> Scores: ...
     @overload
     def score(
         self, text: Iterable[str], *, after: PromptLike | None = None, top: int = 5, watch: Sequence[str] = (),
-        special: bool = False, full: bool = False, progress: Progress = None,
+        special: bool = False, full: bool = False, layers: bool = False, progress: Progress = None,
     ) -> ScoreTable: ...
     def score(
         self, text: str | Iterable[str], *, after: PromptLike | None = None, top: int = 5, watch: Sequence[str] = (),
-        special: bool = False, full: bool = False, progress: Progress = None,
+        special: bool = False, full: bool = False, layers: bool = False, progress: Progress = None,
     ) -> Scores | ScoreTable:
         """Scores every token of a text: logprob, rank, entropy, and what else could have stood there.
 
@@ -382,15 +349,18 @@ class Model:
             special: Whether names of control tokens in the text are these tokens.
             full: Whether the logprobs of the whole vocabulary are wanted at every token, as ``float32[n, vocab]``:
                 four bytes per token of the text and token of the vocabulary.
+            layers: Whether ``.layers`` has what each layer of the model would have predicted in the place of every token:
+                of the token, of the most likely ones, and of the first tokens of ``watch``.
 
         Raises:
             InputError: there is nothing to score, or it does not fit the model's context.
+            UnsupportedError: ``layers`` of a model that is not in this process.
         """
-        _at_least("top", top, 0)
-        watched = _texts("watch", watch)
+        at_least("top", top, 0)
+        watched = strings("watch", watch)
         if isinstance(text, (bytes, bytearray)) or not isinstance(text, Iterable):
             raise TypeError(f"`text` must be a str or several, not {type(text).__name__}")
-        texts = [text] if isinstance(text, str) else _texts("text", text)
+        texts = [text] if isinstance(text, str) else strings("text", text)
         if after is None:
             prompts, firsts, shown = [self.prompt(t, special=special) for t in texts], [1] * len(texts), ""
         else:
@@ -398,12 +368,12 @@ class Model:
             made = [self._native.following(before, "", t) for t in texts]
             prompts, firsts, shown = [p for p, _ in made], [i for _, i in made], before.text
         with telling(progress, "scoring") as hears:
-            columns, asked, stopped = self._native.score(prompts, firsts, top, watched, bool(full), hears)
+            columns, wanted, stopped = self._native.score(prompts, firsts, top, watched, bool(full), bool(layers), hears)
         scores = [
-            Scores(c, prompt=shown, interrupted=len(c["bytes"]) < n, model=self.name) for c, n in zip(columns, asked)
+            Scores(c, prompt=shown, interrupted=len(c["bytes"]) < n, model=self.name) for c, n in zip(columns, wanted)
         ]
         if isinstance(text, str):
-            return finish(scores[0], stopped, f"{len(scores[0])} of {asked[0]} tokens are scored")  # type: ignore[no-any-return]
+            return finish(scores[0], stopped, f"{len(scores[0])} of {wanted[0]} tokens are scored")  # type: ignore[no-any-return]
         whole = sum(not s.interrupted for s in scores)
         # They are scored in order: one at most is scored in part, and what comes after it has no token.
         begun = scores[:whole] + [s for s in scores[whole : whole + 1] if len(s)]
@@ -464,12 +434,12 @@ class Model:
         """
         made = self.prompt(prompt)
         for name, value, least in (("max_new_tokens", max_new_tokens, 0), ("top_k", top_k, 0), ("seed", seed, 0), ("top", top, 0)):
-            _at_least(name, value, least)
+            at_least(name, value, least)
         guide = None
         if prefix is not None:
             guide = (_join(made, join), prefix)
         native = self._native.generate(
-            made, max_new_tokens, top, float(temperature), top_k, float(top_p), float(min_p), seed, _texts("watch", watch), guide
+            made, max_new_tokens, top, float(temperature), top_k, float(top_p), float(min_p), seed, strings("watch", watch), guide
         )
         return Generation(native, made.text, self.name)
 
@@ -493,7 +463,7 @@ class Model:
             before = given.tokens[:first]
         ids = self._native.prompt_of_tokens([*before, *map(int, scores.token_ids)])
         with telling(progress, "scoring") as hears:
-            (columns,), _, stopped = self._native.score([ids], [len(before)], 0, [], True, hears)
+            (columns,), _, stopped = self._native.score([ids], [len(before)], 0, [], True, False, hears)
         if not stopped:
             scores.full = matrix(columns["full"], len(scores))
         return finish(scores, stopped, "the text is generated, without `full`")  # type: ignore[no-any-return]
@@ -534,11 +504,11 @@ class Model:
                 raise TypeError(f"`{name}` must be a number, not {type(value).__name__}")
             parameters[name] = value.__index__() if hasattr(value, "__index__") else float(value)
         if max_nodes is not None:
-            _at_least("max_nodes", max_nodes, 1)
-        file = None if path is None else _path("path", path)
+            at_least("max_nodes", max_nodes, 1)
+        file = None if path is None else filename("path", path)
         made = self._native.explore(
             self.prompt(prompt), strategy, json.dumps(parameters), max_nodes, max_seconds, json.dumps(store_top),
-            _texts("watch", watch), file, force,
+            strings("watch", watch), file, force,
         )
         return Exploration(made)
 
@@ -616,7 +586,7 @@ class Model:
         Raises:
             ConflictError: another model made it, or another process writes it.
         """
-        return Exploration(self._native.resume(_path("path", path), max_nodes, max_seconds)).run(progress=progress)
+        return Exploration(self._native.resume(filename("path", path), max_nodes, max_seconds)).run(progress=progress)
 
     # Analyses
 
@@ -639,11 +609,9 @@ class Model:
         Raises:
             ParameterError: choices or pattern cannot be.
         """
-        if (choices is None) == (pattern is None):
-            raise ValueError("give either `choices` or `pattern`")
-        listed = None if choices is None else _texts("choices", choices)
+        listed = asked(choices, pattern)
         for name, value in (("max_depth", max_depth), ("max_nodes", max_nodes), ("batch", batch)):
-            _at_least(name, value, 1)
+            at_least(name, value, 1)
         with telling(progress, "answers") as hears:
             found, stopped = self._native.answers(
                 self.prompt(prompt), listed, pattern, normalize, tolerance, max_depth, float(max_seconds), max_nodes, batch, hears
@@ -654,7 +622,7 @@ class Model:
 
     def direct(self, prompt: PromptLike, texts: Sequence[str]) -> list[Direct]:
         """The probability of each text's own tokens right after a prompt. Give the space that comes before a word."""
-        listed = _texts("texts", texts)
+        listed = strings("texts", texts)
         found = self._native.direct(self.prompt(prompt), listed)
         return [Direct(text, *values) for text, values in zip(listed, found)]
 
@@ -670,8 +638,8 @@ class Model:
             max_new_tokens: Tokens of a continuation, at most.
             top: Forks to test: the places that were decided least.
         """
-        _at_least("max_new_tokens", max_new_tokens, 1)
-        _at_least("top", top, 0)
+        at_least("max_new_tokens", max_new_tokens, 1)
+        at_least("top", top, 0)
         with telling(progress, "forks") as hears:
             found, stopped = self._native.forks(self.prompt(prompt), text, pattern, max_new_tokens, top, hears)
         fields = json.loads(found)
@@ -680,6 +648,100 @@ class Model:
             token, other = Choice(**f.pop("token")), Choice(**f.pop("other"))
             made.append(Fork(token=token, other=other, **f))
         return finish(Forks(tuple(made), **fields, interrupted=stopped), stopped, "what is tested is here")  # type: ignore[no-any-return]
+
+    def decide(
+        self, prompt: PromptLike, choices: Sequence[str] | None = None, *, pattern: str | None = None,
+        normalize: bool = False, text: str | None = None, max_new_tokens: int = 32, tolerance: float = 0.01,
+        max_depth: int = 64, max_nodes: int = 100_000, batch: int = 24, progress: Progress = None,
+    ) -> DecisionCurve:
+        """Where along a text was its answer decided? After each token, :meth:`answers`' bounds given the text so far.
+
+        Args:
+            choices: Answers that a continuation may begin with.
+            pattern: Or a regular expression, whose first group is the answer.
+            normalize: Whether case, and punctuation and white space in front, do not count.
+            text: The text; the greedy one by default.
+            max_new_tokens: Tokens of the greedy text, at most.
+            tolerance: After each token, go on until no bound is wider.
+            max_depth: After each token, look at most so many tokens further.
+            max_nodes: After each token, look at so many paths at most.
+            batch: Nodes expanded together.
+
+        Raises:
+            ParameterError: choices or pattern cannot be, or the prompt is token ids.
+        """
+        listed = asked(choices, pattern)
+        for name, value in (("max_new_tokens", max_new_tokens), ("max_depth", max_depth), ("max_nodes", max_nodes), ("batch", batch)):
+            at_least(name, value, 1)
+        if not 0.0 <= float(tolerance) <= 1.0:
+            raise ValueError(f"`tolerance` is {tolerance}: it must be a probability, from 0 to 1")
+        with telling(progress, "deciding") as hears:
+            found, table, stopped = _logitree.decide(
+                self._native, self.prompt(prompt), text, listed, pattern, normalize, max_new_tokens, float(tolerance),
+                max_depth, max_nodes, batch, hears,
+            )
+        return finish(DecisionCurve(found, table, stopped), stopped, "the last points are as tight as was asked for")  # type: ignore[no-any-return]
+
+    def attribute(
+        self, prompt: PromptLike, continuation: str | Sequence[str], *,
+        by: Literal["token", "word", "line", "sentence", "turn"] = "word", replacement: str | None = None,
+        progress: Progress = None,
+    ) -> Attribution:
+        """Which part of the prompt made it say that? Each part is left out alone, and the texts are scored after the rest.
+
+        Args:
+            continuation: A text as it follows the prompt, or several: begin them with a space where one belongs.
+            by: What the prompt is cut into: tokens (the others stay as they are), words, lines, sentences (the prompt is
+                split into tokens anew), or the turns of a conversation.
+            replacement: What takes the place of a part; by default it is left out.
+
+        Raises:
+            ParameterError: ``by`` is none of these, or the prompt is token ids.
+            InputError: the prompt cannot be cut so, or nothing would be left of it.
+        """
+        texts = [continuation] if isinstance(continuation, str) else strings("continuation", continuation)
+        if not texts:
+            raise ValueError("`continuation` is empty: give a text, or several")
+        with telling(progress, "attributing") as hears:
+            table, whole, parts, stopped = _logitree.attribute(
+                self._native, self.prompt(prompt), texts, by, replacement, hears
+            )
+        made = Attribution([AttributedText(t, *w) for t, w in zip(texts, whole)], table, by, replacement, stopped)
+        return finish(made, stopped, f"{len(made)} of {parts} parts are here")  # type: ignore[no-any-return]
+
+    def compare(
+        self, text: str, other: Model | None = None, *, after: PromptLike | None = None,
+        other_after: PromptLike | None = None, progress: Progress = None,
+    ) -> Comparison:
+        """A text under this model, the reference, and under another; or after two prompts. Runs: :meth:`Run.compare`.
+
+        Where both have one vocabulary and the same tokens, the whole distributions are compared at every token (models in
+        this process only); otherwise pieces of the text.
+
+        Args:
+            text: The text.
+            other: The other model, such as ``lt.load("gemma-3-270m", arithmetic="8-bit")``; this one by default.
+            after: What comes before the text and is not compared.
+            other_after: What comes before it under the other model; the same by default, ``""`` for nothing.
+
+        Raises:
+            InputError: there is nothing to compare, or the tokens of both do not make the same text.
+            UnsupportedError: distributions of a model behind a server would have to be whole.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"`text` must be a str, not {type(text).__name__}")
+        b = self if other is None else other
+        if not isinstance(b, Model):
+            raise TypeError(f"`other` must be a logitree.Model, not {type(b).__name__}: logitree.load opens one")
+
+        def before(model: Model, prompt: PromptLike | None) -> Prompt | None:
+            return None if prompt is None or prompt == "" else model.prompt(prompt)
+
+        contexts = before(self, after), before(b, after if other_after is None else other_after)
+        with telling(progress, "comparing") as hears:
+            table, figures, whole, stopped = _logitree.compare_texts(self._native, b._native, text, *contexts, hears)
+        made = Comparison(self.name, b.name, table, figures, not whole)
+        return finish(made, stopped, f"{len(made)} rows are compared")  # type: ignore[no-any-return]
 
     def verify(self, run: Run, *, progress: Progress = None) -> Verification:
         """Runs every recorded step again and compares each number. True if all are the same to the last bit.
@@ -699,173 +761,6 @@ class Model:
         return Session(self._native.session())
 
 
-class Generation:
-    """A text in the making: an iterator over its steps, forced ones first. What was made stays in :attr:`scores`."""
-
-    def __init__(self, native: _logitree.Generation, prompt: str, model: str) -> None:
-        self._native, self._prompt, self._model = native, prompt, model
-        self._columns: dict[str, Any] | None = None
-        self._ended = False
-        #: Why it ended; ``None`` while it goes on.
-        self.stop: str | None = None
-        #: Whether Ctrl-C ended it.
-        self.interrupted = False
-
-    def _take(self, most: int | None, hears: Any) -> int:
-        columns, self.stop, stopped = self._native.steps(most, hears)
-        for name in ("token_ids", "logprobs", "ranks", "entropies"):
-            columns[name] = memoryview(columns[name]).tolist()
-        made = len(columns["bytes"])
-        if self._columns is None:
-            self._columns = columns
-        else:
-            for name, values in columns.items():
-                if name == "watch":
-                    for text, more in values.items():
-                        self._columns["watch"][text] += more
-                else:
-                    self._columns[name] += values
-        self.interrupted |= stopped
-        self._ended |= stopped or made < (most or 0)
-        return made
-
-    def __iter__(self) -> Iterator[Step]:
-        return self
-
-    def __next__(self) -> Step:
-        if self._ended:
-            raise StopIteration
-        made = self._take(1, None)
-        if self.interrupted:
-            finish(self.scores, True, "what is generated is in .scores")
-        if not made:
-            self._ended = True
-            raise StopIteration
-        return self.scores[-1]
-
-    @property
-    def scores(self) -> Scores:
-        """What was made so far."""
-        import array as arrays
-
-        if self._columns is None:
-            self._take(0, None)
-            self._ended = False
-        assert self._columns is not None
-        codes = {"token_ids": "I", "logprobs": "d", "ranks": "I", "entropies": "d"}
-        vectors = {n: memoryview(arrays.array(c, self._columns[n]).tobytes()).cast("B").cast(c) for n, c in codes.items()}  # type: ignore[call-overload]
-        return Scores(
-            {**self._columns, **vectors}, prompt=self._prompt, stop=self.stop, interrupted=self.interrupted, model=self._model
-        )
-
-    @property
-    def text(self) -> str:
-        """The text so far."""
-        return self.scores.text
-
-    def run(self, *, progress: Progress = None) -> Scores:
-        """Goes on to the end, and gives all that was made."""
-        if not self._ended:
-            with telling(progress, "generating") as hears:
-                self._take(None, hears)
-            self._ended = True
-        scores = self.scores
-        return finish(scores, self.interrupted, f"{len(scores)} tokens are here")  # type: ignore[no-any-return]
-
-    def __repr__(self) -> str:
-        return f"<logitree.Generation of {len(self.scores)} tokens so far, stop={self.stop!r}>"
-
-
-class Exploration:
-    """A tree that grows: iterate over its levels, also with ``async for``; it ends where you stop, or of itself.
-
-    As a context manager it closes its run file at the end.
-    """
-
-    def __init__(self, native: _logitree.Exploration) -> None:
-        self._native = native
-        self._run: Run | None = None
-        #: Whether Ctrl-C ended it.
-        self.interrupted = False
-
-    def __iter__(self) -> Iterator[Level]:
-        return self
-
-    def __next__(self) -> Level:
-        if self._run is not None or self.interrupted:
-            raise StopIteration
-        level, stopped = self._native.next_level()
-        if stopped:
-            self.interrupted = True
-            if options.interrupt == "raise":
-                raise Interrupted(self.finish())
-            warn("interrupted: finish() gives the tree as it is")
-            raise StopIteration
-        if level is None:
-            raise StopIteration
-        return level  # type: ignore[no-any-return]
-
-    async def __aiter__(self) -> AsyncIterator[Level]:
-        end = object()
-        while (level := await asyncio.to_thread(next, self, end)) is not end:
-            yield level  # type: ignore[misc]
-
-    def __enter__(self) -> Exploration:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.finish()
-
-    def run(self, *, progress: Progress = None) -> Run:
-        """Goes on to the end, and gives the run."""
-        if self._run is None:
-            with telling(progress, "exploring") as hears:
-                native, failure, stopped = self._native.run(hears)
-            self._run, self.interrupted = Run(native), stopped
-            if failure is not None:
-                failure.run = self._run
-                failure.add_note("what was there before is in .run of this exception")
-                raise failure
-            finish(self._run, stopped, f"the tree has {len(self._run)} nodes")
-        return self._run
-
-    def finish(self) -> Run:
-        """Ends it where it stands, and gives the run. Its file can be gone on with: :meth:`Model.resume`."""
-        if self._run is None:
-            self._run = Run(self._native.finish())
-        return self._run
-
-
-class Session:
-    """A tree of token paths and the means to ask what follows each. A node's numbers are the same bits in any company."""
-
-    def __init__(self, native: _logitree.Session) -> None:
-        self._native = native
-
-    def push(self, parent: int | None, token: int) -> int:
-        """Adds a node, ``token`` after ``parent`` (``None`` begins a sequence: with BOS, if the model wants one). Free."""
-        return self.push_all(parent, [token])[0]
-
-    def push_all(self, parent: int | None, tokens: Iterable[int]) -> list[int]:
-        """Adds a chain of nodes.
-
-        Raises:
-            InputError: a token is not in the vocabulary, or the path does not fit the model's context.
-        """
-        return self._native.push_all(parent, [_at_least("tokens", t, 0) for t in tokens])
-
-    def evaluate(
-        self, nodes: Iterable[int], *, top: int = 10, tokens: Sequence[int] = (), logits: bool = False
-    ) -> list[Distribution]:
-        """What follows each node, in one batch."""
-        found = self._native.evaluate([_at_least("nodes", n, 0) for n in nodes], _at_least("top", top, 0), list(tokens), logits)
-        return [Distribution(fields) for fields in found]
-
-    def release(self, node: int) -> None:
-        """Says that nothing will soon be asked below a node; asking again only costs more."""
-        self._native.release(node)
-
-
 def read(source: str | os.PathLike[str] | bytes) -> Run | Records:
     """A run file, the notebook's tree JSON or its logprobs records, told apart by content; ``bytes`` are content.
 
@@ -878,7 +773,7 @@ def read(source: str | os.PathLike[str] | bytes) -> Run | Records:
     if isinstance(source, (bytes, bytearray)):
         run, records, notes = _logitree.read(None, bytes(source))
     else:
-        run, records, notes = _logitree.read(_path("source", source), None)
+        run, records, notes = _logitree.read(filename("source", source), None)
     for text in notes:
         warn(text)
     return Run(run) if run is not None else Records(Record(*r) for r in records)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Generic, TypeVar, overload
 
 from . import _logitree
 
@@ -69,3 +70,60 @@ class Tabular:
         import polars
 
         return polars.DataFrame(self.table())
+
+
+R = TypeVar("R")
+
+
+class Rows(Tabular, Generic[R]):
+    """A sequence of rows that are also a table."""
+
+    _table: _logitree.Table
+    _list: Sequence[R]
+
+    def __len__(self) -> int:
+        return len(self._list)
+
+    def __iter__(self) -> Iterator[R]:
+        return iter(self._list)
+
+    @overload
+    def __getitem__(self, at: int) -> R: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[R]: ...
+    def __getitem__(self, at: int | slice) -> R | Sequence[R]:
+        return self._list[at]
+
+    def table(self) -> _logitree.Table:
+        """The rows as an Arrow table, with the columns of the command's CSV."""
+        return self._table
+
+    def __repr__(self) -> str:
+        return "\n".join(self._text())
+
+    def _text(self) -> list[str]:
+        raise NotImplementedError
+
+
+def numbered(tables: Sequence[list[tuple[str, str, Any]]]) -> _logitree.Table:
+    """Tables with the same columns, one below the other, with the number of each in ``row``."""
+    rows = [i for i, table in enumerate(tables) for _ in table[0][2]]
+    heads = tables[0] if tables else []
+    joined = [(name, kind, [v for t in tables for v in t[c][2]]) for c, (name, kind, _) in enumerate(heads)]
+    return _logitree.Table([("row", "u32", rows), *joined])
+
+
+def packed(numbers: Any) -> tuple[str, bytes] | None:
+    """Numbers of an array with their format, as they are pickled."""
+    if numbers is None:
+        return None
+    view = memoryview(numbers)
+    return view.format, view.tobytes()
+
+
+def unpacked(packed: tuple[str, bytes] | None) -> Any:
+    """The array of what :func:`packed` gave."""
+    if packed is None:
+        return None
+    format, data = packed
+    return memoryview(data).cast("B").cast(format)  # type: ignore[call-overload]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 
 class Level(NamedTuple):
@@ -45,6 +47,11 @@ class Token(NamedTuple):
         return math.exp(self.logprob)
 
 
+def tokens(columns: Mapping[str, Any]) -> list[Token]:
+    """Tokens from the extension's columns."""
+    return [Token(*row) for row in zip(columns["ids"], columns["bytes"], columns["logprobs"], columns["ranks"])]
+
+
 class Path(NamedTuple):
     """A path of a tree, from the prompt to a leaf."""
 
@@ -76,3 +83,14 @@ class Mass(NamedTuple):
     frontier: float
     #: What was cut.
     pruned: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer with the bounds of its probability."""
+
+    answer: str
+    #: Probability of the continuations that are known to give it.
+    lower: float
+    #: ... with all that is undecided.
+    upper: float

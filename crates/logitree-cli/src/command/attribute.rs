@@ -121,7 +121,7 @@ pub fn run(args: AttributeArgs) -> Result<()> {
     }
     let object = object(&args, &model, &texts, &found);
     if let Some(file) = &file {
-        file.write(&object, "parts", |out| export::attribute::csv(&texts, &found, out))?;
+        file.write(&object, "parts", |out| export::attribute::table(&texts, &found).csv(out))?;
         if file.is_stdout() {
             return Ok(());
         }

@@ -12,7 +12,6 @@ use logitree::visible::visible;
 use logitree::{DecideOptions, DecisionCurve, DecisionPoint, Model, export};
 use logitree_core::answers::Verdict;
 use logitree_core::decide::leader;
-use serde_json::{Value, json};
 use std::fmt::Write;
 use unicode_width::UnicodeWidthStr;
 
@@ -79,9 +78,9 @@ pub fn run(args: DecideArgs) -> Result<()> {
         batch: args.batch,
     };
     let curve = model.decide(&prompt, args.text.as_deref(), &reader, &options)?;
-    let object = object(&model, &curve, &options);
+    let object = export::decide::json(&model, &curve, options.tolerance);
     if let Some(file) = &file {
-        file.write(&object, "points", |out| export::decide::csv(&model, &curve, out))?;
+        file.write(&object, "points", |out| export::decide::table(&model, &curve).csv(out))?;
         if file.is_stdout() {
             return Ok(());
         }
@@ -92,50 +91,9 @@ pub fn run(args: DecideArgs) -> Result<()> {
     }
 }
 
-/// `{text, decided, tolerance, points, model, engine}`.
-fn object(model: &Model, curve: &DecisionCurve, options: &DecideOptions) -> Value {
-    let point = |(t, p): (usize, &DecisionPoint)| {
-        let (undecided, none) = (p.ledger.undecided(), p.ledger.none());
-        let answers = p.ledger.bounds().into_iter();
-        let answers = answers.map(|b| json!({ "answer": b.answer, "lower": b.lower, "upper": b.upper }));
-        json!({
-            "tokens": t,
-            "token": p.token.map(|t| model.token(t.id)),
-            "logprob": p.token.map(|t| t.logprob),
-            "answers": answers.collect::<Vec<_>>(),
-            "no_answer": { "lower": none, "upper": (none + undecided).min(1.0) },
-            "undecided": undecided,
-            "entropy": { "lower": p.entropy.lower, "upper": p.entropy.upper },
-            "steps": p.steps,
-            "nodes": p.nodes,
-            "ended_by": p.ended_by,
-        })
-    };
-    let decided = curve.decided.as_ref().map(|(t, class)| {
-        let token = curve.points[*t].token.map(|t| model.token(t.id));
-        json!({ "tokens": t, "token": token, "answer": answer(class) })
-    });
-    json!({
-        "text": curve.text,
-        "decided": decided,
-        "tolerance": options.tolerance,
-        "points": curve.points.iter().enumerate().map(point).collect::<Vec<_>>(),
-        "model": model.name(),
-        "engine": model.engine(),
-    })
-}
-
-/// The answer of a class; `None` for giving none.
-fn answer(class: &Verdict) -> Option<&str> {
-    match class {
-        Verdict::Answer(answer) => Some(answer),
-        Verdict::NoAnswer | Verdict::Open => None,
-    }
-}
-
 /// The name of a class for people.
 fn name(class: &Verdict) -> String {
-    answer(class).map_or("no answer".into(), visible)
+    class.answer().map_or("no answer".into(), visible)
 }
 
 /// Columns of a cell with bounds.

@@ -6,7 +6,7 @@ use crate::options::{ArithmeticOptions, FormOptions, ModelOptions, RemoteOptions
 use crate::{message, open, settings, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use logitree::export::table::{self, Summary};
+use logitree::export::experiment::{self, Summary};
 use logitree::lock::Folder;
 use logitree::output::Target;
 use logitree::{
@@ -176,7 +176,7 @@ pub fn run(args: RunArgs) -> Result<()> {
     let folder = folder.path();
     // The table may have rows from earlier experiments and starts. Each stays until this start has a better one for its
     // case.
-    let mut table = table::read(folder)?;
+    let mut table = experiment::read(folder)?;
     terminal::catch_interrupts();
     let mut rows: Vec<Summary> = Vec::new();
     let mut written = Ok(());
@@ -191,20 +191,20 @@ pub fn run(args: RunArgs) -> Result<()> {
             Ok((row, done)) => (row, if done { "already done".into() } else { String::new() }),
             Err(e) => (failed(case, &format!("{e:#}")), format!("failed: {e:#}")),
         };
-        let kept = if table::put(&mut table, &row) { "" } else { "; the table keeps its earlier row" };
+        let kept = if experiment::put(&mut table, &row) { "" } else { "; the table keeps its earlier row" };
         message::line(format_args!("{label}{} {outcome}{kept}", case.file.display()));
         rows.push(row);
         // The table is written after every case, so that it shows how far the experiment is. If it cannot be written
         // now (because the disk is full), the other cases are run all the same: only the last outcome counts.
-        written = table::write(&table, folder);
+        written = experiment::write(&table, folder);
         if let Err(e) = &written {
             message::note(format_args!("{e:#}"));
         }
     }
     let bad = rows.iter().filter(|r| r.error.is_some()).count();
-    terminal::print(&table::text(&rows, terminal::style()))?;
+    terminal::print(&experiment::text(&rows, terminal::style()))?;
     written?;
-    message::line(format_args!("table: {}", folder.join(table::CSV).display()));
+    message::line(format_args!("table: {}", folder.join(experiment::CSV).display()));
     if bad > 0 {
         bail!("{bad} of {} runs failed; the others are done", rows.len());
     }

@@ -9,7 +9,6 @@ use logitree::Model;
 use logitree::export::text::{Style, percent, shorten};
 use logitree::visible::visible;
 use logitree_core::layers::LayerDistributions;
-use logitree_core::run::Watch;
 use logitree_core::{TokenId, TokenStats};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -39,28 +38,10 @@ impl LayerOptions {
     }
 }
 
-/// The first token of each watched string: what a layer can predict of it at its place.
-pub fn first_tokens(watch: &[Watch]) -> impl Iterator<Item = TokenId> {
-    watch.iter().filter_map(|w| w.tokens.first()).map(|t| t.id)
-}
-
-/// The places in [`LayerDistributions::tokens`] of the model's most likely token, of the runner-up, and of the tokens
-/// that were asked for, each token once.
-fn in_order(found: &LayerDistributions) -> Vec<usize> {
-    let own = found.tokens.len().saturating_sub(2);
-    let mut order: Vec<usize> = Vec::new();
-    for i in (own..found.tokens.len()).chain(0..own) {
-        if order.iter().all(|&o| found.tokens[o] != found.tokens[i]) {
-            order.push(i);
-        }
-    }
-    order
-}
-
 /// The layers as JSON: `{decided, tokens: [{id, text, bytes?, logit, rest}], layers: [{best, tokens: [{logprob, rank,
 /// part}]}]}`, the tokens in the same order everywhere: the most likely one, the runner-up, those asked for.
 pub fn json(model: &Model, found: &LayerDistributions) -> Value {
-    let order = in_order(found);
+    let order = found.in_order();
     let tokens = order.iter().map(|&i| {
         let mut token = json!(model.token(found.tokens[i]));
         token["logit"] = json!(found.parts[i].logit);
@@ -98,7 +79,7 @@ pub fn table(model: &Model, found: &LayerDistributions, style: Style) -> String 
     let word = style.width.saturating_sub(LAYER + CELL).clamp(4, 13);
     let room = (style.width.saturating_sub(LAYER + word) / CELL).max(1);
     let mut out = String::new();
-    for columns in in_order(found).chunks(room) {
+    for columns in found.in_order().chunks(room) {
         rows(model, found, columns, word, style, &mut out);
         out.push('\n');
     }

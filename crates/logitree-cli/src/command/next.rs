@@ -14,7 +14,7 @@ use logitree::export::{
 };
 use logitree::output::{Form, Target};
 use logitree::visible::visible;
-use logitree::{Given, LayerQuery, Model, NextOptions, NextToken, Prompt};
+use logitree::{Given, Model, NextOptions, NextToken, Prompt};
 use logitree_core::layers::LayerDistributions;
 use logitree_core::run::Watch;
 use serde_json::{Map, Value, json};
@@ -81,7 +81,7 @@ pub fn run(args: NextArgs) -> Result<()> {
         .collect::<logitree::Result<_>>()?;
     let options = NextOptions { top: args.top, watch: args.watch, ..NextOptions::default() };
     let (next, watch) = model.next_tokens(&prompts, &options)?;
-    let layers = if args.layers.layers { Some(layers_of(&model, &prompts, &watch)?) } else { None };
+    let layers = if args.layers.layers { Some(model.layers_after(&prompts, &watch, &[])?) } else { None };
     let found = Found { model: &model, prompts: &prompts, next: &next, watch: &watch, layers: layers.as_deref() };
     if let Some(output) = &output {
         output.write(&found)?;
@@ -100,16 +100,6 @@ pub fn run(args: NextArgs) -> Result<()> {
         }
         Format::Text => terminal::print(&found.text(terminal::style())),
     }
-}
-
-/// What the layers would have predicted after each prompt.
-fn layers_of(model: &Model, prompts: &[Prompt], watch: &[Watch]) -> logitree::Result<Vec<LayerDistributions>> {
-    let mut found = Vec::with_capacity(prompts.len());
-    for prompt in prompts {
-        let tokens = layers::first_tokens(watch).collect();
-        found.extend(model.layers(&prompt.tokens, &[LayerQuery { after: prompt.tokens.len(), tokens }])?);
-    }
-    Ok(found)
 }
 
 /// The file that the distributions are written to.
@@ -136,9 +126,9 @@ impl Output {
             if let (true, Some(layers)) = (self.csv, found.layers) {
                 let places = found.prompts.iter().zip(layers);
                 let places: Vec<Place> = places.map(|(p, found)| Place { name: p.text.clone(), found }).collect();
-                export::layers::csv(found.model, &places, out)?;
+                export::layers::table(found.model, &places).csv(out)?;
             } else if self.csv {
-                export::next::csv(found.model, found.prompts, found.next, found.watch, out)?;
+                export::next::table(found.model, found.prompts, found.next, found.watch).csv(out)?;
             } else {
                 found.lines(out)?;
             }

@@ -13,7 +13,7 @@ use logitree::export::layers::Place;
 use logitree::export::text::count;
 use logitree::output::{Form, Target};
 use logitree::visible::visible;
-use logitree::{Given, LISTED, LayerQuery, Model, Prompt, ScoreOptions, Scored, ScoredToken, totals_of};
+use logitree::{Given, LISTED, Model, Prompt, ScoreOptions, Scored, ScoredToken, totals_of};
 use logitree_core::layers::LayerDistributions;
 use logitree_core::run::Watch;
 use serde_json::json;
@@ -110,7 +110,7 @@ pub fn run(args: ScoreArgs) -> Result<()> {
     if let Some(target) = &output {
         let places = layers.iter().enumerate();
         let places: Vec<Place> = places.map(|(i, found)| Place { name: (i + 1).to_string(), found }).collect();
-        target.write(Form::Table, |out| Ok(export::layers::csv(&model, &places, out)?))?;
+        target.write(Form::Table, |out| Ok(export::layers::table(&model, &places).csv(out)?))?;
         if target.is_stdout() {
             return Ok(());
         }
@@ -197,12 +197,7 @@ fn layers_of(
     watch: &[Watch],
 ) -> logitree::Result<Vec<LayerDistributions>> {
     let first = prompt.tokens.len() - asked;
-    let query = |(i, s): (usize, &ScoredToken)| LayerQuery {
-        after: first + i,
-        tokens: std::iter::once(s.token.id).chain(layers::first_tokens(watch)).collect(),
-    };
-    let queries: Vec<LayerQuery> = scored.iter().enumerate().map(query).collect();
-    let found = model.layers(&prompt.tokens, &queries)?;
+    let found = model.layers_of(&prompt.tokens, first..first + scored.len(), watch)?;
     if found.len() < scored.len() {
         message::line(format_args!("interrupted: layers of {} of {}", found.len(), count(scored.len(), "token")));
     }

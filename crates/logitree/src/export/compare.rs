@@ -1,121 +1,78 @@
-//! Writes comparisons as CSV. Logprobs, entropies and divergences are in nats; of each pair, `_a` is the reference.
+//! Comparisons as tables. Logprobs, entropies and divergences are in nats; of each pair, `_a` is the reference.
 
+use super::table::Table;
 use crate::Model;
 use crate::compare::ComparedPiece;
 use logitree_core::compare::{ComparedStep, TreeComparison};
 use logitree_core::run::Run;
-use logitree_core::{TokenId, token};
-use std::io::{Result, Write};
+use logitree_core::{NodeId, token};
 
-/// Columns of a text under two models of one vocabulary.
-pub const STEPS: [&str; 17] = [
-    "position",
-    "token_id",
-    "text",
-    "logprob_a",
-    "logprob_b",
-    "change",
-    "rank_a",
-    "rank_b",
-    "best_id_a",
-    "best_a",
-    "best_id_b",
-    "best_b",
-    "entropy_a",
-    "entropy_b",
-    "kl_ab",
-    "kl_ba",
-    "js",
-];
-
-/// Writes a row for each compared token; `position` counts them from 1.
-///
-/// # Errors
-/// If the output cannot be written.
-pub fn steps(model: &Model, steps: &[ComparedStep], out: &mut dyn Write) -> Result<()> {
-    let mut csv = csv::Writer::from_writer(out);
-    csv.write_record(STEPS)?;
-    let text = |id: TokenId| model.text(id);
-    for (i, s) in steps.iter().enumerate() {
-        let [a, b] = s.token;
-        let [best_a, best_b] = s.best.map(|t| t.id);
-        csv.write_record([
-            (i + 1).to_string(),
-            a.id.to_string(),
-            text(a.id),
-            a.logprob.to_string(),
-            b.logprob.to_string(),
-            s.change().to_string(),
-            a.rank.to_string(),
-            b.rank.to_string(),
-            best_a.to_string(),
-            text(best_a),
-            best_b.to_string(),
-            text(best_b),
-            s.entropy[0].to_string(),
-            s.entropy[1].to_string(),
-            s.divergence.kl_ab.to_string(),
-            s.divergence.kl_ba.to_string(),
-            s.divergence.js.to_string(),
-        ])?;
-    }
-    csv.flush()
+/// A text under two models of one vocabulary: a row for each compared token; `position` counts them from 1.
+pub fn steps<'a>(model: &'a Model, steps: &'a [ComparedStep]) -> Table<'a, (usize, &'a ComparedStep)> {
+    let [a, b] = [0, 1];
+    let best = move |s: &ComparedStep, side: usize| model.text(s.best[side].id);
+    Table::of(steps.iter().enumerate())
+        .column("position", |(i, _)| i + 1)
+        .column("token_id", move |(_, s)| s.token[a].id.0)
+        .column("text", move |(_, s)| model.text(s.token[a].id))
+        .column("logprob_a", move |(_, s)| s.token[a].logprob)
+        .column("logprob_b", move |(_, s)| s.token[b].logprob)
+        .column("change", |(_, s)| s.change())
+        .column("rank_a", move |(_, s)| s.token[a].rank)
+        .column("rank_b", move |(_, s)| s.token[b].rank)
+        .column("best_id_a", move |(_, s)| s.best[a].id.0)
+        .column("best_a", move |(_, s)| best(s, a))
+        .column("best_id_b", move |(_, s)| s.best[b].id.0)
+        .column("best_b", move |(_, s)| best(s, b))
+        .column("entropy_a", move |(_, s)| s.entropy[a])
+        .column("entropy_b", move |(_, s)| s.entropy[b])
+        .column("kl_ab", |(_, s)| s.divergence.kl_ab)
+        .column("kl_ba", |(_, s)| s.divergence.kl_ba)
+        .column("js", |(_, s)| s.divergence.js)
 }
 
-/// Columns of a text under two models of different vocabularies.
-pub const PIECES: [&str; 7] = ["position", "text", "logprob_a", "logprob_b", "change", "tokens_a", "tokens_b"];
-
-/// Writes a row for each compared piece; `position` counts them from 1.
-///
-/// # Errors
-/// If the output cannot be written.
-pub fn pieces(pieces: &[ComparedPiece], out: &mut dyn Write) -> Result<()> {
-    let mut csv = csv::Writer::from_writer(out);
-    csv.write_record(PIECES)?;
-    for (i, p) in pieces.iter().enumerate() {
-        let [a, b] = p.logprob();
-        csv.write_record([
-            (i + 1).to_string(),
-            token::decode([&p.bytes[..]]),
-            a.to_string(),
-            b.to_string(),
-            (b - a).to_string(),
-            p.tokens[0].len().to_string(),
-            p.tokens[1].len().to_string(),
-        ])?;
-    }
-    csv.flush()
+/// A text under two models of different vocabularies: a row for each compared piece; `position` counts them from 1.
+pub fn pieces(pieces: &[ComparedPiece]) -> Table<'_, (usize, &ComparedPiece)> {
+    Table::of(pieces.iter().enumerate())
+        .column("position", |(i, _)| i + 1)
+        .column("text", |(_, p)| token::decode([&p.bytes[..]]))
+        .column("logprob_a", |(_, p)| p.logprob()[0])
+        .column("logprob_b", |(_, p)| p.logprob()[1])
+        .column("change", |(_, p)| p.change())
+        .column("tokens_a", |(_, p)| p.tokens[0].len())
+        .column("tokens_b", |(_, p)| p.tokens[1].len())
 }
 
-/// Columns of two trees.
-pub const NODES: [&str; 10] =
-    ["in", "node_a", "node_b", "depth", "text", "logprob_a", "logprob_b", "change", "mass_a", "mass_b"];
+/// Where a node is, and the node in A and in B.
+type Place = (&'static str, [Option<NodeId>; 2]);
 
-/// Writes a row for each node below the roots: those of both trees, only of A, only of B. `text` is that of the path.
-///
-/// # Errors
-/// If the output cannot be written.
-pub fn nodes(runs: [&Run; 2], found: &TreeComparison, out: &mut dyn Write) -> Result<()> {
-    let mut csv = csv::Writer::from_writer(out);
-    csv.write_record(NODES)?;
+/// Two runs: a row for each node below the roots, those of both trees, only of A, only of B. `text` is that of the path.
+pub fn nodes<'a>(runs: [&'a Run; 2], found: &'a TreeComparison) -> Table<'a, Place> {
     let shared = found.shared.iter().skip(1).map(|s| ("both", s.node.map(Some)));
     let only_a = found.only[0].iter().map(|&n| ("a", [Some(n), None]));
     let only_b = found.only[1].iter().map(|&n| ("b", [None, Some(n)]));
-    for (place, nodes) in shared.chain(only_a).chain(only_b) {
-        let Some((run, n)) = [0, 1].into_iter().find_map(|i| Some((runs[i], nodes[i]?))) else { continue };
-        let column = |value: &dyn Fn(&Run, logitree_core::NodeId) -> String| {
-            [0, 1].map(|i| nodes[i].map_or_else(String::new, |n| value(runs[i], n)))
-        };
-        let [id_a, id_b] = column(&|_, n| n.0.to_string());
-        let [logprob_a, logprob_b] = column(&|run, n| run.tree.logprob(n).to_string());
-        let [mass_a, mass_b] = column(&|run, n| run.tree.mass(n).to_string());
-        let change = match nodes {
-            [Some(a), Some(b)] => (runs[1].tree.logprob(b) - runs[0].tree.logprob(a)).to_string(),
-            _ => String::new(),
-        };
-        let (depth, text) = (run.tree.depth(n).to_string(), run.text(n));
-        let place = place.to_string();
-        csv.write_record([place, id_a, id_b, depth, text, logprob_a, logprob_b, change, mass_a, mass_b])?;
-    }
-    csv.flush()
+    // The run that a node is described by: A, if it is there.
+    let first = move |nodes: [Option<NodeId>; 2]| match nodes {
+        [Some(n), _] => (runs[0], n),
+        [None, n] => (runs[1], n.unwrap_or(NodeId::ROOT)),
+    };
+    let logprob = move |nodes: [Option<NodeId>; 2], i: usize| nodes[i].map(|n| runs[i].tree.logprob(n));
+    let mass = move |nodes: [Option<NodeId>; 2], i: usize| nodes[i].map(|n| runs[i].tree.mass(n));
+    Table::of(shared.chain(only_a).chain(only_b))
+        .column("in", |(place, _)| *place)
+        .column("node_a", |(_, nodes)| nodes[0].map(|n| n.0))
+        .column("node_b", |(_, nodes)| nodes[1].map(|n| n.0))
+        .column("depth", move |&(_, nodes)| {
+            let (run, n) = first(nodes);
+            run.tree.depth(n)
+        })
+        .column("text", move |&(_, nodes)| {
+            let (run, n) = first(nodes);
+            run.text(n)
+        })
+        .column("logprob_a", move |&(_, nodes)| logprob(nodes, 0))
+        .column("logprob_b", move |&(_, nodes)| logprob(nodes, 1))
+        .column("change", move |&(_, nodes)| Some(logprob(nodes, 1)? - logprob(nodes, 0)?))
+        .column("mass_a", move |&(_, nodes)| mass(nodes, 0))
+        .column("mass_b", move |&(_, nodes)| mass(nodes, 1))
 }

@@ -1,9 +1,9 @@
-//! Writes what each layer would have predicted as CSV.
+//! What each layer would have predicted, as a table.
 
+use super::table::Table;
 use crate::Model;
 use logitree_core::TokenId;
 use logitree_core::layers::LayerDistributions;
-use std::io::{Result, Write};
 
 /// A place with what its layers would have predicted.
 pub struct Place<'a> {
@@ -13,36 +13,34 @@ pub struct Place<'a> {
     pub found: &'a LayerDistributions,
 }
 
-/// Column names, in order. Log probabilities are in nats.
-pub const COLUMNS: [&str; 9] = ["place", "layer", "token_id", "text", "logprob", "rank", "part", "best_id", "best"];
+/// A row: the place, the index of a token in its list, and the layer; `None` is the rest.
+type Row<'a> = (&'a Place<'a>, usize, Option<usize>);
 
-/// Writes, for each place and each token that was asked for, a row per layer and a last one for the rest: `layer` is 0
-/// for the embedding and `rest` for what the parts of the logit do not explain; `best` is the layer's most likely
-/// token.
-///
-/// # Errors
-/// If the output cannot be written.
-pub fn csv(model: &Model, places: &[Place<'_>], out: &mut dyn Write) -> Result<()> {
-    let mut csv = csv::Writer::from_writer(out);
-    csv.write_record(COLUMNS)?;
-    for Place { name, found } in places {
-        for (i, (&token, parts)) in found.tokens.iter().zip(&found.parts).enumerate() {
-            // A token that is asked for by two names is in the list twice.
-            if found.tokens[..i].contains(&token) {
-                continue;
-            }
-            let id = |id: TokenId| [id.to_string(), model.text(id)];
-            for (layer, (d, part)) in found.layers.iter().zip(&parts.parts).enumerate() {
-                let numbers = d.tokens.get(i).map(|t| [t.logprob.to_string(), t.rank.to_string()]).unwrap_or_default();
-                let best = d.top.first().map(|t| id(t.id)).unwrap_or_default();
-                let row = [vec![name.clone(), layer.to_string()], id(token).to_vec(), numbers.to_vec()].concat();
-                csv.write_record(row.into_iter().chain([part.to_string()]).chain(best))?;
-            }
-            let empty = String::new;
-            let [number, text] = id(token);
-            let rest = parts.rest().to_string();
-            csv.write_record([name.clone(), "rest".into(), number, text, empty(), empty(), rest, empty(), empty()])?;
-        }
-    }
-    csv.flush()
+/// For each place and each token that was asked for, a row per layer and a last one for the rest: `layer` is 0 for the
+/// embedding and `rest` for what the parts of the logit do not explain; `best` is the layer's most likely token. Log
+/// probabilities are in nats.
+pub fn table<'a>(model: &'a Model, places: &'a [Place<'a>]) -> Table<'a, Row<'a>> {
+    let of_place = |place: &'a Place<'a>| {
+        let (tokens, layers) = (&place.found.tokens, place.found.layers.len());
+        // A token that is asked for by two names is in the list twice.
+        let first = (0..tokens.len()).filter(|&i| !tokens[..i].contains(&tokens[i]));
+        first.flat_map(move |i| (0..layers).map(Some).chain([None]).map(move |layer| (place, i, layer)))
+    };
+    let token = |&(place, i, _): &Row<'a>| place.found.tokens[i];
+    let layer = |&(place, _, layer): &Row<'a>| layer.map(|l| &place.found.layers[l]);
+    let numbers = move |row: &Row<'a>| layer(row).and_then(|d| d.tokens.get(row.1));
+    let best = move |row: &Row<'a>| layer(row).and_then(|d| d.top.first()).map(|t| t.id);
+    Table::of(places.iter().flat_map(of_place))
+        .column("place", |(place, ..)| place.name.clone())
+        .column("layer", |(.., layer)| layer.map_or("rest".into(), |l| l.to_string()))
+        .column("token_id", move |row| token(row).0)
+        .column("text", move |row| model.text(token(row)))
+        .column("logprob", move |row| numbers(row).map(|t| t.logprob))
+        .column("rank", move |row| numbers(row).map(|t| t.rank))
+        .column("part", |&(place, i, layer)| {
+            let parts = &place.found.parts[i];
+            layer.map_or_else(|| parts.rest(), |l| parts.parts[l])
+        })
+        .column("best_id", move |row| best(row).map(|t: TokenId| t.0))
+        .column("best", move |row| best(row).map(|t| model.text(t)))
 }

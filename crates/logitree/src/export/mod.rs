@@ -1,26 +1,20 @@
 //! Writes runs in other formats, with one file for each format.
 
-#[cfg(feature = "arrow")]
-pub mod arrow;
 pub mod attribute;
 pub mod compare;
-pub mod csv;
 pub mod decide;
 pub mod dot;
+#[cfg(feature = "parquet")]
+pub mod experiment;
 pub mod jsonl;
 pub mod layers;
 pub mod next;
-#[cfg(feature = "parquet")]
-pub mod parquet;
+pub mod nodes;
 pub mod python;
-mod rows;
-#[cfg(feature = "parquet")]
 pub mod table;
 pub mod terminal_tree;
 pub mod text;
 pub mod tree_json;
-
-pub use rows::{Row, rows, watch_columns};
 
 use crate::output::Form;
 use logitree_core::run::Run;
@@ -75,9 +69,9 @@ pub fn export(run: &Run, format: Format, full_text: bool, out: &mut (dyn Write +
     match format {
         Format::TreeJson => tree_json::write(run, full_text, out)?,
         Format::Jsonl => jsonl::write(run, out)?,
-        Format::Csv => csv::write(run, out)?,
+        Format::Csv => nodes::table(run).csv(out)?,
         #[cfg(feature = "parquet")]
-        Format::Parquet => parquet::write(run, out)?,
+        Format::Parquet => nodes::table(run).parquet("nodes", out)?,
         Format::Dot => dot::write(run, out)?,
         Format::Text => {
             let style = text::Style { width: 100, colour: false };

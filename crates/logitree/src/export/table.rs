@@ -1,271 +1,138 @@
-//! The table of an experiment: one row per run.
+//! Tables whose columns are defined once, with names, types and values, and which become CSV, Parquet and Arrow.
 
-use super::text::{Style, percent, shorten, wrap};
-use crate::error::{Context, Result, invalid};
-use crate::output;
-use crate::visible::visible;
-use csv::StringRecord;
-use logitree_core::run::{End, EndReason, Run, end_event};
-use parquet::basic::Compression;
-use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
-use parquet::file::properties::WriterProperties;
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::parser::parse_message_type;
-use std::ffi::OsStr;
-use std::fmt::Write as _;
-use std::io::{ErrorKind, Write};
-use std::path::Path;
-use std::sync::Arc;
-use unicode_width::UnicodeWidthStr;
+#[cfg(feature = "arrow")]
+mod arrow;
+#[cfg(feature = "parquet")]
+mod parquet;
 
-/// One run as a row of the table.
-#[derive(Clone)]
-pub struct Summary {
-    /// The prompt of the run.
-    pub prompt: String,
-    /// The model that the user asked for.
-    pub model: String,
-    /// Name of the set of parameters.
-    pub parameters: String,
-    /// Path of the run file.
-    pub file: String,
-    /// Why the run failed; then the numbers below are `None`.
-    pub error: Option<String>,
-    /// Why the run ended.
-    pub reason: String,
-    /// Number of nodes, and of completed paths.
-    pub counts: Option<[i64; 2]>,
-    /// Probability that is finished, open and pruned; seconds; nodes per second; probability of the most likely path.
-    pub numbers: Option<[f64; 6]>,
-    /// Text of the most likely path.
-    pub best: String,
+use std::borrow::Cow;
+use std::io::Write;
+
+/// A table that is made when it is written: `R` is what the values of a row are computed from.
+pub struct Table<'a, R> {
+    columns: Vec<Column<'a, R>>,
+    rows: Box<dyn Iterator<Item = R> + 'a>,
 }
 
-const COUNTS: [&str; 2] = ["nodes", "completed"];
-const NUMBERS: [&str; 6] = ["finished", "frontier", "pruned", "seconds", "nodes_per_second", "best_prob"];
+struct Column<'a, R> {
+    name: Cow<'static, str>,
+    kind: Kind,
+    /// Whether there is a value in every row.
+    required: bool,
+    cell: Box<dyn Fn(&R) -> Cell + 'a>,
+}
 
-impl Summary {
-    /// The row of a run that has ended; `rate` is in nodes per second.
-    pub fn of(run: &Run, model: &str, parameters: &str, file: &Path, rate: f64) -> Summary {
-        let tree = &run.tree;
-        let end = run.end.clone().unwrap_or_else(|| end_event(tree, EndReason::Interrupted, 0.0));
-        let End { reason, mass, nodes, completed, seconds, .. } = end;
-        let best = tree.ranked_leaves().first().copied();
-        let prob = best.map_or(0.0, |n| tree.mass(n));
-        let reason = serde_json::to_value(reason).ok().and_then(|v| v.as_str().map(String::from)).unwrap_or_default();
-        Summary {
-            prompt: run.header.prompt.text.clone(),
-            model: model.into(),
-            parameters: parameters.into(),
-            file: file.display().to_string(),
-            error: None,
-            reason,
-            counts: Some([nodes as i64, completed as i64]),
-            numbers: Some([mass.finished, mass.frontier, mass.pruned, seconds, rate, prob]),
-            best: best.map_or(String::new(), |n| run.text(n)),
+/// The type of a column's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Unsigned numbers of 32 bits.
+    Integer,
+    /// Signed numbers of 64 bits.
+    Long,
+    /// Numbers of double precision.
+    Number,
+    /// UTF-8 texts.
+    Text,
+}
+
+/// A value in a table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// No value.
+    Empty,
+    /// A value of [`Kind::Integer`].
+    Integer(u32),
+    /// A value of [`Kind::Long`].
+    Long(i64),
+    /// A value of [`Kind::Number`].
+    Number(f64),
+    /// A value of [`Kind::Text`].
+    Text(Cow<'static, str>),
+}
+
+impl Cell {
+    /// The value as in CSV: numbers have as many digits as it takes to read the same number back.
+    fn into_text(self) -> Cow<'static, str> {
+        match self {
+            Cell::Empty => "".into(),
+            Cell::Integer(i) => i.to_string().into(),
+            Cell::Long(i) => i.to_string().into(),
+            Cell::Number(x) => x.to_string().into(),
+            Cell::Text(text) => text,
         }
     }
-
-    /// The row of a run that failed.
-    pub fn failed(prompt: &str, model: &str, parameters: &str, file: &Path, error: &str) -> Summary {
-        Summary {
-            prompt: prompt.into(),
-            model: model.into(),
-            parameters: parameters.into(),
-            file: file.display().to_string(),
-            error: Some(error.into()),
-            reason: "failed".into(),
-            counts: None,
-            numbers: None,
-            best: String::new(),
-        }
-    }
-
-    fn texts(&self) -> [(&'static str, &str); 7] {
-        [
-            ("prompt", &self.prompt),
-            ("model", &self.model),
-            ("parameters", &self.parameters),
-            ("file", &self.file),
-            ("reason", &self.reason),
-            ("error", self.error.as_deref().unwrap_or_default()),
-            ("best", &self.best),
-        ]
-    }
 }
 
-/// Name of the table's file in the folder of an experiment.
-pub const CSV: &str = "table.csv";
-
-/// Replaces the row of the same run file, or appends the row if there is none. A failure does not replace a result:
-/// then nothing is changed and the answer is false.
-pub fn put(rows: &mut Vec<Summary>, row: &Summary) -> bool {
-    let name = |r: &Summary| Path::new(&r.file).file_name().map(OsStr::to_owned);
-    match rows.iter_mut().find(|r| name(r) == name(row)) {
-        Some(old) if row.error.is_some() && old.error.is_none() => return false,
-        Some(old) => *old = row.clone(),
-        None => rows.push(row.clone()),
-    }
-    true
+/// What can stand in a column. An `Option` makes a column whose values may be missing.
+pub trait Value {
+    /// The column's type.
+    const KIND: Kind;
+    /// Whether there is a value in every row.
+    const REQUIRED: bool = true;
+    /// The value.
+    fn cell(self) -> Cell;
 }
 
-/// Reads the table in a folder; rows whose run file no longer exists are left out. Empty if there is no table.
-///
-/// # Errors
-///
-/// If there is a `table.csv` that no experiment wrote: it must not be overwritten.
-pub fn read(folder: &Path) -> Result<Vec<Summary>> {
-    let path = folder.join(CSV);
-    let name = path.display();
-    let text = match std::fs::read(&path) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        text => text.with_context(|| name.to_string())?,
-    };
-    let mut csv = csv::Reader::from_reader(&text[..]);
-    let heads = csv.headers().map_err(|e| invalid!("{name}: {e}"))?.clone();
-    let mut rows = Vec::new();
-    for record in csv.records() {
-        let record = record.map_err(|e| invalid!("{name}: {e}"))?;
-        let row = parse(&heads, &record).with_context(|| {
-            format!("{name}, line {}: no experiment's table: move it, or choose another folder with -o", rows.len() + 2)
-        })?;
-        rows.push(row);
-    }
-    let is_there = |r: &Summary| Path::new(&r.file).file_name().is_some_and(|file| folder.join(file).is_file());
-    rows.retain(is_there);
-    Ok(rows)
-}
-
-/// Reads a row of `table.csv`; `None` if it is not one.
-fn parse(heads: &StringRecord, record: &StringRecord) -> Option<Summary> {
-    let cell = |name: &str| record.get(heads.iter().position(|h| h == name)?).map(String::from);
-    let counts = COUNTS.map(|c| cell(c)?.parse().ok());
-    let numbers = NUMBERS.map(|n| cell(n)?.parse().ok());
-    let error = cell("error")?;
-    let row = Summary {
-        prompt: cell("prompt")?,
-        model: cell("model")?,
-        parameters: cell("parameters")?,
-        file: cell("file")?,
-        reason: cell("reason")?,
-        best: cell("best")?,
-        counts: counts.iter().copied().collect::<Option<Vec<_>>>().and_then(|c| c.try_into().ok()),
-        numbers: numbers.iter().copied().collect::<Option<Vec<_>>>().and_then(|n| n.try_into().ok()),
-        error: Some(error).filter(|e| !e.is_empty()),
-    };
-    (row.error.is_some() || row.counts.is_some() && row.numbers.is_some()).then_some(row)
-}
-
-/// Writes `table.csv` and `table.parquet`, each whole or not at all.
-///
-/// # Errors
-/// If the folder cannot be written to.
-pub fn write(rows: &[Summary], folder: &Path) -> Result<()> {
-    let Some(first) = rows.first() else { return Ok(()) };
-    let names = first.texts().map(|t| t.0);
-    output::replace(&folder.join(CSV), |out| write_csv(rows, &names, out))?;
-    output::replace(&folder.join("table.parquet"), |out| write_parquet(rows, &names, out))
-}
-
-fn write_csv(rows: &[Summary], names: &[&str], out: &mut dyn Write) -> Result<()> {
-    let mut csv = csv::Writer::from_writer(out);
-    csv.write_record(names.iter().chain(&COUNTS).chain(&NUMBERS))?;
-    for r in rows {
-        let counts = (0..COUNTS.len()).map(|i| r.counts.map_or(String::new(), |c| c[i].to_string()));
-        let numbers = (0..NUMBERS.len()).map(|i| r.numbers.map_or(String::new(), |n| n[i].to_string()));
-        csv.write_record(r.texts().iter().map(|t| t.1.to_string()).chain(counts).chain(numbers))?;
-    }
-    csv.flush()?;
-    Ok(())
-}
-
-fn write_parquet(rows: &[Summary], names: &[&str], out: &mut (dyn Write + Send)) -> Result<()> {
-    let mut schema = String::from("message runs {");
-    names.iter().for_each(|n| schema.push_str(&format!("required binary {n} (string);")));
-    COUNTS.iter().for_each(|n| schema.push_str(&format!("optional int64 {n};")));
-    NUMBERS.iter().for_each(|n| schema.push_str(&format!("optional double {n};")));
-    schema.push('}');
-    let schema = Arc::new(parse_message_type(&schema).context("internal error: Parquet schema")?);
-    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-    let mut file = SerializedFileWriter::new(out, schema, Arc::new(properties))?;
-    let mut group = file.next_row_group()?;
-    for i in 0..names.len() {
-        let text = |r: &Summary| ByteArray::from(r.texts()[i].1.as_bytes().to_vec());
-        super::parquet::required::<ByteArrayType, _, _>(&mut group, rows, text)?;
-    }
-    for i in 0..COUNTS.len() {
-        super::parquet::optional::<Int64Type, _, _>(&mut group, rows, |r| r.counts.map(|c| c[i]))?;
-    }
-    for i in 0..NUMBERS.len() {
-        super::parquet::optional::<DoubleType, _, _>(&mut group, rows, |r| r.numbers.map(|n| n[i]))?;
-    }
-    group.close()?;
-    file.close()?;
-    Ok(())
-}
-
-/// The name of a row in at most `width` columns. Rows may differ in any of its three parts, so the longest part is
-/// shortened first.
-fn name(r: &Summary, width: usize) -> String {
-    const SEPARATOR: &str = " · ";
-    let mut parts = [visible(&r.prompt), visible(&r.parameters), visible(&r.model)];
-    let room = width.saturating_sub(2 * SEPARATOR.width());
-    // The largest width such that all parts fit when each is cut to it. Parts that are shorter leave room for the
-    // others.
-    let used = |most: usize| parts.iter().map(|p| p.width().min(most)).sum::<usize>();
-    let most = (0..=room).rev().find(|&most| used(most) <= room).unwrap_or(0);
-    let spare = room - used(most);
-    // Columns that remain after this go to the first part that can use them.
-    let first = parts.iter().position(|p| p.width() > most);
-    for (i, part) in parts.iter_mut().enumerate() {
-        *part = shorten(part, if first == Some(i) { most + spare } else { most });
-    }
-    parts.join(SEPARATOR)
-}
-
-/// The table as text for people.
-pub fn text(rows: &[Summary], style: Style) -> String {
-    let mut out = String::new();
-    let head =
-        format!("{:>7} {:>9} {:>10} {:>9}  prompt · parameters · model", "nodes", "completed", "finished", "nodes/s");
-    let _ = writeln!(out, "{}", style.paint("1", &head));
-    for r in rows {
-        let what = name(r, style.width.saturating_sub(41).max(20));
-        let _ = match (&r.counts, &r.numbers, &r.error) {
-            (Some(c), Some(n), _) => {
-                writeln!(out, "{:>7} {:>9} {:>10} {:>9.1}  {what}", c[0], c[1], percent(n[0]), n[4])
+macro_rules! value {
+    ($($type:ty => $kind:ident($convert:expr)),*) => {$(
+        impl Value for $type {
+            const KIND: Kind = Kind::$kind;
+            fn cell(self) -> Cell {
+                let convert: fn($type) -> _ = $convert;
+                Cell::$kind(convert(self))
             }
-            (_, _, error) => {
-                let error = wrap(&visible(error.as_deref().unwrap_or_default()), style.width, "        ");
-                writeln!(out, "{}  {what}\n{}", style.paint("31", &format!("{:>38}", "failed")), error.trim_end())
-            }
-        };
-    }
-    out
+        }
+    )*};
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+value!(
+    u32 => Integer(|n| n), usize => Integer(|n| n as u32), i64 => Long(|n| n), f64 => Number(|x| x),
+    String => Text(Cow::Owned), &'static str => Text(Cow::Borrowed)
+);
 
-    #[test]
-    fn the_parts_of_a_name_stay_readable() {
-        let row = |prompt: &str, parameters: &str, model: &str| {
-            Summary::failed(prompt, model, parameters, Path::new("x"), "no model \"gemma\": it is not here")
-        };
-        let long = row("The capital of India is the city of", "default", "gemma-3-270m");
-        assert_eq!(name(&long, 39), "The ca…city of · default · gemma-3-270m");
-        assert_eq!(
-            name(&row("Hi", "a-long-name-of-parameters", "gemma-3-270m"), 39),
-            "Hi · a-long-na…arameters · gemma-3-270m"
-        );
-        assert_eq!(name(&row("Hi", "default", "m"), 39), "Hi · default · m");
-        assert_eq!(name(&row("ab", "cd", "ef"), 5), "… · … · …");
-        let style = Style { colour: false, width: 80 };
-        let rows = [long, row(&"東京".repeat(40), "wide", "/a/long/path/to/some/model/of/mine.gguf")];
-        for line in text(&rows, style).lines() {
-            assert!(line.width() <= 80, "{line}");
+impl<V: Value> Value for Option<V> {
+    const KIND: Kind = V::KIND;
+    const REQUIRED: bool = false;
+    fn cell(self) -> Cell {
+        self.map_or(Cell::Empty, V::cell)
+    }
+}
+
+impl<'a, R> Table<'a, R> {
+    /// A table without columns.
+    pub fn of(rows: impl IntoIterator<Item = R, IntoIter: 'a>) -> Table<'a, R> {
+        Table { columns: Vec::new(), rows: Box::new(rows.into_iter()) }
+    }
+
+    /// Adds a column. Its type is that of the values.
+    #[must_use]
+    pub fn column<V: Value>(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Fn(&R) -> V + 'a,
+    ) -> Table<'a, R> {
+        let cell = Box::new(move |row: &R| value(row).cell());
+        self.columns.push(Column { name: name.into(), kind: V::KIND, required: V::REQUIRED, cell });
+        self
+    }
+
+    /// Names of the columns, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|c| &*c.name)
+    }
+
+    /// Writes a head and the rows as CSV, one row at a time.
+    ///
+    /// # Errors
+    /// If the output cannot be written.
+    pub fn csv(self, out: &mut dyn Write) -> std::io::Result<()> {
+        let mut csv = csv::Writer::from_writer(out);
+        csv.write_record(self.names())?;
+        for row in self.rows {
+            let fields = self.columns.iter().map(|c| (c.cell)(&row).into_text());
+            fields.into_iter().try_for_each(|field| csv.write_field(&*field))?;
+            csv.write_record(None::<&[u8]>)?;
         }
-        assert!(text(&rows, style).contains("it is not here"));
+        csv.flush()
     }
 }

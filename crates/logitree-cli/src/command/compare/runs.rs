@@ -88,7 +88,7 @@ impl Found for Runs<'_> {
     }
 
     fn csv(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        export::compare::nodes(self.runs, &self.found, out)
+        export::compare::nodes(self.runs, &self.found).csv(out)
     }
 }
 

@@ -4,7 +4,7 @@ use super::common::{CompareArgs, Found, Output, largest, report};
 use crate::options::{ModelOptions, RemoteOptions};
 use crate::{input, message, open, terminal};
 use anyhow::Result;
-use logitree::compare::{ComparedPiece, Comparison, Side, compare};
+use logitree::compare::{ComparedPiece, Comparison, Side, bits_per_byte, compare};
 use logitree::export::text::{Style, count, percent, shorten};
 use logitree::visible::visible;
 use logitree::{Arithmetic, Given, Model, export};
@@ -14,7 +14,6 @@ use logitree_core::run::Message;
 use logitree_core::token::decode;
 use logitree_core::{TokenId, TokenStats};
 use serde_json::{Value, json};
-use std::f64::consts::LN_2;
 use std::fmt::Write as _;
 use std::io::Write;
 use unicode_width::UnicodeWidthStr;
@@ -109,17 +108,10 @@ impl Found for Texts<'_> {
 
     fn csv(&self, out: &mut dyn Write) -> std::io::Result<()> {
         match &self.comparison {
-            Comparison::Steps { steps, .. } => export::compare::steps(self.models[0], steps, out),
-            Comparison::Pieces { pieces, .. } => export::compare::pieces(pieces, out),
+            Comparison::Steps { steps, .. } => export::compare::steps(self.models[0], steps).csv(out),
+            Comparison::Pieces { pieces, .. } => export::compare::pieces(pieces).csv(out),
         }
     }
-}
-
-/// Bytes of all pieces, and of both models the log probability in nats and the bits per byte.
-fn bits_per_byte(pieces: &[ComparedPiece]) -> (usize, [f64; 2], [f64; 2]) {
-    let bytes = pieces.iter().map(|p| p.bytes.len()).sum::<usize>();
-    let logprob = [0, 1].map(|side| pieces.iter().map(|p| p.logprob()[side]).sum::<f64>());
-    (bytes, logprob, logprob.map(|l| (0.0 - l) / LN_2 / bytes as f64))
 }
 
 fn estimate_json(e: Estimate) -> Value {
@@ -176,7 +168,7 @@ impl Texts<'_> {
         json!({
             "text": decode([&p.bytes[..]]),
             "logprob": logprob,
-            "change": logprob[1] - logprob[0],
+            "change": p.change(),
             "tokens_a": tokens(0),
             "tokens_b": tokens(1),
         })
@@ -297,8 +289,7 @@ fn pieces_text(pieces: &[ComparedPiece], style: Style, rows: usize, out: &mut St
     let note = "A and B have different vocabularies or tokens: they are compared on bytes, between places where a token \
                 ends in both.";
     out.push_str(&terminal::paragraph(note));
-    let change = |p: &ComparedPiece| p.logprob()[1] - p.logprob()[0];
-    let sizes: Vec<f64> = pieces.iter().map(|p| change(p).abs()).collect();
+    let sizes: Vec<f64> = pieces.iter().map(|p| p.change().abs()).collect();
     let places = largest(&sizes, rows);
     let word = (style.width.saturating_sub(60)).clamp(12, 40);
     let head = format!("{:>5}  {:<word$}  {:>9}  {:>9}  {:>9}  tokens A, B", "#", "text", "A", "B", "change");
@@ -307,7 +298,7 @@ fn pieces_text(pieces: &[ComparedPiece], style: Style, rows: usize, out: &mut St
         let p = &pieces[i];
         let [a, b] = p.logprob();
         let text = cell(&visible(&decode([&p.bytes[..]])).replace(' ', "·"), word);
-        let painted = style.paint(colour_of(change(p)), &format!("{:>+9.4}", change(p)));
+        let painted = style.paint(colour_of(p.change()), &format!("{:>+9.4}", p.change()));
         let [tokens_a, tokens_b] = p.tokens.each_ref().map(Vec::len);
         let _ = writeln!(out, "{:>5}  {text}  {a:>9.4}  {b:>9.4}  {painted}  {tokens_a}, {tokens_b}", i + 1);
     }

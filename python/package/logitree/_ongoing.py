@@ -1,0 +1,179 @@
+"""What goes on step by step: generations, explorations and sessions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from typing import Any
+
+from . import _logitree
+from ._checks import at_least
+from ._errors import Interrupted
+from ._progress import Progress, finish, options, telling, warn
+from ._distributions import Distribution
+from ._results import Run
+from ._scores import VECTORS, Scores, Step, numbers
+from ._types import Level
+
+
+class Generation:
+    """A text in the making: an iterator over its steps, forced ones first. What was made stays in :attr:`scores`."""
+
+    def __init__(self, native: _logitree.Generation, prompt: str, model: str) -> None:
+        self._native, self._prompt, self._model = native, prompt, model
+        self._columns: dict[str, Any] | None = None
+        self._ended = False
+        #: Why it ended; ``None`` while it goes on.
+        self.stop: str | None = None
+        #: Whether Ctrl-C ended it.
+        self.interrupted = False
+
+    def _take(self, most: int | None, hears: Any) -> int:
+        columns, self.stop, stopped = self._native.steps(most, hears)
+        for name in VECTORS:
+            columns[name] = memoryview(columns[name]).tolist()
+        made = len(columns["bytes"])
+        if self._columns is None:
+            self._columns = columns
+        else:
+            for name, values in columns.items():
+                if name == "watch":
+                    for text, more in values.items():
+                        self._columns["watch"][text] += more
+                else:
+                    self._columns[name] += values
+        self.interrupted |= stopped
+        self._ended |= stopped or made < (most or 0)
+        return made
+
+    def __iter__(self) -> Iterator[Step]:
+        return self
+
+    def __next__(self) -> Step:
+        if self._ended:
+            raise StopIteration
+        made = self._take(1, None)
+        if self.interrupted:
+            finish(self.scores, True, "what is generated is in .scores")
+        if not made:
+            self._ended = True
+            raise StopIteration
+        return self.scores[-1]
+
+    @property
+    def scores(self) -> Scores:
+        """What was made so far."""
+        if self._columns is None:
+            self._take(0, None)
+            self._ended = False
+        assert self._columns is not None
+        return Scores(
+            {**self._columns, **numbers(self._columns)}, prompt=self._prompt, stop=self.stop, interrupted=self.interrupted, model=self._model
+        )
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return self.scores.text
+
+    def run(self, *, progress: Progress = None) -> Scores:
+        """Goes on to the end, and gives all that was made."""
+        if not self._ended:
+            with telling(progress, "generating") as hears:
+                self._take(None, hears)
+            self._ended = True
+        scores = self.scores
+        return finish(scores, self.interrupted, f"{len(scores)} tokens are here")  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        return f"<logitree.Generation of {len(self.scores)} tokens so far, stop={self.stop!r}>"
+
+
+class Exploration:
+    """A tree that grows: iterate over its levels, also with ``async for``; it ends where you stop, or of itself.
+
+    As a context manager it closes its run file at the end.
+    """
+
+    def __init__(self, native: _logitree.Exploration) -> None:
+        self._native = native
+        self._run: Run | None = None
+        #: Whether Ctrl-C ended it.
+        self.interrupted = False
+
+    def __iter__(self) -> Iterator[Level]:
+        return self
+
+    def __next__(self) -> Level:
+        if self._run is not None or self.interrupted:
+            raise StopIteration
+        level, stopped = self._native.next_level()
+        if stopped:
+            self.interrupted = True
+            if options.interrupt == "raise":
+                raise Interrupted(self.finish())
+            warn("interrupted: finish() gives the tree as it is")
+            raise StopIteration
+        if level is None:
+            raise StopIteration
+        return level  # type: ignore[no-any-return]
+
+    async def __aiter__(self) -> AsyncIterator[Level]:
+        end = object()
+        while (level := await asyncio.to_thread(next, self, end)) is not end:
+            yield level  # type: ignore[misc]
+
+    def __enter__(self) -> Exploration:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
+
+    def run(self, *, progress: Progress = None) -> Run:
+        """Goes on to the end, and gives the run."""
+        if self._run is None:
+            with telling(progress, "exploring") as hears:
+                native, failure, stopped = self._native.run(hears)
+            self._run, self.interrupted = Run(native), stopped
+            if failure is not None:
+                failure.run = self._run
+                failure.add_note("what was there before is in .run of this exception")
+                raise failure
+            finish(self._run, stopped, f"the tree has {len(self._run)} nodes")
+        return self._run
+
+    def finish(self) -> Run:
+        """Ends it where it stands, and gives the run. Its file can be gone on with: :meth:`Model.resume`."""
+        if self._run is None:
+            self._run = Run(self._native.finish())
+        return self._run
+
+
+class Session:
+    """A tree of token paths and the means to ask what follows each. A node's numbers are the same bits in any company."""
+
+    def __init__(self, native: _logitree.Session) -> None:
+        self._native = native
+
+    def push(self, parent: int | None, token: int) -> int:
+        """Adds a node, ``token`` after ``parent`` (``None`` begins a sequence: with BOS, if the model wants one). Free."""
+        return self.push_all(parent, [token])[0]
+
+    def push_all(self, parent: int | None, tokens: Iterable[int]) -> list[int]:
+        """Adds a chain of nodes.
+
+        Raises:
+            InputError: a token is not in the vocabulary, or the path does not fit the model's context.
+        """
+        return self._native.push_all(parent, [at_least("tokens", t, 0) for t in tokens])
+
+    def evaluate(
+        self, nodes: Iterable[int], *, top: int = 10, tokens: Sequence[int] = (), logits: bool = False
+    ) -> list[Distribution]:
+        """What follows each node, in one batch."""
+        found = self._native.evaluate([at_least("nodes", n, 0) for n in nodes], at_least("top", top, 0), list(tokens), logits)
+        return [Distribution(fields) for fields in found]
+
+    def release(self, node: int) -> None:
+        """Says that nothing will soon be asked below a node; asking again only costs more."""
+        self._native.release(node)
