@@ -6,9 +6,11 @@ use crate::run::Run;
 use logitree::output::Target;
 use logitree::{Destination, Error, ErrorKind, Held, Limits, Model, Prompt, import};
 use logitree_core::explore::{Keep, Strategy};
+use logitree_core::{NodeId, TokenId};
 use pyo3::prelude::*;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What to explore, and how.
@@ -62,12 +64,23 @@ pub fn resume(
 }
 
 struct Inner {
+    /// Whether it is to end after the level that is being evaluated.
+    stopping: AtomicBool,
     /// `None` after the exploration was finished and its run was returned.
     exploration: Mutex<Option<logitree::Exploration>>,
     listener: Arc<Listener>,
 }
 
+/// Why there is nothing to go on with.
+fn taken() -> Error {
+    Error::new(ErrorKind::Conflict, "this exploration is at its end, and its run was taken")
+}
+
 impl Inner {
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<logitree::Exploration>> {
         self.exploration.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -93,7 +106,8 @@ fn level(exploration: &logitree::Exploration) -> Level {
 
 impl Exploration {
     pub fn new(exploration: logitree::Exploration, listener: Arc<Listener>) -> Exploration {
-        Exploration { inner: Here::new(Inner { exploration: Mutex::new(Some(exploration)), listener }) }
+        let exploration = Mutex::new(Some(exploration));
+        Exploration { inner: Here::new(Inner { stopping: AtomicBool::new(false), exploration, listener }) }
     }
 }
 
@@ -104,7 +118,7 @@ impl Exploration {
         let inner = self.inner.get(py)?;
         let (found, stopped) = Call::new(Some(&inner.listener)).partial(py, || {
             let mut held = inner.lock();
-            let Some(exploration) = held.as_mut() else { return Ok(None) };
+            let Some(exploration) = held.as_mut().filter(|_| !inner.is_stopping()) else { return Ok(None) };
             Ok(exploration.next_level()?.map(|_| level(exploration)))
         })?;
         Ok((found.map(|l| l.object(py)).transpose()?, stopped))
@@ -114,10 +128,8 @@ impl Exploration {
     fn run(&self, py: Python<'_>, progress: Option<Bound<'_, PyAny>>) -> PyResult<(Run, Option<PyErrValue>, bool)> {
         let inner = self.inner.get(py)?;
         let (found, stopped) = Call::telling(Some(&inner.listener), progress).partial(py, || {
-            let Some(mut exploration) = inner.lock().take() else {
-                return Err(Error::new(ErrorKind::Conflict, "this exploration is at its end, and its run was taken"));
-            };
-            while exploration.next_level()?.is_some() {
+            let mut exploration = inner.lock().take().ok_or_else(taken)?;
+            while !inner.is_stopping() && exploration.next_level()?.is_some() {
                 tell_level(|| level(&exploration));
             }
             exploration.finish()
@@ -129,11 +141,38 @@ impl Exploration {
     /// Ends it where it stands, and gives the run.
     fn finish(&self, py: Python<'_>) -> PyResult<Run> {
         let inner = self.inner.get(py)?;
-        let found = Call::new(Some(&inner.listener)).whole(py, || match inner.lock().take() {
-            Some(exploration) => exploration.finish(),
-            None => Err(Error::new(ErrorKind::Conflict, "this exploration is at its end, and its run was taken")),
-        })?;
+        let found =
+            Call::new(Some(&inner.listener)).whole(py, || inner.lock().take().ok_or_else(taken)?.finish())?;
         Ok(found.run.into())
+    }
+
+    /// Ends it after the level that is being evaluated, also from another thread.
+    fn stop(&self) {
+        self.inner.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// The run as it is now.
+    fn so_far(&self, py: Python<'_>) -> PyResult<Run> {
+        let inner = self.inner.get(py)?;
+        let found = Call::new(Some(&inner.listener)).whole(py, || Ok(inner.lock().as_ref().ok_or_else(taken)?.so_far()))?;
+        Ok(found.into())
+    }
+
+    /// Writes on below a node: with this token, if there is one, then with the most likely ones, `steps` in all. Gives the
+    /// nodes, and whether the work was stopped.
+    fn expand(&self, py: Python<'_>, node: u32, token: Option<u32>, steps: usize) -> PyResult<(Vec<u32>, bool)> {
+        let inner = self.inner.get(py)?;
+        let (nodes, stopped) = Call::new(Some(&inner.listener)).partial(py, || {
+            let mut held = inner.lock();
+            let exploration = held.as_mut().ok_or_else(taken)?;
+            let nodes = exploration.tree().len();
+            if node as usize >= nodes {
+                let message = format!("`node` {node}: the run has nodes 0 to {}", nodes - 1);
+                return Err(Error::new(ErrorKind::Parameter("node"), message));
+            }
+            exploration.write_on(NodeId(node), token.map(TokenId), steps)
+        })?;
+        Ok((nodes.into_iter().map(|n| n.0).collect(), stopped))
     }
 }
 

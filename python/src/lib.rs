@@ -9,6 +9,7 @@ mod error;
 mod exploration;
 mod generation;
 mod layers;
+mod lens;
 mod model;
 mod prompt;
 mod run;
@@ -42,6 +43,7 @@ fn _logitree(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<session::Session>()?;
     m.add_class::<generation::Generation>()?;
     m.add_class::<exploration::Exploration>()?;
+    m.add_class::<lens::Lens>()?;
     m.add_class::<run::Run>()?;
     m.add_class::<table::Table>()?;
     m.add_class::<vector::Vector>()?;

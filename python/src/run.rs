@@ -53,7 +53,8 @@ pub fn read(
 }
 
 impl Run {
-    fn node_of(&self, py: Python<'_>, node: u32) -> PyResult<NodeId> {
+    /// A node of the run, by its number.
+    pub fn node_of(&self, py: Python<'_>, node: u32) -> PyResult<NodeId> {
         if (node as usize) < self.run.tree.len() {
             return Ok(NodeId(node));
         }

@@ -303,6 +303,17 @@ pub struct View {
     pub unknown: Within,
 }
 
+impl View {
+    /// The leaves of the tree, sorted by their probability through the lens, of bounds by the middle. Those without
+    /// bounds come last.
+    pub fn ranked_leaves(&self, tree: &Tree) -> Vec<NodeId> {
+        let mut leaves = tree.ranked_leaves();
+        let mass = |n: &NodeId| self.mass[n.index()].map_or(-1.0, |[lower, upper]| lower + upper);
+        leaves.sort_by(|a, b| mass(b).total_cmp(&mass(a)));
+        leaves
+    }
+}
+
 /// Looks at a whole tree through a lens. Where all is known, the four probabilities of the view add up to 1. `vocab` is
 /// 0 if not known.
 pub fn view(tree: &Tree, prompt: &[TokenId], vocab: usize, lens: &Lens) -> View {

@@ -11,7 +11,6 @@ Logprobs and entropies are in nats, surprisals in bits, probabilities in [0, 1].
 from ._analyses import (
     AttributedText,
     Attribution,
-    Bounds,
     ComparedNode,
     ComparedPiece,
     ComparedToken,
@@ -44,12 +43,13 @@ from ._errors import (
 )
 from ._logitree import Prompt, Table, __version__
 from ._layers import Layers, LayersTable
+from ._lens import Lens, SeenPath, SeenToken
 from ._model import Model, load, read, write_jsonl
 from ._ongoing import Exploration, Generation, Session
 from ._progress import Options, options
 from ._results import Answers, Fork, Forks, Record, Records, Run, Verification, View
-from ._scores import Scores, ScoreTable, Span, Spans, Step
-from ._types import Answer, Level, Mass, Path, Token
+from ._scores import Forced, Scores, ScoreTable, Span, Spans, Step
+from ._types import Answer, Bounds, Level, Mass, Path, Token
 
 __all__ = [
     "Answer",
@@ -72,6 +72,7 @@ __all__ = [
     "Estimate",
     "Exploration",
     "FileError",
+    "Forced",
     "Fork",
     "ForkError",
     "Forks",
@@ -81,6 +82,7 @@ __all__ = [
     "Interrupted",
     "Layers",
     "LayersTable",
+    "Lens",
     "Level",
     "Mass",
     "Model",
@@ -101,6 +103,8 @@ __all__ = [
     "RunComparison",
     "ScoreTable",
     "Scores",
+    "SeenPath",
+    "SeenToken",
     "Session",
     "Span",
     "Spans",

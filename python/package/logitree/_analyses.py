@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Union
 
 from . import _html, _logitree
 from ._tables import Rows
-from ._types import Answer
+from ._types import Answer, Bounds
 
 def _rows(table: _logitree.Table, row: type[Any]) -> list[Any]:
     """The rows of a table as tuples with the names of its columns."""
@@ -312,13 +312,6 @@ class RunComparison(Rows[ComparedNode]):
         return RunComparison, (self.names, self._table, self._figures)
 
 
-class Bounds(NamedTuple):
-    """A least and a greatest value; the greatest is ``None`` if it is not known."""
-
-    lower: float
-    upper: float | None
-
-
 @dataclass(frozen=True)
 class DecisionPoint:
     """What is known of the answers after the first tokens of a text."""
@@ -396,11 +389,6 @@ class DecisionCurve(Rows[DecisionPoint]):
 
     def _listing(self, most: int) -> tuple[list[str], list[list[str]]]:
         shown = self._classes(most)
-
-        def between(lower: float, upper: float) -> str:
-            low, high = f"{lower * 100:.2f}", f"{min(upper, 1.0) * 100:.2f}"
-            return f"{low} %" if low == high else f"{low}–{high} %"
-
         rows = []
         for p in self._list:
             known = {a.answer: a for a in p.answers}
@@ -410,8 +398,8 @@ class DecisionCurve(Rows[DecisionPoint]):
             rows.append([
                 f"{p.tokens}{'>' if p.tokens == self.decided else ''}",
                 "(prompt)" if p.text is None else _html.visible(p.text),
-                *(between(b.lower, b.upper) for b in bounds),
-                between(p.no_answer.lower, p.no_answer.lower + p.undecided),
+                *(_html.between((b.lower, b.upper)) for b in bounds),
+                _html.between((p.no_answer.lower, p.no_answer.lower + p.undecided)),
                 entropy,
             ])
         return ["t", "token", *map(_html.visible, shown), "no answer", "entropy (nats)"], rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -18,6 +19,22 @@ def at_least(name: str, value: Any, least: int) -> int:
     if value < least:
         raise ValueError(f"`{name}` is {value}: it must be at least {least}")
     return int(value)
+
+
+def number(name: str, value: Any) -> float:
+    """A finite number, 0 or more."""
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise TypeError(f"`{name}` must be a number, not {type(value).__name__}")
+    if not 0.0 <= value < math.inf:
+        raise ValueError(f"`{name}` is {value}: it must be a number, at least 0")
+    return float(value)
+
+
+def probability(name: str, value: Any) -> float:
+    """A number from 0 to 1."""
+    if number(name, value) > 1.0:
+        raise ValueError(f"`{name}` is {value}: it must be a probability, from 0 to 1")
+    return float(value)
 
 
 def asked(choices: Any, pattern: str | None) -> list[str] | None:

@@ -110,6 +110,52 @@ class Distribution(Tabular):
                 return t
         raise KeyError(f"token {id} is in neither list: ask for it with `tokens=[{id}]`")
 
+    def logprob(self, token: int | str) -> float:
+        """Natural log of the probability of a token, by its id or its text, or of a watched string.
+
+        Raises:
+            KeyError: it is not known here: with ``logits=True`` every id is.
+        """
+        if isinstance(token, str) and token in self.watch:
+            return self.watch[token].logprob
+        if not isinstance(token, str) and self._logprobs is not None:
+            return float(self._logprobs[self._id(token)])
+        return self._listed(token).logprob
+
+    def rank(self, token: int | str) -> int:
+        """1 + the number of likelier tokens (of equally likely ones, those with smaller ids), of a token by its id or text.
+
+        Raises:
+            KeyError: it is not known here: with ``logits=True`` that of every id is.
+        """
+        if isinstance(token, str) and token in self.watch:
+            rank = self.watch[token].rank
+            if rank is None:
+                raise KeyError(f"{token!r} is several tokens, which have no rank together")
+            return rank
+        if isinstance(token, str) or self._logits is None:
+            return self._listed(token).rank
+        at, own = self._id(token), self._logits[token]
+        if hasattr(self._logits, "dtype"):
+            return 1 + int((self._logits > own).sum()) + int((self._logits[:at] == own).sum())
+        return 1 + sum(bool(x > own or (x == own and i < at)) for i, x in enumerate(self._logits))
+
+    def _id(self, token: int) -> int:
+        size = len(self.logprobs)
+        if not 0 <= token < size:
+            raise KeyError(f"token {token}: the vocabulary has {size}")
+        return token
+
+    def _listed(self, token: int | str) -> Token:
+        """A token from the lists; of several with the same text, the likeliest."""
+        if not isinstance(token, str):
+            return self[token]
+        data = token.encode()
+        found = [t for t in (*self.top, *self.tokens) if t.bytes == data]
+        if not found:
+            raise KeyError(f"{token!r} is in neither list: ask for it with `watch=[{token!r}]`")
+        return min(found, key=lambda t: t.rank)
+
     @property
     def entropy_bits(self) -> float:
         """The entropy in bits."""

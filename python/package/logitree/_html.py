@@ -44,6 +44,15 @@ def percent(prob: float) -> str:
     return f"{x:.4f} %" if x >= 0.001 else f"{x:.1e} %"
 
 
+def between(bounds: Sequence[float | None]) -> str:
+    """A probability, or its bounds."""
+    lower, upper = bounds[0] or 0.0, 1.0 if bounds[1] is None else min(bounds[1], 1.0)
+    low, high = f"{lower * 100:.2f}", f"{upper * 100:.2f}"
+    if low != high:
+        return f"{low}–{high} %"
+    return percent(upper) if lower == upper else f"{low} %"
+
+
 def bar(prob: float, width: int = 10) -> str:
     """A probability in block characters, which are there without colours too."""
     eighths = round(prob * width * 8)

@@ -10,6 +10,11 @@ from ._tables import Rows, Tabular
 from ._types import tokens
 
 
+def _signed(x: float) -> str:
+    """A number with its sign, and with digits also where it is small, as rounding is."""
+    return f"{x:+.1e}" if x and abs(x) < 5e-5 else f"{x:+.4f}"
+
+
 class Layers(Tabular):
     """What each layer of a model would have predicted in one place: its final norm and output matrix after every layer.
 
@@ -67,7 +72,7 @@ class Layers(Tabular):
                 numbers += [f"#{self.ranks[layer][i]}", f"{self.logprobs[layer][i]:.4f}", f"{self.parts[layer][i]:+.4f}"]
             rows.append([str(layer), _html.visible(best.text), *numbers])
         for name, values in (("rest", self.rests), ("logit", self.logits)):
-            rows.append([name, "", *(c for i in shown for c in ("", "", f"{values[i]:+.4f}"))])
+            rows.append([name, "", *(c for i in shown for c in ("", "", _signed(values[i])))])
         return head, rows
 
     def __repr__(self) -> str:

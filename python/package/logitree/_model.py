@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, overload
 
 from . import _logitree
 from ._analyses import AttributedText, Attribution, Comparison, DecisionCurve
-from ._checks import asked, at_least, filename, strings
+from ._checks import asked, at_least, filename, probability, strings
 from ._distributions import Direct, Distribution, DistributionTable
 from ._errors import ConflictError
 from ._ongoing import Exploration, Generation, Session
@@ -673,11 +673,10 @@ class Model:
         listed = asked(choices, pattern)
         for name, value in (("max_new_tokens", max_new_tokens), ("max_depth", max_depth), ("max_nodes", max_nodes), ("batch", batch)):
             at_least(name, value, 1)
-        if not 0.0 <= float(tolerance) <= 1.0:
-            raise ValueError(f"`tolerance` is {tolerance}: it must be a probability, from 0 to 1")
+        tolerance = probability("tolerance", tolerance)
         with telling(progress, "deciding") as hears:
             found, table, stopped = _logitree.decide(
-                self._native, self.prompt(prompt), text, listed, pattern, normalize, max_new_tokens, float(tolerance),
+                self._native, self.prompt(prompt), text, listed, pattern, normalize, max_new_tokens, tolerance,
                 max_depth, max_nodes, batch, hears,
             )
         return finish(DecisionCurve(found, table, stopped), stopped, "the last points are as tight as was asked for")  # type: ignore[no-any-return]

@@ -142,6 +142,41 @@ class Exploration:
             finish(self._run, stopped, f"the tree has {len(self._run)} nodes")
         return self._run
 
+    @property
+    def so_far(self) -> Run:
+        """The run as it is now. The exploration may go on."""
+        return self._run if self._run is not None else Run(self._native.so_far())
+
+    def expand(self, node: int, token: int | None = None, steps: int = 1) -> list[int]:
+        """Writes on below a node by hand: with ``token``, if it is given, then with the most likely tokens.
+
+        What is added is marked as yours in the run, and does not disturb its strategy.
+
+        Args:
+            node: The node, 0 for the prompt; :attr:`so_far` has them.
+            token: Id of the token to put there.
+            steps: Tokens to add in all.
+
+        Returns:
+            The nodes of these tokens; fewer than ``steps`` where nothing can follow.
+
+        Raises:
+            ParameterError: there is no such node.
+            InputError: the token is not in the vocabulary.
+            ConflictError: nothing can follow the node, or the exploration is finished.
+        """
+        at_least("node", node, 0)
+        at_least("steps", steps, 1)
+        if token is not None:
+            at_least("token", token, 0)
+        nodes, stopped = self._native.expand(node, token, steps)
+        return finish(nodes, stopped, f"{len(nodes)} tokens are added")  # type: ignore[no-any-return]
+
+    def stop(self) -> None:
+        """Ends it after the level that is being computed, also from another thread: the loop over it ends, and :meth:`run`
+        returns what there is."""
+        self._native.stop()
+
     def finish(self) -> Run:
         """Ends it where it stands, and gives the run. Its file can be gone on with: :meth:`Model.resume`."""
         if self._run is None:

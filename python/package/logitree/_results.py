@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, overload
 
 from . import _html, _logitree
 from ._analyses import RunComparison
+from ._checks import at_least, number, probability
+from ._lens import Lens
 from ._progress import options, warn
 from ._tables import Tabular
 from ._types import Answer, Mass, Path
@@ -92,6 +94,33 @@ class Run(Tabular):
             raise TypeError(f"`other` must be a logitree.Run, not {type(other).__name__}: logitree.read opens a file")
         names = self.header["model"]["name"], other.header["model"]["name"]
         return RunComparison(names, *_logitree.compare_runs(self._run, other._run))
+
+    def lens(
+        self, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0, typical_p: float = 1.0,
+        repetition_penalty: float = 1.0,
+    ) -> Lens:
+        """What would a sampler have made of this run? No model is run; the order of the steps is that of transformers.
+
+        Args:
+            temperature: Divides the logits; 0 keeps only the most likely token.
+            top_k: Keep so many of the most likely tokens; 0 is all.
+            top_p: Keep the most likely tokens that make up this probability.
+            min_p: Keep tokens with at least this share of the most likely one's probability.
+            typical_p: Keep the tokens nearest to the entropy that make up this probability.
+            repetition_penalty: Makes tokens that came before less likely; 1 changes nothing.
+
+        Raises:
+            InputError: the run stores no lists of tokens.
+        """
+        settings = {
+            "temperature": number("temperature", temperature), "top_k": at_least("top_k", top_k, 0),
+            "top_p": probability("top_p", top_p), "min_p": probability("min_p", min_p),
+            "typical_p": probability("typical_p", typical_p),
+            "repetition_penalty": number("repetition_penalty", repetition_penalty),
+        }
+        if not repetition_penalty:
+            raise ValueError("`repetition_penalty` is 0: it must be above 0; 1 changes nothing")
+        return Lens(self._run, settings)
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Writes the run file; it appears whole or not at all.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, overload
 
@@ -53,6 +53,32 @@ def numbers(columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
 
 
 
+class Forced(list[bool]):
+    """Which tokens were given rather than generated, and how likely these were together."""
+
+    def __init__(self, flags: Iterable[bool], logprobs: Sequence[float] = ()) -> None:
+        super().__init__(flags)
+        given = [float(p) for p, f in zip(logprobs, self) if f]
+        #: Number of the tokens that were given.
+        self.tokens = len(given)
+        #: Natural log of their probability together.
+        self.logprob = _sum(given)
+
+    @property
+    def bits(self) -> float:
+        """Their surprisal together, in bits."""
+        return 0.0 - self.logprob / math.log(2)
+
+    @property
+    def prob(self) -> float:
+        """Their probability together."""
+        return math.exp(self.logprob)
+
+    def __reduce__(self) -> Any:
+        # What Scores pickles and compares; it counts anew.
+        return list, (list(self),)
+
+
 class Scores(Tabular):
     """A text with what the model thought of each of its tokens.
 
@@ -63,7 +89,8 @@ class Scores(Tabular):
         entropies: Entropies in nats, ``float64[n]``.
         varentropies: Varentropies in nats², ``float64[n]``.
         token_bytes: The tokens' bytes.
-        forced: Whether each was given rather than generated.
+        forced: Whether each was given rather than generated; ``.tokens``, ``.logprob``, ``.bits`` and ``.prob`` of those that
+            were.
         exactness: Whether each entropy and rank is exact.
         top_ids, top_texts, top_logprobs: The most likely tokens in each place.
         watch: By watched string, its logprob at each place.
@@ -89,7 +116,7 @@ class Scores(Tabular):
         self.token_bytes: list[bytes] = columns["bytes"]
         self._special: list[bool] = columns["special"]
         self.exactness: list[str] = columns["exactness"]
-        self.forced: list[bool] = columns["forced"]
+        self.forced = Forced(columns["forced"], self.logprobs)
         self.top_ids: list[list[int]] = columns["top_ids"]
         self.top_logprobs: list[list[float]] = columns["top_logprobs"]
         self._top_bytes: list[list[bytes]] = columns["top_bytes"]
@@ -114,6 +141,20 @@ class Scores(Tabular):
     def text(self) -> str:
         """The whole text, without control tokens."""
         return b"".join(b for b, s in zip(self.token_bytes, self._special) if not s).decode("utf-8", "replace")
+
+    @property
+    def offsets(self) -> list[tuple[int, int]]:
+        """Where each token is in :attr:`text`, as characters: ``text[start:end]``. A token that is part of a character has
+        the whole of it; a control token, which is not in the text, has none."""
+        characters = _characters(b"".join(b for b, s in zip(self.token_bytes, self._special) if not s))
+        offsets = []
+        at = 0
+        for data, special in zip(self.token_bytes, self._special):
+            end = at if special else at + len(data)
+            first = characters[at] if at < len(characters) else len(self.text)
+            offsets.append((first, first if end == at else characters[end - 1] + 1))
+            at = end
+        return offsets
 
     @property
     def surprisal(self) -> list[float]:
@@ -207,6 +248,25 @@ class Scores(Tabular):
         """
         return ScoreTable([self]).stats()
 
+    def to_inseq(self) -> Any:
+        """An ``inseq.FeatureAttributionOutput`` without attributions, whose step scores are by the names that inseq has:
+        ``probability``, ``crossentropy`` (nats) and ``entropy`` (nats); ``.show()`` draws them.
+
+        Raises:
+            ImportError: inseq is not installed.
+        """
+        import torch
+        from inseq.data import FeatureAttributionOutput, FeatureAttributionSequenceOutput
+        from inseq.utils.typing import TokenWithId
+
+        tokens = [TokenWithId(text, int(id)) for text, id in zip(self.texts, self.token_ids)]
+        logprobs = torch.tensor([float(p) for p in self.logprobs])
+        entropies = torch.tensor([float(e) for e in self.entropies])
+        scores = {"probability": logprobs.exp(), "crossentropy": -logprobs, "entropy": entropies}
+        sequence = FeatureAttributionSequenceOutput(source=tokens, target=tokens, step_scores=scores, sequence_scores={})
+        info = {"model_name": self.model, "input_texts": [self.prompt], "generated_texts": [self.text]}
+        return FeatureAttributionOutput(sequence_attributions=[sequence], info=info)
+
     def record(self) -> str:
         """The line of the notebook's logprobs JSONL, with its line feed; :func:`logitree.write_jsonl` writes many."""
         top = [list(zip(b, p)) for b, p in zip(self._top_bytes, self.top_logprobs)]
@@ -219,10 +279,8 @@ class Scores(Tabular):
             return "no tokens"
         text = f"{len(self)} tokens, {self.total_bits:.2f} bits, perplexity {self.perplexity:.4f}"
         text += f", mean entropy {self.mean_entropy:.4f} nats"
-        forced = sum(self.forced)
-        if forced:
-            bits = sum(b for b, f in zip(self.surprisal, self.forced) if f)
-            text += f"; {forced} forced, {bits:.2f} bits"
+        if self.forced.tokens:
+            text += f"; {self.forced.tokens} forced, {self.forced.bits:.2f} bits"
         return text + (f"; ended by {self.stop.replace('_', ' ')}" if self.stop else "")
 
     def __repr__(self) -> str:
@@ -256,6 +314,26 @@ class Scores(Tabular):
 def _scores(columns: dict[str, Any], prompt: str, stop: str | None, interrupted: bool, model: str) -> Scores:
     vectors = {n: memoryview(columns[n]).cast(code) for n, code in _CODES.items()}  # type: ignore[call-overload]
     return Scores({**columns, **vectors}, prompt=prompt, stop=stop, interrupted=interrupted, model=model)
+
+
+def _characters(data: bytes) -> list[int]:
+    """For each byte, the index of its character in the text, where bytes that are not UTF-8 become replacement characters."""
+    places: list[int] = []
+    at = character = 0
+    while at < len(data):
+        try:
+            text, end = data[at:].decode(), len(data)
+            broken = end
+        except UnicodeDecodeError as e:
+            text, end, broken = data[at : at + e.start].decode(), at + e.start, at + e.end
+        for c in text:
+            places += [character] * len(c.encode())
+            character += 1
+        if broken > end:
+            places += [character] * (broken - end)
+            character += 1
+        at = broken
+    return places
 
 
 def _sum(numbers: Any) -> float:
@@ -295,6 +373,18 @@ class ScoreTable(Tabular):
         if len(self) and all(s.full is not None for s in self):
             stats["greedy_log_probs"] = [s.full for s in self]
         return stats
+
+    def totals(self) -> _logitree.Table:
+        """A row per text: row, text, tokens, total_logprob (nats), total_bits, perplexity, mean_entropy (nats)."""
+        return _logitree.Table([
+            ("row", "u32", range(len(self))),
+            ("text", "str", [s.text for s in self]),
+            ("tokens", "u32", [len(s) for s in self]),
+            ("total_logprob", "f64", [s.total_logprob for s in self]),
+            ("total_bits", "f64", [s.total_bits for s in self]),
+            ("perplexity", "f64", [s.perplexity for s in self]),
+            ("mean_entropy", "f64", [s.mean_entropy for s in self]),
+        ])
 
     def table(self) -> _logitree.Table:
         """The rows of each :meth:`Scores.table`, with the text's number in ``row``."""

@@ -94,3 +94,10 @@ class Answer:
     lower: float
     #: ... with all that is undecided.
     upper: float
+
+
+class Bounds(NamedTuple):
+    """A least and a greatest value; the greatest is ``None`` if it is not known."""
+
+    lower: float
+    upper: float | None

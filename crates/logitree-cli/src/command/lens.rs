@@ -154,10 +154,7 @@ fn node(args: &LensArgs, run: &Run, lens: &Lens, n: NodeId) -> Result<()> {
 /// Prints the paths and the totals of the whole tree as the sampler sees them.
 fn tree(args: &LensArgs, run: &Run, lens: &Lens) -> Result<()> {
     let view = lens::view(&run.tree, &prompt(run), run.header.model.vocab, lens);
-    let mut leaves = run.tree.ranked_leaves();
-    // Paths are sorted by their probability for the sampler, of bounds by the middle. Those without bounds come last.
-    let mass = |n: &NodeId| view.mass[n.index()].map_or(-1.0, |[lower, upper]| lower + upper);
-    leaves.sort_by(|a, b| mass(b).total_cmp(&mass(a)));
+    let leaves = view.ranked_leaves(&run.tree);
     let out = match args.format {
         Format::Json => tree_json(args, run, &view, &leaves),
         Format::Text => tree_text(args, run, &view, &leaves),

@@ -6,7 +6,7 @@
 use super::{Exploration, Held, Limits, read, strategy_of};
 use crate::Model;
 use crate::error::{Context, Result, fail};
-use logitree_core::explore::{Change, Continuation, Paused, Strategy};
+use logitree_core::explore::{BeamParameters, Change, Continuation, Paused, Strategy};
 use logitree_core::run::{EndReason, end_event};
 use logitree_core::{Distribution, Exactness, NodeId, Stop, TokenId, TokenStats, Tree, logprob};
 
@@ -172,6 +172,32 @@ impl Exploration {
         };
         self.end_following(following)?;
         followed.map(drop)
+    }
+
+    /// Writes on below a node: with this token, if there is one, then with the most likely tokens, `steps` in all. Returns
+    /// the nodes of these tokens. There are fewer if nothing can follow, or the listener of the model's events asks to
+    /// stop.
+    ///
+    /// # Errors
+    /// As for [`Exploration::child`].
+    pub fn write_on(&mut self, from: NodeId, token: Option<TokenId>, steps: usize) -> Result<Vec<NodeId>> {
+        self.check_open(from)?;
+        let mut path = Vec::new();
+        if let Some(token) = token {
+            path.push(self.child(from, token)?);
+        }
+        let at = path.last().copied().unwrap_or(from);
+        let more = steps.saturating_sub(path.len());
+        if more > 0 {
+            let greedy = BeamParameters { width: 1, max_depth: more, ..BeamParameters::default() };
+            self.expand(at, Strategy::Beam(greedy))?;
+        }
+        let likeliest = |n: NodeId| {
+            let children = self.tree().children(n).iter().copied();
+            children.max_by(|&a, &b| self.tree().logprob(a).total_cmp(&self.tree().logprob(b)).then(b.cmp(&a)))
+        };
+        path.extend(std::iter::successors(likeliest(at), |&n| likeliest(n)).take(more));
+        Ok(path)
     }
 
     /// Flushes the added nodes, so that others can read them. If the run had ended, its closing line is written again

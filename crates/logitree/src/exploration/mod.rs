@@ -296,13 +296,22 @@ impl Exploration {
         let rate = self.rate();
         let end = self.close()?.clone();
         let Exploration { model, header, explorer, failure, .. } = self;
-        let tree = explorer.tree;
-        let listed = tree.nodes().filter_map(|n| tree.expansion(n)).flat_map(|e| e.top.iter().map(|t| t.id));
-        let ids = listed.chain(tree.nodes().filter_map(|n| tree.token(n)));
-        let texts = ids.map(|id| (id, model.token_bytes(id).into_owned().into())).collect();
-        let run = Run { header, tree, seconds: end.seconds, end: Some(end), texts, valid_bytes: 0, torn: false };
-        Ok(Explored { run, rate, failure })
+        Ok(Explored { run: run_of(&model, header, explorer.tree, Some(end)), rate, failure })
     }
+
+    /// The run as it is now.
+    pub fn so_far(&self) -> Run {
+        run_of(&self.model, self.header.clone(), self.explorer.tree.clone(), self.end.clone())
+    }
+}
+
+/// A run that this model made.
+fn run_of(model: &Model, header: Header, tree: Tree, end: Option<End>) -> Run {
+    let listed = tree.nodes().filter_map(|n| tree.expansion(n)).flat_map(|e| e.top.iter().map(|t| t.id));
+    let ids = listed.chain(tree.nodes().filter_map(|n| tree.token(n)));
+    let texts = ids.map(|id| (id, model.token_bytes(id).into_owned().into())).collect();
+    let seconds = end.as_ref().map_or(0.0, |end| end.seconds);
+    Run { header, tree, seconds, end, texts, valid_bytes: 0, torn: false }
 }
 
 /// The strategy that a run was begun with.
