@@ -233,3 +233,39 @@ impl Exploration {
         Ok(Ranked { tokens, entropy, varentropy, exactness })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Destination, GenerateOptions};
+
+    include!("../../tests/common/tiny.rs");
+
+    #[test]
+    fn a_text_is_written_on_below_any_node() {
+        let folder = tiny_model();
+        let model = Model::open(folder.path().to_str().unwrap()).unwrap();
+        let prompt = model.prompt("hello world").unwrap();
+        let strategy = Strategy::named("best-first").unwrap();
+        let limits = Limits { max_nodes: Some(20), ..Limits::default() };
+        let mut made = Exploration::begin(&model, &prompt, strategy, &[], &limits, Destination::Nowhere).unwrap();
+        made.next_level().unwrap();
+        let greedy: Vec<TokenId> = model
+            .generate(&prompt, &GenerateOptions { max_new_tokens: 4, ..Default::default() })
+            .unwrap()
+            .map(|t| t.unwrap().token.id)
+            .collect();
+        // An unlikely token first, so that the likeliest child is not the first one.
+        let rare = made.distribution(NodeId::ROOT).unwrap().tokens.last().unwrap().0;
+        let mine = made.write_on(NodeId::ROOT, Some(rare), 1).unwrap();
+        assert_eq!((mine.len(), made.tree().token(mine[0])), (1, Some(rare)));
+        let path = made.write_on(NodeId::ROOT, None, 4).unwrap();
+        let tokens: Vec<TokenId> = path.iter().filter_map(|&n| made.tree().token(n)).collect();
+        assert_eq!(tokens, greedy);
+        assert_eq!(made.write_on(NodeId::ROOT, Some(greedy[0]), 4).unwrap(), path);
+        assert!(made.write_on(NodeId(u32::MAX), None, 1).is_err());
+        let so_far = made.so_far();
+        assert_eq!((so_far.tree.len(), so_far.end.is_none()), (made.tree().len(), true));
+        assert_eq!(made.finish().unwrap().run.tree, so_far.tree);
+    }
+}
