@@ -141,8 +141,7 @@ impl Exploration {
     /// Ends it where it stands, and gives the run.
     fn finish(&self, py: Python<'_>) -> PyResult<Run> {
         let inner = self.inner.get(py)?;
-        let found =
-            Call::new(Some(&inner.listener)).whole(py, || inner.lock().take().ok_or_else(taken)?.finish())?;
+        let found = Call::new(Some(&inner.listener)).whole(py, || inner.lock().take().ok_or_else(taken)?.finish())?;
         Ok(found.run.into())
     }
 
@@ -154,7 +153,8 @@ impl Exploration {
     /// The run as it is now.
     fn so_far(&self, py: Python<'_>) -> PyResult<Run> {
         let inner = self.inner.get(py)?;
-        let found = Call::new(Some(&inner.listener)).whole(py, || Ok(inner.lock().as_ref().ok_or_else(taken)?.so_far()))?;
+        let found =
+            Call::new(Some(&inner.listener)).whole(py, || Ok(inner.lock().as_ref().ok_or_else(taken)?.so_far()))?;
         Ok(found.into())
     }
 

@@ -35,14 +35,7 @@ fn why(short: TooShort) -> &'static str {
 #[pymethods]
 impl Lens {
     #[new]
-    fn new(
-        temperature: f64,
-        top_k: usize,
-        top_p: f64,
-        min_p: f64,
-        typical_p: f64,
-        repetition_penalty: f64,
-    ) -> Lens {
+    fn new(temperature: f64, top_k: usize, top_p: f64, min_p: f64, typical_p: f64, repetition_penalty: f64) -> Lens {
         Lens { lens: lens::Lens { temperature, top_k, top_p, min_p, typical_p, repetition_penalty } }
     }
 
@@ -51,7 +44,10 @@ impl Lens {
         let (run, tree) = (&run.run, &run.run.tree);
         let (view, paths) = Call::new(None).whole(py, || {
             if tree.nodes().all(|n| tree.expansion(n).is_none_or(|e| e.top.is_empty())) {
-                return Err(Error::new(ErrorKind::Input, "the run stores no lists of tokens: there is nothing to look at"));
+                return Err(Error::new(
+                    ErrorKind::Input,
+                    "the run stores no lists of tokens: there is nothing to look at",
+                ));
             }
             let view = lens::view(tree, &prompt(run).collect::<Vec<_>>(), run.header.model.vocab, &self.lens);
             let path = |n: NodeId| (n.0, run.text(n), tree.mass(n), view.mass[n.index()]);

@@ -216,6 +216,7 @@ impl Model {
     }
 
     /// What may come next after each prompt.
+    #[allow(clippy::too_many_arguments)]
     fn next<'py>(
         &self,
         py: Python<'py>,
@@ -298,7 +299,9 @@ impl Model {
             columns.set_item("full", full.then(|| Vector::from(s.full)))?;
             let layers = seen.next().map(|places| {
                 let places = places.iter().enumerate();
-                places.map(|(i, found)| layers::fields(py, model, (i + 1).to_string(), found)).collect::<PyResult<Vec<_>>>()
+                places
+                    .map(|(i, found)| layers::fields(py, model, (i + 1).to_string(), found))
+                    .collect::<PyResult<Vec<_>>>()
             });
             columns.set_item("layers", layers.transpose()?)?;
             Ok(columns)

@@ -2,8 +2,8 @@
 
 use crate::error;
 use arrow_array::builder::{BinaryBuilder, BooleanBuilder, Float64Builder, ListBuilder, StringBuilder, UInt32Builder};
-use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_array::cast::AsArray;
+use arrow_array::ffi_stream::FFI_ArrowArrayStream;
 use arrow_array::types::{Float64Type, UInt32Type};
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchIterator};
 use arrow_schema::ffi::FFI_ArrowSchema;

@@ -88,7 +88,8 @@ impl Model {
         scored: Range<usize>,
         watch: &[Watch],
     ) -> Result<Vec<LayerDistributions>> {
-        let query = |i| LayerQuery { after: i, tokens: text.get(i).copied().into_iter().chain(first_ids(watch)).collect() };
+        let query =
+            |i| LayerQuery { after: i, tokens: text.get(i).copied().into_iter().chain(first_ids(watch)).collect() };
         self.layers(text, &scored.map(query).collect::<Vec<_>>())
     }
 }
