@@ -119,6 +119,29 @@ def test_a_generation_is_live(m: lt.Model) -> None:
     assert g.scores == whole and g.run() == whole
 
 
+def test_a_generation_ends_at_a_string(m: lt.Model) -> None:
+    whole = m.logprobs("The quick", max_new_tokens=12)
+    # Every string of the text ends it with the token that completes it, also where that string runs over tokens.
+    for first in range(len(whole)):
+        for end in range(first + 1, min(first + 4, len(whole)) + 1):
+            string = whole[first:end].text
+            if "\ufffd" in string or not string:
+                continue
+            shortest = next(i for i in range(len(whole) + 1) if string in whole[:i].text)
+            for stop in (string, ["\0none", string]):
+                made = m.logprobs("The quick", max_new_tokens=12, stop=stop)
+                assert made.stop == "stop" and made.logprobs.tolist() == whole.logprobs[:shortest].tolist()
+            steps = list(m.generate("The quick", max_new_tokens=12, stop=string))
+            assert len(steps) == shortest
+    assert m.logprobs("The quick", max_new_tokens=3, stop="nowhere").stop == "max_new_tokens"
+    # What was forced does not end it.
+    f = m.guide("The quick", prefix=" brown fox", max_new_tokens=3, stop="fox")
+    assert f.logprobs.tolist() == m.guide("The quick", prefix=" brown fox", max_new_tokens=3).logprobs.tolist()
+    for wrong, kind in (("", ValueError), (["a", ""], ValueError), ([3], TypeError)):
+        with pytest.raises(kind, match="`stop`"):
+            m.generate("a", stop=wrong)  # type: ignore[arg-type]
+
+
 def test_a_text_after_a_prompt(m: lt.Model) -> None:
     whole, part = m.score("The quick brown fox"), m.score(" brown fox", after="The quick")
     assert 0 < len(part) < len(whole) and part.logprobs.tolist() == whole.logprobs[-len(part) :].tolist()

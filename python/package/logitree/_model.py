@@ -411,8 +411,8 @@ class Model:
 
     def generate(
         self, prompt: PromptLike, *, prefix: str | None = None, join: str | None = None, max_new_tokens: int = 128,
-        temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0, seed: int = 0, top: int = 5,
-        watch: Sequence[str] = (),
+        temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0, seed: int = 0,
+        stop: str | Sequence[str] = (), top: int = 5, watch: Sequence[str] = (),
     ) -> Generation:
         """Generates, token by token: a live iterator over steps.
 
@@ -425,6 +425,7 @@ class Model:
             top_p: Draw from the most likely tokens that make up this probability.
             min_p: Draw from tokens with at least this share of the most likely one's probability.
             seed: The same seed gives the same text.
+            stop: A string that ends the text, or several; the token that completes it is the last.
             top: Alternatives listed per token.
             watch: Strings whose probability is noted at every token.
 
@@ -435,13 +436,16 @@ class Model:
         made = self.prompt(prompt)
         for name, value, least in (("max_new_tokens", max_new_tokens, 0), ("top_k", top_k, 0), ("seed", seed, 0), ("top", top, 0)):
             at_least(name, value, least)
+        stops = strings("stop", [stop] if isinstance(stop, str) else stop)
+        if "" in stops:
+            raise ValueError("`stop` is empty: every text would end at once")
         guide = None
         if prefix is not None:
             guide = (_join(made, join), prefix)
         native = self._native.generate(
             made, max_new_tokens, top, float(temperature), top_k, float(top_p), float(min_p), seed, strings("watch", watch), guide
         )
-        return Generation(native, made.text, self.name)
+        return Generation(native, made.text, self.name, stops)
 
     def logprobs(
         self, prompt: PromptLike, *, full: bool = False, progress: Progress = None, **parameters: Any

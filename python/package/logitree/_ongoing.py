@@ -19,8 +19,13 @@ from ._types import Level
 class Generation:
     """A text in the making: an iterator over its steps, forced ones first. What was made stays in :attr:`scores`."""
 
-    def __init__(self, native: _logitree.Generation, prompt: str, model: str) -> None:
+    def __init__(
+        self, native: _logitree.Generation, prompt: str, model: str, stops: Sequence[str] = ()
+    ) -> None:
         self._native, self._prompt, self._model = native, prompt, model
+        self._stops = [s.encode() for s in stops]
+        #: The end of what was generated, as long as a stop string may still reach back into it.
+        self._tail = b""
         self._columns: dict[str, Any] | None = None
         self._ended = False
         #: Why it ended; ``None`` while it goes on.
@@ -44,7 +49,18 @@ class Generation:
                     self._columns[name] += values
         self.interrupted |= stopped
         self._ended |= stopped or made < (most or 0)
+        if self._stops:
+            self._look_for_stops(columns)
         return made
+
+    def _look_for_stops(self, columns: dict[str, Any]) -> None:
+        """Ends it if the tokens that were made last bring a stop string to its end."""
+        own = zip(columns["bytes"], columns["special"], columns["forced"])
+        new = b"".join(data for data, special, forced in own if not special and not forced)
+        reach = len(new) + max(map(len, self._stops)) - 1
+        self._tail = (self._tail + new)[-reach:] if reach else b""
+        if any(stop in self._tail for stop in self._stops):
+            self.stop, self._ended = "stop", True
 
     def __iter__(self) -> Iterator[Step]:
         return self
@@ -80,7 +96,12 @@ class Generation:
         """Goes on to the end, and gives all that was made."""
         if not self._ended:
             with telling(progress, "generating") as hears:
-                self._take(None, hears)
+                if not self._stops:
+                    self._take(None, hears)
+                while not self._ended:
+                    self._take(1, None)
+                    if hears is not None:
+                        hears.words(f"{len(self._columns['bytes'])} tokens")  # type: ignore[index]
             self._ended = True
         scores = self.scores
         return finish(scores, self.interrupted, f"{len(scores)} tokens are here")  # type: ignore[no-any-return]

@@ -97,7 +97,7 @@ class Scores(Tabular):
         full: Natural log probabilities of the whole vocabulary at each place, ``float32[n, vocab]``, if asked for.
         layers: What each layer of the model would have predicted at each place, if asked for.
         prompt: Text of the prompt; of a text that was scored, empty.
-        stop: Why a generation ended (``end_token``, ``max_new_tokens``, ``context``, ``no_token``, ``interrupted``).
+        stop: Why a generation ended (``end_token``, ``max_new_tokens``, ``context``, ``no_token``, ``interrupted``, ``stop``).
         interrupted: Whether Ctrl-C ended it: then it is what was done until then.
         model: Name of the model.
     """

@@ -168,18 +168,8 @@ class LogitreeLM(TemplateLM):  # type: ignore[misc]
             front = tokens[: int(tokens[0] == self.model.bos)]
             tokens = [*front, *tokens[len(tokens) - room + len(front) :]]
         chosen = {} if sampled is False else drawn
-        made = self.model.generate(
-            tokens, max_new_tokens=most, temperature=0.0 if sampled is False else temperature, top=1, **chosen
-        )
-        data = b""
-        for step in made:
-            if step.token.id in self.model.end_tokens:
-                break
-            if not self.model._native.is_special(step.token.id):
-                data += step.token.bytes
-            text = data.decode("utf-8", "replace")
-            if any(stop in text for stop in stops):
-                break
-        text = data.decode("utf-8", "replace")
+        text = self.model.generate(
+            tokens, max_new_tokens=most, temperature=0.0 if sampled is False else temperature, top=1, stop=stops, **chosen
+        ).run(progress=False).text
         ends = [at for at in map(text.find, stops) if at >= 0]
         return text[: min(ends)] if ends else text
