@@ -53,6 +53,27 @@ def test_ctrl_c_keeps_the_run(folder: Path, tmp_path: Path, how: str) -> None:
     assert done.stdout.startswith("kept")
 
 
+def test_ctrl_c_keeps_what_other_calls_have(gemma: lt.Model, m: lt.Model) -> None:
+    def hear(_: object) -> None:
+        raise KeyboardInterrupt
+
+    text = "The quick brown fox jumps over the lazy dog. " * 60
+    calls = {
+        "attribute": lambda: gemma.attribute(text, " cat", progress=hear),
+        "compare": lambda: gemma.compare(text, other_after="Once", progress=hear),
+        "decide": lambda: gemma.decide(
+            "Is the sky green?", pattern="(?i)(yes|no)", text=" Well, so", tolerance=1e-9, max_nodes=10**7, progress=hear
+        ),
+        "layers": lambda: gemma.score(text, layers=True, progress=hear),
+        "stop": lambda: m.logprobs("The quick", max_new_tokens=100, stop="\0", progress=hear),
+    }
+    for name, call in calls.items():
+        with pytest.warns(lt.Note, match="interrupted"):
+            found = call()
+        assert found.interrupted, name
+    assert m.logprobs("The", max_new_tokens=3).stop
+
+
 def test_what_a_listener_raises_comes_out(m: lt.Model) -> None:
     def hear(level: object) -> None:
         raise LookupError("enough")

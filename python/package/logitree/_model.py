@@ -703,7 +703,7 @@ class Model:
             InputError: the prompt cannot be cut so, or nothing would be left of it.
         """
         texts = [continuation] if isinstance(continuation, str) else strings("continuation", continuation)
-        if not texts:
+        if not texts or "" in texts:
             raise ValueError("`continuation` is empty: give a text, or several")
         with telling(progress, "attributing") as hears:
             table, whole, parts, stopped = _logitree.attribute(
@@ -733,6 +733,8 @@ class Model:
         """
         if not isinstance(text, str):
             raise TypeError(f"`text` must be a str, not {type(text).__name__}")
+        if not text:
+            raise ValueError("`text` is empty: there is nothing to compare")
         b = self if other is None else other
         if not isinstance(b, Model):
             raise TypeError(f"`other` must be a logitree.Model, not {type(b).__name__}: logitree.load opens one")

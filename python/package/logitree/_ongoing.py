@@ -98,10 +98,14 @@ class Generation:
             with telling(progress, "generating") as hears:
                 if not self._stops:
                     self._take(None, hears)
-                while not self._ended:
-                    self._take(1, None)
-                    if hears is not None:
-                        hears.words(f"{len(self._columns['bytes'])} tokens")  # type: ignore[index]
+                try:
+                    while not self._ended:
+                        self._take(1, None)
+                        if hears is not None:
+                            hears.words(f"{len(self._columns['bytes'])} tokens")  # type: ignore[index]
+                except KeyboardInterrupt:
+                    # It came between two tokens, when only Python was there to hear it.
+                    self.interrupted, self.stop = True, "interrupted"
             self._ended = True
         scores = self.scores
         return finish(scores, self.interrupted, f"{len(scores)} tokens are here")  # type: ignore[no-any-return]

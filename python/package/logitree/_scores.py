@@ -95,7 +95,8 @@ class Scores(Tabular):
         top_ids, top_texts, top_logprobs: The most likely tokens in each place.
         watch: By watched string, its logprob at each place.
         full: Natural log probabilities of the whole vocabulary at each place, ``float32[n, vocab]``, if asked for.
-        layers: What each layer of the model would have predicted at each place, if asked for.
+        layers: What each layer of the model would have predicted at each place, if asked for; after Ctrl-C the last places
+            are missing.
         prompt: Text of the prompt; of a text that was scored, empty.
         stop: Why a generation ended (``end_token``, ``max_new_tokens``, ``context``, ``no_token``, ``interrupted``, ``stop``).
         interrupted: Whether Ctrl-C ended it: then it is what was done until then.
