@@ -98,8 +98,8 @@ def test_a_run_says_what_it_is(m: lt.Model, run: lt.Run, tmp_path: Path) -> None
     best = run.paths(1)[0]
     assert run.node(best.node)["path_logprob"] == best.logprob and len(run.path(best.node)) == best.depth
     assert run.export("tree-json").startswith(b"{") and b"digraph" in run.export("dot")
-    with pytest.warns(lt.Note, match="no path is complete"):
-        assert run.export("jsonl") == b""
+    with pytest.raises(lt.InputError, match="no path is complete"):
+        run.export("jsonl")
     again = lt.read(run.export("tree-json"))
     assert isinstance(again, lt.Run) and len(again) == len(run)
     lt.write_jsonl(tmp_path / "r.jsonl", [m.logprobs("The quick", max_new_tokens=3)])

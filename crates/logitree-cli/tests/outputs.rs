@@ -60,6 +60,22 @@ fn a_run_that_does_not_begin_leaves_what_was_there() {
 }
 
 #[test]
+fn records_of_a_run_without_a_complete_path_are_refused_and_leave_no_file() {
+    let w = workplace();
+    let w = w.path();
+    ok(w, &["tree", "hello", "-m", "model", "--max-depth=2", "-o", "a.run.jsonl"]);
+    for output in ["records.jsonl", "-"] {
+        let said = fails(w, &["export", "a.run.jsonl", "--to=jsonl", "-o", output], 1);
+        assert!(
+            said.contains("a.run.jsonl: no path is complete") && said.contains("csv, parquet or tree-json"),
+            "{said}"
+        );
+    }
+    assert!(!w.join("records.jsonl").exists());
+    ok(w, &["export", "a.run.jsonl", "--to=csv", "-o", "nodes.csv"]);
+}
+
+#[test]
 fn exports_and_reports_ask_before_they_overwrite() {
     let w = place();
     let w = w.path();

@@ -81,7 +81,8 @@ fn a_reader_that_has_enough_is_success() {
     let w = w.path();
     run(w, &[&TREE[..], &["-o", "a.run.jsonl"]].concat());
     let export = |format| vec!["export", "a.run.jsonl", "--to", format];
-    let formats = ["csv", "parquet", "tree-json", "jsonl", "dot", "text"];
+    // All but records, which are of complete paths: this run has none.
+    let formats = ["csv", "parquet", "tree-json", "dot", "text"];
     let exports = formats.into_iter().map(export);
     let more = [vec!["report", "a.run.jsonl"], vec!["--help"], [&TREE[..], &["-o", "-"]].concat()];
     for args in exports.chain(more) {

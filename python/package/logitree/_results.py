@@ -148,10 +148,9 @@ class Run(Tabular):
 
         Raises:
             ParameterError: there is no such format.
+            InputError: ``jsonl`` of a run in which no path is complete: it has a line per complete path.
             Error: there is a file already and not ``force``, or it cannot be written.
         """
-        if format == "jsonl" and not any(stop == "end_token" for stop in self._nodes["stop"]):
-            warn("no path is complete, so there is no record to write; csv, parquet and tree-json have all nodes")
         if path is None:
             return self._run.export(format, full_text)
         self._run.export_to(format, os.fspath(path), full_text, force)

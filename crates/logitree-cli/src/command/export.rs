@@ -1,11 +1,11 @@
 //! `logitree export`: writes a run in another format.
 
-use crate::{message, open};
+use crate::open;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use logitree::export::{self, Format, jsonl};
-use logitree::import;
+use logitree::export::{self, Format};
 use logitree::output::Target;
+use logitree::{Context, import};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "Examples:
@@ -66,11 +66,6 @@ pub fn run(args: ExportArgs) -> Result<()> {
     let target = Target::check(&args.output, args.force, &[&args.run])?;
     let run = open::run_file(&args.run)?;
     let format = Format::from(args.to);
-    if format == Format::Jsonl && jsonl::completed(&run).is_empty() {
-        message::note(format_args!(
-            "{}: no path is complete, so there is no record to write; csv, parquet and tree-json have all nodes",
-            import::named(&args.run)
-        ));
-    }
-    Ok(target.write(format.form(), |out| export::export(&run, format, !args.no_full_text, out))?)
+    let written = target.write(format.form(), |out| export::export(&run, format, !args.no_full_text, out));
+    Ok(written.with_context(|| import::named(&args.run))?)
 }

@@ -55,7 +55,7 @@ fn token(text: &str, logprob: f64, out: &mut String) {
 const MOST_TOKENS: usize = 10_000_000;
 
 /// The leaves of the completed paths, most likely first.
-pub fn completed(run: &Run) -> Vec<NodeId> {
+fn completed(run: &Run) -> Vec<NodeId> {
     let mut leaves = run.tree.ranked_leaves();
     leaves.retain(|&n| run.tree.stop(n) == Some(Stop::EndToken));
     leaves
@@ -68,6 +68,13 @@ pub fn completed(run: &Run) -> Vec<NodeId> {
 pub fn write(run: &Run, out: &mut dyn Write) -> Result<()> {
     let tree = &run.tree;
     let leaves = completed(run);
+    if leaves.is_empty() {
+        fail!(
+            Input,
+            "no path is complete, so there is no response to record: explore deeper, or export to csv, parquet or \
+             tree-json, which have all nodes"
+        );
+    }
     let tokens: usize = leaves.iter().map(|&n| tree.depth(n)).sum();
     if tokens > MOST_TOKENS {
         fail!(
