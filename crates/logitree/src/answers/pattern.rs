@@ -32,7 +32,9 @@ impl Pattern {
         if hir.properties().minimum_len().is_none() {
             fail!(Parameter("pattern"), "`pattern` {pattern:?} cannot match any text");
         }
-        let config = DFA::config().match_kind(MatchKind::LeftmostFirst).cache_capacity(SIZE);
+        // Before a text's first letter that is not ASCII, the automaton can tell Unicode's word boundaries, too.
+        let config =
+            DFA::config().match_kind(MatchKind::LeftmostFirst).cache_capacity(SIZE).unicode_word_boundary(true);
         let automaton = DFA::builder().configure(config).build(pattern).ok();
         Ok(Pattern { regex, automaton })
     }
@@ -97,19 +99,28 @@ mod tests {
         assert_eq!([p.read(" ye", false), p.read(" maybe", false)], [Verdict::Open, Verdict::NoAnswer]);
         assert_eq!(p.read(" yes", false), Verdict::Open);
         assert_eq!(p.read(" yes,", false), Verdict::Answer("yes".into()));
+        // Borders of words are Unicode's, and are known early as long as all is ASCII.
+        let p = Pattern::new(r"\b(yes|no)\b").unwrap();
+        assert_eq!(
+            [p.read("I know, yes", false), p.read("I know, yes", true)],
+            [Verdict::Open, Verdict::Answer("yes".into())]
+        );
+        // A letter that is not ASCII could still come in the automaton's way, until a character more has been read.
+        assert_eq!(p.read("I know, yes. ", false), Verdict::Answer("yes".into()));
+        assert_eq!([p.read("é yes. ", false), p.read("noé", true)], [Verdict::Open, Verdict::NoAnswer]);
     }
 
     #[test]
     fn every_extension_of_a_fixed_text_gives_the_same_answer() {
-        for pattern in ["a+b?", "(ab|a)(c|bcd)", "^b*a", "(a|ab)c|b", "c$|ab"] {
+        for pattern in ["a+b?", "(ab|a)(c|bcd)", "^b*a", "(a|ab)c|b", "c$|ab", r"\b(a|cb)\b"] {
             let p = Pattern::new(pattern).unwrap();
             let mut texts = vec![String::new()];
-            for i in 0..400 {
+            for i in 0..800 {
                 let text = texts[i].clone();
-                texts.extend(["a", "b", "c"].map(|c| text.clone() + c));
+                texts.extend(["a", "b", "c", " ", "é"].map(|c| text.clone() + c));
                 let verdict = p.read(&text, false);
                 if verdict != Verdict::Open {
-                    for end in ["", "a", "ab", "bcd", "cab", "ccccc"] {
+                    for end in ["", "a", "ab", "bcd", "cab", "ccccc", " a", "é", "é a"] {
                         assert_eq!(p.read(&(text.clone() + end), true), verdict, "{pattern} {text:?} + {end:?}");
                     }
                 }
