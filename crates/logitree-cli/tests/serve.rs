@@ -96,8 +96,14 @@ fn a_run_gives_the_same_tree_as_the_command_line_and_its_events_replay() {
     let export = |file: &str| ok(w, &["export", file, "--to", "csv"]);
     assert_eq!(export(&format!("runs/{id}.run.jsonl")), export("cli.run.jsonl"));
     for format in ["tree-json", "jsonl", "csv", "parquet", "dot", "text"] {
-        let (status, _) = s.call("GET", &format!("/runs/{id}/export/{format}"), None);
-        assert_eq!(status, 200, "{format}");
+        let (status, problem) = s.call("GET", &format!("/runs/{id}/export/{format}"), None);
+        // Records are of complete paths, and this run has none.
+        if format == "jsonl" {
+            let why = problem["detail"].as_str().unwrap();
+            assert!(status == 409 && why.contains("no path is complete"), "{status} {why}");
+        } else {
+            assert_eq!(status, 200, "{format}");
+        }
     }
 }
 
@@ -129,6 +135,36 @@ fn a_click_goes_on_where_the_model_did_not() {
     // Every number of what was added holds on the model.
     drop(s);
     ok(w.path(), &["verify", &format!("runs/{id}.run.jsonl"), "-m", "model"]);
+}
+
+#[test]
+fn layers_of_a_node_are_those_of_the_command_line() {
+    let w = workplace();
+    let s = Server::start(w.path(), &[]);
+    assert_eq!(s.get("/server")["model"]["local"], true);
+    let id = s.begin(tree(3));
+    s.wait(&id, is_over);
+    let found = s.get(&format!("/runs/{id}/nodes/0/layers?token=7"));
+    let told = common::json(w.path(), &["next", "hello", "-m", "model", "--layers"]);
+    let told = &told["prompts"][0]["layers"];
+    assert_eq!(found["decided"], told["decided"]);
+    let layers = found["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), told["layers"].as_array().unwrap().len());
+    for (a, b) in layers.iter().zip(told["layers"].as_array().unwrap()) {
+        assert_eq!((&a["best"]["id"], &a["logprob"]), (&b["best"]["id"], &b["best"]["logprob"]));
+        // The two most likely tokens, then the one that was asked for.
+        assert_eq!(a["tokens"][0], b["tokens"][0]);
+        assert_eq!(a["tokens"][1], b["tokens"][1]);
+        assert_eq!(a["tokens"].as_array().unwrap().len(), 3);
+    }
+    assert_eq!(found["tokens"][2]["id"], 7);
+    // After a node, and of a token that is among the likeliest, which is not told twice.
+    let below = s.get(&format!("/runs/{id}/nodes/1/layers"));
+    let best = below["tokens"][0]["id"].as_u64().unwrap();
+    let page = s.get(&format!("/runs/{id}/nodes/1/distribution?limit=1"));
+    assert_eq!(page["tokens"][0]["id"], best);
+    let again = s.get(&format!("/runs/{id}/nodes/1/layers?token={best}"));
+    assert_eq!(again, below);
 }
 
 #[test]
@@ -269,6 +305,8 @@ fn bad_requests_are_told_and_nothing_outside_the_folder_can_be_named() {
     refused("GET", &format!("/runs/{id}/events?from=999999999"), None, 400);
     refused("GET", &format!("/runs/{id}/events?from=x"), None, 400);
     refused("GET", &format!("/runs/{id}/nodes/x/distribution"), None, 400);
+    refused("GET", &format!("/runs/{id}/nodes/99999/layers"), None, 404);
+    refused("GET", &format!("/runs/{id}/nodes/0/layers?token=4000000000"), None, 400);
     refused("GET", &format!("/runs/{id}/export/exe"), None, 404);
     refused("PUT", "/runs", None, 405);
     refused("PATCH", &format!("/runs/{id}"), Some(json!({ "name": " " })), 400);
@@ -325,7 +363,10 @@ get /api/v1/runs/{id}
 get /api/v1/runs/{id}/content
 get /api/v1/runs/{id}/events
 get /api/v1/runs/{id}/export/{format}
+get /api/v1/runs/{id}/nodes/{node}/compare
+get /api/v1/runs/{id}/nodes/{node}/decide
 get /api/v1/runs/{id}/nodes/{node}/distribution
+get /api/v1/runs/{id}/nodes/{node}/layers
 get /api/v1/server
 get /tokenizer_info
 get /v1/models
@@ -552,4 +593,68 @@ fn a_model_is_not_replaced_while_it_is_used_nor_by_one_that_is_not_in_the_list()
     // Without a folder there is nothing but the known models; a folder that is not there is told at once.
     let text = common::fails(w.path(), &["serve", "-m", "model", "--models", "nowhere"], 2);
     assert!(text.contains("--models nowhere: there is no such folder"), "{text}");
+}
+
+#[test]
+fn servers_of_the_start_are_chosen_like_a_model_and_no_others_are_asked() {
+    let (w, far) = (workplace(), workplace());
+    another_model(w.path(), "llama");
+    let engine = Server::start(far.path(), &[]);
+    let url = format!("http://{}", engine.address);
+    let mut child = common::logitree(
+        w.path(),
+        &[
+            "serve",
+            "--engine",
+            &url,
+            "--api-key-env",
+            "KEY",
+            "--tokenizer",
+            "model",
+            "--models",
+            "more",
+            "--data-dir",
+            "r",
+        ],
+    )
+    .env("KEY", &engine.token)
+    .stdin(std::process::Stdio::null())
+    .stdout(std::process::Stdio::piped())
+    .spawn()
+    .unwrap();
+    let mut link = String::new();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut out, &mut link).unwrap();
+    let (address, token) = link.trim().strip_prefix("http://").unwrap().split_once("/?token=").unwrap();
+    let s = Server { child, address: address.into(), token: token.into() };
+    let models = s.get("/models");
+    let own = models.as_array().unwrap().iter().find(|m| m["engine"] == true).unwrap()["name"].clone();
+    assert!(own.as_str().unwrap().ends_with(&format!(" at {url}")), "{own}");
+    assert_eq!(s.get("/server")["model"]["local"], false);
+    let load = |name: &str| {
+        let asked = s.call("PUT", "/model", Some(json!({ "name": name })));
+        assert_eq!(asked.0, 202, "{}", asked.1);
+        loop {
+            let server = s.get("/server");
+            if server["loading"].is_null() || !server["loading"]["error"].is_null() {
+                return server;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    assert_eq!(load("more/llama")["model"]["local"], true);
+    // An address that a client names is not asked, even if it is the one of the start.
+    for name in [&url, "http://169.254.169.254/latest", "model at http://127.0.0.1:1"] {
+        let (status, problem) = s.call("PUT", "/model", Some(json!({ "name": name })));
+        assert_eq!(status, 400, "{name} {problem}");
+    }
+    let back = load(own.as_str().unwrap());
+    assert_eq!((&back["model"]["local"], &back["loading"]), (&json!(false), &Value::Null));
+    let id = s.begin(tree(2));
+    s.wait(&id, is_over);
+    // What a server does not tell is not promised.
+    let (status, problem) = s.call("GET", &format!("/runs/{id}/nodes/0/layers"), None);
+    assert!(status == 400 && problem["detail"].as_str().unwrap().contains("looks into a model"), "{status} {problem}");
+    let (status, problem) = s.call("GET", &format!("/runs/{id}/nodes/1/compare?with={id}"), None);
+    assert!(status == 400 && problem["detail"].as_str().unwrap().contains("behind a server"), "{status} {problem}");
 }

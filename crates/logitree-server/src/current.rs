@@ -1,7 +1,7 @@
 //! The model that the server has loaded, and the models that a client may load in its place.
 
 use logitree::models::{self, KNOWN, megabytes};
-use logitree::{Error, ErrorKind, Events, Model, OpenOptions, Progress, Result};
+use logitree::{Error, ErrorKind, Events, Model, OpenOptions, Progress, Result, ServerOptions};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -13,6 +13,24 @@ pub struct Choice {
     pub open: OpenOptions,
     /// A folder with models, besides those that logitree knows by name.
     pub folder: Option<PathBuf>,
+    /// Servers that the program was started with. Clients cannot name others: a request to an address of theirs would
+    /// come from this machine.
+    pub engine: Option<Engine>,
+}
+
+/// Servers that may be asked in the place of a model in this process.
+pub struct Engine {
+    /// How they are reached.
+    pub servers: ServerOptions,
+    /// Their model, as it was at the start.
+    pub model: String,
+}
+
+impl Engine {
+    /// The name by which clients ask for them.
+    fn name(&self) -> String {
+        format!("{} at {}", self.model, self.servers.urls.join(", "))
+    }
 }
 
 /// A model that can be loaded.
@@ -26,6 +44,8 @@ pub struct Candidate {
     pub bytes: u64,
     /// Whether its files are on this machine. If not, they are fetched when it is loaded.
     pub here: bool,
+    /// Whether it is behind servers, which the program was started with.
+    pub engine: bool,
 }
 
 /// The loading of a model.
@@ -87,19 +107,25 @@ impl Current {
         stays.then(work)
     }
 
-    /// The models that can be loaded: the known ones, then those of the folder.
+    /// The models that can be loaded: that of the servers, the known ones, then those of the folder.
     ///
     /// # Errors
     /// If there is no folder for known models.
     pub fn candidates(&self) -> Result<Vec<Candidate>> {
         let Some(choice) = &self.choice else { return Ok(Vec::new()) };
         let mut all = Vec::new();
+        if let Some(engine) = &choice.engine {
+            let about = "asked from servers".into();
+            all.push(Candidate { name: engine.name(), about, bytes: 0, here: true, engine: true });
+        }
         for known in KNOWN {
             let here = models::path_of(known)?.exists();
-            all.push(Candidate { name: known.name.into(), about: known.about.into(), bytes: known.bytes, here });
+            let (name, about) = (known.name.into(), known.about.into());
+            all.push(Candidate { name, about, bytes: known.bytes, here, engine: false });
         }
         for found in choice.folder.iter().flat_map(|folder| models::in_folder(folder)) {
-            all.push(Candidate { name: found.name, about: String::new(), bytes: found.bytes, here: true });
+            let about = String::new();
+            all.push(Candidate { name: found.name, about, bytes: found.bytes, here: true, engine: false });
         }
         Ok(all)
     }
@@ -152,12 +178,21 @@ impl Current {
             return Err(Error::new(ErrorKind::Internal, "no model can be chosen here"));
         };
         let teller = Teller { to: self.loading.clone(), also: choice.open.events.clone() };
-        teller.tell("reading the weights".into());
         let teller = Arc::new(teller);
-        let model = OpenOptions { events: teller.clone(), ..choice.open.clone() }.open(name)?;
+        let model = match choice.engine.as_ref().filter(|engine| engine.name() == name) {
+            Some(engine) => {
+                teller.tell("asking the servers what they are".into());
+                engine.servers.connect(teller)?
+            }
+            None => {
+                teller.tell("reading the weights".into());
+                let model = OpenOptions { events: teller.clone(), ..choice.open.clone() }.open(name)?;
+                teller.tell("computing the hash of the weights".into());
+                model
+            }
+        };
         // Every run needs the model's record. Making it hashes the weights, which is better done now than in the first
         // run.
-        teller.tell("computing the hash of the weights".into());
         model.record()?;
         // A model that can open no session is of no use: then the one before stays.
         model.session()?;

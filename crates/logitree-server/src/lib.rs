@@ -16,7 +16,7 @@ mod sse;
 mod store;
 mod worker;
 
-pub use current::Choice;
+pub use current::{Choice, Engine};
 
 use api::App;
 use axum::extract::DefaultBodyLimit;
@@ -35,7 +35,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -44,6 +44,8 @@ use worker::generate::Desk;
 
 /// How long the server waits for its clients when it shuts down.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Number of tasks that take long, such as decision curves, that are done side by side.
+const TASKS: usize = 4;
 /// Number of ports that are tried after the one that was asked for.
 const PORTS: u16 = 20;
 
@@ -90,6 +92,9 @@ fn router(app: App, guard: Guard) -> axum::Router {
         .routes(routes!(api::runs::duplicate))
         .routes(routes!(api::nodes::expand))
         .routes(routes!(api::nodes::distribution))
+        .routes(routes!(api::layers::layers))
+        .routes(routes!(api::decide::decide))
+        .routes(routes!(api::compare::compare))
         .routes(routes!(api::files::events))
         .routes(routes!(api::files::content))
         .routes(routes!(api::files::export))
@@ -155,7 +160,7 @@ pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<
         let link = format!("http://{address}/?token={token}");
         let guard = Guard { token, address, remote: options.remote, origins: options.origins };
         let ending = closing.clone();
-        let router = router(App { shared, commands, desk, closing }, guard);
+        let router = router(App { shared, commands, desk, tasks: Arc::new(Semaphore::new(TASKS)), closing }, guard);
         ready(&link, &ids);
         let stopping = events.clone();
         let ended = async move {

@@ -37,6 +37,15 @@ impl<'m> Side<'m> {
         Ok(Side { model, prompt, text: start })
     }
 
+    /// Exactly these tokens after exactly these of a prompt. Only the text is compared.
+    ///
+    /// # Errors
+    /// As for [`Model::prompt_of_tokens`].
+    pub fn of_tokens(model: &'m Model, prompt: &[TokenId], text: &[TokenId]) -> Result<Side<'m>> {
+        let whole = model.prompt_of_tokens(&[prompt, text].concat())?;
+        Ok(Side { model, prompt: whole, text: prompt.len() })
+    }
+
     /// The tokens of the text.
     fn tokens(&self) -> &[TokenId] {
         &self.prompt.tokens[self.text..]

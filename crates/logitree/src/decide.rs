@@ -78,9 +78,25 @@ impl Model {
         reader: &Reader,
         options: &DecideOptions,
     ) -> Result<DecisionCurve> {
+        let (prompt, own) = self.split(given, text)?;
+        self.decide_tokens(prompt, own, reader, options, &mut |_, _| {})
+    }
+
+    /// The same after exactly these tokens of a prompt, and of a text if there is one. `found` is called with the number of
+    /// tokens of the text and what is known after them, as soon as it is known: from the last to the first.
+    ///
+    /// # Errors
+    /// As for [`Model::decide`].
+    pub fn decide_tokens(
+        &self,
+        prompt: Vec<TokenId>,
+        own: Option<Vec<TokenId>>,
+        reader: &Reader,
+        options: &DecideOptions,
+        found: &mut dyn FnMut(usize, &DecisionPoint),
+    ) -> Result<DecisionCurve> {
         self.need_tokens("decide")?;
         reader.notes().iter().for_each(|note| self.events().note(note));
-        let (prompt, own) = self.split(given, text)?;
         let mut line = self.line(prompt, own, options.max_new_tokens)?;
         let (first, count) = (line.first, line.scored.len());
         let closed = !reader.names().is_empty();
@@ -127,12 +143,13 @@ impl Model {
                     let little = || (open() <= options.tolerance * LITTLE).then_some(AnswersEnd::Exhausted);
                     within(ledger, options.tolerance).or_else(little)
                 };
-                let (found, session) = self.look(line.session, start, reader, &look, enough)?;
+                let (looked, session) = self.look(line.session, start, reader, &look, enough)?;
                 line.session = session;
-                point.entropy = entropy(&found.ledger, closed);
-                (point.ledger, point.steps, point.nodes) = (found.ledger, found.steps, found.nodes);
-                point.ended_by = found.ended_by;
+                point.entropy = entropy(&looked.ledger, closed);
+                (point.ledger, point.steps, point.nodes) = (looked.ledger, looked.steps, looked.nodes);
+                point.ended_by = looked.ended_by;
             }
+            found(t, &point);
             points.push(point);
         }
         points.reverse();
@@ -155,6 +172,9 @@ impl Model {
                 let query = |i: usize| Query { node: nodes[i - 1], top: 0, tokens: &tokens[i..=i], logits: false };
                 let queries: Vec<Query<'_>> = (first..tokens.len()).map(query).collect();
                 for batch in queries.chunks(session.width()) {
+                    if self.events().stop() {
+                        fail!(Interrupted, "it was stopped before the text was read");
+                    }
                     let found = session.evaluate(batch)?;
                     scored.extend(found.into_iter().filter_map(|d| d.tokens.first().copied()));
                 }

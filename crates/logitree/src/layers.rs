@@ -22,6 +22,22 @@ pub struct LayerQuery {
 const PIECE: usize = 16;
 
 impl Model {
+    /// Refuses an operation that looks into a model, if the model is not in this process.
+    ///
+    /// # Errors
+    /// If the model is not in this process.
+    pub(crate) fn need_layers(&self, what: &str) -> Result<()> {
+        if self.local().is_none() {
+            fail!(
+                Unsupported,
+                "{what} looks into a model, and {} does not run in this process: only its last layer's distribution is \
+                 known. Name a model with -m in place of --engine",
+                self.name()
+            );
+        }
+        Ok(())
+    }
+
     /// What each layer would have predicted at these places of a text, in their order. If the work is interrupted, the
     /// last ones are missing.
     ///
@@ -29,14 +45,7 @@ impl Model {
     /// If the model is not in this process, a place is outside the text, the text does not fit the model's context, or
     /// the model fails.
     pub fn layers(&self, text: &[TokenId], queries: &[LayerQuery]) -> Result<Vec<LayerDistributions>> {
-        if self.local().is_none() {
-            fail!(
-                Unsupported,
-                "`layers` looks into a model, and {} does not run in this process: only its last layer's distribution is \
-                 known. Name a model with -m in place of --engine",
-                self.name()
-            );
-        }
+        self.need_layers("`layers`")?;
         let mut session = self.session()?;
         let nodes = session.push_all(None, text)?;
         let work = Work(self.events());

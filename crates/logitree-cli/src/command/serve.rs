@@ -7,7 +7,7 @@ use crate::{message, open, settings, terminal};
 use anyhow::{Context, Result};
 use clap::Args;
 use logitree::lock::Folder;
-use logitree::{import, models};
+use logitree::{Model, import, models};
 use logitree_server as server;
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
@@ -39,7 +39,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ORIGIN", value_parser = server::guard::origin)]
     pub allow_origin: Vec<String>,
     /// Folder with models that the page may load in the place of this one, besides the known ones: .gguf files, folders with
-    /// safetensors
+    /// safetensors. With --engine, the page may also go back to the servers
     #[arg(long, value_name = "DIR")]
     pub models: Option<PathBuf>,
     #[command(flatten)]
@@ -111,29 +111,31 @@ pub fn read(files: &[PathBuf]) -> Result<Vec<(String, Vec<u8>)>> {
     files.iter().map(read).collect()
 }
 
-/// The models that the page may load: none with servers, which have their own.
-fn choice(args: &ServeArgs) -> Result<Option<server::Choice>> {
-    let remote = !args.model.remote.engines.is_empty();
-    if let Some(folder) = &args.models {
-        if remote {
-            usage!("--models is about models in this process: leave it out with --engine");
-        }
-        if !folder.is_dir() {
-            usage!("--models {}: there is no such folder", folder.display());
-        }
+/// Refuses a folder of models that is not there.
+fn check_models(args: &ServeArgs) -> Result<()> {
+    if let Some(folder) = args.models.as_ref().filter(|folder| !folder.is_dir()) {
+        usage!("--models {}: there is no such folder", folder.display());
     }
-    Ok(if remote {
-        None
-    } else {
-        Some(server::Choice { open: open::options(&args.model)?, folder: args.models.clone() })
-    })
+    Ok(())
+}
+
+/// The models that the page may load in the place of this one. With servers, models in this process are among them only
+/// if a folder of models is named: the user may have no room for them.
+fn choice(args: &ServeArgs, model: &Model) -> Result<Option<server::Choice>> {
+    let remote = &args.model.remote;
+    let servers = (!remote.engines.is_empty()).then(|| open::servers(remote)).transpose()?;
+    if servers.is_some() && args.models.is_none() {
+        return Ok(None);
+    }
+    let engine = servers.map(|servers| server::Engine { servers, model: model.name().into() });
+    Ok(Some(server::Choice { open: open::options(&args.model)?, folder: args.models.clone(), engine }))
 }
 
 pub fn run(args: ServeArgs) -> Result<()> {
     args.listen.check()?;
-    let choice = choice(&args)?;
+    check_models(&args)?;
     let files = read(&args.files)?;
-    let data = match args.data_dir {
+    let data = match args.data_dir.clone() {
         Some(dir) => dir,
         None => match settings::load()?.data_dir {
             // The variable names the folder above; the file names the folder itself.
@@ -148,6 +150,7 @@ pub fn run(args: ServeArgs) -> Result<()> {
     let data = Folder::hold(&data).context("--data-dir")?;
     terminal::catch_interrupts();
     let model = open::load(&args.model)?;
+    let choice = choice(&args, &model)?;
     // Every run needs the model's record. Making it hashes the weights, which is better done now than in the first run.
     model.record()?;
     message::line(format_args!("{}, {}; runs are in {}", model.name(), model.engine(), data.path().display()));

@@ -3,6 +3,7 @@
 
 use super::growth::{Growth, Source};
 use super::{Change, Keep, Policy};
+use crate::layers::LayerDistributions;
 use crate::watch::{self, Watched};
 use crate::{Distribution, ModelError, NodeHandle, NodeId, Query, Session, TokenId, Tree};
 
@@ -117,6 +118,18 @@ impl<P: Policy> Explorer<P> {
         let way = self.branch(n)?;
         let query = Query { node: way.node, top, tokens, logits };
         let found = watch::evaluate(&mut *self.source.session, &[query], &self.source.watch);
+        way.end(&mut self.source);
+        found?.pop().ok_or_else(|| ModelError::Engine("the session did not answer".into()))
+    }
+
+    /// What each layer of the model would have predicted after any node of the tree; see [`Session::layers`]. Neither
+    /// the tree nor the policy changes.
+    ///
+    /// # Errors
+    /// If the session does not see the model's layers, or cannot answer.
+    pub fn layers(&mut self, n: NodeId, tokens: &[TokenId]) -> Result<LayerDistributions, ModelError> {
+        let way = self.branch(n)?;
+        let found = self.source.session.layers(&[Query { node: way.node, top: 1, tokens, logits: false }]);
         way.end(&mut self.source);
         found?.pop().ok_or_else(|| ModelError::Engine("the session did not answer".into()))
     }

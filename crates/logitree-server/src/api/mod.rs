@@ -1,9 +1,13 @@
 //! The requests of logitree's own API. The OpenAPI document is generated from these functions.
 
+pub mod compare;
+pub mod decide;
 pub mod files;
+pub mod layers;
 pub mod models;
 pub mod nodes;
 pub mod runs;
+mod task;
 
 use super::current::Loading;
 use super::problem::{Body, Problem};
@@ -20,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use utoipa::ToSchema;
 
 /// Largest prompt, in bytes.
@@ -33,6 +37,8 @@ pub struct App {
     pub commands: Sender<Command>,
     /// Where texts to generate are ordered.
     pub desk: Desk,
+    /// Each task that takes long holds one of these permits until it has ended.
+    pub tasks: Arc<Semaphore>,
     /// Becomes true when the server shuts down.
     pub closing: watch::Receiver<bool>,
 }
@@ -82,6 +88,8 @@ pub struct ModelInfo {
     pub engine: String,
     /// Whether the model has a chat template.
     pub chat: bool,
+    /// Whether the model runs in the server's process, so that its layers can be looked at.
+    pub local: bool,
 }
 
 /// The server and its settings.
@@ -121,6 +129,7 @@ pub async fn server(State(app): State<App>) -> Answer<Json<ServerInfo>> {
             end_tokens: record.end_tokens.iter().map(|t| t.0).collect(),
             engine: model.engine(),
             chat: model.chats(),
+            local: model.local().is_some(),
         })
     };
     let model = app.shared.current.model().as_ref().map(model).transpose()?;
@@ -168,6 +177,12 @@ pub struct TokenInfo {
     pub text: String,
     /// Whether the token is a control token rather than text.
     pub special: bool,
+}
+
+impl TokenInfo {
+    fn of(model: &Model, id: TokenId) -> TokenInfo {
+        TokenInfo { id: id.0, text: model.text(id), special: model.is_special(id) }
+    }
 }
 
 /// A name for people, without control characters and characters that change the direction of text.
@@ -226,8 +241,7 @@ pub async fn tokenize(State(app): State<App>, Body(request): Body<PromptRequest>
         let model = app.model()?;
         let given = given(request.prompt, request.messages, request.chat_template_kwargs)?;
         let prepared = model.prepare(&given, "")?;
-        let token = |&id: &TokenId| TokenInfo { id: id.0, text: model.text(id), special: model.is_special(id) };
-        Ok(Json(prepared.tokens.iter().map(token).collect()))
+        Ok(Json(prepared.tokens.iter().map(|&id| TokenInfo::of(&model, id)).collect()))
     })
     .await
 }

@@ -1,23 +1,27 @@
 //! The engine's thread, which evaluates the model for all clients.
 //!
 //! It repeats these steps: serve the commands that have arrived; generate one step of every text; explore one level of
-//! one run; evaluate one batch of every request made by hand. So no kind of work waits long for another. If a piece of
+//! one run; evaluate one batch of every request made by hand; let every guest ask for one batch. So no kind of work waits
+//! long for another. If a piece of
 //! work fails, even by a panic, only that piece ends.
 
 pub mod generate;
 mod guarded;
+pub mod guest;
 mod opened;
 #[cfg(test)]
 mod tests;
 
-pub use opened::{How, Request};
+pub use opened::{How, Request, Tokens};
 
 use crate::current::Current;
 use crate::store::{State, Store, of_file};
 use generate::{Generator, Orders};
 use guarded::guarded;
+use guest::{Guest, Task};
 use logitree::{Context, Error, ErrorKind, Events, Exploration, Held, Model, Ranked, Result};
-use logitree_core::NodeId;
+use logitree_core::layers::LayerDistributions;
+use logitree_core::{NodeId, TokenId};
 use opened::Opened;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,6 +46,10 @@ pub enum Command {
     Expand(String, Request, oneshot::Sender<Result<Vec<NodeId>>>),
     /// Send the whole distribution after a node.
     Distribution(String, NodeId, oneshot::Sender<Result<Arc<Ranked>>>),
+    /// Send what each layer of the model would have predicted after a node, with the numbers of these tokens.
+    Layers(String, NodeId, Vec<TokenId>, oneshot::Sender<Result<LayerDistributions>>),
+    /// Do a task with the tokens that lead to these nodes of runs. The reply is sent when it is about to begin.
+    Host(Vec<(String, NodeId)>, Task, oneshot::Sender<Result<()>>),
     /// Close a run and forget what is cached for it.
     Forget(String),
     /// Put another model in the place of this one, as soon as nothing goes on.
@@ -69,6 +77,7 @@ struct Worker<'m> {
     /// The open runs, most recently used first.
     opened: Vec<Opened>,
     generator: Generator<'m>,
+    guests: Vec<Guest>,
     /// The model that is to take this one's place.
     next: Option<String>,
 }
@@ -96,8 +105,8 @@ pub fn work(shared: &Shared, commands: Receiver<Command>, texts: Orders) -> Resu
 /// Works with one model; returns the name of the model that is to take its place, or `None` at the end.
 fn with_model(shared: &Shared, model: &Model, commands: &Receiver<Command>, texts: &Orders) -> Result<Option<String>> {
     let generator = Generator::new(model, texts)?;
-    let (queue, opened) = (VecDeque::new(), Vec::new());
-    let mut worker = Worker { shared, model, commands, queue, opened, generator, next: None };
+    let (queue, opened, guests) = (VecDeque::new(), Vec::new(), Vec::new());
+    let mut worker = Worker { shared, model, commands, queue, opened, generator, guests, next: None };
     worker.run();
     worker.end();
     Ok(worker.next)
@@ -113,6 +122,7 @@ impl Worker<'_> {
             let mut went = self.generator.step();
             went |= self.explore();
             went |= self.follow();
+            went |= self.host();
             if went {
                 continue;
             }
@@ -153,6 +163,13 @@ impl Worker<'_> {
             Command::Distribution(id, node, reply) => {
                 let found = self.on(&id, "ranking tokens", |run, _| run.distribution(node));
                 let _ = reply.send(found);
+            }
+            Command::Layers(id, node, tokens, reply) => {
+                let found = self.on(&id, "looking at layers", |run, _| run.layers(node, &tokens));
+                let _ = reply.send(found);
+            }
+            Command::Host(places, task, reply) => {
+                let _ = reply.send(self.welcome(&places, task));
             }
             Command::Forget(id) => self.opened.retain(|o| o.id != id),
             Command::Load(name) => self.next = Some(name),
@@ -257,6 +274,21 @@ impl Worker<'_> {
             self.with(id, "going on", |run, store| run.follow(store));
         }
         !going.is_empty()
+    }
+
+    /// Begins a task.
+    fn welcome(&mut self, places: &[(String, NodeId)], task: Task) -> Result<()> {
+        let tokens = |(id, node): &(String, NodeId)| self.on(id, "reading a path", |run, _| run.tokens(*node));
+        let tokens = places.iter().map(tokens).collect::<Result<Vec<Tokens>>>()?;
+        self.guests.push(Guest::new(task, self.model, tokens, self.shared.events.clone())?);
+        Ok(())
+    }
+
+    /// Gives every guest a turn. Returns false if there are none.
+    fn host(&mut self) -> bool {
+        let had = !self.guests.is_empty();
+        self.guests.retain(Guest::turn);
+        had
     }
 
     /// Closes the files of all exploring runs before the program ends.

@@ -3,6 +3,7 @@
 use crate::store::{State, Store};
 use logitree::{Error, ErrorKind, Exploration, Following, Ranked, Result};
 use logitree_core::explore::{BeamParameters, Strategy};
+use logitree_core::layers::LayerDistributions;
 use logitree_core::run::EndReason;
 use logitree_core::{NodeId, TokenId};
 use std::collections::VecDeque;
@@ -21,6 +22,13 @@ pub struct Request {
     pub token: Option<TokenId>,
     /// How to continue, and how far.
     pub how: How,
+}
+
+/// The tokens that lead to a node.
+pub struct Tokens {
+    pub prompt: Vec<TokenId>,
+    /// The tokens after the prompt.
+    pub path: Vec<TokenId>,
 }
 
 /// How to continue from a node, and how far.
@@ -179,6 +187,18 @@ impl Opened {
         self.ranked.truncate(RANKED - 1);
         self.ranked.insert(0, (node, ranked.clone()));
         Ok(ranked)
+    }
+
+    /// The tokens of the run's prompt, and those of the path to a node.
+    pub fn tokens(&self, node: NodeId) -> Result<Tokens> {
+        self.exploration.check_node(node)?;
+        let prompt = self.exploration.header().prompt.tokens.iter().map(|t| t.id).collect();
+        Ok(Tokens { prompt, path: self.exploration.tree().path(node) })
+    }
+
+    /// What each layer of the model would have predicted after a node.
+    pub fn layers(&mut self, node: NodeId, tokens: &[TokenId]) -> Result<LayerDistributions> {
+        self.exploration.layers(node, tokens)
     }
 }
 

@@ -22,6 +22,17 @@ impl Events for Told {
     }
 }
 
+/// Hears nothing, and stays.
+struct Deaf;
+
+impl guest::Listener for Deaf {
+    fn progress(&self, _: String) {}
+    fn note(&self, _: &str) {}
+    fn is_gone(&self) -> bool {
+        false
+    }
+}
+
 fn record() -> run::Model {
     run::Model {
         name: "fake".into(),
@@ -108,6 +119,33 @@ fn a_panic_ends_the_run_or_the_click_that_it_happened_in() {
         click();
         wait(&shared, &first, |s| s.nodes > run.tree.len());
         assert_eq!(shared.store.get(&second).unwrap().status.state, State::Finished);
+        // A guest's panic ends the guest, and the next one is served.
+        let guest = || {
+            let (told, heard) = mpsc::channel();
+            let done = told.clone();
+            let task = Task {
+                what: "visiting",
+                work: Box::new(move |model, tokens| {
+                    let mut session = model.session()?;
+                    let nodes = session.push_all(None, &tokens[0].prompt)?;
+                    assert!(!model.events().stop());
+                    session.evaluate(&[logitree_core::Query::top(nodes[0], 1)])?;
+                    done.send(String::new()).unwrap();
+                    Ok(())
+                }),
+                failed: Box::new(move |e| told.send(e.to_string()).unwrap()),
+                listener: Arc::new(Deaf),
+            };
+            let (reply, answer) = oneshot::channel();
+            commands.send(Command::Host(vec![(first.clone(), NodeId::ROOT)], task, reply)).unwrap();
+            answer.blocking_recv().unwrap().unwrap();
+            heard.recv().unwrap()
+        };
+        fake.seen(|s| s.panics = true);
+        let why = guest();
+        assert!(why.contains("internal error while visiting: a step's fault"), "{why}");
+        fake.seen(|s| s.panics = false);
+        assert_eq!(guest(), "");
         told.0.store(true, Ordering::SeqCst);
     });
     // Every run file is complete.

@@ -7,6 +7,7 @@ use super::{Exploration, Held, Limits, read, strategy_of};
 use crate::Model;
 use crate::error::{Context, Result, fail};
 use logitree_core::explore::{BeamParameters, Change, Continuation, Paused, Strategy};
+use logitree_core::layers::LayerDistributions;
 use logitree_core::run::{EndReason, end_event};
 use logitree_core::{Distribution, Exactness, NodeId, Stop, TokenId, TokenStats, Tree, logprob};
 
@@ -49,7 +50,7 @@ impl Exploration {
     /// # Errors
     /// If the node does not exist, is an end token, or its path fills the model's context.
     pub fn check_open(&self, node: NodeId) -> Result<()> {
-        self.check(node)?;
+        self.check_node(node)?;
         if self.tree().stop(node) == Some(Stop::EndToken) {
             fail!(Conflict, "node {} is an end token: nothing follows it", node.0);
         }
@@ -59,7 +60,11 @@ impl Exploration {
         Ok(())
     }
 
-    fn check(&self, node: NodeId) -> Result<()> {
+    /// Refuses a node that the run does not have.
+    ///
+    /// # Errors
+    /// If the node does not exist.
+    pub fn check_node(&self, node: NodeId) -> Result<()> {
         if node.index() >= self.tree().len() {
             fail!(NotFound, "the run has no node {}", node.0);
         }
@@ -124,7 +129,7 @@ impl Exploration {
         strategy: Option<Strategy>,
         max_nodes: usize,
     ) -> Result<Option<Following>> {
-        self.check(from)?;
+        self.check_node(from)?;
         if self.tree().stop(from) == Some(Stop::EndToken) || self.tree().is_full(from) {
             return Ok(None);
         }
@@ -211,12 +216,23 @@ impl Exploration {
         Ok(())
     }
 
+    /// What each layer of the model would have predicted after a node, with the numbers of these tokens besides those of
+    /// the two most likely ones.
+    ///
+    /// # Errors
+    /// If the model is not in this process, the node or a token does not exist, or the model fails.
+    pub fn layers(&mut self, node: NodeId, tokens: &[TokenId]) -> Result<LayerDistributions> {
+        self.model.need_layers("`layers`")?;
+        self.check_node(node)?;
+        Ok(self.explorer.layers(node, tokens)?)
+    }
+
     /// The distribution of the tokens after a node.
     ///
     /// # Errors
     /// If the node does not exist, or the model fails.
     pub fn distribution(&mut self, node: NodeId) -> Result<Ranked> {
-        self.check(node)?;
+        self.check_node(node)?;
         let logits = self.model.exactness() == Exactness::Exact;
         // A server lists only as many tokens as it is asked for, so it is asked for all; it gives as many as it can.
         let top = if logits { 1 } else { self.model.vocab_size() };

@@ -31,12 +31,12 @@ use std::sync::{Arc, OnceLock};
 #[derive(Clone)]
 pub struct Model {
     inner: Arc<Inner>,
+    events: Arc<dyn Events>,
 }
 
 struct Inner {
     name: String,
     engine: Engine,
-    events: Arc<dyn Events>,
     /// The description for run files. It is made once: if the model's files are replaced later, the loaded model is
     /// still the old one.
     record: OnceLock<run::Model>,
@@ -63,7 +63,7 @@ impl Model {
     }
 
     fn new(name: String, engine: Engine, events: Arc<dyn Events>) -> Model {
-        Model { inner: Arc::new(Inner { name, engine, events, record: OnceLock::new() }) }
+        Model { inner: Arc::new(Inner { name, engine, record: OnceLock::new() }), events }
     }
 
     /// Wraps a language model of the caller's own. Any model with exact next-token distributions can be explored,
@@ -85,7 +85,13 @@ impl Model {
 
     /// The listener of what is done with this model.
     pub fn events(&self) -> &dyn Events {
-        &*self.inner.events
+        &*self.events
+    }
+
+    /// The same open model for one piece of work with a listener of its own. (Servers go on to report to the listener that
+    /// they were connected with.)
+    pub fn heard_by(&self, events: Arc<dyn Events>) -> Model {
+        Model { inner: self.inner.clone(), events }
     }
 
     fn language_model(&self) -> &dyn LanguageModel {
