@@ -143,6 +143,8 @@ describe('the layout', () => {
         return (r.width * r.height) / (innerWidth * innerHeight);
       });
       expect(part).toBeGreaterThan(0.55);
+      // What the view can do stands in one line with the tabs.
+      expect((await page.locator('.view-bar').boundingBox())!.height).toBeLessThan(44);
     }
     await tab('Tree');
     await page.keyboard.press('m');
@@ -371,6 +373,34 @@ describe('files', () => {
     parameters: {},
   });
 
+  test('the tokens of a scored prompt are clickable, and begin other runs', async () => {
+    await run('The capital of India is', 5, 20);
+    await page.getByRole('button', { name: 'Score the prompt' }).click();
+    const tokens = page.locator('.scored-prompt .tok');
+    await tokens.first().waitFor();
+    const texts = (await tokens.allInnerTexts()).map((t) => t.trim());
+    expect(texts.slice(1)).toEqual(['The', 'capital', 'of', 'India', 'is']);
+    // After "capital", "of" is expected, and the country is not.
+    const part = async (i: number) =>
+      Number.parseFloat(/([\d.]+) %/.exec((await tokens.nth(i).getAttribute('aria-label'))!)![1]!);
+    expect(await part(3)).toBeGreaterThan(10 * (await part(4)));
+    await tokens.nth(4).click();
+    await page.getByRole('heading', { name: 'In the prompt: “·India”' }).waitFor();
+    expect(await serious(page)).toEqual([]);
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'In the prompt: “·is”' }).waitFor();
+    // A token of the answer is looked at as before.
+    await page.locator('.tok[data-node]').first().click();
+    await page.getByRole('heading', { name: /^Instead of/ }).waitFor();
+    await tokens.nth(4).click();
+    await page.locator('.prompt-row button').first().click();
+    expect(await page.getByRole('textbox', { name: 'Prompt' }).inputValue()).toMatch(/^The capital of ?\S*/);
+    await page.goBack();
+    await page.getByRole('button', { name: 'Score the prompt' }).click();
+    await until(async () => (await page.locator('.scored-prompt').count()) === 0);
+  });
+
   test('characters that would turn or hide text are shown, in the text and the lists', async () => {
     const token = (id: number, t: string, p: number) => ({ id, text: t, logprob: Math.log(p) });
     const top = [token(5, 'live\u202e', 0.5), token(6, '\u200b', 0.3)];
@@ -406,6 +436,9 @@ describe('files', () => {
     expect(await rows.first().isEnabled()).toBe(true);
     await rows.first().click();
     await until(async () => (await page.locator('.tok').count()) > 10);
+    await settled();
+    await tab('Tree');
+    const [there, at] = [await text(), new URLSearchParams(new URL(page.url()).hash.slice(1)).get('node')];
     await page.getByRole('button', { name: 'Share' }).click();
     const [report] = await Promise.all([
       page.waitForEvent('download'),
@@ -414,7 +447,11 @@ describe('files', () => {
     const file = join(folder, 'report.html');
     await report.saveAs(file);
     const other = await openPage(browser, `file://${file}`);
-    await other.page.locator('.tok').first().waitFor();
+    // It opens at the place that was looked at.
+    await other.page.locator('.tok.selected').waitFor();
+    expect((await other.page.locator('.text-flow').innerText()).replace(/\s+/g, ' ')).toBe(there);
+    expect(new URLSearchParams(new URL(other.page.url()).hash.slice(1)).get('node')).toBe(at);
+    await other.page.getByRole('tab', { name: 'Tree', selected: true }).waitFor();
     expect(other.errors).toEqual([]);
     await other.page.close();
     await page.getByRole('button', { name: 'Share' }).click();
@@ -461,9 +498,98 @@ describe('new views', () => {
     await page.locator('.tok').nth(2).waitFor();
     await tab('Compare');
     await page.getByLabel('Compare with').selectOption('branch');
-    await page.getByText(/Both paths begin with the same 0 tokens; then A says “.+”, B says “.+”/).waitFor();
+    await page.getByText(/The paths part at the first token; A says “.+”, B says “.+”/).waitFor();
     await page.getByLabel('Compare with').selectOption({ index: 2 });
     await page.locator('.compare-text .tok').first().waitFor();
+    expect(await serious(page)).toEqual([]);
+  });
+
+  test('each layer of the model is told at the selected token, and which one decides', async () => {
+    await run('The capital of India is', 8, 40);
+    await tab('Layers');
+    await page.getByRole('heading', { name: 'After the prompt, layer by layer' }).waitFor();
+    const rows = page.locator('.layer-table tbody tr');
+    await rows.first().waitFor();
+    // The embedding, 18 layers, the rest and the logit.
+    expect(await rows.count()).toBe(1 + 18 + 2);
+    const decided = Number(
+      (await page.getByRole('row').filter({ hasText: 'decides' }).locator('th').innerText()).split(' ')[0],
+    );
+    const best = await page
+      .locator('.layer-table .best')
+      .evaluateAll((all) => all.map((e) => e.firstChild!.textContent));
+    expect(best.lastIndexOf(best.find((t, i) => i < decided && t !== best.at(-1)) ?? '')).toBeLessThan(decided);
+    expect(new Set(best.slice(decided))).toEqual(new Set([best.at(-1)]));
+    expect(decided === 0 || best[decided - 1] !== best.at(-1)).toBe(true);
+    expect(await serious(page)).toEqual([]);
+    // An unlikely token is set against the likeliest one, and told to be behind.
+    await page.locator('.alternatives').getByRole('option').nth(2).click();
+    await page.getByText(/, which stands here, ends [\d.]+ bits behind “/).waitFor();
+    expect(await page.locator('.layer-table thead .of-token:not(.num)').count()).toBe(3);
+    // The arrow keys walk along the path.
+    await page.getByRole('application', { name: /^Rank after each layer/ }).focus();
+    await page.keyboard.press('ArrowRight');
+    await page.getByRole('heading', { name: /^Instead of “.+”, layer by layer/ }).waitFor();
+  });
+
+  test('without the model that made a run, its layers are not promised', async () => {
+    await choose(resolve(import.meta.dirname, '../../fixtures/imports/tree-good.json'));
+    await tab('Layers');
+    await page.getByText(/This run was not made by a model of logitree/).waitFor();
+    await tab('Decision');
+    await page.getByText(/This run was not made by a model of logitree/).waitFor();
+  });
+
+  test('a decision curve says at which token the text was decided, and can be stopped', async () => {
+    await run('The soup is', 4, 30);
+    await page.getByRole('searchbox', { name: 'Find a token' }).fill(' hot');
+    await page.getByRole('option', { name: '·hot', exact: false }).first().click();
+    await until(async () => (await text()).startsWith('The soup is hot'));
+    await settled();
+    await tab('Decision');
+    await page.getByRole('searchbox', { name: /Choices/ }).fill('hot, cold');
+    await page.keyboard.press('Enter');
+    await page.getByText(/Decided for “?hot”? at token 1,/).waitFor();
+    const cells = async (row: number) =>
+      (await page.locator('.decision-table tbody tr').nth(row).locator('td.num').allInnerTexts()).slice(1);
+    // Before the first token it is open, after it is as good as certain, and at the end it is.
+    const [before, after] = [await cells(0), await cells(1)];
+    expect(Number.parseFloat(before[0]!)).toBeLessThan(50);
+    expect(Number.parseFloat(after[0]!.replace('> ', ''))).toBeGreaterThan(90);
+    expect((await cells(3))[0]).toBe('100 %');
+    expect(await serious(page)).toEqual([]);
+    await page
+      .getByText(/Decided for/)
+      .getByRole('button', { name: '·hot' })
+      .click();
+    await page.getByRole('heading', { name: 'Instead of “·hot”' }).waitFor();
+    // No text decides this one before it ends.
+    await page.getByLabel('as a regular expression').check();
+    await page.getByRole('searchbox', { name: /Regular expression/ }).fill('(z{30})$');
+    await page.keyboard.press('Enter');
+    await page.getByText(/ places · after \d+ of \d+ tokens/).waitFor();
+    await page.getByRole('button', { name: 'Stop', exact: true }).click();
+    await page.getByText(/^Stopped: \d+ of \d+ places are known/).waitFor();
+    // What the server cannot read, it says.
+    await page.getByRole('searchbox', { name: /Regular expression/ }).fill('(?<=a)b');
+    await page.keyboard.press('Enter');
+    await page.getByRole('alert').filter({ hasText: 'look-around' }).waitFor();
+    await page.getByLabel('as a regular expression').uncheck();
+  });
+
+  test('two prompts of the loaded model are compared over the whole vocabulary', async () => {
+    const other = await run('The soup was', 4, 30);
+    await run('The soup is', 5, 30);
+    await tab('Compare');
+    await page.getByLabel('Compare with').selectOption('branch');
+    await page.getByText('Both come from one model and one prompt').waitFor();
+    await page.getByLabel('Compare with').selectOption(`server:${other}`);
+    await page.getByRole('button', { name: 'Compare over the whole vocabulary' }).click();
+    const said = await page.getByText(/On average a token: KL\(A‖B\) [\d.]+ bits/).innerText();
+    const js = Number(/Jensen-Shannon ([\d.]+) bits/.exec(said)![1]);
+    expect(js).toBeGreaterThan(0);
+    expect(js).toBeLessThanOrEqual(1);
+    await page.getByRole('application', { name: /^How far apart/ }).waitFor();
     expect(await serious(page)).toEqual([]);
   });
 
@@ -486,6 +612,97 @@ describe('new views', () => {
     expect(await page.getByRole('textbox', { name: 'Prompt' }).inputValue()).toBe(
       'The quick brown fox jumps over the lazy',
     );
+  });
+});
+
+describe('seen otherwise', () => {
+  const VIEWS = ['Outline', 'Tree', 'Ribbon', 'Curves', 'Paths', 'Answers', 'Compare', 'Layers', 'Decision'];
+
+  test('at 200 % everything is there and nothing is cut off', async () => {
+    // A window of 1440 × 900 at 200 %.
+    await page.setViewportSize({ width: 720, height: 450 });
+    await run('The capital of India is', 8, 40);
+    for (const name of VIEWS) {
+      await tab(name);
+      await page.waitForTimeout(150);
+      const { over, height, hidden } = await page.evaluate(() => {
+        const view = document.querySelector('.view')!.getBoundingClientRect();
+        // What stands in the window can be seen and pressed, or is reached by scrolling where it stands.
+        const outside = [...document.querySelectorAll<HTMLElement>('button, select, [role="tab"]')].filter((e) => {
+          const r = e.getBoundingClientRect();
+          const scrolls = (at: HTMLElement | null): boolean =>
+            at !== null && (/auto|scroll/.test(getComputedStyle(at).overflow) || scrolls(at.parentElement));
+          return r.width > 0 && (r.right > innerWidth + 1 || r.bottom > innerHeight + 1) && !scrolls(e.parentElement);
+        });
+        return {
+          over: document.documentElement.scrollWidth - innerWidth,
+          height: view.height,
+          hidden: outside.map((e) => e.textContent),
+        };
+      });
+      expect([name, over, hidden]).toEqual([name, 0, []]);
+      expect(height).toBeGreaterThan(200);
+    }
+    expect(await serious(page)).toEqual([]);
+    // What the bar has no room for is in a menu.
+    await page.getByRole('button', { name: 'More' }).click();
+    const items = await page.getByRole('menuitem').allInnerTexts();
+    expect(items).toEqual(['About this run', 'Again, with changes', 'Score a text', 'Open files…', 'All keys']);
+    await page.getByRole('menuitem', { name: 'About this run' }).click();
+    const about = page.getByRole('dialog', { name: 'About this run' });
+    await about.getByText('gemma-3-270m').first().waitFor();
+    expect(await serious(page)).toEqual([]);
+    await page.keyboard.press('Escape');
+    expect(await about.count()).toBe(0);
+    expect(await page.evaluate(() => document.activeElement?.getAttribute('aria-label'))).toBe('More');
+    await page.getByRole('button', { name: 'More' }).click();
+    const [chooser] = await Promise.all([
+      page.waitForEvent('filechooser'),
+      page.getByRole('menuitem', { name: 'Open files…' }).click(),
+    ]);
+    expect(chooser.isMultiple()).toBe(true);
+    await page.getByRole('button', { name: 'More' }).click();
+    await page.getByRole('menuitem', { name: 'Score a text' }).click();
+    await page.getByRole('textbox', { name: 'Text to score' }).waitFor();
+    await page.goBack();
+    await page.locator('.tok').first().waitFor();
+    await page.setViewportSize({ width: 1440, height: 900 });
+  });
+
+  test('with forced colours, what is chosen, coloured and drawn can still be told', async () => {
+    await page.emulateMedia({ forcedColors: 'active' });
+    await page.locator('.tok').nth(1).click();
+    await page.mouse.move(700, 20);
+    for (const name of VIEWS) {
+      await tab(name);
+      await page.waitForTimeout(100);
+      // What contrast there is, the system decides, and axe does not know its colours.
+      expect((await serious(page)).filter((x) => !x.startsWith('color-contrast'))).toEqual([]);
+      const outlined = (selector: string) =>
+        page
+          .locator(selector)
+          .first()
+          .evaluate((e) => {
+            const { outlineStyle, outlineWidth, outlineColor, backgroundColor } = getComputedStyle(e);
+            return outlineStyle === 'solid' && outlineWidth !== '0px' && outlineColor !== backgroundColor;
+          });
+      // The tab that is chosen, the token, and the row of the list that stands there.
+      expect(await outlined('[role="tab"][aria-selected="true"]')).toBe(true);
+      expect(await outlined('.text-flow .tok.selected')).toBe(true);
+      expect(await outlined('.alternatives .step.here')).toBe(true);
+    }
+    // Tokens keep their colours, and bars are there.
+    const ground = (selector: string, i: number) =>
+      page
+        .locator(selector)
+        .nth(i)
+        .evaluate((e) => getComputedStyle(e).backgroundColor);
+    const colours = await page
+      .locator('.text-flow .tok')
+      .evaluateAll((all) => new Set(all.map((e) => getComputedStyle(e).backgroundColor)).size);
+    expect(colours).toBeGreaterThan(2);
+    expect(await ground('.alternatives .step .bar', 0)).not.toBe(await ground('body', 0));
+    await page.emulateMedia({ forcedColors: 'none' });
   });
 });
 

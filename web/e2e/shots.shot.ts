@@ -1,6 +1,7 @@
 // The screenshots of the README and docs/, of a live run of the default model: npm run shots. With LOGITREE_ALL_SHOTS=FOLDER all screens at
-// all sizes in both themes go there, to be looked at.
+// all sizes in both themes go there, to be looked at. pngquant makes them small.
 
+import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Page } from 'playwright-core';
@@ -8,7 +9,7 @@ import { test } from 'vitest';
 import { browse, openPage, serve } from './browser';
 
 const SIZES = { desk: [1440, 900], laptop: [1280, 720], phone: [390, 844] } as const;
-const SCREENS = ['start', 'outline', 'tree', 'ribbon', 'answers', 'compare'] as const;
+const SCREENS = ['start', 'outline', 'tree', 'ribbon', 'answers', 'compare', 'layers', 'decision'] as const;
 type Screen = (typeof SCREENS)[number];
 
 /** What docs/screenshots has. */
@@ -20,6 +21,8 @@ const KEPT: [Screen, keyof typeof SIZES, 'light' | 'dark'][] = [
   ['ribbon', 'laptop', 'dark'],
   ['answers', 'laptop', 'light'],
   ['compare', 'laptop', 'light'],
+  ['layers', 'laptop', 'light'],
+  ['decision', 'laptop', 'dark'],
   ['start', 'phone', 'light'],
   ['outline', 'phone', 'dark'],
 ];
@@ -33,13 +36,24 @@ async function show(page: Page, screen: Screen): Promise<void> {
     await page.locator('.tokens .token').first().waitFor();
     return;
   }
-  const name = screen === 'answers' ? '91 prime' : 'India';
+  const name = screen === 'answers' || screen === 'decision' ? '91 prime' : 'India';
   await page.locator('.gallery a').filter({ hasText: name }).first().click();
   await page.locator('.tok').first().waitFor();
   await page.getByRole('tab', { name: screen, exact: false }).click();
   if (screen === 'answers') {
     await page.getByRole('searchbox', { name: /Choices/ }).fill('yes, no');
     await page.locator('.bounds').waitFor();
+  }
+  if (screen === 'layers') {
+    await page.locator('.tok').nth(1).click();
+    if (await page.getByRole('dialog').count()) await page.keyboard.press('Escape');
+    await page.mouse.move(400, 5);
+    await page.locator('.layer-table tbody tr').first().waitFor();
+  }
+  if (screen === 'decision') {
+    await page.getByRole('searchbox', { name: /Choices/ }).fill('yes, no');
+    await page.keyboard.press('Enter');
+    await page.getByText(/^(Decided|Not decided)/).waitFor({ timeout: 120_000 });
   }
   if (screen === 'compare') {
     await page.getByLabel('Compare with').selectOption({ index: 2 });
@@ -78,9 +92,11 @@ test('screenshots', async () => {
     const { page } = await openPage(browser, server.link, { width, height });
     await page.emulateMedia({ colorScheme: theme });
     await show(page, screen);
-    await page.screenshot({ path: `${out}/${screen}-${size}-${theme}.png` });
+    const path = `${out}/${screen}-${size}-${theme}.png`;
+    await page.screenshot({ path });
+    execFileSync('pngquant', ['24', '--nofs', '--speed', '1', '--force', '--output', path, path]);
     await page.close();
   }
   await browser.close();
   server.process.kill('SIGINT');
-}, 300_000);
+}, 900_000);

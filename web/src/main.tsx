@@ -12,6 +12,9 @@ import './theme.css';
 import './app.css';
 
 async function begin(): Promise<void> {
+  // A report opens where it was made, unless its address names another place.
+  const place = document.querySelector<HTMLMetaElement>('meta[name="place"]')?.content;
+  if (place && location.hash === '') history.replaceState(null, '', `#${place}`);
   const address = readAddress();
   const report = document.getElementById('run');
   if (report) {

@@ -1,7 +1,7 @@
 // Series and histograms of a run, and how they become lines of a chart.
 
 import { BITS, surprisal } from './metrics';
-import { ROOT, type Run, State } from './run';
+import { NONE, ROOT, type Run, State } from './run';
 
 /** Numbers of the tokens of a path; NaN where one is not known. */
 export interface PathSeries {
@@ -189,6 +189,25 @@ export function logTicks(hi: number): number[] {
   const out = [1, 10];
   while (out[out.length - 1]! < hi) out.push(out[out.length - 1]! * 10);
   return out;
+}
+
+/** Ways along a path. */
+export type Step = 'before' | 'after' | 'first' | 'last';
+
+/** The node of a path before or after another one; NONE for a path without nodes. */
+export function neighbour(run: Run, nodes: readonly number[], from: number, to: Step): number {
+  // The prompt is before the first.
+  const i = Math.min(nodes.length, run.depth.get(from)) - 1;
+  switch (to) {
+    case 'before':
+      return nodes[Math.max(0, i - 1)] ?? NONE;
+    case 'after':
+      return nodes[Math.min(nodes.length - 1, i + 1)] ?? NONE;
+    case 'first':
+      return nodes[0] ?? NONE;
+    case 'last':
+      return nodes.at(-1) ?? NONE;
+  }
 }
 
 /** Index of the path's token nearest to a place from 0 to 1 along the axis; -1 if there is none. */

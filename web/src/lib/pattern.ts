@@ -76,18 +76,38 @@ const eitherCase = (letter: string): string => {
   return both.every((l) => Array.from(l).length === 1) ? `[${both.join('')}]` : quoted(letter);
 };
 
+/** The choices of a list, the longest first, so that "New Delhi" is not taken for "New". */
+export function choicesOf(list: string): string[] {
+  const choices = [...new Set(list.split(/[,\n]/).map((c) => c.trim()))].filter((c) => c !== '');
+  return choices.sort((a, b) => b.length - a.length);
+}
+
 /**
- * The pattern that a list of choices is: the first of them in the text, as a word of its own where it is made of letters. The longest come
- * first, so that "New Delhi" is not taken for "New". Small and capital letters are alike.
+ * The pattern that a list of choices is: the first of them in the text, as a word of its own where it is made of letters. Small and capital
+ * letters are alike.
  */
 export function patternOfChoices(list: string): string {
-  const choices = [...new Set(list.split(/[,\n]/).map((c) => c.trim()))].filter((c) => c !== '');
+  const choices = choicesOf(list);
   if (choices.length === 0) return '';
-  choices.sort((a, b) => b.length - a.length);
   const word = (c: string) => {
-    const before = /^[\p{L}\p{N}_]/u.test(c) ? '(?<![\\p{L}\\p{N}_])' : '';
+    const before = BEGINS.test(c) ? '(?<![\\p{L}\\p{N}_])' : '';
     const letters = Array.from(c, (l) => (l.toLowerCase() === l.toUpperCase() ? quoted(l) : eitherCase(l))).join('');
-    return `${before}${letters}${/[\p{L}\p{N}_]$/u.test(c) ? '(?![\\p{L}\\p{N}_])' : ''}`;
+    return `${before}${letters}${ENDS.test(c) ? '(?![\\p{L}\\p{N}_])' : ''}`;
   };
   return `(${choices.map(word).join('|')})`;
+}
+
+const BEGINS = /^[\p{L}\p{N}_]/u;
+const ENDS = /[\p{L}\p{N}_]$/u;
+
+/**
+ * The same for the server, whose expressions look neither ahead nor behind: what stands around the word is part of the match, and the group
+ * is the answer. Where a choice begins or ends with a sign, no choice needs the border of a word there.
+ */
+export function serversPatternOfChoices(list: string): string {
+  const choices = choicesOf(list);
+  if (choices.length === 0) return '';
+  const before = choices.every((c) => BEGINS.test(c)) ? '(?:^|[^\\p{L}\\p{N}_])' : '';
+  const after = choices.every((c) => ENDS.test(c)) ? '(?:[^\\p{L}\\p{N}_]|$)' : '';
+  return `(?i)${before}(${choices.map(quoted).join('|')})${after}`;
 }

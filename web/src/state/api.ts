@@ -1,6 +1,7 @@
 // The server's API, as far as the pages use it.
 
 import type { Message } from '../lib/format';
+import type { Layers } from '../lib/layers';
 
 export interface Status {
   state: 'queued' | 'running' | 'paused' | 'interrupted' | 'finished' | 'failed' | 'imported';
@@ -38,6 +39,8 @@ export interface ServerInfo {
     context: number;
     engine: string;
     chat: boolean;
+    /** Whether it runs in the server's process, so that its layers can be looked at. */
+    local: boolean;
   } | null;
   /** Whether another model can be loaded. */
   can_choose: boolean;
@@ -59,6 +62,8 @@ export interface Candidate {
   bytes: number;
   /** Whether its files are there; if not, they are fetched first. */
   here: boolean;
+  /** Whether it is behind the servers that the program was started with. */
+  engine: boolean;
 }
 
 /** A text as it is, or a conversation for the model's chat template. */
@@ -130,13 +135,36 @@ export const distribution = (id: string, node: number, search: string, offset: n
     'GET',
     `${at(id)}/nodes/${node}/distribution?offset=${offset}&limit=50&search=${encodeURIComponent(search)}`,
   );
+/** What each layer says after a node, of the two likeliest tokens and of `token`. */
+export const layers = (id: string, node: number, token: number | null) =>
+  json<Layers>('GET', `${at(id)}/nodes/${node}/layers${token === null ? '' : `?token=${token}`}`);
+/** Where the decision curve of the path to a node comes from. */
+export const decisionOf = (id: string, node: number, asked: Record<string, string>) =>
+  `${at(id)}/nodes/${node}/decide?${new URLSearchParams(asked)}`;
+/** Where the comparison of the path to a node with another run's prompt comes from. */
+export const comparisonOf = (id: string, node: number, other: string) =>
+  `${at(id)}/nodes/${node}/compare?${new URLSearchParams({ with: other })}`;
+export const streamOf = (path: string) => `/api/v1${path}`;
+/** Why a stream did not begin, or broke off: its source does not say. */
+export async function refusal(path: string): Promise<string> {
+  try {
+    await (await call('GET', path)).body?.cancel();
+    return 'the server broke off: try again';
+  } catch (e) {
+    return (e as Error).message;
+  }
+}
 export const content = async (id: string) => (await call('GET', `${at(id)}/content`)).text();
 /** Gives a file to the server; `notes`: what it read differently from how it is written, or does not have. */
 export const take = (name: string, file: Blob) =>
   json<Info & { notes: string[] }>('POST', `/import?name=${encodeURIComponent(name)}`, file);
 export const eventsOf = (id: string, from: number) => `/api/v1${at(id)}/events?from=${from}`;
+export const report = async (id: string) => (await call('GET', `${at(id)}/export/html`)).text();
 export const exportOf = (id: string, format: string) => `/api/v1${at(id)}/export/${format}`;
 /** A text's own tokens with their logprobs, as OpenAI's API gives them. */
 export const echo = (prompt: string) =>
+  json<unknown>('POST', '/v1/completions', { prompt, max_tokens: 0, echo: true, logprobs: 5 });
+/** The same of exactly these tokens. */
+export const echoTokens = (prompt: number[]) =>
   json<unknown>('POST', '/v1/completions', { prompt, max_tokens: 0, echo: true, logprobs: 5 });
 export const contentOf = (id: string) => `/api/v1${at(id)}/content`;

@@ -35,7 +35,7 @@ export const KEYS: [string, [string, string][]][] = [
   [
     'Everywhere',
     [
-      ['1 … 7', 'the views: Outline, Tree, Ribbon, Curves, Paths, Answers, Compare'],
+      ['1 … 9', 'the views: Outline, Tree, Ribbon, Curves, Paths, Answers, Compare, Layers, Decision'],
       ['m', 'the view in the whole window, and back'],
       ['b', 'list of runs'],
       ['i', 'alternatives beside the view'],

@@ -68,6 +68,7 @@ export async function refresh(): Promise<void> {
 
 /** Shows a run of the server and follows it. */
 export async function show(id: string): Promise<void> {
+  const from = page.value;
   let info: api.Info;
   try {
     info = await api.info(id);
@@ -77,6 +78,8 @@ export async function show(id: string): Promise<void> {
     missing.value = id;
     return;
   }
+  // The user may have gone to another page meanwhile, and stays there.
+  if (page.value !== from) return;
   missing.value = null;
   page.value = 'run';
   if (info.kind === 'records') {

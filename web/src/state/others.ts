@@ -14,5 +14,5 @@ export async function loadRun(key: string): Promise<RunDocument> {
   lines.feed(text);
   lines.finish();
   if (!lines.run) throw new Error('the run has no header');
-  return { kind: 'run', key: `other:${id}`, name: info.name, run: lines.run };
+  return { kind: 'run', key: `other:${id}`, name: info.name, run: lines.run, live: { id } };
 }

@@ -65,8 +65,13 @@ const system = signal<Scheme>(media?.matches ? 'light' : 'dark');
 media?.addEventListener('change', () => {
   system.value = media.matches ? 'light' : 'dark';
 });
-/** Which colours the page has now. */
-export const scheme = computed<Scheme>(() => (theme.value === 'system' ? system.value : theme.value));
+const forcedMedia = globalThis.matchMedia?.('(forced-colors: active)');
+const forced = signal(forcedMedia?.matches ?? false);
+forcedMedia?.addEventListener('change', () => {
+  forced.value = forcedMedia.matches;
+});
+/** Which colours the page has now. Where the system forces its own, what is drawn goes with them. */
+export const scheme = computed<Scheme>(() => (theme.value === 'system' || forced.value ? system.value : theme.value));
 
 /** Keeps the page's colours as they are chosen. */
 export function followTheme(): void {
@@ -75,9 +80,17 @@ export function followTheme(): void {
   });
 }
 
+/** Whether the window is no wider than this, in pixels. */
+function isWithin(width: number): Signal<boolean> {
+  const query = globalThis.matchMedia?.(`(max-width: ${width}px)`);
+  const out = signal(query?.matches ?? false);
+  query?.addEventListener('change', () => {
+    out.value = query.matches;
+  });
+  return out;
+}
+
 /** Narrower windows show one thing below the other. */
-const narrowMedia = globalThis.matchMedia?.('(max-width: 760px)');
-export const narrow = signal(narrowMedia?.matches ?? false);
-narrowMedia?.addEventListener('change', () => {
-  narrow.value = narrowMedia.matches;
-});
+export const narrow = isWithin(760);
+/** The bar has no room for all that can be done: the rest is in a menu. */
+export const compact = isWithin(1100);

@@ -9,6 +9,7 @@ import { ROOT, type Run } from '../lib/run';
 import { type Span, textSvg } from '../lib/svg';
 import { harmless } from '../lib/visible';
 import { chance, massBits } from '../lib/words';
+import * as api from './api';
 import { scheme } from './prefs';
 import { leaf, marks, metric, path, view } from './store';
 import { say } from './toasts';
@@ -25,6 +26,16 @@ export function save(blob: Blob, name: string): void {
   a.download = name;
   a.click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
+/** The run as a page of its own, which opens at the place that is looked at now. */
+export async function saveReport(id: string): Promise<void> {
+  const place = new URLSearchParams(location.hash.slice(1));
+  place.delete('run');
+  // Only letters, digits and `%&=+-_.*` are in an address of this kind: none of them ends an attribute.
+  const meta = `<meta name="place" content="${String(place).replaceAll('&', '&amp;')}">`;
+  const html = (await api.report(id)).replace('<head>', `<head>\n${meta}`);
+  save(new Blob([html], { type: 'text/html' }), `${id}.html`);
 }
 
 /** The path as it is coloured now. */

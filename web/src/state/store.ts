@@ -32,7 +32,17 @@ export interface RecordsDocument extends Records {
 
 export type Document = RunDocument | RecordsDocument;
 
-export const VIEWS = ['outline', 'tree', 'ribbon', 'curves', 'paths', 'answers', 'compare'] as const;
+export const VIEWS = [
+  'outline',
+  'tree',
+  'ribbon',
+  'curves',
+  'paths',
+  'answers',
+  'compare',
+  'layers',
+  'decision',
+] as const;
 export type View = (typeof VIEWS)[number];
 
 export const documents = signal<Document[]>([]);

@@ -1,13 +1,14 @@
 // How probable each answer is, between bounds: paths whose text has decided are certain, all others may still become any answer.
 
-import { useSignal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
 import { count, percent } from '../lib/numbers';
 import { type Answer, pathRows } from '../lib/paths';
 import { patternOfChoices, span } from '../lib/pattern';
 import { harmless } from '../lib/visible';
+import { asked } from '../state/asked';
 import * as live from '../state/live';
 import * as store from '../state/store';
+import { AskForm } from './answers/AskForm';
 import { useCalmRevision } from './useCalmRevision';
 import { useSearch } from './useSearch';
 import { ViewBar } from './ViewBar';
@@ -16,21 +17,17 @@ import './answers.css';
 /** Answers that are shown: more are told as a number. */
 const MOST = 30;
 
-/** Kept while another view is shown. */
-const choices = { text: '', pattern: false };
-
 export function AnswersView() {
   const run = store.runDocument.value?.run;
-  const text = useSignal(choices.text);
-  const isPattern = useSignal(choices.pattern);
+  const { text, pattern: isPattern } = asked.value;
   const revision = useCalmRevision();
   const all = useMemo(() => (run ? pathRows(run) : []), [run, revision]);
-  const pattern = isPattern.value ? text.value : patternOfChoices(text.value);
+  const pattern = isPattern ? text : patternOfChoices(text);
   const { search, progress, wrong } = useSearch(run, pattern, all);
-  const list = useMemo(() => search?.answers(!isPattern.value) ?? [], [search, progress]);
+  const list = useMemo(() => search?.answers(!isPattern) ?? [], [search, progress]);
   if (!run) return null;
   const decided = search?.decided ?? 0;
-  const endless = isPattern.value && pattern !== '' && !wrong && span(pattern) === Number.POSITIVE_INFINITY;
+  const endless = isPattern && pattern !== '' && !wrong && span(pattern) === Number.POSITIVE_INFINITY;
   return (
     <>
       <ViewBar>
@@ -41,39 +38,13 @@ export function AnswersView() {
         )}
       </ViewBar>
       <div class="view answers" id="view" role="tabpanel" aria-labelledby="tab-answers">
-        <div class="answers-form">
-          <label class="grow-label">
-            {isPattern.value
-              ? 'Regular expression; its first group is the answer'
-              : 'Choices, with commas between them'}
-            <input
-              type="search"
-              placeholder={isPattern.value ? '\\b(yes|no)\\b' : 'yes, no'}
-              value={text.value}
-              onInput={(e) => {
-                text.value = e.currentTarget.value;
-                choices.text = text.value;
-              }}
-            />
-          </label>
-          <label class="check">
-            <input
-              type="checkbox"
-              checked={isPattern.value}
-              onChange={(e) => {
-                isPattern.value = e.currentTarget.checked;
-                choices.pattern = isPattern.value;
-              }}
-            />
-            as a regular expression
-          </label>
-        </div>
+        <AskForm />
         {wrong && (
           <p class="bad" role="alert">
             {wrong}
           </p>
         )}
-        {text.value.trim() === '' && !wrong && (
+        {text.trim() === '' && !wrong && (
           <p class="empty">
             Type the answers that the text can give, and see how probable each is, at least and at most. Example: for
             “Is the number 91 prime?” the choices are <b>yes, no</b>. The bounds come closer as the run goes on.

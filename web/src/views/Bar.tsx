@@ -8,10 +8,11 @@ import { harmless } from '../lib/visible';
 import { openFiles } from '../state/files';
 import { help } from '../state/keys';
 import * as live from '../state/live';
-import { narrow, showRuns, THEMES, type Theme, theme } from '../state/prefs';
+import { again } from '../state/draft';
+import { compact, narrow, showRuns, THEMES, type Theme, theme } from '../state/prefs';
 import { current, page, revision, runDocument } from '../state/store';
 import { Menu } from './Menu';
-import { RunActions } from './RunActions';
+import { againWords, isAboutOpen, RunActions } from './RunActions';
 
 export function Bar() {
   const document = current.value;
@@ -65,6 +66,7 @@ export function Bar() {
         </button>
       )}
       <OpenFiles />
+      {compact.value && <More onRun={onRun} canStart={canStart} />}
       <Look />
       <button type="button" class="icon" aria-label="Keys" title="All keys (?)" onClick={() => (help.value = true)}>
         ?
@@ -73,11 +75,45 @@ export function Bar() {
   );
 }
 
+/** What the bar has no room for. */
+function More({ onRun, canStart }: { onRun: boolean; canStart: boolean }) {
+  const run = onRun ? runDocument.value?.run : undefined;
+  const grow = run && againWords(run);
+  return (
+    <Menu label="More" sign="⋮" class="icon">
+      {(close) => {
+        const item = (words: string, work: () => void) => (
+          <button
+            type="button"
+            role="menuitem"
+            onClick={() => {
+              close();
+              work();
+            }}
+          >
+            {words}
+          </button>
+        );
+        return (
+          <>
+            {run && item('About this run', () => (isAboutOpen.value = true))}
+            {narrow.value && grow && item(grow, () => again(run.header))}
+            {narrow.value && canStart && item('Score a text', () => (page.value = 'score'))}
+            {narrow.value && item('Open files…', () => document.getElementById('open-files')?.click())}
+            {item('All keys', () => (help.value = true))}
+          </>
+        );
+      }}
+    </Menu>
+  );
+}
+
 function OpenFiles() {
   return (
     <label class="button" title="Run files, trees in JSON, logprobs in JSON Lines; or drop them anywhere">
       Open
       <input
+        id="open-files"
         type="file"
         multiple
         class="hidden-input"

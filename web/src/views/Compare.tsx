@@ -11,6 +11,7 @@ import { scheme } from '../state/prefs';
 import { loadRun } from '../state/others';
 import * as live from '../state/live';
 import { documents, leaf, lookAfter, path, type RunDocument, runDocument, select, selected } from '../state/store';
+import { Whole } from './compare/Whole';
 import { useCalmRevision } from './useCalmRevision';
 import { ViewBar } from './ViewBar';
 import './compare.css';
@@ -104,9 +105,7 @@ function Pair({ a, b }: { a: RunDocument; b: RunDocument }) {
       </dl>
       {!prompts && <p class="dim">Their prompts differ: the tokens after them are compared.</p>}
       <p class="facts">
-        {shared === places.length && otherB.length === 0
-          ? `Both paths are the same ${count(shared, 'token')}.`
-          : `Both paths begin with the same ${count(shared, 'token')}${places[shared] ? `; then A says “${visible(places[shared].text)}”` : ''}${otherB[0] !== undefined ? `${places[shared] ? ', B' : '; then B'} says “${visible(b.run.nodeText(otherB[0]))}”` : ''}.`}
+        {whereApart(shared, places[shared]?.text, otherB[0] === undefined ? undefined : b.run.nodeText(otherB[0]))}
         {!same &&
           sum.tokens > 0 &&
           ` For the ${count(sum.tokens, 'token')} of A that B knows too, B needed ${bare(Math.abs(sum.bits))} bits ${sum.bits >= 0 ? 'more' : 'less'}: ${bare(Math.abs(mean))} a token.`}
@@ -129,9 +128,22 @@ function Pair({ a, b }: { a: RunDocument; b: RunDocument }) {
         <span class="of-a">A expected it more</span>
         <span class="dim"> · no ground: B’s run does not know it</span>
       </p>
+      <Whole key={`${a.key} ${b.key} ${end}`} a={a} b={b} nodes={places.map((p) => p.a)} />
       <Steps a={a.run} b={b.run} places={places} />
     </>
   );
+}
+
+/** Where two paths part, and how each goes on, if it does. */
+function whereApart(shared: number, a: string | undefined, b: string | undefined): string {
+  if (a === undefined && b === undefined) return `Both paths are the same ${count(shared, 'token')}.`;
+  const says = [
+    a === undefined ? '' : `A says “${visible(a)}”`,
+    b === undefined ? '' : `B says “${visible(b)}”`,
+  ].filter((s) => s !== '');
+  const before =
+    shared === 0 ? 'The paths part at the first token' : `Both paths begin with the same ${count(shared, 'token')}`;
+  return `${before}; ${shared === 0 ? '' : 'then '}${says.join(', ')}.`;
 }
 
 const titleOf = (d: RunDocument): string => {

@@ -2,10 +2,9 @@
 
 import { effect, useSignal } from '@preact/signals';
 import { useLayoutEffect, useMemo, useRef } from 'preact/hooks';
-import { searchSeries } from '../lib/curves';
+import { neighbour, searchSeries, type Step } from '../lib/curves';
 import { NONE, type Run } from '../lib/run';
 import { hovered, path, revision, runDocument, select, selected } from '../state/store';
-import type { Step } from './curves/Chart';
 import { HistogramChart } from './curves/HistogramChart';
 import { PathCharts } from './curves/PathCharts';
 import { SearchChart } from './curves/SearchChart';
@@ -47,7 +46,7 @@ function RunCurves({ run }: { run: Run }) {
   // The run itself stays the same object while it grows.
   const search = useMemo(() => searchSeries(run), [run, slow]);
   const onStep = (to: Step) => {
-    const n = stepped(run, nodes, selected.peek(), to);
+    const n = neighbour(run, nodes, selected.peek(), to);
     if (n === NONE) return;
     select(n);
     spoken.value = tokenLine(run, n);
@@ -72,22 +71,6 @@ function RunCurves({ run }: { run: Run }) {
       </div>
     </>
   );
-}
-
-/** The node of the path before or after the selected one. */
-function stepped(run: Run, nodes: readonly number[], from: number, to: Step): number {
-  // The prompt is before the first.
-  const i = Math.min(nodes.length, run.depth.get(from)) - 1;
-  switch (to) {
-    case 'before':
-      return nodes[Math.max(0, i - 1)] ?? NONE;
-    case 'after':
-      return nodes[Math.min(nodes.length - 1, i + 1)] ?? NONE;
-    case 'first':
-      return nodes[0] ?? NONE;
-    case 'last':
-      return nodes.at(-1) ?? NONE;
-  }
 }
 
 /** The store's revision, but not with every frame. */

@@ -5,8 +5,10 @@ import { useEffect } from 'preact/hooks';
 import { ROOT, State } from '../lib/run';
 import { visible } from '../lib/visible';
 import * as live from '../state/live';
+import { promptAt, scores } from '../state/prompt';
 import * as store from '../state/store';
 import { Alternatives, type Vocabulary } from './inspector/Alternatives';
+import { PromptStep } from './inspector/PromptStep';
 import { Numbers } from './inspector/Numbers';
 import { Sliders } from './inspector/Sliders';
 import './inspector.css';
@@ -28,6 +30,8 @@ export function InspectorView({ onChoose, live: canGoOn, vocabulary }: Props) {
     if (!store.byHand.peek()) after.value = false;
   }, [selected]);
   if (!run) return null;
+  if (promptAt.value >= 0 && scores.value?.run === run && scores.value.state === 'here')
+    return <PromptStep run={run} all={scores.value.tokens} at={promptAt.value} />;
   const node = Math.min(selected, run.size - 1);
   const isAfter = node === ROOT || after.value;
   const step = isAfter ? node : run.parent.get(node);

@@ -1,13 +1,14 @@
 // What can be done with the shown run: run it again, share it, take it along in another format.
 
-import { useSignal } from '@preact/signals';
+import { signal } from '@preact/signals';
+import { useEffect, useRef } from 'preact/hooks';
 import { harmless } from '../lib/visible';
 import type { Run } from '../lib/run';
 import * as api from '../state/api';
 import { again } from '../state/draft';
 import * as live from '../state/live';
 import { current, runDocument, view } from '../state/store';
-import { copyText, savePicture, saveTextPicture, saveTreePicture } from '../state/share';
+import { copyText, savePicture, saveReport, saveTextPicture, saveTreePicture } from '../state/share';
 import { Menu } from './Menu';
 
 const FORMATS: [string, string][] = [
@@ -63,9 +64,9 @@ export function RunActions() {
                   Copy a link to this place
                 </Item>
                 {run && (
-                  <a role="menuitem" href={api.exportOf(id, 'html')} download onClick={close}>
+                  <Item onClick={() => void live.attempt(() => saveReport(id))} close={close}>
                     HTML report
-                  </a>
+                  </Item>
                 )}
                 <a role="menuitem" href={api.contentOf(id)} download onClick={close}>
                   {run ? 'Run file' : 'File'}
@@ -113,23 +114,23 @@ function Item({ onClick, close, children }: ItemProps) {
   );
 }
 
-/** Runs it again with changes; of a file that no model here has made, the prompt is grown with the one that is loaded. */
-function Grow({ run }: { run: Run }) {
+/** What running it again is called; null where the form cannot say what it was made of. */
+export function againWords(run: Run): string | null {
   const model = live.server.value?.model;
   if (!model || !canBeAgain(run)) return null;
-  const own = live.canGoOn();
+  return live.canGoOn() ? 'Again, with changes' : `Grow this with ${model.name}`;
+}
+
+/** Runs it again with changes; of a file that no model here has made, the prompt is grown with the one that is loaded. */
+function Grow({ run }: { run: Run }) {
+  const words = againWords(run);
+  if (words === null) return null;
+  const title = live.canGoOn()
+    ? 'The form of a new run, filled with what this one was made of'
+    : `The same prompt, with the model that is loaded: ${live.server.value?.model?.name}`;
   return (
-    <button
-      type="button"
-      class="again"
-      title={
-        own
-          ? 'The form of a new run, filled with what this one was made of'
-          : `The same prompt, with the model that is loaded: ${model.name}`
-      }
-      onClick={() => again(run.header)}
-    >
-      {own ? 'Again, with changes' : `Grow this with ${model.name}`}
+    <button type="button" class="again" title={title} onClick={() => again(run.header)}>
+      {words}
     </button>
   );
 }
@@ -140,15 +141,33 @@ function canBeAgain({ header: { prompt, strategy } }: Run): boolean {
   return prompt.special !== true && (!prompt.chat || model?.chat === true) && Object.hasOwn(strategies, strategy);
 }
 
+/** Whether it is shown what was run. */
+export const isAboutOpen = signal(false);
+
 /** What was run, as the header says it. */
 function About({ run }: { run: Run }) {
-  const open = useSignal(false);
+  const open = isAboutOpen;
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    open.value = false;
+  }, [run]);
+  useEffect(() => {
+    if (open.value) box.current?.querySelector<HTMLElement>('.menu button')?.focus();
+  }, [open.value]);
+  const close = () => {
+    open.value = false;
+    const own = box.current?.querySelector<HTMLElement>('button');
+    // Where the bar has no room for the button, the menu that has it stands in for it.
+    if (own?.offsetParent) own.focus();
+    else document.querySelector<HTMLElement>('.bar [aria-label="More"]')?.focus();
+  };
   return (
     <div
       class="menu-place about"
+      ref={box}
       onKeyDown={(e) => {
         if (e.key !== 'Escape' || !open.value) return;
-        open.value = false;
+        close();
         e.preventDefault();
       }}
     >
@@ -156,14 +175,19 @@ function About({ run }: { run: Run }) {
         About
       </button>
       {open.value && (
-        <dl class="menu" aria-label="About this run">
-          {about(run).map(([name, value]) => (
-            <div key={name}>
-              <dt>{harmless(name)}</dt>
-              <dd>{harmless(value)}</dd>
-            </div>
-          ))}
-        </dl>
+        <div class="menu" role="dialog" aria-label="About this run">
+          <dl>
+            {about(run).map(([name, value]) => (
+              <div key={name}>
+                <dt>{harmless(name)}</dt>
+                <dd>{harmless(value)}</dd>
+              </div>
+            ))}
+          </dl>
+          <button type="button" class="small" onClick={close}>
+            Close
+          </button>
+        </div>
       )}
     </div>
   );

@@ -7,6 +7,7 @@ import { NONE, ROOT } from '../lib/run';
 import { focusToken, openList } from '../state/keys';
 import { isWriting } from '../state/live';
 import { narrow } from '../state/prefs';
+import { promptAt } from '../state/prompt';
 import * as store from '../state/store';
 import { HoverCard, type Hovering } from './text/HoverCard';
 import { Prompt } from './text/Prompt';
@@ -144,6 +145,7 @@ export function TextView({ onChoose, live }: Props) {
             onOpen={() => {
               store.select(p.node);
               store.lookAfter.value = false;
+              promptAt.value = -1;
               if (narrow.value) openList();
             }}
             onRest={rest}

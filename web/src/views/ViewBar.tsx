@@ -13,6 +13,8 @@ export const NAMES: Record<View, string> = {
   paths: 'Paths',
   answers: 'Answers',
   compare: 'Compare',
+  layers: 'Layers',
+  decision: 'Decision',
 };
 
 /** The tabs are made anew with their view: the chosen one keeps the focus. */
@@ -25,6 +27,10 @@ function go(to: View): void {
 }
 
 export function ViewBar({ children }: { children?: ComponentChildren }) {
+  // Where the tabs have no room side by side, the chosen one is in sight.
+  useLayoutEffect(() => {
+    document.getElementById(`tab-${view.peek()}`)?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  }, []);
   useLayoutEffect(() => {
     if (refocus) document.getElementById(`tab-${view.peek()}`)?.focus();
     refocus = false;

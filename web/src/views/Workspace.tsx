@@ -8,7 +8,9 @@ import { maximised, view } from '../state/store';
 import { AnswersView } from './Answers';
 import { CompareView } from './Compare';
 import { CurvesView } from './Curves';
+import { DecisionView } from './Decision';
 import { InspectorView } from './Inspector';
+import { LayersView } from './Layers';
 import { OutlineView } from './Outline';
 import { PathsView } from './Paths';
 import { RibbonView } from './Ribbon';
@@ -104,5 +106,9 @@ function View({ canGoOn }: { canGoOn: boolean }) {
       return <AnswersView />;
     case 'compare':
       return <CompareView />;
+    case 'layers':
+      return <LayersView />;
+    case 'decision':
+      return <DecisionView />;
   }
 }

@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from 'preact';
 import { useId } from 'preact/hooks';
+import type { Step } from '../../lib/curves';
 
 export const MARGIN = { top: 8, right: 56, bottom: 36, left: 56 };
 
@@ -45,8 +46,6 @@ interface ChartProps {
   onStep: (to: Step) => void;
   children: ComponentChildren;
 }
-
-export type Step = 'before' | 'after' | 'first' | 'last';
 
 const KEYS: Record<string, Step> = { ArrowLeft: 'before', ArrowRight: 'after', Home: 'first', End: 'last' };
 

@@ -2,12 +2,12 @@
 
 import { useSignal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
-import { greatest, histogram, pathSeries, stepPath, ticks, treeSurprisals } from '../../lib/curves';
+import { greatest, histogram, pathSeries, stepPath, ticks, treeSurprisals, type Step } from '../../lib/curves';
 import { surprisal } from '../../lib/metrics';
 import { percent } from '../../lib/numbers';
 import { NONE, ROOT, type Run } from '../../lib/run';
 import { hovered, selected } from '../../state/store';
-import { Chart, Cross, type Plot, plotOf, type Step } from './Chart';
+import { Chart, Cross, type Plot, plotOf } from './Chart';
 
 const HEIGHT = 190;
 const BIN = 0.5;

@@ -1,11 +1,11 @@
 // Surprisal, entropy and rank of the tokens of the path.
 
 import { useMemo } from 'preact/hooks';
-import { greatest, indexAt, linePath, logTicks, type PathSeries, pathSeries, ticks } from '../../lib/curves';
+import { greatest, indexAt, linePath, logTicks, type PathSeries, pathSeries, ticks, type Step } from '../../lib/curves';
 import { NONE, type Run } from '../../lib/run';
 import { PLAIN } from '../../lib/sampler';
 import { hovered, sampler, select, selected } from '../../state/store';
-import { type Axis, Chart, Cross, type Plot, plotOf, type Step } from './Chart';
+import { type Axis, Chart, Cross, type Plot, plotOf } from './Chart';
 import { tokenLine } from './words';
 
 const HEIGHT = 190;

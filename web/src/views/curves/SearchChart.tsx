@@ -1,11 +1,11 @@
 // The threshold and the open paths while the strategy went on.
 
 import { useMemo } from 'preact/hooks';
-import { greatest, indexAt, indexOfNode, linePath, type SearchSeries, ticks } from '../../lib/curves';
+import { greatest, indexAt, indexOfNode, linePath, type SearchSeries, ticks, type Step } from '../../lib/curves';
 import { percent } from '../../lib/numbers';
 import { NONE, type Run } from '../../lib/run';
 import { hovered, select, selected } from '../../state/store';
-import { Chart, Cross, type Plot, plotOf, type Step } from './Chart';
+import { Chart, Cross, type Plot, plotOf } from './Chart';
 import { tokenName } from './words';
 
 const HEIGHT = 190;

@@ -11,8 +11,12 @@ import { Menu } from '../Menu';
 const size = (bytes: number): string =>
   bytes < 1e9 ? `${Math.max(1, Math.round(bytes / 1e6))} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 
-/** The end of a path says which model it is; the whole path stands in the title. */
-const short = (name: string): string => harmless(name.split('/').slice(-2).join('/'));
+/** The end of a path says which model it is; the whole path stands in the title. An address is not cut. */
+const short = (name: string): string => harmless(name.includes('://') ? name : name.split('/').slice(-2).join('/'));
+
+/** Whether a model of the list is the one that is there. */
+const isIt = (m: api.Candidate, model: NonNullable<api.ServerInfo['model']>): boolean =>
+  m.engine ? !model.local : model.local && m.name === model.name;
 
 export function Model({ model }: { model: NonNullable<api.ServerInfo['model']> }) {
   const found = useSignal<api.Candidate[]>([]);
@@ -51,18 +55,20 @@ export function Model({ model }: { model: NonNullable<api.ServerInfo['model']> }
                 key={m.name}
                 type="button"
                 role="menuitemradio"
-                aria-checked={m.name === model.name}
+                aria-checked={isIt(m, model)}
                 title={harmless(m.name)}
                 onClick={() => {
                   close();
-                  if (m.name !== model.name) load(m.name);
+                  if (!isIt(m, model)) load(m.name);
                 }}
               >
                 {short(m.name)}
-                <small>{[m.about, size(m.bytes), m.here ? '' : 'fetched first'].filter(Boolean).join(' · ')}</small>
+                <small>
+                  {[m.about, m.engine ? '' : size(m.bytes), m.here ? '' : 'fetched first'].filter(Boolean).join(' · ')}
+                </small>
               </button>
             ))}
-            <p class="dim">Others: logitree serve --models FOLDER</p>
+            <p class="dim">Others: logitree serve --models FOLDER, --engine URL</p>
           </>
         )}
       </Menu>

@@ -4,6 +4,8 @@ import { useSignal } from '@preact/signals';
 import { count } from '../../lib/numbers';
 import type { Run } from '../../lib/run';
 import { harmless, visible } from '../../lib/visible';
+import { scores } from '../../state/prompt';
+import { PromptTokens } from './PromptTokens';
 
 /** Characters and lines of a prompt that are shown; of a longer one, so many characters of its end. */
 const MOST = 320;
@@ -13,6 +15,8 @@ const END = 150;
 export function Prompt({ run, marks }: { run: Run; marks: boolean }) {
   const open = useSignal(false);
   const { text, tokens, messages } = run.header.prompt;
+  const shown = scores.value;
+  if (shown?.run === run && shown.state === 'here') return <PromptTokens run={run} all={shown.tokens} />;
   const long = text.length > MOST || text.split('\n').length > LINES;
   if (long && !open.value) {
     const words = text.split(/\s+/).length;

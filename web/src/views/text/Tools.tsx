@@ -7,7 +7,9 @@ import { ROOT, type Run } from '../../lib/run';
 import { inWords, PLAIN } from '../../lib/sampler';
 import { massBits } from '../../lib/words';
 import { startByHand } from '../../state/keys';
+import { canGoOn } from '../../state/live';
 import { marking, scheme } from '../../state/prefs';
+import { hidePrompt, scorePrompt, scores } from '../../state/prompt';
 import * as store from '../../state/store';
 import { say } from '../../state/toasts';
 import { accountOf } from '../ribbon/account';
@@ -22,6 +24,8 @@ interface Props {
 export function TextTools({ run, last, length }: Props) {
   // The run stays the same object while its numbers change.
   store.revision.value;
+  const asking = scores.value?.run === run && scores.value.state === 'busy';
+  const shown = scores.value?.run === run && scores.value.state === 'here';
   return (
     <div class="tools text-tools">
       <span class="group">
@@ -62,6 +66,18 @@ export function TextTools({ run, last, length }: Props) {
         >
           By hand
         </button>
+        {(canGoOn() || shown) && (
+          <button
+            type="button"
+            class="small"
+            aria-pressed={shown}
+            disabled={asking}
+            onClick={() => (shown ? hidePrompt() : scorePrompt(run))}
+            title="How surprising the tokens of the prompt itself are, and what could stand in their place"
+          >
+            {asking ? 'Scoring the prompt…' : 'Score the prompt'}
+          </button>
+        )}
         <button
           type="button"
           class="small"

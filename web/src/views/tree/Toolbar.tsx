@@ -95,7 +95,7 @@ export function Toolbar(props: ToolbarProps) {
         )}
       </Menu>
       <span class="canvas-count">
-        {count(shown.segments, 'segment')}
+        {count(shown.segments, 'box', 'boxes')}
         {shown.hidden > 0 && `, ${count(shown.hidden, 'token')} hidden`}
       </span>
     </>
