@@ -8,6 +8,7 @@ use logitree::export::terminal_tree;
 use logitree_core::run::{Message, Run};
 use logitree_engine::Arithmetic;
 use logitree_remote::ServerKind;
+use serde_json::{Value, json};
 
 /// Which model, and how to run it.
 #[derive(Args)]
@@ -201,6 +202,14 @@ pub struct FormOptions {
 }
 
 impl FormOptions {
+    /// All of it as JSON: what is the same here takes a text in the same way.
+    pub fn json(&self) -> Value {
+        let FormOptions { chat, system, special, template_args } = self;
+        let arguments: serde_json::Map<_, _> =
+            template_args.iter().map(|TemplateArg(name, value)| (name.clone(), value.clone())).collect();
+        json!({ "chat": chat, "system": system, "special": special, "template_args": arguments })
+    }
+
     /// The text in the form that the options ask for: as it is, with control tokens, or as a user's message of a
     /// conversation.
     pub fn given(&self, text: &str) -> Given {

@@ -5,6 +5,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use logitree::visible::visible;
 use std::io::{IsTerminal, stderr};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How often a plain line is printed.
@@ -45,7 +46,26 @@ pub fn spinner() -> Bar {
     Bar { bar, total: 0, plain: plain() }
 }
 
+/// Whether a command shows how far it is in many pieces of work, so that the pieces themselves are not shown.
+static ROWS: AtomicBool = AtomicBool::new(false);
+
+/// Progress through rows. While there is it, the progress in words that the library tells is not shown.
+pub fn rows() -> Bar {
+    ROWS.store(true, Ordering::Relaxed);
+    spinner()
+}
+
+/// Whether the library's progress in words is shown.
+pub fn words_are_shown() -> bool {
+    !ROWS.load(Ordering::Relaxed)
+}
+
 impl Bar {
+    /// Prints a line that stays, above the progress.
+    pub fn line(&self, text: impl std::fmt::Display) {
+        self.bar.suspend(|| message::line(text));
+    }
+
     /// Shows that this many bytes are done.
     pub fn reach(&self, bytes: u64) {
         self.bar.set_position(bytes);

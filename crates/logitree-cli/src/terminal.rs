@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use logitree::export::text::{self, Style};
 use logitree::visible::{harmless, harmless_but_colours};
 use logitree::{Events, Progress, output};
+use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write, stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -117,11 +118,17 @@ impl Write for Lines {
 pub struct Terminal {
     /// The progress line that is shown now.
     bar: Mutex<Option<Bar>>,
+    /// Notes that were said while rows were done.
+    said: Mutex<HashSet<String>>,
 }
 
 impl Events for Terminal {
     fn note(&self, text: &str) {
-        message::note(with_flags(text));
+        // What is said of one row is likely said of the next ones, too.
+        let said = || self.said.lock().unwrap_or_else(|e| e.into_inner()).insert(text.into());
+        if progress::words_are_shown() || said() {
+            message::note(with_flags(text));
+        }
     }
 
     fn status(&self, text: &str) {
@@ -134,6 +141,7 @@ impl Events for Terminal {
             Progress::Bytes { name, done, total } => {
                 bar.get_or_insert_with(|| progress::bytes(name, total, done)).reach(done)
             }
+            Progress::Words(_) if !progress::words_are_shown() => {}
             Progress::Words(words) => bar.get_or_insert_with(progress::spinner).message(words),
             Progress::Ended => drop(bar.take()),
         }

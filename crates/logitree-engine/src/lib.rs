@@ -21,10 +21,12 @@ mod layer;
 mod model;
 mod network;
 mod packing;
+mod quiet;
 mod session;
 pub mod tokenizer;
 pub mod weights;
 
 pub use logitree_kernels::{Arithmetic, Backend, Compute, UnknownArithmetic};
 pub use model::{Cost, LoadError, LocalModel, tokenizer_of};
+pub use quiet::quietly;
 pub use session::LocalSession;

@@ -1,6 +1,7 @@
-//! Generates text token by token.
+//! Generates texts token by token: one after a prompt, or several side by side.
 
 use crate::error::{Context, Result};
+use crate::events::Work;
 use crate::prompt::watched_ids;
 use crate::scored::{LISTED, ScoredToken};
 use crate::{Model, Prompt};
@@ -75,18 +76,76 @@ impl StopReason {
 pub struct Generation {
     model: Model,
     session: Box<dyn Session>,
-    /// Number of tokens so far, with the prompt's.
-    length: usize,
-    node: NodeHandle,
+    text: Text,
     options: GenerateOptions,
     watch: Vec<Watch>,
     strings: Vec<Vec<TokenId>>,
-    rng: StdRng,
     forced: VecDeque<ScoredToken>,
     /// The distribution after the last token, if it has been computed.
     next: Option<(Distribution, Vec<Watched>)>,
+}
+
+/// A text that was generated beside others.
+#[derive(Clone, Debug)]
+pub struct Generated {
+    /// Its tokens.
+    pub tokens: Vec<ScoredToken>,
+    /// Why it ended.
+    pub stop: StopReason,
+}
+
+/// How far a text is.
+struct Text {
+    /// Number of tokens so far, with the prompt's.
+    length: usize,
+    /// The last token.
+    node: NodeHandle,
+    rng: StdRng,
     made: usize,
     stop: Option<StopReason>,
+}
+
+impl Text {
+    /// A text that begins after the last of these nodes.
+    fn after(nodes: &[NodeHandle], options: &GenerateOptions) -> Result<Text> {
+        let node = *nodes.last().context("the prompt has no tokens")?;
+        let stop = (options.max_new_tokens == 0).then_some(StopReason::MaxNewTokens);
+        Ok(Text { length: nodes.len(), node, rng: StdRng::seed_from_u64(options.seed), made: 0, stop })
+    }
+
+    /// What is asked about the next token.
+    fn query(&self, options: &GenerateOptions) -> Query<'static> {
+        Query { node: self.node, top: options.top, tokens: &[], logits: !options.sampler.is_greedy() }
+    }
+
+    /// Chooses the next token from its distribution; `None` if there is none to choose.
+    fn choose(
+        &mut self,
+        model: &Model,
+        session: &mut dyn Session,
+        options: &GenerateOptions,
+        (d, watched): (Distribution, Vec<Watched>),
+    ) -> Result<Option<ScoredToken>> {
+        let rng = &mut self.rng;
+        let Some(token) = options.sampler.choose_from(&d, || rng.random()) else {
+            self.stop = Some(StopReason::NoToken);
+            return Ok(None);
+        };
+        self.made += 1;
+        self.length += 1;
+        self.stop = if model.end_tokens().contains(&token.id) {
+            Some(StopReason::EndToken)
+        } else if self.made == options.max_new_tokens {
+            Some(StopReason::MaxNewTokens)
+        } else if self.length >= model.context_length() {
+            Some(StopReason::Context)
+        } else {
+            self.node = session.push(Some(self.node), token.id)?;
+            None
+        };
+        let Distribution { entropy, varentropy, exactness, top, .. } = d;
+        Ok(Some(ScoredToken { token, entropy, varentropy, exactness, top, forced: false, watched }))
+    }
 }
 
 impl Model {
@@ -113,7 +172,7 @@ impl Model {
         let tokens = &prompt.tokens;
         let mut session = self.session()?;
         let nodes = session.push_all(None, tokens)?;
-        let node = *nodes.last().context("the prompt has no tokens")?;
+        let text = Text::after(&nodes, options)?;
         // Evaluate all forced tokens and the first free step in one batch.
         let first = options.forced_from.unwrap_or(tokens.len()).clamp(1, tokens.len()) - 1;
         let logits = !options.sampler.is_greedy();
@@ -127,24 +186,56 @@ impl Model {
         Ok(Generation {
             model: self.clone(),
             session,
-            length: tokens.len(),
-            node,
+            text,
             options: options.clone(),
             watch,
             strings,
-            rng: StdRng::seed_from_u64(options.seed),
             forced: found.into_iter().filter_map(|d| ScoredToken::new(d, true)).collect(),
             next,
-            made: 0,
-            stop: None,
         })
+    }
+
+    /// Generates a text after each of several prompts, all side by side: a step is one batch with the next token of every
+    /// text. Each gets the tokens and numbers that [`Model::generate`] gives it with the same options, of which
+    /// [`GenerateOptions::forced_from`] is not looked at. `None` if the work was interrupted.
+    ///
+    /// # Errors
+    /// If a parameter is not valid, or the model fails.
+    pub fn generate_all(&self, prompts: &[Prompt], options: &GenerateOptions) -> Result<Option<Vec<Generated>>> {
+        options.sampler.check()?;
+        let strings = watched_ids(&self.watch(&options.watch)?);
+        let mut session = self.session()?;
+        let mut texts = Vec::with_capacity(prompts.len());
+        for prompt in prompts {
+            texts.push((Text::after(&session.push_all(None, &prompt.tokens)?, options)?, Vec::new()));
+        }
+        let work = Work(self.events());
+        loop {
+            let mut open: Vec<_> = texts.iter_mut().filter(|(text, _)| text.stop.is_none()).collect();
+            if open.is_empty() {
+                break;
+            } else if self.events().stop() {
+                return Ok(None);
+            }
+            let queries: Vec<Query<'_>> = open.iter().map(|(text, _)| text.query(options)).collect();
+            let found = watch::evaluate(&mut *session, &queries, &strings)?;
+            for ((text, tokens), found) in open.iter_mut().zip(found) {
+                tokens.extend(text.choose(self, &mut *session, options, found)?);
+                if text.stop.is_some() {
+                    session.release(text.node);
+                }
+            }
+            work.words(|| format!("{} texts go on", open.iter().filter(|(text, _)| text.stop.is_none()).count()));
+        }
+        let generated = |(text, tokens): (Text, _)| Some(Generated { tokens, stop: text.stop? });
+        Ok(texts.into_iter().map(generated).collect())
     }
 }
 
 impl Generation {
     /// Why the generation ended; `None` while it continues.
     pub fn stop(&self) -> Option<StopReason> {
-        self.stop
+        self.text.stop
     }
 
     /// The watched strings and their tokens.
@@ -157,8 +248,7 @@ impl Generation {
         match self.next.take() {
             Some(next) => Ok(next),
             None => {
-                let logits = !self.options.sampler.is_greedy();
-                let query = Query { node: self.node, top: self.options.top, tokens: &[], logits };
+                let query = self.text.query(&self.options);
                 let mut found = watch::evaluate(&mut *self.session, &[query], &self.strings)?;
                 found.pop().context("internal error: no distribution")
             }
@@ -169,39 +259,12 @@ impl Generation {
         if let Some(forced) = self.forced.pop_front() {
             return Ok(Some(forced));
         }
-        self.stop = self.stop.or_else(|| self.before());
-        if self.stop.is_some() {
+        self.text.stop = self.text.stop.or_else(|| self.model.events().stop().then_some(StopReason::Interrupted));
+        if self.text.stop.is_some() {
             return Ok(None);
         }
-        let (d, watched) = self.following()?;
-        let rng = &mut self.rng;
-        let Some(token) = self.options.sampler.choose_from(&d, || rng.random()) else {
-            self.stop = Some(StopReason::NoToken);
-            return Ok(None);
-        };
-        self.made += 1;
-        self.length += 1;
-        self.stop = if self.model.end_tokens().contains(&token.id) {
-            Some(StopReason::EndToken)
-        } else if self.made == self.options.max_new_tokens {
-            Some(StopReason::MaxNewTokens)
-        } else if self.length >= self.model.context_length() {
-            Some(StopReason::Context)
-        } else {
-            self.node = self.session.push(Some(self.node), token.id)?;
-            None
-        };
-        let Distribution { entropy, varentropy, exactness, top, .. } = d;
-        Ok(Some(ScoredToken { token, entropy, varentropy, exactness, top, forced: false, watched }))
-    }
-
-    /// The reason why no further token may be generated, as far as it is known without asking the model.
-    fn before(&self) -> Option<StopReason> {
-        if self.made >= self.options.max_new_tokens {
-            Some(StopReason::MaxNewTokens)
-        } else {
-            self.model.events().stop().then_some(StopReason::Interrupted)
-        }
+        let following = self.following()?;
+        self.text.choose(&self.model, &mut *self.session, &self.options, following)
     }
 }
 
@@ -210,5 +273,33 @@ impl Iterator for Generation {
 
     fn next(&mut self) -> Option<Result<ScoredToken>> {
         self.step().transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    include!("../tests/common/tiny.rs");
+
+    #[test]
+    fn texts_side_by_side_are_those_that_each_prompt_gets_alone() {
+        let folder = tiny_model();
+        let model = Model::open(folder.path().to_str().unwrap()).unwrap();
+        // The last one is ended by the context.
+        let long = "to be or not to be ".repeat(15);
+        let prompts: Vec<Prompt> = ["hello world", "to be", &long].iter().map(|t| model.prompt(t).unwrap()).collect();
+        for (temperature, max_new_tokens) in [(0.0, 9), (2.0, 30), (1.0, 0)] {
+            let sampler = Sampler { temperature, ..Sampler::default() };
+            let watch = vec!["l".to_string()];
+            let options = GenerateOptions { max_new_tokens, sampler, watch, seed: 7, ..GenerateOptions::default() };
+            let together = model.generate_all(&prompts, &options).unwrap().unwrap();
+            assert_eq!(together.len(), prompts.len());
+            for (prompt, made) in prompts.iter().zip(together) {
+                let mut alone = model.generate(prompt, &options).unwrap();
+                let tokens: Vec<ScoredToken> = (&mut alone).collect::<Result<_>>().unwrap();
+                assert_eq!(made.tokens, tokens);
+                assert_eq!(Some(made.stop), alone.stop());
+            }
+        }
     }
 }

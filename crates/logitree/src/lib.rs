@@ -43,6 +43,7 @@
 //! * [`Prompt`] is the tokens that the model continues; [`Given`] is what the user wrote.
 //! * [`Model::score`], [`Model::generate`] (an iterator), [`Model::explore`] (a tree, level by level: [`Exploration`]),
 //!   [`Model::answers`], [`Model::forks`], [`Model::verify`]; [`compare`] puts two models or two runs side by side.
+//! * `dataset` (with the feature `parquet`) reads texts from files and makes tables of them that can be gone on with.
 //! * [`import`] and [`export`] read and write files; [`core`] has the types: tokens, distributions, trees, strategies,
 //!   runs.
 //! * [`Error`] has a kind, and names parameters as this library does.
@@ -58,6 +59,8 @@ pub mod answers;
 mod attribute;
 mod boundaries;
 pub mod compare;
+#[cfg(feature = "parquet")]
+pub mod dataset;
 mod decide;
 mod error;
 mod events;
@@ -97,7 +100,7 @@ pub use exploration::{
 };
 pub use explore::Explore;
 pub use forks::{ForkOptions, Forks, Tested};
-pub use generation::{GenerateOptions, Generation, StopReason};
+pub use generation::{GenerateOptions, Generated, Generation, StopReason};
 pub use layers::LayerQuery;
 pub use model::{Model, OpenOptions, arithmetic_of, check_arithmetic};
 #[cfg(feature = "remote")]
@@ -106,6 +109,6 @@ pub use next::{NUCLEI, NextOptions, NextToken};
 pub use prompt::{Given, Prompt, check_text, first_ids, watched_ids};
 pub use recorder::{Destination, Held};
 pub use scored::{LISTED, ScoredToken, totals_of};
-pub use scoring::{ScoreOptions, Scored};
+pub use scoring::{SCORED_TOGETHER, ScoreOptions, Scored};
 pub use spans::{ScoredSpan, least_confident};
 pub use verify::{Verification, check_verifiable};

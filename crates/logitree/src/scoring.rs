@@ -68,8 +68,9 @@ const PIECE_OF_WORDS: usize = 32;
 /// The same if every position holds the logits of the whole vocabulary.
 const PIECE_OF_ALL: usize = 16;
 
-/// Number of tokens after which texts get a new session, which frees the keys and values of those before.
-const SESSION: usize = 2048;
+/// Number of tokens after which texts get a new session, which frees the keys and values of those before. A caller with
+/// many texts gives [`Model::score_all`] about this many tokens at a time: more are no faster.
+pub const SCORED_TOGETHER: usize = 2048;
 
 impl Prompt {
     /// Index of the first token that is scored if the text begins with token `from`, or else behind a BOS. The first
@@ -189,14 +190,14 @@ struct Batches<'a> {
 }
 
 impl Batches<'_> {
-    /// Texts that share a session, as ranges: so many that their tokens are at most [`SESSION`], at least one.
+    /// Texts that share a session, as ranges: so many that their tokens are at most [`SCORED_TOGETHER`], at least one.
     fn groups(&self) -> Vec<Range<usize>> {
         let mut groups: Vec<Range<usize>> = Vec::new();
         let mut length = 0;
         for (i, text) in self.texts.iter().enumerate() {
             length += text.tokens.len();
             match groups.last_mut() {
-                Some(group) if length <= SESSION => group.end = i + 1,
+                Some(group) if length <= SCORED_TOGETHER => group.end = i + 1,
                 _ => {
                     groups.push(i..i + 1);
                     length = text.tokens.len();
@@ -318,7 +319,7 @@ mod tests {
         }
         assert!(together_fails(&model, &prompts[0]));
         // More tokens than share a session.
-        let many = vec![(&prompts[4], None); 2 * SESSION / prompts[4].tokens.len() + 1];
+        let many = vec![(&prompts[4], None); 2 * SCORED_TOGETHER / prompts[4].tokens.len() + 1];
         let alone = model.score(&prompts[4], &ScoreOptions::default()).unwrap().tokens;
         let together = model.score_all(&many, &ScoreOptions::default()).unwrap();
         assert!(together.len() == many.len() && together.iter().all(|s| s.tokens == alone));

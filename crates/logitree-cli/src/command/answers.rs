@@ -1,15 +1,20 @@
 //! `logitree answers`: how likely each answer is, over all continuations.
 
-use crate::options::{self, Format, ModelOptions, PromptOptions};
-use crate::{open, terminal};
-use anyhow::Result;
+use super::answers_rows::{self, AnswersRows, object};
+use super::dataset::{self, DatasetOptions};
+use crate::options::{self, FormOptions, Format, ModelOptions};
+use crate::usage::usage;
+use crate::{input, open, terminal};
+use anyhow::{Context, Result};
 use clap::Args;
 use logitree::answers::{AnswerOptions, Answers, AnswersEnd, Reader};
+use logitree::dataset::Source;
 use logitree::export::text::{count, percent};
 use logitree::visible::visible;
 use logitree::{Model, Prompt};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const EXAMPLES: &str = "Examples:
@@ -17,6 +22,7 @@ const EXAMPLES: &str = "Examples:
   logitree answers \"Q: What is 2+2? A:\" --pattern \"([0-9]+)\" --max-seconds 20
   logitree answers \"Is water wet?\" --choices \"yes|no\" --normalize
   logitree answers \"The capital of India is\" --choices \"Delhi|Mumbai\" --direct
+  logitree answers --input questions.csv --choices \"yes|no\" --normalize -o answers.csv
 
 Explores the most likely continuations first. As soon as a text so far fixes the answer, all of its probability \
 counts for it. Shown are lower and upper bounds of each answer's probability over ALL continuations; they \
@@ -40,6 +46,11 @@ pub struct AskedOptions {
 }
 
 impl AskedOptions {
+    /// All of it as JSON.
+    fn json(&self) -> Value {
+        json!({ "choices": self.choices, "pattern": self.pattern, "normalize": self.normalize })
+    }
+
     pub fn reader(&self) -> Result<Reader> {
         Ok(Reader::of(self.choices.as_deref(), self.pattern.as_deref(), self.normalize)?)
     }
@@ -48,8 +59,11 @@ impl AskedOptions {
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct AnswersArgs {
+    /// The prompt; `-` reads it from standard input
+    #[arg(value_name = "PROMPT", required_unless_present = "input", conflicts_with = "input")]
+    pub prompt: Option<String>,
     #[command(flatten)]
-    pub prompt: PromptOptions,
+    pub form: FormOptions,
     #[command(flatten)]
     pub asked: AskedOptions,
     /// Score each choice's own text instead of exploring
@@ -71,30 +85,64 @@ pub struct AnswersArgs {
     #[arg(long, default_value_t = 24, value_parser = options::at_least_one, value_name = "N")]
     pub batch: usize,
     /// How to print
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, conflicts_with = "input")]
     pub format: Format,
+    /// With --input, the table; `-` prints JSON Lines
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Overwrite an existing table
+    #[arg(long, requires = "output")]
+    pub force: bool,
+    #[command(flatten)]
+    pub dataset: DatasetOptions,
     #[command(flatten)]
     pub model: ModelOptions,
 }
 
+impl AnswersArgs {
+    /// How far to look.
+    fn options(&self) -> AnswerOptions {
+        AnswerOptions {
+            tolerance: self.tolerance,
+            max_depth: self.max_depth,
+            max_time: Duration::try_from_secs_f64(self.max_seconds).unwrap_or(Duration::MAX),
+            max_nodes: self.max_nodes,
+            batch: self.batch,
+        }
+    }
+}
+
 pub fn run(args: AnswersArgs) -> Result<()> {
+    if let Some(source) = args.dataset.source()? {
+        return many(&args, &source, dataset::load(&args.model));
+    }
+    if args.output.is_some() {
+        usage!("--output is for the table of many prompts (--input)");
+    }
     let reader = args.asked.reader()?;
     terminal::catch_interrupts();
-    let given = args.prompt.read()?;
+    let prompt = args.prompt.as_deref().context("no PROMPT")?;
+    let given = args.form.given(&input::text_argument(prompt, "PROMPT")?);
     let model = open::load(&args.model)?;
     model.note_names(&given, "");
     let prompt = model.prepare(&given, "")?;
     if args.direct {
         return direct(&args, &model, &reader.names(), &prompt);
     }
-    let options = AnswerOptions {
-        tolerance: args.tolerance,
-        max_depth: args.max_depth,
-        max_time: Duration::try_from_secs_f64(args.max_seconds).unwrap_or(Duration::MAX),
-        max_nodes: args.max_nodes,
-        batch: args.batch,
+    report(&args, &model, &model.answers(&prompt, &reader, &args.options())?)
+}
+
+/// The answers to every prompt of a data set.
+pub fn many(args: &AnswersArgs, source: &Source, model: impl FnOnce() -> Result<Model>) -> Result<()> {
+    let output = dataset::Output { path: args.output.as_deref(), force: args.force };
+    let rows = AnswersRows {
+        form: args.form.clone(),
+        reader: args.asked.reader()?,
+        asked: args.asked.json(),
+        options: args.options(),
+        direct: args.direct,
     };
-    report(&args, &model, &model.answers(&prompt, &reader, &options)?)
+    dataset::run(&rows, source, output, model)
 }
 
 /// Why the search ended, in words.
@@ -116,20 +164,9 @@ fn report(args: &AnswersArgs, model: &Model, found: &Answers) -> Result<()> {
     let alone = args.asked.choices.is_some() && bounds.len() == 1;
     let winner = ledger.winner().filter(|_| !alone);
     if args.format == Format::Json {
-        let answers: Vec<_> =
-            bounds.iter().map(|b| json!({ "answer": b.answer, "lower": b.lower, "upper": b.upper })).collect();
-        let object = json!({
-            "answers": answers,
-            "no_answer": ledger.none(),
-            "undecided": ledger.undecided(),
-            "winner": winner.map(|w| w.answer),
-            "ended_by": ended_by,
-            "steps": steps,
-            "nodes": nodes,
-            "seconds": seconds,
-            "model": model.name(),
-            "engine": model.engine(),
-        });
+        let mut object = Value::Object(object(found, alone));
+        object["model"] = json!(model.name());
+        object["engine"] = json!(model.engine());
         return terminal::print(&format!("{object:#}\n"));
     }
     let style = terminal::style();
@@ -171,37 +208,23 @@ fn report(args: &AnswersArgs, model: &Model, found: &Answers) -> Result<()> {
     terminal::print(&out)
 }
 
-/// The texts of choices as they follow a prompt. In plain text a space stands between prompt and answer, so one is added
-/// if the prompt does not end with one.
-pub fn direct_texts(names: &[String], prompt: &str, chat: bool) -> Vec<String> {
-    let space = if prompt.ends_with(char::is_whitespace) || chat { "" } else { " " };
-    names.iter().map(|n| format!("{space}{n}")).collect()
-}
-
 /// Probability of each choice's own text right after the prompt.
 fn direct(args: &AnswersArgs, model: &Model, names: &[String], prompt: &Prompt) -> Result<()> {
-    let texts = direct_texts(names, &prompt.text, args.prompt.form.chat);
-    let scored = model.direct(prompt, &texts)?;
-    let total: f64 = scored.iter().map(|(_, w)| w.logprob.exp()).sum();
-    let mut rows: Vec<(&String, usize, f64)> =
-        texts.iter().zip(&scored).map(|(t, (ids, w))| (t, ids.len(), w.logprob)).collect();
-    rows.sort_by(|a, b| b.2.total_cmp(&a.2));
+    let answers = answers_rows::direct(model, prompt, names, args.form.chat)?;
     if args.format == Format::Json {
-        let answers: Vec<_> = rows
-            .iter()
-            .map(|(t, n, l)| json!({ "text": t, "tokens": n, "logprob": l, "share": l.exp() / total }))
-            .collect();
         let object = json!({ "answers": answers, "model": model.name(), "engine": model.engine() });
         return terminal::print(&format!("{object:#}\n"));
     }
     let mut out = format!("{:>12} {:>12} {:>14} {:>7}  text\n", "probability", "of these", "logprob (nats)", "tokens");
-    for (t, n, l) in rows {
+    for row in answers {
+        let [logprob, share] = ["logprob", "share"].map(|name| row[name].as_f64().unwrap_or(f64::NEG_INFINITY));
         let _ = writeln!(
             out,
-            "{:>12} {:>12} {l:>14.4} {n:>7}  {}",
-            percent(l.exp()),
-            percent(l.exp() / total),
-            visible(t).replace(' ', "·")
+            "{:>12} {:>12} {logprob:>14.4} {:>7}  {}",
+            percent(logprob.exp()),
+            percent(share),
+            row["tokens"],
+            visible(row["text"].as_str().unwrap_or_default()).replace(' ', "·")
         );
     }
     terminal::print(&out)

@@ -1,6 +1,6 @@
 //! `logitree attribute`: how much each part of a prompt makes a text, or each answer, likelier.
 
-use super::answers::direct_texts;
+use super::answers_rows::direct_texts;
 use super::rows::RowsOptions;
 use crate::options::{Format, ModelOptions, PromptOptions};
 use crate::usage::usage;

@@ -1,10 +1,14 @@
 //! `logitree logprobs`, and generation for `guide`.
 
+use super::dataset::{self, DatasetOptions};
+use super::generate_rows::GenerateRows;
 use super::steps::{record_steps, step_json, table, top_bytes, totals_line};
-use crate::options::{self, Format, ModelOptions, PromptOptions};
-use crate::{open, progress, terminal};
+use crate::options::{self, FormOptions, Format, ModelOptions};
+use crate::usage::usage;
+use crate::{input, open, progress, terminal};
 use anyhow::{Context, Result};
 use clap::Args;
+use logitree::dataset::Source;
 use logitree::export::jsonl;
 use logitree::output::Appended;
 use logitree::visible::visible;
@@ -19,16 +23,25 @@ const EXAMPLES: &str = "Examples:
   logitree logprobs \"Roses are red, violets are\" -n 20
   logitree logprobs --chat -m smollm2-135m \"Who are you?\" -o logprobs.jsonl
   logitree logprobs \"Once upon a time\" --temperature 0.8 --top-p 0.95 --seed 7
+  logitree logprobs --input prompts.jsonl --field prompt --chat -o logprobs.jsonl
 
 Whatever the sampler, the logprobs shown are the model's own (temperature 1, all tokens).";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct LogprobsArgs {
+    /// The prompt; `-` reads it from standard input
+    #[arg(value_name = "PROMPT", required_unless_present = "input", conflicts_with = "input")]
+    pub prompt: Option<String>,
     #[command(flatten)]
-    pub prompt: PromptOptions,
+    pub form: FormOptions,
     #[command(flatten)]
     pub generation: GenerationOptions,
+    /// With --input, overwrite an existing table
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub dataset: DatasetOptions,
     #[command(flatten)]
     pub model: ModelOptions,
 }
@@ -69,6 +82,19 @@ pub struct GenerationOptions {
 }
 
 impl GenerationOptions {
+    /// The library's options; tokens of the prompt from `forced_from` on are scored.
+    fn options(&self, forced_from: Option<usize>) -> GenerateOptions {
+        let Self { temperature, top_k, top_p, min_p, .. } = *self;
+        GenerateOptions {
+            max_new_tokens: self.max_new_tokens,
+            top: self.listed(),
+            sampler: Sampler { temperature, top_k, top_p, min_p },
+            seed: self.seed,
+            watch: self.watch.clone(),
+            forced_from,
+        }
+    }
+
     /// How many alternatives are listed per step.
     fn listed(&self) -> usize {
         self.top.unwrap_or(LISTED)
@@ -76,14 +102,31 @@ impl GenerationOptions {
 }
 
 pub fn run(args: LogprobsArgs) -> Result<()> {
+    if let Some(source) = args.dataset.source()? {
+        return many(&args, &source, dataset::load(&args.model));
+    }
+    if args.force {
+        usage!("--force overwrites a table (--input): records are added to their file");
+    }
     let output = Records::open(args.generation.output.as_deref())?;
     terminal::catch_interrupts();
-    let given = args.prompt.read()?;
+    let prompt = args.prompt.context("no PROMPT")?;
+    let given = args.form.given(&input::text_argument(&prompt, "PROMPT")?);
     let model = open::load(&args.model)?;
     model.note_names(&given, "");
     let prompt = model.prepare(&given, "")?;
     let generated = generate(&model, &prompt, None, &args.generation)?;
     report(&model, &prompt, &generated, &args.generation, output, json!({ "bos": prompt.bos }))
+}
+
+/// Texts after every prompt of a data set.
+pub fn many(args: &LogprobsArgs, source: &Source, model: impl FnOnce() -> Result<Model>) -> Result<()> {
+    if args.generation.format == Format::Json {
+        usage!("--format is about one text: with --input there is a table");
+    }
+    let rows = GenerateRows { form: args.form.clone(), options: args.generation.options(None) };
+    let output = dataset::Output { path: args.generation.output.as_deref(), force: args.force };
+    dataset::run(&rows, source, output, model)
 }
 
 /// Scored tokens of a generation and why it ended.
@@ -100,19 +143,7 @@ pub fn generate(
     forced_from: Option<usize>,
     options: &GenerationOptions,
 ) -> Result<Generated> {
-    let sampler =
-        Sampler { temperature: options.temperature, top_k: options.top_k, top_p: options.top_p, min_p: options.min_p };
-    let mut generation = model.generate(
-        prompt,
-        &GenerateOptions {
-            max_new_tokens: options.max_new_tokens,
-            top: options.listed(),
-            sampler,
-            seed: options.seed,
-            watch: options.watch.clone(),
-            forced_from,
-        },
-    )?;
+    let mut generation = model.generate(prompt, &options.options(forced_from))?;
     let bar = progress::spinner();
     let mut tokens: Vec<ScoredToken> = Vec::new();
     for token in &mut generation {

@@ -1,10 +1,12 @@
 //! One file per command.
 
 pub mod answers;
+pub mod answers_rows;
 pub mod attribute;
 pub mod bench;
 pub mod compare;
 pub mod completions;
+pub mod dataset;
 pub mod decide;
 pub mod doctor;
 pub mod engine;
@@ -13,20 +15,24 @@ pub mod explore;
 pub mod export;
 pub mod forks;
 pub mod generate;
+pub mod generate_rows;
 pub mod grow;
 pub mod guide;
 pub mod layers;
 pub mod lens;
 pub mod model;
 pub mod next;
+pub mod next_rows;
 pub mod report;
 pub mod rows;
 pub mod score;
+pub mod score_rows;
 pub mod serve;
 pub mod show;
 pub mod spans;
 pub mod steps;
 pub mod strategy;
 pub mod tree;
+pub mod tree_rows;
 pub mod verify;
 pub mod view;

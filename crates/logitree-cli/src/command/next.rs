@@ -1,12 +1,15 @@
 //! `logitree next`: the distribution of the next token, of one prompt or of several side by side.
 
+use super::dataset::{self, DatasetOptions};
 use super::layers::{self, LayerOptions};
-use super::steps::{watched_json, watched_text};
+use super::next_rows::{NextRows, object};
+use super::steps::watched_text;
 use crate::options::{self, FormOptions, Format, ModelOptions};
 use crate::usage::usage;
 use crate::{input, open, terminal};
 use anyhow::Result;
 use clap::Args;
+use logitree::dataset::Source;
 use logitree::export::{
     self,
     layers::Place,
@@ -17,7 +20,7 @@ use logitree::visible::visible;
 use logitree::{Given, Model, NextOptions, NextToken, Prompt};
 use logitree_core::layers::LayerDistributions;
 use logitree_core::run::Watch;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,6 +32,7 @@ const EXAMPLES: &str = "Examples:
   logitree next --chat \"Is water wet? Answer Yes or No.\" --watch Yes --watch No
   logitree next \"To be or not to\" -o next.csv
   logitree next \"The capital of India is\" --layers --watch \" Delhi\"
+  logitree next --input prompts.csv --field prompt --top 5 -o next.parquet
 
 The list is the start of the distribution; entropy, ranks and the sizes for top-p are over the whole vocabulary. \
 \"top-p 0.9: 7\" means that the 7 most likely tokens are the fewest that together have at least 90 %.";
@@ -37,7 +41,7 @@ The list is the start of the distribution; entropy, ranks and the sizes for top-
 #[command(after_help = EXAMPLES)]
 pub struct NextArgs {
     /// The prompts, side by side if there are several; `-` reads one from standard input
-    #[arg(value_name = "PROMPT", required = true)]
+    #[arg(value_name = "PROMPT", required_unless_present = "input", conflicts_with = "input")]
     pub prompts: Vec<String>,
     #[command(flatten)]
     pub form: FormOptions,
@@ -50,20 +54,25 @@ pub struct NextArgs {
     #[command(flatten)]
     pub layers: LayerOptions,
     /// File to write: `.jsonl` has a line per prompt, `.csv` a row per listed token, or with --layers per token and
-    /// layer; `-` prints the lines
+    /// layer; `-` prints the lines; with --input, the table
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Overwrite an existing file
     #[arg(long, requires = "output")]
     pub force: bool,
     /// How to print
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, conflicts_with = "input")]
     pub format: Format,
+    #[command(flatten)]
+    pub dataset: DatasetOptions,
     #[command(flatten)]
     pub model: ModelOptions,
 }
 
 pub fn run(args: NextArgs) -> Result<()> {
+    if let Some(source) = args.dataset.source()? {
+        return many(&args, &source, dataset::load(&args.model));
+    }
     let output = args.output.as_deref().map(|path| Output::check(path, args.force)).transpose()?;
     if args.prompts.iter().filter(|p| *p == "-").count() > 1 {
         usage!("`-` stands for two prompts: standard input can be read only once");
@@ -100,6 +109,16 @@ pub fn run(args: NextArgs) -> Result<()> {
         }
         Format::Text => terminal::print(&found.text(terminal::style())),
     }
+}
+
+/// The next token of every prompt of a data set.
+pub fn many(args: &NextArgs, source: &Source, model: impl FnOnce() -> Result<Model>) -> Result<()> {
+    if args.layers.layers {
+        usage!("--layers looks at single prompts: leave out --input");
+    }
+    let output = dataset::Output { path: args.output.as_deref(), force: args.force };
+    let rows = NextRows { form: args.form.clone(), top: args.top, watch: args.watch.clone() };
+    dataset::run(&rows, source, output, model)
 }
 
 /// The file that the distributions are written to.
@@ -149,32 +168,10 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// An object per prompt: `{prompt, top, rest, entropy, entropy_bits, varentropy, exactness, top_p, watch?,
-    /// layers?}`.
+    /// An object per prompt: that of [`object`], and `layers` if they were asked for.
     fn objects(&self) -> impl Iterator<Item = Value> {
         self.prompts.iter().zip(self.next).enumerate().map(|(i, (prompt, next))| {
-            let d = &next.distribution;
-            let top = d.top.iter().map(|t| {
-                let mut object = json!(self.model.token(t.id));
-                object["logprob"] = json!(t.logprob);
-                object["prob"] = json!(t.prob());
-                object["rank"] = json!(t.rank);
-                object
-            });
-            let nuclei = next.nuclei.iter().map(|n| json!({ "p": n.mass, "tokens": n.tokens, "exact": n.exact }));
-            let mut map = Map::new();
-            map.insert("prompt".into(), json!(prompt.text));
-            map.insert("top".into(), top.collect());
-            map.insert("rest".into(), json!(d.rest()));
-            map.insert("entropy".into(), json!(d.entropy));
-            map.insert("entropy_bits".into(), json!(d.entropy / std::f64::consts::LN_2));
-            map.insert("varentropy".into(), json!(d.varentropy));
-            map.insert("exactness".into(), json!(d.exactness.name()));
-            map.insert("top_p".into(), nuclei.collect());
-            if !self.watch.is_empty() {
-                let watched = self.watch.iter().zip(&next.watched).map(|(w, at)| watched_json(w, at));
-                map.insert("watch".into(), watched.collect());
-            }
+            let mut map = object(self.model, prompt, next, self.watch);
             if let Some(found) = self.layers.and_then(|l| l.get(i)) {
                 map.insert("layers".into(), layers::json(self.model, found));
             }

@@ -1,13 +1,16 @@
 //! `logitree score`: scores every token of a given text.
 
+use super::dataset::{self, DatasetOptions};
 use super::layers::{self, LayerOptions};
+use super::score_rows::{ScoreRows, object};
 use super::spans::{self, SpanOptions};
-use super::steps::{step_json, table, totals_line};
+use super::steps::{table, totals_line};
 use crate::options::{self, Format, ModelOptions};
 use crate::usage::usage;
 use crate::{input, message, open, terminal};
 use anyhow::Result;
 use clap::Args;
+use logitree::dataset::Source;
 use logitree::export;
 use logitree::export::layers::Place;
 use logitree::export::text::count;
@@ -16,7 +19,7 @@ use logitree::visible::visible;
 use logitree::{Given, LISTED, Model, Prompt, ScoreOptions, Scored, ScoredToken, totals_of};
 use logitree_core::layers::LayerDistributions;
 use logitree_core::run::Watch;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "Examples:
@@ -30,6 +33,8 @@ const EXAMPLES: &str = "Examples:
   logitree score \" New Delhi.\" --context \"The capital of India is\"
   logitree score \"The capital of India is New Delhi.\" --range 24..33
   logitree score \"The capital of India is New Delhi.\" --layers -o layers.csv
+  logitree score --input texts.jsonl -o scores.csv
+  logitree score --input reviews.parquet --field review --by word -o words.parquet
 
 Perplexity depends on every character. A text is scored as its bytes are; left out, and said, are a byte order mark and, of a file and of standard input, one line end at the end. \
 Words are made of whole tokens: white space in front of a word belongs to it, and words that share a token are one row.";
@@ -38,13 +43,13 @@ Words are made of whole tokens: white space in front of a word belongs to it, an
 #[command(after_help = EXAMPLES)]
 pub struct ScoreArgs {
     /// The text, or a file with it, or `-` for standard input, which is the default
-    #[arg(value_name = "TEXT|FILE|-", conflicts_with_all = ["file", "text"])]
+    #[arg(value_name = "TEXT|FILE|-", conflicts_with_all = ["file", "text", "input"])]
     pub text_or_file: Option<String>,
     /// Score this file, whatever its name; `-` is standard input
-    #[arg(long, value_name = "FILE", conflicts_with = "text")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["text", "input"])]
     pub file: Option<PathBuf>,
     /// Score this text, also if it looks like a file's name
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "input")]
     pub text: Option<String>,
     /// Take names of control tokens in the text, such as <start_of_turn>, as these tokens [default: as letters]
     #[arg(long)]
@@ -63,15 +68,17 @@ pub struct ScoreArgs {
     pub watch: Vec<String>,
     #[command(flatten)]
     pub layers: LayerOptions,
-    /// With --layers, a .csv file to write: a row per place, token and layer; `-` prints it
-    #[arg(short, long, requires = "layers", value_name = "FILE")]
+    /// With --layers, a .csv file to write: a row per place, token and layer; with --input, the table; `-` prints it
+    #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Overwrite an existing file
     #[arg(long, requires = "output")]
     pub force: bool,
     /// How to print
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, conflicts_with = "input")]
     pub format: Format,
+    #[command(flatten)]
+    pub dataset: DatasetOptions,
     #[command(flatten)]
     pub model: ModelOptions,
 }
@@ -87,10 +94,16 @@ impl ScoreArgs {
 }
 
 pub fn run(args: ScoreArgs) -> Result<()> {
-    let text = args.read()?;
     if let Some(context) = &args.context {
         input::check_argument(context, "--context")?;
     }
+    if let Some(source) = args.dataset.source()? {
+        return many(&args, &source, dataset::load(&args.model));
+    }
+    if args.output.is_some() && !args.layers.layers {
+        usage!("--output is for a table: of layers (--layers), or of many texts (--input)");
+    }
+    let text = args.read()?;
     args.layers.check(&args.model)?;
     let output = args.output.as_deref().map(|path| output(path, args.force)).transpose()?;
     terminal::catch_interrupts();
@@ -102,11 +115,11 @@ pub fn run(args: ScoreArgs) -> Result<()> {
         ScoreOptions { top, watch: args.watch.clone(), from, words: args.spans.words(), ..ScoreOptions::default() };
     let scored = model.score(&prompt, &options)?;
     let spans = args.spans.find(&model, &prompt, &scored)?;
-    let Scored { tokens, watch, asked, .. } = scored;
-    if tokens.len() < asked {
-        message::line(format_args!("interrupted: {} of {} scored", tokens.len(), count(asked, "token")));
+    let Scored { tokens, watch, asked, .. } = &scored;
+    if tokens.len() < *asked {
+        message::line(format_args!("interrupted: {} of {} scored", tokens.len(), count(*asked, "token")));
     }
-    let layers = if args.layers.layers { layers_of(&model, &prompt, &tokens, asked, &watch)? } else { Vec::new() };
+    let layers = if args.layers.layers { layers_of(&model, &prompt, tokens, *asked, watch)? } else { Vec::new() };
     if let Some(target) = &output {
         let places = layers.iter().enumerate();
         let places: Vec<Place> = places.map(|(i, found)| Place { name: (i + 1).to_string(), found }).collect();
@@ -115,23 +128,11 @@ pub fn run(args: ScoreArgs) -> Result<()> {
             return Ok(());
         }
     }
-    let totals = totals_of(&tokens);
-    let entropy = tokens.iter().map(|s| s.entropy).sum::<f64>() / tokens.len().max(1) as f64;
-    // Without BOS, the first token has no distribution before it and so no score.
-    let unscored = (from.is_none() && !prompt.bos).then_some(prompt.tokens[0]);
     match args.format {
         Format::Json => {
-            let mut object = json!({
-                "tokens": tokens.iter().map(|s| step_json(&model, s, top, &watch)).collect::<Vec<_>>(),
-                "bos": prompt.bos,
-                "first": unscored.map(|id| model.token(id)),
-                "total_logprob": totals.logprob,
-                "total_bits": totals.bits,
-                "perplexity": totals.perplexity,
-                "mean_entropy": entropy,
-                "model": model.name(),
-                "engine": model.engine(),
-            });
+            let mut object = Value::Object(object(&model, &prompt, from, &scored, Some(top)));
+            object["model"] = json!(model.name());
+            object["engine"] = json!(model.engine());
             for (i, found) in layers.iter().enumerate() {
                 object["tokens"][i]["layers"] = layers::json(&model, found);
             }
@@ -147,7 +148,7 @@ pub fn run(args: ScoreArgs) -> Result<()> {
         }
         Format::Text => {
             let mut out = match &spans.units[..] {
-                [] => table(&model, &tokens, args.top, &watch),
+                [] => table(&model, tokens, args.top, watch),
                 units => spans::table(units, args.spans.name()),
             };
             out.push('\n');
@@ -160,11 +161,13 @@ pub fn run(args: ScoreArgs) -> Result<()> {
                 out.push_str(&layers::places_table(&model, &places, terminal::style()));
                 out.push('\n');
             }
-            out.push_str(&totals_line("total", totals));
+            out.push_str(&totals_line("total", totals_of(tokens)));
+            let entropy = tokens.iter().map(|s| s.entropy).sum::<f64>() / tokens.len().max(1) as f64;
             let sign = tokens.iter().map(|s| s.exactness.sign()).max().unwrap_or_default();
             let text = format!("mean entropy {sign}{entropy:.4} nats; {}, {}", model.name(), model.front());
             out.push_str(&terminal::paragraph(&text));
-            if let Some(id) = unscored {
+            // Without BOS, the first token has no distribution before it and so no score.
+            if let Some(&id) = prompt.tokens.first().filter(|_| from.is_none() && !prompt.bos) {
                 let first = visible(&model.text(id));
                 let text = format!("not scored: the first token {first:?}, which has nothing before it (no BOS)");
                 out.push_str(&terminal::paragraph(&text));
@@ -177,6 +180,29 @@ pub fn run(args: ScoreArgs) -> Result<()> {
             terminal::print(&out)
         }
     }
+}
+
+/// Scores every text of a data set.
+pub fn many(args: &ScoreArgs, source: &Source, model: impl FnOnce() -> Result<Model>) -> Result<()> {
+    let output = dataset::Output { path: args.output.as_deref(), force: args.force };
+    dataset::run(&rows(args)?, source, output, model)
+}
+
+/// The question about each text of a data set.
+fn rows(args: &ScoreArgs) -> Result<ScoreRows> {
+    if args.layers.layers {
+        usage!("--layers looks at one text: leave out --input");
+    }
+    if !args.spans.range.is_empty() {
+        usage!("--range is about one text's characters: leave out --input");
+    }
+    Ok(ScoreRows {
+        top: args.top.unwrap_or(LISTED),
+        watch: args.watch.clone(),
+        special: args.special,
+        context: args.context.clone(),
+        spans: args.spans.clone(),
+    })
 }
 
 /// The file for the layers' table. Its name is checked before any work is done.

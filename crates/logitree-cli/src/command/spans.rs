@@ -27,6 +27,16 @@ pub enum By {
 }
 
 impl By {
+    /// Its name, which is also how it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            By::Token => "token",
+            By::Word => "word",
+            By::Line => "line",
+            By::Sentence => "sentence",
+        }
+    }
+
     fn unit(self) -> Unit {
         match self {
             By::Token => Unit::Token,
@@ -38,11 +48,12 @@ impl By {
 }
 
 /// Which parts of a scored text to show.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct SpanOptions {
-    /// Show the probability of each token, word, line or sentence. Words are corrected for white space (docs/metrics.md)
-    #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "token|word|line|sentence")]
-    pub by: By,
+    /// Show the probability of each token, word, line or sentence [default: token; with --input one row per text]. Words
+    /// are corrected for white space (docs/metrics.md)
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "token|word|line|sentence")]
+    pub by: Option<By>,
     /// Show only the N that the model was least confident of: the largest surprisal; of lines and sentences, per token
     #[arg(long, value_parser = options::at_least_one, value_name = "N")]
     pub least: Option<usize>,
@@ -55,17 +66,12 @@ pub struct SpanOptions {
 impl SpanOptions {
     /// Whether the text is to be cut into words.
     pub fn words(&self) -> bool {
-        self.by == By::Word
+        self.by == Some(By::Word)
     }
 
     /// The name of a unit.
     pub fn name(&self) -> &'static str {
-        match self.by {
-            By::Token => "token",
-            By::Word => "word",
-            By::Line => "line",
-            By::Sentence => "sentence",
-        }
+        self.by.unwrap_or_default().name()
     }
 
     /// The spans that were asked for; none if the table of tokens was.
@@ -73,12 +79,13 @@ impl SpanOptions {
     /// # Errors
     /// If a range is no part of the text.
     pub fn find(&self, model: &Model, prompt: &Prompt, scored: &Scored) -> logitree::Result<Spans> {
-        let all = match self.by {
+        let by = self.by.unwrap_or_default();
+        let all = match by {
             By::Token if self.least.is_none() => Vec::new(),
             by => model.spans(prompt, scored, by.unit()),
         };
         let units = match self.least {
-            Some(most) => least_confident(&all, self.by.unit(), most).into_iter().cloned().collect(),
+            Some(most) => least_confident(&all, by.unit(), most).into_iter().cloned().collect(),
             None => all,
         };
         let range = |range: &Range<usize>| model.span_of_characters(prompt, scored, range.clone());

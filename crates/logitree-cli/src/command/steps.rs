@@ -1,6 +1,7 @@
 //! Tokens with their statistics: what `logprobs`, `guide` and `score` have in common.
 
 use crate::terminal;
+use logitree::dataset::{Column, ColumnKind};
 use logitree::export::jsonl::RecordedToken;
 use logitree::export::text::{colour_of, count, percent, shorten};
 use logitree::visible::visible;
@@ -169,4 +170,14 @@ pub fn totals_line(name: &str, t: Totals) -> String {
         percent(t.logprob.exp())
     );
     terminal::paragraph(&text)
+}
+
+/// The columns of watched strings in tables of data sets: their log probabilities in nats.
+pub fn watch_columns(count: usize) -> impl Iterator<Item = Column> {
+    (1..=count).map(|i| Column::new(format!("watch_{i}_logprob"), ColumnKind::Number))
+}
+
+/// The values of [`watch_columns`] in the JSON object of a step.
+pub fn watch_values(step: &Value, count: usize) -> impl Iterator<Item = Value> {
+    (0..count).map(|i| step["watch"][i]["logprob"].clone())
 }

@@ -1,12 +1,16 @@
 //! `logitree tree`: grows the tree of likely continuations of a prompt.
 
+use super::dataset::{self, DatasetOptions};
 use super::grow;
 use super::strategy::{self, StrategyOptions};
+use super::tree_rows::{TreeRows, object};
 use crate::options::{self, FormOptions, Format, ModelOptions, ViewOptions};
 use crate::usage::usage;
 use crate::{input, message, open, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use logitree::Model;
+use logitree::dataset::Source;
 use logitree::export::text;
 use logitree::output::{self, Target};
 use logitree::{
@@ -28,6 +32,7 @@ const EXAMPLES: &str = "Examples:
   logitree tree \"Roses are\" --strategy sample --samples 200 --max-depth 8
   logitree tree \"Is water wet?\" --watch \" Yes\" --watch \" No\" --max-depth 4
   logitree tree --resume the-capital-of-india-is.run.jsonl
+  logitree tree --input prompts.jsonl --field prompt --max-depth 8 -o paths.csv
 
 How the default, dynamic, branches: with |Q| open paths the threshold is
   T = min + min(1, |Q| / soft_queue_limit) x (max - min)
@@ -37,7 +42,7 @@ and a node's children are all tokens with a probability above T, or the single m
 #[command(after_help = EXAMPLES)]
 pub struct TreeArgs {
     /// The prompt; `-` reads it from standard input
-    #[arg(value_name = "PROMPT", required_unless_present = "resume")]
+    #[arg(value_name = "PROMPT", required_unless_present_any = ["resume", "input"])]
     pub prompt: Option<String>,
     #[command(flatten)]
     pub form: FormOptions,
@@ -53,7 +58,8 @@ pub struct TreeArgs {
     /// Note the probability of this string at every step; may be given several times
     #[arg(long, value_name = "TEXT")]
     pub watch: Vec<String>,
-    /// Run file to write, as the tree grows; `-` is standard output [default: named after the prompt]
+    /// Run file to write, as the tree grows; `-` is standard output [default: named after the prompt]. With --input, a
+    /// table of the most likely paths; trees themselves are not kept (`logitree run` keeps them)
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Overwrite an existing run file
@@ -78,10 +84,23 @@ pub struct TreeArgs {
     #[command(flatten)]
     pub strategy: StrategyOptions,
     #[command(flatten)]
+    pub dataset: DatasetOptions,
+    #[command(flatten)]
     pub model: ModelOptions,
 }
 
+impl TreeArgs {
+    /// The limits of a new run.
+    fn limits(&self) -> Limits {
+        let keep = self.store_top.unwrap_or(Keep::Top(10));
+        Limits { max_nodes: self.max_nodes, max_seconds: self.max_seconds, keep }
+    }
+}
+
 pub fn run(args: TreeArgs) -> Result<()> {
+    if let Some(source) = args.dataset.source()? {
+        return many(&args, &source, dataset::load(&args.model));
+    }
     let strategy = args.strategy.build()?;
     if args.output.as_deref() == Some(Path::new("-")) && args.format == Format::Json {
         usage!("-o - and --format json both want standard output: name a file with -o");
@@ -120,6 +139,22 @@ pub fn run(args: TreeArgs) -> Result<()> {
     failure.map_or(Ok(()), |e| Err(e.into()))
 }
 
+/// A tree for each prompt of a data set.
+pub fn many(args: &TreeArgs, source: &Source, model: impl FnOnce() -> Result<Model>) -> Result<()> {
+    if args.prompt.is_some() || args.resume.is_some() || args.format == Format::Json {
+        usage!("--input has all prompts and makes a table: leave out PROMPT, --resume and --format");
+    }
+    let rows = TreeRows {
+        form: args.form.clone(),
+        strategy: args.strategy.build()?,
+        limits: args.limits(),
+        watch: args.watch.clone(),
+        paths: args.paths,
+    };
+    let output = dataset::Output { path: args.output.as_deref(), force: args.force };
+    dataset::run(&rows, source, output, model)
+}
+
 /// A new or resumed run.
 enum Begun {
     /// A run to explore.
@@ -136,8 +171,7 @@ fn begin(args: &TreeArgs, strategy: Strategy) -> Result<Begun> {
     let model = open::load(&args.model)?;
     let given = args.form.given(&text);
     model.note_names(&given, "");
-    let keep = args.store_top.unwrap_or(Keep::Top(10));
-    let limits = Limits { max_nodes: args.max_nodes, max_seconds: args.max_seconds, keep };
+    let limits = args.limits();
     let prompt = model.prepare(&given, "")?;
     let exploration = Exploration::begin(&model, &prompt, strategy, &args.watch, &limits, destination)?;
     Ok(Begun::Going(Box::new(exploration)))
@@ -249,49 +283,9 @@ fn announce(exploration: &Exploration, args: &TreeArgs) {
     }
 }
 
-/// Most tokens that the listed paths may have together.
-const MOST_PATH_TOKENS: usize = 10_000_000;
-
-/// The summary as a JSON object. `rate` (nodes per second) is given if the tree was grown just now.
+/// The summary as a JSON object, with the run's file. `rate` (nodes per second) is given if the tree was grown just now.
 pub fn summary_json(run: &Run, most: usize, file: &Path, rate: Option<f64>) -> Value {
-    let tree = &run.tree;
-    // Numbers are counted anew, as in the summary as text, because those in a file may be wrong.
-    let end = end_event(tree, EndReason::Interrupted, run.end.as_ref().map_or(0.0, |e| e.seconds));
-    let leaves = tree.ranked_leaves();
-    let mut tokens = 0;
-    // Every path is written from the prompt on, so the size of all of them can grow with the square of the tree's.
-    let fits = |n: &&logitree_core::NodeId| {
-        tokens += tree.depth(**n);
-        tokens <= MOST_PATH_TOKENS
-    };
-    let paths: Vec<Value> = leaves
-        .iter()
-        .take(most)
-        .take_while(fits)
-        .map(|&n| {
-            json!({
-                "node": n.0,
-                "prob": tree.mass(n),
-                "logprob": tree.path_logprob(n),
-                "depth": tree.depth(n),
-                "stop": tree.stop(n).map(|s| s.name()),
-                "text": run.text(n),
-            })
-        })
-        .collect();
-    json!({
-        "nodes": end.nodes,
-        "completed": end.completed,
-        "seconds": end.seconds,
-        "nodes_per_second": rate,
-        "reason": run.end.as_ref().map(|e| e.reason),
-        "mass": end.mass,
-        "prompt": { "text": run.header.prompt.text, "tokens": run.header.prompt.tokens, "bos": run.header.prompt.bos },
-        "model": run.header.model.name,
-        "engine": run.header.engine,
-        "parameters": run.header.parameters,
-        "paths_left_out": most.min(leaves.len()) - paths.len(),
-        "paths": paths,
-        "run": file,
-    })
+    let mut object = object(run, most, rate);
+    object["run"] = json!(file);
+    object
 }

@@ -33,6 +33,8 @@ pub enum Kind {
     Number,
     /// UTF-8 texts.
     Text,
+    /// True or false.
+    Flag,
 }
 
 /// A value in a table.
@@ -48,6 +50,8 @@ pub enum Cell {
     Number(f64),
     /// A value of [`Kind::Text`].
     Text(Cow<'static, str>),
+    /// A value of [`Kind::Flag`].
+    Flag(bool),
 }
 
 impl Cell {
@@ -59,6 +63,7 @@ impl Cell {
             Cell::Long(i) => i.to_string().into(),
             Cell::Number(x) => x.to_string().into(),
             Cell::Text(text) => text,
+            Cell::Flag(flag) => flag.to_string().into(),
         }
     }
 }
@@ -87,7 +92,7 @@ macro_rules! value {
 
 value!(
     u32 => Integer(|n| n), usize => Integer(|n| n as u32), i64 => Long(|n| n), f64 => Number(|x| x),
-    String => Text(Cow::Owned), &'static str => Text(Cow::Borrowed)
+    String => Text(Cow::Owned), &'static str => Text(Cow::Borrowed), bool => Flag(|b| b)
 );
 
 impl<V: Value> Value for Option<V> {

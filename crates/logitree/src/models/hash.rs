@@ -10,8 +10,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The SHA-256 of a file's content, in hexadecimal.
-fn file_sha256(path: &Path) -> io::Result<String> {
+/// The SHA-256 of a file's content as it is now, in hexadecimal.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn content_sha256(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
@@ -38,7 +41,7 @@ pub(super) fn mismatch(
     }
     let Some(sha256) = sha256 else { return Ok(None) };
     events.status("  checking sha256");
-    let hash = file_sha256(path)?;
+    let hash = content_sha256(path)?;
     Ok((hash != sha256).then(|| format!("sha256 is {hash}, not {sha256}")))
 }
 
@@ -76,7 +79,7 @@ pub fn sha256(path: &Path) -> Result<String> {
     if let Some(hash) = known(note.as_deref()) {
         return Ok(hash);
     }
-    let hash = file_sha256(path).with_context(|| path.display().to_string())?;
+    let hash = content_sha256(path).with_context(|| path.display().to_string())?;
     write_note(note, &hash);
     Ok(hash)
 }

@@ -12,7 +12,7 @@ mod pull;
 pub use catalogue::{DEFAULT, Extent, KNOWN, Known, Source, known, megabytes};
 pub use elsewhere::{Found, found, in_folder};
 pub use folders::{cache_dir, data_dir, path_of};
-pub use hash::{sha256, sha256_of, weights_sha256};
+pub use hash::{content_sha256, sha256, sha256_of, weights_sha256};
 
 use crate::error::{Context, Result, fail};
 use crate::events::Events;

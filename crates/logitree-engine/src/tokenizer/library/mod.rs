@@ -1,17 +1,16 @@
 //! The only module that calls the `tokenizers` library.
 //!
 //! The library was not written for untrusted files. So a tokenizer.json is checked before the library reads it
-//! (`check`), and calls run where a panic becomes an error (`quiet`).
+//! (`check`), and calls run where a panic becomes an error ([`quietly`]).
 
 mod check;
 pub(super) mod pre;
-mod quiet;
 
 use super::error::TokenizerError;
 use super::span::Span;
+use crate::quiet::quietly;
 use check::{Parts, Problem};
 use logitree_core::TokenId;
-use quiet::quietly;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

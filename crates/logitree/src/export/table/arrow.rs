@@ -2,7 +2,7 @@
 
 use super::{Cell, Column, Kind, Table};
 use crate::error::{Error, ErrorKind, Result};
-use arrow_array::builder::{Float64Builder, Int64Builder, StringBuilder, UInt32Builder};
+use arrow_array::builder::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, UInt32Builder};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{Field, Schema};
 use std::sync::Arc;
@@ -41,6 +41,7 @@ impl<R> Column<'_, R> {
             Kind::Long => build!(Int64Builder::new(), Long),
             Kind::Number => build!(Float64Builder::new(), Number),
             Kind::Text => build!(StringBuilder::new(), Text),
+            Kind::Flag => build!(BooleanBuilder::new(), Flag),
         }
     }
 }

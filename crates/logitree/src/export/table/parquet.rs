@@ -3,12 +3,15 @@
 use super::{Cell, Column, Kind, Table};
 use crate::error::Context;
 use parquet::basic::Compression;
-use parquet::data_type::{ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
+use parquet::data_type::{BoolType, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use std::io::Write;
 use std::sync::Arc;
+
+/// Number of rows that are in memory at once: a table may have more than fit.
+const GROUP: usize = 8192;
 
 type Group<'a, W> = SerializedRowGroupWriter<'a, W>;
 
@@ -23,29 +26,16 @@ impl<R> Table<'_, R> {
         let schema = Arc::new(schema.context("internal error: Parquet schema")?);
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
         let mut file = SerializedFileWriter::new(out, schema, Arc::new(properties))?;
-        let rows: Vec<R> = self.rows.collect();
-        let mut group = file.next_row_group()?;
-        for column in &self.columns {
-            match column.kind {
-                Kind::Integer => column.write::<Int32Type, _>(&mut group, &rows, |c| match c {
-                    Cell::Integer(i) => Some(i as i32),
-                    _ => None,
-                }),
-                Kind::Long => column.write::<Int64Type, _>(&mut group, &rows, |c| match c {
-                    Cell::Long(i) => Some(i),
-                    _ => None,
-                }),
-                Kind::Number => column.write::<DoubleType, _>(&mut group, &rows, |c| match c {
-                    Cell::Number(x) => Some(x),
-                    _ => None,
-                }),
-                Kind::Text => column.write::<ByteArrayType, _>(&mut group, &rows, |c| match c {
-                    Cell::Text(text) => Some(text.into_owned().into_bytes().into()),
-                    _ => None,
-                }),
-            }?;
+        let Table { columns, mut rows } = self;
+        loop {
+            let some: Vec<R> = rows.by_ref().take(GROUP).collect();
+            if some.is_empty() {
+                break;
+            }
+            let mut group = file.next_row_group()?;
+            columns.iter().try_for_each(|column| column.write_cells(&mut group, &some))?;
+            group.close()?;
         }
-        group.close()?;
         file.close()?;
         Ok(())
     }
@@ -60,8 +50,35 @@ impl<R> Column<'_, R> {
             Kind::Long => ("int64", ""),
             Kind::Number => ("double", ""),
             Kind::Text => ("binary", " (string)"),
+            Kind::Flag => ("boolean", ""),
         };
         format!("{always} {kind} {}{annotation};", self.name)
+    }
+
+    /// Writes the column's values of a group of rows.
+    fn write_cells<W: Write + Send>(&self, group: &mut Group<'_, W>, rows: &[R]) -> crate::Result<()> {
+        match self.kind {
+            Kind::Integer => self.write::<Int32Type, _>(group, rows, |c| match c {
+                Cell::Integer(i) => Some(i as i32),
+                _ => None,
+            }),
+            Kind::Long => self.write::<Int64Type, _>(group, rows, |c| match c {
+                Cell::Long(i) => Some(i),
+                _ => None,
+            }),
+            Kind::Number => self.write::<DoubleType, _>(group, rows, |c| match c {
+                Cell::Number(x) => Some(x),
+                _ => None,
+            }),
+            Kind::Text => self.write::<ByteArrayType, _>(group, rows, |c| match c {
+                Cell::Text(text) => Some(text.into_owned().into_bytes().into()),
+                _ => None,
+            }),
+            Kind::Flag => self.write::<BoolType, _>(group, rows, |c| match c {
+                Cell::Flag(flag) => Some(flag),
+                _ => None,
+            }),
+        }
     }
 
     fn write<T: DataType, W: Write + Send>(

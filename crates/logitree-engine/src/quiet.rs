@@ -1,4 +1,4 @@
-//! Turns panics of the library into errors, because the library was not written for untrusted files.
+//! Turns panics of a library into errors, where the library was not written for untrusted files.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -15,7 +15,7 @@ static HOOK: Once = Once::new();
 ///
 /// A process has only one panic hook. The hook that is set here passes every other panic on to the hook that was there
 /// before, so no other panic is hidden.
-pub(super) fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
+pub fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
     HOOK.call_once(|| {
         let others = take_hook();
         set_hook(Box::new(move |info| {
