@@ -411,3 +411,76 @@ fn trees_of_a_file_are_those_of_each_prompt() {
     assert!(fails(w, &["tree", "--input", "texts.jsonl", "-m", "model", "hello"], 2).contains("--input"));
     assert!(fails(w, &["tree", "-m", "model"], 2).contains("PROMPT"));
 }
+
+#[test]
+fn an_experiment_asks_about_a_file_with_every_set_of_parameters() {
+    let folder = workplace();
+    let w = folder.path();
+    texts(w);
+    let toml = r#"
+        models = ["model"]
+        input = "texts.jsonl"
+        watch = ["l"]
+        [[parameters]]
+        name = "by token"
+        command = "score"
+        by = "token"
+        [[parameters]]
+        command = "logprobs"
+        max_new_tokens = 4
+        temperature = 1.0
+        [[parameters]]
+        command = "next"
+        top = 2
+        special = false
+        [[parameters]]
+        command = "answers"
+        choices = "l|o"
+        direct = true
+        [[parameters]]
+        strategy = "dynamic"
+        max_depth = 2
+    "#;
+    std::fs::write(w.join("e.toml"), toml).unwrap();
+    ok(w, &["run", "e.toml"]);
+    // The tables of the commands themselves.
+    for (name, args) in [
+        ("by-token", &["score", "--by", "token", "--watch", "l"][..]),
+        ("logprobs2", &["logprobs", "-n", "4", "--temperature", "1", "--watch", "l"]),
+        ("next3", &["next", "--top", "2", "--watch", "l"]),
+        ("answers4", &["answers", "--choices", "l|o", "--direct"]),
+        ("tree5", &["tree", "--max-depth", "2", "--watch", "l"]),
+    ] {
+        let one = format!("{name}.csv");
+        ok(w, &[&args[..1], &["--input", "texts.jsonl", "-m", "model", "-o", &one], &args[1..]].concat());
+        let made = std::fs::read_to_string(w.join(format!("e/{name}.model.csv"))).unwrap();
+        assert_eq!(made, std::fs::read_to_string(w.join(one)).unwrap());
+    }
+    // The same again does nothing; a table that was made with something else is refused and stays.
+    let tables = || std::fs::read_to_string(w.join("e/next3.model.csv")).unwrap();
+    let before = tables();
+    let again = run(w, &["run", "e.toml"]);
+    assert!(again.status.success() && stderr(&again).matches("nothing to do").count() == 5, "{}", stderr(&again));
+    std::fs::write(w.join("e.toml"), toml.replace("top = 2", "top = 3")).unwrap();
+    let told = fails(w, &["run", "e.toml"], 1);
+    assert!(told.contains("another top: 2, not 3") && told.contains("1 of 5 tables"), "{told}");
+    assert_eq!(tables(), before);
+    for (from, to, said) in [
+        ("command = \"next\"", "command = \"nexts\"", "command \"nexts\": there are score"),
+        ("top = 2", "topp = 2", "--topp"),
+        ("top = 2", "top = \"many\"", "--top"),
+        ("top = 2", "model = \"other\"", "`model` is no parameter of a set"),
+        ("top = 2", "output = \"x.csv\"", "`output` is no parameter of a set"),
+        ("command = \"answers\"", "name = \"by_token\"\ncommand = \"answers\"", "would have one file: rename one"),
+        ("watch = [\"l\"]", "max_nodes = 5", "`max_nodes` is about trees"),
+        ("watch = [\"l\"]", "table = \"xlsx\"", "there are jsonl, csv and parquet"),
+        ("watch = [\"l\"]", "prompts = [{ text = \"x\" }]", "exclude each other"),
+        ("input = \"texts.jsonl\"", "field = \"text\"\nprompts = [{ text = \"x\" }]", "there is no `input`"),
+    ] {
+        assert!(toml.contains(from), "{from}");
+        std::fs::write(w.join("bad.toml"), toml.replace(from, to)).unwrap();
+        let told = fails(w, &["run", "bad.toml"], 1);
+        assert!(told.contains(said), "{to}: {told}");
+    }
+    assert!(!w.join("bad").exists());
+}

@@ -14,7 +14,7 @@ use logitree::visible::visible;
 use logitree::{Model, Prompt};
 use serde_json::{Value, json};
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const EXAMPLES: &str = "Examples:
@@ -114,7 +114,7 @@ impl AnswersArgs {
 
 pub fn run(args: AnswersArgs) -> Result<()> {
     if let Some(source) = args.dataset.source()? {
-        return many(&args, &source, dataset::load(&args.model));
+        return many(&args, &source, args.output.as_deref(), dataset::load(&args.model));
     }
     if args.output.is_some() {
         usage!("--output is for the table of many prompts (--input)");
@@ -133,8 +133,13 @@ pub fn run(args: AnswersArgs) -> Result<()> {
 }
 
 /// The answers to every prompt of a data set.
-pub fn many(args: &AnswersArgs, source: &Source, model: impl FnOnce() -> Result<Model>) -> Result<()> {
-    let output = dataset::Output { path: args.output.as_deref(), force: args.force };
+pub fn many(
+    args: &AnswersArgs,
+    source: &Source,
+    output: Option<&Path>,
+    model: impl FnOnce() -> Result<Model>,
+) -> Result<()> {
+    let output = dataset::Output { path: output, force: args.force };
     let rows = AnswersRows {
         form: args.form.clone(),
         reader: args.asked.reader()?,

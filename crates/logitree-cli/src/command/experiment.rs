@@ -2,6 +2,7 @@
 
 use super::grow::explore;
 use super::strategy;
+use super::tables::{Head, Tables};
 use crate::options::{ArithmeticOptions, FormOptions, ModelOptions, RemoteOptions, TemplateArg};
 use crate::{message, open, settings, terminal};
 use anyhow::{Context, Result, bail};
@@ -36,7 +37,17 @@ The file (TOML):
   strategy = \"dynamic\"                 # or best-first, beam, sample
   max_depth = 30                       # any parameter of the strategy
 
-Each combination gets a run file in the output folder; table.csv and table.parquet have a row for each. Started again, it \
+Or, with a file of texts in place of prompts, every text is asked about:
+  input = \"questions.csv\"              # field = \"text\", id_field, input_format; as for --input
+  table = \"parquet\"                    # or csv, jsonl
+  [[parameters]]
+  name = \"surprise\"
+  command = \"score\"                    # or logprobs, next, answers, tree
+  by = \"word\"                          # any option of the command
+
+Each set of parameters then gets a table per model, named after both, as by the command itself with --input and -o.
+
+Each combination of prompts and parameters gets a run file in the output folder; table.csv and table.parquet have a row for each. Started again, it \
 goes on where it stopped. Rows of other experiments' run files in the folder stay, and a run that fails does not replace \
 the row of one that did not.";
 
@@ -64,7 +75,14 @@ pub struct RunArgs {
 struct Experiment {
     #[serde(default)]
     models: Vec<String>,
+    #[serde(default)]
     prompts: Vec<PromptSpec>,
+    /// A file of texts in place of prompts: each set of parameters makes a table.
+    input: Option<PathBuf>,
+    input_format: Option<String>,
+    field: Option<String>,
+    id_field: Option<String>,
+    table: Option<String>,
     #[serde(default)]
     parameters: Vec<Map<String, Value>>,
     #[serde(default)]
@@ -134,17 +152,46 @@ struct Plan {
     experiment: Experiment,
     settings: Vec<Setting>,
     limits: Limits,
+    /// The tables that are made of a file of texts, if there is one.
+    tables: Option<Tables>,
 }
 
 fn plan(text: &str) -> Result<Plan> {
     // The parser's message shows the line and the column.
     let experiment: Experiment = toml::from_str(text).map_err(|e| anyhow::anyhow!("{e}"))?;
-    let settings = settings(&experiment.parameters)?;
+    let tables = tables(&experiment)?;
+    let settings = if tables.is_some() { Vec::new() } else { settings(&experiment.parameters)? };
     let keep = experiment.store_top.as_deref().map_or(Ok(Keep::Top(10)), strategy::keep);
     let keep = keep.map_err(|e| anyhow::anyhow!("store_top: {e}"))?;
     let limits = Limits { max_nodes: experiment.max_nodes, max_seconds: experiment.max_seconds, keep };
     limits.check().map_err(|e| anyhow::anyhow!("{e}"))?;
-    Ok(Plan { experiment, settings, limits })
+    Ok(Plan { experiment, settings, limits, tables })
+}
+
+/// The tables that an experiment with a file of texts asks for.
+fn tables(experiment: &Experiment) -> Result<Option<Tables>> {
+    let Experiment { input, input_format, field, id_field, table, prompts, .. } = experiment;
+    let Some(input) = input.clone() else {
+        let given = [("input_format", input_format), ("field", field), ("id_field", id_field), ("table", table)];
+        if let Some((name, _)) = given.iter().find(|(_, given)| given.is_some()) {
+            bail!("`{name}` is about a file with many texts, and there is no `input`");
+        }
+        return Ok(None);
+    };
+    if !prompts.is_empty() {
+        bail!("`input` and [[prompts]] exclude each other: put the prompts into the file");
+    }
+    let limits = [
+        ("store_top", experiment.store_top.is_some()),
+        ("max_nodes", experiment.max_nodes.is_some()),
+        ("max_seconds", experiment.max_seconds.is_some()),
+    ];
+    if let Some((name, _)) = limits.iter().find(|(_, given)| *given) {
+        bail!("`{name}` is about trees: with `input` it belongs into [[parameters]]");
+    }
+    let (input_format, field, id_field) = (input_format.clone(), field.clone(), id_field.clone());
+    let source = Head { input, input_format, field, id_field }.source()?;
+    Tables::new(source, table.as_deref(), &experiment.parameters, &experiment.watch).map(Some)
 }
 
 /// How many runs a file asks for.
@@ -152,14 +199,17 @@ fn plan(text: &str) -> Result<Plan> {
 /// # Errors
 /// If the text is not a valid experiment.
 pub fn runs_of(text: &str) -> Result<usize> {
-    let Plan { experiment, settings, .. } = plan(text)?;
+    let Plan { experiment, settings, tables, .. } = plan(text)?;
+    if let Some(tables) = tables {
+        return Ok(tables.len() * experiment.models.len().max(1));
+    }
     Ok(cases(&experiment, &settings, Path::new("")).len())
 }
 
 pub fn run(args: RunArgs) -> Result<()> {
     let name = args.file.display();
     let text = read(&args.file).with_context(|| name.to_string())?;
-    let Plan { mut experiment, settings, limits } = plan(&text).with_context(|| name.to_string())?;
+    let Plan { mut experiment, settings, limits, tables } = plan(&text).with_context(|| name.to_string())?;
     if experiment.models.is_empty() {
         experiment.models.push(match args.remote.engines.is_empty() {
             true => settings::load()?.model.0,
@@ -168,6 +218,13 @@ pub fn run(args: RunArgs) -> Result<()> {
     }
     let stem = args.file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let folder = args.output.clone().unwrap_or_else(|| stem.into());
+    let asked = args.arithmetic.asked();
+    let mut models = Models { threads: args.threads, asked, remote: args.remote.clone(), model: None };
+    if let Some(tables) = tables {
+        let folder = Folder::hold(&folder)?;
+        let arithmetic = models.arithmetic();
+        return tables.run(&experiment.models, folder.path(), &mut |name| Ok(models.get(name, arithmetic)?.clone()));
+    }
     let cases = cases(&experiment, &settings, &folder);
     if cases.is_empty() {
         bail!("{name}: there are no prompts");
@@ -180,8 +237,6 @@ pub fn run(args: RunArgs) -> Result<()> {
     terminal::catch_interrupts();
     let mut rows: Vec<Summary> = Vec::new();
     let mut written = Ok(());
-    let asked = args.arithmetic.asked();
-    let mut models = Models { threads: args.threads, asked, remote: args.remote.clone(), model: None };
     for (i, case) in cases.iter().enumerate() {
         if terminal::interrupted() {
             break;

@@ -103,7 +103,7 @@ impl GenerationOptions {
 
 pub fn run(args: LogprobsArgs) -> Result<()> {
     if let Some(source) = args.dataset.source()? {
-        return many(&args, &source, dataset::load(&args.model));
+        return many(&args, &source, args.generation.output.as_deref(), dataset::load(&args.model));
     }
     if args.force {
         usage!("--force overwrites a table (--input): records are added to their file");
@@ -120,12 +120,17 @@ pub fn run(args: LogprobsArgs) -> Result<()> {
 }
 
 /// Texts after every prompt of a data set.
-pub fn many(args: &LogprobsArgs, source: &Source, model: impl FnOnce() -> Result<Model>) -> Result<()> {
+pub fn many(
+    args: &LogprobsArgs,
+    source: &Source,
+    output: Option<&Path>,
+    model: impl FnOnce() -> Result<Model>,
+) -> Result<()> {
     if args.generation.format == Format::Json {
         usage!("--format is about one text: with --input there is a table");
     }
     let rows = GenerateRows { form: args.form.clone(), options: args.generation.options(None) };
-    let output = dataset::Output { path: args.generation.output.as_deref(), force: args.force };
+    let output = dataset::Output { path: output, force: args.force };
     dataset::run(&rows, source, output, model)
 }
 

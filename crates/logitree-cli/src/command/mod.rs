@@ -32,6 +32,7 @@ pub mod show;
 pub mod spans;
 pub mod steps;
 pub mod strategy;
+pub mod tables;
 pub mod tree;
 pub mod tree_rows;
 pub mod verify;

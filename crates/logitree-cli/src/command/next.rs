@@ -71,7 +71,7 @@ pub struct NextArgs {
 
 pub fn run(args: NextArgs) -> Result<()> {
     if let Some(source) = args.dataset.source()? {
-        return many(&args, &source, dataset::load(&args.model));
+        return many(&args, &source, args.output.as_deref(), dataset::load(&args.model));
     }
     let output = args.output.as_deref().map(|path| Output::check(path, args.force)).transpose()?;
     if args.prompts.iter().filter(|p| *p == "-").count() > 1 {
@@ -112,11 +112,16 @@ pub fn run(args: NextArgs) -> Result<()> {
 }
 
 /// The next token of every prompt of a data set.
-pub fn many(args: &NextArgs, source: &Source, model: impl FnOnce() -> Result<Model>) -> Result<()> {
+pub fn many(
+    args: &NextArgs,
+    source: &Source,
+    output: Option<&Path>,
+    model: impl FnOnce() -> Result<Model>,
+) -> Result<()> {
     if args.layers.layers {
         usage!("--layers looks at single prompts: leave out --input");
     }
-    let output = dataset::Output { path: args.output.as_deref(), force: args.force };
+    let output = dataset::Output { path: output, force: args.force };
     let rows = NextRows { form: args.form.clone(), top: args.top, watch: args.watch.clone() };
     dataset::run(&rows, source, output, model)
 }

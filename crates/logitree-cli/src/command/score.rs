@@ -98,7 +98,7 @@ pub fn run(args: ScoreArgs) -> Result<()> {
         input::check_argument(context, "--context")?;
     }
     if let Some(source) = args.dataset.source()? {
-        return many(&args, &source, dataset::load(&args.model));
+        return many(&args, &source, args.output.as_deref(), dataset::load(&args.model));
     }
     if args.output.is_some() && !args.layers.layers {
         usage!("--output is for a table: of layers (--layers), or of many texts (--input)");
@@ -183,8 +183,13 @@ pub fn run(args: ScoreArgs) -> Result<()> {
 }
 
 /// Scores every text of a data set.
-pub fn many(args: &ScoreArgs, source: &Source, model: impl FnOnce() -> Result<Model>) -> Result<()> {
-    let output = dataset::Output { path: args.output.as_deref(), force: args.force };
+pub fn many(
+    args: &ScoreArgs,
+    source: &Source,
+    output: Option<&Path>,
+    model: impl FnOnce() -> Result<Model>,
+) -> Result<()> {
+    let output = dataset::Output { path: output, force: args.force };
     dataset::run(&rows(args)?, source, output, model)
 }
 

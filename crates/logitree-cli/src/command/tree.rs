@@ -99,7 +99,7 @@ impl TreeArgs {
 
 pub fn run(args: TreeArgs) -> Result<()> {
     if let Some(source) = args.dataset.source()? {
-        return many(&args, &source, dataset::load(&args.model));
+        return many(&args, &source, args.output.as_deref(), dataset::load(&args.model));
     }
     let strategy = args.strategy.build()?;
     if args.output.as_deref() == Some(Path::new("-")) && args.format == Format::Json {
@@ -140,7 +140,12 @@ pub fn run(args: TreeArgs) -> Result<()> {
 }
 
 /// A tree for each prompt of a data set.
-pub fn many(args: &TreeArgs, source: &Source, model: impl FnOnce() -> Result<Model>) -> Result<()> {
+pub fn many(
+    args: &TreeArgs,
+    source: &Source,
+    output: Option<&Path>,
+    model: impl FnOnce() -> Result<Model>,
+) -> Result<()> {
     if args.prompt.is_some() || args.resume.is_some() || args.format == Format::Json {
         usage!("--input has all prompts and makes a table: leave out PROMPT, --resume and --format");
     }
@@ -151,7 +156,7 @@ pub fn many(args: &TreeArgs, source: &Source, model: impl FnOnce() -> Result<Mod
         watch: args.watch.clone(),
         paths: args.paths,
     };
-    let output = dataset::Output { path: args.output.as_deref(), force: args.force };
+    let output = dataset::Output { path: output, force: args.force };
     dataset::run(&rows, source, output, model)
 }
 

@@ -6,14 +6,17 @@ use logitree_core::run::BOM;
 use serde_json::{Map, Value};
 use std::io::{BufRead, Read};
 
-/// Lines with their numbers, without their ends; `Err` for one that is too long, whose rest is passed over.
+/// A line with its number, without its end; `Err` for one that is too long, whose rest is passed over.
+type Line = (u64, Result<Vec<u8>, String>);
+
+/// The lines of a file.
 struct Lines<R> {
     from: R,
     number: u64,
 }
 
 impl<R: BufRead> Lines<R> {
-    fn next(&mut self) -> Result<Option<(u64, Result<Vec<u8>, String>)>> {
+    fn next(&mut self) -> Result<Option<Line>> {
         loop {
             self.number += 1;
             let mut line = Vec::new();
@@ -80,7 +83,7 @@ impl<R: BufRead> Iterator for Texts<R> {
     type Item = Result<Row>;
 
     fn next(&mut self) -> Option<Result<Row>> {
-        let row = |(number, line): (u64, Result<Vec<u8>, String>)| Row {
+        let row = |(number, line): Line| Row {
             number,
             id: number.into(),
             text: line.and_then(|line| text_of(&line, "the line")),

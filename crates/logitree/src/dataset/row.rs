@@ -122,7 +122,7 @@ impl Source {
     }
 
     /// Whether a column has the names of rows; an error message if it must and `there` says that it is not there.
-    pub(super) fn id_column<'a>(&'a self, there: impl Fn(&str) -> bool) -> Result<Option<&'a str>, String> {
+    pub(super) fn id_column(&self, there: impl Fn(&str) -> bool) -> Result<Option<&str>, String> {
         match &self.id_field {
             None => Ok(there(ID).then_some(ID)),
             Some(name) if there(name) => Ok(Some(name)),

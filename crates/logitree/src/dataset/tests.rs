@@ -100,8 +100,11 @@ fn tables_as_text_have_quotes_lines_and_other_delimiters() {
     assert!(rows.next().unwrap().unwrap_err().chain().contains("is a quote not closed?") && rows.next().is_none());
 }
 
+/// A text and a name.
+type Texts<'a> = (Option<&'a [u8]>, i64);
+
 /// Writes a Parquet file with texts and names in groups of rows.
-fn parquet_file(path: &Path, groups: &[Vec<(Option<&[u8]>, i64)>], codec: Compression) {
+fn parquet_file(path: &Path, groups: &[Vec<Texts<'_>>], codec: Compression) {
     let schema = Arc::new(parse_message_type("message m { optional binary text; required int64 id; }").unwrap());
     let properties = WriterProperties::builder().set_compression(codec).build();
     let file = std::fs::File::create(path).unwrap();
@@ -128,7 +131,7 @@ fn parquet_is_read_group_by_group_and_what_cannot_be_read_is_named() {
     let path = folder.path().join("a.parquet");
     let many: Vec<String> = (0..1000).map(|i| format!("text {i}")).collect();
     let rows = |range: std::ops::Range<usize>| range.map(|i| (Some(many[i].as_bytes()), i as i64 * 3)).collect();
-    let bad: Vec<(Option<&[u8]>, i64)> = vec![(None, -1), (Some(b"\xff"), -2), (Some(b""), -3)];
+    let bad: Vec<Texts<'_>> = vec![(None, -1), (Some(b"\xff"), -2), (Some(b""), -3)];
     parquet_file(&path, &[rows(0..700), bad, Vec::new(), rows(700..1000)], Compression::SNAPPY);
     let source = source(&path);
     let found: Vec<Row> = source.rows().unwrap().collect::<Result<_>>().unwrap();
