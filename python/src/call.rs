@@ -53,6 +53,8 @@ pub struct Level {
     pub open: usize,
     /// Paths that reached an end token.
     pub completed: usize,
+    /// Their probability together.
+    pub finished: f64,
     /// The branch threshold now in force.
     pub threshold: Option<f64>,
     /// New nodes per second.
@@ -62,8 +64,8 @@ pub struct Level {
 impl Level {
     /// The level as Python's `logitree.Level`.
     pub fn object<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let Level { nodes, open, completed, threshold, rate } = *self;
-        py.import("logitree._types")?.getattr("Level")?.call1((nodes, open, completed, threshold, rate))
+        let Level { nodes, open, completed, finished, threshold, rate } = *self;
+        py.import("logitree._types")?.getattr("Level")?.call1((nodes, open, completed, finished, threshold, rate))
     }
 }
 

@@ -99,6 +99,7 @@ fn level(exploration: &logitree::Exploration) -> Level {
         nodes: tree.len(),
         open: policy.queue(tree),
         completed: policy.completed(),
+        finished: tree.accounting().finished,
         threshold: policy.threshold(tree),
         rate: exploration.rate(),
     }

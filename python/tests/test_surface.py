@@ -148,8 +148,8 @@ def test_tokens_are_put_by_hand(m: lt.Model, tmp_path: Path) -> None:
         on = growing.expand(0, steps=3)
         assert growing.so_far.path(on[-1]) == greedy
         assert growing.expand(0, rare) == mine[:1]
-        for _ in growing:
-            pass
+        for level in growing:
+            assert level.finished == growing.so_far.mass.finished and level.nodes == len(growing.so_far)
         for call, words in (
             (lambda: growing.expand(10**6), "nodes 0 to"), (lambda: growing.expand(0, 10**8), "vocabulary"),
             (lambda: growing.expand(0, steps=0), "`steps`"), (lambda: growing.expand(-1), "`node`"),

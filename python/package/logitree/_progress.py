@@ -92,7 +92,7 @@ class _Bar:
     def level(self, level: Level) -> None:
         bar = self._open(unit=" nodes")
         bar.n = level.nodes
-        bar.set_postfix_str(f"{level.open} open, {level.completed} completed", refresh=True)
+        bar.set_postfix_str(f"{level.open} open, {level.completed} completed ({level.finished:.2%})", refresh=True)
 
     def words(self, text: str) -> None:
         bar = self._open(bar_format="{desc}")

@@ -16,6 +16,8 @@ class Level(NamedTuple):
     open: int
     #: Paths that reached an end token.
     completed: int
+    #: Probability of the paths that reached an end token.
+    finished: float
     #: The branch threshold now in force, a probability; ``None`` for strategies without one.
     threshold: float | None
     #: New nodes per second.
