@@ -148,7 +148,10 @@ function verdict(found: Layers, here: number | null): string {
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 function Table({ found, here }: { found: Layers; here: number | null }) {
-  const signed = (x: number) => `${x > 0 ? '+' : x < 0 ? '−' : ''}${Math.abs(x).toFixed(2)}`;
+  const signed = (x: number) => {
+    const digits = Math.abs(x).toFixed(2);
+    return `${Number(digits) === 0 ? '' : x > 0 ? '+' : '−'}${digits}`;
+  };
   return (
     <div class="layer-table">
       <table>

@@ -2,7 +2,7 @@
 
 import { useMemo } from 'preact/hooks';
 import { greatest, indexAt, indexOfNode, linePath, type SearchSeries, ticks, type Step } from '../../lib/curves';
-import { percent } from '../../lib/numbers';
+import { count, percent } from '../../lib/numbers';
 import { NONE, type Run } from '../../lib/run';
 import { hovered, select, selected } from '../../state/store';
 import { Chart, Cross, type Plot, plotOf } from './Chart';
@@ -75,14 +75,14 @@ const placeOf = (i: number, n: number): number => (n === 1 ? 0.5 : i / (n - 1));
 function Readout({ run, series }: { run: Run; series: SearchSeries }) {
   const n = hovered.value !== NONE ? hovered.value : selected.value;
   const i = indexOfNode(series, n);
-  if (i < 0) return <>Point at the chart, or choose a node that the strategy expanded.</>;
+  if (i < 0) return <>Point at the chart, or choose a token after which the run looked further.</>;
   return (
     <>
       {[
-        `expansion ${(i + 1).toLocaleString('en')}`,
+        `step ${(i + 1).toLocaleString('en')} of the search`,
         `after ${tokenName(run, n)}`,
-        `T ${percent(series.threshold[i]!)}`,
-        `|Q| ${series.queue[i]!.toLocaleString('en')}`,
+        `threshold ${percent(series.threshold[i]!)}`,
+        `${count(series.queue[i]!, 'path')} open`,
       ].join(' · ')}
     </>
   );

@@ -36,7 +36,7 @@ export function describe(run: Run, l: RibbonLayout, i: number, x: number, marks:
     const n = nodeAt(run, l, i, x);
     const tokens = run.depth.get(last) - run.depth.get(first) + 1;
     lines.push(`probability ${chance(run, first)}, ${percent(l.share[i]!)} of its box`);
-    lines.push(`mass ${mass(run, last)}, ${massBits(run, last)}`);
+    lines.push(`whole path ${mass(run, last)}, ${massBits(run, last)}`);
     lines.push(count(tokens, 'token'));
     if (tokens > 1) lines.push(`here: “${visible(run.nodeText(n))}”, ${chance(run, n)}`);
   }
@@ -52,7 +52,7 @@ export function describeRest(run: Run, l: RibbonLayout, i: number, part: RestPar
   return [
     `${restName(run, l.last[i]!, part)} ${percent(share)}`,
     `of what begins with ${after}`,
-    `mass ${percent(run.mass(first) * share)}`,
+    `${percent(run.mass(first) * share)} of all`,
   ];
 }
 
@@ -63,7 +63,7 @@ export function sentence(run: Run, l: RibbonLayout, i: number): string {
   return [
     shorten(textOf(run, first, l.last[i]!, 40), 200),
     chance(run, first),
-    `mass ${mass(run, l.last[i]!)}`,
+    `whole path ${mass(run, l.last[i]!)}`,
     reasonOf(run, l.last[i]!)?.[1] ?? count(l.childCount[i]!, 'branch', 'branches'),
   ].join(', ');
 }
