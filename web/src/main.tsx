@@ -1,8 +1,8 @@
 import { render } from 'preact';
 import { RunLines } from './lib/lines';
-import { goTo, readAddress, writeAddress } from './state/address';
+import { expected, goTo, readAddress, writeAddress } from './state/address';
 import { ApiError } from './state/api';
-import { openNamed } from './state/files';
+import { lastKept, openNamed } from './state/files';
 import { connect, leave, runs, server, show } from './state/live';
 import { followTheme } from './state/prefs';
 import { current, failure, open, page, showDocument } from './state/store';
@@ -56,8 +56,12 @@ function readReport(text: string): void {
 async function follow(): Promise<void> {
   const address = readAddress();
   if (page.value !== 'run') return;
+  const kept = lastKept();
   if (address.run) await show(address.run);
-  else if (server.value && current.value?.key.startsWith('server:') && page.value === 'run') {
+  else if (server.value && current.value?.key.startsWith('server:') && kept !== null) {
+    expected.value = kept;
+    await show(kept);
+  } else if (server.value && current.value?.key.startsWith('server:')) {
     leave();
     showDocument(null);
     page.value = 'start';

@@ -17,6 +17,10 @@ const KEPT = 64_000_000;
 
 let opened = 0;
 
+/** The run of the server that took the place of the last file: a file on this page alone has no address, and Back comes to one without a run. */
+let keptLast: string | null = null;
+export const lastKept = (): string | null => keptLast;
+
 /** What is being read, and how much of it has been, from 0 to 1. */
 export const reading = signal<{ name: string; part: number } | null>(null);
 
@@ -70,6 +74,7 @@ async function keep(file: File, document: Document): Promise<void> {
   }
   try {
     const { id } = await api.take(file.name, file);
+    keptLast = id;
     await live.refresh();
     const isShown = currentKey.value === document.key;
     // The user may have gone elsewhere meanwhile.
