@@ -14,6 +14,7 @@ mod model;
 mod prompt;
 mod run;
 mod scores;
+mod server;
 mod session;
 mod table;
 mod vector;
@@ -45,6 +46,7 @@ fn _logitree(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<exploration::Exploration>()?;
     m.add_class::<lens::Lens>()?;
     m.add_class::<run::Run>()?;
+    m.add_class::<server::Server>()?;
     m.add_class::<table::Table>()?;
     m.add_class::<vector::Vector>()?;
     m.add_function(wrap_pyfunction!(run_cli, m)?)?;
@@ -54,5 +56,6 @@ fn _logitree(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(analyses::decide, m)?)?;
     m.add_function(wrap_pyfunction!(analyses::attribute, m)?)?;
     m.add_function(wrap_pyfunction!(run::read, m)?)?;
+    m.add_function(wrap_pyfunction!(server::framed, m)?)?;
     m.add_function(wrap_pyfunction!(scores::record, m)?)
 }

@@ -75,6 +75,16 @@ fn open(
     Ok(Model { opened: Here::new(Opened { model, listener }) })
 }
 
+impl Model {
+    /// The model with its listener.
+    ///
+    /// # Errors
+    /// In a forked process.
+    pub fn opened(&self, py: Python<'_>) -> PyResult<&Opened> {
+        self.opened.get(py)
+    }
+}
+
 #[pymethods]
 impl Model {
     /// Opens a model in this process.

@@ -1,12 +1,14 @@
 import { render } from 'preact';
 import { RunLines } from './lib/lines';
-import { expected, goTo, readAddress, writeAddress } from './state/address';
+import { expected, goTo, inText, put, readAddress, writeAddress } from './state/address';
 import { ApiError } from './state/api';
 import { lastKept, openNamed } from './state/files';
+import { hostRun } from './state/host';
 import { connect, leave, runs, server, show } from './state/live';
 import { followTheme } from './state/prefs';
 import { current, failure, open, page, showDocument } from './state/store';
 import { say } from './state/toasts';
+import { hasServer } from './state/transport';
 import { App } from './views/App';
 import './theme.css';
 import './app.css';
@@ -14,12 +16,13 @@ import './app.css';
 async function begin(): Promise<void> {
   // A report opens where it was made, unless its address names another place.
   const place = document.querySelector<HTMLMetaElement>('meta[name="place"]')?.content;
-  if (place && location.hash === '') history.replaceState(null, '', `#${place}`);
+  if (place && location.hash === '') put(`#${place}`, false);
   const address = readAddress();
+  if (hostRun !== undefined) address.run ??= hostRun;
   const report = document.getElementById('run');
   if (report) {
     readReport(report.textContent ?? '');
-  } else if (location.protocol.startsWith('http')) {
+  } else if (hasServer()) {
     await connect().catch((e: Error) => {
       // The page's files alone, on a server without the API.
       if (!(e instanceof ApiError && e.status === 404)) throw e;
@@ -35,8 +38,21 @@ async function begin(): Promise<void> {
   }
   goTo(address);
   writeAddress();
-  addEventListener('popstate', () => {
+  const go = () => {
     follow().catch((e: Error) => say(e.message, 'bad'));
+  };
+  addEventListener('popstate', go);
+  if (inText) followLinks(go);
+}
+
+/** Follows links to places of the page, which in the text of a frame would lead to the page around it. */
+function followLinks(go: () => void): void {
+  addEventListener('click', (e) => {
+    const hash = (e.target as Element | null)?.closest('a')?.getAttribute('href');
+    if (!hash?.startsWith('#')) return;
+    e.preventDefault();
+    put(hash, false);
+    go();
   });
 }
 

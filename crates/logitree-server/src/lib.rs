@@ -1,7 +1,7 @@
 //! The web server of logitree: an API over runs, the web app, and OpenAI-compatible completions, over one model.
 //!
-//! [`run`] serves until the listener of its events asks to stop; [`report::html`] makes one HTML file of a run and the
-//! web app.
+//! [`run`] serves until the listener of its events asks to stop; [`InProcess`] answers requests that a program carries by
+//! itself; [`report::html`] makes one HTML file of a run and the web app.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 mod api;
@@ -9,6 +9,7 @@ mod assets;
 mod connections;
 mod current;
 pub mod guard;
+mod in_process;
 mod openai;
 mod problem;
 pub mod report;
@@ -17,6 +18,7 @@ mod store;
 mod worker;
 
 pub use current::{Choice, Engine};
+pub use in_process::{Ask, Asked, InProcess, Piece};
 
 use api::App;
 use axum::extract::DefaultBodyLimit;
@@ -33,6 +35,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -78,7 +81,8 @@ pub struct Options<'a> {
     pub files: Vec<(String, Vec<u8>)>,
 }
 
-fn router(app: App, guard: Guard) -> axum::Router {
+/// The addresses of the server, for whoever may use all of them.
+fn router(app: App) -> axum::Router {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(api::server))
         .routes(routes!(api::models::list))
@@ -116,7 +120,33 @@ fn router(app: App, guard: Guard) -> axum::Router {
             if openai::is_openai(uri.path()) { Failure::from(problem).into_response() } else { problem.into_response() }
         })
         .with_state(app)
-        .layer(axum::middleware::from_fn_with_state(Arc::new(guard), guard::guard))
+}
+
+/// A server whose engine's thread works.
+struct Begun {
+    app: App,
+    /// Set to true, it ends the streams of events.
+    close: watch::Sender<bool>,
+    engine: JoinHandle<Result<()>>,
+}
+
+/// Starts the engine's thread over a folder of runs.
+fn begin(store: store::Store, current: Current, events: Arc<dyn Events>) -> Result<Begun> {
+    let shared = Arc::new(Shared { store, current, events });
+    let (commands, receiver) = std::sync::mpsc::channel();
+    let (desk, texts) = Desk::new();
+    let engine = {
+        let shared = shared.clone();
+        std::thread::Builder::new().name("engine".into()).spawn(move || worker::work(&shared, receiver, texts))?
+    };
+    let (close, closing) = watch::channel(false);
+    let tasks = Arc::new(Semaphore::new(TASKS));
+    Ok(Begun { app: App { shared, commands, desk, tasks, closing }, close, engine })
+}
+
+/// The result of the engine's thread.
+fn ended(engine: JoinHandle<Result<()>>) -> Result<()> {
+    engine.join().map_err(|_| Error::new(ErrorKind::Internal, "the engine's thread failed"))?
 }
 
 /// Serves until the listener of the events asks to stop. When the server answers, `ready` gets the link and the ids of
@@ -126,41 +156,30 @@ fn router(app: App, guard: Guard) -> axum::Router {
 /// If the address is taken, a file cannot be imported, or the data folder cannot be used.
 pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<()> {
     let store = store::Store::open(options.data.path(), &*options.events)?;
-    let shared = Arc::new(Shared {
-        store,
-        current: Current::new(options.model, options.choice),
-        events: options.events.clone(),
-    });
     let mut ids = Vec::new();
     for (name, bytes) in &options.files {
         // If the same file is given again after a restart, its run in the folder is used instead of a second copy.
-        let id = match shared.store.same(bytes) {
+        let id = match store.same(bytes) {
             Some(id) => id,
             None => {
-                let (id, notes) = api::files::take_in(&shared.store, name, bytes).with_context(|| name.clone())?;
-                notes.iter().for_each(|note| shared.events.note(&format!("{name}: {note}")));
+                let (id, notes) = api::files::take_in(&store, name, bytes).with_context(|| name.clone())?;
+                notes.iter().for_each(|note| options.events.note(&format!("{name}: {note}")));
                 id
             }
         };
         ids.push(id);
     }
-    let (commands, receiver) = std::sync::mpsc::channel();
-    let (desk, texts) = Desk::new();
-    let engine = {
-        let shared = shared.clone();
-        std::thread::Builder::new().name("engine".into()).spawn(move || worker::work(&shared, receiver, texts))?
-    };
     let events = options.events;
+    let Begun { app, close, engine } = begin(store, Current::new(options.model, options.choice), events.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let served = runtime.block_on(async {
-        let (close, closing) = watch::channel(false);
         let listener = bind(options.address, options.any_port).await?;
         let address = listener.local_addr()?;
         let token = token(options.data.path())?;
         let link = format!("http://{address}/?token={token}");
         let guard = Guard { token, address, remote: options.remote, origins: options.origins };
-        let ending = closing.clone();
-        let router = router(App { shared, commands, desk, tasks: Arc::new(Semaphore::new(TASKS)), closing }, guard);
+        let ending = app.closing.clone();
+        let router = router(app).layer(axum::middleware::from_fn_with_state(Arc::new(guard), guard::guard));
         ready(&link, &ids);
         let stopping = events.clone();
         let ended = async move {
@@ -178,8 +197,7 @@ pub fn run(options: Options<'_>, ready: impl FnOnce(&str, &[String])) -> Result<
         }
     });
     runtime.shutdown_timeout(Duration::from_secs(2));
-    let worked = engine.join().map_err(|_| Error::new(ErrorKind::Internal, "the engine's thread failed"))?;
-    served.and(worked)
+    served.and(ended(engine))
 }
 
 /// Whether this binary contains the web app.

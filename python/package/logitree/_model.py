@@ -8,7 +8,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Union, overload
+from typing import TYPE_CHECKING, Any, Literal, Union, overload
 
 from . import _logitree
 from ._analyses import AttributedText, Attribution, Comparison, DecisionCurve
@@ -17,10 +17,13 @@ from ._distributions import Direct, Distribution, DistributionTable
 from ._errors import ConflictError
 from ._ongoing import Exploration, Generation, Session
 from ._progress import Progress, finish, telling, warn
-from ._results import Answers, Choice, Fork, Forks, Record, Records, Run, Verification
+from ._results import Answers, Choice, Fork, Forks, Record, Records, Run, Verification, live_class
 from ._scores import Scores, ScoreTable, Span, Spans
 from ._tables import matrix
 from ._types import Answer
+
+if TYPE_CHECKING:
+    from ._live import Live
 
 Prompt = _logitree.Prompt
 
@@ -760,6 +763,10 @@ class Model:
             found, stopped = self._native.verify(run._run, hears)
         made = Verification(**json.loads(found), interrupted=stopped)
         return finish(made, stopped, f"{made.steps} steps are compared")  # type: ignore[no-any-return]
+
+    def live(self, *, height: int = 560) -> Live:
+        """The page on which prompts are grown, looked at and gone on with, in this process: see :meth:`Run.live`."""
+        return live_class()(self, None, height)
 
     def session(self) -> Session:
         """An empty tree of token paths and the means to ask what follows each: for algorithms of your own."""

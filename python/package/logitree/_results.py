@@ -7,15 +7,20 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from . import _html, _logitree
 from ._analyses import RunComparison
+from ._errors import ConflictError
 from ._checks import at_least, number, probability
 from ._lens import Lens
 from ._progress import options, warn
 from ._tables import Tabular
 from ._types import Answer, Mass, Path
+
+if TYPE_CHECKING:
+    from ._live import Live
+    from ._model import Model
 
 class Run(Tabular):
     """A tree of likely continuations, with everything about how it came to be. ``len`` counts its nodes.
@@ -167,6 +172,28 @@ class Run(Tabular):
         """The page of :meth:`report` in a frame of the notebook, with the static picture below it."""
         return View(self, height)
 
+    def live(self, model: Model | None = None, *, height: int = 560) -> Live:
+        """The run as a page on which it goes on: choosing another token, the model continues from it, in this process.
+
+        It needs ``anywidget`` (``pip install logitree[notebook]``) and no port: the notebook's own messages carry the page's
+        requests. The run itself stays as it is; ``.run`` of the result is what became of it.
+
+        Args:
+            model: The model that goes on: the one that made the run. Without one, the run can only be looked at.
+            height: Of the frame, in pixels.
+
+        Raises:
+            ConflictError: the model is another than the one that made the run.
+            ImportError: anywidget is not installed.
+        """
+        Live = live_class()
+        if model is not None and model.sha256 != self.header["model"]["sha256"]:
+            raise ConflictError(
+                f"the run was made by {self.header['model']['name']}, and {model.name} has other weights: load that model, or "
+                f"grow the prompt with this one: model.tree(…)"
+            )
+        return Live(model, self, height)
+
     def to_networkx(self) -> Any:
         """A ``networkx.DiGraph`` of the nodes with text, logprob and path_logprob.
 
@@ -206,6 +233,15 @@ class Run(Tabular):
 
     def __reduce__(self) -> Any:
         return _run, (self._run.to_bytes(),)
+
+
+def live_class() -> type[Live]:
+    """The widget, whose base needs a package that is not always there."""
+    try:
+        from ._live import Live
+    except ImportError as e:
+        raise ImportError("a live page needs anywidget: pip install 'logitree[notebook]'") from e
+    return Live
 
 
 def _node(node: int) -> int:

@@ -128,6 +128,24 @@ const placeOf = (hash: string): Record<string, string | null> => {
 /** The run that the address asks for and that is not there yet: until then the address stays as it is. */
 export const expected = signal<string | null>(null);
 
+/** Whether the page has no address of its own: it is the text of a frame, and what is relative is so to the page around it. */
+export const inText = globalThis.location?.protocol === 'about:';
+
+/** Writes the address; as a step that Back undoes, or in the place of the one before. */
+export function put(hash: string, step: boolean): void {
+  if (!inText) {
+    if (step) history.pushState(null, '', hash);
+    else history.replaceState(null, '', hash);
+    return;
+  }
+  try {
+    // Steps would be steps of the page around it.
+    history.replaceState(null, '', `${location.href.split('#')[0]}${hash}`);
+  } catch {
+    // Not every browser lets such a page have an address: then it does without.
+  }
+}
+
 /** Keeps the address as the page is. */
 export function writeAddress(): void {
   let pushed = 0;
@@ -147,9 +165,9 @@ export function writeAddress(): void {
     const opened = key !== document && before.run === now.run;
     document = key;
     const quick = performance.now() - pushed < TOGETHER && moved.every((k) => k === 'path' || k === 'node');
-    if (first || opened || moved.length === 0 || quick) history.replaceState(null, '', hash);
+    if (first || opened || moved.length === 0 || quick) put(hash, false);
     else {
-      history.pushState(null, '', hash);
+      put(hash, true);
       pushed = performance.now();
     }
     first = false;

@@ -2,6 +2,7 @@
 
 import type { Message } from '../lib/format';
 import type { Layers } from '../lib/layers';
+import { send } from './transport';
 
 export interface Status {
   state: 'queued' | 'running' | 'paused' | 'interrupted' | 'finished' | 'failed' | 'imported';
@@ -103,7 +104,7 @@ async function call(method: string, path: string, body?: unknown): Promise<Respo
   }
   let response: Response;
   try {
-    response = await fetch(path.startsWith('/v1/') ? path : `/api/v1${path}`, init);
+    response = await send(path.startsWith('/v1/') ? path : `/api/v1${path}`, init);
   } catch {
     throw new ApiError(0, 'the server cannot be reached: is it running?');
   }

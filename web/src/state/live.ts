@@ -9,6 +9,7 @@ import { visible } from '../lib/visible';
 import * as api from './api';
 import { changed, documents, open, page, reroute, runDocument } from './store';
 import { say } from './toasts';
+import { type Events, follow } from './transport';
 
 /** What the server is; `null` without one (a report, or a page opened as a file). */
 export const server = signal<api.ServerInfo | null>(null);
@@ -42,7 +43,7 @@ interface Stream {
   lines: RunLines;
   /** The byte of the file from which to go on. */
   at: number;
-  source: EventSource | null;
+  source: Events | null;
   timer: ReturnType<typeof setTimeout> | null;
 }
 
@@ -113,7 +114,7 @@ export function leave(): void {
 }
 
 function listen(s: Stream): void {
-  const source = new EventSource(api.eventsOf(s.id, s.at));
+  const source = follow(api.eventsOf(s.id, s.at));
   s.source = source;
   source.addEventListener('open', () => {
     connection.value = 'open';

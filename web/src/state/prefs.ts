@@ -2,6 +2,7 @@
 
 import { computed, effect, type Signal, signal } from '@preact/signals';
 import type { Scheme } from '../lib/colours';
+import { hostTheme } from './host';
 
 /** A page opened as a file may have no storage: then it is kept until the page goes. */
 const store = (() => {
@@ -71,7 +72,9 @@ forcedMedia?.addEventListener('change', () => {
   forced.value = forcedMedia.matches;
 });
 /** Which colours the page has now. Where the system forces its own, what is drawn goes with them. */
-export const scheme = computed<Scheme>(() => (theme.value === 'system' || forced.value ? system.value : theme.value));
+export const scheme = computed<Scheme>(() =>
+  forced.value ? system.value : theme.value === 'system' ? (hostTheme.value ?? system.value) : theme.value,
+);
 
 /** Keeps the page's colours as they are chosen. */
 export function followTheme(): void {

@@ -13,6 +13,7 @@ import * as api from './api';
 import { scheme } from './prefs';
 import { leaf, marks, metric, path, view } from './store';
 import { say } from './toasts';
+import { send } from './transport';
 
 export function copyText(text: string, done = 'Copied.'): void {
   const failed = () => say('The browser does not allow copying here.', 'bad');
@@ -36,6 +37,14 @@ export async function saveReport(id: string): Promise<void> {
   const meta = `<meta name="place" content="${String(place).replaceAll('&', '&amp;')}">`;
   const html = (await api.report(id)).replace('<head>', `<head>\n${meta}`);
   save(new Blob([html], { type: 'text/html' }), `${id}.html`);
+}
+
+/** Fetches a file of the server and saves it under the server's name for it. */
+export async function saveFrom(path: string): Promise<void> {
+  const answer = await send(path);
+  if (!answer.ok) throw new Error(((await answer.json()) as { detail: string }).detail);
+  const name = /filename="(.+?)"/.exec(answer.headers.get('content-disposition') ?? '')?.[1];
+  save(await answer.blob(), name ?? 'run');
 }
 
 /** The path as it is coloured now. */

@@ -1,6 +1,7 @@
 // Work of the server that takes long and comes as a stream of events: followed while it is wanted.
 
 import * as api from './api';
+import * as transport from './transport';
 
 /** What is done with the events of a stream, by their kind; `end` and `failed` are the last ones. */
 export interface Hears {
@@ -10,7 +11,7 @@ export interface Hears {
 
 /** Begins some work and follows it to its end. What is returned ends it early: then nothing more is heard. */
 export function follow(path: string, hears: Hears): () => void {
-  const source = new EventSource(api.streamOf(path));
+  const source = transport.follow(api.streamOf(path));
   let over = false;
   const end = () => {
     over = true;

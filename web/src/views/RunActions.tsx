@@ -8,7 +8,8 @@ import * as api from '../state/api';
 import { again } from '../state/draft';
 import * as live from '../state/live';
 import { current, runDocument, view } from '../state/store';
-import { copyText, savePicture, saveReport, saveTextPicture, saveTreePicture } from '../state/share';
+import { framed } from '../state/host';
+import { copyText, saveFrom, savePicture, saveReport, saveTextPicture, saveTreePicture } from '../state/share';
 import { Menu } from './Menu';
 
 const FORMATS: [string, string][] = [
@@ -52,25 +53,27 @@ export function RunActions() {
             )}
             {id && (
               <>
-                <Item
-                  onClick={() =>
-                    copyText(
-                      location.href,
-                      `Copied. A colleague also needs the link with the token that “logitree serve” printed: it lets them in once, then this one works.`,
-                    )
-                  }
-                  close={close}
-                >
-                  Copy a link to this place
-                </Item>
+                {!framed && (
+                  <Item
+                    onClick={() =>
+                      copyText(
+                        location.href,
+                        `Copied. A colleague also needs the link with the token that “logitree serve” printed: it lets them in once, then this one works.`,
+                      )
+                    }
+                    close={close}
+                  >
+                    Copy a link to this place
+                  </Item>
+                )}
                 {run && (
                   <Item onClick={() => void live.attempt(() => saveReport(id))} close={close}>
                     HTML report
                   </Item>
                 )}
-                <a role="menuitem" href={api.contentOf(id)} download onClick={close}>
+                <Download path={api.contentOf(id)} close={close}>
                   {run ? 'Run file' : 'File'}
-                </a>
+                </Download>
                 {run &&
                   FORMATS.map(([format, name]) =>
                     format === 'jsonl' && finished === 0 ? (
@@ -78,9 +81,9 @@ export function RunActions() {
                         {name}: no path has finished
                       </span>
                     ) : (
-                      <a key={format} role="menuitem" href={api.exportOf(id, format)} download onClick={close}>
+                      <Download key={format} path={api.exportOf(id, format)} close={close}>
                         {name}
-                      </a>
+                      </Download>
                     ),
                   )}
               </>
@@ -111,6 +114,27 @@ function Item({ onClick, close, children }: ItemProps) {
     >
       {children}
     </button>
+  );
+}
+
+interface DownloadProps {
+  path: string;
+  close: () => void;
+  children: preact.ComponentChildren;
+}
+
+/** A file of the server. In a frame it has no address that the browser could fetch. */
+function Download({ path, close, children }: DownloadProps) {
+  if (framed)
+    return (
+      <Item onClick={() => live.attempt(() => saveFrom(path))} close={close}>
+        {children}
+      </Item>
+    );
+  return (
+    <a role="menuitem" href={path} download onClick={close}>
+      {children}
+    </a>
   );
 }
 

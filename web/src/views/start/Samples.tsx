@@ -7,6 +7,7 @@ import { hashOf } from '../../state/address';
 import { openFiles } from '../../state/files';
 import * as live from '../../state/live';
 import { say } from '../../state/toasts';
+import { hasServer, send } from '../../state/transport';
 import { when } from '../../lib/when';
 
 const SAMPLES: [file: string, name: string, what: string][] = [
@@ -65,7 +66,7 @@ export function Samples() {
           )}
         </section>
       )}
-      {location.protocol.startsWith('http') && (
+      {hasServer() && (
         <section aria-labelledby="samples">
           <h2 id="samples">Samples to look at, without a model</h2>
           <ul class="gallery">
@@ -88,7 +89,7 @@ export function Samples() {
 
 async function openSample(file: string): Promise<void> {
   try {
-    const answer = await fetch(`samples/${file}`);
+    const answer = await send(`/samples/${file}`);
     if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
     await openFiles([new File([await answer.blob()], file)]);
   } catch (e) {
