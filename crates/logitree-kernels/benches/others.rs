@@ -13,6 +13,7 @@ fn main() {
     println!("{} on {} threads", compute.backend().name(), compute.threads());
     heads(&mut compute);
     attentions(&mut compute);
+    prompts(&mut compute);
     packing(&mut compute);
     columns(&mut compute);
 }
@@ -45,9 +46,17 @@ fn heads(compute: &mut Compute) {
 fn attentions(compute: &mut Compute) {
     const LAYERS: usize = 18;
     let shape = AttentionShape { layer: 0, heads: 4, kv_heads: 1, head_dim: 256, scale: 1.0, softcap: None };
-    for (width, shared, own) in
-        [(1, 100, 0), (25, 10, 5), (25, 10, 100), (25, 100, 100), (25, 1000, 100), (64, 1000, 100)]
-    {
+    for (width, shared, own) in [
+        (1, 100, 0),
+        (1, 6000, 0),
+        (5, 6000, 5),
+        (25, 6000, 5),
+        (25, 10, 5),
+        (25, 10, 100),
+        (25, 100, 100),
+        (25, 1000, 100),
+        (64, 1000, 100),
+    ] {
         let mut kv = KvPages::new([256; LAYERS]);
         while kv.slots() < shared + width * (own + 1) {
             kv.grow();
@@ -72,10 +81,68 @@ fn attentions(compute: &mut Compute) {
     }
 }
 
+/// A prompt's batches: 128 columns after 0 to 5,888 positions, in both models' shapes.
+fn prompts(compute: &mut Compute) {
+    for (name, heads, kv_heads, head_dim) in [("gemma-3-270m", 4, 1, 256), ("SmolLM2-135M", 9, 3, 64)] {
+        let shape = AttentionShape { layer: 0, heads, kv_heads, head_dim, scale: 1.0, softcap: None };
+        let (n, width) = (6016, 128);
+        let mut kv = KvPages::new([kv_heads * head_dim]);
+        while kv.slots() < n {
+            kv.grow();
+        }
+        store(compute, &mut kv, &shape);
+        let path: Vec<u32> = (0..n as u32).collect();
+        let q = vec![0.1; width * heads * head_dim];
+        let mut out = Panels::default();
+        out.reset(compute, width, heads * head_dim, &[]);
+        for first in [0, 512, 2048, 5888] {
+            let visible: Vec<Visible<'_>> =
+                (first..first + width).map(|at| Visible { path: &path[..at + 1], start: 0 }).collect();
+            let seconds = best(|| attention(compute, &shape, &kv, &q, &visible, &mut out));
+            let seen: usize = visible.iter().map(|v| v.path.len()).sum();
+            let flops = 4.0 * (seen * heads * head_dim) as f64;
+            println!(
+                "attention, {name}, 128 columns from {first:>4}: {:7.2} ms, {:5.0} GFLOP/s",
+                1e3 * seconds,
+                flops / seconds / 1e9
+            );
+        }
+    }
+    // One token and a few paths after 6,000 in SmolLM2's shape, all layers.
+    const LAYERS: usize = 30;
+    let shape = AttentionShape { layer: 0, heads: 9, kv_heads: 3, head_dim: 64, scale: 1.0, softcap: None };
+    let mut kv = KvPages::new([192; LAYERS]);
+    while kv.slots() < 6064 {
+        kv.grow();
+    }
+    for layer in 0..LAYERS {
+        store(compute, &mut kv, &AttentionShape { layer, ..shape });
+    }
+    for width in [1, 5, 25] {
+        let paths: Vec<Vec<u32>> = (0..width).map(|w| (0..6000).chain([6000 + w as u32]).collect()).collect();
+        let visible: Vec<Visible<'_>> = paths.iter().map(|path| Visible { path, start: 0 }).collect();
+        let q = vec![0.1; width * 576];
+        let mut out = Panels::default();
+        out.reset(compute, width, 576, &[]);
+        let seconds = best(|| {
+            for layer in 0..LAYERS {
+                attention(compute, &AttentionShape { layer, ..shape }, &kv, &q, &visible, &mut out);
+            }
+        });
+        let bytes = (LAYERS * 2 * 6000 * 192 * 4) as f64;
+        println!(
+            "attention, SmolLM2-135M, {width:>2} paths after 6000: {:7.2} ms a step, rows at {:5.1} GB/s",
+            1e3 * seconds,
+            bytes / seconds / 1e9
+        );
+    }
+}
+
 /// Writes a layer's rows, all of them: memory that was never written is one page of zeros.
 fn store(compute: &mut Compute, kv: &mut KvPages, shape: &AttentionShape) {
     let slots: Vec<u32> = (0..kv.slots() as u32).collect();
-    let [mut q, mut k, mut v] = [shape.heads, 1, 1].map(|heads| vec![0.1; slots.len() * heads * shape.head_dim]);
+    let [mut q, mut k, mut v] =
+        [shape.heads, shape.kv_heads, shape.kv_heads].map(|heads| vec![0.1; slots.len() * heads * shape.head_dim]);
     let angles = vec![(&[][..], &[][..]); slots.len()];
     let pairs = RopePairs::Halves;
     let [q, k, v] = [&mut q, &mut k, &mut v];

@@ -1,5 +1,6 @@
 //! What every kernel runs on: threads, an instruction set, an arithmetic and memory for intermediate results.
 
+use crate::attention::Scale;
 use crate::buffer::{Buffer, Slab};
 use crate::team::{PerThread, Team};
 use crate::{Arithmetic, Backend};
@@ -11,6 +12,8 @@ pub struct Compute {
     pub(crate) scratch: PerThread<Scratch>,
     /// Where packed weights lie.
     pub(crate) slab: Slab,
+    /// The sums of attention's blocks and what they are relative to.
+    pub(crate) blocks: (Buffer, Vec<Scale>),
     arithmetic: Arithmetic,
 }
 
@@ -19,14 +22,18 @@ pub struct Compute {
 pub(crate) struct Scratch {
     /// De-quantised block, `[tile][k][16]`.
     pub(crate) weights: Buffer,
-    /// Accumulators of a strip, `[column][16 · tiles]`.
+    /// Accumulators of a strip, `[column][16 · tiles]`, or the results of attention so far.
     pub(crate) acc: Buffer,
     /// Scores of attention, logits of a chunk of the output matrix, or a normed column, by kernel.
     pub(crate) work: Buffer,
-    /// Results of attention, `[query and head][head_dim]`, which it needs beside the scores.
+    /// Sums of a block of attention, `[query and head][head_dim]`, which it needs beside the scores.
     pub(crate) more: Buffer,
     /// Results of attention for a few columns, in the order in which they are written to [`crate::Panels`].
     pub(crate) rows: Buffer,
+    /// What the sums in `more` are relative to.
+    pub(crate) scales: Vec<Scale>,
+    /// What the results of attention so far are relative to.
+    pub(crate) added: Vec<Scale>,
 }
 
 impl Compute {
@@ -45,7 +52,14 @@ impl Compute {
 
     fn with_team(backend: Backend, team: Team) -> Compute {
         let scratch = PerThread::new(team.threads(), |_| Scratch::default());
-        Compute { team, backend, scratch, slab: Slab::default(), arithmetic: Arithmetic::F32 }
+        Compute {
+            team,
+            backend,
+            scratch,
+            slab: Slab::default(),
+            blocks: Default::default(),
+            arithmetic: Arithmetic::F32,
+        }
     }
 
     /// Changes the arithmetic. `None` for [`Arithmetic::Bits8`] if the backend has no kernel for it, see

@@ -8,7 +8,7 @@ pub(crate) const PAGE_ROWS: usize = 64;
 /// Key and value rows of all layers that have some, in pages that never move.
 ///
 /// A slot is one node's row in every layer; a page holds `PAGE_ROWS` slots as
-/// `[layer][key, value][slot][width of the layer]`. Rows are f32.
+/// `[layer][key, value][head][slot][head size]`, so that the rows of a head lie one after the other. Rows are f32.
 pub struct KvPages {
     layers: Vec<LayerRows>,
     /// Elements of a page.
@@ -23,7 +23,7 @@ struct LayerRows {
     width: usize,
 }
 
-// SAFETY: shared access only reads, except through `row_mut`, whose caller keeps writers apart.
+// SAFETY: shared access only reads, except through `write`, whose caller keeps writers apart.
 unsafe impl Sync for KvPages {}
 
 /// Which of the two rows of a slot is meant.
@@ -82,30 +82,33 @@ impl KvPages {
         self.pages.pop();
     }
 
-    fn cells(&self, layer: usize, kind: KvKind, slot: u32) -> &[UnsafeCell<f32>] {
+    /// The part of a slot's row that belongs to one head of `dim` elements.
+    fn cells(&self, layer: usize, kind: KvKind, slot: u32, head: usize, dim: usize) -> &[UnsafeCell<f32>] {
         let LayerRows { start, width } = self.layers[layer];
-        let slot = slot as usize;
-        let row = usize::from(kind == KvKind::Value) * PAGE_ROWS + slot % PAGE_ROWS;
-        &self.pages[slot / PAGE_ROWS][start + row * width..][..width]
+        let (page, slot) = (slot as usize / PAGE_ROWS, slot as usize % PAGE_ROWS);
+        let rows = (usize::from(kind == KvKind::Value) * width + head * dim) * PAGE_ROWS;
+        &self.pages[page][start + rows + slot * dim..][..dim]
     }
 
-    /// A row, `[width]`.
+    /// A head of a row, `[dim]`.
     #[inline]
-    pub(crate) fn row(&self, layer: usize, kind: KvKind, slot: u32) -> &[f32] {
-        let cells = self.cells(layer, kind, slot);
-        // SAFETY: a cell has the layout of its f32. Rows are written (`row_mut`) in an earlier step of the team than
-        // the one that reads them.
+    pub(crate) fn row(&self, layer: usize, kind: KvKind, slot: u32, head: usize, dim: usize) -> &[f32] {
+        let cells = self.cells(layer, kind, slot, head, dim);
+        // SAFETY: a cell has the layout of its f32. Rows are written (`write`) in an earlier step of the team than the
+        // one that reads them.
         unsafe { std::slice::from_raw_parts(cells.as_ptr().cast(), cells.len()) }
     }
 
-    /// A row for writing.
+    /// Writes a row, `[heads][dim]`.
     ///
     /// # Safety
     /// Nobody else may read or write this row at the same time.
-    #[allow(clippy::mut_from_ref)]
-    pub(crate) unsafe fn row_mut(&self, layer: usize, kind: KvKind, slot: u32) -> &mut [f32] {
-        let cells = self.cells(layer, kind, slot);
-        // SAFETY: the cells allow mutation and the caller is alone with this row.
-        unsafe { std::slice::from_raw_parts_mut(UnsafeCell::raw_get(cells.as_ptr()), cells.len()) }
+    pub(crate) unsafe fn write(&self, layer: usize, kind: KvKind, slot: u32, dim: usize, row: &[f32]) {
+        for (head, x) in row.chunks_exact(dim).enumerate() {
+            let cells = self.cells(layer, kind, slot, head, dim);
+            // SAFETY: the cells allow mutation and the caller is alone with this row.
+            let to = unsafe { std::slice::from_raw_parts_mut(UnsafeCell::raw_get(cells.as_ptr()), cells.len()) };
+            to.copy_from_slice(x);
+        }
     }
 }

@@ -75,9 +75,8 @@ impl Projections<'_> {
             backend.dispatch(Project { x: q, bias: bias(0), norm: norms[0], rotation, scale, head_dim });
             let Some((k, v, slots)) = &rows else { return };
             for (i, kind, x) in [(1, KvKind::Key, k), (2, KvKind::Value, v)] {
-                // SAFETY: each column is handed out once and slots differ, so no row is shared.
-                let (x, row) =
-                    unsafe { (x.part(column * kv_len, kv_len), kv.row_mut(shape.layer, kind, slots[column])) };
+                // SAFETY: each column is handed out once.
+                let x = unsafe { x.part(column * kv_len, kv_len) };
                 let rotation = rotation.filter(|_| kind == KvKind::Key);
                 backend.dispatch(Project {
                     x: &mut *x,
@@ -87,7 +86,8 @@ impl Projections<'_> {
                     scale: None,
                     head_dim,
                 });
-                row.copy_from_slice(x);
+                // SAFETY: each column is handed out once and slots differ, so no row is shared.
+                unsafe { kv.write(shape.layer, kind, slots[column], head_dim, x) };
             }
         });
     }

@@ -361,6 +361,7 @@ fn attention_over_random_trees_equals_f64_and_does_not_depend_on_the_batch() {
         (Some(7), None, 32),
         (Some(20), Some(2.0), 32),
         (Some(60), None, 32),
+        (Some(200), None, 32),
         (Some(1), None, 32),
         (None, None, 16),
     ];
@@ -371,9 +372,10 @@ fn attention_over_random_trees_equals_f64_and_does_not_depend_on_the_batch() {
         let shape = AttentionShape { layer: 1, heads, kv_heads, head_dim: dim, scale: 1.0, softcap };
         // A random tree: a chain, so that neighbours share many positions, and then parents drawn so that there are chains
         // and forks.
-        let n = 128;
+        // Long enough for sums of several blocks.
+        let n = 420;
         let parents: Vec<Option<usize>> =
-            (0..n).map(|i| (i > 0).then(|| if i < 80 || rng.below(4) > 0 { i - 1 } else { rng.below(i) })).collect();
+            (0..n).map(|i| (i > 0).then(|| if i < 270 || rng.below(4) > 0 { i - 1 } else { rng.below(i) })).collect();
         let mut slots: Vec<u32> = (0..n as u32).collect();
         for i in (1..slots.len()).rev() {
             slots.swap(i, rng.below(i + 1));
