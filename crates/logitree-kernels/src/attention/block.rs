@@ -297,22 +297,27 @@ impl Task for Weigh<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
+        // Checked once here, and not for every row and vector below.
+        let positions = self.from..self.to;
+        assert!(self.to <= self.values.len() && self.p.iter().all(|p| self.to <= p.len()));
+        assert!(self.values[positions].iter().all(|row| row.len() == self.dim) && self.n * self.dim <= self.acc.len());
         // A row is read several cache lines at a time rather than one by one: processors fetch neighbouring lines
         // together, and a probability that is loaded into all lanes serves several vectors.
         let wide = if const { S::TILES == 4 } { self.dim / (PIECE * LANES) * (PIECE * LANES) } else { 0 };
         for d in (0..wide).step_by(PIECE * LANES) {
-            self.piece::<S, PIECE>(s, d);
+            if self.soon.is_empty() { self.piece::<S, PIECE, false>(s, d) } else { self.piece::<S, PIECE, true>(s, d) }
         }
         for d in (wide..self.dim).step_by(LANES) {
-            self.piece::<S, 1>(s, d);
+            self.piece::<S, 1, true>(s, d);
         }
     }
 }
 
 impl Weigh<'_> {
-    /// Elements `d .. d + 16 N`.
+    /// Elements `d .. d + 16 N`; with `SOON`, also fetches the rows of the next block.
     #[inline(always)]
-    fn piece<S: Simd, const N: usize>(&mut self, s: S, d: usize) {
+    fn piece<S: Simd, const N: usize, const SOON: bool>(&mut self, s: S, d: usize) {
+        assert!(d + N * LANES <= self.dim);
         let mut acc = [[s.splat(0.0); N]; WIDE];
         for c in 0..self.n {
             let from = self.acc[c * self.dim + d..][..N * LANES].as_chunks().0;
@@ -321,18 +326,23 @@ impl Weigh<'_> {
             }
         }
         for i in self.from..self.to {
-            if let Some(row) = self.soon.get(i) {
+            if SOON && let Some(row) = self.soon.get(i) {
                 for j in 0..N {
                     s.prefetch_second(row.as_ptr().wrapping_add(d + j * LANES).cast());
                 }
             }
-            let row = self.values[i][d..][..N * LANES].as_chunks().0;
+            // SAFETY: `run` has checked that position `i` exists in `values` and `p` and that its row has `dim` elements;
+            // the piece ends within them.
+            let (row, p): (&[Lanes<f32>; N], [f32; WIDE]) = unsafe {
+                let row = self.values.get_unchecked(i).as_ptr().add(d);
+                (&*row.cast(), std::array::from_fn(|c| *self.p[c].get_unchecked(i)))
+            };
             let mut v = [s.splat(0.0); N];
             for j in 0..N {
                 v[j] = s.load(&row[j]);
             }
             for c in 0..WIDE {
-                let p = s.splat(self.p[c][i]);
+                let p = s.splat(p[c]);
                 for j in 0..N {
                     acc[c][j] = s.fma(v[j], p, acc[c][j]);
                 }
