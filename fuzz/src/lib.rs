@@ -54,7 +54,8 @@ pub fn run_file(data: &[u8]) -> bool {
     resumed
 }
 
-/// The notebook's tree JSON. What can be read must be a valid run; it is accepted if all formats can export it.
+/// The notebook's tree JSON. What can be read must be a valid run; it is accepted if all formats can export it, but for
+/// records, which a tree without a complete path does not have.
 pub fn tree_json(data: &[u8]) -> bool {
     // `import::read` chooses the kind of file by its content and may take this one for a run file.
     if let Ok(Document::Run(run)) = import::read(data).map(|i| i.document) {
@@ -62,7 +63,8 @@ pub fn tree_json(data: &[u8]) -> bool {
     }
     let Ok(run) = import::tree_json::read(data, &mut Vec::new()) else { return false };
     check_run(&run);
-    Format::ALL.iter().all(|&(_, format)| export::export(&run, format, true, &mut std::io::sink()).is_ok())
+    let exports = |format| export::export(&run, format, true, &mut std::io::sink()).is_ok();
+    Format::ALL.iter().all(|&(_, format)| exports(format) || format == Format::Jsonl)
 }
 
 /// The notebook's logprobs records, one per line. Accepted if at least one can be read.
