@@ -140,6 +140,7 @@ impl Server {
     }
 
     /// Begins to answer a request.
+    #[allow(clippy::too_many_arguments)]
     fn ask(
         &self,
         py: Python<'_>,
