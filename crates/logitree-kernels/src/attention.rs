@@ -24,12 +24,14 @@ mod block;
 
 use crate::compute::{Compute, Scratch};
 use crate::kv::KvPages;
-use crate::math::exp;
 use crate::pack::RUN;
 use crate::panels::Panels;
+use crate::partial::{Scale, add, finish};
 use crate::simd::{LANES, Simd, Task};
 use crate::team::Parts;
 use block::{BLOCK, Block};
+
+pub use block::{AttentionShape, Visible};
 
 /// Most queries of a large batch that a thread computes together.
 const CHUNK: usize = 16;
@@ -41,39 +43,6 @@ const SHARED: usize = 4;
 const MANY: usize = 16;
 /// Pieces of work for each thread, at least: they are of different sizes.
 const PER_THREAD: usize = 4;
-
-/// Shape and constants of a layer's attention.
-#[derive(Clone, Copy, Debug)]
-pub struct AttentionShape {
-    /// Index of the layer in the store.
-    pub layer: usize,
-    /// Query heads.
-    pub heads: usize,
-    /// Key/value heads; divides `heads`.
-    pub kv_heads: usize,
-    /// Elements of a head, a multiple of 16.
-    pub head_dim: usize,
-    /// Multiplier of queries.
-    pub scale: f32,
-    /// `cap · tanh(score / cap)`.
-    pub softcap: Option<f32>,
-}
-
-impl AttentionShape {
-    /// Query heads that share a KV head.
-    fn group(&self) -> usize {
-        self.heads / self.kv_heads
-    }
-}
-
-/// One query's view of the store.
-#[derive(Clone, Copy, Debug)]
-pub struct Visible<'a> {
-    /// Slots of the path, from the sequence's first position to the query's own.
-    pub path: &'a [u32],
-    /// First visible position (later than 0 in a sliding window).
-    pub start: usize,
-}
 
 /// Attention of all columns: `q` is `[columns][heads · head_dim]`, already scaled; `visible` has
 /// one entry per column; the result goes to `out`, `[columns][heads · head_dim]`.
@@ -197,52 +166,6 @@ fn by_blocks(
         unsafe { writer.set(n, 0, rows) };
     });
     compute.blocks = held;
-}
-
-/// What the sums of a block are relative to, for one query and head.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Scale {
-    /// The largest score.
-    largest: f32,
-    /// Sum of the weights `exp(score - largest)`.
-    total: f64,
-}
-
-impl Scale {
-    /// The query sees nothing in the block.
-    const NONE: Scale = Scale { largest: f32::MIN, total: 0.0 };
-}
-
-/// Adds the sums of the next block to those of the blocks before.
-#[inline(always)]
-fn add<S: Simd>(s: S, (scale, sums): (&mut Scale, &mut [f32]), (next, more): (Scale, &[f32])) {
-    if next.total == 0.0 {
-        return;
-    }
-    if scale.total == 0.0 {
-        *scale = next;
-        sums.copy_from_slice(more);
-        return;
-    }
-    let largest = scale.largest.max(next.largest);
-    let factor = |of: Scale| exp(s, s.splat(of.largest - largest));
-    let (before, after) = (factor(*scale), factor(next));
-    let first = |v: S::F| f64::from(s.array(v)[0]);
-    *scale = Scale { largest, total: scale.total * first(before) + next.total * first(after) };
-    for (sum, more) in sums.as_chunks_mut::<LANES>().0.iter_mut().zip(more.as_chunks().0) {
-        let v = s.fma(s.load(more), after, s.mul(s.load(sum), before));
-        s.store(sum, v);
-    }
-}
-
-/// Turns sums of weighted values into means.
-#[inline(always)]
-fn finish<S: Simd>(s: S, scale: Scale, sums: &mut [f32]) {
-    let factor = s.splat((1.0 / scale.total) as f32);
-    for sum in sums.as_chunks_mut::<LANES>().0 {
-        let v = s.mul(s.load(sum), factor);
-        s.store(sum, v);
-    }
 }
 
 /// One block: its sums, `[query][head][dim]`, and what they are relative to, `[query][head]`.

@@ -1,7 +1,7 @@
 //! What every kernel runs on: threads, an instruction set, an arithmetic and memory for intermediate results.
 
-use crate::attention::Scale;
 use crate::buffer::{Buffer, Slab};
+use crate::partial::Scale;
 use crate::team::{PerThread, Team};
 use crate::{Arithmetic, Backend};
 

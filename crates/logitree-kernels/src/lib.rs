@@ -47,6 +47,7 @@ mod micro;
 mod ops;
 mod pack;
 mod panels;
+mod partial;
 mod pieces;
 mod probe;
 mod projections;

@@ -7,11 +7,44 @@
 //!    values that it loads is used that often.
 //! 4. The next rows are prefetched while some are computed, because a path's rows may lie anywhere.
 
-use super::{AttentionShape, Scale, Visible};
 use crate::buffer::Buffer;
 use crate::kv::{KvKind, KvPages};
 use crate::math::{exp, sum, tanh};
+use crate::partial::Scale;
 use crate::simd::{LANES, Lanes, Simd, Task};
+
+/// Shape and constants of a layer's attention.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionShape {
+    /// Index of the layer in the store.
+    pub layer: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key/value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Elements of a head, a multiple of 16.
+    pub head_dim: usize,
+    /// Multiplier of queries.
+    pub scale: f32,
+    /// `cap · tanh(score / cap)`.
+    pub softcap: Option<f32>,
+}
+
+impl AttentionShape {
+    /// Query heads that share a KV head.
+    pub(super) fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+}
+
+/// One query's view of the store.
+#[derive(Clone, Copy, Debug)]
+pub struct Visible<'a> {
+    /// Slots of the path, from the sequence's first position to the query's own.
+    pub path: &'a [u32],
+    /// First visible position (later than 0 in a sliding window).
+    pub start: usize,
+}
 
 /// Positions of a block. It decides the order of sums, so it is the same for all batches and machines.
 pub(super) const BLOCK: usize = 128;
