@@ -141,7 +141,45 @@ pub fn command() -> clap::Command {
         });
         names.into_iter().fold(command, |c, name| c.mut_subcommand(name, values))
     }
-    values(Cli::command())
+    short(values(Cli::command()))
+}
+
+/// What the short help (`-h`) shows of options that many commands have, by their head; `--help` has all. The short help is
+/// to fit on a screen.
+const MAIN: &[(&str, &[&str])] = &[
+    ("Many texts", &["input"]),
+    ("Model", &["model"]),
+    ("Servers in place of a model here", &["engine"]),
+    ("Everywhere", &[]),
+    ("Exploration", &["strategy", "max_depth", "min_branch_threshold", "max_branch_threshold", "samples"]),
+];
+
+/// Options under the first head that the short help leaves out, whatever the command.
+const RARE: &[&str] = &[
+    "special",
+    "template_arg",
+    "system",
+    "store_top",
+    "force",
+    "depth",
+    "min_mass",
+    "no_tree",
+    "join",
+    "seed",
+    "min_p",
+];
+
+fn short(command: clap::Command) -> clap::Command {
+    let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_string()).collect();
+    let command = command.mut_args(|arg| {
+        let id = arg.get_id().as_str();
+        let hidden = match arg.get_help_heading() {
+            None => RARE.contains(&id),
+            Some(head) => MAIN.iter().any(|(name, seen)| *name == head && !seen.contains(&id)),
+        };
+        arg.hide_short_help(hidden)
+    });
+    names.into_iter().fold(command, |c, name| c.mut_subcommand(name, short))
 }
 
 /// Value names (in help texts) of options that take any text as their value.

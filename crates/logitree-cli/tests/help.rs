@@ -57,6 +57,25 @@ fn help_texts_are_what_they_were() {
 }
 
 #[test]
+fn the_short_help_of_every_command_fits_on_a_screen_and_names_the_long_one() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for name in commands(&help(&[])) {
+        let output = logitree(folder, &[&name, "-h"]).env("COLUMNS", "100").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines = text.lines().count();
+        assert!(lines <= 72, "{name} -h has {lines} lines");
+        let long = help(&[&name]);
+        assert!(text.contains("see more with '--help'") || text.lines().count() >= long.lines().count(), "{name}");
+        assert!(!text.contains("--engine-kind") && !text.contains("--verbose"), "{name}");
+    }
+    let output = logitree(folder, &["tree", "-h"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for option in ["--max-depth", "--strategy", "--max-nodes", "--model", "--engine", "--output", "--watch"] {
+        assert!(text.contains(option), "{option}");
+    }
+}
+
+#[test]
 fn options_stand_under_their_own_head() {
     // The section that an option is listed in; none for the first one.
     let section = |text: &str, option: &str| -> Option<String> {
