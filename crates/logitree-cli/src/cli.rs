@@ -144,13 +144,11 @@ pub fn command() -> clap::Command {
     short(values(Cli::command()))
 }
 
-/// What the short help (`-h`) shows of options that many commands have, by their head; `--help` has all. The short help is
-/// to fit on a screen.
+/// What the short help (`-h`) shows of options that many commands have, by their head; `--help` has all.
 const MAIN: &[(&str, &[&str])] = &[
     ("Many texts", &["input"]),
     ("Model", &["model"]),
-    ("Servers in place of a model here", &["engine"]),
-    ("Everywhere", &[]),
+    ("Servers in place of a model here", &["engines"]),
     ("Exploration", &["strategy", "max_depth", "min_branch_threshold", "max_branch_threshold", "samples"]),
 ];
 
@@ -169,15 +167,19 @@ const RARE: &[&str] = &[
     "min_p",
 ];
 
+/// Commands with no more options than this have one help.
+const FEW: usize = 14;
+
 fn short(command: clap::Command) -> clap::Command {
     let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_string()).collect();
+    let is_long = command.get_arguments().count() > FEW;
     let command = command.mut_args(|arg| {
         let id = arg.get_id().as_str();
         let hidden = match arg.get_help_heading() {
             None => RARE.contains(&id),
             Some(head) => MAIN.iter().any(|(name, seen)| *name == head && !seen.contains(&id)),
         };
-        arg.hide_short_help(hidden)
+        arg.hide_short_help(is_long && hidden)
     });
     names.into_iter().fold(command, |c, name| c.mut_subcommand(name, short))
 }
