@@ -149,13 +149,13 @@ const MAIN: &[(&str, &[&str])] = &[
     ("Many texts", &["input"]),
     ("Model", &["model"]),
     ("Servers in place of a model here", &["engines"]),
-    ("Exploration", &["strategy", "max_depth", "min_branch_threshold", "max_branch_threshold", "samples"]),
+    ("Exploration", &["strategy", "max_depth", "min_branch_threshold", "max_branch_threshold"]),
 ];
 
 /// Options under the first head that the short help leaves out, whatever the command.
 const RARE: &[&str] = &[
     "special",
-    "template_arg",
+    "template_args",
     "system",
     "store_top",
     "force",
@@ -165,6 +165,8 @@ const RARE: &[&str] = &[
     "join",
     "seed",
     "min_p",
+    "paths",
+    "range",
 ];
 
 /// Commands with no more options than this have one help.
@@ -172,16 +174,31 @@ const FEW: usize = 14;
 
 fn short(command: clap::Command) -> clap::Command {
     let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_string()).collect();
-    let is_long = command.get_arguments().count() > FEW;
+    let command = if command.get_arguments().count() > FEW { shortened(command) } else { command };
+    names.into_iter().fold(command, |c, name| c.mut_subcommand(name, short))
+}
+
+/// Gives a command a short help: its main options, each with the beginning of what it does, and the examples.
+fn shortened(command: clap::Command) -> clap::Command {
+    let behind = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let examples = behind.split("\n\n").next().unwrap_or_default().to_string();
     let command = command.mut_args(|arg| {
         let id = arg.get_id().as_str();
         let hidden = match arg.get_help_heading() {
             None => RARE.contains(&id),
             Some(head) => MAIN.iter().any(|(name, seen)| *name == head && !seen.contains(&id)),
         };
-        arg.hide_short_help(is_long && hidden)
+        let full = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
+        arg.help(beginning(&full).to_string()).long_help(full).hide_short_help(hidden)
     });
-    names.into_iter().fold(command, |c, name| c.mut_subcommand(name, short))
+    command.after_help(examples).after_long_help(behind)
+}
+
+/// What an option does, without what else there is to say of it. A word before a colon is what the option belongs to.
+fn beginning(help: &str) -> &str {
+    let first = help.find(": ").filter(|&at| !help[..at].contains(' ')).map_or(0, |at| at + 2);
+    let ends = [". ", "; ", ": ", " (", ", which ", " [default", "\n"].iter().filter_map(|end| help[first..].find(end));
+    help[..ends.min().map_or(help.len(), |at| first + at)].trim_end_matches('.')
 }
 
 /// Value names (in help texts) of options that take any text as their value.
