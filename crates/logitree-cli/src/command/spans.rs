@@ -51,7 +51,7 @@ impl By {
 #[derive(Args, Clone)]
 pub struct SpanOptions {
     /// Show the probability of each token, word, line or sentence [default: token; with --input one row per text]. Words
-    /// are corrected for white space (docs/metrics.md)
+    /// are corrected for white space
     #[arg(long, value_enum, hide_possible_values = true, value_name = "token|word|line|sentence")]
     pub by: Option<By>,
     /// Show only the N that the model was least confident of: the largest surprisal; of lines and sentences, per token
