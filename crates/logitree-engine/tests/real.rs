@@ -113,8 +113,8 @@ fn check_approximation(file: &str, golden: &str) {
     }
     let (mean, same) = (total / f64::from(compared), same as f64 / positions as f64);
     println!("{file}: {compared} logprobs compared, off by {mean:.4}, at most {worst:.3}; {:.1} % agree", 100.0 * same);
-    // The figures that reports show, as they are rounded there: other last bits anywhere give another sample of these errors.
-    assert!(compared > 500 && mean > 0.01 && mean < 0.15 && worst < 1.05 && same >= 0.9);
+    // The figures that reports show. The mean is rounded there: other last bits anywhere give another sample of the errors.
+    assert!(compared > 500 && mean > 0.01 && mean < 0.11 && worst <= 1.0 && same >= 0.9);
 }
 
 #[test]

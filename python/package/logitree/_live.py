@@ -44,7 +44,7 @@ class Live(anywidget.AnyWidget):  # type: ignore[misc]
         self._folder = tempfile.TemporaryDirectory(prefix="logitree-live-")
         self._server = _logitree.Server(self._folder.name, None if model is None else model._native)
         self._shown = None if run is None else self._server.take_in(run._run, run.prompt["text"][:80])
-        self._static = None if run is None else run
+        self._static = run
         self.on_msg(Live._asked)
         _messenger(self)
 
@@ -122,7 +122,9 @@ def _messenger(live: Live) -> None:
                 return
             if pieces:
                 widget._tell(pieces)
-                del widget
+            # Not held while waiting: it may be the last one that does.
+            del widget
+            if pieces:
                 time.sleep(_PAUSE)
 
     _thread()(target=work, name="logitree-live", daemon=True).start()

@@ -1,7 +1,6 @@
 // How likely each answer is after each token of the path, between bounds, and the token at which it was decided.
 
-import { useSignal } from '@preact/signals';
-import { useLayoutEffect, useRef } from 'preact/hooks';
+import { useWidth } from './useWidth';
 import { boundsOf, type Class, classesOf, spelled } from '../lib/decision';
 import { count, percent } from '../lib/numbers';
 import { NONE } from '../lib/run';
@@ -150,15 +149,7 @@ const nameOf = (found: Curve, of: Class): string =>
 
 function Found({ document, found }: { document: RunDocument; found: Curve }) {
   const { run } = document;
-  const box = useRef<HTMLDivElement>(null);
-  const width = useSignal(0);
-  useLayoutEffect(() => {
-    const measure = () => (width.value = box.current!.clientWidth);
-    measure();
-    const observer = new ResizeObserver(measure);
-    observer.observe(box.current!);
-    return () => observer.disconnect();
-  }, []);
+  const [box, width] = useWidth();
   const { nodes } = found;
   const { shown, more } = classesOf([...found.points.values()], MOST);
   const names = shown.map((c) => nameOf(found, c));

@@ -1,7 +1,6 @@
 // What each layer of the model would have said at the selected step: from which layer on the token is ahead, and of which other.
 
-import { useSignal } from '@preact/signals';
-import { useLayoutEffect, useRef } from 'preact/hooks';
+import { useWidth } from './useWidth';
 import { aheadFrom, type Layers, layerName, leads, rivals, strongest } from '../lib/layers';
 import { neighbour, type Step } from '../lib/curves';
 import { bare, percent } from '../lib/numbers';
@@ -57,15 +56,7 @@ interface PlaceProps {
 }
 
 function Place({ id, run, step, here }: PlaceProps) {
-  const box = useRef<HTMLDivElement>(null);
-  const width = useSignal(0);
-  useLayoutEffect(() => {
-    const measure = () => (width.value = box.current!.clientWidth);
-    measure();
-    const observer = new ResizeObserver(measure);
-    observer.observe(box.current!);
-    return () => observer.disconnect();
-  }, []);
+  const [box, width] = useWidth();
   const sha = run.header.model.sha256;
   const found = useAsked(`${sha} ${id} ${step} ${here}`, known, () => api.layers(id, step, here));
   const onStep = (to: Step) => {

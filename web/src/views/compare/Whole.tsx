@@ -1,7 +1,8 @@
 // How far the two are apart over the whole vocabulary: KL and Jensen-Shannon at each token, where both are of the loaded model.
 
+import { useWidth } from '../useWidth';
 import { useSignal } from '@preact/signals';
-import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
+import { useEffect, useRef } from 'preact/hooks';
 import { greatest, indexAt, linePath, neighbour, type Step, ticks } from '../../lib/curves';
 import { type Divergence, type DivergenceStep, divergencesOf, summary } from '../../lib/divergence';
 import { bits } from '../../lib/numbers';
@@ -114,15 +115,7 @@ function Found({ run, nodes, all }: { run: Run; nodes: readonly number[]; all: D
 }
 
 function Curves({ run, nodes, all }: { run: Run; nodes: readonly number[]; all: Divergence[] }) {
-  const box = useRef<HTMLDivElement>(null);
-  const width = useSignal(0);
-  useLayoutEffect(() => {
-    const measure = () => (width.value = box.current!.clientWidth);
-    measure();
-    const observer = new ResizeObserver(measure);
-    observer.observe(box.current!);
-    return () => observer.disconnect();
-  }, []);
+  const [box, width] = useWidth();
   const w = Math.max(240, width.value);
   const plot = plotOf(w, HEIGHT);
   const n = all.length;
