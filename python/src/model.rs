@@ -16,6 +16,7 @@ use logitree::{
     ServerOptions,
 };
 use logitree_core::TokenId;
+use logitree_core::layers::LayerDistributions;
 use logitree_core::sampling::Sampler;
 use logitree_core::spans::Unit;
 use logitree_remote::ServerKind;
@@ -84,6 +85,9 @@ impl Model {
         self.opened.get(py)
     }
 }
+
+/// For each fork, what its layers would have predicted, if that was asked for.
+type Looked<'py> = Vec<Option<Bound<'py, PyDict>>>;
 
 #[pymethods]
 impl Model {
@@ -470,23 +474,25 @@ impl Model {
         Ok(found.into_iter().map(|(ids, w)| (ids.iter().map(|t| t.0).collect(), w.logprob, w.rank)).collect())
     }
 
-    /// Where a continuation might have gone another way, as JSON; the second value says whether it was stopped.
+    /// Where a continuation might have gone another way, as JSON; for each fork that was tested what its layers would have
+    /// predicted, if asked for; and whether it was stopped.
     #[allow(clippy::too_many_arguments)]
-    fn forks(
+    fn forks<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         prompt: &Prompt,
         text: Option<String>,
         pattern: Option<String>,
         max_new_tokens: usize,
         top: usize,
+        looked: bool,
         progress: Hearer<'_>,
-    ) -> PyResult<(String, bool)> {
+    ) -> PyResult<(String, Looked<'py>, bool)> {
         let Opened { model, listener } = self.opened.get(py)?;
         let given = prompt.text(py, "forks")?;
-        let options = ForkOptions { max_new_tokens, top };
+        let options = ForkOptions { max_new_tokens, top, layers: looked };
         let call = Call::telling(Some(listener), progress);
-        call.partial(py, || {
+        let ((told, layers), stopped) = call.partial(py, || {
             let pattern = pattern.as_deref().map(Pattern::new).transpose()?;
             let found = model.forks(given, text.as_deref(), pattern.as_ref(), &options)?;
             let token =
@@ -515,8 +521,14 @@ impl Model {
                 "forks": tested.collect::<Vec<_>>(),
                 "positions": positions.collect::<Vec<_>>(),
             });
-            Ok(object.to_string())
-        })
+            let layers = found.tested.into_iter().map(|t| (t.fork.position + 1, t.layers)).collect::<Vec<_>>();
+            Ok((object.to_string(), layers))
+        })?;
+        let fields = |(place, found): &(usize, Option<LayerDistributions>)| {
+            found.as_ref().map(|found| layers::fields(py, model, place.to_string(), found)).transpose()
+        };
+        let layers = layers.iter().map(fields).collect::<PyResult<_>>()?;
+        Ok((told, layers, stopped))
     }
 
     /// Runs a run's steps again, and gives as JSON what is otherwise; the second value says whether it was stopped.

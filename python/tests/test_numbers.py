@@ -252,6 +252,13 @@ def test_answers_and_forks(m: lt.Model, folder: Path, cli: Callable[..., Any]) -
     f = m.forks("The quick", max_new_tokens=6, top=3)
     told = cli("forks", "The quick", "-n", 6, "--top", 3, "-m", folder)
     assert [x.gap for x in f] == [x["gap"] for x in told["forks"]] and f.text == told["text"]
+    assert f[0].layers is None
+    looked = m.forks("The quick", max_new_tokens=6, top=3, layers=True)
+    told = cli("forks", "The quick", "-n", 6, "--top", 3, "--layers", "-m", folder)
+    for one, other in zip(looked, told["forks"], strict=True):
+        assert one.layers is not None and one.layers.decided == other["layers"]["decided"]
+        assert one.layers.logprobs == [[t["logprob"] for t in at["tokens"]] for at in other["layers"]["layers"]]
+        assert {one.token.id, one.other.id} <= {t.id for t in one.layers.tokens}
 
 
 def test_a_strategy_of_ones_own_makes_the_same_tree(m: lt.Model) -> None:

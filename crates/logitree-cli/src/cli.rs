@@ -2,7 +2,7 @@
 
 use crate::command::{
     answers, attribute, bench, compare, completions, decide, doctor, engine, experiment, explore, export, forks,
-    generate, guide, lens, model, next, report, score, serve, show, tree, verify, view,
+    generate, guide, lens, look, model, next, report, score, serve, show, tree, verify, view,
 };
 use crate::terminal::Colour;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -84,6 +84,8 @@ pub enum Command {
     Forks(forks::ForksArgs),
     /// A stored run as a sampler would see it
     Lens(lens::LensArgs),
+    /// What would each layer of the model have predicted after a node of a stored run?
+    Layers(look::LayersArgs),
     /// What differs between two models, arithmetics or prompts on one text, or between two runs?
     Compare(Box<compare::CompareArgs>),
     /// Run an experiment: prompts x parameters x models

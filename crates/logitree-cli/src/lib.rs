@@ -54,6 +54,7 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Answers(args) => command::answers::run(args),
         Command::Decide(args) => command::decide::run(args),
         Command::Forks(args) => command::forks::run(args),
+        Command::Layers(args) => command::look::run(args),
         Command::Lens(args) => command::lens::run(args),
         Command::Compare(args) => command::compare::run(*args),
         Command::Run(args) => command::experiment::run(args),

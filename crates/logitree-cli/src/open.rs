@@ -1,11 +1,11 @@
 //! Loads the model that the options ask for, or connects to servers.
 
-use crate::options::{ModelOptions, RemoteOptions};
+use crate::options::{MadeOptions, ModelOptions, RemoteOptions};
 use crate::terminal::Terminal;
 use crate::usage::{UsageError, usage};
 use crate::{message, settings};
-use anyhow::{Result, bail};
-use logitree::{Events, Model, OpenOptions, ServerOptions, import};
+use anyhow::{Context, Result, bail};
+use logitree::{Events, Model, OpenOptions, ServerOptions, arithmetic_of, import, models};
 use logitree_core::run::{self, REMOTE, Run};
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +22,23 @@ pub fn load(options: &ModelOptions) -> Result<Model> {
     let model = self::options(options)?.open(&name)?;
     message::detail(format_args!("{name} is ready after {:.2} s: {}", started.elapsed().as_secs_f64(), model.engine()));
     Ok(model)
+}
+
+/// Loads the model that made a run, in the run's arithmetic, or connects to the servers that are named instead. `what`
+/// names the run in errors.
+pub fn made(what: &str, recorded: &run::Model, options: &MadeOptions, remote: &RemoteOptions) -> Result<Model> {
+    let name = match &options.model {
+        Some(name) => name.clone(),
+        None if remote.engines.is_empty() => models::named_by(what, &recorded.name, &events())?,
+        None => models::DEFAULT.into(),
+    };
+    check_kind(what, recorded, remote)?;
+    let options = ModelOptions {
+        threads: options.threads,
+        backend: options.backend.clone(),
+        ..ModelOptions::new(name, arithmetic_of(what, recorded)?, remote.clone())
+    };
+    load(&options).with_context(|| format!("the model of {what}"))
 }
 
 /// The library's options for a model in this process.

@@ -60,6 +60,20 @@ impl ModelOptions {
     }
 }
 
+/// The model of a stored run, and how to run it. Its arithmetic is the run's.
+#[derive(Args)]
+pub struct MadeOptions {
+    /// The model that made it [default: the one the file names]
+    #[arg(short, long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Threads to use [default: all cores]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Instruction set to use [default: the fastest]
+    #[arg(long, value_name = "NAME")]
+    pub backend: Option<String>,
+}
+
 /// How to multiply.
 #[derive(Args, Clone, Copy)]
 pub struct ArithmeticOptions {

@@ -349,6 +349,7 @@ fn every_command_explains_itself_with_examples() {
         "decide",
         "attribute",
         "forks",
+        "layers",
         "lens",
         "verify",
         "run",

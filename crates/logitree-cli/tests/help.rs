@@ -97,7 +97,7 @@ fn options_stand_under_their_own_head() {
         ("score", &["--file", "--text", "--special", "--top", "--format"]),
         ("answers", &["--choices", "--pattern", "--normalize", "--direct", "--max-seconds"]),
         ("decide", &["--choices", "--pattern", "--text", "--tolerance", "--output"]),
-        ("forks", &["--max-new-tokens", "--text", "--pattern", "--top"]),
+        ("forks", &["--max-new-tokens", "--text", "--pattern", "--top", "--layers", "--output"]),
         ("verify", &["--tolerance", "--format"]),
         ("serve", &["--host", "--port", "--open", "--data-dir"]),
         ("bench", &["--only", "--rounds", "--output"]),

@@ -4,6 +4,7 @@
 //! the text before determined the token. A fork is tested by replacing the token with the most likely *other* one and
 //! continuing greedily.
 
+use crate::layers::LayerDistributions;
 use crate::{ModelError, NodeHandle, Query, Session, TokenId, TokenStats};
 
 /// One token of a continuation, and the alternative at its place.
@@ -132,6 +133,24 @@ pub fn test(
             forks[f].tokens.extend(d.top.first().map(|t| t.id));
         }
     }
+}
+
+/// What each layer of the model would have predicted at these positions. The token and the other one are the first two
+/// of [`LayerDistributions::tokens`], in this order.
+///
+/// # Errors
+/// If the session does not see the model's layers, or the model fails.
+pub fn layers(
+    session: &mut dyn Session,
+    positions: &[Position],
+    which: &[usize],
+) -> Result<Vec<LayerDistributions>, ModelError> {
+    let pairs: Vec<[TokenId; 2]> = which.iter().map(|&i| [positions[i].token.id, positions[i].other.id]).collect();
+    let place = |&i: &usize| positions[i].before;
+    let query = |(node, tokens)| Query { node, top: 1, tokens, logits: false };
+    let queries: Vec<Query<'_>> =
+        which.iter().map(place).zip(pairs.iter().map(<[_; 2]>::as_slice)).map(query).collect();
+    session.layers(&queries)
 }
 
 /// Punctuation that a comparison ignores at the ends of words: marks of sentences and of emphasis. Signs such as `+`

@@ -52,6 +52,23 @@ impl LayerDistributions {
         self.layers.len() - self.layers.iter().rev().take_while(|&d| best(d) == last).count()
     }
 
+    /// By how much each layer has one token likelier than another: the difference of their log probabilities (and so of
+    /// their logits) after the embedding and after each layer, in nats. Both are places in
+    /// [`LayerDistributions::tokens`].
+    pub fn leads(&self, one: usize, other: usize) -> Vec<f64> {
+        let lead = |d: &Distribution| Some(d.tokens.get(one)?.logprob - d.tokens.get(other)?.logprob);
+        self.layers.iter().map(|d| lead(d).unwrap_or_default()).collect()
+    }
+
+    /// The layer that decides between two tokens: the first from which on the one that the model has likelier is the
+    /// likelier one. 0 is the embedding. Both are places in [`LayerDistributions::tokens`].
+    pub fn decided_between(&self, one: usize, other: usize) -> usize {
+        let leads = self.leads(one, other);
+        let last = leads.last().map_or(0.0, |l| l.signum());
+        let same = leads.iter().rev().take_while(|&&l| l != 0.0 && l.signum() == last).count();
+        leads.len().saturating_sub(same.max(1))
+    }
+
     /// The places in [`LayerDistributions::tokens`] in the order in which they are shown: the model's most likely token,
     /// the runner-up, and those that were asked for, each token once.
     pub fn in_order(&self) -> Vec<usize> {
@@ -84,6 +101,21 @@ mod tests {
         }
         let asked = |ids: &[u32]| LayerDistributions { tokens: ids.iter().map(|&i| TokenId(i)).collect(), ..of(&[1]) };
         assert_eq!(asked(&[7, 3, 7, 3, 5]).in_order(), [3, 4, 0]);
+        // Log probabilities of two tokens after each layer.
+        let two = |numbers: &[(f64, f64)]| {
+            let layer = |&(a, b): &(f64, f64)| {
+                let tokens = [a, b].map(|logprob| TokenStats { id: TokenId(0), logprob, rank: 1 }).to_vec();
+                Distribution { tokens, ..Distribution::of_list(Vec::new(), Exactness::Exact) }
+            };
+            LayerDistributions { tokens: Vec::new(), layers: numbers.iter().map(layer).collect(), parts: Vec::new() }
+        };
+        let found = two(&[(-1.0, -3.0), (-4.0, -2.0), (-2.0, -2.0), (-1.0, -1.5), (-0.5, -2.0)]);
+        assert_eq!(found.leads(0, 1), [2.0, -2.0, 0.0, 0.5, 1.5]);
+        assert_eq!((found.decided_between(0, 1), found.decided_between(1, 0)), (3, 3));
+        assert_eq!(two(&[(-1.0, -3.0), (-1.0, -2.0)]).decided_between(0, 1), 0);
+        assert_eq!(two(&[(-1.0, -3.0), (-3.0, -2.0)]).decided_between(0, 1), 1);
+        // Equally likely to the last bit: nothing decides before the last layer.
+        assert_eq!(two(&[(-1.0, -3.0), (-2.0, -2.0)]).decided_between(0, 1), 1);
         let parts = LogitParts { logit: 2.5, parts: vec![1.0, -0.5, 1.5] };
         assert_eq!(parts.rest(), 0.5);
     }

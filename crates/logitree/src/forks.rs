@@ -3,10 +3,12 @@
 use crate::answers::Pattern;
 use crate::error::{Result, fail};
 use crate::events::Work;
+use crate::layers::PIECE;
 use crate::prompt::Given;
 use crate::{Model, Prompt};
 use logitree_core::TokenId;
 use logitree_core::forks::{self, Fork, Limits, Position};
+use logitree_core::layers::LayerDistributions;
 
 /// Which continuation is examined, and how closely.
 #[derive(Clone, Debug)]
@@ -15,11 +17,13 @@ pub struct ForkOptions {
     pub max_new_tokens: usize,
     /// Number of forks to test: the positions where the choice was closest.
     pub top: usize,
+    /// Whether to look into the model at each of them: what each layer would have predicted.
+    pub layers: bool,
 }
 
 impl Default for ForkOptions {
     fn default() -> ForkOptions {
-        ForkOptions { max_new_tokens: 64, top: 8 }
+        ForkOptions { max_new_tokens: 64, top: 8, layers: false }
     }
 }
 
@@ -47,6 +51,9 @@ pub struct Tested {
     pub rejoins: Option<usize>,
     /// Whether the result differs: another answer, or words that do not become the original again.
     pub flips: bool,
+    /// What each layer would have predicted at the fork, if that was asked for and not interrupted. The token and its
+    /// runner-up are the first two of its tokens.
+    pub layers: Option<LayerDistributions>,
 }
 
 impl Model {
@@ -56,7 +63,8 @@ impl Model {
     /// a fork matters if the answer changes; without one, if the words do not become the original's again.
     ///
     /// # Errors
-    /// If there is no room for a continuation, or the model fails.
+    /// If there is no room for a continuation, layers are wanted of a model that is not in this process, or the model
+    /// fails.
     pub fn forks(
         &self,
         given: &Given,
@@ -65,6 +73,9 @@ impl Model {
         options: &ForkOptions,
     ) -> Result<Forks> {
         self.need_tokens("forks")?;
+        if options.layers {
+            self.need_layers("`layers`")?;
+        }
         let (prompt, own) = self.split(given, text)?;
         let room = self.context_length().saturating_sub(prompt.len());
         // A fork is completed to the length of the continuation that it is compared with.
@@ -85,7 +96,15 @@ impl Model {
             work.words(|| format!("{} forks, {steps} tokens", which.len()));
             go_on()
         })?;
-        Ok(self.judge(positions, found, pattern))
+        let mut layers = Vec::new();
+        for batch in if options.layers { which.chunks(PIECE) } else { [].chunks(PIECE) } {
+            if !go_on() {
+                break;
+            }
+            layers.extend(forks::layers(&mut *session, &positions, batch)?);
+            work.words(|| format!("layers of {} of {} forks", layers.len(), which.len()));
+        }
+        Ok(self.judge(positions, found, layers, pattern))
     }
 
     /// The tokens of the prompt and of a given continuation. Both are tokenized together, as the model would see them
@@ -105,13 +124,20 @@ impl Model {
         Ok((prompt, Some(whole[common..].to_vec())))
     }
 
-    fn judge(&self, positions: Vec<Position>, found: Vec<Fork>, pattern: Option<&Pattern>) -> Forks {
+    fn judge(
+        &self,
+        positions: Vec<Position>,
+        found: Vec<Fork>,
+        layers: Vec<LayerDistributions>,
+        pattern: Option<&Pattern>,
+    ) -> Forks {
+        let layers = layers.into_iter().map(Some).chain(std::iter::repeat(None));
         let ids = |until: usize| positions[..until].iter().map(|p| p.token.id);
         let text = self.text_of(ids(positions.len()));
         let original = pattern.and_then(|p| p.find(&text));
         let ended = |id: Option<&TokenId>| id.is_some_and(|id| self.end_tokens().contains(id));
         let original_ended = ended(positions.last().map(|p| &p.token.id));
-        let tested = found.into_iter().map(|fork| {
+        let tested = found.into_iter().zip(layers).map(|(fork, layers)| {
             let text = self.text_of(ids(fork.position).chain(fork.tokens.iter().copied()));
             let answer = pattern.and_then(|p| p.find(&text));
             let rest = self.text_of(positions[fork.position..].iter().map(|p| p.token.id));
@@ -119,7 +145,7 @@ impl Model {
             let whole = original_ended && ended(fork.tokens.last());
             let rejoins = if pattern.is_none() { forks::rejoins(&rest, &other, whole) } else { None };
             let flips = fork.finished && if pattern.is_some() { answer != original } else { rejoins.is_none() };
-            Tested { fork, text, answer, rejoins, flips }
+            Tested { fork, text, answer, rejoins, flips, layers }
         });
         let tested = tested.collect();
         Forks { positions, text, answer: original, tested }

@@ -2,10 +2,11 @@
 
 use crate::error::{Context, Result, fail};
 use crate::events::Work;
-use crate::{Model, Prompt, first_ids};
+use crate::{Model, Prompt, check_verifiable, first_ids};
 use logitree_core::layers::LayerDistributions;
-use logitree_core::run::Watch;
-use logitree_core::{Query, TokenId};
+use logitree_core::run::{Run, Watch};
+use logitree_core::{NodeHandle, NodeId, Query, Session, TokenId, Tree};
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// A place in a text where a model is looked into.
@@ -19,7 +20,7 @@ pub struct LayerQuery {
 
 /// Number of places that are evaluated between two checks whether to stop. Each is as many rows of the output matrix as
 /// the model has layers.
-const PIECE: usize = 16;
+pub(crate) const PIECE: usize = 16;
 
 impl Model {
     /// Refuses an operation that looks into a model, if the model is not in this process.
@@ -101,6 +102,74 @@ impl Model {
             |i| LayerQuery { after: i, tokens: text.get(i).copied().into_iter().chain(first_ids(watch)).collect() };
         self.layers(text, &scored.map(query).collect::<Vec<_>>())
     }
+
+    /// What each layer would have predicted after these nodes of a stored run, in their order: of each node's children,
+    /// and of the first tokens of the watched strings. If the work is interrupted, the last ones are missing. `what`
+    /// names the run in messages.
+    ///
+    /// # Errors
+    /// If the model is not in this process, another one made the run, a node does not exist, or the model fails.
+    pub fn layers_in(
+        &self,
+        what: &str,
+        run: &Run,
+        nodes: &[NodeId],
+        watch: &[Watch],
+    ) -> Result<Vec<LayerDistributions>> {
+        self.need_layers("`layers`")?;
+        check_verifiable(what, run)?;
+        self.check_made(what, &run.header.model)?;
+        if let Some(n) = nodes.iter().find(|n| n.index() >= run.tree.len()) {
+            fail!(NotFound, "{what} has no node {}: its nodes are 0 to {}", n.0, run.tree.len() - 1);
+        }
+        let prompt: Vec<TokenId> = run.header.prompt.tokens.iter().map(|t| t.id).collect();
+        let mut session = self.session()?;
+        let root = *session.push_all(None, &prompt)?.last().context("the prompt has no tokens")?;
+        let mut handles = HashMap::from([(NodeId::ROOT, root)]);
+        let children = |n: NodeId| run.tree.children(n).iter().filter_map(|&c| run.tree.token(c));
+        let work = Work(self.events());
+        let mut found = Vec::with_capacity(nodes.len());
+        for batch in nodes.chunks(PIECE) {
+            if self.events().stop() {
+                break;
+            }
+            let asked: Vec<(NodeHandle, Vec<TokenId>)> = batch
+                .iter()
+                .map(|&n| {
+                    Ok((
+                        reach(&mut *session, &run.tree, &mut handles, n)?,
+                        children(n).chain(first_ids(watch)).collect(),
+                    ))
+                })
+                .collect::<Result<_>>()?;
+            let queries: Vec<Query<'_>> =
+                asked.iter().map(|(node, tokens)| Query { node: *node, top: 1, tokens, logits: false }).collect();
+            found.extend(session.layers(&queries)?);
+            work.words(|| format!("layers of {} of {} nodes", found.len(), nodes.len()));
+        }
+        Ok(found)
+    }
+}
+
+/// The session's node of a tree's node; those on the way that it does not have are pushed.
+fn reach(
+    session: &mut dyn Session,
+    tree: &Tree,
+    handles: &mut HashMap<NodeId, NodeHandle>,
+    n: NodeId,
+) -> Result<NodeHandle> {
+    let mut missing = Vec::new();
+    let mut at = Some(n);
+    while let Some(node) = at.filter(|node| !handles.contains_key(node)) {
+        missing.push(node);
+        at = tree.parent(node);
+    }
+    for node in missing.into_iter().rev() {
+        let above = tree.parent(node).and_then(|parent| handles.get(&parent)).copied();
+        let token = tree.token(node).context("every node but the root has a token")?;
+        handles.insert(node, session.push(above, token)?);
+    }
+    handles.get(&n).copied().context("its path was pushed")
 }
 
 #[cfg(test)]

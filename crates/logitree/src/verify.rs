@@ -37,7 +37,7 @@ pub fn check_verifiable(what: &str, run: &Run) -> Result<()> {
     if run.header.model.sha256.is_empty() || run.header.prompt.tokens.is_empty() {
         fail!(
             Conflict,
-            "{what} does not say which model it was made with: only logitree's own run files can be verified"
+            "{what} does not say which model it was made with: only logitree's own run files can be evaluated again"
         );
     }
     Ok(())

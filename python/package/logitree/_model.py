@@ -15,6 +15,7 @@ from ._analyses import AttributedText, Attribution, Comparison, DecisionCurve
 from ._checks import asked, at_least, filename, probability, strings
 from ._distributions import Direct, Distribution, DistributionTable
 from ._errors import ConflictError
+from ._layers import Layers
 from ._ongoing import Exploration, Generation, Session
 from ._progress import Progress, finish, telling, warn
 from ._results import Answers, Choice, Fork, Forks, Record, Records, Run, Verification, live_class
@@ -635,7 +636,7 @@ class Model:
 
     def forks(
         self, prompt: PromptLike, *, text: str | None = None, pattern: str | None = None, max_new_tokens: int = 64,
-        top: int = 8, progress: Progress = None,
+        top: int = 8, layers: bool = False, progress: Progress = None,
     ) -> Forks:
         """Where might the text have gone another way, and would it have mattered?
 
@@ -644,16 +645,22 @@ class Model:
             pattern: A regular expression that finds the answer: then it is the answer that counts.
             max_new_tokens: Tokens of a continuation, at most.
             top: Forks to test: the places that were decided least.
+            layers: Whether each fork's ``.layers`` has what each layer of the model would have predicted there.
+
+        Raises:
+            UnsupportedError: ``layers`` of a model that is not in this process.
         """
         at_least("max_new_tokens", max_new_tokens, 1)
         at_least("top", top, 0)
         with telling(progress, "forks") as hears:
-            found, stopped = self._native.forks(self.prompt(prompt), text, pattern, max_new_tokens, top, hears)
+            found, looked, stopped = self._native.forks(
+                self.prompt(prompt), text, pattern, max_new_tokens, top, bool(layers), hears
+            )
         fields = json.loads(found)
         made = []
-        for f in fields.pop("forks"):
+        for f, of in zip(fields.pop("forks"), looked):
             token, other = Choice(**f.pop("token")), Choice(**f.pop("other"))
-            made.append(Fork(token=token, other=other, **f))
+            made.append(Fork(token=token, other=other, layers=None if of is None else Layers(of), **f))
         return finish(Forks(tuple(made), **fields, interrupted=stopped), stopped, "what is tested is here")  # type: ignore[no-any-return]
 
     def decide(

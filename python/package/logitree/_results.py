@@ -13,6 +13,7 @@ from . import _html, _logitree
 from ._analyses import RunComparison
 from ._errors import ConflictError
 from ._checks import at_least, number, probability
+from ._layers import Layers
 from ._lens import Lens
 from ._progress import options, warn
 from ._tables import Tabular
@@ -372,6 +373,8 @@ class Fork:
     finished: bool
     #: The whole other continuation.
     text: str
+    #: What each layer of the model would have predicted there, if asked for.
+    layers: Layers | None = None
 
     @property
     def verdict(self) -> str:

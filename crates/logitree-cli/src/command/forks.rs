@@ -1,20 +1,27 @@
 //! `logitree forks`: where a text might have gone another way, and whether it would have mattered.
 
+use super::layers::{self, ForkLayers, LayerOptions};
 use crate::options::{self, Format, ModelOptions, PromptOptions};
-use crate::{input, open, terminal};
+use crate::usage::usage;
+use crate::{input, message, open, terminal};
 use anyhow::Result;
 use clap::Args;
 use logitree::answers::Pattern;
+use logitree::export;
+use logitree::export::layers::Place;
 use logitree::export::text::{percent, shorten};
+use logitree::output::{Form, Target};
 use logitree::visible::visible;
 use logitree::{ForkOptions, Forks, Model, Tested};
 use serde_json::json;
 use std::fmt::Write;
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "Examples:
   logitree forks \"The capital of India is\" -n 24
   logitree forks \"Q: 12 * 12 = ? A:\" --pattern \"([0-9]+)\" --top 12
   logitree forks \"The sky is\" --text \" blue because of scattering.\"
+  logitree forks \"The capital of India is\" -n 24 --top 4 --layers
 
 Ranks the positions of a continuation by how little they were decided (the gap between the two most likely \
 tokens), puts the runner-up in the place of the token at each of the first, finishes greedily, and \
@@ -39,6 +46,14 @@ pub struct ForksArgs {
     /// Forks to test
     #[arg(long, default_value_t = 8, value_parser = options::at_least_one, value_name = "N")]
     pub top: usize,
+    #[command(flatten)]
+    pub layers: LayerOptions,
+    /// With --layers, a .csv file to write: a row per fork, token and layer; `-` prints it
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Overwrite an existing file
+    #[arg(long, requires = "output")]
+    pub force: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -47,17 +62,44 @@ pub struct ForksArgs {
 }
 
 pub fn run(args: ForksArgs) -> Result<()> {
+    if args.output.is_some() && !args.layers.layers {
+        usage!("--output is for a table of layers: give --layers, too");
+    }
+    args.layers.check(&args.model)?;
     let pattern = args.pattern.as_deref().map(Pattern::new).transpose()?;
     terminal::catch_interrupts();
     let prompt = args.prompt.read()?;
     if let Some(text) = &args.text {
         input::check_argument(text, "--text")?;
     }
+    let output = args.output.as_deref().map(|path| layers::output(path, args.force, &[])).transpose()?;
     let model = open::load(&args.model)?;
     model.note_names(&prompt, args.text.as_deref().unwrap_or_default());
-    let options = ForkOptions { max_new_tokens: args.max_new_tokens, top: args.top };
+    let options = ForkOptions { max_new_tokens: args.max_new_tokens, top: args.top, layers: args.layers.layers };
     let found = model.forks(&prompt, args.text.as_deref(), pattern.as_ref(), &options)?;
-    report(&args, &model, &found)
+    let layers = looked_into(&args, &found);
+    if let Some(target) = &output {
+        write(&model, &layers, target)?;
+        if target.is_stdout() {
+            return Ok(());
+        }
+    }
+    report(&args, &model, &found, &layers)
+}
+
+/// The forks whose layers are known. Says so if some were wanted and are not.
+fn looked_into<'a>(args: &ForksArgs, found: &'a Forks) -> Vec<ForkLayers<'a>> {
+    let layers = |r: &'a Tested| r.layers.as_ref().map(|found| ForkLayers { place: r.fork.position + 1, found });
+    let layers: Vec<ForkLayers<'_>> = found.tested.iter().filter_map(layers).collect();
+    if args.layers.layers && layers.len() < found.tested.len() {
+        message::line(format_args!("interrupted: layers of {} of {} forks", layers.len(), found.tested.len()));
+    }
+    layers
+}
+
+fn write(model: &Model, layers: &[ForkLayers<'_>], target: &Target) -> Result<()> {
+    let places: Vec<Place<'_>> = layers.iter().map(|f| Place { name: f.place.to_string(), found: f.found }).collect();
+    Ok(target.write(Form::Table, |out| Ok(export::layers::table(model, &places).csv(out)?))?)
 }
 
 /// How many forks changed the answer (or, without a pattern, never came back to the same words), as a sentence.
@@ -80,7 +122,7 @@ fn verdict(pattern: bool, original: Option<&str>, rows: &[Tested]) -> String {
     text
 }
 
-fn report(args: &ForksArgs, model: &Model, found: &Forks) -> Result<()> {
+fn report(args: &ForksArgs, model: &Model, found: &Forks, layers: &[ForkLayers<'_>]) -> Result<()> {
     let Forks { positions, text, answer: original, tested: rows } = found;
     let pattern = args.pattern.is_some();
     let at = |r: &Tested| &positions[r.fork.position];
@@ -88,7 +130,7 @@ fn report(args: &ForksArgs, model: &Model, found: &Forks) -> Result<()> {
         let forks: Vec<_> = rows
             .iter()
             .map(|r| {
-                json!({
+                let mut fork = json!({
                     "position": r.fork.position,
                     "token": model.token(at(r).token.id),
                     "prob": at(r).token.prob(),
@@ -101,7 +143,12 @@ fn report(args: &ForksArgs, model: &Model, found: &Forks) -> Result<()> {
                     "answer": r.answer,
                     "rejoins": r.rejoins,
                     "text": r.text,
-                })
+                });
+                if let Some(found) = &r.layers {
+                    fork["layers"] = layers::json(model, found);
+                    fork["layers"]["between"] = json!(found.decided_between(0, 1));
+                }
+                fork
             })
             .collect();
         let object = json!({
@@ -154,6 +201,10 @@ fn report(args: &ForksArgs, model: &Model, found: &Forks) -> Result<()> {
     let text = verdict(pattern, original.as_deref(), rows);
     let text = format!("{text}; gap as a probability, entropy in nats; {}, {}", model.name(), model.front());
     out.push('\n');
+    if !layers.is_empty() {
+        out.push_str(&layers::forks_table(model, layers, style));
+        out.push('\n');
+    }
     out.push_str(&terminal::paragraph(&text));
     terminal::print(&out)
 }

@@ -1,4 +1,4 @@
-//! What each layer would have predicted: what the commands with `--layers` have in common.
+//! What each layer would have predicted: what the commands that look into a model have in common.
 
 use crate::options::ModelOptions;
 use crate::terminal;
@@ -7,11 +7,13 @@ use anyhow::Result;
 use clap::Args;
 use logitree::Model;
 use logitree::export::text::{Style, percent, shorten};
+use logitree::output::Target;
 use logitree::visible::visible;
 use logitree_core::layers::LayerDistributions;
 use logitree_core::{TokenId, TokenStats};
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::path::Path;
 use unicode_width::UnicodeWidthStr;
 
 /// Options of commands that can look into a model.
@@ -36,6 +38,17 @@ impl LayerOptions {
         }
         Ok(())
     }
+}
+
+/// The file for the layers' table. Its name is checked before any work is done.
+///
+/// # Errors
+/// If the name does not end in `.csv` (nor is `-`), or the file cannot be written.
+pub fn output(path: &Path, force: bool, inputs: &[&Path]) -> Result<Target> {
+    if path.extension().is_none_or(|e| e != "csv") && path != Path::new("-") {
+        usage!("--output {}: the name must end in .csv", path.display());
+    }
+    Ok(Target::check(path, force, inputs)?)
 }
 
 /// The layers as JSON: `{decided, tokens: [{id, text, bytes?, logit, rest}], layers: [{best, tokens: [{logprob, rank,
@@ -124,40 +137,92 @@ fn rows(model: &Model, found: &LayerDistributions, columns: &[usize], word: usiz
     let _ = writeln!(out, "{:>5}{:gap$}{}", "logit", "", numbers(&|i| found.parts[i].logit));
 }
 
-/// For people: a row per place of a text with the token there, the layer that decides, and what it decides for.
-pub fn places_table(model: &Model, places: &[(TokenId, &LayerDistributions)], style: Style) -> String {
-    let word = (style.width.saturating_sub(31) / 2).clamp(4, 24);
+/// For people: a row per place with the token there, the layer that decides, and what it decides for. `what` is what the
+/// names of the places are, which stand in front.
+pub fn places_table(
+    model: &Model,
+    what: &str,
+    places: &[(String, TokenId, &LayerDistributions)],
+    style: Style,
+) -> String {
+    let first = places.iter().map(|(name, ..)| name.width()).max().unwrap_or_default().max(what.width()).max(4);
+    let word = (style.width.saturating_sub(first + 27) / 2).clamp(4, 24);
     let cell = |id: TokenId| {
         let text = shorten(&shown(model, id), word);
         let padding = " ".repeat(word.saturating_sub(text.width()));
         text + &padding
     };
     let head = format!(
-        "{:>4}  {:<word$}  {:>10}  {:<word$}  {:>9}",
-        "#",
+        "{what:>first$}  {:<word$}  {:>10}  {:<word$}  {:>9}",
         shorten("token", word),
         "decided by",
         shorten("most likely", word),
         "prob"
     );
     let mut out = style.paint("1", &head) + "\n";
-    for (i, (token, found)) in places.iter().enumerate() {
+    for (name, token, found) in places {
         let Some(best) = found.layers.last().and_then(best_of) else { continue };
         let colour = if best.id == *token { "32" } else { "2" };
         let _ = writeln!(
             out,
-            "{:>4}  {}  {:>10}  {}  {:>9}",
-            i + 1,
+            "{name:>first$}  {}  {:>10}  {}  {:>9}",
             cell(*token),
             format!("layer {}", found.decided()),
             style.paint(colour, &cell(best.id)),
             percent(best.prob()),
         );
     }
-    let layers = places.first().map_or(0, |(_, found)| found.layers.len().saturating_sub(1));
+    let layers = places.first().map_or(0, |(.., found)| found.layers.len().saturating_sub(1));
     let about = format!(
         "the layer from which on the model's most likely token stays the most likely one, of {layers}; layer 0 is the embedding"
     );
+    out + &terminal::paragraph(&format!("({about})"))
+}
+
+/// A fork: its place as it is shown, and what each layer would have predicted there. The token and its runner-up are the
+/// first two of the tokens.
+pub struct ForkLayers<'a> {
+    /// The place, from 1.
+    pub place: usize,
+    /// The layers.
+    pub found: &'a LayerDistributions,
+}
+
+/// Columns of a fork in a table of forks, the gap before them included.
+const FORK: usize = 12;
+
+/// For people: a column per fork with the token, its runner-up, and by how much each layer has the token likelier. Forks
+/// for which a line has no room follow in a further table.
+pub fn forks_table(model: &Model, forks: &[ForkLayers<'_>], style: Style) -> String {
+    let room = (style.width.saturating_sub(LAYER) / FORK).max(1);
+    let mut out = String::new();
+    for columns in forks.chunks(room) {
+        let line = |name: &str, cell: &dyn Fn(&ForkLayers<'_>) -> String| {
+            let cells = columns.iter().map(|f| {
+                let text = shorten(&cell(f), FORK - 2);
+                format!("{}{text}", " ".repeat(FORK - text.width()))
+            });
+            format!("{name:>5}  {}", cells.collect::<String>())
+        };
+        let token =
+            |i: usize| move |f: &ForkLayers<'_>| f.found.tokens.get(i).map_or(String::new(), |&t| shown(model, t));
+        for head in [line("#", &|f| f.place.to_string()), line("", &token(0)), line("layer", &token(1))] {
+            let _ = writeln!(out, "{}", style.paint("1", &head));
+        }
+        for layer in 0..columns.first().map_or(0, |f| f.found.layers.len()) {
+            let _ = write!(out, "{layer:>5}  ");
+            for f in columns {
+                let lead = f.found.leads(0, 1).get(layer).copied().unwrap_or_default();
+                let colour = if layer < f.found.decided_between(0, 1) { "2" } else { "32" };
+                let _ = write!(out, "{}", style.paint(colour, &format!("{lead:>+FORK$.4}")));
+            }
+            out.push('\n');
+        }
+        let _ = writeln!(out, "{}", line("by", &|f| format!("layer {}", f.found.decided_between(0, 1))));
+        out.push('\n');
+    }
+    let about = "log probability of the token less that of its runner-up after each layer, in nats: above 0 the layer \
+        has the token likelier; by: the layer that decides between the two; layer 0 is the embedding";
     out + &terminal::paragraph(&format!("({about})"))
 }
 

@@ -20,6 +20,7 @@ pub mod grow;
 pub mod guide;
 pub mod layers;
 pub mod lens;
+pub mod look;
 pub mod model;
 pub mod next;
 pub mod next_rows;

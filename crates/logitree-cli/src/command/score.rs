@@ -14,7 +14,7 @@ use logitree::dataset::Source;
 use logitree::export;
 use logitree::export::layers::Place;
 use logitree::export::text::count;
-use logitree::output::{Form, Target};
+use logitree::output::Form;
 use logitree::visible::visible;
 use logitree::{Given, LISTED, Model, Prompt, ScoreOptions, Scored, ScoredToken, totals_of};
 use logitree_core::layers::LayerDistributions;
@@ -105,7 +105,7 @@ pub fn run(args: ScoreArgs) -> Result<()> {
     }
     let text = args.read()?;
     args.layers.check(&args.model)?;
-    let output = args.output.as_deref().map(|path| output(path, args.force)).transpose()?;
+    let output = args.output.as_deref().map(|path| layers::output(path, args.force, &[])).transpose()?;
     terminal::catch_interrupts();
     let model = open::load(&args.model)?;
     model.need_tokens("score")?;
@@ -157,8 +157,9 @@ pub fn run(args: ScoreArgs) -> Result<()> {
                 out.push('\n');
             }
             if args.layers.layers {
-                let places: Vec<_> = tokens.iter().map(|s| s.token.id).zip(&layers).collect();
-                out.push_str(&layers::places_table(&model, &places, terminal::style()));
+                let places = tokens.iter().zip(&layers).enumerate();
+                let places: Vec<_> = places.map(|(i, (s, found))| ((i + 1).to_string(), s.token.id, found)).collect();
+                out.push_str(&layers::places_table(&model, "#", &places, terminal::style()));
                 out.push('\n');
             }
             out.push_str(&totals_line("total", totals_of(tokens)));
@@ -208,14 +209,6 @@ fn rows(args: &ScoreArgs) -> Result<ScoreRows> {
         context: args.context.clone(),
         spans: args.spans.clone(),
     })
-}
-
-/// The file for the layers' table. Its name is checked before any work is done.
-fn output(path: &Path, force: bool) -> Result<Target> {
-    if path.extension().is_none_or(|e| e != "csv") && path != Path::new("-") {
-        usage!("--output {}: the name must end in .csv", path.display());
-    }
-    Ok(Target::check(path, force, &[])?)
 }
 
 /// What the layers would have predicted at each of the scored tokens, of which there are `asked` if the scoring was not

@@ -1,12 +1,12 @@
 //! `logitree verify`: runs a stored run's steps again and compares every number.
 
-use crate::options::{self, Format, ModelOptions, RemoteOptions};
+use crate::options::{self, Format, MadeOptions, RemoteOptions};
 use crate::{open, terminal};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use logitree::export::text::shorten;
 use logitree::visible::visible;
-use logitree::{Model, Verification, arithmetic_of, check_verifiable, import, models};
+use logitree::{Model, Verification, check_verifiable, import};
 use logitree_core::run::Run;
 use logitree_core::verify::{Difference, Number};
 use serde_json::json;
@@ -26,15 +26,8 @@ strings are compared.";
 pub struct VerifyArgs {
     /// A run file; `-` is standard input
     pub file: PathBuf,
-    /// The model that made it [default: the one the file names]
-    #[arg(short, long, value_name = "MODEL")]
-    pub model: Option<String>,
-    /// Threads to use [default: all cores]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
-    /// Instruction set to use [default: the fastest]
-    #[arg(long, value_name = "NAME")]
-    pub backend: Option<String>,
+    #[command(flatten)]
+    pub made: MadeOptions,
     /// Differences up to this many nats are accepted
     #[arg(long, default_value_t = 1e-4, value_parser = options::non_negative, value_name = "NATS")]
     pub tolerance: f64,
@@ -50,19 +43,7 @@ pub fn run(args: VerifyArgs) -> Result<()> {
     let what = import::named(&args.file);
     check_verifiable(&what, &run)?;
     terminal::catch_interrupts();
-    let name = match &args.model {
-        Some(name) => name.clone(),
-        None if args.remote.engines.is_empty() => models::named_by(&what, &run.header.model.name, &open::events())?,
-        None => models::DEFAULT.into(),
-    };
-    open::check_kind(&what, &run.header.model, &args.remote)?;
-    let made_in = arithmetic_of(&what, &run.header.model)?;
-    let options = ModelOptions {
-        threads: args.threads,
-        backend: args.backend.clone(),
-        ..ModelOptions::new(name, made_in, args.remote.clone())
-    };
-    let model = open::load(&options).with_context(|| format!("the model of {what}"))?;
+    let model = open::made(&what, &run.header.model, &args.made, &args.remote)?;
     let found = model.verify(&what, &run)?;
     print(&args, &run, &model, &found)?;
     let most = found.report.max_difference();
