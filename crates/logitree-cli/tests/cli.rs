@@ -223,6 +223,57 @@ fn a_benchmark_measures_what_it_was_asked_to() {
 }
 
 #[test]
+fn a_benchmark_of_long_contexts_counts_what_attention_does() {
+    let folder = workplace();
+    let w = folder.path();
+    let only = |names: &'static str| ["bench", "-m", "model", "--rounds", "1", "--only", names, "-o", "-"];
+    // The tiny model's context is 256.
+    let text = fails(w, &only("prompt1k,tree2kx5"), 1);
+    assert!(
+        text.contains("context is 256 tokens, too short: prompt1k needs a context of 1000 tokens, tree2kx5"),
+        "{text}"
+    );
+    for name in ["prompt0k", "decodek", "tree1kx", "tree1kx0", "prompt", "prompt1kx2"] {
+        let text = fails(w, &["bench", "-m", "model", "--only", name], 2);
+        assert!(text.contains(&format!("--only {name}: choose from")) && text.contains("prompt6k"), "{text}");
+    }
+    let output = run(w, &only("decode,prompt1k"));
+    let note = String::from_utf8(output.stderr).unwrap();
+    assert!(note.contains("prompt1k needs a context of 1000 tokens, and the model's is 256: left out"), "{note}");
+    let record: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(record["workloads"].as_array().unwrap().len(), 1);
+
+    let config = w.join("model/config.json");
+    let longer = std::fs::read_to_string(&config).unwrap().replace("_embeddings\": 256", "_embeddings\": 1064");
+    std::fs::write(&config, longer).unwrap();
+    let names = "decode,prompt1k,decode1k,tree1k,tree1kx5";
+    let record: Value = serde_json::from_str(&ok(w, &only(names))).unwrap();
+    let work = |i: usize, of: &str| record["workloads"][i][of].as_f64().unwrap();
+    let name = |i: usize| record["workloads"][i]["workload"].as_str().unwrap();
+    assert_eq!((0..5).map(name).collect::<Vec<_>>().join(","), names);
+    assert_eq!([1, 2, 3, 4].map(|i| work(i, "count")), [1000.0, 64.0, 24.0 * 8.0, 5.0 * 38.0]);
+    // Six layers see 12 positions, one sees all; a query has 4 heads of 32 numbers, a row 2 keys and 2 values of them.
+    let flops = |at: u32| f64::from(4 * 4 * 32 * (6 * (at + 1).min(12) + at + 1));
+    let row = f64::from(4 * 32 * 4);
+    // Products with weights and their bytes, of a token and of a pass: as in the short context, which counts nothing else.
+    let (token, pass) = (work(0, "flops") / 64.0, work(0, "bytes") / 64.0);
+    for (i, paths, steps) in [(2, 1, 64), (3, 24, 8), (4, 5, 38)] {
+        let attention: f64 = (0..steps).map(|step| f64::from(paths) * flops(1000 + step)).sum();
+        assert_eq!(work(i, "flops"), f64::from(paths * steps) * token + attention, "{}", name(i));
+        let rows = |own: u32| 6 * (12 - own.min(12) + paths * own.min(12)) + 1000 + paths * own;
+        let rows: u32 = (1..=steps).map(rows).sum();
+        assert_eq!(work(i, "bytes"), f64::from(steps) * pass + f64::from(rows) * row, "{}", name(i));
+    }
+    // A prompt's tokens need no output matrix, but for the last.
+    let attention: f64 = (0..1000).map(flops).sum();
+    let output = f64::from(2 * 320 * 64);
+    assert_eq!(work(1, "flops"), 1000.0 * (token - output) + output + attention);
+    assert_eq!(work(1, "bytes"), pass + 7.0 * 1000.0 * row);
+    let table = ok(w, &["bench", "-m", "model", "--rounds", "1", "--only", "tree1k"]);
+    assert!(table.contains("tree1k ") && table.contains("After long prompts they count attention"), "{table}");
+}
+
+#[test]
 fn bad_input_is_told_by_name() {
     let w = workplace();
     let w = w.path();

@@ -192,7 +192,7 @@ impl LocalModel {
         })
     }
 
-    /// What a token costs, attention aside.
+    /// What a token costs, attention aside: [`Config::attention_flops`] and [`Config::attention_bytes`] say what that adds.
     pub fn cost(&self) -> Cost {
         let t = &self.network.transformer;
         let weights = |wanted| t.matrices(wanted).map(|m| m.rows() * m.cols()).sum();

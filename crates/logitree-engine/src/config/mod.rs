@@ -1,5 +1,6 @@
 //! The configuration of a model, read from GGUF metadata or config.json into the same form for all families.
 
+mod attention;
 mod family;
 mod gemma4;
 mod gguf;

@@ -4,11 +4,12 @@ mod workload;
 
 use crate::options::{self, ModelOptions};
 use crate::usage::usage;
-use crate::{open, progress, terminal};
+use crate::{message, open, progress, terminal};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use logitree::now;
 use logitree::output::{Form, Target};
+use logitree_core::LanguageModel;
 use logitree_engine::LocalModel;
 use logitree_kernels::{Stream, multiply_add, read};
 use serde_json::{Value, json};
@@ -20,6 +21,10 @@ const EXAMPLES: &str = "Examples:
   logitree bench
   logitree bench -m smollm2-135m --only decode,tree30
   logitree bench --rounds 5 -o bench.json
+  logitree bench --only prompt6k,decode6k,tree6k,tree6kx5
+
+prompt6k is a prompt of 6,000 tokens; decode6k is one sequence after such a prompt, and tree6k 24 open paths after it \
+(tree6kx5: five). They are measured only if you ask, because every one of them reads the prompt: some 5 to 20 s a round.
 
 Every round runs every kind of work once, with a probe of the machine before and after it; shown is the \
 median round, its share of what the probes found, and the slowest and fastest round.";
@@ -27,7 +32,8 @@ median round, its share of what the probes found, and the slowest and fastest ro
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct BenchArgs {
-    /// Only these: decode, prefill, score, tree30 (any depth), width24 (any width)
+    /// Only these: decode, prefill, score, tree30 (any depth), width24 (any width); for long contexts prompt6k, decode6k,
+    /// tree6k (any number of thousand tokens)
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub only: Vec<String>,
     /// How often to measure each
@@ -71,6 +77,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
     let model = open::load(&args.model)?;
     let local = model.local().context("this needs a model in this process: leave out --engine")?;
     let load = started.elapsed().as_secs_f64();
+    let chosen = that_fit(chosen, local)?;
     let stream = Stream::new(STREAM).context("memory for the bandwidth probe")?;
     let mut samples: Vec<Vec<Sample>> = chosen.iter().map(|_| Vec::new()).collect();
     let bar = progress::spinner();
@@ -115,9 +122,28 @@ fn named(all: &[Workload], name: &str) -> Result<Workload> {
         Some(w) => Ok(w),
         None => {
             let names: Vec<String> = all.iter().map(Workload::name).collect();
-            usage!("--only {name}: choose from {}, or any other tree depth or width", names.join(", "))
+            usage!(
+                "--only {name}: choose from {}, or any other tree depth or width; for long contexts from prompt6k, decode6k, \
+                 tree6k, tree6kx5, or any other number of thousand tokens",
+                names.join(", ")
+            )
         }
     }
+}
+
+/// What the model's context has room for. The user is told of the rest.
+fn that_fit(chosen: Vec<Workload>, model: &LocalModel) -> Result<Vec<Workload>> {
+    let context = model.context_length();
+    let (fitting, others): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|w| w.context() <= context);
+    let needs = |w: &Workload| format!("{} needs a context of {} tokens", w.name(), w.context());
+    let others: Vec<String> = others.iter().map(needs).collect();
+    if fitting.is_empty() {
+        bail!("the model's context is {context} tokens, too short: {}", others.join(", "));
+    }
+    for other in others {
+        message::note(format_args!("{other}, and the model's is {context}: left out"));
+    }
+    Ok(fitting)
 }
 
 /// Measures the machine's peak (floating-point operations per second) and memory bandwidth (bytes per second).
@@ -182,7 +208,7 @@ fn table(name: &str, model: &LocalModel, load: f64, chosen: &[Workload], samples
         (cost.layer_bytes + cost.output_bytes) / 1_000_000,
     );
     out.push_str(&format!(
-        "{:<9} {:>6} {:>16} {:>17} {:>8} {:>7} {:>6} {:>7}\n",
+        "{:<10} {:>6} {:>16} {:>17} {:>8} {:>7} {:>6} {:>7}\n",
         "", "count", "median", "slowest … fastest", "GFLOP/s", "of peak", "GB/s", "of mem."
     ));
     for (workload, samples) in chosen.iter().zip(samples).filter(|(_, s)| !s.is_empty()) {
@@ -192,7 +218,7 @@ fn table(name: &str, model: &LocalModel, load: f64, chosen: &[Workload], samples
         let (gbs, ..) = spread(samples, |s| s.done.bytes / s.seconds / 1e9);
         let (memory, ..) = spread(samples, |s| s.done.bytes / s.seconds / s.bandwidth);
         out.push_str(&format!(
-            "{:<9} {:>6} {rate:>7.1} {:<8} {slowest:>7.1} … {fastest:<7.1} {gflops:>8.1} {:>6.0}% {gbs:>6.1} {:>6.0}%\n",
+            "{:<10} {:>6} {rate:>7.1} {:<8} {slowest:>7.1} … {fastest:<7.1} {gflops:>8.1} {:>6.0}% {gbs:>6.1} {:>6.0}%\n",
             workload.name(),
             samples[0].done.count,
             format!("{}/s", workload.unit()),
@@ -201,5 +227,10 @@ fn table(name: &str, model: &LocalModel, load: f64, chosen: &[Workload], samples
         ));
     }
     out.push_str("\nGFLOP/s counts the products with weights, not attention; GB/s counts each weight once per pass.\n");
+    if chosen.iter().any(Workload::counts_attention) {
+        out.push_str(
+            "After long prompts they count attention, too: what each token sees, and every key and value once per pass.\n",
+        );
+    }
     out
 }

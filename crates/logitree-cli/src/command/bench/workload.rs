@@ -14,6 +14,8 @@ const PREFILL: usize = 512;
 const SCORE: usize = 1000;
 /// About how many nodes are evaluated at a given width.
 const NODES: usize = 192;
+/// Open paths after a long prompt, unless a name says how many.
+const PATHS: usize = 24;
 
 /// A kind of work.
 #[derive(Clone, Copy)]
@@ -28,15 +30,21 @@ pub enum Workload {
     Tree(usize),
     /// This number of open paths, all of which grow by one token at a time.
     Width(usize),
+    /// A prompt of this many thousand tokens, with the distribution at its end only.
+    LongPrompt(usize),
+    /// One sequence, greedy, after a prompt of this many thousand tokens.
+    LongDecode(usize),
+    /// A number of open paths after a prompt of this many thousand tokens.
+    LongTree(usize, usize),
 }
 
 /// The amount of work that was done.
 pub struct Done {
     /// Number of tokens or nodes.
     pub count: usize,
-    /// Floating-point operations of products with weights.
+    /// Floating-point operations of products with weights; in long contexts of attention, too.
     pub flops: f64,
-    /// Bytes of weights, each counted once per pass.
+    /// Bytes of weights, each counted once per pass; in long contexts of keys and values, too.
     pub bytes: f64,
     /// Time in seconds, if only a part of the work is timed.
     pub seconds: Option<f64>,
@@ -49,10 +57,22 @@ impl Workload {
         others.into_iter().chain(widths).collect()
     }
 
-    /// A tree or a width of any size, from its name.
+    /// A kind of work whose size its name says, such as `width5`, `prompt16k` and `tree6kx5`.
     pub fn of_size(name: &str) -> Option<Workload> {
-        let size = |prefix| name.strip_prefix(prefix)?.parse().ok().filter(|n| (1..=10_000).contains(n));
-        size("tree").map(Workload::Tree).or_else(|| size("width").map(Workload::Width))
+        let number = |text: &str| text.parse().ok().filter(|n| (1..=10_000).contains(n));
+        let thousands = |text: &str| number(text.strip_suffix('k')?);
+        let long = [("prompt", Workload::LongPrompt as fn(usize) -> Workload), ("decode", Workload::LongDecode)];
+        if let Some((k, of)) = long.iter().find_map(|(prefix, of)| Some((thousands(name.strip_prefix(prefix)?)?, of))) {
+            return Some(of(k));
+        }
+        if let Some(size) = name.strip_prefix("width") {
+            return number(size).map(Workload::Width);
+        }
+        let size = name.strip_prefix("tree")?;
+        match size.split_once("kx") {
+            Some((k, paths)) => Some(Workload::LongTree(number(k)?, number(paths)?)),
+            None => thousands(size).map(|k| Workload::LongTree(k, PATHS)).or_else(|| number(size).map(Workload::Tree)),
+        }
     }
 
     pub fn name(&self) -> String {
@@ -62,23 +82,51 @@ impl Workload {
             Workload::Score => "score".into(),
             Workload::Tree(depth) => format!("tree{depth}"),
             Workload::Width(n) => format!("width{n}"),
+            Workload::LongPrompt(k) => format!("prompt{k}k"),
+            Workload::LongDecode(k) => format!("decode{k}k"),
+            Workload::LongTree(k, PATHS) => format!("tree{k}k"),
+            Workload::LongTree(k, paths) => format!("tree{k}kx{paths}"),
         }
     }
 
     /// What is counted.
     pub fn unit(&self) -> &'static str {
-        if matches!(self, Workload::Tree(_) | Workload::Width(_)) { "nodes" } else { "tokens" }
+        let nodes = matches!(self, Workload::Tree(_) | Workload::Width(_) | Workload::LongTree(..));
+        if nodes { "nodes" } else { "tokens" }
+    }
+
+    /// Whether attention is part of the work that is counted.
+    pub fn counts_attention(&self) -> bool {
+        self.context() > 0
+    }
+
+    /// Length of the context that a model must have; 0 if the work is cut to what the model has.
+    pub fn context(&self) -> usize {
+        match *self {
+            Workload::LongPrompt(k) => 1000 * k,
+            Workload::LongDecode(k) => 1000 * k + DECODE,
+            Workload::LongTree(k, paths) => 1000 * k + levels(paths),
+            _ => 0,
+        }
     }
 
     pub fn run(&self, model: &LocalModel) -> Result<Done> {
         match *self {
-            Workload::Decode => paths(model, 1, DECODE),
+            Workload::Decode => paths(model, &prompt(model)?, 1, DECODE),
             Workload::Prefill => prefill(model),
             Workload::Score => score(model),
             Workload::Tree(depth) => tree(model, depth),
-            Workload::Width(n) => paths(model, n, (NODES / n).max(2)),
+            Workload::Width(n) => paths(model, &prompt(model)?, n, levels(n)),
+            Workload::LongPrompt(k) => long_prompt(model, 1000 * k),
+            Workload::LongDecode(k) => long_paths(model, 1000 * k, 1, DECODE),
+            Workload::LongTree(k, n) => long_paths(model, 1000 * k, n, levels(n)),
         }
     }
+}
+
+/// How many tokens each of `paths` open paths grows by.
+fn levels(paths: usize) -> usize {
+    (NODES / paths).max(2)
 }
 
 /// Work of evaluations that ran `layers` tokens and asked for `outputs` distributions in `passes` passes.
@@ -105,9 +153,9 @@ fn prompt(model: &LocalModel) -> Result<Vec<TokenId>> {
 
 /// The `width` most likely continuations of the prompt, each followed greedily for `steps` tokens; the prompt itself is
 /// not timed.
-fn paths(model: &LocalModel, width: usize, steps: usize) -> Result<Done> {
+fn paths(model: &LocalModel, prompt: &[TokenId], width: usize, steps: usize) -> Result<Done> {
     let mut session = model.session()?;
-    let nodes = session.push_all(None, &prompt(model)?)?;
+    let nodes = session.push_all(None, prompt)?;
     let root = nodes[nodes.len() - 1];
     let first = session.evaluate(&[Query::top(root, width)])?.remove(0);
     let mut next: Vec<_> = first.top.iter().map(|t| (root, t.id)).collect();
@@ -126,11 +174,30 @@ fn paths(model: &LocalModel, width: usize, steps: usize) -> Result<Done> {
 }
 
 fn prefill(model: &LocalModel) -> Result<Done> {
+    read(model, PREFILL.min(model.context_length()))
+}
+
+/// A prompt of `len` tokens.
+fn read(model: &LocalModel, len: usize) -> Result<Done> {
     let mut session = model.session()?;
-    let len = PREFILL.min(model.context_length());
     let nodes = session.push_all(None, &text(model, len))?;
     session.evaluate(&[Query::top(nodes[len - 1], 10)])?;
     Ok(done(model, len, len, 1, 1))
+}
+
+fn long_prompt(model: &LocalModel, len: usize) -> Result<Done> {
+    let done = read(model, len)?;
+    let config = model.config();
+    let flops: f64 = (0..len).map(|position| config.attention_flops(position, position == len - 1)).sum();
+    Ok(Done { flops: done.flops + flops, bytes: done.bytes + config.rows_bytes(len), ..done })
+}
+
+fn long_paths(model: &LocalModel, prompt: usize, width: usize, steps: usize) -> Result<Done> {
+    let done = paths(model, &text(model, prompt), width, steps)?;
+    let (config, width) = (model.config(), done.count / steps);
+    let flops: f64 = (0..steps).map(|step| width as f64 * config.attention_flops(prompt + step, true)).sum();
+    let bytes: f64 = (1..=steps).map(|own| config.attention_bytes(width, prompt, own)).sum();
+    Ok(Done { flops: done.flops + flops, bytes: done.bytes + bytes, ..done })
 }
 
 fn score(model: &LocalModel) -> Result<Done> {
