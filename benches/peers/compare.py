@@ -2,9 +2,12 @@
 """Runs logitree and its peers in turn on the same file and prints a table of ratios.
 
   compare.py LOGITREE MODEL.gguf [--rounds N] [--slow-rounds N] [--only NAMES] [--fast] [--backend NAME] [-o FILE.json]
+
+Long contexts are measured only if asked for, against llama.cpp alone: --only prompt6k,decode6k,tree6k,tree6kx5
 """
 import argparse, json, os, platform, statistics, subprocess, sys
 from datetime import date
+from workload import long_row
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROWS = [
@@ -15,12 +18,24 @@ ROWS = [
     ("score", "1,000 tokens, every distribution", "tokens/s"),
 ]
 
+
+def long_of(name):
+    """The row of long contexts of this name, if there is one."""
+    found = long_row(name)
+    if not found:
+        return []
+    kind, prompt, paths, _ = found
+    what = {"prompt": f"prompt of {prompt:,} tokens", "decode": f"one sequence after {prompt:,} tokens", "tree": f"{paths} open paths after {prompt:,} tokens"}
+    return [(name, what[kind], "nodes/s" if kind == "tree" else "tokens/s")]
+
+
 a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 a.add_argument("logitree")
 a.add_argument("model")
 a.add_argument("--rounds", type=int, default=5)
 a.add_argument("--slow-rounds", type=int, default=2, help="rounds in which the notebook's algorithm runs too")
-a.add_argument("--only", help="only these rows, separated by commas: " + ", ".join(name for name, *_ in ROWS))
+a.add_argument("--only", help="only these rows, separated by commas: " + ", ".join(name for name, *_ in ROWS)
+               + "; or of long contexts prompt6k, decode6k, tree6k, tree6kx5, with any number of thousand tokens and of paths")
 a.add_argument("--fast", action="store_true", help="`logitree --fast` takes a turn too; its speed against the exact mode's comes in a line of its own")
 a.add_argument("--backend", help="logitree's instruction set; the peers' is what they were compiled for")
 a.add_argument("-o", "--output")
@@ -29,6 +44,7 @@ if not os.path.isfile(args.model):
     a.error(f"no file {args.model}: the peers need the model's path, as `logitree model pull NAME` prints it")
 if args.only:
     names = args.only.split(",")
+    ROWS += [row for name in dict.fromkeys(names) for row in long_of(name)]
     unknown = set(names) - {name for name, *_ in ROWS}
     if unknown:
         a.error(f"--only: no row {', '.join(sorted(unknown))}")
@@ -89,6 +105,9 @@ def add(engine, found):
 for r in range(args.rounds):
     print(f"round {r + 1} of {args.rounds}", file=sys.stderr, flush=True)
     add("logitree", logitree())
+    # A prompt that is longer than the model's context is left out everywhere.
+    NAMES = [name for name in NAMES if name in engines["logitree"]]
+    ROWS = [row for row in ROWS if row[0] in NAMES]
     if args.fast:
         add("logitree --fast", logitree("--fast"))
     add("llama.cpp", peer("llama_cpp_peer.py", NAMES))

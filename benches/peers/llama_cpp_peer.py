@@ -5,11 +5,16 @@ tree     one decode per level, all open paths in one unified KV cache; softmax b
 decode   one token at a time, as llama-bench's tg
 prefill  512 tokens, logits at the end only, as llama-bench's pp512
 score    all logits of 1,000 tokens, as llama-perplexity; turning them into probabilities is not timed
+prompt6k, decode6k, tree6k    the same in long contexts: a prompt, one sequence after it, open paths that share it, as
+         llama-batched-bench -pps. A cache as large as the work and f16; layers with windows keep their windows alone
+         where one sequence is in it, as in llama.cpp's programs (for a library, the default is all positions)
 """
-import ctypes, os
+import ctypes, os, time
 import numpy as np
 import llama_cpp as L
-from workload import DECODE, Dynamic, PREFILL, PROMPT, SCORE, main, text_ids
+from workload import DECODE, Dynamic, PREFILL, PROMPT, SCORE, long_row, main, text_ids
+
+BATCH = 2048
 
 
 class State:
@@ -25,14 +30,21 @@ def load(path):
     model = L.llama_model_load_from_file(path.encode(), L.llama_model_default_params())
     vocab = L.llama_model_get_vocab(model)
     size, bos = L.llama_vocab_n_tokens(vocab), L.llama_vocab_bos(vocab)
-    p = L.llama_context_default_params()
-    p.n_ctx, p.n_batch, p.n_ubatch, p.n_seq_max, p.kv_unified = 16384, 2048, 512, 128, True
-    p.n_threads = p.n_threads_batch = os.cpu_count()
-    ctx = L.llama_init_from_model(model, p)
+
+    def context(tokens, sequences, swa_full):
+        p = L.llama_context_default_params()
+        p.n_ctx, p.n_batch, p.n_ubatch, p.n_seq_max, p.kv_unified, p.swa_full = tokens, BATCH, 512, sequences, True, swa_full
+        p.n_threads = p.n_threads_batch = os.cpu_count()
+        made = L.llama_init_from_model(model, p)
+        if not made:
+            raise SystemExit(f"no context of {tokens} tokens and {sequences} sequences")
+        return made
+
+    ctx = context(16384, 128, True)
     memory = L.llama_get_memory(ctx)
     ends = [t for t in range(size) if L.llama_vocab_is_eog(vocab, t)]
 
-    def decode(rows):
+    def decode(rows, ctx=ctx):
         """rows: (token, position, seq, logits wanted)."""
         batch = L.llama_batch_init(len(rows), 0, 1)
         batch.n_tokens = len(rows)
@@ -101,8 +113,39 @@ def load(path):
         decode([(t, i, 0, True) for i, t in enumerate(text_ids(SCORE, size, bos))])
         return SCORE
 
-    tree(3)
-    return {"tree30": lambda: tree(30), "tree200": lambda: tree(200), "decode": tg, "prefill": prefill, "score": score}
+    def long(kind, prompt, paths, steps):
+        ctx = context(prompt + paths * steps + 256, paths, False)
+        memory = L.llama_get_memory(ctx)
+        decode([(1000, 0, 0, True)], ctx)
+        L.llama_memory_clear(memory, True)
+        rows = [(t, i, 0, i == prompt - 1) for i, t in enumerate(text_ids(prompt, size, bos))]
+        start = time.perf_counter()
+        for i in range(0, prompt, BATCH):
+            decode(rows[i:i + BATCH], ctx)
+        count = prompt
+        if kind != "prompt":
+            for seq in range(1, paths):
+                L.llama_memory_seq_cp(memory, 0, seq, -1, -1)
+            start = time.perf_counter()
+            for step in range(steps):
+                decode([(1000 + 64 * seq + step, prompt + step, seq, True) for seq in range(paths)], ctx)
+            count = paths * steps
+        seconds = time.perf_counter() - start
+        L.llama_free(ctx)
+        return count, seconds
+
+    def work_of(name):
+        row = long_row(name)
+        if row:
+            return lambda: long(*row)
+        # What only the first call pays for is not timed.
+        if not warm:
+            warm.append(tree(3))
+        return short[name]
+
+    warm = []
+    short = {"tree30": lambda: tree(30), "tree200": lambda: tree(200), "decode": tg, "prefill": prefill, "score": score}
+    return work_of
 
 
 main(load)

@@ -37,7 +37,7 @@ def load(path):
                 torch.log_softmax(part.float(), -1)
         return SCORE
 
-    return {"tree6": lambda: tree(6), "tree30": lambda: tree(30), "score": score}
+    return {"tree6": lambda: tree(6), "tree30": lambda: tree(30), "score": score}.__getitem__
 
 
 class OneByOne(Dynamic):

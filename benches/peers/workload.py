@@ -2,12 +2,26 @@
 
 A peer is a program `PEER.py MODEL.gguf WORKLOAD…` that loads the model once (not timed), runs each workload once and
 prints one JSON line each: {"workload", "count", "seconds"}; the rate is count / seconds.
+
+Rows of long contexts are named as in `logitree bench`: prompt6k, decode6k, tree6k (24 open paths), tree6kx5 (five), with
+any number of thousand tokens.
 """
-import json, sys, time
+import json, re, sys, time
 
 PROMPT = "The capital of India is"
 WORKLOADS = ["tree30", "tree200", "decode", "prefill", "score"]
 DECODE, PREFILL, SCORE = 64, 512, 1000
+NODES, PATHS = 192, 24
+
+
+def long_row(name):
+    """(kind, tokens of the prompt, open paths, steps) of a row of long contexts; None for other names."""
+    found = re.fullmatch(r"(prompt|decode|tree)(\d+)k(?:x(\d+))?", name)
+    if not found or found[3] and found[1] != "tree":
+        return None
+    kind, paths = found[1], int(found[3] or PATHS) if found[1] == "tree" else 1
+    steps = {"prompt": 0, "decode": DECODE, "tree": max(NODES // paths, 2)}[kind]
+    return kind, 1000 * int(found[2]), paths, steps
 
 
 def text_ids(count, vocab, bos):
@@ -52,9 +66,13 @@ class Dynamic:
 
 
 def main(load):
-    """`load(model)` returns {workload: function() -> count}, called in the order asked for."""
-    run = load(sys.argv[1])
+    """`load(model)` returns a function from a workload's name to its work: function() -> count, or (count, seconds) if
+    only a part of it is timed. They are called in the order asked for."""
+    work_of = load(sys.argv[1])
     for name in sys.argv[2:] or WORKLOADS:
+        run = work_of(name)
         start = time.perf_counter()
-        count = run[name]()
-        print(json.dumps({"workload": name, "count": count, "seconds": time.perf_counter() - start}), flush=True)
+        count, seconds = run(), time.perf_counter() - start
+        if isinstance(count, tuple):
+            count, seconds = count
+        print(json.dumps({"workload": name, "count": count, "seconds": seconds}), flush=True)
