@@ -180,6 +180,66 @@ fn forks_are_ranked_and_followed() {
 }
 
 #[test]
+fn best_first_walks_what_a_sampler_draws() {
+    let folder = workplace();
+    let w = folder.path();
+    let args = ["tree", "hello world", "-m", "model", "--strategy", "best-first", "--max-depth", "2", "--cover", "1"];
+    let args = [&args[..], &["--temperature", "0.6", "--top-k", "5", "--top-p", "0.9", "--no-tree"]].concat();
+    let text = ok(w, &[&args[..], &["-o", "s.run.jsonl"]].concat());
+    assert!(text.contains("all probabilities are a sampler's: temperature 0.6, top-k 5, top-p 0.9"), "{text}");
+    // The sampler by its definition, on the whole distribution: p^(1/t), the first 5, and of these the first that reach
+    // 0.9.
+    let drawn = |prompt: &str| {
+        let next = json(w, &["next", prompt, "-m", "model", "--top", "5"]);
+        let top = next["prompts"][0]["top"].as_array().unwrap().clone();
+        let weights: Vec<f64> = top.iter().map(|t| (f(&t["logprob"]) / 0.6).exp()).collect();
+        let all: f64 = weights.iter().sum();
+        let mut before = 0.0;
+        let kept: Vec<(u64, f64)> = top
+            .iter()
+            .zip(weights)
+            .take_while(|(_, w)| {
+                let needed = before < 0.9;
+                before += w / all;
+                needed
+            })
+            .map(|(t, w)| (t["id"].as_u64().unwrap(), w))
+            .collect();
+        let sum: f64 = kept.iter().map(|k| k.1).sum();
+        kept.into_iter().map(|(id, w)| (id, w / sum)).collect::<Vec<_>>()
+    };
+    let csv = ok(w, &["export", "s.run.jsonl", "--to", "csv"]);
+    let mut rows = csv::Reader::from_reader(csv.as_bytes());
+    let head = rows.headers().unwrap().clone();
+    let column = |name: &str| head.iter().position(|h| h == name).unwrap();
+    let nodes: Vec<csv::StringRecord> = rows.records().map(Result::unwrap).collect();
+    let first: Vec<&csv::StringRecord> = nodes.iter().filter(|n| &n[column("parent")] == "0").collect();
+    let want = drawn("hello world");
+    assert_eq!(first.len(), want.len());
+    for (id, p) in want {
+        let node = first.iter().find(|n| n[column("token_id")] == id.to_string()).unwrap();
+        assert!((node[column("prob")].parse::<f64>().unwrap() - p).abs() < 1e-6, "{node:?} {p}");
+    }
+    // All of it is in the tree, down to the depth limit.
+    let shown = json(w, &["show", "s.run.jsonl"]);
+    let mass = &shown["mass"];
+    assert!((f(&mass["finished"]) + f(&mass["frontier"]) - 1.0).abs() < 1e-9 && f(&mass["pruned"]) < 1e-9, "{mass}");
+
+    // It verifies; a run that was stopped goes on to the same tree.
+    ok(w, &["verify", "s.run.jsonl"]);
+    ok(w, &[&args[..], &["-o", "part.run.jsonl", "--max-nodes", "4"]].concat());
+    ok(w, &["tree", "--resume", "part.run.jsonl", "-m", "model", "--max-nodes", "100000"]);
+    let other = ok(w, &["export", "part.run.jsonl", "--to", "csv"]);
+    assert_eq!(csv, other);
+
+    // Temperature 0 is the greedy path; other strategies have no sampler of their own.
+    let greedy = [&args[..10], &["--temperature", "0", "-o", "g.run.jsonl"]].concat();
+    assert_eq!(json(w, &greedy)["nodes"], 3);
+    let error = fails(w, &["tree", "hello", "-m", "model", "--temperature", "0.5"], 2);
+    assert!(error.contains("--temperature") && error.contains("best-first") && error.contains("sample"), "{error}");
+}
+
+#[test]
 fn a_lens_reweights_a_stored_run() {
     let folder = workplace();
     let w = folder.path();

@@ -30,6 +30,7 @@ pub mod nucleus;
 mod parameters;
 pub mod paths;
 pub mod run;
+pub mod sampled;
 pub mod sampling;
 pub mod spans;
 pub mod thought;

@@ -4,6 +4,7 @@ use crate::parameters::ParameterError;
 use crate::{Distribution, TokenId, TokenStats, logprob};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
+use std::fmt;
 
 /// Number of the most likely tokens that are sorted in the first round; see [`Sampler::distribution`].
 const FEW: usize = 256;
@@ -12,13 +13,22 @@ const FEW: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sampler {
     /// Divides the logits; 0 always takes the most likely token.
+    #[serde(default = "one")]
     pub temperature: f64,
     /// Keep this many of the most likely tokens; 0 keeps all.
+    #[serde(default)]
     pub top_k: usize,
     /// Keep the most likely tokens until the sum of their probabilities reaches this.
+    #[serde(default = "one")]
     pub top_p: f64,
     /// Keep tokens whose probability is at least this share of the most likely one's.
+    #[serde(default)]
     pub min_p: f64,
+}
+
+/// What a temperature and a top-p are that change nothing.
+fn one() -> f64 {
+    1.0
 }
 
 impl Default for Sampler {
@@ -28,6 +38,9 @@ impl Default for Sampler {
 }
 
 impl Sampler {
+    /// The sampler whose distribution is the model's own.
+    pub const PLAIN: Sampler = Sampler { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0 };
+
     /// Checks every setting's range.
     ///
     /// # Errors
@@ -68,6 +81,15 @@ impl Sampler {
         let mut shares: Vec<(TokenId, f64)> = logits.iter().enumerate().map(share).collect();
         scale_to_one(&mut shares);
         shares
+    }
+
+    /// The probability with which each token of the vocabulary is chosen, `[vocab]`: 0 for those that are cut.
+    pub fn probabilities(&self, logits: &[f32]) -> Vec<f64> {
+        let mut all = vec![0.0; logits.len()];
+        for (id, p) in if self.keeps_all() { self.shares(logits) } else { self.distribution(logits) } {
+            all[id.index()] = p;
+        }
+        all
     }
 
     /// Tokens that may be chosen and their probabilities, most likely first. `logits` is `[vocab]`.
@@ -147,6 +169,28 @@ impl Sampler {
     }
 }
 
+/// The settings that change something, by name.
+impl fmt::Display for Sampler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Sampler { temperature, top_k, top_p, min_p } = self;
+        let mut parts = Vec::new();
+        if *temperature != 1.0 {
+            parts.push(format!("temperature {temperature}"));
+        }
+        if *top_k > 0 {
+            parts.push(format!("top-k {top_k}"));
+        }
+        if *top_p < 1.0 {
+            parts.push(format!("top-p {top_p}"));
+        }
+        if *min_p > 0.0 {
+            parts.push(format!("min-p {min_p}"));
+        }
+        f.write_str(if parts.is_empty() { "temperature 1" } else { "" })?;
+        f.write_str(&parts.join(", "))
+    }
+}
+
 /// Moves the first `n` ids by `order` to the front and sorts them. The others are left in any order.
 fn most_likely(ids: &mut [u32], n: usize, order: impl Fn(&u32, &u32) -> Ordering) {
     let n = n.min(ids.len());
@@ -183,6 +227,26 @@ mod tests {
         // p^2: 0.16, 0.09, 0.04, 0.01 of 0.30.
         let squared = [(1, 0.5333), (3, 0.3), (2, 0.1333), (0, 0.0333)];
         assert_eq!(kept(Sampler { temperature: 0.5, ..base }, &probs), squared);
+    }
+
+    #[test]
+    fn probabilities_are_those_of_the_tokens_that_may_be_chosen() {
+        let logits: Vec<f32> = (0..100u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 20) as f32 / 700.0).collect();
+        for (temperature, top_k, top_p, min_p) in
+            [(1.0, 0, 1.0, 0.0), (0.6, 0, 1.0, 0.0), (1.4, 7, 1.0, 0.0), (1.0, 0, 0.8, 0.01), (0.0, 0, 1.0, 0.0)]
+        {
+            let s = Sampler { temperature, top_k, top_p, min_p };
+            let all = s.probabilities(&logits);
+            assert!((all.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+            let kept = s.distribution(&logits);
+            assert_eq!(all.iter().filter(|&&p| p > 0.0).count(), kept.len());
+            assert!(kept.iter().all(|(id, p)| (all[id.index()] - p).abs() < 1e-15), "{s:?}");
+        }
+        let s = Sampler { temperature: 0.7, top_p: 0.9, ..Sampler::PLAIN };
+        assert_eq!(
+            (s.to_string(), Sampler::PLAIN.to_string()),
+            ("temperature 0.7, top-p 0.9".into(), "temperature 1".into())
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod common;
 use common::{TableModel, hashed};
 use logitree_core::explore::Strategy;
 use logitree_core::explore::*;
+use logitree_core::sampled::Sampled;
 use logitree_core::sampling::Sampler;
 use logitree_core::tree::Turn;
 use logitree_core::*;
@@ -57,7 +58,14 @@ fn all_paths(model: &TableModel, depth: usize) -> Vec<(Vec<TokenId>, f64)> {
 }
 
 fn best_first(batch: usize, cover: f64, max_depth: usize, rules: BranchRules) -> Strategy {
-    Strategy::BestFirst(BestFirstParameters { batch, cover, max_depth, max_completed_paths: 0, rules })
+    Strategy::BestFirst(BestFirstParameters {
+        batch,
+        cover,
+        max_depth,
+        max_completed_paths: 0,
+        rules,
+        ..Default::default()
+    })
 }
 
 proptest! {
@@ -77,6 +85,62 @@ proptest! {
             prop_assert_eq!(got.len(), want.len());
             prop_assert!(got.iter().zip(&want).all(|(g, w)| (g - w).abs() < 1e-12), "batch {}: {:?} {:?}", batch, got, want);
             prop_assert_eq!(tree.heaviest_cut(), 0.0);
+        }
+    }
+
+    #[test]
+    fn a_samplers_own_tree_has_the_probabilities_of_everything_that_it_draws(
+        seed: u64,
+        vocab in 2usize..6,
+        depth in 1usize..5,
+        temperature in prop_oneof![Just(0.0), Just(1.0), 0.3..2.0f64],
+        top_k in 0usize..4,
+        top_p in prop_oneof![Just(1.0), 0.3..1.0f64],
+        min_p in prop_oneof![Just(0.0), 0.0..0.5f64],
+    ) {
+        let model = model(seed, vocab);
+        let sampler = Sampler { temperature, top_k, top_p, min_p };
+        // By brute force: every path, each token with its share of what the sampler keeps.
+        let mut drawn = vec![(Vec::new(), 1.0)];
+        let mut i = 0;
+        while i < drawn.len() {
+            let (path, p): (Vec<TokenId>, f64) = drawn[i].clone();
+            i += 1;
+            if path.len() == depth || path.last() == Some(&TokenId(0)) {
+                continue;
+            }
+            let full: Vec<TokenId> = PROMPT.iter().chain(&path).copied().collect();
+            let logits: Vec<f32> = (model.table)(&full).iter().map(|p| p.ln() as f32).collect();
+            for (t, q) in sampler.distribution(&logits) {
+                drawn.push((path.iter().copied().chain([t]).collect(), p * q));
+            }
+        }
+        let want: std::collections::BTreeMap<Vec<TokenId>, f64> = drawn.into_iter().collect();
+        let rules = BranchRules::default();
+        let strategy = Strategy::BestFirst(BestFirstParameters { batch: 3, cover: 1.0, max_depth: depth, rules, sampler, ..Default::default() });
+        let plain = sampler == Sampler::PLAIN;
+        prop_assert_eq!(strategy.sampler(), (!plain).then_some(sampler));
+        let mut e = Explorer::new(Box::new(Sampled::new(Box::new(model.open()), sampler)), vocab, &PROMPT, strategy.policy(&model.tree()).unwrap(), model.tree(), 0).unwrap();
+        loop {
+            while e.visit().is_some() {}
+            if e.evaluate().unwrap() == 0 {
+                break;
+            }
+        }
+        let tree = e.tree;
+        let mass = tree.accounting();
+        prop_assert!((mass.total() - 1.0).abs() < 1e-9 && mass.pruned < 1e-9, "{:?}", mass);
+        // The exploration ends early only if everything is finished: then what is left has no probability.
+        for (path, p) in &want {
+            let found = tree.nodes().find(|&n| &tree.path(n) == path);
+            prop_assert!(found.map_or(*p < 1e-12, |n| (tree.mass(n) - p).abs() < 1e-9), "{:?} {}", path, p);
+        }
+        prop_assert!(tree.nodes().all(|n| want.contains_key(&tree.path(n))));
+        for n in tree.nodes() {
+            let Some(expansion) = tree.expansion(n) else { continue };
+            let shares: Vec<f64> = tree.children(n).iter().map(|&c| tree.logprob(c).exp()).collect();
+            let entropy: f64 = -shares.iter().map(|p| p * p.ln()).sum::<f64>();
+            prop_assert!((expansion.entropy - entropy).abs() < 1e-9, "{} {}", expansion.entropy, entropy);
         }
     }
 

@@ -259,6 +259,13 @@ fn parameters_are_laid_over_the_defaults_and_checked_in_one_place() {
         panic!()
     };
     assert_eq!((p.width, p.rules.top_p, p.rules.max_branches, p.rules.min_path_prob), (3, 0.8, Some(2), 0.0));
+    // Headers of older files have no sampler there: their probabilities are the model's own.
+    let mut old = with("best-first", r#"{"top_p": 0.5, "top_p_branch": 0.8}"#).unwrap().parameters();
+    assert_eq!((&old["top_p"], &old["rules"]["top_p"]), (&0.5.into(), &0.8.into()));
+    (["temperature", "top_k", "top_p", "min_p"]).iter().for_each(|name| drop(old.remove(*name)));
+    let old: Strategy =
+        serde_json::from_value(serde_json::json!({ "strategy": "best-first", "parameters": old })).unwrap();
+    assert_eq!(old.sampler(), None);
     let Ok(Strategy::BestFirst(p)) = with("best-first", r#"{"rules": {"top_p": 0.7, "max_branches": null}}"#) else {
         panic!()
     };
@@ -274,7 +281,11 @@ fn parameters_are_laid_over_the_defaults_and_checked_in_one_place() {
             r#"{"max_branches": 3}"#,
             "`max_branches` belongs to `strategy` dynamic or best-first or beam, not to sample",
         ),
-        ("dynamic", r#"{"temperature": 1}"#, "`temperature` belongs to `strategy` sample, not to dynamic"),
+        (
+            "dynamic",
+            r#"{"temperature": 1}"#,
+            "`temperature` belongs to `strategy` best-first or sample, not to dynamic",
+        ),
         ("dynamic", r#"{"nosuch": 1}"#, "`nosuch` is no parameter of dynamic"),
         ("dynamic", r#"{"rules": {"nosuch": 1}}"#, "`nosuch` is no parameter of dynamic"),
         ("dynamic", r#"{"rules": 3}"#, "`rules` is no parameter"),

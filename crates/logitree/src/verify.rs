@@ -6,7 +6,6 @@ use crate::events::Work;
 use logitree_core::run::Run;
 use logitree_core::verify::{self, Report};
 use logitree_core::{Exactness, NodeHandle, NodeId, Query, Session, TokenId, watch};
-use serde_json::json;
 use std::collections::HashMap;
 
 /// Number of steps that are evaluated in one batch.
@@ -53,8 +52,7 @@ impl Model {
         self.check_made(what, &run.header.model)?;
         self.learn(run)?;
         let (mut report, complete) = self.compare(run)?;
-        let own = json!({ "strategy": run.header.strategy, "parameters": run.header.parameters });
-        match serde_json::from_value(own) {
+        match run.header.strategy() {
             Ok(strategy) => report.compare_thresholds(&run.tree, &strategy),
             Err(e) => fail!(Input, "{what}: the strategy is not known here: {e}"),
         }
@@ -79,7 +77,7 @@ impl Model {
     fn compare(&self, run: &Run) -> Result<(Report, bool)> {
         let tree = &run.tree;
         let prompt: Vec<TokenId> = run.header.prompt.tokens.iter().map(|t| t.id).collect();
-        let mut session = self.session()?;
+        let mut session = self.session_of(&run.header)?;
         let root = *session.push_all(None, &prompt)?.last().context("the prompt has no tokens")?;
         let mut handles: HashMap<NodeId, NodeHandle> = HashMap::from([(NodeId::ROOT, root)]);
         // For each node, the number of its expanded children that are still to be evaluated. After the last one, its

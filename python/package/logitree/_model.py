@@ -558,7 +558,8 @@ class Model:
             cover: best-first: end when completed paths have this much of the probability [0.9].
             width: beam: paths followed at once [8].
             samples: sample: how many to draw [100].
-            seed, temperature, top_k, top_p, min_p: sample: how they are drawn.
+            seed, temperature, top_k, top_p, min_p: sample: how they are drawn. All but ``seed``, best-first, too: it then
+                walks what such a sampler would draw, and all probabilities are the sampler's.
             progress: A callable hears of each :class:`Level`.
 
         Returns:

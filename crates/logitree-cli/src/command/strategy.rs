@@ -57,16 +57,17 @@ pub struct StrategyOptions {
     /// sample: the same seed gives the same samples [default: 0]
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// sample: temperature; 0 always takes the most likely token [default: 1]
+    /// sample, best-first: temperature; best-first then walks what a sampler would draw, and all probabilities are the
+    /// sampler's; 0 always takes the most likely token [default: 1]
     #[arg(long, value_parser = options::non_negative, value_name = "T")]
     pub temperature: Option<f64>,
-    /// sample: draw from this many of the most likely tokens; 0 is all [default: 0]
+    /// sample, best-first: draw from this many of the most likely tokens; 0 is all [default: 0]
     #[arg(long, value_name = "K")]
     pub top_k: Option<usize>,
-    /// sample: draw from the most likely tokens that make up this probability [default: 1]
+    /// sample, best-first: draw from the most likely tokens that make up this probability [default: 1]
     #[arg(long, value_parser = options::probability, value_name = "P")]
     pub top_p: Option<f64>,
-    /// sample: draw from tokens with at least this share of the most likely one's probability [default: 0]
+    /// sample, best-first: draw from tokens with at least this share of the most likely one's probability [default: 0]
     #[arg(long, value_parser = options::probability, value_name = "P")]
     pub min_p: Option<f64>,
     /// Do not look further than this many tokens [default: dynamic 30, others 1000; the notebook has 1000]

@@ -13,6 +13,7 @@
 
 use super::replay::{check_open, check_own, check_visit};
 use super::{BranchRules, Change, Known, ParameterError, Policy, ResumeError, terminal};
+use crate::sampling::Sampler;
 use crate::tree::Turn;
 use crate::{NodeId, Stop, Tree};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,10 @@ pub struct BestFirstParameters {
     pub max_completed_paths: usize,
     /// Limits on branching.
     pub rules: BranchRules,
+    /// Whose distribution is walked; [`Sampler::PLAIN`] is the model's own. The policy sees only distributions: who
+    /// explores gives it a session that has these ([`Sampled`](crate::sampled::Sampled)).
+    #[serde(flatten)]
+    pub sampler: Sampler,
 }
 
 impl Default for BestFirstParameters {
@@ -39,7 +44,14 @@ impl Default for BestFirstParameters {
         // On the machines measured, batches wider than 24 gained little, and a wider batch searches less deep. The
         // tokens behind the 32 most likely have little probability; paths below 1e-9 are never reached.
         let rules = BranchRules { min_path_prob: 1e-9, top_p: 1.0, max_branches: Some(32) };
-        BestFirstParameters { batch: 24, cover: 0.9, max_depth: 1000, max_completed_paths: 0, rules }
+        BestFirstParameters {
+            batch: 24,
+            cover: 0.9,
+            max_depth: 1000,
+            max_completed_paths: 0,
+            rules,
+            sampler: Sampler::PLAIN,
+        }
     }
 }
 
@@ -52,6 +64,7 @@ impl BestFirstParameters {
         ParameterError::probability("cover", self.cover)?;
         ParameterError::at_least_one("batch", self.batch)?;
         ParameterError::at_least_one("max_depth", self.max_depth)?;
+        self.sampler.check()?;
         self.rules.check()
     }
 }

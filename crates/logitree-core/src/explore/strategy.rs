@@ -5,6 +5,7 @@ use super::{
     Policy, ResumeError, Sample, SampleParameters,
 };
 use crate::Tree;
+use crate::sampling::Sampler;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -147,6 +148,15 @@ impl Strategy {
             Strategy::BestFirst(p) => p.check(),
             Strategy::Beam(p) => p.check(),
             Strategy::Sample(p) => p.check(),
+        }
+    }
+
+    /// The sampler whose distributions are explored, with their probabilities in the tree; `None` if they are the
+    /// model's own, as they are where samples are drawn.
+    pub fn sampler(&self) -> Option<Sampler> {
+        match self {
+            Strategy::BestFirst(p) => Some(p.sampler).filter(|s| *s != Sampler::PLAIN),
+            _ => None,
         }
     }
 

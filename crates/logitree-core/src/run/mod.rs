@@ -13,11 +13,12 @@ pub use paths::Path;
 pub use read::{BOM, MAX_LINE, ReadError, Run, RunReader, read_line};
 pub use write::{change_events, end_event, write_run};
 
-use crate::explore::Keep;
+use crate::explore::{Keep, Strategy};
+use crate::sampling::Sampler;
 use crate::watch::Watched;
 use crate::{Bounds, Exactness, Mass, NodeId, Stop, TokenId};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The value of `format` in every header.
 pub const FORMAT: &str = "logitree-run";
@@ -112,6 +113,19 @@ pub struct Header {
 }
 
 impl Header {
+    /// The strategy with its parameters.
+    ///
+    /// # Errors
+    /// If this version does not know the strategy, or one of its parameters is missing or of another type.
+    pub fn strategy(&self) -> Result<Strategy, serde_json::Error> {
+        serde_json::from_value(json!({ "strategy": self.strategy, "parameters": self.parameters }))
+    }
+
+    /// The sampler whose probabilities the run has; `None` if they are the model's own.
+    pub fn sampler(&self) -> Option<Sampler> {
+        self.strategy().ok()?.sampler()
+    }
+
     /// The limits that the model sets to every path of the run.
     pub fn bounds(&self) -> Bounds {
         let watch: Vec<Vec<TokenId>> = self.watch.iter().map(|w| w.tokens.iter().map(|t| t.id).collect()).collect();

@@ -86,6 +86,9 @@ impl Exploration {
             None => {
                 let (d, watched) = self.explorer.ask(node, self.listed(), &[token], false)?;
                 let stats = TokenStats { rank: 0, ..*d.tokens.first().context("the token was asked for")? };
+                if stats.logprob == f64::NEG_INFINITY {
+                    fail!(Conflict, "this run's sampler never draws token {} after node {}", token.0, node.0);
+                }
                 let tree = &mut self.explorer.tree;
                 if tree.expansion(node).is_some() {
                     Change::Grafted(tree.graft(node, token, stats.logprob))
@@ -242,7 +245,9 @@ impl Exploration {
             Some(logits) => {
                 let mut order: Vec<u32> = (0..logits.len() as u32).collect();
                 order.sort_unstable_by(|&a, &b| logits[b as usize].total_cmp(&logits[a as usize]).then(a.cmp(&b)));
-                order.into_iter().map(|i| (TokenId(i), logprob(logits[i as usize], logsumexp))).collect()
+                // Tokens that a sampler cuts cannot come.
+                let possible = order.into_iter().filter(|&i| logits[i as usize] > f32::NEG_INFINITY);
+                possible.map(|i| (TokenId(i), logprob(logits[i as usize], logsumexp))).collect()
             }
             None => top.iter().map(|t| (t.id, t.logprob)).collect(),
         };

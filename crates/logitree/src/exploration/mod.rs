@@ -13,7 +13,6 @@ use crate::{Model, Prompt, import};
 use logitree_core::explore::{Change, Explorer, Policy, Strategy};
 use logitree_core::run::{End, EndReason, Event, FORMAT, Header, Run, VERSION, change_events, end_event};
 use logitree_core::{TokenId, Tree};
-use serde_json::json;
 use std::path::Path;
 use std::time::Instant;
 
@@ -129,8 +128,9 @@ impl Exploration {
         before: f64,
     ) -> Result<Exploration> {
         let prompt: Vec<TokenId> = header.prompt.tokens.iter().map(|t| t.id).collect();
-        let explorer = Explorer::new(model.session()?, model.vocab_size(), &prompt, policy, tree, limits.keep)?
-            .watching(watched_ids(&header.watch));
+        let explorer =
+            Explorer::new(model.session_of(&header)?, model.vocab_size(), &prompt, policy, tree, limits.keep)?
+                .watching(watched_ids(&header.watch));
         let first = explorer.tree.len();
         Ok(Exploration {
             model: model.clone(),
@@ -316,8 +316,7 @@ fn run_of(model: &Model, header: Header, tree: Tree, end: Option<End>) -> Run {
 
 /// The strategy that a run was begun with.
 fn strategy_of(header: &Header) -> Result<Strategy> {
-    let own = json!({ "strategy": header.strategy, "parameters": header.parameters });
-    serde_json::from_value(own).with_context(|| format!("the strategy {:?} and its parameters", header.strategy))
+    header.strategy().with_context(|| format!("the strategy {:?} and its parameters", header.strategy))
 }
 
 /// Reads the run in a locked file, if this model can continue it.

@@ -143,6 +143,9 @@ pub fn summary(run: &Run, most: usize, style: Style) -> String {
     let _ = writeln!(out, "{} {}", style.paint("1", "prompt"), shorten(&visible(&h.prompt.text), style.width - 8));
     let [model, engine] = [&h.model.name, &h.engine].map(|name| visible(name));
     let _ = writeln!(out, "{} {model}   {} {engine}", style.paint("1", "model"), style.paint("1", "engine"));
+    if let Some(sampler) = h.sampler() {
+        let _ = writeln!(out, "{} all probabilities are a sampler's: {sampler}", style.paint("1", "sampler"));
+    }
     let leaves = tree.ranked_leaves();
     let room = style.width.saturating_sub(38).max(20);
     let _ = writeln!(out);

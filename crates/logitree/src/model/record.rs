@@ -3,7 +3,8 @@
 use super::{Engine, Model};
 use crate::error::{Result, fail};
 use crate::models;
-use logitree_core::{LanguageModel, run};
+use logitree_core::sampled::Sampled;
+use logitree_core::{Exactness, LanguageModel, Session, run};
 use logitree_engine::Arithmetic;
 
 impl Model {
@@ -77,6 +78,24 @@ impl Model {
             );
         }
         Ok(())
+    }
+
+    /// Opens an empty session that gives the distributions which a run has: the model's own, or those of the run's
+    /// sampler.
+    ///
+    /// # Errors
+    /// If the run has a sampler's distributions, and the model is on servers; or the engine cannot open a session.
+    pub(crate) fn session_of(&self, header: &run::Header) -> Result<Box<dyn Session>> {
+        let session = self.session()?;
+        let Some(sampler) = header.sampler() else { return Ok(session) };
+        if self.exactness() != Exactness::Exact {
+            fail!(
+                Unsupported,
+                "a sampler's own distribution ({sampler}) needs the logits of all tokens, and servers list only some: \
+                 name a model with -m in place of --engine, or leave the sampler out"
+            );
+        }
+        Ok(Box::new(Sampled::new(session, sampler)))
     }
 }
 
