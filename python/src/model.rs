@@ -544,7 +544,10 @@ impl Model {
                 .map(|(number, count)| (json!(number).as_str().unwrap_or_default().to_string(), json!(count)));
             let object = json!({
                 "identical": found.is_identical(),
+                "confirmed": found.is_confirmed(),
                 "complete": found.complete,
+                "recorded_orders": found.recorded_orders,
+                "other_order": found.other_order,
                 "steps": report.nodes,
                 "numbers": numbers.collect::<serde_json::Map<_, _>>(),
                 "max_difference": report.max_difference(),

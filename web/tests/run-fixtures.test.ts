@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { importText } from '../src/lib/import';
 import { FormatError, State } from '../src/lib/run';
 
-type Expected = { nodes: number; by_user: number[]; completed: number } | { line: number | null };
+type Expected = { nodes: number; by_user: number[]; completed: number; orders?: number[] } | { line: number | null };
 
 const folder = join(import.meta.dirname, '../../fixtures/runs');
 const expected = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as Record<string, Expected>;
@@ -25,11 +25,13 @@ describe('run files are read or refused as it says beside them', () => {
       return;
     }
     const run = read();
+    const orders = run.header.model.summation_orders;
     const nodes = Array.from({ length: run.size }, (_, n) => n);
     expect({
       nodes: run.size,
       by_user: nodes.filter((n) => run.byUser.get(n) === 1),
       completed: nodes.filter((n) => run.state.get(n) === State.EndToken).length,
+      ...(orders && { orders }),
     }).toEqual(wanted);
   });
 });

@@ -3,7 +3,7 @@
 mod common;
 
 use common::server::Server;
-use common::{fails, ok, run, workplace};
+use common::{fails, json, ok, run, workplace};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -14,6 +14,86 @@ const TREE: [&str; 8] =
 fn lines(w: &Path, file: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(w.join(file)).unwrap();
     text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+/// Changes a file's lines into another file.
+fn change(w: &Path, from: &str, to: &str, mut change: impl FnMut(&mut Value)) {
+    let changed = lines(w, from).into_iter().map(|mut line| {
+        change(&mut line);
+        line.to_string() + "\n"
+    });
+    std::fs::write(w.join(to), changed.collect::<String>()).unwrap();
+}
+
+fn add(number: &mut Value, more: f64) {
+    *number = (number.as_f64().unwrap() + more).into();
+}
+
+#[test]
+fn a_run_with_sums_in_another_order_goes_on_and_is_compared_within_a_tolerance() {
+    let folder = workplace();
+    let w = folder.path();
+    let now = logitree_engine::SUMMATION_ORDER;
+    ok(w, &[&TREE[..], &["--max-nodes", "30", "--watch", "o", "-o", "r"]].concat());
+    assert_eq!(lines(w, "r")[0]["model"]["summation_orders"], json!([now]));
+    // Any difference counts where the order is the same.
+    let one_lower = |line: &mut Value| {
+        if line["type"] == "expand" && line["node"] == 1 {
+            line["watch"][0]["rank"] = (line["watch"][0]["rank"].as_u64().unwrap() + 1).into();
+        }
+    };
+    change(w, "r", "changed", one_lower);
+    assert!(fails(w, &["verify", "changed"], 1).contains("ranks of watched strings"));
+    // The first versions did not say their order.
+    change(w, "r", "old", |line| {
+        one_lower(line);
+        if line["type"] == "header" {
+            line["model"].as_object_mut().unwrap().remove("summation_orders").unwrap();
+        }
+        if line["type"] == "node" {
+            add(&mut line["logprob"], -1e-5);
+        }
+    });
+    let begun = lines(w, "old").len();
+    ok(w, &["tree", "--resume", "old", "-m", "model", "--max-nodes", "90"]);
+    ok(w, &["tree", "--resume", "old", "-m", "model", "--max-nodes", "120"]);
+    let grown = lines(w, "old");
+    let noted: Vec<usize> = (0..grown.len()).filter(|&i| grown[i].get("summation_orders").is_some()).collect();
+    // It comes after the new budget and before the first new step.
+    assert_eq!((&noted[..], &grown[begun + 1]["summation_orders"]), (&[begun + 1][..], &json!([1, now])));
+    assert_eq!(grown[begun + 2]["type"], "expand");
+    let said = ok(w, &["verify", "old"]);
+    assert!(said.contains(&format!("made with sums in order 1 and {now}, and this version has order {now}")), "{said}");
+    assert!(said.contains("others by up to 1.0e-5") && said.contains("largest difference 1.000e-5"), "{said}");
+    let report = json(w, &["verify", "old"]);
+    assert_eq!(
+        ["identical", "confirmed", "recorded_orders", "other_order"].map(|name| report[name].clone()),
+        [json!(false), json!(true), json!([1, now]), json!(now)]
+    );
+    // More than the last bits is found.
+    change(w, "old", "wrong", |line| {
+        if line["type"] == "node" && line["node"] == 2 {
+            add(&mut line["logprob"], -1e-3);
+        }
+    });
+    assert!(fails(w, &["verify", "wrong"], 1).contains("differs by 1.0"));
+    change(w, "old", "wrong", |line| {
+        if line["type"] == "expand" && line["node"] == 1 {
+            line["watch"][0]["rank"] = (line["watch"][0]["rank"].as_u64().unwrap() + 5).into();
+        }
+    });
+    assert!(fails(w, &["verify", "wrong"], 1).contains("ranks of watched strings"));
+    // What comes after this version is shown, and nothing else.
+    change(w, "r", "newer", |line| {
+        if line["type"] == "header" {
+            line["model"]["summation_orders"] = json!([now, 99]);
+        }
+    });
+    ok(w, &["show", "newer"]);
+    for args in [&["verify", "newer"][..], &["tree", "--resume", "newer", "-m", "model", "--max-nodes", "90"]] {
+        let said = fails(w, args, 1);
+        assert!(said.contains("made with sums in order 99") && said.contains("update logitree"), "{said}");
+    }
 }
 
 #[test]

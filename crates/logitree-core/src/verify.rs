@@ -33,6 +33,11 @@ pub enum Number {
 }
 
 impl Number {
+    /// Whether it is a whole number rather than nats, nats² or a probability.
+    pub fn is_whole(self) -> bool {
+        matches!(self, Number::Queue | Number::WatchRank)
+    }
+
     /// The name of this kind of number, in the plural.
     pub fn name(self) -> &'static str {
         match self {
@@ -74,12 +79,14 @@ impl Difference {
 }
 
 /// How many numbers of a kind were compared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Count {
     /// How many numbers were compared.
     pub compared: usize,
     /// Of these, how many are the same bits.
     pub identical: usize,
+    /// The largest difference, in the unit of the number; 0 if there is none.
+    pub largest: f64,
 }
 
 /// The result of all comparisons so far.
@@ -93,7 +100,8 @@ pub struct Report {
     pub identical: usize,
     /// Counts by kind of number. A kind that is missing was not compared.
     pub numbers: BTreeMap<Number, Count>,
-    /// The largest difference; of several equal ones, the first.
+    /// The largest difference in nats (nats² and probabilities count as such); of several equal ones, the first. Ranks
+    /// and queue lengths, which are whole numbers, count only where nothing else differs.
     pub largest: Option<Difference>,
     /// The first difference of any size.
     pub first: Option<Difference>,
@@ -196,12 +204,21 @@ impl Report {
             return;
         }
         self.first.get_or_insert(d);
-        if self.largest.is_none_or(|l| d.size() > l.size()) {
+        count.largest = count.largest.max(d.size());
+        let weight = |d: &Difference| (!d.number.is_whole(), d.size());
+        if self.largest.is_none_or(|l| weight(&d) > weight(&l)) {
             self.largest = Some(d);
         }
     }
 
-    /// The largest difference, in the unit of its number; 0 if there is none.
+    /// The kind of number that differs most beyond `allowed`, which gives the largest difference that is accepted of
+    /// each kind, in its unit.
+    pub fn beyond(&self, allowed: impl Fn(Number) -> f64) -> Option<(Number, Count)> {
+        let over = self.numbers.iter().filter(|(n, c)| c.largest > allowed(**n));
+        over.map(|(n, c)| (*n, *c)).max_by(|a, b| a.1.largest.total_cmp(&b.1.largest))
+    }
+
+    /// The size of [`Report::largest`], in the unit of its number; 0 if there is none.
     pub fn max_difference(&self) -> f64 {
         self.largest.map_or(0.0, |d| d.size())
     }

@@ -26,7 +26,7 @@ mod session;
 pub mod tokenizer;
 pub mod weights;
 
-pub use logitree_kernels::{Arithmetic, Backend, Compute, UnknownArithmetic};
+pub use logitree_kernels::{Arithmetic, Backend, Compute, SUMMATION_ORDER, UnknownArithmetic};
 pub use model::{Cost, LoadError, LocalModel, tokenizer_of};
 pub use quiet::quietly;
 pub use session::LocalSession;

@@ -39,6 +39,13 @@ impl Arithmetic {
     }
 }
 
+/// The number of the order in which f32 sums are added up. Numbers that were computed in two orders differ in their last
+/// bits, so run files record it. Whoever changes the order of any sum, in any arithmetic, counts on here:
+///
+/// 1. Attention sums all positions of a path in one chain.
+/// 2. Attention sums blocks of 128 positions, and adds up the blocks' sums in their order.
+pub const SUMMATION_ORDER: u32 = 2;
+
 impl std::str::FromStr for Arithmetic {
     type Err = UnknownArithmetic;
     fn from_str(name: &str) -> Result<Arithmetic, UnknownArithmetic> {

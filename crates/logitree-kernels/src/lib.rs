@@ -57,7 +57,7 @@ mod simd;
 mod strips;
 mod team;
 
-pub use arithmetic::{Arithmetic, UnknownArithmetic};
+pub use arithmetic::{Arithmetic, SUMMATION_ORDER, UnknownArithmetic};
 pub use attention::{AttentionShape, Visible, attention};
 pub use compute::Compute;
 pub use dtype::DType;

@@ -111,4 +111,4 @@ pub use recorder::{Destination, Held};
 pub use scored::{LISTED, ScoredToken, totals_of};
 pub use scoring::{SCORED_TOGETHER, ScoreOptions, Scored};
 pub use spans::{ScoredSpan, least_confident};
-pub use verify::{Verification, check_verifiable};
+pub use verify::{ORDER_TOLERANCE, Verification, check_verifiable};

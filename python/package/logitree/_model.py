@@ -762,6 +762,8 @@ class Model:
     def verify(self, run: Run, *, progress: Progress = None) -> Verification:
         """Runs every recorded step again and compares each number. True if all are the same to the last bit.
 
+        A run of a version whose sums had another order may differ by up to 0.0005 nats.
+
         Raises:
             ConflictError: another model made the run, or it does not say which.
         """

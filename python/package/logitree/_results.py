@@ -448,15 +448,23 @@ class Forks(Tabular):
 
 @dataclass(frozen=True, repr=False)
 class Verification:
-    """Whether a run's numbers are what the model gives now; true if all are, to the last bit."""
+    """Whether a run's numbers are what the model gives now. True if all are, to the last bit; of a run that was made by a
+    version whose sums had another order, if they differ by no more than 0.0005 nats."""
 
+    #: Whether every number is the same to the last bit.
     identical: bool
+    #: Whether every number is the same to the last bit or, where sums had another order, to 0.0005 nats.
+    confirmed: bool
     #: Whether every step was compared, rather than those before an interruption.
     complete: bool
     #: Steps compared.
     steps: int
     #: By kind of number, how many were compared and how many are the same bits.
-    numbers: dict[str, dict[str, int]]
+    numbers: dict[str, dict[str, float]]
+    #: The orders of sums that the run was made in, by their numbers (docs/run-format.md).
+    recorded_orders: list[int]
+    #: This version's order of sums, if the run was made in another one; its last bits may differ then.
+    other_order: int | None
     #: Largest difference of a number, in its own unit.
     max_difference: float | None
     largest: dict[str, Any] | None
@@ -467,7 +475,7 @@ class Verification:
     interrupted: bool = False
 
     def __bool__(self) -> bool:
-        return self.identical and self.complete
+        return self.confirmed and self.complete
 
     def __repr__(self) -> str:
         compared = sum(n["compared"] for n in self.numbers.values())
@@ -475,6 +483,8 @@ class Verification:
             text = f"{self.steps} steps, {compared} numbers: the same bits"
         else:
             text = f"{self.steps} steps, {compared} numbers: largest difference {self.max_difference}"
+        if self.other_order is not None:
+            text += f"; made with sums in another order ({self.recorded_orders}, now {self.other_order})"
         return "; ".join([text, *self.statements, *([] if self.complete else ["interrupted"])])
 
 

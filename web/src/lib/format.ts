@@ -38,6 +38,8 @@ export interface Header {
     vocab: number;
     context: number;
     end_tokens: number[];
+    /** Numbers of the orders in which sums of its steps were added up; the first files do not say, and servers have none. */
+    summation_orders?: number[];
   };
   engine: string;
   prompt: {
@@ -106,6 +108,8 @@ export interface EndEvent {
   seconds: number;
   /** Budgets given when the run was resumed. */
   limits?: Record<string, unknown>;
+  /** All orders of sums in the run, where it was gone on with in another one. */
+  summation_orders?: number[];
 }
 
 export type RunEvent = Header | ExpandEvent | NodeEvent | StopEvent | EndEvent;

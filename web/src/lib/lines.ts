@@ -5,6 +5,8 @@ import { FormatError, Run, State } from './run';
 
 /** Exact arithmetic gives at most 0; other writers may round. */
 const ROUNDING = 1e-6;
+/** How much more probability siblings may have together if their logprobs come from different orders of sums. */
+const MIXED = 5e-4;
 
 const STOP_REASONS = new Set<unknown>(['end_token', 'max_depth', 'pruned', 'decided', 'context']);
 
@@ -64,6 +66,7 @@ function checkHeader(line: Json): void {
   if (!Array.isArray(h.model.end_tokens)) throw new FormatError('`model.end_tokens` of the header is missing');
   if (typeof h.prompt.text !== 'string') throw new FormatError('`prompt.text` of the header is missing');
   if (!Array.isArray(h.prompt.tokens)) throw new FormatError('`prompt.tokens` of the header is missing');
+  checkOrders(h.model.summation_orders, '`model.summation_orders` of the header');
   for (const t of h.prompt.tokens) checkToken(t, 'a token of the prompt');
   const messages: unknown = h.prompt.messages ?? [];
   const isMessage = (m: unknown) => isObject(m) && typeof m.role === 'string' && typeof m.content === 'string';
@@ -79,6 +82,12 @@ function checkHeader(line: Json): void {
     if (w.tokens.length === 0) throw new FormatError('a string of `watch` has no tokens');
     for (const t of w.tokens) checkToken(t, 'a token of `watch`');
   }
+}
+
+/** Orders of sums have small numbers. */
+function checkOrders(orders: unknown, what: string): void {
+  if (orders !== undefined && !(Array.isArray(orders) && orders.every(isIndex)))
+    throw new FormatError(`${what} is not a list of numbers`);
 }
 
 function checkExpand(line: Json): void {
@@ -117,6 +126,7 @@ function checkEvent(line: Json): RunEvent {
     case 'end':
       if (typeof line.reason !== 'string' || !isObject(line.mass))
         throw new FormatError('`end` needs `reason` and `mass`');
+      checkOrders(line.summation_orders, '`summation_orders` of an `end`');
       break;
   }
   return line as unknown as RunEvent;
@@ -246,7 +256,7 @@ export class RunLines {
       throw new FormatError(`the parent of node ${expected} is ${event.parent}, not ${expand.node}`);
     if ((event.by === 'user') !== (expand.by === 'user'))
       throw new FormatError(`node ${expected} and its \`expand\` differ in \`by\``);
-    join(siblings, event);
+    join(siblings, event, run);
     nodes.push(event);
     if (nodes.length === expand.children) this.apply(group, run);
   }
@@ -271,19 +281,20 @@ export class RunLines {
     if (!isIndex(parent) || parent >= run.size || run.state.get(parent) !== State.Expanded)
       throw new FormatError(`the parent of node ${event.node} is not an expanded node`);
     const siblings = this.grafted.get(parent) ?? this.siblings(parent, run);
-    join(siblings, event);
+    join(siblings, event, run);
     this.grafted.set(parent, siblings);
     run.feed(event);
   }
 }
 
 /** Takes a child to its siblings. Refuses one that is there already, or that makes them more than all probability. */
-function join(siblings: Siblings, event: NodeEvent): void {
+function join(siblings: Siblings, event: NodeEvent, run: Run): void {
   if (siblings.tokens.has(event.id)) throw twice(event);
   siblings.tokens.add(event.id);
   siblings.kept += Math.exp(event.logprob);
-  // Room for writers that round to six digits.
-  if (siblings.kept > 1 + ROUNDING * (1 + siblings.tokens.size))
+  // Room for writers that round to six digits, and for children of different orders of sums.
+  const mixed = (run.header.model.summation_orders?.length ?? 1) > 1 ? MIXED : 0;
+  if (siblings.kept > 1 + ROUNDING * (1 + siblings.tokens.size) + mixed)
     throw new FormatError(`the children of node ${event.parent} have a probability of ${siblings.kept} together`);
 }
 

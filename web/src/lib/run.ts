@@ -175,6 +175,7 @@ export class Run {
         this.end = event;
         // Budgets that were given when it was resumed.
         if (event.limits) this.limits = { ...this.limits, ...event.limits };
+        if (event.summation_orders) this.header.model.summation_orders = event.summation_orders;
         this.version++;
         return;
       case 'header':

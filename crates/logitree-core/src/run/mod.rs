@@ -174,6 +174,17 @@ pub struct Model {
         skip_serializing_if = "Option::is_none"
     )]
     pub arithmetic: Option<String>,
+    /// Numbers of the orders of f32 sums in which the steps were computed. A run that is gone on with by a version with
+    /// another order has both. Empty for servers, and in the oldest files: [`Model::orders`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub summation_orders: Vec<u32>,
+}
+
+impl Model {
+    /// [`Model::summation_orders`], where files without them have the first order. It says nothing of servers.
+    pub fn orders(&self) -> &[u32] {
+        if self.summation_orders.is_empty() { &[1] } else { &self.summation_orders }
+    }
 }
 
 /// Reads `arithmetic`. The oldest files have `"approximation": "8-bit activations"` instead.
@@ -392,6 +403,10 @@ pub struct End {
     /// Budgets given when the run was resumed; they replace those of the header.
     #[serde(default, deserialize_with = "few::map", skip_serializing_if = "Map::is_empty")]
     pub limits: Map<String, Value>,
+    /// The orders of sums of all steps before and after this line, where the run was gone on with in another order;
+    /// they replace those of the header.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub summation_orders: Vec<u32>,
     /// Number of nodes that may lack branches because the engine listed too few tokens.
     #[serde(default, skip_serializing_if = "is_none")]
     pub possibly_more: usize,

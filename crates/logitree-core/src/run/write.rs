@@ -80,7 +80,7 @@ pub fn end_event(tree: &Tree, reason: EndReason, seconds: f64) -> End {
     let completed = tree.finished().count();
     let possibly_more = tree.nodes().filter(|&n| tree.possibly_more(n)).count();
     let (mass, nodes) = (tree.accounting(), tree.len());
-    End { reason, mass, nodes, completed, seconds, limits: Map::new(), possibly_more }
+    End { reason, mass, nodes, completed, seconds, limits: Map::new(), summation_orders: Vec::new(), possibly_more }
 }
 
 /// How a node of a finished tree was made, which decides where its line is.

@@ -177,7 +177,7 @@ pub async fn resume(State(app): State<App>, Place(id): Place<String>) -> Answer<
     }
     // A run of another model waits for that model; it has not failed.
     if let Some(made_by) = &info.made_by {
-        model.check_made(&format!("the run {:?}", info.name), made_by)?;
+        model.check_continuable(&format!("the run {:?}", info.name), made_by)?;
     }
     app.shared.store.update(&id, |s| s.state = RunState::Queued);
     app.send(Command::Explore(id.clone()))?;

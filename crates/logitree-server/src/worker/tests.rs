@@ -45,6 +45,7 @@ fn record() -> run::Model {
         context: 100_000,
         end_tokens: vec![TokenId(1)],
         arithmetic: None,
+        summation_orders: Vec::new(),
     }
 }
 

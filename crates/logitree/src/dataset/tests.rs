@@ -174,6 +174,7 @@ fn made(sha256: &str, top: u32) -> Made {
         context: 8,
         end_tokens: Vec::new(),
         arithmetic: None,
+        summation_orders: Vec::new(),
     };
     let input = Input {
         name: "a.csv".into(),

@@ -85,6 +85,7 @@ impl Exploration {
             Some(t) => Change::Grafted(self.explorer.tree.graft(node, token, t.logprob)),
             None => {
                 let (d, watched) = self.explorer.ask(node, self.listed(), &[token], false)?;
+                self.note_order()?;
                 let stats = TokenStats { rank: 0, ..*d.tokens.first().context("the token was asked for")? };
                 if stats.logprob == f64::NEG_INFINITY {
                     fail!(Conflict, "this run's sampler never draws token {} after node {}", token.0, node.0);
@@ -151,6 +152,7 @@ impl Exploration {
         if following.continuation.nodes() > following.max_nodes {
             return Ok(false);
         }
+        self.note_order()?;
         let Some(changes) = following.continuation.step(&mut self.explorer)? else { return Ok(false) };
         self.write_changes(&changes)?;
         self.added()?;
@@ -288,5 +290,51 @@ mod tests {
         let so_far = made.so_far();
         assert_eq!((so_far.tree.len(), so_far.end.is_none()), (made.tree().len(), true));
         assert_eq!(made.finish().unwrap().run.tree, so_far.tree);
+    }
+
+    #[test]
+    fn a_run_of_another_order_of_sums_is_gone_on_with_by_hand_if_it_is_exact() {
+        let folder = tiny_model();
+        let open = |arithmetic: Option<&str>, orders: &[u32]| {
+            let model = Model::open(folder.path().to_str().unwrap()).unwrap();
+            let mut record = model.record().unwrap();
+            (record.arithmetic, record.summation_orders) = (arithmetic.map(Into::into), orders.into());
+            Model::of(model, record, std::sync::Arc::new(crate::Quiet))
+        };
+        for (arithmetic, refused) in [(None, false), (Some("bf16x3"), false), (Some("8-bit"), true)] {
+            let path = folder.path().join("r");
+            let model = open(arithmetic, &[1]);
+            let limits = Limits { max_nodes: Some(20), ..Limits::default() };
+            let target = Destination::Named(crate::output::Target::check(&path, true, &[]).unwrap());
+            let prompt = model.prompt("hello world").unwrap();
+            let strategy = Strategy::named("best-first").unwrap();
+            Exploration::begin(&model, &prompt, strategy, &[], &limits, target).unwrap().run(|_, _| ()).unwrap();
+            let before = std::fs::read_to_string(&path).unwrap();
+            let opened = Exploration::open(&open(arithmetic, &[2]), Held::open(&path).unwrap());
+            if refused {
+                let error = opened.map(drop).unwrap_err().to_string();
+                assert!(error.contains("8-bit activations and order 1 of sums"), "{error}");
+                assert!(Exploration::open(&model, Held::open(&path).unwrap()).is_ok());
+                continue;
+            }
+            let mut opened = opened.unwrap();
+            // Looking changes nothing, and neither does taking a token whose number is recorded.
+            let rare = opened.distribution(NodeId::ROOT).unwrap().tokens.last().unwrap().0;
+            let listed = opened.tree().expansion(NodeId::ROOT).unwrap().top.last().unwrap().id;
+            opened.child(NodeId::ROOT, listed).unwrap();
+            assert!(!std::fs::read_to_string(&path).unwrap().contains("\"summation_orders\":[1,2]"));
+            opened.child(NodeId::ROOT, rare).unwrap();
+            opened.write_on(NodeId::ROOT, None, 3).unwrap();
+            drop(opened);
+            let after = std::fs::read_to_string(&path).unwrap();
+            assert!(after.starts_with(&before));
+            assert_eq!(after.matches("\"summation_orders\":[1,2]").count(), 1, "{after}");
+            let run = crate::import::run_file(&path).unwrap();
+            assert_eq!(run.header.model.orders(), [1, 2]);
+            // Another copy says so at its beginning.
+            let mut copy = Vec::new();
+            logitree_core::run::write_run(&run, &mut copy).unwrap();
+            assert!(String::from_utf8(copy).unwrap().lines().next().unwrap().contains("\"summation_orders\":[1,2]"));
+        }
     }
 }

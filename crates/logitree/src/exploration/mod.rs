@@ -216,6 +216,7 @@ impl Exploration {
             if self.ended.is_some() {
                 return Ok(None);
             }
+            self.note_order()?;
         }
         self.begun = true;
         while self.end_now().is_none() {
@@ -241,6 +242,24 @@ impl Exploration {
                 Some(EndReason::Failed)
             }
         }
+    }
+
+    /// If the steps so far had sums in another order than those that were evaluated now, says so in the file before
+    /// these are written.
+    fn note_order(&mut self) -> Result<()> {
+        let own = self.model.record()?;
+        let recorded = self.header.model.orders();
+        let new = own.orders().iter().filter(|order| !recorded.contains(order));
+        let summation_orders: Vec<u32> = recorded.iter().chain(new).copied().collect();
+        if summation_orders.len() > recorded.len() {
+            self.header.model.summation_orders.clone_from(&summation_orders);
+            let reason = self.ended.unwrap_or(EndReason::Interrupted);
+            let seconds = self.end.as_ref().map_or_else(|| self.seconds(), |end| end.seconds);
+            let end = end_event(&self.explorer.tree, reason, seconds);
+            self.record.write(&[Event::End(End { summation_orders, ..end })])?;
+            self.record.flush()?;
+        }
+        Ok(())
     }
 
     fn write_changes(&mut self, changes: &[Change]) -> Result<()> {
@@ -324,7 +343,7 @@ fn read(model: &Model, held: &Held) -> Result<Run> {
     let name = held.path().display().to_string();
     let run = import::run_file(held.path())?;
     check_resumable(&name, &run)?;
-    model.check_made(&name, &run.header.model)?;
+    model.check_continuable(&name, &run.header.model)?;
     model.learn(&run)?;
     Ok(run)
 }

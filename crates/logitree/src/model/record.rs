@@ -5,7 +5,7 @@ use crate::error::{Result, fail};
 use crate::models;
 use logitree_core::sampled::Sampled;
 use logitree_core::{Exactness, LanguageModel, Session, run};
-use logitree_engine::Arithmetic;
+use logitree_engine::{Arithmetic, SUMMATION_ORDER};
 
 impl Model {
     /// The description of the model in a run file. The weights of a server cannot be hashed, so its hash is made from
@@ -45,13 +45,16 @@ impl Model {
                 Arithmetic::F32 => None,
                 other => Some(other.name().into()),
             },
+            summation_orders: vec![SUMMATION_ORDER],
         })
     }
 
-    /// Refuses to continue or compare a run that another model made. `what` names the run in messages.
+    /// Refuses to compare a run that another model made. `what` names the run in messages. Sums in another order are no
+    /// reason; [`Model::check_continuable`] looks at them.
     ///
     /// # Errors
-    /// If another model made the run, or the same one in another arithmetic, or the weights cannot be read.
+    /// If another model made the run, or the same one in another arithmetic or in an order of sums that this version
+    /// does not know, or the weights cannot be read.
     pub fn check_made(&self, what: &str, recorded: &run::Model) -> Result<()> {
         let now = self.record()?;
         if recorded.sha256 != now.sha256 {
@@ -66,6 +69,7 @@ impl Model {
             let [was, is] = [recorded, &now].map(|m| m.arithmetic.as_deref().unwrap_or(Arithmetic::F32.name()));
             refuse_arithmetic(what, was, is)?;
         }
+        check_known_order(what, recorded, &now)?;
         let kind = |m: &run::Model| (m.vocab, m.tokenizer.clone(), m.tokenizer_sha256.clone());
         if kind(recorded) != kind(&now) {
             fail!(
@@ -78,6 +82,36 @@ impl Model {
             );
         }
         Ok(())
+    }
+
+    /// Refuses to continue a run that another model made. `what` names the run in messages.
+    ///
+    /// A run whose sums had another order is gone on with: exact numbers of two orders differ in their last bits only,
+    /// and the file says that it has both. Activations rounded to 8 bits are another matter, as a different last bit
+    /// rounds some of them to another number, and what follows differs as much as approximate numbers are off.
+    ///
+    /// # Errors
+    /// As for [`Model::check_made`], or if the run is approximate and its sums had another order.
+    pub fn check_continuable(&self, what: &str, recorded: &run::Model) -> Result<()> {
+        self.check_made(what, recorded)?;
+        if let Some(order) = self.other_order(recorded)?
+            && recorded.arithmetic.as_deref() == Some(Arithmetic::Bits8.name())
+        {
+            fail!(
+                Conflict,
+                "{what} was made with 8-bit activations and order {order} of sums, and this version has order {SUMMATION_ORDER}: rounded numbers of two orders do not fit together; begin it anew, or go on with the version that made it"
+            );
+        }
+        Ok(())
+    }
+
+    /// An order of sums, other than the model's own, in which steps of a run of this model were computed.
+    ///
+    /// # Errors
+    /// As for [`Model::record`].
+    pub(crate) fn other_order(&self, recorded: &run::Model) -> Result<Option<u32>> {
+        let now = self.record()?;
+        Ok(recorded.orders().iter().copied().find(|order| !now.orders().contains(order)))
     }
 
     /// Opens an empty session that gives the distributions which a run has: the model's own, or those of the run's
@@ -96,6 +130,17 @@ impl Model {
             );
         }
         Ok(Box::new(Sampled::new(session, sampler)))
+    }
+}
+
+/// Refuses a run whose sums have an order that is newer than all that this version knows.
+fn check_known_order(what: &str, recorded: &run::Model, now: &run::Model) -> Result<()> {
+    match recorded.orders().iter().max() {
+        Some(order) if Some(order) > now.orders().iter().max() => fail!(
+            Input,
+            "{what} was made with sums in order {order}, and this version knows orders up to {SUMMATION_ORDER}: update logitree"
+        ),
+        _ => Ok(()),
     }
 }
 

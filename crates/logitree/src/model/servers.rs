@@ -249,6 +249,7 @@ impl Remote {
             context: model.context_length(),
             end_tokens: model.end_tokens().to_vec(),
             arithmetic: None,
+            summation_orders: Vec::new(),
         }
     }
 }
