@@ -73,6 +73,62 @@ fn a_tree_is_grown_shown_and_exported() {
     assert!(ok(w, &["export", file, "--to", "text"]).contains("total"));
 }
 
+/// A tree with letters that XML, Mermaid and terminals have uses for.
+const SIGNS: &str = r#"{"metadata": {"prompt": "a <b> & \"c\"", "parameters": {}}, "tree": {"text": "a <b> & \"c\"", "prob": 1.0, "cumulative_prob": 1.0,
+    "token_id": null, "depth": 0, "is_finished": false, "candidates": [], "children": [
+    {"text": " ]]>&amp;", "prob": 0.5, "cumulative_prob": 0.5, "token_id": 1, "depth": 1, "is_finished": true, "candidates": [], "children": []},
+    {"text": "\u0001\n\uffff", "prob": 0.25, "cumulative_prob": 0.25, "token_id": 2, "depth": 1, "is_finished": false, "candidates": [], "children": []}]}}"#;
+
+#[test]
+fn graphs_have_every_node_and_escape_its_text() {
+    let w = workplace();
+    let w = w.path();
+    std::fs::write(w.join("signs.json"), SIGNS).unwrap();
+    tree(w, &["-o", "x.run.jsonl"]);
+    for file in ["signs.json", "x.run.jsonl"] {
+        let graph = ok(w, &["export", file, "--to", "graphml"]);
+        let csv = ok(w, &["export", file, "--to", "csv"]);
+        let rows = csv::Reader::from_reader(csv.as_bytes()).into_records().map(Result::unwrap).count();
+        assert_eq!((graph.matches("<node ").count(), graph.matches("<edge ").count()), (rows, rows - 1));
+        // It is XML, and every reference in it can be resolved.
+        let mut reader = quick_xml::Reader::from_str(&graph);
+        let (mut labels, mut label) = (Vec::new(), None);
+        loop {
+            use quick_xml::events::Event;
+            match reader.read_event().unwrap() {
+                Event::Start(e) => {
+                    let key = e.attributes().map(Result::unwrap).find(|a| a.key.as_ref() == "key");
+                    label = key.filter(|a| &*a.value == "label").map(|_| String::new());
+                }
+                Event::Text(t) => label.iter_mut().for_each(|l| l.push_str(&t)),
+                Event::GeneralRef(r) => {
+                    let text = quick_xml::escape::unescape(&format!("&{};", &*r)).unwrap().into_owned();
+                    label.iter_mut().for_each(|l| l.push_str(&text));
+                }
+                Event::End(_) => labels.extend(label.take()),
+                Event::Eof => break,
+                _ => {}
+            }
+        }
+        assert_eq!(labels.len(), rows);
+        if file == "signs.json" {
+            assert_eq!(labels, ["a <b> & \"c\"", " ]]>&amp;", "\u{fffd}↵\u{fffd}"]);
+        }
+    }
+    let chart = ok(w, &["export", "signs.json", "--to", "mermaid"]);
+    let lines: Vec<&str> = chart.lines().map(str::trim).collect();
+    assert_eq!(lines[..3], ["flowchart LR", "n0[\"a #60;b#62; #38; #34;c#34;\"]", "n0 -->|\"25.00 %\"| n2"]);
+    assert!(lines.contains(&"n1[\"#160;#93;#93;#62;#38;amp#59;<br>(end#95;token)\"]"), "{chart}");
+    assert!(!chart.contains("not drawn"), "{chart}");
+    // A large tree is drawn in part, and that is said.
+    #[rustfmt::skip]
+    ok(w, &["tree", "hello", "-m", "model", "--strategy", "best-first", "--max-nodes", "300", "--no-tree", "-o", "y.run.jsonl"]);
+    let chart = ok(w, &["export", "y.run.jsonl", "--to", "mermaid"]);
+    let nodes = json(w, &["show", "y.run.jsonl"])["nodes"].as_u64().unwrap();
+    assert!(chart.contains(&format!("{} less likely nodes not drawn, of {nodes}", nodes - 100)), "{chart}");
+    assert!(chart.lines().filter(|l| l.contains("-->")).count() < 100, "{chart}");
+}
+
 #[test]
 fn a_stopped_run_goes_on_to_the_same_tree() {
     let w = workplace();

@@ -226,7 +226,7 @@ fn a_path_that_fills_the_context_stops_and_the_others_go_on() {
         let full = lines(w, "r").iter().filter(|l| l["reason"] == "context").count();
         assert!(full > 1, "{strategy:?}: {full}");
         assert!(ok(w, &["show", "r"]).contains("at the end of the model's context"), "{strategy:?}");
-        for format in ["csv", "tree-json", "dot", "text"] {
+        for format in ["csv", "tree-json", "dot", "graphml", "mermaid", "text"] {
             ok(w, &["export", "r", "--to", format]);
         }
         ok(w, &["tree", "--resume", "r", "-m", "model"]);

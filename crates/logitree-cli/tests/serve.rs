@@ -95,7 +95,7 @@ fn a_run_gives_the_same_tree_as_the_command_line_and_its_events_replay() {
         "--max-completed-paths=100000", "-o", "cli.run.jsonl"]);
     let export = |file: &str| ok(w, &["export", file, "--to", "csv"]);
     assert_eq!(export(&format!("runs/{id}.run.jsonl")), export("cli.run.jsonl"));
-    for format in ["tree-json", "jsonl", "csv", "parquet", "dot", "text"] {
+    for format in ["tree-json", "jsonl", "csv", "parquet", "dot", "graphml", "mermaid", "text"] {
         let (status, problem) = s.call("GET", &format!("/runs/{id}/export/{format}"), None);
         // Records are of complete paths, and this run has none.
         if format == "jsonl" {

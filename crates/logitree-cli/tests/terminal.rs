@@ -82,7 +82,7 @@ fn a_reader_that_has_enough_is_success() {
     run(w, &[&TREE[..], &["-o", "a.run.jsonl"]].concat());
     let export = |format| vec!["export", "a.run.jsonl", "--to", format];
     // All but records, which are of complete paths: this run has none.
-    let formats = ["csv", "parquet", "tree-json", "dot", "text"];
+    let formats = ["csv", "parquet", "tree-json", "dot", "graphml", "mermaid", "text"];
     let exports = formats.into_iter().map(export);
     let more = [vec!["report", "a.run.jsonl"], vec!["--help"], [&TREE[..], &["-o", "-"]].concat()];
     for args in exports.chain(more) {
@@ -155,6 +155,8 @@ fn what_a_file_names_never_controls_the_terminal() {
         &["tree", "--resume", "hostile.run.jsonl", "-m", "model", "--max-nodes", "9"],
         &["export", "hostile.run.jsonl", "--to", "text"],
         &["export", "hostile.run.jsonl", "--to", "dot"],
+        &["export", "hostile.run.jsonl", "--to", "graphml"],
+        &["export", "hostile.run.jsonl", "--to", "mermaid"],
     ] {
         check_harmless(args, &run(w, args));
     }

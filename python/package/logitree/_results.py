@@ -145,7 +145,8 @@ class Run(Tabular):
     def export(
         self, format: str, path: str | os.PathLike[str] | None = None, *, full_text: bool = True, force: bool = False
     ) -> bytes | None:
-        """The run in another format: ``tree-json`` and ``jsonl`` (the notebook's), ``csv``, ``parquet``, ``dot``, ``text``.
+        """The run in another format: ``tree-json`` and ``jsonl`` (the notebook's), ``csv``, ``parquet``, ``dot``,
+        ``graphml``, ``mermaid``, ``text``.
 
         Args:
             path: File to write; without one, the bytes are returned.

@@ -18,6 +18,8 @@ const FORMATS: [string, string][] = [
   ['csv', 'CSV'],
   ['parquet', 'Parquet'],
   ['dot', 'Graphviz'],
+  ['graphml', 'GraphML'],
+  ['mermaid', 'Mermaid'],
   ['text', 'Text'],
 ];
 

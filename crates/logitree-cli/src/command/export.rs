@@ -11,7 +11,9 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "Examples:
   logitree export india.run.jsonl --to tree-json -o india_tree.json
   logitree export india.run.jsonl --to csv | head
-  logitree export india.run.jsonl --to dot | dot -Tsvg > india.svg";
+  logitree export india.run.jsonl --to dot | dot -Tsvg > india.svg
+  logitree export india.run.jsonl --to graphml -o india.graphml
+  logitree export india.run.jsonl --to mermaid";
 
 /// Formats that a run can be exported to.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -26,6 +28,10 @@ pub enum ExportFormat {
     Parquet,
     /// Graphviz
     Dot,
+    /// A graph with all numbers, for networkx, igraph, Gephi and yEd
+    Graphml,
+    /// A chart of the 100 likeliest nodes, which Markdown pages show
+    Mermaid,
     /// The summary
     Text,
 }
@@ -38,6 +44,8 @@ impl From<ExportFormat> for Format {
             ExportFormat::Csv => Format::Csv,
             ExportFormat::Parquet => Format::Parquet,
             ExportFormat::Dot => Format::Dot,
+            ExportFormat::Graphml => Format::Graphml,
+            ExportFormat::Mermaid => Format::Mermaid,
             ExportFormat::Text => Format::Text,
         }
     }

@@ -113,7 +113,7 @@ fn download(body: impl Into<Body>, kind: &'static str, name: &str) -> Response {
 
 /// The run in another format
 #[utoipa::path(get, path = "/api/v1/runs/{id}/export/{format}",
-    params(("id" = String, Path, description = "Id of the run"), ("format" = String, Path, description = "tree-json, jsonl, csv, parquet, dot, text or html")),
+    params(("id" = String, Path, description = "Id of the run"), ("format" = String, Path, description = "tree-json, jsonl, csv, parquet, dot, graphml, mermaid, text or html")),
     responses((status = 200, content_type = "application/octet-stream", body = String), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub async fn export(State(app): State<App>, Place((id, format)): Place<(String, String)>) -> Answer<Response> {
     app.run(&id)?;
@@ -132,6 +132,8 @@ pub async fn export(State(app): State<App>, Place((id, format)): Place<(String, 
             Format::Csv => ("text/csv; charset=utf-8", "csv"),
             Format::Parquet => ("application/vnd.apache.parquet", "parquet"),
             Format::Dot => ("text/vnd.graphviz; charset=utf-8", "dot"),
+            Format::Graphml => ("application/xml; charset=utf-8", "graphml"),
+            Format::Mermaid => ("text/vnd.mermaid; charset=utf-8", "mmd"),
             Format::Text => ("text/plain; charset=utf-8", "txt"),
         };
         let body = stream(move |out| export::export(&run, known, true, out))?;

@@ -1,13 +1,16 @@
 //! Writes runs in other formats, with one file for each format.
 
 pub mod attribute;
+mod chain;
 pub mod compare;
 pub mod decide;
 pub mod dot;
 #[cfg(feature = "parquet")]
 pub mod experiment;
+pub mod graphml;
 pub mod jsonl;
 pub mod layers;
+pub mod mermaid;
 pub mod next;
 pub mod nodes;
 pub mod python;
@@ -34,6 +37,10 @@ pub enum Format {
     Parquet,
     /// A graph for Graphviz.
     Dot,
+    /// A graph with all numbers, for tools that work on graphs.
+    Graphml,
+    /// A chart of the likeliest nodes for Markdown pages.
+    Mermaid,
     /// The summary as text.
     Text,
 }
@@ -47,13 +54,17 @@ impl Format {
         #[cfg(feature = "parquet")]
         ("parquet", Format::Parquet),
         ("dot", Format::Dot),
+        ("graphml", Format::Graphml),
+        ("mermaid", Format::Mermaid),
         ("text", Format::Text),
     ];
 
     /// Whether and how this format may be shown on a terminal.
     pub fn form(self) -> Form {
         match self {
-            Format::TreeJson | Format::Jsonl | Format::Dot | Format::Text => Form::Text,
+            Format::TreeJson | Format::Jsonl | Format::Dot | Format::Graphml | Format::Mermaid | Format::Text => {
+                Form::Text
+            }
             Format::Csv => Form::Table,
             #[cfg(feature = "parquet")]
             Format::Parquet => Form::Binary,
@@ -73,6 +84,8 @@ pub fn export(run: &Run, format: Format, full_text: bool, out: &mut (dyn Write +
         #[cfg(feature = "parquet")]
         Format::Parquet => nodes::table(run).parquet("nodes", out)?,
         Format::Dot => dot::write(run, out)?,
+        Format::Graphml => graphml::write(run, out)?,
+        Format::Mermaid => mermaid::write(run, out)?,
         Format::Text => {
             let style = text::Style { width: 100, colour: false };
             out.write_all(text::summary(run, usize::MAX, style).as_bytes())?;
