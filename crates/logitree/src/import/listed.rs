@@ -11,7 +11,7 @@ use std::collections::{HashMap, VecDeque};
 /// A list that leaves out more than this probability is worth a note.
 const LEFT_OUT: f64 = 0.01;
 /// Largest number of nodes that are built.
-const MOST_NODES: usize = 1 << 20;
+pub const MOST_NODES: usize = 1 << 20;
 
 /// A token as another program lists it.
 pub struct Listed {
