@@ -113,6 +113,39 @@ fn files_have_a_line_per_prompt_or_a_row_per_token() {
 }
 
 #[test]
+fn watched_strings_at_the_end_of_the_context() {
+    let folder = workplace();
+    let w = folder.path();
+    let context = json(w, &["model", "info", "model"])["context"].as_u64().unwrap();
+    let watched = json(w, &["next", "hello", "-m", "model", "--watch", " lo wor"]);
+    assert!(watched["prompts"][0]["watch"][0]["rank"].is_null(), "it has several tokens");
+    // A generation ends where the string still fits behind it; without one, at the very end.
+    let made =
+        |more: &[&str]| json(w, &[&["logprobs", "hello", "-m", "model", "-n", "1000", "--seed", "1"], more].concat());
+    let (plain, with) = (made(&["--temperature", "1"]), made(&["--temperature", "1", "--watch", " lo wor"]));
+    let tokens = |v: &Value| v["tokens"].as_array().unwrap().len();
+    assert_eq!((&plain["stop"], &with["stop"]), (&"context".into(), &"context".into()));
+    assert!(
+        tokens(&with) < tokens(&plain) && tokens(&with) + 8 > tokens(&plain),
+        "{} {}",
+        tokens(&with),
+        tokens(&plain)
+    );
+    assert!(with["tokens"].as_array().unwrap().iter().all(|t| t["watch"][0]["logprob"].is_f64()));
+    // A text that fills the context has no room for it: that is said, and not that the text is too long.
+    let sevens = |n: u64| "7".repeat(n as usize);
+    let scored = json(w, &["score", "--text", &sevens(10), "-m", "model"]);
+    assert_eq!((tokens(&scored), &scored["bos"]), (10, &true.into()), "a token each");
+    let full = sevens(context - 1);
+    let score = |more: &[&'static str]| [&["score", "-m", "model", "--text", full.as_str()], more].concat();
+    assert_eq!(tokens(&json(w, &score(&[]))) as u64, context - 1);
+    assert_eq!(tokens(&json(w, &score(&["--watch", "7"]))) as u64, context - 1);
+    let error = fails(w, &score(&["--watch", " lo wor"]), 1);
+    assert!(error.contains("a watched string") && error.contains(&context.to_string()), "{error}");
+    assert!(fails(w, &["next", &full, "-m", "model", "--watch", " lo wor"], 1).contains("a watched string"));
+}
+
+#[test]
 fn the_last_layer_is_the_next_token() {
     let folder = workplace();
     let w = folder.path();

@@ -140,6 +140,16 @@ pub enum ModelError {
         /// Tokens the model can take.
         limit: usize,
     },
+    /// A watched string does not fit behind a path.
+    #[error(
+        "behind this text, a watched string makes {needed} tokens, and the model's context has {limit}: watch a shorter string, or shorten the text"
+    )]
+    WatchExceedsContext {
+        /// Tokens of the path and of all but the last of the string's.
+        needed: usize,
+        /// Tokens the model can take.
+        limit: usize,
+    },
     /// A token id outside the vocabulary.
     #[error("token id {id} is not in the vocabulary of {vocab} tokens")]
     UnknownToken {

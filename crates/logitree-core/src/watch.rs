@@ -25,7 +25,7 @@ fn null_is_impossible<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, 
 /// each further one needs a query at a node that is pushed for it and forgotten afterwards.
 ///
 /// # Errors
-/// If the session cannot answer.
+/// If a string does not fit into the model's context behind a node, or the session cannot answer.
 ///
 /// # Panics
 /// If a watched string has no tokens.
@@ -37,14 +37,24 @@ pub fn evaluate(
     let firsts: Vec<TokenId> = watch.iter().map(|w| w[0]).collect();
     let asked: Vec<Vec<TokenId>> = queries.iter().map(|q| [q.tokens, &firsts].concat()).collect();
     let mut chains: Vec<(NodeHandle, TokenId)> = Vec::new();
-    for q in queries {
-        for string in watch {
-            let mut at = q.node;
-            for pair in string.windows(2) {
-                at = session.push(Some(at), pair[0])?;
-                chains.push((at, pair[1]));
+    let mut push = |session: &mut dyn Session| {
+        for q in queries {
+            for string in watch {
+                let mut at = q.node;
+                for pair in string.windows(2) {
+                    at = session.push(Some(at), pair[0])?;
+                    chains.push((at, pair[1]));
+                }
             }
         }
+        Ok(())
+    };
+    if let Err(e) = push(session) {
+        chains.iter().rev().for_each(|&(node, _)| session.forget(node));
+        return Err(match e {
+            ModelError::ContextExceeded { needed, limit } => ModelError::WatchExceedsContext { needed, limit },
+            e => e,
+        });
     }
     let all: Vec<Query<'_>> = queries
         .iter()

@@ -102,15 +102,19 @@ struct Text {
     node: NodeHandle,
     rng: StdRng,
     made: usize,
+    /// Number of tokens after which it must end: what the model's context holds in front of the longest watched string.
+    room: usize,
     stop: Option<StopReason>,
 }
 
 impl Text {
-    /// A text that begins after the last of these nodes.
-    fn after(nodes: &[NodeHandle], options: &GenerateOptions) -> Result<Text> {
+    /// A text that begins after the last of these nodes, with the tokens of the watched strings.
+    fn after(model: &Model, nodes: &[NodeHandle], strings: &[Vec<TokenId>], options: &GenerateOptions) -> Result<Text> {
+        let behind = strings.iter().map(|s| s.len().saturating_sub(1)).max().unwrap_or(0);
+        let room = model.context_length().saturating_sub(behind);
         let node = *nodes.last().context("the prompt has no tokens")?;
         let stop = (options.max_new_tokens == 0).then_some(StopReason::MaxNewTokens);
-        Ok(Text { length: nodes.len(), node, rng: StdRng::seed_from_u64(options.seed), made: 0, stop })
+        Ok(Text { length: nodes.len(), node, rng: StdRng::seed_from_u64(options.seed), made: 0, room, stop })
     }
 
     /// What is asked about the next token.
@@ -137,7 +141,7 @@ impl Text {
             Some(StopReason::EndToken)
         } else if self.made == options.max_new_tokens {
             Some(StopReason::MaxNewTokens)
-        } else if self.length >= model.context_length() {
+        } else if self.length >= self.room {
             Some(StopReason::Context)
         } else {
             self.node = session.push(Some(self.node), token.id)?;
@@ -172,7 +176,7 @@ impl Model {
         let tokens = &prompt.tokens;
         let mut session = self.session()?;
         let nodes = session.push_all(None, tokens)?;
-        let text = Text::after(&nodes, options)?;
+        let text = Text::after(self, &nodes, &strings, options)?;
         // Evaluate all forced tokens and the first free step in one batch.
         let first = options.forced_from.unwrap_or(tokens.len()).clamp(1, tokens.len()) - 1;
         let logits = !options.sampler.is_greedy();
@@ -207,7 +211,8 @@ impl Model {
         let mut session = self.session()?;
         let mut texts = Vec::with_capacity(prompts.len());
         for prompt in prompts {
-            texts.push((Text::after(&session.push_all(None, &prompt.tokens)?, options)?, Vec::new()));
+            let nodes = session.push_all(None, &prompt.tokens)?;
+            texts.push((Text::after(self, &nodes, &strings, options)?, Vec::new()));
         }
         let work = Work(self.events());
         loop {
