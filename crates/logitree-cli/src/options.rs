@@ -203,7 +203,8 @@ pub struct FormOptions {
     #[arg(long)]
     pub chat: bool,
     /// System message (with --chat)
-    #[arg(long, requires = "chat", value_name = "TEXT")]
+    // Clap forgets `requires` where something that is given conflicts with what is required, so that is named, too.
+    #[arg(long, requires = "chat", conflicts_with = "special", value_name = "TEXT")]
     pub system: Option<String>,
     /// Take names of control tokens in the prompt, such as <start_of_turn>, as these tokens [default: as letters; with
     /// --chat, as tokens]
@@ -211,7 +212,13 @@ pub struct FormOptions {
     pub special: bool,
     /// A variable for the chat template (with --chat), such as enable_thinking=false or reasoning_effort=low: JSON, or
     /// else a text; strftime_now=2026-07-04 is the date that it sees. May be given several times
-    #[arg(long = "template-arg", requires = "chat", value_name = "NAME=VALUE", value_parser = template_arg)]
+    #[arg(
+        long = "template-arg",
+        requires = "chat",
+        conflicts_with = "special",
+        value_name = "NAME=VALUE",
+        value_parser = template_arg
+    )]
     pub template_args: Vec<TemplateArg>,
 }
 

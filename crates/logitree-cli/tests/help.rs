@@ -116,6 +116,33 @@ fn options_stand_under_their_own_head() {
 }
 
 #[test]
+fn options_that_make_no_sense_together_are_refused_by_name() {
+    let w = common::workplace();
+    let w = w.path();
+    common::ok(w, &["tree", "hello", "-m", "model", "--max-depth", "2", "-o", "r.run.jsonl"]);
+    for (args, named) in [
+        // What is required conflicts with another option that is given.
+        (&["tree", "a", "--special", "--system", "x"][..], ["--special", "--system"]),
+        (&["logprobs", "a", "--special", "--template-arg", "x=1"], ["--special", "--template-arg"]),
+        (&["next", "a", "--template-arg", "x=1", "--special"], ["--special", "--template-arg"]),
+        (&["tree", "--resume", "r.run.jsonl", "--template-arg", "x=1"], ["--resume", "--template-arg"]),
+        (&["tree", "--resume", "r.run.jsonl", "--system", "x"], ["--resume", "--system"]),
+        (&["tree", "--resume", "r.run.jsonl", "--force"], ["--resume", "--force"]),
+        // Options that would have no effect.
+        (&["answers", "a", "--choices", "a|b", "--direct", "--max-nodes", "5"], ["--direct", "--max-nodes"]),
+        (&["answers", "a", "--choices", "a|b", "--direct", "--max-depth", "5"], ["--direct", "--max-depth"]),
+        (&["answers", "a", "--choices", "a|b", "--direct", "--max-seconds", "5"], ["--direct", "--max-seconds"]),
+        (&["answers", "a", "--choices", "a|b", "--direct", "--batch", "5"], ["--direct", "--batch"]),
+        (&["lens", "r.run.jsonl", "--node", "0", "--paths", "3"], ["--node", "--paths"]),
+    ] {
+        let said = fails(w, args, 2);
+        assert!(named.iter().all(|name| said.contains(name)), "{args:?}: {said}");
+    }
+    common::ok(w, &["answers", "a", "-m", "model", "--choices", "a|b", "--direct"]);
+    common::ok(w, &["lens", "r.run.jsonl", "--node", "0"]);
+}
+
+#[test]
 fn values_may_begin_with_a_hyphen() {
     let w = common::workplace();
     let w = w.path();

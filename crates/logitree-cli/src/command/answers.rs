@@ -67,7 +67,7 @@ pub struct AnswersArgs {
     #[command(flatten)]
     pub asked: AskedOptions,
     /// Score each choice's own text instead of exploring
-    #[arg(long, conflicts_with = "pattern")]
+    #[arg(long, conflicts_with_all = ["pattern", "max_depth", "max_seconds", "max_nodes", "batch"])]
     pub direct: bool,
     /// Go on until no bound is wider than this [default: until the winner is certain; with one choice, 0.01]
     #[arg(long, value_parser = options::probability, value_name = "PROB", conflicts_with = "direct")]

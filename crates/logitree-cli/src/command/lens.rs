@@ -55,7 +55,7 @@ pub struct LensArgs {
     #[arg(long, value_name = "NODE")]
     pub node: Option<u32>,
     /// Paths to list
-    #[arg(long, default_value_t = 10, value_name = "N")]
+    #[arg(long, default_value_t = 10, value_name = "N", conflicts_with = "node")]
     pub paths: usize,
     /// How to print
     #[arg(long, value_enum, default_value_t)]

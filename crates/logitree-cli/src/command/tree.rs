@@ -70,7 +70,7 @@ pub struct TreeArgs {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["prompt", "output", "chat", "system", "special", "force", "watch"]
+        conflicts_with_all = ["prompt", "output", "chat", "system", "special", "template_args", "force", "watch"]
     )]
     pub resume: Option<PathBuf>,
     #[command(flatten)]
