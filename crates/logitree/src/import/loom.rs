@@ -23,7 +23,7 @@ struct Token {
 /// # Errors
 /// If the file cannot be read, is no such save, or has numbers that are no log probabilities.
 pub fn read(file: impl Read, notes: &mut Vec<String>) -> Result<Run> {
-    let settings = ReaderSettings { max_nesting_depth: None, ..Default::default() };
+    let settings = ReaderSettings { max_nesting_depth: None, track_path: false, ..Default::default() };
     let mut json = JsonStreamReader::new_custom(file, settings);
     let (mut model, mut prompt, mut prefill, mut tokens) = (None, None, None, None);
     json.begin_object()?;
@@ -172,7 +172,8 @@ mod tests {
         // Deeper than any stack: unclosed, closed, in a field that nobody reads, and of more tokens than are built.
         let deeper = deep(MOST_NODES + 1);
         assert!(refused(&deeper).contains("more than 1048576 tokens"));
-        assert!(!refused(&deeper[..deeper.len() / 4]).is_empty());
+        // The place of the error is told by line and column: the names of a million objects would be megabytes.
+        assert!(refused(&deeper[..deeper.len() / 4]).len() < 1000);
         assert!(!refused(&format!(r#"{{"x":{},"roots":[]"#, "[".repeat(1_000_000))).is_empty());
         assert!(
             !refused(&format!(r#"{{"x":{}{},"roots":[]"#, "[".repeat(1_000_000), "]".repeat(1_000_000))).is_empty()

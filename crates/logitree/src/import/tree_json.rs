@@ -40,7 +40,7 @@ const MOST_PARAMETERS: usize = 1000;
 /// # Errors
 /// If the file cannot be read, or is not such a tree; the message has the place and the reason.
 pub fn read(file: impl Read, notes: &mut Vec<String>) -> Result<Run> {
-    let settings = ReaderSettings { max_nesting_depth: None, ..Default::default() };
+    let settings = ReaderSettings { max_nesting_depth: None, track_path: false, ..Default::default() };
     let mut json = JsonStreamReader::new_custom(file, settings);
     let (mut prompt, mut parameters, mut nodes) = (None, Map::new(), None);
     json.begin_object()?;
