@@ -13,7 +13,7 @@
 //!    whole cache lines.
 //! 3. T and C are chosen for few loads per multiply-add, because a neighbour on the same core takes load slots rather
 //!    than arithmetic.
-//! 4. Accumulators pass through memory between blocks without being rounded, so blocking does not change the sum.
+//! 4. Each element is a sum of sums over parts of a row, which are the same for every T, C and width ([`part`]).
 //! 5. The last block stores its sums straight into the output.
 //! 6. While one block is multiplied, the packed bytes of the next are prefetched, a line per turn of the loop.
 //!    Otherwise de-quantising would wait for memory.
@@ -21,7 +21,7 @@
 //! A batch of up to [`NARROW`] columns uses each weight so rarely that blocks do not pay: there, weights go from packed
 //! bytes into products without passing through memory, in the same order.
 
-use crate::micro::{Micro, NARROW, Place, Sums};
+use crate::micro::{Before, Micro, NARROW, Place, Sums};
 use crate::pack::{Decode, RUN};
 use crate::panels::{Coded, Panels};
 use crate::pieces::{PieceStrip, Registers};
@@ -37,6 +37,13 @@ const BLOCK: usize = 20480;
 /// f32 values of a block of unquantised weights. Its packed form is large, and the block and the packed bytes of the
 /// next one, which are prefetched meanwhile, should fit the first cache together.
 const UNQUANTISED: usize = 4096;
+
+/// Most columns whose products are one chain of multiply-adds. The sums of such parts of a row are added in order. So
+/// rounding errors do not grow with the length of a row, and the order does not depend on how a backend forms its blocks:
+/// with four tiles a block is a part, with fewer tiles it is several.
+const PART: usize = 320;
+/// [`PART`] of unquantised weights.
+const UNQUANTISED_PART: usize = 64;
 
 /// One product: `out[column][row] = Σ_k matrix[row][k] · x[column][k]`.
 pub struct Product<'a> {
@@ -151,37 +158,67 @@ impl Task for RunStrip<'_, '_> {
         let floats = x.floats();
         let size = tiles * LANES;
         let acc = acc.at_least(shape.columns * size);
+        let part = part(matrix, shape.k);
         if shape.columns <= NARROW {
-            let sums = Sums { resume: false, memory: acc, out: self.out };
-            let x = &floats[..shape.columns * shape.padded()];
-            return Decode { matrix, tile, k0: 0, k: shape.k, x, sums, weights: &mut [] }.run(s, tiles, shape.columns);
+            for k0 in (0..shape.k).step_by(part) {
+                let k = part.min(shape.k - k0);
+                let sums = Sums {
+                    before: if k0 > 0 { Before::Add } else { Before::Nothing },
+                    memory: &mut *acc,
+                    out: self.out.filter(|_| k0 + k == shape.k),
+                };
+                let x = &floats[k0 * shape.columns..][..k.next_multiple_of(LANES) * shape.columns];
+                Decode { matrix, tile, k0, k, x, sums, weights: &mut [] }.run(s, tiles, shape.columns);
+            }
+            return;
         }
         let weights = weights.at_least(BLOCK).as_chunks_mut::<LANES>().0;
         // All blocks get about the same length, so that none is too short to be worth its start.
         let most = if matrix.is_quantised() { BLOCK } else { UNQUANTISED };
-        let block = shape.k.div_ceil(shape.k.div_ceil(most / size)).next_multiple_of(RUN);
+        let (parts, most) = (shape.k.div_ceil(part), most / size / part);
+        let block = part * parts.div_ceil(parts.div_ceil(most));
         for k0 in (0..shape.k).step_by(block) {
             let k = block.min(shape.k - k0);
-            let last = k0 + k == shape.k;
             for (t, weights) in weights[..tiles * k].chunks_exact_mut(k).enumerate() {
                 Decode::into(matrix, tile + t, k0, weights).run(s, 1, 0);
             }
             // The next weights are prefetched: this strip's next block, or the first block of the next strip. Each
             // group of columns fetches its share of the tiles.
-            let ahead = if last { first_bytes(next, block) } else { here.bytes(k0 + k, block) };
+            let end = k0 + k == shape.k;
+            let ahead = if end { first_bytes(next, block) } else { here.bytes(k0 + k, block) };
             let pieces = ahead.iter().take_while(|piece| !piece.is_empty()).count();
             let share = pieces.div_ceil(shape.groups).next_power_of_two();
             for g in 0..shape.groups {
                 let (first, width) = shape.group(g);
-                let sums = Sums {
-                    resume: k0 > 0,
-                    memory: &mut acc[first * size..(first + width) * size],
-                    out: self.out.filter(|_| last).map(|(out, start, stride)| (out, start + first * stride, stride)),
-                };
                 let x = &floats[first * shape.padded() + k0 * width..][..k.next_multiple_of(LANES) * width];
                 let ahead = ahead[..pieces].get(g * share..(g + 1) * share).unwrap_or_default();
-                Micro { weights: &weights[..tiles * k], x, k, ahead, sums }.run(s, tiles, width);
+                for at in (0..k).step_by(part) {
+                    let n = part.min(k - at);
+                    let last = end && at + n == k;
+                    let sums = Sums {
+                        before: if k0 + at > 0 { Before::Add } else { Before::Nothing },
+                        memory: &mut acc[first * size..(first + width) * size],
+                        out: self
+                            .out
+                            .filter(|_| last)
+                            .map(|(out, start, stride)| (out, start + first * stride, stride)),
+                    };
+                    let mut share = [&[][..]; 4];
+                    for (share, piece) in share.iter_mut().zip(ahead) {
+                        *share = &piece[piece.len() * at / k..piece.len() * (at + n) / k];
+                    }
+                    let x = &x[at * width..][..n.next_multiple_of(LANES) * width];
+                    let weights = &weights[at..tiles * k];
+                    Micro { weights, stride: k, x, k: n, ahead: &share[..ahead.len()], sums }.run(s, tiles, width);
+                }
             }
         }
     }
+}
+
+/// Columns of a part of a row that has a sum of its own. All parts get about the same length, so that none is too short to be
+/// worth its start.
+pub(crate) fn part(matrix: &PackedMatrix, columns: usize) -> usize {
+    let most = if matrix.is_quantised() { PART } else { UNQUANTISED_PART };
+    columns.div_ceil(columns.div_ceil(most)).next_multiple_of(RUN)
 }

@@ -1,11 +1,11 @@
 //! The inner loop of products in f32: the sums of `T` tiles of 16 rows × `C` columns stay in registers.
 //!
 //! ```text
-//! acc[C][T] = 0, or what the block before it left
+//! acc[C][T] = 0
 //! for i in 0..k:
 //!   w[T] = weights[T][i]                       a vector of 16 rows each
 //!   for c in 0..C: acc[c][T] += w[T] · x[c][i]      one multiply-add per vector, x in all lanes
-//! store acc
+//! store acc, added to the sums of the columns before
 //! ```
 //!
 //! Each element of `acc` is one chain of fused multiply-adds in order of `k`, whatever T and C are: this is why results
@@ -55,10 +55,20 @@ macro_rules! by_shape {
 }
 pub(crate) use by_shape;
 
+/// What becomes of the sums in memory, which are those of the columns before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// There are none: these are the first columns.
+    Nothing,
+    /// The chains of multiply-adds go on from them.
+    GoOn,
+    /// New sums start at zero, and are added to them at their end.
+    Add,
+}
+
 /// Where the sums of a block begin and where they go.
 pub(crate) struct Sums<'a, 'b> {
-    /// True if the sums go on from what is in `memory`, false if they start at zero.
-    pub(crate) resume: bool,
+    pub(crate) before: Before,
     /// `[C][T][16]`.
     pub(crate) memory: &'a mut [f32],
     /// If there is a place, sums are stored there rather than in `memory`.
@@ -73,7 +83,7 @@ impl Sums<'_, '_> {
     #[inline(always)]
     pub(crate) fn start<S: Simd, const T: usize, const C: usize>(&self, s: S) -> [[S::F; T]; C] {
         let mut acc = [[s.splat(0.0); T]; C];
-        if self.resume {
+        if self.before == Before::GoOn {
             let memory = self.memory.as_chunks::<LANES>().0;
             for c in 0..C {
                 for t in 0..T {
@@ -85,7 +95,15 @@ impl Sums<'_, '_> {
     }
 
     #[inline(always)]
-    pub(crate) fn finish<S: Simd, const T: usize, const C: usize>(self, s: S, acc: &[[S::F; T]; C]) {
+    pub(crate) fn finish<S: Simd, const T: usize, const C: usize>(self, s: S, mut acc: [[S::F; T]; C]) {
+        if self.before == Before::Add {
+            let memory = self.memory.as_chunks::<LANES>().0;
+            for c in 0..C {
+                for t in 0..T {
+                    acc[c][t] = s.add(s.load(&memory[c * T + t]), acc[c][t]);
+                }
+            }
+        }
         for c in 0..C {
             let to = match &self.out {
                 // SAFETY: whoever made the place promised that nobody else touches these elements.
@@ -113,8 +131,10 @@ pub(crate) fn fetch<S: Simd>(s: S, ahead: &[&[u8]], i: usize, n: usize) {
 
 /// Products of a block of de-quantised weights with a group of columns.
 pub(crate) struct Micro<'a, 'b> {
-    /// `[T][k][16]`.
+    /// `[T][stride][16]`; the first `k` of each tile are multiplied.
     pub(crate) weights: &'a [Lanes<f32>],
+    /// Columns from one tile to the next.
+    pub(crate) stride: usize,
     /// `[k / 16][C][16]`.
     pub(crate) x: &'a [f32],
     pub(crate) k: usize,
@@ -148,9 +168,9 @@ impl<const T: usize, const C: usize, const P: usize> Task for Shaped<'_, '_, T, 
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Micro { weights, x, k, ahead, sums } = self.0;
+        let Micro { weights, stride, x, k, ahead, sums } = self.0;
         let x = x.as_chunks::<LANES>().0.as_chunks::<C>().0;
-        assert!(weights.len() == T * k && x.len() == k.div_ceil(LANES));
+        assert!(k <= stride && weights.len() >= (T - 1) * stride + k && x.len() == k.div_ceil(LANES));
         let mut acc = sums.start::<S, T, C>(s);
         // This is a macro, because a closure might not be inlined, and then is not compiled for the instruction set.
         macro_rules! step {
@@ -158,8 +178,8 @@ impl<const T: usize, const C: usize, const P: usize> Task for Shaped<'_, '_, T, 
                 let (i, x, j) = ($i, $x, $j);
                 let mut w = [s.splat(0.0); T];
                 for t in 0..T {
-                    // SAFETY: t < T and i < k, and there are T · k weights (checked above).
-                    w[t] = s.load(unsafe { weights.get_unchecked(t * k + i) });
+                    // SAFETY: t < T and i < k, so there is such a weight (checked above).
+                    w[t] = s.load(unsafe { weights.get_unchecked(t * stride + i) });
                 }
                 for c in 0..C {
                     let x = s.splat(x[c][j]);
@@ -188,6 +208,6 @@ impl<const T: usize, const C: usize, const P: usize> Task for Shaped<'_, '_, T, 
         for j in 0..k % LANES {
             step!(k / LANES * LANES + j, &x[k / LANES], j);
         }
-        sums.finish(s, &acc);
+        sums.finish(s, acc);
     }
 }

@@ -3,33 +3,48 @@
 //! A forward pass is a chain of some hundred short parallel steps; waking a sleeping thread for each
 //! would cost more than the smaller ones take. The members spin for a moment after each step
 //! and park only when the model rests.
+//!
+//! Another program may keep a core busy, so that a member does not run when it is wanted. The leader, which is the calling
+//! thread, does not wait for it then: it takes the indices of a late member itself and closes the step, and a member
+//! that comes after that finds it closed ([`gate`]). Only an index that a member has begun must be waited for, and this
+//! would take as long as the other program's turn on that core. So while cores are short, a member leaves its core at
+//! the end of a step, of its own will, before the system takes it away amid the next ([`turns`]).
 
+mod gate;
+mod turns;
+
+use gate::Gate;
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
+use turns::{Shortage, Turn};
 
-/// Spins before a waiting member parks: some tens of microseconds.
-const SPINS: usize = 20_000;
+/// How long a thread spins before it sleeps. Wake-ups take some tens of microseconds.
+const SPIN: Duration = Duration::from_micros(200);
+/// Length of a sleep while the other threads are probably late. When a core falls asleep, the system looks for a thread
+/// that waits for another core and runs it here: short sleeps are how a waiting thread offers its core.
+const NAP: Duration = Duration::from_micros(100);
+/// Naps of a member before it sleeps until it is woken.
+const NAPS: usize = 20;
 
-/// The step that is being run: called once by every member with its index.
+/// The step that is being run: called once by every member that joins it, with its index.
 type Job = *const (dyn Fn(usize) + Sync);
 
 struct Shared {
-    /// Counts steps; a change tells the members that `job` is new.
-    step: AtomicUsize,
+    gate: Gate,
     job: UnsafeCell<Option<Job>>,
-    /// Members still at work on the current step.
-    busy: AtomicUsize,
+    shortage: Shortage,
     quit: AtomicBool,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     asleep: Vec<AtomicBool>,
 }
 
-// SAFETY: `job` is written only by the leader while no member is busy, and read by members only
-// after the release/acquire pair on `step`; the pointee is Sync and outlives the step (see `Team::step`).
+// SAFETY: `job` is written only by the leader while the gate is closed and nobody is at work, and read only by members
+// that have passed the gate; the pointee is Sync and outlives the step (see `Team::step`).
 unsafe impl Sync for Shared {}
 // SAFETY: as above; the pointer is only a loan to the members for the length of a step.
 unsafe impl Send for Shared {}
@@ -51,9 +66,9 @@ impl Team {
     pub(crate) fn new(threads: usize) -> Team {
         let extra = threads.max(1) - 1;
         let shared = Arc::new(Shared {
-            step: AtomicUsize::new(0),
+            gate: Gate::new(),
             job: UnsafeCell::new(None),
-            busy: AtomicUsize::new(0),
+            shortage: Shortage::new(),
             quit: AtomicBool::new(false),
             panic: Mutex::new(None),
             asleep: (0..extra).map(|_| AtomicBool::new(false)).collect(),
@@ -84,38 +99,36 @@ impl Team {
     /// Calls `f(0) … f(threads - 1)`, each on its own thread, and returns when all have ended.
     /// If one of them panics, so does this function.
     pub(crate) fn run(&mut self, f: &(dyn Fn(usize) + Sync)) {
-        self.step(f);
+        self.step(self.members.len(), f);
     }
 
-    /// Does what [`Team::run`] does. It takes `&self`, because [`Team::each_with`] lends `next` to the closure; the
-    /// public functions take `&mut self`, so only one step runs at a time.
-    fn step(&self, f: &(dyn Fn(usize) + Sync)) {
+    /// Calls `f(0)` here and `f(1) … f(threads - 1)` on the members, at least on `wanted` of them: members that have not
+    /// joined when `f(0)` has ended are not called. Returns when all calls have ended, and panics if one of them did.
+    ///
+    /// It takes `&self`, because [`Team::each_with`] lends `next` to the closure; the public functions take
+    /// `&mut self`, so only one step runs at a time.
+    fn step(&self, wanted: usize, f: &(dyn Fn(usize) + Sync)) {
         if self.members.is_empty() {
             return f(0);
         }
         let shared = &*self.shared;
-        // SAFETY: the lifetime is erased, but this function returns only after every member has
-        // left the closure (`busy` reached 0), also when `f(0)` panics.
+        // SAFETY: the lifetime is erased, but this function returns only after the gate was closed and every member that
+        // passed it has left the closure, also when `f(0)` panics.
         let job: Job = unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), Job>(f) };
-        // SAFETY: no member is busy between steps, so nobody reads `job` now.
+        // SAFETY: the gate is closed and nobody is at work between steps, so nobody reads `job` now.
         unsafe { *shared.job.get() = Some(job) };
-        shared.busy.store(self.members.len(), Ordering::Relaxed);
-        shared.step.fetch_add(1, Ordering::SeqCst);
+        let began = Instant::now();
+        shared.gate.open();
         for (i, (thread, _)) in self.members.iter().enumerate() {
             if shared.asleep[i].load(Ordering::SeqCst) {
                 thread.unpark();
             }
         }
         let mine = catch_unwind(AssertUnwindSafe(|| f(0)));
-        let mut spins = 0;
-        while shared.busy.load(Ordering::Acquire) != 0 {
-            spins += 1;
-            if spins < SPINS {
-                std::hint::spin_loop();
-            } else {
-                thread::yield_now();
-            }
-        }
+        wait(began, || shared.gate.joined() >= wanted);
+        shared.gate.close();
+        let late = wait(began, || shared.gate.at_work() == 0);
+        shared.shortage.step(late);
         // The members' panic is taken even if this thread has panicked too, or the next step would pass it on.
         let theirs = shared.panic.lock().unwrap_or_else(|e| e.into_inner()).take();
         if let Err(panic) = mine {
@@ -155,7 +168,7 @@ impl Team {
             *next.0.get_mut() = *start;
         }
         let next = &self.next;
-        self.step(&|thread| {
+        self.step(0, &|thread| {
             let mut made = None;
             for run in (thread..threads).chain(0..thread) {
                 loop {
@@ -170,38 +183,66 @@ impl Team {
     }
 }
 
+/// Waits until `done`, in a step that began at `began`. It spins for as long as this thread has worked on the step or
+/// [`SPIN`], whichever is longer, and then naps; returns true if it had to nap.
+fn wait(began: Instant, done: impl Fn() -> bool) -> bool {
+    if done() {
+        return false;
+    }
+    let now = Instant::now();
+    let patience = SPIN.max(now - began);
+    while !done() {
+        if now.elapsed() > patience {
+            while !done() {
+                thread::sleep(NAP);
+            }
+            return true;
+        }
+        std::hint::spin_loop();
+    }
+    false
+}
+
 fn member(shared: &Shared, index: usize) {
     let mut seen = 0;
-    loop {
-        let mut spins = 0;
-        while shared.step.load(Ordering::Acquire) == seen {
-            if shared.quit.load(Ordering::Relaxed) {
-                return;
-            }
-            spins += 1;
-            if spins < SPINS {
-                std::hint::spin_loop();
-                continue;
-            }
-            // The flag is set before the last look at the step: a leader that steps after that look sees it and
-            // unparks.
-            shared.asleep[index].store(true, Ordering::SeqCst);
-            while shared.step.load(Ordering::SeqCst) == seen && !shared.quit.load(Ordering::SeqCst) {
-                thread::park();
-            }
-            shared.asleep[index].store(false, Ordering::SeqCst);
+    let mut turn = Turn::new();
+    while let Some(step) = next_step(shared, index, seen) {
+        seen = step;
+        turn.begin(&shared.shortage);
+        if !shared.gate.join(step) {
+            continue;
         }
-        seen = shared.step.load(Ordering::Acquire);
-        // SAFETY: the leader wrote `job` before the step changed and waits for us before it writes again.
+        // SAFETY: the leader wrote `job` before it opened the gate, and writes again only after we have left.
         let job = unsafe { *shared.job.get() };
         if let Some(job) = job {
-            // SAFETY: `Team::step` keeps the closure alive until `busy` is 0.
+            // SAFETY: `Team::step` keeps the closure alive until everyone has left.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| unsafe { (*job)(index + 1) })) {
                 *shared.panic.lock().unwrap_or_else(|e| e.into_inner()) = Some(panic);
             }
         }
-        shared.busy.fetch_sub(1, Ordering::Release);
+        shared.gate.leave();
+        turn.end(&shared.shortage);
     }
+}
+
+/// Waits for a step after the step `seen`, and returns its number; `None` if the team is dissolved.
+fn next_step(shared: &Shared, index: usize, seen: u32) -> Option<u32> {
+    let came = || shared.gate.step() != seen || shared.quit.load(Ordering::SeqCst);
+    let start = Instant::now();
+    while !came() && start.elapsed() < SPIN {
+        std::hint::spin_loop();
+    }
+    let mut naps = 0;
+    while !came() {
+        // The flag is set before the last look at the step: a leader that steps after that look sees it and unparks.
+        shared.asleep[index].store(true, Ordering::SeqCst);
+        while !came() {
+            naps += 1;
+            if naps <= NAPS { thread::park_timeout(NAP) } else { thread::park() }
+        }
+        shared.asleep[index].store(false, Ordering::SeqCst);
+    }
+    (!shared.quit.load(Ordering::Relaxed)).then(|| shared.gate.step())
 }
 
 impl Drop for Team {

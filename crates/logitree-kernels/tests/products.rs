@@ -97,10 +97,16 @@ fn product(compute: &mut Compute, matrix: &PackedMatrix, x: &[Vec<f32>]) -> Vec<
 fn every_format_multiplies_like_f64_and_the_same_bits_everywhere() {
     let mut rng = Rng(7);
     for dtype in DType::ALL {
-        let Case { rows, cols, bytes, dense, x } = case(&mut rng, dtype, 16 * 11 + 5, 512);
-        // The specified sum: one chain of fused multiply-adds per element, k in order.
+        let Case { rows, cols, bytes, dense, x } = case(&mut rng, dtype, 16 * 11 + 5, 768);
+        // The specified sum: parts of a row, each a chain of fused multiply-adds with k in order, are added in order.
+        let most: usize = if dtype.block_len() > 1 { 320 } else { 64 };
+        let part = cols.div_ceil(cols.div_ceil(most)).next_multiple_of(32);
         let chain = |row: usize, x: &[f32]| {
-            dense[row * cols..][..cols].iter().zip(x).fold(0.0f32, |acc, (w, x)| w.mul_add(*x, acc))
+            let parts = dense[row * cols..][..cols]
+                .chunks(part)
+                .zip(x.chunks(part))
+                .map(|(w, x)| w.iter().zip(x).fold(0.0f32, |acc, (w, x)| w.mul_add(*x, acc)));
+            parts.reduce(|sum, part| sum + part).unwrap()
         };
         for mut compute in computes() {
             let matrix = PackedMatrix::pack(&mut compute, dtype, rows, cols, &bytes).unwrap();

@@ -22,7 +22,7 @@ use super::format::{BF16, F16, F32, Format, lanes, scale_of, shifted};
 use super::format::{IQ4_NL, IQ4_XS, MXFP4, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0};
 use crate::DType;
 use crate::bf16::halves;
-use crate::micro::{Sums, by_shape};
+use crate::micro::{Before, Sums, by_shape};
 use crate::simd::{LANES, Lanes, Simd, Task};
 use std::marker::PhantomData;
 
@@ -49,7 +49,7 @@ const AHEAD: usize = 2048;
 impl<'a> Decode<'a, '_> {
     /// De-quantises a tile into memory, `[k][16]`.
     pub(crate) fn into(matrix: &'a PackedMatrix, tile: usize, k0: usize, weights: &'a mut [Lanes<f32>]) -> Self {
-        let sums = Sums { resume: false, memory: &mut [], out: None };
+        let sums = Sums { before: Before::Nothing, memory: &mut [], out: None };
         Decode { matrix, tile, k0, k: weights.len(), x: &[], sums, weights }
     }
 
@@ -280,7 +280,7 @@ impl<S: Simd, const T: usize, const C: usize> Sink<'_, '_, S, T, C> {
 
     #[inline(always)]
     fn finish(self, s: S) {
-        self.sums.finish(s, &self.acc);
+        self.sums.finish(s, self.acc);
     }
 }
 

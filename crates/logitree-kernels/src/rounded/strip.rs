@@ -9,7 +9,7 @@
 //! ```
 
 use super::{Rounded, WORDS};
-use crate::micro::{Place, Sums, by_shape, fetch};
+use crate::micro::{Before, Place, Sums, by_shape, fetch};
 use crate::pack::{BYTES, Form, RUN};
 use crate::panels::Panels;
 use crate::simd::{ByteDots, DotTask, LANES, Lanes, Simd};
@@ -57,7 +57,7 @@ impl DotTask for RoundedStrip<'_, '_> {
                 let (first, width) = shape.group(g);
                 let ahead = ahead.get(g * share..(g + 1) * share).unwrap_or_default();
                 let sums = Sums {
-                    resume: run > 0,
+                    before: if run > 0 { Before::GoOn } else { Before::Nothing },
                     memory: &mut acc[first * size..(first + width) * size],
                     out: out.filter(|_| last).map(|(out, start, stride)| (out, start + first * stride, stride)),
                 };
@@ -148,6 +148,6 @@ impl<const T: usize, const C: usize, const SUBS: usize, const MIN: bool> DotTask
                 }
             }
         }
-        sums.finish(s, &acc);
+        sums.finish(s, acc);
     }
 }
