@@ -160,17 +160,11 @@ impl Task for RunStrip<'_, '_> {
         let acc = acc.at_least(shape.columns * size);
         let part = part(matrix, shape.k);
         if shape.columns <= NARROW {
-            for k0 in (0..shape.k).step_by(part) {
-                let k = part.min(shape.k - k0);
-                let sums = Sums {
-                    before: if k0 > 0 { Before::Add } else { Before::Nothing },
-                    memory: &mut *acc,
-                    out: self.out.filter(|_| k0 + k == shape.k),
-                };
-                let x = &floats[k0 * shape.columns..][..k.next_multiple_of(LANES) * shape.columns];
-                Decode { matrix, tile, k0, k, x, sums, weights: &mut [] }.run(s, tiles, shape.columns);
-            }
-            return;
+            let before = if part < shape.k { Before::Add } else { Before::Nothing };
+            let sums = Sums { before, memory: acc, out: self.out };
+            let x = &floats[..shape.columns * shape.padded()];
+            let narrow = Decode { matrix, tile, k0: 0, k: shape.k, part, x, sums, weights: &mut [] };
+            return narrow.run(s, tiles, shape.columns);
         }
         let weights = weights.at_least(BLOCK).as_chunks_mut::<LANES>().0;
         // All blocks get about the same length, so that none is too short to be worth its start.

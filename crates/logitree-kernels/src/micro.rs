@@ -94,6 +94,25 @@ impl Sums<'_, '_> {
         acc
     }
 
+    /// Adds these sums to those in memory, or, if they are the first, stores them there. New sums begin at zero.
+    #[inline(always)]
+    pub(crate) fn put_away<S: Simd, const T: usize, const C: usize>(
+        &mut self,
+        s: S,
+        acc: &mut [[S::F; T]; C],
+        first: bool,
+    ) {
+        let memory = self.memory.as_chunks_mut::<LANES>().0;
+        for c in 0..C {
+            for t in 0..T {
+                let memory = &mut memory[c * T + t];
+                let sum = if first { acc[c][t] } else { s.add(s.load(memory), acc[c][t]) };
+                s.store(memory, sum);
+                acc[c][t] = s.splat(0.0);
+            }
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn finish<S: Simd, const T: usize, const C: usize>(self, s: S, mut acc: [[S::F; T]; C]) {
         if self.before == Before::Add {

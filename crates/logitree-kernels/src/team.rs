@@ -23,13 +23,8 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 use turns::{Shortage, Turn};
 
-/// How long a thread spins before it sleeps. Wake-ups take some tens of microseconds.
+/// How long a thread spins for others before it lets other threads have its core.
 const SPIN: Duration = Duration::from_micros(200);
-/// Length of a sleep while the other threads are probably late. When a core falls asleep, the system looks for a thread
-/// that waits for another core and runs it here: short sleeps are how a waiting thread offers its core.
-const NAP: Duration = Duration::from_micros(100);
-/// Naps of a member before it sleeps until it is woken.
-const NAPS: usize = 20;
 
 /// The step that is being run: called once by every member that joins it, with its index.
 type Job = *const (dyn Fn(usize) + Sync);
@@ -64,7 +59,11 @@ struct Counter(AtomicUsize);
 impl Team {
     /// A team of `threads` (at least one), the calling thread included.
     pub(crate) fn new(threads: usize) -> Team {
-        let extra = threads.max(1) - 1;
+        Team::of(threads.max(1) - 1, member)
+    }
+
+    /// A team with `extra` members, each of which runs `life` with its index.
+    fn of(extra: usize, life: impl Fn(&Shared, usize) + Clone + Send + 'static) -> Team {
         let shared = Arc::new(Shared {
             gate: Gate::new(),
             job: UnsafeCell::new(None),
@@ -75,10 +74,10 @@ impl Team {
         });
         let members = (0..extra)
             .map_while(|i| {
-                let shared = shared.clone();
+                let (shared, life) = (shared.clone(), life.clone());
                 // If the system refuses more threads, the team has fewer: it is slower, but results are the same.
                 let handle =
-                    thread::Builder::new().name(format!("team-{}", i + 1)).spawn(move || member(&shared, i)).ok()?;
+                    thread::Builder::new().name(format!("team-{}", i + 1)).spawn(move || life(&shared, i)).ok()?;
                 Some((handle.thread().clone(), Some(handle)))
             })
             .collect::<Vec<_>>();
@@ -184,7 +183,8 @@ impl Team {
 }
 
 /// Waits until `done`, in a step that began at `began`. It spins for as long as this thread has worked on the step or
-/// [`SPIN`], whichever is longer, and then naps; returns true if it had to nap.
+/// [`SPIN`], whichever is longer, and then lets others have the core between two looks. It does not sleep: the thread that
+/// wakes it, or one that has moved to this core meanwhile, would lose its turn. Returns true if spinning was not enough.
 fn wait(began: Instant, done: impl Fn() -> bool) -> bool {
     if done() {
         return false;
@@ -194,7 +194,7 @@ fn wait(began: Instant, done: impl Fn() -> bool) -> bool {
     while !done() {
         if now.elapsed() > patience {
             while !done() {
-                thread::sleep(NAP);
+                thread::yield_now();
             }
             return true;
         }
@@ -232,13 +232,11 @@ fn next_step(shared: &Shared, index: usize, seen: u32) -> Option<u32> {
     while !came() && start.elapsed() < SPIN {
         std::hint::spin_loop();
     }
-    let mut naps = 0;
     while !came() {
         // The flag is set before the last look at the step: a leader that steps after that look sees it and unparks.
         shared.asleep[index].store(true, Ordering::SeqCst);
         while !came() {
-            naps += 1;
-            if naps <= NAPS { thread::park_timeout(NAP) } else { thread::park() }
+            thread::park();
         }
         shared.asleep[index].store(false, Ordering::SeqCst);
     }
@@ -342,6 +340,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_member_that_does_not_come_is_not_waited_for_and_may_come_later() {
+        let here = Arc::new(std::sync::Barrier::new(2));
+        let there = here.clone();
+        let mut team = Team::of(1, move |shared, index| {
+            there.wait();
+            member(shared, index);
+        });
+        let threads = Mutex::new(vec![0; 2]);
+        let mut steps = |count: usize| {
+            team.each(count, |thread, _| threads.lock().unwrap()[thread] += 1);
+            threads.lock().unwrap().clone()
+        };
+        assert_eq!(steps(10), [10, 0]);
+        assert_eq!(steps(10), [20, 0]);
+        here.wait();
+        // From now on the member takes part, as soon as the system lets it run.
+        while steps(10)[1] == 0 {}
     }
 
     #[test]

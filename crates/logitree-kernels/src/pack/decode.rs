@@ -35,9 +35,11 @@ pub(crate) struct Decode<'a, 'b> {
     /// First column. For quantised formats `k0` and `k` are multiples of 32.
     pub(crate) k0: usize,
     pub(crate) k: usize,
+    /// Columns that have a sum of their own, see [`crate::matmul::part`]. It is a multiple of 32, and counts only if `C > 0`.
+    pub(crate) part: usize,
     /// Activations, `[k / 16][C][16]`.
     pub(crate) x: &'a [f32],
-    /// Sums of the products.
+    /// Sums of the products. If there are several parts, the last one is added to the others in memory.
     pub(crate) sums: Sums<'a, 'b>,
     /// Where weights go if `C = 0`, `[k][16]`.
     pub(crate) weights: &'a mut [Lanes<f32>],
@@ -50,7 +52,7 @@ impl<'a> Decode<'a, '_> {
     /// De-quantises a tile into memory, `[k][16]`.
     pub(crate) fn into(matrix: &'a PackedMatrix, tile: usize, k0: usize, weights: &'a mut [Lanes<f32>]) -> Self {
         let sums = Sums { before: Before::Nothing, memory: &mut [], out: None };
-        Decode { matrix, tile, k0, k: weights.len(), x: &[], sums, weights }
+        Decode { matrix, tile, k0, k: weights.len(), part: weights.len(), x: &[], sums, weights }
     }
 
     /// De-quantises `tiles` tiles, for products with `columns` columns or, if that is 0, into memory.
@@ -117,6 +119,7 @@ impl<F: Format, const T: usize, const C: usize> Task for Floats<'_, '_, F, T, C>
             for i in (0..k).step_by(4) {
                 let at = (k0 + i) * F::BLOCK;
                 if C > 0 {
+                    sink.enter(s, i);
                     fetch_ahead(s, &tiles, at, 4 * F::BLOCK);
                 }
                 for t in 0..T {
@@ -132,6 +135,9 @@ impl<F: Format, const T: usize, const C: usize> Task for Floats<'_, '_, F, T, C>
             return sink.finish(s);
         }
         for i in 0..k {
+            if C > 0 {
+                sink.enter(s, i);
+            }
             for t in 0..T {
                 // SAFETY: i < k and t < T, so tile t has column k0 + i.
                 unsafe {
@@ -162,6 +168,9 @@ impl<F: Format, const T: usize, const C: usize> Task for Groups<'_, '_, F, T, C>
             let groups = const { F::DTYPE.block_len() / 32 };
             let (block, group) = ((k0 / 32 + i) / groups * F::BLOCK, (k0 / 32 + i) % groups);
             let group = block + F::HEADER + group * F::GROUP;
+            if C > 0 {
+                sink.enter(s, 32 * i);
+            }
             if C > 0 && T == 1 {
                 fetch_ahead(s, &tiles, group, F::GROUP);
             }
@@ -234,6 +243,9 @@ fn fetch_ahead<S: Simd, const T: usize>(s: S, tiles: &[&[u8]; T], from: usize, b
 /// Where de-quantised weights go: into products with `C` activation vectors or, if `C` is 0, into memory.
 struct Sink<'a, 'b, S: Simd, const T: usize, const C: usize> {
     acc: [[S::F; T]; C],
+    part: usize,
+    /// The first column after this part.
+    end: usize,
     x: &'a [f32],
     sums: Sums<'a, 'b>,
     weights: &'a mut [Lanes<f32>],
@@ -244,7 +256,7 @@ impl<'a, 'b> Decode<'a, 'b> {
     /// sink for `T` tiles of `k` columns.
     #[inline(always)]
     fn start<S: Simd, const T: usize, const C: usize>(self, s: S) -> ([&'a [u8]; T], Sink<'a, 'b, S, T, C>) {
-        let Decode { matrix, tile, k0, k, x, sums, weights } = self;
+        let Decode { matrix, tile, k0, k, part, x, sums, weights } = self;
         assert!(
             k0 + k <= matrix.cols
                 && x.len() == k.next_multiple_of(LANES) * C
@@ -254,11 +266,20 @@ impl<'a, 'b> Decode<'a, 'b> {
         for t in 0..T {
             tiles[t] = matrix.tile(tile + t);
         }
-        (tiles, Sink { acc: sums.start(s), x, sums, weights })
+        (tiles, Sink { acc: sums.start(s), part, end: part, x, sums, weights })
     }
 }
 
 impl<S: Simd, const T: usize, const C: usize> Sink<'_, '_, S, T, C> {
+    /// Column `i` is the next one. If it begins a part, the sums of the part before it are put away.
+    #[inline(always)]
+    fn enter(&mut self, s: S, i: usize) {
+        if i == self.end {
+            self.sums.put_away(s, &mut self.acc, self.end == self.part);
+            self.end += self.part;
+        }
+    }
+
     /// Takes the weight of column `i` of tile `t`.
     ///
     /// # Safety

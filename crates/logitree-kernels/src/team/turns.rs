@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 /// Steps for which cores are taken to be short after a member was late.
 const REMEMBERED: u32 = 2000;
 /// The part of its turn that a member uses. Turns are 3 ms or more on most systems.
-const USED: Duration = Duration::from_millis(2);
-/// A longer time between two looks at the clock means that another thread had the core: the turn is a new one.
+const USED: Duration = Duration::from_millis(1);
+/// A longer time between two looks at the clock means that another thread had the core, so that the turn is a new one.
 const GAP: Duration = Duration::from_millis(1);
 
 /// Whether members were late recently: the number of steps for which this is remembered.
