@@ -44,7 +44,8 @@ impl Arithmetic {
 ///
 /// 1. Attention sums all positions of a path in one chain.
 /// 2. Attention sums blocks of 128 positions, and adds up the blocks' sums in their order.
-pub const SUMMATION_ORDER: u32 = 2;
+/// 3. Products in f32 sum parts of a row of weights, and add up the parts' sums in their order.
+pub const SUMMATION_ORDER: u32 = 3;
 
 impl std::str::FromStr for Arithmetic {
     type Err = UnknownArithmetic;
