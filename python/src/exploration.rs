@@ -25,6 +25,8 @@ pub struct Order<'a> {
     pub max_seconds: Option<f64>,
     /// What is kept of each distribution, in JSON.
     pub store_top: &'a str,
+    /// Whether the hash of all logits of each step is kept.
+    pub hash_logits: bool,
     /// Strings to watch.
     pub watch: Vec<String>,
     /// Run file to write.
@@ -40,7 +42,8 @@ impl Order<'_> {
         let strategy = Strategy::with(self.strategy, &parameters)?;
         let keep: Keep = serde_json::from_str(self.store_top)
             .map_err(|e| Error::new(ErrorKind::Parameter("store_top"), format!("`store_top`: {e}")))?;
-        let limits = Limits { max_nodes: self.max_nodes, max_seconds: self.max_seconds, keep };
+        let Order { max_nodes, max_seconds, hash_logits, .. } = self;
+        let limits = Limits { max_nodes, max_seconds, keep, hash_logits };
         let destination = match &self.path {
             None => Destination::Nowhere,
             Some(path) => Destination::Named(Target::check(path, self.force, &[])?),
@@ -58,8 +61,7 @@ pub fn resume(
 ) -> logitree::Result<logitree::Exploration> {
     let held = Held::open(path)?;
     let own = Limits::of(&import::run_file(path)?);
-    let limits =
-        Limits { max_nodes: max_nodes.or(own.max_nodes), max_seconds: max_seconds.or(own.max_seconds), keep: own.keep };
+    let limits = Limits { max_nodes: max_nodes.or(own.max_nodes), max_seconds: max_seconds.or(own.max_seconds), ..own };
     logitree::Exploration::resume(model, held, Some(&limits))
 }
 

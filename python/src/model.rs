@@ -399,12 +399,23 @@ impl Model {
         max_nodes: Option<usize>,
         max_seconds: Option<f64>,
         store_top: &str,
+        hash_logits: bool,
         watch: Vec<String>,
         path: Option<PathBuf>,
         force: bool,
     ) -> PyResult<Exploration> {
         let Opened { model, listener } = self.opened.get(py)?;
-        let order = exploration::Order { strategy, parameters, max_nodes, max_seconds, store_top, watch, path, force };
+        let order = exploration::Order {
+            strategy,
+            parameters,
+            max_nodes,
+            max_seconds,
+            store_top,
+            hash_logits,
+            watch,
+            path,
+            force,
+        };
         let made = Call::new(Some(listener)).whole(py, || order.begin(model, &prompt.prompt))?;
         Ok(Exploration::new(made, listener.clone()))
     }

@@ -74,7 +74,7 @@ impl Session {
         inner.check(py, "nodes", &nodes)?;
         let tokens: Vec<TokenId> = tokens.into_iter().map(TokenId).collect();
         let queries: Vec<Query<'_>> =
-            nodes.into_iter().map(|n| Query { node: NodeHandle(n), top, tokens: &tokens, logits }).collect();
+            nodes.into_iter().map(|n| Query { tokens: &tokens, logits, ..Query::top(NodeHandle(n), top) }).collect();
         let found = Call::new(Some(&inner.listener)).whole(py, || Ok(inner.session().evaluate(&queries)?))?;
         found.into_iter().map(|d| distribution(py, &inner.model, d)).collect()
     }

@@ -160,6 +160,7 @@ const RARE: &[&str] = &[
     "template_args",
     "system",
     "store_top",
+    "hash_logits",
     "force",
     "depth",
     "min_mass",

@@ -329,6 +329,41 @@ fn a_run_is_verified_to_the_last_bit_and_a_changed_one_is_found() {
 }
 
 #[test]
+fn hashes_of_all_logits_are_recorded_verified_and_kept_up() {
+    let folder = workplace();
+    let w = folder.path();
+    let hashes = |file: &str| -> Vec<String> {
+        let text = std::fs::read_to_string(w.join(file)).unwrap();
+        let lines = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
+        lines.filter(|l| l["type"] == "expand").map(|l| l["logits_sha256"].as_str().unwrap().to_string()).collect()
+    };
+    ok(w, &[&TREE[..], &["--hash-logits", "--max-nodes", "20", "--threads", "1", "-o", "r"]].concat());
+    ok(w, &["tree", "--resume", "r", "-m", "model", "--max-nodes", "40"]);
+    ok(w, &[&TREE[..], &["--hash-logits", "--max-nodes", "40", "--backend", "scalar", "-o", "s"]].concat());
+    let found = hashes("r");
+    assert!(found.len() > 8 && found.iter().all(|h| h.len() == 64));
+    assert_eq!(found, hashes("s"));
+    let report = json(w, &["verify", "r"]);
+    let count = &report["report"]["numbers"]["logits"];
+    assert_eq!((&report["identical"], count["compared"].as_u64()), (&true.into(), Some(found.len() as u64)));
+    // A distribution that differs in a token which is not listed differs in nothing else.
+    let text = std::fs::read_to_string(w.join("r")).unwrap();
+    let other = if found[2].starts_with('0') { "1" } else { "0" };
+    std::fs::write(w.join("changed"), text.replace(&found[2], &format!("{other}{}", &found[2][1..]))).unwrap();
+    let said = fails(w, &["verify", "changed"], 1);
+    assert!(said.contains("hashes of all logits"), "{said}");
+    let out = run(w, &["verify", "changed"]);
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(said.contains("first difference in the hash of all logits after node"), "{said}");
+    // In another order of sums they are counted only.
+    let older = text.replacen("\"summation_orders\":[", "\"summation_orders\":[1],\"of\":[", 1);
+    assert_ne!(older, text);
+    std::fs::write(w.join("older"), older.replace(&found[2], &format!("{other}{}", &found[2][1..]))).unwrap();
+    assert!(ok(w, &["verify", "older"]).contains(&format!("{} the same\n", found.len() - 1)));
+    assert!(fails(w, &["tree", "--resume", "r", "-m", "model", "--hash-logits"], 2).contains("--hash-logits"));
+}
+
+#[test]
 fn a_change_of_any_number_of_a_record_is_found() {
     let folder = workplace();
     let w = folder.path();

@@ -763,6 +763,10 @@ fn it_is_an_engine_for_other_machines_with_the_same_numbers() {
     let url = format!("http://{}/v1", s.address);
     let far = grow("far.run.jsonl", &["--engine", &url, "--api-key-env", "KEY", "--tokenizer", "model"]);
     assert!(own.len() > 50 && own == far, "{} steps, {} steps", own.len(), far.len());
+    let refused = ["tree", "hello", "--hash-logits", "--engine", &url, "--api-key-env", "KEY", "--tokenizer", "model"];
+    let refused = logitree(w, &refused).env("KEY", &s.token).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("--hash-logits needs a model in this process"), "{said}");
 
     // What may come next has the same numbers; a word is the sum of its tokens, because only a list is known.
     let both = |command: &[&str]| {

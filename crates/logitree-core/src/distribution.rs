@@ -1,7 +1,10 @@
 //! The distribution of the next token at one position.
 
 use crate::TokenId;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::fmt;
 
 /// One token of a distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +78,46 @@ pub struct Distribution {
     pub exactness: Exactness,
     /// All logits `[vocab]`, when [`crate::Query::logits`] asked for them.
     pub logits: Option<Vec<f32>>,
+    /// The hash of all logits, when [`crate::Query::hash`] asked for it.
+    pub logits_sha256: Option<LogitsHash>,
+}
+
+/// The hash of all logits of a step: the SHA-256 of the SHA-256s of each 1024 logits in order of ids (the last ones may
+/// be fewer), as little-endian f32. In files it has 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct LogitsHash(pub [u8; 32]);
+
+impl fmt::Display for LogitsHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for LogitsHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for LogitsHash {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for LogitsHash {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<LogitsHash, D::Error> {
+        let text = Cow::<str>::deserialize(from)?;
+        let mut hash = [0; 32];
+        let digit = |c: u8| char::from(c).to_digit(16);
+        let digits: Option<Vec<u32>> = text.bytes().map(digit).collect();
+        let digits = digits.filter(|d| d.len() == 2 * hash.len());
+        let digits = digits.ok_or_else(|| D::Error::custom("a hash has 64 hexadecimal digits"))?;
+        for (byte, pair) in hash.iter_mut().zip(digits.as_chunks::<2>().0) {
+            *byte = (16 * pair[0] + pair[1]) as u8;
+        }
+        Ok(LogitsHash(hash))
+    }
 }
 
 impl Distribution {
@@ -89,6 +132,7 @@ impl Distribution {
             varentropy: 0.0,
             exactness,
             logits: None,
+            logits_sha256: None,
         }
     }
 

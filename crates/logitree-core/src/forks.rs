@@ -60,7 +60,7 @@ pub fn follow(
     if let Some(given) = given {
         let mut places = vec![before];
         places.extend(session.push_all(Some(before), &given[..given.len().saturating_sub(1)])?);
-        let query = |(&node, token)| Query { node, top: 2, tokens: std::slice::from_ref(token), logits: false };
+        let query = |(&node, token)| Query { tokens: std::slice::from_ref(token), ..Query::top(node, 2) };
         let queries: Vec<Query<'_>> = places.iter().zip(given).map(query).collect();
         for (d, &node) in session.evaluate(&queries)?.into_iter().zip(&places) {
             let Some(&token) = d.tokens.first() else { continue };
@@ -147,7 +147,7 @@ pub fn layers(
 ) -> Result<Vec<LayerDistributions>, ModelError> {
     let pairs: Vec<[TokenId; 2]> = which.iter().map(|&i| [positions[i].token.id, positions[i].other.id]).collect();
     let place = |&i: &usize| positions[i].before;
-    let query = |(node, tokens)| Query { node, top: 1, tokens, logits: false };
+    let query = |(node, tokens)| Query { tokens, ..Query::top(node, 1) };
     let queries: Vec<Query<'_>> =
         which.iter().map(place).zip(pairs.iter().map(<[_; 2]>::as_slice)).map(query).collect();
     session.layers(&queries)

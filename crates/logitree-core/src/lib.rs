@@ -40,7 +40,7 @@ pub mod verify;
 pub mod watch;
 pub mod wobble;
 
-pub use distribution::{Distribution, Exactness, TokenStats, logprob, most_likely_unlisted};
+pub use distribution::{Distribution, Exactness, LogitsHash, TokenStats, logprob, most_likely_unlisted};
 pub use model::{LanguageModel, ModelError, NodeHandle, Query, Session};
 pub use token::TokenId;
 pub use tree::{Bounds, Mass, NodeId, Stop, Tree};

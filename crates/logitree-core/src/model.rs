@@ -47,12 +47,14 @@ pub struct Query<'a> {
     pub tokens: &'a [TokenId],
     /// Whether all logits are wanted. They cost `4 × vocab` bytes.
     pub logits: bool,
+    /// Whether the hash of all logits is wanted; only a model in this process has it.
+    pub hash: bool,
 }
 
 impl Query<'_> {
     /// The `top` most likely tokens after `node`.
     pub fn top(node: NodeHandle, top: usize) -> Self {
-        Query { node, top, tokens: &[], logits: false }
+        Query { node, top, tokens: &[], logits: false, hash: false }
     }
 }
 

@@ -4,7 +4,7 @@
 //! what it is for the policy alone, which does not see the user's nodes until it takes them over.
 
 use crate::watch::Watched;
-use crate::{Distribution, Exactness, TokenId, TokenStats, most_likely_unlisted};
+use crate::{Distribution, Exactness, LogitsHash, TokenId, TokenStats, most_likely_unlisted};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
@@ -67,6 +67,8 @@ pub struct Expansion {
     /// Natural log of the sum of the exponentials of all logits, in nats, where it is known. A token's logit is its
     /// logprob plus this.
     pub logsumexp: Option<f64>,
+    /// The hash of all logits, in runs that keep it.
+    pub logits_sha256: Option<LogitsHash>,
     /// Whether the numbers cover the full vocabulary.
     pub exactness: Exactness,
     /// The branch threshold in force; absent for policies without one.
@@ -563,12 +565,13 @@ impl Tree {
 }
 
 fn expansion(distribution: Distribution, children: Vec<NodeId>) -> Expansion {
-    let Distribution { top, entropy, varentropy, exactness, logsumexp, .. } = distribution;
+    let Distribution { top, entropy, varentropy, exactness, logsumexp, logits_sha256, .. } = distribution;
     Expansion {
         top,
         entropy,
         varentropy,
         logsumexp: Some(logsumexp).filter(|l| l.is_finite()),
+        logits_sha256,
         exactness,
         threshold: None,
         queue: 0,

@@ -26,6 +26,8 @@ pub enum Number {
     Threshold,
     /// Number of open paths.
     Queue,
+    /// Whether all logits of a step are the same bits, by their hash. A difference has no size: it counts as 1.
+    Logits,
     /// Log probability of a watched string, in nats.
     Watch,
     /// Rank of a watched string.
@@ -33,9 +35,9 @@ pub enum Number {
 }
 
 impl Number {
-    /// Whether it is a whole number rather than nats, nats² or a probability.
+    /// Whether it is a whole number, or a hash, rather than nats, nats² or a probability.
     pub fn is_whole(self) -> bool {
-        matches!(self, Number::Queue | Number::WatchRank)
+        matches!(self, Number::Queue | Number::WatchRank | Number::Logits)
     }
 
     /// The name of this kind of number, in the plural.
@@ -46,6 +48,7 @@ impl Number {
             Number::Entropy => "entropies",
             Number::Varentropy => "varentropies",
             Number::Logsumexp => "logsumexps",
+            Number::Logits => "hashes of all logits",
             Number::Threshold => "thresholds",
             Number::Queue => "queue lengths",
             Number::Watch => "logprobs of watched strings",
@@ -100,8 +103,8 @@ pub struct Report {
     pub identical: usize,
     /// Counts by kind of number. A kind that is missing was not compared.
     pub numbers: BTreeMap<Number, Count>,
-    /// The largest difference in nats (nats² and probabilities count as such); of several equal ones, the first. Ranks
-    /// and queue lengths, which are whole numbers, count only where nothing else differs.
+    /// The largest difference in nats (nats² and probabilities count as such); of several equal ones, the first. Ranks,
+    /// queue lengths and hashes, which are no such numbers, count only where nothing else differs.
     pub largest: Option<Difference>,
     /// The first difference of any size.
     pub first: Option<Difference>,
@@ -155,6 +158,10 @@ impl Report {
                 let Some(recorded) = recorded else { continue };
                 self.note(Difference { number, node: n, token: None, recorded, now });
             }
+        }
+        if let (Some(a), Some(b)) = (e.logits_sha256, now.logits_sha256) {
+            let now = f64::from(u8::from(a != b));
+            self.note(Difference { number: Number::Logits, node: n, token: None, recorded: 0.0, now });
         }
         for (a, b) in e.watched.iter().zip(watched) {
             let (recorded, now) = (a.logprob, b.logprob);

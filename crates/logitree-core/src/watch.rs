@@ -65,6 +65,7 @@ pub fn evaluate(
             top: 0,
             tokens: std::slice::from_ref(next),
             logits: false,
+            hash: false,
         }))
         .collect();
     let found = session.evaluate(&all);

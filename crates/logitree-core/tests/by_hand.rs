@@ -60,6 +60,7 @@ fn header(strategy: Strategy) -> Header {
         parameters: serde_json::to_value(strategy).unwrap()["parameters"].as_object().unwrap().clone(),
         limits: Default::default(),
         store_top: None,
+        hash_logits: false,
         watch: Vec::new(),
     }
 }

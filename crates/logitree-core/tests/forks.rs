@@ -97,7 +97,7 @@ fn a_changed_record_is_found_where_it_was_changed() {
         let path: Vec<TokenId> = ids(&[1]).into_iter().chain(tree.path(n)).collect();
         let nodes = session.push_all(None, &path).unwrap();
         let tokens: Vec<TokenId> = tree.children(n).iter().filter_map(|&c| tree.token(c)).collect();
-        let query = Query { node: nodes[nodes.len() - 1], top: 5, tokens: &tokens, logits: false };
+        let query = Query { tokens: &tokens, ..Query::top(nodes[nodes.len() - 1], 5) };
         session.evaluate(&[query]).unwrap().remove(0)
     };
     let mut report = Report::default();

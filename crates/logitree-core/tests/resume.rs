@@ -46,6 +46,7 @@ fn header(strategy: Strategy) -> Header {
         parameters: strategy.parameters(),
         limits: Default::default(),
         store_top: Some(Keep::Top(3)),
+        hash_logits: false,
         watch: Vec::new(),
     }
 }

@@ -37,6 +37,7 @@ fn header() -> Header {
         parameters,
         limits: Default::default(),
         store_top: None,
+        hash_logits: false,
         watch: Vec::new(),
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn distributions(
     let of_node = streams.len() * hidden;
     // The two most likely tokens are known only after the last layer, and their numbers are wanted at all layers.
     let last: Vec<&[f32]> = normed.chunks_exact(of_node).map(|rows| &rows[of_node - hidden..]).collect();
-    let two = vec![Wanted { top: 2, tokens: &[], logits: false }; last.len()];
+    let two = vec![Wanted { top: 2, tokens: &[], ..Wanted::default() }; last.len()];
     let best = head(&mut compute, &t.output, softcap, &last, &two);
     let tokens: Vec<Vec<u32>> = queries
         .iter()
@@ -42,7 +42,7 @@ pub(crate) fn distributions(
     let wanted: Vec<Wanted<'_>> = queries
         .iter()
         .zip(&tokens)
-        .flat_map(|(q, tokens)| vec![Wanted { top: q.top.max(1), tokens, logits: false }; streams.len()])
+        .flat_map(|(q, tokens)| vec![Wanted { top: q.top.max(1), tokens, ..Wanted::default() }; streams.len()])
         .collect();
     let mut summaries = head(&mut compute, &t.output, softcap, &x, &wanted).into_iter();
     drop(compute);

@@ -1,6 +1,6 @@
 //! From the statistics of the logits to a distribution.
 
-use logitree_core::{Distribution, Exactness, ModelError, TokenId, TokenStats, logprob};
+use logitree_core::{Distribution, Exactness, LogitsHash, ModelError, TokenId, TokenStats, logprob};
 use logitree_kernels::Summary;
 
 /// The distribution that a summary of logits describes. `tokens` are those whose numbers were asked for.
@@ -29,5 +29,6 @@ pub(crate) fn distribution(tokens: &[TokenId], s: Summary) -> Result<Distributio
         varentropy: s.varentropy,
         exactness: Exactness::Exact,
         logits: s.logits,
+        logits_sha256: s.hash.map(LogitsHash),
     })
 }

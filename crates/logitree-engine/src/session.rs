@@ -192,7 +192,10 @@ impl Session for LocalSession {
             let summaries_of: Vec<Wanted<'_>> = asked
                 .iter()
                 .zip(&tokens)
-                .map(|(&(i, _), tokens)| Wanted { top: queries[i].top, tokens, logits: queries[i].logits })
+                .map(|(&(i, _), tokens)| {
+                    let Query { top, logits, hash, .. } = queries[i];
+                    Wanted { top, tokens, logits, hash }
+                })
                 .collect();
             let t = &network.transformer;
             let mut compute = network.compute();

@@ -59,7 +59,7 @@ fn check_in(arithmetic: Arithmetic, file: &str, golden: &str) {
             .map(|(i, r)| r.top_ids.iter().map(|&t| TokenId(t)).chain(ids.get(i + 1).copied()).collect())
             .collect();
         let queries: Vec<Query<'_>> =
-            nodes.iter().zip(&wanted).map(|(&node, tokens)| Query { node, top: 20, tokens, logits: false }).collect();
+            nodes.iter().zip(&wanted).map(|(&node, tokens)| Query { tokens, ..Query::top(node, 20) }).collect();
         for (d, r) in session.evaluate(&queries).unwrap().iter().zip(&p.positions) {
             assert_eq!(d.top[0].id.0, r.top_ids[0], "argmax");
             assert!((d.logsumexp - r.logsumexp).abs() <= 1e-3, "{} {}", d.logsumexp, r.logsumexp);
@@ -101,7 +101,7 @@ fn check_approximation(file: &str, golden: &str) {
         let wanted: Vec<Vec<TokenId>> =
             p.positions.iter().map(|r| r.top_ids.iter().map(|&t| TokenId(t)).collect()).collect();
         let queries: Vec<Query<'_>> =
-            nodes.iter().zip(&wanted).map(|(&node, tokens)| Query { node, top: 1, tokens, logits: false }).collect();
+            nodes.iter().zip(&wanted).map(|(&node, tokens)| Query { tokens, ..Query::top(node, 1) }).collect();
         for (d, r) in session.evaluate(&queries).unwrap().iter().zip(&p.positions) {
             positions += 1;
             same += usize::from(d.top[0].id.0 == r.top_ids[0]);
@@ -186,7 +186,8 @@ fn a_prompt_beyond_the_sliding_window_is_the_same_whole_and_in_pieces() {
     let mut at = 0usize;
     for size in [1, 511, 3, 60, usize::MAX] {
         let end = at.saturating_add(size).min(ids.len());
-        let queries: Vec<Query<'_>> = nodes[at..end].iter().map(|&n| Query::top(n, 5)).collect();
+        let queries: Vec<Query<'_>> =
+            nodes[at..end].iter().map(|&n| Query { hash: true, ..Query::top(n, 5) }).collect();
         assert_eq!(session.evaluate(&queries).unwrap(), whole[at..end], "pieces to {end}");
         at = end;
     }

@@ -4,7 +4,8 @@ mod common;
 
 use common::*;
 use logitree_core::*;
-use logitree_engine::{Backend, LocalModel};
+use logitree_engine::{Backend, LocalModel, SUMMATION_ORDER};
+use logitree_kernels::logits_sha256;
 
 struct Golden {
     ids: Vec<TokenId>,
@@ -43,13 +44,15 @@ fn logits_equal_the_reference_prefilled_whole_and_token_by_token() {
             let whole = linear(&model, &golden.ids, 3, true);
             for (i, d) in whole.iter().enumerate() {
                 let want = &golden.logits[i * vocab..][..vocab];
-                assert_close(d.logits.as_ref().unwrap(), want, &format!("{name} {} position {i}", backend.name()));
+                let logits = d.logits.as_ref().unwrap();
+                assert_close(logits, want, &format!("{name} {} position {i}", backend.name()));
+                assert_eq!(d.logits_sha256, Some(LogitsHash(logits_sha256(logits))));
             }
             let mut session = model.session().unwrap();
             let mut parent = None;
             for (i, &token) in golden.ids.iter().enumerate() {
                 let node = session.push(parent, token).unwrap();
-                let query = Query { node, top: 3, tokens: &[], logits: true };
+                let query = Query { logits: true, hash: true, ..Query::top(node, 3) };
                 assert_eq!(session.evaluate(&[query]).unwrap()[0], whole[i], "{name} position {i}: other bits alone");
                 parent = Some(node);
             }
@@ -112,7 +115,7 @@ fn layers_predict_what_their_hidden_states_say() {
         let mut session = model.session().unwrap();
         let nodes = session.push_all(None, &golden.ids).unwrap();
         let asked = [TokenId(3), TokenId(7)];
-        let query = |&node: &NodeHandle| Query { node, top: 4, tokens: &asked, logits: false };
+        let query = |&node: &NodeHandle| Query { tokens: &asked, ..Query::top(node, 4) };
         let queries: Vec<Query<'_>> = nodes.iter().map(query).collect();
         let found = session.layers(&queries).unwrap();
         let own = session.evaluate(&queries).unwrap();
@@ -194,6 +197,19 @@ random_trees! {
     random_trees_of_qwen3_moe_raw: "qwen3-moe-raw"
 }
 
+/// A change of any order of sums shows here. It needs a new number, and its line in the number's history and in
+/// docs/run-format.md; then the hashes are those that this test finds.
+#[test]
+fn the_order_of_sums_is_the_one_that_its_number_says() {
+    let hashes = ["gemma3", "llama"].map(|name| {
+        let model = tiny(name, Backend::detect(), 2);
+        // So long a text that attention has two blocks.
+        let ids: Vec<TokenId> = (0..200).map(|i| TokenId(i * 37 % model.vocab_size() as u32)).collect();
+        linear(&model, &ids, 1, false).pop().unwrap().logits_sha256.unwrap().to_string()
+    });
+    assert_eq!((SUMMATION_ORDER, hashes.each_ref().map(|h| &h[..16])), (3, ["?", "?"]));
+}
+
 #[test]
 fn all_backends_and_thread_counts_give_the_same_bits() {
     for name in ["gemma3", "gemma2", "gemma4-e", "qwen2"] {
@@ -230,7 +246,7 @@ fn the_context_limit_and_foreign_tokens_are_errors_before_any_work() {
     let nodes = session.push_all(None, &long[1..]).unwrap();
     assert!(session.push(nodes.last().copied(), TokenId(5)).is_err());
     assert!(matches!(session.push(None, TokenId(320)), Err(ModelError::UnknownToken { .. })));
-    let query = Query { node: nodes[0], top: 1, tokens: &[TokenId(9999)], logits: false };
+    let query = Query { tokens: &[TokenId(9999)], ..Query::top(nodes[0], 1) };
     assert!(matches!(session.evaluate(&[query]), Err(ModelError::UnknownToken { .. })));
 }
 

@@ -26,7 +26,7 @@ fn heads(compute: &mut Compute) {
     for width in [1, 8, 25, 64] {
         let x: Vec<f32> = (0..width * k).map(|i| (i % 97) as f32 * 1e-3).collect();
         let columns: Vec<&[f32]> = x.chunks(k).collect();
-        let wanted = vec![Wanted { top: 10, tokens: &[42], logits: false }; width];
+        let wanted = vec![Wanted { top: 10, tokens: &[42], ..Wanted::default() }; width];
         let seconds = best(|| assert_eq!(head(compute, &matrix, None, &columns, &wanted).len(), width));
         let mut panels = Panels::default();
         panels.reset(compute, width, k, &[&matrix]);

@@ -11,6 +11,7 @@
 //!     M, Σ e^{l-M}, Σ e^{l-M}(l-M), Σ e^{l-M}(l-M)²
 //!     offer logits above the bar to this thread's list of the most likely
 //!     count logits above each wanted one           its rank
+//!     hash the logits                              if that is wanted
 //! combine the chunks' sums in order; merge the threads' lists and counts
 //! ```
 //!
@@ -25,6 +26,7 @@ use crate::simd::{LANES, Simd, Task};
 use crate::strips::{Sizes, Strip, TileRange, strips};
 use crate::team::{Parts, PerThread};
 use crate::{Backend, PackedMatrix};
+use sha2::{Digest, Sha256};
 
 /// Rows of the output matrix reduced together.
 const CHUNK: usize = 1024;
@@ -43,6 +45,8 @@ pub struct Wanted<'a> {
     pub tokens: &'a [u32],
     /// True if all logits are wanted.
     pub logits: bool,
+    /// True if the hash of all logits is wanted.
+    pub hash: bool,
 }
 
 /// The statistics of one column's distribution, and logits.
@@ -60,6 +64,24 @@ pub struct Summary {
     pub tokens: Vec<(f32, u32)>,
     /// All logits, if wanted.
     pub logits: Option<Vec<f32>>,
+    /// SHA-256 of all logits, if wanted: [`logits_sha256`].
+    pub hash: Option<[u8; 32]>,
+}
+
+/// The hash of a distribution's logits: the SHA-256 of the SHA-256s of each 1024 logits in order of ids (the last ones
+/// may be fewer), which are little-endian f32. So any part of the vocabulary can be hashed where it is computed.
+pub fn logits_sha256(logits: &[f32]) -> [u8; 32] {
+    let chunks = logits.chunks(CHUNK).map(chunk_sha256);
+    chunks.fold(Sha256::new(), |hash, chunk| hash.chain_update(chunk)).finalize().into()
+}
+
+/// The SHA-256 of up to [`CHUNK`] logits.
+fn chunk_sha256(logits: &[f32]) -> [u8; 32] {
+    let mut bytes = [0; 4 * CHUNK];
+    for (out, logit) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(logits) {
+        *out = logit.to_le_bytes();
+    }
+    Sha256::digest(&bytes[..4 * logits.len()]).into()
 }
 
 /// Logits of every token after each column of `x` and their statistics.
@@ -112,6 +134,10 @@ fn batch(
     let mut next = 0..;
     let kept: Vec<Option<usize>> = wanted.iter().map(|w| if w.logits { next.next() } else { None }).collect();
     logits.resize(kept.iter().flatten().count() * vocab, 0.0);
+    let mut next = 0..;
+    let hashed: Vec<Option<usize>> = wanted.iter().map(|w| if w.hash { next.next() } else { None }).collect();
+    // The hashes of the chunks: [hashed column][chunk].
+    let mut hashes = vec![[0; 32]; hashed.iter().flatten().count() * chunks];
 
     let mut found = PerThread::new(compute.threads(), |_| {
         wanted
@@ -121,10 +147,10 @@ fn batch(
             .collect::<Vec<_>>()
     });
     {
-        let (sums, logits) = (Parts::new(&mut sums), Parts::new(&mut logits));
+        let (sums, logits, hashes) = (Parts::new(&mut sums), Parts::new(&mut logits), Parts::new(&mut hashes));
         let (backend, scratch, found) = (compute.backend, &compute.scratch, &found);
         let sizes = Sizes::of(matrix, compute.arithmetic(), backend.tiles(columns));
-        let (targets, kept) = (&targets, &kept);
+        let (targets, kept, hashed) = (&targets, &kept, &hashed);
         compute.team.each(chunks, |thread, chunk| {
             // SAFETY: `thread` is this thread's own index; each chunk is handed out once.
             let (scratch, found, sums) =
@@ -145,6 +171,10 @@ fn batch(
                     // SAFETY: each chunk is handed out once.
                     unsafe { logits.part(i * vocab + first as usize, rows) }.copy_from_slice(&row[..rows]);
                 }
+                if let Some(i) = hashed[column] {
+                    // SAFETY: each chunk is handed out once.
+                    unsafe { hashes.part(i * chunks + chunk, 1) }.fill(chunk_sha256(&row[..rows]));
+                }
             }
         });
     }
@@ -164,6 +194,7 @@ fn batch(
                 top: top.sorted(),
                 tokens: targets[column].iter().zip(above).map(|(t, above)| (t.1, 1 + above)).collect(),
                 logits: kept[column].map(|i| logits[i * vocab..][..vocab].to_vec()),
+                hash: hashed[column].map(|i| Sha256::digest(hashes[i * chunks..][..chunks].as_flattened()).into()),
             }
         })
         .collect()

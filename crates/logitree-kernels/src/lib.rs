@@ -61,7 +61,7 @@ pub use arithmetic::{Arithmetic, SUMMATION_ORDER, UnknownArithmetic};
 pub use attention::{AttentionShape, Visible, attention};
 pub use compute::Compute;
 pub use dtype::DType;
-pub use head::{Summary, Wanted, head};
+pub use head::{Summary, Wanted, head, logits_sha256};
 pub use kv::KvPages;
 pub use layer_inputs::LayerInputs;
 pub use matmul::{Product, matmul};

@@ -2,6 +2,7 @@
 //! against themselves in other widths, thread counts and instruction sets.
 
 use logitree_kernels::*;
+use sha2::{Digest, Sha256};
 
 /// A small deterministic generator (xorshift), so that failures repeat.
 struct Rng(u64);
@@ -299,7 +300,7 @@ fn head_statistics_equal_brute_force() {
         for mut compute in computes() {
             let matrix = PackedMatrix::pack(&mut compute, DType::F32, vocab, cols, &bytes).unwrap();
             let wanted: Vec<Wanted<'_>> = (0..9)
-                .map(|i| Wanted { top: [0, 1, 7, vocab][i % 4], tokens: &tokens[..i % 8], logits: true })
+                .map(|i| Wanted { top: [0, 1, 7, vocab][i % 4], tokens: &tokens[..i % 8], logits: true, hash: i != 3 })
                 .collect();
             let refs: Vec<&[f32]> = x.iter().map(|x| &x[..]).collect();
             let found = head(&mut compute, &matrix, softcap, &refs, &wanted);
@@ -323,6 +324,7 @@ fn head_statistics_equal_brute_force() {
                 let want: Vec<(u32, f32)> =
                     order[..w.top.min(vocab)].iter().map(|&i| (i, logits[i as usize])).collect();
                 assert_eq!(s.top, want);
+                assert_eq!(s.hash, w.hash.then(|| naive_hash(logits)));
                 for (&id, &(logit, rank)) in w.tokens.iter().zip(&s.tokens) {
                     assert_eq!(logit, logits[id as usize]);
                     assert_eq!(rank as usize, 1 + order.iter().position(|&i| i == id).unwrap());
@@ -336,13 +338,29 @@ fn head_statistics_equal_brute_force() {
     }
 }
 
+/// As docs/metrics.md defines it.
+fn naive_hash(logits: &[f32]) -> [u8; 32] {
+    let bytes: Vec<u8> = logits.iter().flat_map(|l| l.to_le_bytes()).collect();
+    let chunks: Vec<u8> = bytes.chunks(4096).flat_map(|chunk| Sha256::digest(chunk).to_vec()).collect();
+    Sha256::digest(chunks).into()
+}
+
+#[test]
+fn the_hash_of_logits_is_what_other_programs_compute() {
+    // From Python, with numpy and hashlib, as docs/metrics.md shows: logits i / 8 of ids 0 to 2499.
+    let logits: Vec<f32> = (0..2500u16).map(|i| f32::from(i) / 8.0).collect();
+    let hash: String = logits_sha256(&logits).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hash, "9ade455fee1c46c06ad178280c91fda49eb2b1fadaf682e7fefdce0c2eeaee3e");
+    assert_eq!(logits_sha256(&logits), naive_hash(&logits));
+}
+
 #[test]
 fn a_certain_and_a_huge_distribution_stay_finite() {
     let mut compute = Compute::new(Backend::detect(), 1);
     // Logits 0, 1e4, -1e4, ...: all but one token vanish.
     let bytes: Vec<u8> = [0.0f32, 1e4, -1e4, 9.9e3].iter().flat_map(|x| x.to_le_bytes()).collect();
     let matrix = PackedMatrix::pack(&mut compute, DType::F32, 4, 1, &bytes).unwrap();
-    let s = &head(&mut compute, &matrix, None, &[&[1.0]], &[Wanted { top: 4, tokens: &[2], logits: false }])[0];
+    let s = &head(&mut compute, &matrix, None, &[&[1.0]], &[Wanted { top: 4, tokens: &[2], ..Wanted::default() }])[0];
     assert_eq!((s.logsumexp, s.entropy, s.varentropy), (1e4, 0.0, 0.0));
     assert_eq!(s.top.iter().map(|t| t.0).collect::<Vec<_>>(), [1, 3, 0, 2]);
     assert_eq!(s.tokens[0], (-1e4, 4));
@@ -473,7 +491,7 @@ fn one_logit_that_is_no_number_shows_in_the_sums() {
     for mut compute in computes() {
         let matrix = PackedMatrix::pack(&mut compute, DType::F32, 4, 1, &bytes).unwrap();
         for softcap in [None, Some(30.0)] {
-            let wanted = [Wanted { top: 1, tokens: &[], logits: false }];
+            let wanted = [Wanted { top: 1, ..Wanted::default() }];
             let s = &head(&mut compute, &matrix, softcap, &[&[1.0]], &wanted)[0];
             assert!(s.logsumexp.is_nan(), "{}, {softcap:?}: {}", compute.backend().name(), s.logsumexp);
         }

@@ -208,10 +208,9 @@ impl<'s> Positions<'s> {
     fn evaluate(&mut self, range: Range<usize>) -> Result<Vec<Distribution>> {
         let (tokens, from) = (&self.side.prompt.tokens, self.side.text);
         let query = |i: usize| Query {
-            node: self.nodes[from + i - 1],
-            top: 1,
             tokens: &tokens[from + i..from + i + 1],
             logits: true,
+            ..Query::top(self.nodes[from + i - 1], 1)
         };
         let queries: Vec<Query<'_>> = range.map(query).collect();
         Ok(self.session.evaluate(&queries)?)

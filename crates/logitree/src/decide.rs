@@ -169,7 +169,7 @@ impl Model {
             Some(own) => {
                 nodes.extend(session.push_all(nodes.last().copied(), &own)?);
                 tokens.extend(own);
-                let query = |i: usize| Query { node: nodes[i - 1], top: 0, tokens: &tokens[i..=i], logits: false };
+                let query = |i: usize| Query { tokens: &tokens[i..=i], ..Query::top(nodes[i - 1], 0) };
                 let queries: Vec<Query<'_>> = (first..tokens.len()).map(query).collect();
                 for batch in queries.chunks(session.width()) {
                     if self.events().stop() {

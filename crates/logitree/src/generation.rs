@@ -119,7 +119,7 @@ impl Text {
 
     /// What is asked about the next token.
     fn query(&self, options: &GenerateOptions) -> Query<'static> {
-        Query { node: self.node, top: options.top, tokens: &[], logits: !options.sampler.is_greedy() }
+        Query { logits: !options.sampler.is_greedy(), ..Query::top(self.node, options.top) }
     }
 
     /// Chooses the next token from its distribution; `None` if there is none to choose.
@@ -161,7 +161,7 @@ impl Model {
     pub fn next(&self, prompt: &Prompt, top: usize, tokens: &[TokenId], logits: bool) -> Result<Distribution> {
         let mut session = self.session()?;
         let node = *session.push_all(None, &prompt.tokens)?.last().context("the prompt has no tokens")?;
-        let mut found = session.evaluate(&[Query { node, top, tokens, logits }])?;
+        let mut found = session.evaluate(&[Query { tokens, logits, ..Query::top(node, top) }])?;
         found.pop().context("internal error: no distribution")
     }
 
@@ -182,7 +182,7 @@ impl Model {
         let logits = !options.sampler.is_greedy();
         let query = |i: usize| {
             let next = tokens.get(i + 1).map_or(&[][..], std::slice::from_ref);
-            Query { node: nodes[i], top: options.top, tokens: next, logits: logits && i + 1 == nodes.len() }
+            Query { tokens: next, logits: logits && i + 1 == nodes.len(), ..Query::top(nodes[i], options.top) }
         };
         let queries: Vec<Query<'_>> = (first..nodes.len()).map(query).collect();
         let mut found = watch::evaluate(&mut *session, &queries, &strings)?;

@@ -59,7 +59,7 @@ impl Model {
             for q in batch {
                 let node = q.after.checked_sub(1).and_then(|i| nodes.get(i));
                 let node = *node.with_context(|| format!("there is no place after {} tokens of the text", q.after))?;
-                asked.push(Query { node, top: 1, tokens: &q.tokens, logits: false });
+                asked.push(Query { tokens: &q.tokens, ..Query::top(node, 1) });
             }
             found.extend(session.layers(&asked)?);
             work.words(|| format!("layers of {} of {} places", found.len(), queries.len()));
@@ -143,7 +143,7 @@ impl Model {
                 })
                 .collect::<Result<_>>()?;
             let queries: Vec<Query<'_>> =
-                asked.iter().map(|(node, tokens)| Query { node: *node, top: 1, tokens, logits: false }).collect();
+                asked.iter().map(|(node, tokens)| Query { tokens, ..Query::top(*node, 1) }).collect();
             found.extend(session.layers(&queries)?);
             work.words(|| format!("layers of {} of {} nodes", found.len(), nodes.len()));
         }

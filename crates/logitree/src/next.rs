@@ -61,7 +61,7 @@ impl Model {
         let mut queries = Vec::with_capacity(prompts.len());
         for prompt in prompts {
             let node = *session.push_all(None, &prompt.tokens)?.last().context("the prompt has no tokens")?;
-            queries.push(Query { node, top: options.top, tokens: &options.tokens, logits });
+            queries.push(Query { tokens: &options.tokens, logits, ..Query::top(node, options.top) });
         }
         let mut next = Vec::with_capacity(prompts.len());
         for batch in queries.chunks(BATCH) {

@@ -223,7 +223,7 @@ impl Batches<'_> {
             let query = |p: &Place| {
                 let asked = self.texts[p.text].tokens.get(p.at..p.at + 1).unwrap_or_default();
                 let top = if asked.is_empty() { 0 } else { self.options.top };
-                Query { node: p.after, top, tokens: asked, logits: self.options.full || p.open }
+                Query { tokens: asked, logits: self.options.full || p.open, ..Query::top(p.after, top) }
             };
             let queries: Vec<Query<'_>> = piece.iter().map(query).collect();
             let found = watch::evaluate(&mut *session, &queries, &self.strings)?;

@@ -50,7 +50,12 @@ impl Verification {
     /// it.
     pub fn beyond(&self, tolerance: f64) -> Option<(Number, Count)> {
         let ranks = if self.other_order.is_some() { (tolerance * self.vocab as f64).ceil() } else { tolerance };
-        self.report.beyond(|number| if number == Number::WatchRank { ranks } else { tolerance })
+        self.report.beyond(|number| match number {
+            Number::WatchRank => ranks,
+            // One other bit makes another hash.
+            Number::Logits if self.other_order.is_some() => f64::INFINITY,
+            _ => tolerance,
+        })
     }
 }
 
@@ -138,8 +143,8 @@ impl Model {
             let children: Vec<Vec<TokenId>> =
                 batch.iter().map(|&n| tree.children(n).iter().filter_map(|&c| tree.token(c)).collect()).collect();
             let query = |(n, tokens): (&NodeId, _)| {
-                let top = tree.expansion(*n).map_or(0, |e| e.top.len());
-                Query { node: handles[n], top, tokens, logits: false }
+                let (top, hash) = tree.expansion(*n).map_or((0, false), |e| (e.top.len(), e.logits_sha256.is_some()));
+                Query { tokens, hash, ..Query::top(handles[n], top) }
             };
             let queries: Vec<Query<'_>> = batch.iter().zip(children.iter().map(Vec::as_slice)).map(query).collect();
             for (&n, (now, watched)) in batch.iter().zip(watch::evaluate(&mut *session, &queries, &watch)?) {

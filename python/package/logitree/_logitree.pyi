@@ -162,6 +162,7 @@ class Model:
         max_nodes: int | None,
         max_seconds: float | None,
         store_top: str,
+        hash_logits: bool,
         watch: Sequence[str],
         path: str | None,
         force: bool,

@@ -487,7 +487,8 @@ class Model:
 
     def explore(
         self, prompt: PromptLike, *, strategy: str = "dynamic", max_nodes: int | None = None,
-        max_seconds: float | None = None, store_top: int | str = 10, watch: Sequence[str] = (),
+        max_seconds: float | None = None, store_top: int | str = 10, hash_logits: bool = False,
+        watch: Sequence[str] = (),
         path: str | os.PathLike[str] | None = None, force: bool = False, min_branch_threshold: float | None = None,
         max_branch_threshold: float | None = None, soft_queue_limit: int | None = None,
         candidate_threshold: float | None = None, max_depth: int | None = None, max_completed_paths: int | None = None,
@@ -516,13 +517,14 @@ class Model:
         file = None if path is None else filename("path", path)
         made = self._native.explore(
             self.prompt(prompt), strategy, json.dumps(parameters), max_nodes, max_seconds, json.dumps(store_top),
-            strings("watch", watch), file, force,
+            bool(hash_logits), strings("watch", watch), file, force,
         )
         return Exploration(made)
 
     def tree(
         self, prompt: PromptLike, *, strategy: str = "dynamic", max_nodes: int | None = None,
-        max_seconds: float | None = None, store_top: int | str = 10, watch: Sequence[str] = (),
+        max_seconds: float | None = None, store_top: int | str = 10, hash_logits: bool = False,
+        watch: Sequence[str] = (),
         path: str | os.PathLike[str] | None = None, force: bool = False, min_branch_threshold: float | None = None,
         max_branch_threshold: float | None = None, soft_queue_limit: int | None = None,
         candidate_threshold: float | None = None, max_depth: int | None = None, max_completed_paths: int | None = None,
@@ -542,6 +544,7 @@ class Model:
             max_nodes: End when the tree has so many nodes [best-first without `max_seconds` 5000].
             max_seconds: End after so many seconds.
             store_top: Most likely tokens to keep per step, at least; ``"p=0.999"`` keeps as many as make up that probability.
+            hash_logits: Keep a hash of all logits of each step, so that :meth:`verify` compares whole distributions.
             watch: Strings whose probability is noted at every step.
             path: Run file, which grows with the tree.
             force: Whether an existing file may be overwritten.
@@ -570,8 +573,8 @@ class Model:
             ModelError: the model failed; ``.run`` of the error has what was there before.
         """
         made = self.explore(
-            prompt, strategy=strategy, max_nodes=max_nodes, max_seconds=max_seconds, store_top=store_top, watch=watch,
-            path=path, force=force, min_branch_threshold=min_branch_threshold, max_branch_threshold=max_branch_threshold,
+            prompt, strategy=strategy, max_nodes=max_nodes, max_seconds=max_seconds, store_top=store_top, hash_logits=hash_logits,
+            watch=watch, path=path, force=force, min_branch_threshold=min_branch_threshold, max_branch_threshold=max_branch_threshold,
             soft_queue_limit=soft_queue_limit, candidate_threshold=candidate_threshold, max_depth=max_depth,
             max_completed_paths=max_completed_paths, min_path_prob=min_path_prob, top_p_branch=top_p_branch,
             max_branches=max_branches, batch=batch, cover=cover, width=width, samples=samples, seed=seed,

@@ -59,6 +59,8 @@ export interface Header {
   limits?: Record<string, unknown>;
   /** Tokens kept of each step's list, at least, or `p=PROB`; the first files do not say. */
   store_top?: number | string;
+  /** Steps have a hash of all logits. */
+  hash_logits?: boolean;
   watch?: { text: string; tokens: Token[] }[];
 }
 
@@ -70,6 +72,8 @@ export interface ExpandEvent {
   entropy: number;
   varentropy: number;
   logsumexp?: number;
+  /** Hash of all logits, 64 hexadecimal digits, in runs that keep it. */
+  logits_sha256?: string;
   exactness?: 'exact' | 'lower_bound' | 'retokenized';
   top: TopToken[];
   children: number;

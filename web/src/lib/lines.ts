@@ -74,6 +74,8 @@ function checkHeader(line: Json): void {
     throw new FormatError('an entry of `prompt.messages` needs `role` and `content`');
   if (h.prompt.template_args !== undefined && !isObject(h.prompt.template_args))
     throw new FormatError('`prompt.template_args` is not an object');
+  if (h.hash_logits !== undefined && typeof h.hash_logits !== 'boolean')
+    throw new FormatError('`hash_logits` of the header is neither true nor false');
   if (h.watch === undefined) return;
   if (!Array.isArray(h.watch)) throw new FormatError('`watch` of the header is not a list');
   for (const w of h.watch) {
@@ -103,6 +105,8 @@ function checkExpand(line: Json): void {
     checkToken(t, 'a token of `top`');
     checkLogprob(t, `token ${t.id}`);
   }
+  if (e.logits_sha256 !== undefined && !/^[0-9a-f]{64}$/i.test(String(e.logits_sha256)))
+    throw new FormatError('`logits_sha256` does not have 64 hexadecimal digits');
   for (const name of ['adopts', 'watch'] as const) {
     const list = e[name];
     if (list !== undefined && !(Array.isArray(list) && list.every(isObject)))

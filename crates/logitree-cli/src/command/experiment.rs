@@ -29,6 +29,7 @@ The file (TOML):
   models = [\"gemma-3-270m\"]            # default: the default model
   watch = [\" Yes\", \" No\"]              # optional
   store_top = \"10\"                     # or \"p=0.999\"
+  hash_logits = true                   # optional: a hash of all logits per step
   max_seconds = 60                     # per run; max_nodes likewise
   [[prompts]]
   text = \"The capital of India is\"     # chat = true, system = \"…\", special = true optional
@@ -88,6 +89,9 @@ struct Experiment {
     #[serde(default)]
     watch: Vec<String>,
     store_top: Option<String>,
+    /// Whether the hash of all logits of each step is kept.
+    #[serde(default)]
+    hash_logits: bool,
     max_nodes: Option<usize>,
     max_seconds: Option<f64>,
 }
@@ -163,7 +167,8 @@ fn plan(text: &str) -> Result<Plan> {
     let settings = if tables.is_some() { Vec::new() } else { settings(&experiment.parameters)? };
     let keep = experiment.store_top.as_deref().map_or(Ok(Keep::Top(10)), strategy::keep);
     let keep = keep.map_err(|e| anyhow::anyhow!("store_top: {e}"))?;
-    let limits = Limits { max_nodes: experiment.max_nodes, max_seconds: experiment.max_seconds, keep };
+    let Experiment { max_nodes, max_seconds, hash_logits, .. } = experiment;
+    let limits = Limits { max_nodes, max_seconds, keep, hash_logits };
     limits.check().map_err(|e| anyhow::anyhow!("{e}"))?;
     Ok(Plan { experiment, settings, limits, tables })
 }
@@ -183,6 +188,7 @@ fn tables(experiment: &Experiment) -> Result<Option<Tables>> {
     }
     let limits = [
         ("store_top", experiment.store_top.is_some()),
+        ("hash_logits", experiment.hash_logits),
         ("max_nodes", experiment.max_nodes.is_some()),
         ("max_seconds", experiment.max_seconds.is_some()),
     ];
@@ -344,6 +350,7 @@ fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits, asked: Option<Ari
         && (&h.strategy[..], &h.parameters) == (case.setting.strategy.name(), &case.setting.strategy.parameters())
         && h.limits == limits.with_default(&case.setting.strategy).json()
         && h.store_top.is_none_or(|keep| keep == limits.keep)
+        && h.hash_logits == limits.hash_logits
         && watched == watch.iter().collect::<Vec<_>>();
     if !same {
         bail!("{file} was made with other settings: remove it, or choose another folder with -o");

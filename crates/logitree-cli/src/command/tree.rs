@@ -55,6 +55,9 @@ pub struct TreeArgs {
     /// Most likely tokens to record per step, at least: a number, or p=0.999 for as many as make up that probability (slower) [default: 10]
     #[arg(long, visible_alias = "top", value_parser = strategy::keep, value_name = "K|p=P")]
     pub store_top: Option<Keep>,
+    /// Record a hash of all logits at each step, so that `verify` and other machines can compare the whole distribution
+    #[arg(long)]
+    pub hash_logits: bool,
     /// Note the probability of this string at every step; may be given several times
     #[arg(long, value_name = "TEXT")]
     pub watch: Vec<String>,
@@ -70,7 +73,7 @@ pub struct TreeArgs {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["prompt", "output", "chat", "system", "special", "template_args", "force", "watch"]
+        conflicts_with_all = ["prompt", "output", "chat", "system", "special", "template_args", "force", "watch", "hash_logits"]
     )]
     pub resume: Option<PathBuf>,
     #[command(flatten)]
@@ -93,7 +96,7 @@ impl TreeArgs {
     /// The limits of a new run.
     fn limits(&self) -> Limits {
         let keep = self.store_top.unwrap_or(Keep::Top(10));
-        Limits { max_nodes: self.max_nodes, max_seconds: self.max_seconds, keep }
+        Limits { max_nodes: self.max_nodes, max_seconds: self.max_seconds, keep, hash_logits: self.hash_logits }
     }
 }
 
@@ -148,6 +151,9 @@ pub fn many(
 ) -> Result<()> {
     if args.prompt.is_some() || args.resume.is_some() || args.format == Format::Json {
         usage!("--input has all prompts and makes a table: leave out PROMPT, --resume and --format");
+    }
+    if args.hash_logits {
+        usage!("--hash-logits is for run files, and --input makes a table: leave it out, or use `logitree run`");
     }
     let rows = TreeRows {
         form: args.form.clone(),
@@ -257,6 +263,7 @@ fn resumed_limits(args: &TreeArgs, path: &Path, run: &Run) -> Result<Limits> {
         max_nodes: args.max_nodes.or(own.max_nodes),
         max_seconds: args.max_seconds.or(own.max_seconds),
         keep: args.store_top.unwrap_or(own.keep),
+        hash_logits: own.hash_logits,
     })
 }
 

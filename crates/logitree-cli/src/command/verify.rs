@@ -17,7 +17,7 @@ const EXAMPLES: &str = "Examples:
   logitree verify run.jsonl -m gemma-3-270m --format json
 
 Runs every recorded step again and compares each stored number: lists, logprobs, entropies, logsumexps, watched \
-strings, thresholds, and what the closing line says. Exact arithmetic gives the same bits on every machine; a \
+strings, thresholds, hashes of all logits (`tree --hash-logits`), and what the closing line says. Exact arithmetic gives the same bits on every machine; a \
 difference means another version, another engine or a changed file. A run made by a version whose sums had another \
 order says so, and differs in last bits. Of servers, only logprobs and watched strings are compared.";
 
@@ -88,6 +88,7 @@ fn print(args: &VerifyArgs, run: &Run, model: &Model, found: &Verification, tole
     for (number, count) in &r.numbers {
         let same = match count.identical {
             n if n == count.compared => "all the same to the last bit".into(),
+            n if *number == Number::Logits => format!("{n} the same"),
             n => format!("{n} the same to the last bit, others by up to {:.1e}", count.largest),
         };
         out.push_str(&format!("{:>9} {:<28} {same}\n", count.compared, number.name()));
@@ -115,6 +116,10 @@ fn print(args: &VerifyArgs, run: &Run, model: &Model, found: &Verification, tole
 
 /// Where a difference was found, in words.
 fn place(d: &Difference, run: &Run, model: &Model) -> String {
+    if d.number == Number::Logits {
+        let text = shorten(&visible(&run.text(d.node)), 40);
+        return format!("in the hash of all logits after node {} ({text:?})", d.node.0);
+    }
     let token = d.token.map_or(String::new(), |t| format!(" of token {:?}", model.text(t)));
     let what = match d.number {
         Number::Place => "place in the list",

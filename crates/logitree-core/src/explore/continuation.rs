@@ -105,6 +105,7 @@ impl Continuation {
 fn distribution(e: &Expansion) -> Distribution {
     Distribution {
         logsumexp: e.logsumexp.unwrap_or(f64::NAN),
+        logits_sha256: e.logits_sha256,
         entropy: e.entropy,
         varentropy: e.varentropy,
         ..Distribution::of_list(e.top.clone(), e.exactness)

@@ -65,7 +65,7 @@ impl<P: Policy> Explorer<P> {
         tree: Tree,
         keep: impl Into<Keep>,
     ) -> Self {
-        let source = Source { session, vocab, keep: keep.into(), watch: Vec::new() };
+        let source = Source { session, vocab, keep: keep.into(), watch: Vec::new(), hash: false };
         Explorer { policy, tree, source, growth: Growth::new(place.node), last: place.token, before: place.before }
     }
 
@@ -83,6 +83,12 @@ impl<P: Policy> Explorer<P> {
     pub fn watching(mut self, watch: Vec<Vec<TokenId>>) -> Self {
         assert!(watch.iter().all(|w| !w.is_empty()), "a watched string has at least one token");
         self.source.watch = watch;
+        self
+    }
+
+    /// Records the hash of all logits at every expanded node, or does not.
+    pub fn hashing(mut self, hash: bool) -> Self {
+        self.source.hash = hash;
         self
     }
 
@@ -116,7 +122,7 @@ impl<P: Policy> Explorer<P> {
         logits: bool,
     ) -> Result<(Distribution, Vec<Watched>), ModelError> {
         let way = self.branch(n)?;
-        let query = Query { node: way.node, top, tokens, logits };
+        let query = Query { node: way.node, top, tokens, logits, hash: self.source.hash };
         let found = watch::evaluate(&mut *self.source.session, &[query], &self.source.watch);
         way.end(&mut self.source);
         found?.pop().ok_or_else(|| ModelError::Engine("the session did not answer".into()))
@@ -129,7 +135,7 @@ impl<P: Policy> Explorer<P> {
     /// If the session does not see the model's layers, or cannot answer.
     pub fn layers(&mut self, n: NodeId, tokens: &[TokenId]) -> Result<LayerDistributions, ModelError> {
         let way = self.branch(n)?;
-        let found = self.source.session.layers(&[Query { node: way.node, top: 1, tokens, logits: false }]);
+        let found = self.source.session.layers(&[Query { tokens, ..Query::top(way.node, 1) }]);
         way.end(&mut self.source);
         found?.pop().ok_or_else(|| ModelError::Engine("the session did not answer".into()))
     }

@@ -17,6 +17,8 @@ pub(super) struct Source {
     pub(super) keep: Keep,
     /// Token strings whose probability is recorded at every expanded node. No string is empty.
     pub(super) watch: Vec<Vec<TokenId>>,
+    /// Whether the hash of all logits is recorded at every expanded node.
+    pub(super) hash: bool,
 }
 
 /// The session nodes that one tree still needs, and the distributions that its policy has not used yet.
@@ -53,8 +55,9 @@ impl Growth {
         for &n in &wanted {
             handles.push(self.handle(source, tree, n)?);
         }
+        let hash = source.hash;
         let (top, logits) = (source.keep.top(policy.top(source.vocab), source.vocab), policy.wants_logits());
-        let queries: Vec<Query<'_>> = handles.iter().map(|&h| Query { logits, ..Query::top(h, top) }).collect();
+        let queries: Vec<Query<'_>> = handles.iter().map(|&h| Query { logits, hash, ..Query::top(h, top) }).collect();
         let found = watch::evaluate(&mut *source.session, &queries, &source.watch)?;
         for (&n, (mut distribution, watched)) in wanted.iter().zip(found) {
             if !watched.is_empty() {

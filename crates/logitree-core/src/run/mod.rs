@@ -16,7 +16,7 @@ pub use write::{change_events, end_event, write_run};
 use crate::explore::{Keep, Strategy};
 use crate::sampling::Sampler;
 use crate::watch::Watched;
-use crate::{Bounds, Exactness, Mass, NodeId, Stop, TokenId};
+use crate::{Bounds, Exactness, LogitsHash, Mass, NodeId, Stop, TokenId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -107,6 +107,9 @@ pub struct Header {
     /// How much of each distribution is kept, at least; absent in the oldest files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store_top: Option<Keep>,
+    /// Whether the hash of all logits of each step is kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hash_logits: bool,
     /// Strings whose probability is noted at every step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub watch: Vec<Watch>,
@@ -290,6 +293,9 @@ pub struct Expand {
     /// Natural log of the sum of the exponentials of all logits, in nats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logsumexp: Option<f64>,
+    /// The hash of all logits, if the header says that steps have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logits_sha256: Option<LogitsHash>,
     /// Whether the numbers cover the full vocabulary.
     #[serde(default, skip_serializing_if = "is_exact")]
     pub exactness: Exactness,

@@ -389,11 +389,24 @@ impl RunReader {
         // The node's children change, and the tree sorts them, so what was stored about them is out of date.
         self.grafted.remove(&node);
         let Expand {
-            node, threshold, queue, entropy, varentropy, exactness, top, watch, logsumexp, by, adopts, ..
+            node,
+            threshold,
+            queue,
+            entropy,
+            varentropy,
+            exactness,
+            top,
+            watch,
+            logsumexp,
+            logits_sha256,
+            by,
+            adopts,
+            ..
         } = pending.expand;
         let stats = (1..).zip(top).map(|(rank, t)| TokenStats { id: t.id, logprob: t.logprob, rank });
         let distribution = Distribution {
             logsumexp: logsumexp.unwrap_or(f64::NAN),
+            logits_sha256,
             entropy,
             varentropy,
             ..Distribution::of_list(stats.collect(), exactness)

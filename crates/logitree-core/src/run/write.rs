@@ -52,6 +52,7 @@ fn expand_events<'a>(
         entropy: e.entropy,
         varentropy: e.varentropy,
         logsumexp: e.logsumexp,
+        logits_sha256: e.logits_sha256,
         exactness: e.exactness,
         top: top.collect(),
         children: new.len(),

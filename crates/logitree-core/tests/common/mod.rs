@@ -144,6 +144,7 @@ impl Session for TableSession {
                     varentropy: 0.0,
                     exactness: Exactness::Exact,
                     logits: q.logits.then(|| probs.iter().map(|p| p.ln() as f32).collect()),
+                    logits_sha256: None,
                 }
             })
             .collect())

@@ -93,7 +93,8 @@ impl Rng {
 pub fn linear(model: &LocalModel, tokens: &[TokenId], top: usize, logits: bool) -> Vec<Distribution> {
     let mut session = model.session().unwrap();
     let nodes = session.push_all(None, tokens).unwrap();
-    let queries: Vec<Query<'_>> = nodes.iter().map(|&node| Query { node, top, tokens: &[], logits }).collect();
+    let queries: Vec<Query<'_>> =
+        nodes.iter().map(|&node| Query { logits, hash: true, ..Query::top(node, top) }).collect();
     session.evaluate(&queries).unwrap()
 }
 
@@ -119,7 +120,7 @@ pub fn random_walk(model: &LocalModel, rng: &mut Rng, vocab: usize, prompt: &[To
         // Ask again for something old; drop something, perhaps what the next batch needs.
         batch.push(nodes[rng.below(nodes.len())].clone());
         session.release(nodes[rng.below(nodes.len())].0);
-        let queries: Vec<Query<'_>> = batch.iter().map(|(n, _)| Query::top(*n, 5)).collect();
+        let queries: Vec<Query<'_>> = batch.iter().map(|(n, _)| Query { hash: true, ..Query::top(*n, 5) }).collect();
         let found = session.evaluate(&queries).unwrap();
         seen.extend(batch.into_iter().map(|(_, path)| path).zip(found));
         session.release(nodes[rng.below(nodes.len())].0);

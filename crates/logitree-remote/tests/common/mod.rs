@@ -127,6 +127,7 @@ impl Session for HereSession {
                 varentropy: 0.0,
                 exactness: Exactness::Exact,
                 logits: None,
+                logits_sha256: None,
             }
         };
         Ok(queries.iter().map(one).collect())

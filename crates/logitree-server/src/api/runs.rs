@@ -59,6 +59,9 @@ pub struct RunRequest {
     #[serde(default)]
     #[schema(minimum = 1, maximum = 100_000)]
     pub store_top: Option<usize>,
+    /// Whether to record a hash of all logits at each step.
+    #[serde(default)]
+    pub hash_logits: bool,
     /// Strings whose probability is recorded at every step.
     #[serde(default)]
     #[schema(max_items = 64)]
@@ -102,7 +105,8 @@ pub async fn start(State(app): State<App>, Body(request): Body<RunRequest>) -> A
         check_watch(&model, &request.watch)?;
         let given = given(request.prompt, request.messages, request.chat_template_kwargs)?;
         let keep = Keep::Top(request.store_top.unwrap_or(TOP));
-        let limits = Limits { max_nodes: request.max_nodes, max_seconds: request.max_seconds, keep };
+        let RunRequest { max_nodes, max_seconds, hash_logits, .. } = request;
+        let limits = Limits { max_nodes, max_seconds, keep, hash_logits };
         limits.check()?;
         // Check the request before a file is made, so that the user's errors leave no file.
         let prepared = model.prepare(&given, "")?;

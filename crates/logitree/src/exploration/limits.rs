@@ -6,7 +6,7 @@ use logitree_core::run::{EndReason, Run};
 use logitree_core::{NodeId, Tree};
 use serde_json::{Map, Value, json};
 
-/// The budgets that end a run early, and how much of each distribution it keeps.
+/// The budgets that end a run early, and what of each distribution it keeps.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Largest number of nodes of the tree.
@@ -15,11 +15,13 @@ pub struct Limits {
     pub max_seconds: Option<f64>,
     /// How much of each distribution is kept.
     pub keep: Keep,
+    /// Whether the hash of all logits of each step is kept.
+    pub hash_logits: bool,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { max_nodes: None, max_seconds: None, keep: Keep::Top(10) }
+        Limits { max_nodes: None, max_seconds: None, keep: Keep::Top(10), hash_logits: false }
     }
 }
 
@@ -63,7 +65,12 @@ impl Limits {
         let number = |name: &str| run.header.limits.get(name).and_then(Value::as_f64);
         let listed = run.tree.expansion(NodeId::ROOT).map_or(10, |e| e.top.len());
         let keep = run.header.store_top.unwrap_or(Keep::Top(listed));
-        Limits { max_nodes: number("max_nodes").map(|n| n as usize), max_seconds: number("max_seconds"), keep }
+        Limits {
+            max_nodes: number("max_nodes").map(|n| n as usize),
+            max_seconds: number("max_seconds"),
+            keep,
+            hash_logits: run.header.hash_logits,
+        }
     }
 
     /// The budget that is used up after this many seconds, if any.

@@ -12,7 +12,7 @@ use crate::recorder::{Destination, Held, Record};
 use crate::{Model, Prompt, import};
 use logitree_core::explore::{Change, Explorer, Policy, Strategy};
 use logitree_core::run::{End, EndReason, Event, FORMAT, Header, Run, VERSION, change_events, end_event};
-use logitree_core::{TokenId, Tree};
+use logitree_core::{Exactness, TokenId, Tree};
 use std::path::Path;
 use std::time::Instant;
 
@@ -73,6 +73,12 @@ impl Exploration {
     ) -> Result<Exploration> {
         limits.check()?;
         let limits = &limits.with_default(&strategy);
+        if limits.hash_logits && model.exactness() != Exactness::Exact {
+            fail!(
+                Parameter("hash_logits"),
+                "`hash_logits` needs a model in this process: a server does not tell all logits"
+            );
+        }
         destination.spare(model)?;
         let header = Header {
             format: FORMAT.into(),
@@ -86,6 +92,7 @@ impl Exploration {
             parameters: strategy.parameters(),
             limits: limits.json(),
             store_top: Some(limits.keep),
+            hash_logits: limits.hash_logits,
             watch: model.watch(watch)?,
         };
         let tree = Tree::new(header.bounds());
@@ -130,7 +137,8 @@ impl Exploration {
         let prompt: Vec<TokenId> = header.prompt.tokens.iter().map(|t| t.id).collect();
         let explorer =
             Explorer::new(model.session_of(&header)?, model.vocab_size(), &prompt, policy, tree, limits.keep)?
-                .watching(watched_ids(&header.watch));
+                .watching(watched_ids(&header.watch))
+                .hashing(header.hash_logits);
         let first = explorer.tree.len();
         Ok(Exploration {
             model: model.clone(),

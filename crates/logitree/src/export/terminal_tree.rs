@@ -268,6 +268,7 @@ mod tests {
             parameters: Default::default(),
             limits: Default::default(),
             store_top: None,
+            hash_logits: false,
             watch: Vec::new(),
         };
         let texts = (0..).zip(words).map(|(i, w)| (TokenId(i), w.as_bytes().into())).collect();

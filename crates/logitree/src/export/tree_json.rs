@@ -195,6 +195,7 @@ mod tests {
             .unwrap(),
             limits: Default::default(),
             store_top: None,
+            hash_logits: false,
             watch: Vec::new(),
         };
         Run { header, tree, end: None, texts, seconds: 0.0, valid_bytes: 0, torn: false }

@@ -197,6 +197,7 @@ impl Builder {
             parameters: Map::new(),
             limits: Map::new(),
             store_top: None,
+            hash_logits: false,
             watch: Vec::new(),
         };
         let end = end_event(&tree, EndReason::Finished, 0.0);

@@ -280,6 +280,7 @@ fn build(prompt: String, parameters: Map<String, Value>, nodes: Vec<Raw>, notes:
         parameters,
         limits: Map::new(),
         store_top: None,
+        hash_logits: false,
         watch: Vec::new(),
     };
     let end = logitree_core::run::end_event(&tree, logitree_core::run::EndReason::Finished, 0.0);

@@ -205,7 +205,7 @@ fn score(model: &LocalModel) -> Result<Done> {
     let len = SCORE.min(model.context_length() - 1);
     let tokens = text(model, len + 1);
     let nodes = session.push_all(None, &tokens)?;
-    let query = |i: usize| Query { node: nodes[i], top: 5, tokens: &tokens[i + 1..i + 2], logits: false };
+    let query = |i: usize| Query { tokens: &tokens[i + 1..i + 2], ..Query::top(nodes[i], 5) };
     session.evaluate(&(0..len).map(query).collect::<Vec<_>>())?;
     Ok(done(model, len, len, len, 1))
 }

@@ -69,7 +69,7 @@ pub fn run(args: ExploreArgs) -> Result<()> {
     let given = args.form.given(&text);
     model.note_names(&given, "");
     let prompt = model.prepare(&given, "")?;
-    let limits = Limits { max_nodes: None, max_seconds: None, keep: Keep::Top(args.top) };
+    let limits = Limits { keep: Keep::Top(args.top), ..Limits::default() };
     let greedy = BeamParameters { width: 1, max_depth: args.max_new_tokens, ..BeamParameters::default() };
     let exploration = Exploration::begin(&model, &prompt, Strategy::Beam(greedy), &[], &limits, destination)?;
     let mut walk = Walk::new(exploration, args.max_new_tokens)?;

@@ -235,7 +235,7 @@ struct Wanted {
 
 impl Wanted {
     fn query(&self) -> Query<'_> {
-        Query { node: self.handle, top: self.top, tokens: &self.tokens, logits: self.logits }
+        Query { tokens: &self.tokens, logits: self.logits, ..Query::top(self.handle, self.top) }
     }
 }
 
@@ -245,6 +245,7 @@ fn lean(d: &Distribution) -> Distribution {
         top: d.top.clone(),
         tokens: d.tokens.clone(),
         logits: None,
+        logits_sha256: None,
         logsumexp: d.logsumexp,
         entropy: d.entropy,
         varentropy: d.varentropy,

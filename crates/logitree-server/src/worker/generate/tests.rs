@@ -112,6 +112,7 @@ impl Session for FakeSession {
                 varentropy: 0.0,
                 exactness: Exactness::Exact,
                 logits: q.logits.then(|| logits.clone()),
+                logits_sha256: None,
             }
         };
         Ok(queries.iter().map(answer).collect())
