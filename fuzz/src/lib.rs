@@ -240,6 +240,7 @@ impl Session for Model {
             tokens: q.tokens.iter().map(|&t| stats_of(t)).collect(),
             logsumexp,
             entropy,
+            logits_sha256: None,
             varentropy,
             exactness: Exactness::Exact,
             logits: q.logits.then(|| logits.clone()),

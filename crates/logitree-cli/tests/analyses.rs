@@ -341,7 +341,7 @@ fn hashes_of_all_logits_are_recorded_verified_and_kept_up() {
     ok(w, &["tree", "--resume", "r", "-m", "model", "--max-nodes", "40"]);
     ok(w, &[&TREE[..], &["--hash-logits", "--max-nodes", "40", "--backend", "scalar", "-o", "s"]].concat());
     let found = hashes("r");
-    assert!(found.len() > 8 && found.iter().all(|h| h.len() == 64));
+    assert!(found.len() > 4 && found.iter().all(|h| h.len() == 64), "{found:?}");
     assert_eq!(found, hashes("s"));
     let report = json(w, &["verify", "r"]);
     let count = &report["report"]["numbers"]["logits"];

@@ -67,7 +67,7 @@ fn text(golden: &TinyGolden, vocab: usize) -> Vec<TokenId> {
 fn whole(model: &LocalModel, ids: &[TokenId], positions: &[usize]) -> Vec<Distribution> {
     let mut session = model.session().unwrap();
     let nodes = session.push_all(None, ids).unwrap();
-    let query = |&at: &usize| Query { node: nodes[at], top: 5, tokens: &[], logits: true };
+    let query = |&at: &usize| Query { logits: true, ..Query::top(nodes[at], 5) };
     session.evaluate(&positions.iter().map(query).collect::<Vec<_>>()).unwrap()
 }
 
@@ -86,7 +86,7 @@ fn in_batches(
             at = position.min(at + widths.next().unwrap());
             session.evaluate(&[Query::top(nodes[at - 1], 1)]).unwrap();
         }
-        let query = Query { node: nodes[position], top: 5, tokens: &[], logits: true };
+        let query = Query { logits: true, ..Query::top(nodes[position], 5) };
         found.extend(session.evaluate(&[query]).unwrap());
         at = position + 1;
     }
@@ -180,7 +180,7 @@ fn a_real_text_equals_the_reference(file: &str) {
         let nodes = session.push_all(None, &ids).unwrap();
         let wanted: Vec<Vec<TokenId>> =
             positions.iter().map(|p| p.ids.iter().map(|&id| TokenId(id)).collect()).collect();
-        let query = |(p, tokens): (&&RealPosition, _)| Query { node: nodes[p.position], top: 5, tokens, logits: false };
+        let query = |(p, tokens): (&&RealPosition, _)| Query { tokens, ..Query::top(nodes[p.position], 5) };
         let queries: Vec<Query<'_>> = positions.iter().zip(wanted.iter().map(|w| &w[..])).map(query).collect();
         let found = session.evaluate(&queries).unwrap();
         let (mut worst, mut compared) = (0.0f64, 0);

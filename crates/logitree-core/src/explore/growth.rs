@@ -60,6 +60,11 @@ impl Growth {
         let queries: Vec<Query<'_>> = handles.iter().map(|&h| Query { logits, hash, ..Query::top(h, top) }).collect();
         let found = watch::evaluate(&mut *source.session, &queries, &source.watch)?;
         for (&n, (mut distribution, watched)) in wanted.iter().zip(found) {
+            if hash && distribution.logits_sha256.is_none() {
+                return Err(ModelError::Engine(
+                    "this model does not give hashes of all logits: run without them".into(),
+                ));
+            }
             if !watched.is_empty() {
                 self.watched.insert(n, watched);
             }
