@@ -1,5 +1,5 @@
 //! Writes a tree as GraphML, for tools that work on graphs: every node with its numbers, an edge from each parent to
-//! each child. http://graphml.graphdrawing.org
+//! each child. <http://graphml.graphdrawing.org>
 
 use crate::visible::visible;
 use logitree_core::run::Run;
