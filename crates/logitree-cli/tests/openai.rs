@@ -767,6 +767,15 @@ fn it_is_an_engine_for_other_machines_with_the_same_numbers() {
     let refused = logitree(w, &refused).env("KEY", &s.token).output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && said.contains("--hash-logits needs a model in this process"), "{said}");
+    // So is a sampler's own tree, before a file that is there is replaced.
+    let before = std::fs::read_to_string(w.join("own.run.jsonl")).unwrap();
+    let refused =
+        ["tree", "hello", "--strategy", "best-first", "--temperature", "0.7", "--engine", &url, "--api-key-env"];
+    let refused = [&refused[..], &["KEY", "--tokenizer", "model", "-o", "own.run.jsonl", "--force"]].concat();
+    let refused = logitree(w, &refused).env("KEY", &s.token).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("needs the logits of all tokens"), "{said}");
+    assert_eq!(std::fs::read_to_string(w.join("own.run.jsonl")).unwrap(), before);
 
     // What may come next has the same numbers; a word is the sum of its tokens, because only a list is known.
     let both = |command: &[&str]| {

@@ -4,7 +4,7 @@
 /// f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arithmetic {
-    /// Activations stay f32; each output is one chain of f32 multiply-adds.
+    /// Activations stay f32; each output is a sum of chains of f32 multiply-adds, one for each part of a row.
     F32,
     /// An activation is split into three bf16 numbers whose sum it is. Products are exact, and sums are in f32 with
     /// fewer roundings than in [`Arithmetic::F32`]. With AMX this is the fastest.

@@ -224,7 +224,7 @@ fn chunk_logits(
 }
 
 /// Ids and logits of the wanted tokens. They are computed from their own tiles before all others; a logit is the same
-/// chain of multiply-adds there, so it has the same bits.
+/// sum there, so it has the same bits.
 fn wanted_logits(
     compute: &mut Compute,
     matrix: &PackedMatrix,

@@ -5,7 +5,8 @@
 //!   for block of k that fits the second cache:
 //!     de-quantise the block into f32           paid once per batch
 //!     for group of C columns:
-//!       acc[C][T] += weights[k][T] · x[k][C]   C · T registers, k in order
+//!       for part of the block:
+//!         acc[C][T] = Σ weights[k][T] · x[k][C]   C · T registers, k in order; added to the parts before
 //! ```
 //!
 //! 1. Lanes are rows, so no lane is wasted on a narrow batch and no sum is horizontal.
@@ -197,13 +198,13 @@ impl Task for RunStrip<'_, '_> {
                             .filter(|_| last)
                             .map(|(out, start, stride)| (out, start + first * stride, stride)),
                     };
-                    let mut share = [&[][..]; 4];
-                    for (share, piece) in share.iter_mut().zip(ahead) {
-                        *share = &piece[piece.len() * at / k..piece.len() * (at + n) / k];
+                    let mut lines = [&[][..]; 4];
+                    for (lines, piece) in lines.iter_mut().zip(ahead) {
+                        *lines = &piece[piece.len() * at / k..piece.len() * (at + n) / k];
                     }
                     let x = &x[at * width..][..n.next_multiple_of(LANES) * width];
                     let weights = &weights[at..tiles * k];
-                    Micro { weights, stride: k, x, k: n, ahead: &share[..ahead.len()], sums }.run(s, tiles, width);
+                    Micro { weights, stride: k, x, k: n, ahead: &lines[..ahead.len()], sums }.run(s, tiles, width);
                 }
             }
         }

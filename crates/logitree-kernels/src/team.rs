@@ -57,9 +57,9 @@ pub(crate) struct Team {
 struct Counter(AtomicUsize);
 
 impl Team {
-    /// A team of `threads` (at least one), the calling thread included.
+    /// A team of `threads` (at least one, at most [`gate::MOST`] more), the calling thread included.
     pub(crate) fn new(threads: usize) -> Team {
-        Team::of(threads.max(1) - 1, member)
+        Team::of((threads.max(1) - 1).min(gate::MOST), member)
     }
 
     /// A team with `extra` members, each of which runs `life` with its index.
@@ -183,8 +183,8 @@ impl Team {
 }
 
 /// Waits until `done`, in a step that began at `began`. It spins for as long as this thread has worked on the step or
-/// [`SPIN`], whichever is longer, and then lets others have the core between two looks. It does not sleep: the thread that
-/// wakes it, or one that has moved to this core meanwhile, would lose its turn. Returns true if spinning was not enough.
+/// [`SPIN`], whichever is longer, and then lets others have the core between two looks. It does not sleep: a thread that has moved to this
+/// core meanwhile would keep it. Returns true if spinning was not enough.
 fn wait(began: Instant, done: impl Fn() -> bool) -> bool {
     if done() {
         return false;
@@ -355,9 +355,10 @@ mod tests {
             team.each(count, |thread, _| threads.lock().unwrap()[thread] += 1);
             threads.lock().unwrap().clone()
         };
-        assert_eq!(steps(10), [10, 0]);
-        assert_eq!(steps(10), [20, 0]);
+        // Were the member waited for, this would not return.
+        let before = [steps(10), steps(10)];
         here.wait();
+        assert_eq!(before, [[10, 0], [20, 0]]);
         // From now on the member takes part, as soon as the system lets it run.
         while steps(10)[1] == 0 {}
     }

@@ -213,9 +213,9 @@ fn three_bf16_numbers_multiply_nearer_to_f64_than_a_chain_of_f32_and_the_same_bi
                 let out = product(&mut compute, &matrix, &x[..width]);
                 let reference = reference.get_or_insert_with(|| {
                     if matrix.multiplies_in(Arithmetic::Bf16x3) {
-                        let (error, bar) = (error(&out), error(&chains));
-                        eprintln!("{dtype}: off by {error}, a chain of f32 by {bar}");
-                        assert!(error < bar, "{dtype} {name}: off by {error}, a chain of f32 by {bar}");
+                        let [own, parts, chain] = [&out, &in_f32, &chains].map(|out| error(out));
+                        eprintln!("{dtype}: off by {own}, f32 by {parts}, one chain of f32 by {chain}");
+                        assert!(own < chain, "{dtype} {name}: off by {own}, one chain of f32 by {chain}");
                     } else {
                         assert_eq!(out, in_f32);
                     }

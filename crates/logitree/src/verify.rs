@@ -49,11 +49,12 @@ impl Verification {
     /// tolerance, so many tokens may have changed places as a vocabulary has that lies as densely as one nat for all of
     /// it.
     pub fn beyond(&self, tolerance: f64) -> Option<(Number, Count)> {
-        let ranks = if self.other_order.is_some() { (tolerance * self.vocab as f64).ceil() } else { tolerance };
+        let other_order = self.other_order.is_some();
         self.report.beyond(|number| match number {
-            Number::WatchRank => ranks,
+            Number::WatchRank if other_order => (tolerance * self.vocab as f64).ceil(),
             // One other bit makes another hash.
-            Number::Logits if self.other_order.is_some() => f64::INFINITY,
+            Number::Logits if other_order => f64::INFINITY,
+            number if number.is_whole() => 0.0,
             _ => tolerance,
         })
     }

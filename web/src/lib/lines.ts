@@ -105,7 +105,8 @@ function checkExpand(line: Json): void {
     checkToken(t, 'a token of `top`');
     checkLogprob(t, `token ${t.id}`);
   }
-  if (e.logits_sha256 !== undefined && !/^[0-9a-f]{64}$/i.test(String(e.logits_sha256)))
+  const hash: unknown = e.logits_sha256 ?? undefined;
+  if (hash !== undefined && !(typeof hash === 'string' && /^[0-9a-f]{64}$/i.test(hash)))
     throw new FormatError('`logits_sha256` does not have 64 hexadecimal digits');
   for (const name of ['adopts', 'watch'] as const) {
     const list = e[name];

@@ -347,7 +347,7 @@ fn earlier(case: &Case<'_>, watch: &[String], limits: &Limits, asked: Option<Ari
     let same = h.model.name == case.model
         && same_arithmetic
         && Given::from(case.prompt).is_of(&h.prompt)
-        && (&h.strategy[..], &h.parameters) == (case.setting.strategy.name(), &case.setting.strategy.parameters())
+        && h.strategy().is_ok_and(|strategy| strategy == case.setting.strategy)
         && h.limits == limits.with_default(&case.setting.strategy).json()
         && h.store_top.is_none_or(|keep| keep == limits.keep)
         && h.hash_logits == limits.hash_logits

@@ -125,7 +125,10 @@ impl<P: Policy> Explorer<P> {
         let query = Query { node: way.node, top, tokens, logits, hash: self.source.hash };
         let found = watch::evaluate(&mut *self.source.session, &[query], &self.source.watch);
         way.end(&mut self.source);
-        found?.pop().ok_or_else(|| ModelError::Engine("the session did not answer".into()))
+        let (distribution, watched) =
+            found?.pop().ok_or_else(|| ModelError::Engine("the session did not answer".into()))?;
+        self.source.check_hash(&distribution)?;
+        Ok((distribution, watched))
     }
 
     /// What each layer of the model would have predicted after any node of the tree; see [`Session::layers`]. Neither

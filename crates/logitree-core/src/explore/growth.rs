@@ -7,7 +7,7 @@
 
 use super::{Change, Keep, Known, Policy};
 use crate::watch::{self, Watched};
-use crate::{ModelError, NodeHandle, NodeId, Query, Session, TokenId, Tree};
+use crate::{Distribution, ModelError, NodeHandle, NodeId, Query, Session, TokenId, Tree};
 use std::collections::HashMap;
 
 /// The model's session, and what to ask it about each node of a run.
@@ -19,6 +19,16 @@ pub(super) struct Source {
     pub(super) watch: Vec<Vec<TokenId>>,
     /// Whether the hash of all logits is recorded at every expanded node.
     pub(super) hash: bool,
+}
+
+impl Source {
+    /// Refuses a distribution without the hash that the run records.
+    pub(super) fn check_hash(&self, distribution: &Distribution) -> Result<(), ModelError> {
+        if self.hash && distribution.logits_sha256.is_none() {
+            return Err(ModelError::Engine("this model does not give hashes of all logits: run without them".into()));
+        }
+        Ok(())
+    }
 }
 
 /// The session nodes that one tree still needs, and the distributions that its policy has not used yet.
@@ -60,11 +70,7 @@ impl Growth {
         let queries: Vec<Query<'_>> = handles.iter().map(|&h| Query { logits, hash, ..Query::top(h, top) }).collect();
         let found = watch::evaluate(&mut *source.session, &queries, &source.watch)?;
         for (&n, (mut distribution, watched)) in wanted.iter().zip(found) {
-            if hash && distribution.logits_sha256.is_none() {
-                return Err(ModelError::Engine(
-                    "this model does not give hashes of all logits: run without them".into(),
-                ));
-            }
+            source.check_hash(&distribution)?;
             if !watched.is_empty() {
                 self.watched.insert(n, watched);
             }

@@ -11,6 +11,9 @@ const CLOSED: u64 = 1 << 15;
 const AT_WORK: u64 = CLOSED - 1;
 const JOINED: u64 = 1 << 16;
 
+/// Most members that it can count.
+pub(super) const MOST: usize = AT_WORK as usize;
+
 impl Gate {
     /// Step 0, which is closed.
     pub(super) fn new() -> Gate {

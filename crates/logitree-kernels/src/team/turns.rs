@@ -74,3 +74,23 @@ impl Turn {
         self.seen = now;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_member_is_remembered_for_so_many_steps() {
+        let shortage = Shortage::new();
+        shortage.step(false);
+        assert!(!shortage.now());
+        for _ in 0..2 {
+            shortage.step(true);
+        }
+        for _ in 0..REMEMBERED {
+            assert!(shortage.now());
+            shortage.step(false);
+        }
+        assert!(!shortage.now());
+    }
+}

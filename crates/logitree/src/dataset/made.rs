@@ -75,6 +75,7 @@ impl Made {
                 ("model", format!("{} (sha256 {})", model.name, model.sha256)),
                 ("tokenizer", tokenizer),
                 ("arithmetic", model.arithmetic.clone().unwrap_or_else(|| "f32".into())),
+                ("order of sums", format!("{:?}", model.orders())),
             ]
         };
         let same = |name: &str, a: &str, b: &str| match name {

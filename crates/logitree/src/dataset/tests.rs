@@ -264,6 +264,9 @@ fn what_was_begun_with_something_else_is_refused_and_names_what() {
     other.model.sha256 = "2".into();
     assert!(refused(other).contains("another model: m (sha256 1), not m (sha256 2)"));
     let mut other = made("x", 5);
+    other.model.summation_orders = vec![9];
+    assert!(refused(other).contains("another order of sums: [1], not [9]"));
+    let mut other = made("x", 5);
     other.model.arithmetic = Some("8-bit".into());
     assert!(refused(other).contains("another arithmetic: f32, not 8-bit"));
     // Names and times may be others.

@@ -85,11 +85,11 @@ impl Exploration {
             Some(t) => Change::Grafted(self.explorer.tree.graft(node, token, t.logprob)),
             None => {
                 let (d, watched) = self.explorer.ask(node, self.listed(), &[token], false)?;
-                self.note_order()?;
                 let stats = TokenStats { rank: 0, ..*d.tokens.first().context("the token was asked for")? };
                 if stats.logprob == f64::NEG_INFINITY {
                     fail!(Conflict, "this run's sampler never draws token {} after node {}", token.0, node.0);
                 }
+                self.note_order()?;
                 let tree = &mut self.explorer.tree;
                 if tree.expansion(node).is_some() {
                     Change::Grafted(tree.graft(node, token, stats.logprob))
@@ -126,7 +126,7 @@ impl Exploration {
     /// steps are done by [`Exploration::follow`]. `None` if no token can follow the node.
     ///
     /// # Errors
-    /// If the node does not exist, or the strategy's parameters are not valid.
+    /// If the node does not exist, the strategy's parameters are not valid, or it has a sampler that is not the run's.
     pub fn begin_following(
         &mut self,
         from: NodeId,
@@ -138,6 +138,9 @@ impl Exploration {
             return Ok(None);
         }
         let strategy = strategy.map_or_else(|| strategy_of(&self.header), Ok)?;
+        if strategy.sampler().is_some() && strategy.sampler() != self.header.sampler() {
+            fail!(Conflict, "the run's probabilities are not this sampler's: leave the strategy's sampler out");
+        }
         // The strategy begins with an empty tree of its own.
         let policy = strategy.policy(&Tree::default())?;
         let continuation = Continuation::new(&mut self.explorer, from, policy)?;
@@ -152,8 +155,8 @@ impl Exploration {
         if following.continuation.nodes() > following.max_nodes {
             return Ok(false);
         }
-        self.note_order()?;
         let Some(changes) = following.continuation.step(&mut self.explorer)? else { return Ok(false) };
+        self.note_order()?;
         self.write_changes(&changes)?;
         self.added()?;
         Ok(true)

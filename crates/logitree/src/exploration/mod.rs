@@ -79,6 +79,7 @@ impl Exploration {
                 "`hash_logits` needs a model in this process: a server does not tell all logits"
             );
         }
+        model.check_sampler(strategy.sampler())?;
         destination.spare(model)?;
         let header = Header {
             format: FORMAT.into(),

@@ -48,7 +48,7 @@ fn escape(text: &str) -> String {
     let mut out = String::new();
     for c in visible(text).chars() {
         match c {
-            // An entity keeps spaces at the ends, which belong to tokens.
+            // An entity keeps a space at the beginning, which belongs to the token.
             ' ' if out.is_empty() => out.push_str("#160;"),
             ',' | ':' | '!' | '?' | '\'' | '%' | ' ' => out.push(c),
             c if c.is_ascii_punctuation() => out.push_str(&format!("#{};", u32::from(c))),

@@ -4,6 +4,7 @@ use super::{Engine, Model};
 use crate::error::{Result, fail};
 use crate::models;
 use logitree_core::sampled::Sampled;
+use logitree_core::sampling::Sampler;
 use logitree_core::{Exactness, LanguageModel, Session, run};
 use logitree_engine::{Arithmetic, SUMMATION_ORDER};
 
@@ -120,16 +121,28 @@ impl Model {
     /// # Errors
     /// If the run has a sampler's distributions, and the model is on servers; or the engine cannot open a session.
     pub(crate) fn session_of(&self, header: &run::Header) -> Result<Box<dyn Session>> {
+        let sampler = header.sampler();
+        self.check_sampler(sampler)?;
         let session = self.session()?;
-        let Some(sampler) = header.sampler() else { return Ok(session) };
-        if self.exactness() != Exactness::Exact {
-            fail!(
+        Ok(match sampler {
+            Some(sampler) => Box::new(Sampled::new(session, sampler)),
+            None => session,
+        })
+    }
+
+    /// Refuses a sampler's own distributions where the model does not give all logits.
+    ///
+    /// # Errors
+    /// If there is a sampler, and the model is on servers.
+    pub(crate) fn check_sampler(&self, sampler: Option<Sampler>) -> Result<()> {
+        match sampler {
+            Some(sampler) if self.exactness() != Exactness::Exact => fail!(
                 Unsupported,
                 "a sampler's own distribution ({sampler}) needs the logits of all tokens, and servers list only some: \
                  name a model with -m in place of --engine, or leave the sampler out"
-            );
+            ),
+            _ => Ok(()),
         }
-        Ok(Box::new(Sampled::new(session, sampler)))
     }
 }
 

@@ -226,7 +226,7 @@ fn table(name: &str, model: &LocalModel, load: f64, chosen: &[Workload], samples
             100.0 * memory,
         ));
     }
-    out.push_str("\nGFLOP/s counts the products with weights, not attention; GB/s counts each weight once per pass.\n");
+    out.push_str("\nGFLOP/s counts the products with weights; GB/s counts each weight once per pass.\n");
     if chosen.iter().any(Workload::counts_attention) {
         out.push_str(
             "After long prompts they count attention, too: what each token sees, and every key and value once per pass.\n",
