@@ -197,7 +197,7 @@ random_trees! {
     random_trees_of_qwen3_moe_raw: "qwen3-moe-raw"
 }
 
-/// A change of any order of sums shows here. It needs a new number, and its line in the number's history and in
+/// A change of the order in attention or in products of f32 weights shows here. It needs a new number, and its line in the number's history and in
 /// docs/run-format.md; then the hashes are those that this test finds.
 #[test]
 fn the_order_of_sums_is_the_one_that_its_number_says() {
