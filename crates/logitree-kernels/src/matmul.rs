@@ -211,8 +211,8 @@ impl Task for RunStrip<'_, '_> {
     }
 }
 
-/// Columns of a part of a row that has a sum of its own. All parts get about the same length, so that none is too short to be
-/// worth its start.
+/// Columns of a part of a row that has a sum of its own. All parts get about the same length, so that none is too short
+/// to be worth its start.
 pub(crate) fn part(matrix: &PackedMatrix, columns: usize) -> usize {
     let most = if matrix.is_quantised() { PART } else { UNQUANTISED_PART };
     columns.div_ceil(columns.div_ceil(most)).next_multiple_of(RUN)

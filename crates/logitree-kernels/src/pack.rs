@@ -1,8 +1,8 @@
 //! Weight matrices, repacked so that one vector holds the same column of 16 rows.
 //!
 //! With rows in lanes, a matrix product needs no horizontal sums: each output element is one chain
-//! of fused multiply-adds for each part of `k`, in order, and the sum of these, whatever the width of the batch. That is what
-//! makes results independent of the batch, the thread count and the instruction set.
+//! of fused multiply-adds for each part of `k`, in order, and the sum of these, whatever the width of the
+//! batch. That is what makes results independent of the batch, the thread count and the instruction set.
 //!
 //! Layout: tiles of 16 rows; within a tile blocks along `k`; within a block
 //!

@@ -183,8 +183,8 @@ impl Team {
 }
 
 /// Waits until `done`, in a step that began at `began`. It spins for as long as this thread has worked on the step or
-/// [`SPIN`], whichever is longer, and then lets others have the core between two looks. It does not sleep: a thread that has moved to this
-/// core meanwhile would keep it. Returns true if spinning was not enough.
+/// [`SPIN`], whichever is longer, and then lets others have the core between two looks. It does not sleep: a thread that
+/// has moved to this core meanwhile would keep it. Returns true if spinning was not enough.
 fn wait(began: Instant, done: impl Fn() -> bool) -> bool {
     if done() {
         return false;
